@@ -1,0 +1,94 @@
+/**
+ * The base of every error that callers may want to catch.
+ *
+ * @example
+ * ```ts
+ * import { FireflyError, TaskNotFound } from "@firefly/tasks";
+ * import { assert } from "@std/assert";
+ *
+ * assert(new TaskNotFound(7) instanceof FireflyError);
+ * ```
+ */
+export class FireflyError extends Error {
+  /** The name of the class. */
+  override name = "FireflyError";
+}
+
+/** A value that was read from `params` or `returned` is not in the wire format. */
+export class FireflyFormatError extends FireflyError {
+  /** The name of the class. */
+  override name = "FireflyFormatError";
+}
+
+/** A value is over one of the wire format's limits: bytes, depth, length or digits. */
+export class FireflyLimitError extends RangeError {
+  /** The name of the class. */
+  override name = "FireflyLimitError";
+}
+
+/** The database cannot be reached, went away, or did not answer in time. */
+export class DatabaseUnreachable extends FireflyError {
+  /** The name of the class. */
+  override name = "DatabaseUnreachable";
+  /** Whether the server answered with a no, such as for a wrong password: trying again is of no use. */
+  readonly refused: boolean;
+
+  /**
+   * Says what cannot be reached.
+   *
+   * @param message What was tried, and what became of it.
+   * @param options `refused`: whether the server said no; `cause`: the driver's error.
+   */
+  constructor(message: string, { refused = false, ...options }: ErrorOptions & { refused?: boolean } = {}) {
+    super(message, options);
+    this.refused = refused;
+  }
+}
+
+/** The schema is missing, older than this package needs, or newer than it can work with. */
+export class SchemaMismatch extends FireflyError {
+  /** The name of the class. */
+  override name = "SchemaMismatch";
+}
+
+/** The connection was lost during COMMIT, so that it is not known whether the transaction took effect. */
+export class CommitUnknown extends FireflyError {
+  /** The name of the class. */
+  override name = "CommitUnknown";
+}
+
+/** An attempt no longer holds its task: the task was rescued, cancelled or retried, and may run elsewhere. */
+export class LeaseLost extends FireflyError {
+  /** The name of the class. */
+  override name = "LeaseLost";
+}
+
+/** No task has the id. */
+export class TaskNotFound extends FireflyError {
+  /** The name of the class. */
+  override name = "TaskNotFound";
+  /** The id that was asked for. */
+  readonly id: number;
+
+  /**
+   * Says which task is missing.
+   *
+   * @param id The id that was asked for.
+   */
+  constructor(id: number) {
+    super(`Cannot find task ${id}`);
+    this.id = id;
+  }
+}
+
+/** A twin of a unique task exists. Not thrown in this release. */
+export class TaskExists extends FireflyError {
+  /** The name of the class. */
+  override name = "TaskExists";
+}
+
+/** The embedded PostgreSQL cannot be started, stopped or found: the message says what to set instead. */
+export class EmbeddedServerError extends FireflyError {
+  /** The name of the class. */
+  override name = "EmbeddedServerError";
+}
