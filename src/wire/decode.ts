@@ -1,0 +1,137 @@
+import { FireflyFormatError, FireflyLimitError } from "../errors.ts";
+import { decodeText } from "./base64.ts";
+import { BUFFERS } from "./decode_buffers.ts";
+import { CONTAINERS } from "./decode_containers.ts";
+import { malformed, type PartReader, SCALARS, SIMPLE, type TagReader } from "./decode_simple.ts";
+import { checkDepth, isCount, type Json, type JsonObject, limitsOf, Reservations, type WireLimits } from "./format.ts";
+
+/**
+ * Decodes what {@linkcode encode} made of a value.
+ *
+ * The text may come from anywhere: none makes this throw anything else, run code of its choice, change
+ * prototypes, or take memory out of proportion to its length.
+ *
+ * @throws {FireflyFormatError} If `text` is not in the wire format.
+ * @throws {FireflyLimitError} If the value is over one of `limits`.
+ */
+export function decode(text: string, limits?: Partial<WireLimits>): unknown {
+  const reader = new Decoder(limitsOf(limits));
+  const json = decodeText(text, reader.limits.maxBytes);
+  try {
+    return reader.readRoot(JSON.parse(json));
+  } catch (cause) {
+    if (cause instanceof FireflyFormatError) throw cause;
+    if (cause instanceof FireflyLimitError) throw cause;
+    throw new FireflyFormatError("Cannot decode text as it is not JSON of a value", { cause });
+  }
+}
+
+const TAGS: ReadonlyMap<string, TagReader> = new Map([
+  ...SCALARS,
+  ...SIMPLE,
+  ...BUFFERS,
+  ...CONTAINERS,
+]);
+
+/** Reads one value from its JSON. Arrays and plain objects are read in place. */
+class Decoder implements PartReader {
+  readonly limits: WireLimits;
+  #depth = 0;
+  #refs: Json[] = [];
+  /** The objects that `refs` stand for, as far as they are known. */
+  readonly #objects: unknown[] = [];
+  readonly #started = new Set<number>();
+  /** The reference whose object has not begun. */
+  #beginning: number | undefined;
+  #reservations: Reservations | undefined;
+
+  constructor(limits: WireLimits) {
+    this.limits = limits;
+  }
+
+  get reservations(): Reservations {
+    return this.#reservations ??= new Reservations(this.limits);
+  }
+
+  readRoot(json: Json): unknown {
+    if (!isTagged(json) || json.$ !== "Graph") return this.read(json);
+    checkFields(json, ["$", "root", "refs"]);
+    const { root, refs } = json;
+    if (root === undefined) throw malformed("Graph", "root");
+    if (!Array.isArray(refs)) throw malformed("Graph", "refs");
+    this.#refs = refs;
+    return this.read(root);
+  }
+
+  read(node: Json): unknown {
+    if (typeof node !== "object" || node === null) return node;
+    if (!isTagged(node)) return this.#readPlain(node);
+    const tag = node.$ as string;
+    if (tag === "Ref") return this.#readRef(node);
+    const reader = TAGS.get(tag);
+    if (reader === undefined) throw unknown("tag", tag);
+    checkFields(node, reader.fields);
+    // Primitives do not nest.
+    if (SCALARS.has(tag)) return reader.read(node, this);
+    checkDepth(++this.#depth, this.limits);
+    const value = reader.read(node, this);
+    this.#depth--;
+    return value;
+  }
+
+  begin<T extends object>(container: T): T {
+    if (this.#beginning !== undefined) {
+      this.#objects[this.#beginning] = container;
+      this.#beginning = undefined;
+    }
+    return container;
+  }
+
+  #readPlain(node: Json[] | JsonObject): unknown {
+    checkDepth(++this.#depth, this.limits);
+    this.begin(node);
+    if (Array.isArray(node)) {
+      for (let index = 0; index < node.length; index++) {
+        const part = node[index]!;
+        if (typeof part === "object") node[index] = this.read(part) as Json;
+      }
+    } else {
+      for (const key of Object.keys(node)) {
+        const part = node[key]!;
+        // An own "__proto__" is a property like any other: this calls no setter.
+        if (typeof part === "object") node[key] = this.read(part) as Json;
+      }
+    }
+    this.#depth--;
+    return node;
+  }
+
+  #readRef(node: JsonObject): unknown {
+    checkFields(node, ["$", "v"]);
+    const { v: index } = node;
+    if (!isCount(index) || index >= this.#refs.length) throw malformed("Ref", "v");
+    if (this.#objects[index] !== undefined) return this.#objects[index];
+    if (this.#started.has(index)) throw malformed("Ref", "v");
+    this.#started.add(index);
+    this.#beginning = index;
+    const object = this.read(this.#refs[index]!);
+    this.#beginning = undefined;
+    if (typeof object !== "object" || object === null) throw malformed("Ref", "v");
+    return this.#objects[index] = object;
+  }
+}
+
+function isTagged(node: Json): node is JsonObject {
+  return typeof node === "object" && node !== null && Object.hasOwn(node, "$") && !Array.isArray(node);
+}
+
+function checkFields(node: JsonObject, fields: readonly string[]): void {
+  for (const field of Object.keys(node)) {
+    if (!fields.includes(field)) throw unknown(`field of ${node.$}`, field);
+  }
+}
+
+function unknown(what: string, name: unknown): FireflyFormatError {
+  const text = JSON.stringify(name).slice(0, 60);
+  return new FireflyFormatError(`Cannot decode a value with an unknown ${what}: ${text}`);
+}

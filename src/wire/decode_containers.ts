@@ -1,0 +1,126 @@
+import {
+  hide,
+  malformed,
+  type PartReader,
+  readOptionalString,
+  readPrimitive,
+  type TagReader,
+} from "./decode_simple.ts";
+import { checkSparseLength, ERRORS, isCount, isIndex, type Json, type JsonObject } from "./format.ts";
+
+/** The tags of objects that hold others. */
+export const CONTAINERS: ReadonlyMap<string, TagReader> = new Map(Object.entries<TagReader>({
+  Object: { fields: ["$", "v"], read: readObject },
+  Array: { fields: ["$", "n", "v", "p"], read: readArray },
+  Map: { fields: ["$", "v"], read: readMap },
+  Set: { fields: ["$", "v"], read: readSet },
+  Error: { fields: ["$", "name", "message", "stack", "cause", "errors"], read: readError },
+}));
+
+function readObject(node: JsonObject, reader: PartReader): object {
+  const object = reader.begin({});
+  for (const [key, value] of readProperties(node, "v", reader)) {
+    defineProperty(object, key, value);
+  }
+  return object;
+}
+
+/** Reads the keys and values in `field` of `node`, one by one, as a value may refer to what holds it. */
+function* readProperties(
+  node: JsonObject,
+  field: string,
+  reader: PartReader,
+): Iterable<[key: string, value: unknown]> {
+  for (const [keyNode, valueNode] of pairsIn(node, field)) {
+    const key = readPrimitive(keyNode, reader);
+    if (typeof key !== "string") throw malformed(node.$ as string, field);
+    yield [key, reader.read(valueNode)];
+  }
+}
+
+/** Gives `object` an own property whatever its key: no setter is called. */
+function defineProperty(object: object, key: string, value: unknown): void {
+  Object.defineProperty(object, key, {
+    value,
+    writable: true,
+    enumerable: true,
+    configurable: true,
+  });
+}
+
+function readArray(node: JsonObject, reader: PartReader): unknown[] {
+  const { n: length } = node;
+  if (!isCount(length)) throw malformed("Array", "n");
+  checkSparseLength(length, reader.limits);
+  const pairs = pairsIn(node, "v");
+  const array = reader.begin(emptyArray(length, pairs.length));
+  for (const [index, element] of pairs) {
+    if (!isCount(index) || index >= length) throw malformed("Array", "v");
+    array[index] = reader.read(element);
+  }
+  if (!Object.hasOwn(node, "p")) return array;
+  for (const [key, value] of readProperties(node, "p", reader)) {
+    if (key === "length" || isIndex(key)) throw malformed("Array", "p");
+    defineProperty(array, key, value);
+  }
+  return array;
+}
+
+/** An array of holes, whose memory is in proportion to its `elements`, not to its length. */
+function emptyArray(length: number, elements: number): unknown[] {
+  const array: unknown[] = [];
+  // The highest of all indexes makes engines store the array as a dictionary.
+  if (length > 64 + 4 * elements) array[2 ** 32 - 2] = null;
+  array.length = length;
+  return array;
+}
+
+function readMap(node: JsonObject, reader: PartReader): Map<unknown, unknown> {
+  const map = reader.begin(new Map());
+  for (const [key, value] of pairsIn(node, "v")) {
+    map.set(reader.read(key), reader.read(value));
+  }
+  return map;
+}
+
+function readSet(node: JsonObject, reader: PartReader): Set<unknown> {
+  const set = reader.begin(new Set());
+  for (const member of listIn(node, "v")) set.add(reader.read(member));
+  return set;
+}
+
+function readError(node: JsonObject, reader: PartReader): Error {
+  const { name } = node;
+  const create = ERRORS.get(name as string);
+  if (create === undefined) throw malformed("Error", "name");
+  const error = reader.begin(create());
+  const message = readOptionalString(node, "message", reader);
+  if (message !== undefined) hide(error, "message", message);
+  const stack = readOptionalString(node, "stack", reader);
+  // Without one, the stack would show where it was decoded.
+  hide(error, "stack", stack ?? `${name}: ${message ?? ""}`);
+  if (Object.hasOwn(node, "cause")) hide(error, "cause", reader.read(node.cause!));
+  if (Object.hasOwn(node, "errors")) {
+    const errors = reader.read(node.errors!);
+    if (name !== "AggregateError" || !Array.isArray(errors)) {
+      throw malformed("Error", "errors");
+    }
+    hide(error, "errors", errors);
+  }
+  return error;
+}
+
+/** The list in `field` of `node`. */
+function listIn(node: JsonObject, field: string): Json[] {
+  const list = node[field];
+  if (!Array.isArray(list)) throw malformed(node.$ as string, field);
+  return list;
+}
+
+/** The list of pairs in `field` of `node`. */
+function pairsIn(node: JsonObject, field: string): [Json, Json][] {
+  const pairs = listIn(node, field);
+  const isPair = (pair: Json) => Array.isArray(pair) && pair.length === 2;
+  if (!pairs.every(isPair)) throw malformed(node.$ as string, field);
+  return pairs as [Json, Json][];
+}

@@ -1,0 +1,198 @@
+import { types } from "node:util";
+import { FireflyLimitError } from "../errors.ts";
+import { base64, encodeText } from "./base64.ts";
+import { type Brand, brandOf } from "./brand.ts";
+import { BufferEncoder } from "./encode_buffers.ts";
+import { encodeArray, encodeError, encodeMap, encodeObject, encodeSet, type PartWriter } from "./encode_containers.ts";
+import {
+  encodeBlob,
+  encodeBoxed,
+  encodeDate,
+  encodeDOMException,
+  encodeRegExp,
+  encodeScalar,
+  type Scalar,
+} from "./encode_simple.ts";
+import { checkDepth, type Json, type JsonObject, limitsOf, type WireLimits } from "./format.ts";
+import { type Key, type Place, Places } from "./places.ts";
+
+/**
+ * Encodes `value` in the wire format: whatever structured cloning takes, Blobs and Files included.
+ *
+ * @throws {DOMException} `DataCloneError`, with the path, if structured cloning refuses a part of `value`.
+ * @throws {FireflyLimitError} If `value` is over one of `limits`.
+ */
+export async function encode(
+  value: unknown,
+  limits?: Partial<WireLimits>,
+): Promise<string> {
+  const encoder = new Encoder(limitsOf(limits), { takesBlobs: true });
+  encoder.write(value);
+  await encoder.readBlobs();
+  return encoder.toText();
+}
+
+/**
+ * Encodes `value` like {@linkcode encode}, but refuses Blobs and Files, which can only be read in time.
+ *
+ * @throws {DOMException} `DataCloneError`, with the path, if structured cloning refuses a part of `value`,
+ *   or it is a Blob.
+ * @throws {FireflyLimitError} If `value` is over one of `limits`.
+ */
+export function encodeSync(
+  value: unknown,
+  limits?: Partial<WireLimits>,
+): string {
+  const encoder = new Encoder(limitsOf(limits), { takesBlobs: false });
+  encoder.write(value);
+  return encoder.toText();
+}
+
+const readBlob = Blob.prototype.arrayBuffer;
+
+/** Writes one value as JSON. */
+class Encoder implements PartWriter {
+  readonly limits: WireLimits;
+  readonly #takesBlobs: boolean;
+  readonly #top: JsonObject = {};
+  readonly #places = new Places();
+  /** The keys that lead from the root to what is being written. */
+  readonly #path: Key[] = [];
+  readonly #deferred: (() => void)[] = [];
+  readonly #blobs: { node: JsonObject; blob: Blob }[] = [];
+  #buffers: BufferEncoder | undefined;
+
+  constructor(limits: WireLimits, { takesBlobs }: { takesBlobs: boolean }) {
+    this.limits = limits;
+    this.#takesBlobs = takesBlobs;
+  }
+
+  /** Writes `root`, except the bytes of its Blobs. */
+  write(root: unknown): void {
+    this.#put(root, this.#top, "root");
+    for (const task of this.#deferred) task();
+  }
+
+  /** Writes the bytes of the Blobs that were found. */
+  async readBlobs(): Promise<void> {
+    for (const { node, blob } of this.#blobs) {
+      node.v = base64.encode(new Uint8Array(await readBlob.call(blob)));
+    }
+  }
+
+  /** The text of what was written. */
+  toText(): string {
+    const { refs } = this.#places;
+    const { root = null } = this.#top;
+    const graph = refs.length > 0 ? { $: "Graph", root, refs } : root;
+    return encodeText(stringify(graph), this.limits.maxBytes);
+  }
+
+  putPart(value: unknown, holder: JsonObject | Json[], key: Key, label: Key): void {
+    this.#path.push(label);
+    this.#put(value, holder as JsonObject, key);
+    this.#path.pop();
+  }
+
+  defer(task: () => void): void {
+    this.#deferred.push(task);
+  }
+
+  #put(value: unknown, holder: JsonObject, key: Key): void {
+    if (typeof value === "function") {
+      throw this.#uncloneable(`function ${value.name || "(anonymous)"}`);
+    }
+    if (typeof value === "symbol") throw this.#uncloneable(String(value));
+    if (typeof value !== "object" || value === null) {
+      holder[key] = encodeScalar(value as Scalar, this.limits);
+      return;
+    }
+    const known = this.#places.find(value);
+    if (known !== undefined) {
+      holder[key] = known.refer();
+      return;
+    }
+    checkDepth(this.#path.length + 1, this.limits);
+    const brand = brandOf(value);
+    if (brand === undefined) throw this.#uncloneable(nameOf(value));
+    if (brand === "ArrayBuffer") {
+      this.#bufferEncoder().putBuffer(value as ArrayBuffer, holder, key);
+    } else {
+      this.#encode(value, brand, this.#places.add(value, holder, key));
+    }
+  }
+
+  /** Encodes `object`; the stack has to take this for every level, so that it does little by itself. */
+  #encode(object: object, brand: Exclude<Brand, "ArrayBuffer">, place: Place): void {
+    switch (brand) {
+      case "Object":
+        return encodeObject(object, place, this);
+      case "Array":
+        return encodeArray(object as unknown[], place, this);
+      case "Map":
+        return encodeMap(object as Map<unknown, unknown>, place, this);
+      case "Set":
+        return encodeSet(object as Set<unknown>, place, this);
+      case "Error":
+        return encodeError(object as Error, place, this);
+      case "DOMException":
+        return place.put(encodeDOMException(object as DOMException));
+      case "Date":
+        return place.put(encodeDate(object as Date));
+      case "RegExp":
+        return place.put(encodeRegExp(object as RegExp));
+      case "Boxed":
+        return place.put(encodeBoxed(object, this.limits));
+      case "View":
+        return this.#bufferEncoder().encodeView(object as ArrayBufferView, place);
+      case "Blob":
+        return this.#encodeBlob(object as Blob, place);
+    }
+  }
+
+  #encodeBlob(blob: Blob, place: Place): void {
+    if (!this.#takesBlobs) {
+      throw this.#uncloneable(`${nameOf(blob)}, which only encode() can read,`);
+    }
+    this.#bufferEncoder().spend(blob.size);
+    const node = encodeBlob(blob);
+    place.put(node);
+    this.#blobs.push({ node, blob });
+  }
+
+  #bufferEncoder(): BufferEncoder {
+    return this.#buffers ??= new BufferEncoder({
+      places: this.#places,
+      limits: this.limits,
+      uncloneable: (what) => this.#uncloneable(what),
+    });
+  }
+
+  #uncloneable(what: string): DOMException {
+    const at = this.#path.length > 0 ? ` (at ${pathText(this.#path)})` : "";
+    return new DOMException(`${what} could not be cloned${at}`, "DataCloneError");
+  }
+}
+
+function stringify(json: unknown): string {
+  try {
+    return JSON.stringify(json);
+  } catch (cause) {
+    throw new FireflyLimitError("Cannot carry a value that makes more text than a string holds", { cause });
+  }
+}
+
+/** What to call an object that cannot be cloned. */
+function nameOf(object: object): string {
+  if (types.isProxy(object)) return "#<Proxy>";
+  return `#<${Object.prototype.toString.call(object).slice(8, -1)}>`;
+}
+
+/** A path as JavaScript would write it from the root `$` on. */
+function pathText(path: readonly Key[]): string {
+  const steps = path.map((key) => {
+    if (typeof key === "number") return `[${key}]`;
+    return /^[A-Za-z_]\w*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;
+  });
+  return `$${steps.join("")}`;
+}

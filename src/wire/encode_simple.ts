@@ -1,0 +1,101 @@
+import { types } from "node:util";
+import { builtInGetter } from "./brand.ts";
+import { checkDigits, escapeText, isStorable, type Json, type JsonObject, type WireLimits } from "./format.ts";
+
+/** What is neither an object, a function nor a symbol. */
+export type Scalar = null | undefined | boolean | number | bigint | string;
+
+/** Encodes a scalar. */
+export function encodeScalar(value: Scalar, limits: WireLimits): Json {
+  switch (typeof value) {
+    case "string":
+      return encodeString(value);
+    case "number":
+      return encodeNumber(value);
+    case "bigint":
+      return encodeBigInt(value, limits);
+    case "undefined":
+      return { $: "undefined" };
+    default:
+      return value;
+  }
+}
+
+/** Encodes a string, as itself if it can be. */
+export function encodeString(text: string): Json {
+  return isStorable(text) ? text : { $: "string", v: escapeText(text) };
+}
+
+function encodeNumber(number: number): Json {
+  if (Object.is(number, -0)) return { $: "number", v: "-0" };
+  return Number.isFinite(number) ? number : { $: "number", v: `${number}` };
+}
+
+function encodeBigInt(number: bigint, limits: WireLimits): Json {
+  const magnitude = number < 0n ? -number : number;
+  // Compared before it is written, as that takes time in the square of the digits.
+  if (
+    magnitude > 2n ** 64n && magnitude >= 10n ** BigInt(limits.maxBigIntDigits)
+  ) {
+    checkDigits(limits.maxBigIntDigits + 1, limits);
+  }
+  const digits = magnitude.toString();
+  checkDigits(digits.length, limits);
+  return { $: "bigint", v: number < 0n ? `-${digits}` : digits };
+}
+
+const getTime = Date.prototype.getTime;
+const toISOString = Date.prototype.toISOString;
+
+/** Encodes a Date. */
+export function encodeDate(date: Date): JsonObject {
+  const isValid = !Number.isNaN(getTime.call(date));
+  return { $: "Date", v: isValid ? toISOString.call(date) : null };
+}
+
+const source = builtInGetter<string>(RegExp.prototype, "source");
+const flags = builtInGetter<string>(RegExp.prototype, "flags");
+
+/** Encodes a RegExp, whose `lastIndex` is not kept. */
+export function encodeRegExp(regExp: RegExp): JsonObject {
+  return { $: "RegExp", v: encodeString(source(regExp)), f: flags(regExp) };
+}
+
+/** Encodes a Boolean, Number, String or BigInt object. */
+export function encodeBoxed(boxed: object, limits: WireLimits): JsonObject {
+  return { $: "Boxed", v: encodeScalar(unbox(boxed), limits) };
+}
+
+function unbox(boxed: object): Scalar {
+  if (types.isNumberObject(boxed)) return Number.prototype.valueOf.call(boxed);
+  if (types.isStringObject(boxed)) return String.prototype.valueOf.call(boxed);
+  if (types.isBooleanObject(boxed)) return Boolean.prototype.valueOf.call(boxed);
+  return BigInt.prototype.valueOf.call(boxed);
+}
+
+/** Encodes a DOMException. */
+export function encodeDOMException(exception: DOMException): JsonObject {
+  const node: JsonObject = {
+    $: "DOMException",
+    name: encodeString(exception.name),
+    message: encodeString(exception.message),
+  };
+  const { stack } = exception;
+  if (typeof stack === "string") node.stack = encodeString(stack);
+  return node;
+}
+
+/** Encodes what is known of a Blob or File before its bytes are read. */
+export function encodeBlob(blob: Blob): JsonObject {
+  const node: JsonObject = {
+    $: "Blob",
+    type: encodeString(blob.type),
+    v: "",
+  };
+  if (blob instanceof File) {
+    node.$ = "File";
+    node.name = encodeString(blob.name);
+    node.at = blob.lastModified;
+  }
+  return node;
+}
