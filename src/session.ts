@@ -1,0 +1,165 @@
+import type { ConnectionSettings } from "./connection.ts";
+import {
+  type Build,
+  type Client,
+  discard,
+  isConnectionError,
+  makeTag,
+  openClient,
+  type Rows,
+  type Tag,
+  unreachable,
+  withDeadline,
+} from "./driver.ts";
+import type { DatabaseUnreachable } from "./errors.ts";
+
+/** What a session may be told beside where to connect. */
+export interface SessionOptions {
+  /** Called for every notification of a channel that the session listens on. */
+  onnotify?: (channel: string, payload: string) => void;
+  /** Ends the server's process `pid`, when a session is discarded in the middle of a statement. */
+  terminate?: (pid: number) => void;
+}
+
+/**
+ * One connection for as long as it lives. BEGIN and COMMIT are plain statements on it. Once the connection is lost,
+ * it refuses every further statement, since the driver would quietly run them on a new connection, outside of the
+ * transaction that they belong to. For the same reason the driver is given one statement at a time: it would keep
+ * those that wait, too, for a new connection.
+ */
+export class Session {
+  readonly #settings: ConnectionSettings;
+  readonly #client: Client;
+  readonly #terminate: ((pid: number) => void) | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #unanswered = 0;
+  #lost: DatabaseUnreachable | undefined;
+  #onLost: (() => void) | undefined;
+
+  /** The server's process, once the session knows it. */
+  pid: number | undefined;
+
+  constructor(settings: ConnectionSettings, { terminate, ...options }: SessionOptions = {}) {
+    this.#settings = settings;
+    this.#terminate = terminate;
+    this.#client = openClient(settings, {
+      max: 1,
+      idle_timeout: 0,
+      max_lifetime: null,
+      // A connection that is killed while it connects is noticed by this timeout alone.
+      connect_timeout: 2,
+      onclose: () => this.#lose(Object.assign(new Error("the connection was closed"), { code: "CONNECTION_CLOSED" })),
+      ...options as object,
+    });
+  }
+
+  /** Why the connection is lost; undefined while it is not. */
+  get lost(): DatabaseUnreachable | undefined {
+    return this.#lost;
+  }
+
+  /** Calls `listener` once when the connection is lost or discarded. */
+  set onLost(listener: () => void) {
+    this.#onLost = listener;
+    if (this.#lost) listener();
+  }
+
+  /**
+   * Runs one statement, after those before it.
+   *
+   * @param deadline Milliseconds that the server may take; 0 for as long as it wants. Missed, the connection is lost.
+   * @throws {DatabaseUnreachable} If the connection is lost, now or before.
+   */
+  run<T>(build: Build, deadline = 0): Promise<Rows<T>> {
+    this.#unanswered++;
+    const outcome = this.#turn.then(() => this.#send<T>(build, deadline)).finally(() => this.#unanswered--);
+    this.#turn = outcome.catch(() => {});
+    return outcome;
+  }
+
+  async #send<T>(build: Build, deadline: number): Promise<Rows<T>> {
+    if (this.#lost) throw this.#lost;
+    try {
+      const query = build(this.#client);
+      return await (deadline ? withDeadline(query, deadline) : query) as unknown as Rows<T>;
+    } catch (error) {
+      if (!isConnectionError(error)) throw error;
+      this.#lose(error);
+      throw this.#lost;
+    }
+  }
+
+  /** Sends something, unless a statement is under way: that shows the server life enough. */
+  ping(): void {
+    if (this.#unanswered === 0 && !this.#lost) this.run((client) => client`SELECT 1`).catch(() => {});
+  }
+
+  /** A tag for statements of the store, on this session. */
+  tag(schemaName: string): Tag {
+    return makeTag((build) => this.run(build), schemaName);
+  }
+
+  /** Closes the connection. The server would notice only after the statement that it is at, and hold locks until then. */
+  discard(): void {
+    if (this.#unanswered > 0 && this.pid !== undefined && !this.#lost) this.#terminate?.(this.pid);
+    this.#lose(Object.assign(new Error("the session was discarded"), { code: "CONNECTION_ENDED" }));
+  }
+
+  #lose(error: unknown): void {
+    if (this.#lost) return;
+    this.#lost = unreachable(this.#settings, error);
+    discard(this.#client); // which also rejects what the driver has swallowed
+    this.#onLost?.();
+  }
+}
+
+/** How long a session is kept for the next who wants one, in milliseconds. */
+const IDLE = 10_000;
+
+/** Sessions that are used one after another: at most `max` at a time, further callers wait for one. */
+export class Sessions {
+  readonly #open: () => Session;
+  readonly #idle = new Map<Session, ReturnType<typeof setTimeout>>();
+  readonly #waiting: (() => void)[] = [];
+  #taken = 0;
+  #ended = false;
+  /** How many may be taken at a time. */
+  max: number;
+
+  constructor(open: () => Session, max: number) {
+    this.#open = open;
+    this.max = max;
+  }
+
+  /** Takes a session. */
+  async take(): Promise<Session> {
+    while (this.#taken >= this.max) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#taken++;
+    for (const [session, timer] of this.#idle) {
+      clearTimeout(timer);
+      this.#idle.delete(session);
+      if (!session.lost) return session;
+    }
+    return this.#open();
+  }
+
+  /** Gives a session back: for the next, or, if it is lost or in the middle of something, to be discarded. */
+  giveBack(session: Session, reusable: boolean): void {
+    this.#taken--;
+    if (reusable && !session.lost && !this.#ended) this.#idle.set(session, setTimeout(() => this.#drop(session), IDLE));
+    else session.discard();
+    this.#waiting.shift()?.();
+  }
+
+  #drop(session: Session): void {
+    clearTimeout(this.#idle.get(session));
+    this.#idle.delete(session);
+    session.discard();
+  }
+
+  /** Discards the idle ones, and every other when it is given back. */
+  end(): void {
+    this.#ended = true;
+    for (const session of this.#idle.keys()) this.#drop(session);
+  }
+}

@@ -1,0 +1,18 @@
+/**
+ * The part of a postgres.js client that Firefly asks for: a tag for statements. `Sql`, `TransactionSql` and
+ * `ReservedSql` of the `postgres` package fit it as they are.
+ */
+export interface Sql {
+  /** Runs a statement; interpolated values travel as parameters, never as text. */
+  // deno-lint-ignore no-explicit-any
+  <T = any>(strings: TemplateStringsArray, ...values: any[]): Promise<T[]>;
+  /** Runs a statement given as text, with `$1`, `$2`, … for the parameters. */
+  // deno-lint-ignore no-explicit-any
+  unsafe<T = any>(text: string, params?: unknown[]): Promise<T[]>;
+}
+
+/** The part of any other client that Firefly asks for: node-postgres, Drizzle, Kysely, Prisma and Knex fit it with one line. */
+export interface Queryable {
+  /** Runs a statement with `$1`, `$2`, … for the parameters, and resolves to its rows. */
+  query(text: string, params: unknown[]): Promise<unknown[]>;
+}
