@@ -1,0 +1,137 @@
+import type { Tag } from "../driver.ts";
+import type { TaskFilter, TaskStatus } from "../record.ts";
+import { type TaskRow, toNumber } from "./rows.ts";
+
+/** Reads records by id; ids without a record are missing. */
+export async function readRecords(sql: Tag, ids: number[]): Promise<TaskRow[]> {
+  return await sql<TaskRow>`
+    SELECT *
+    FROM ${sql.schema}.task_record
+    WHERE id = ANY (${ids}::bigint[])
+  `;
+}
+
+/** A filter as the parameters of a statement: null means any. */
+interface FilterParameters {
+  statuses: TaskStatus[] | null;
+  queues: string[] | null;
+  names: string[] | null;
+  ids: number[] | null;
+  tags: string[] | null;
+  createdBefore: Date | null;
+  createdAfter: Date | null;
+  finishedBefore: Date | null;
+  params: string | null;
+}
+
+function parametersOf(filter: TaskFilter): FilterParameters {
+  return {
+    statuses: listOf(filter.status),
+    queues: listOf(filter.queue),
+    names: listOf(filter.funcName),
+    ids: filter.ids ?? null,
+    tags: filter.tags ?? null,
+    createdBefore: filter.createdBefore ?? null,
+    createdAfter: filter.createdAfter ?? null,
+    finishedBefore: filter.finishedBefore ?? null,
+    params: filter.params === undefined ? null : JSON.stringify(filter.params),
+  };
+}
+
+function listOf<T>(value: T | T[] | undefined): T[] | null {
+  return value === undefined ? null : Array.isArray(value) ? value : [value];
+}
+
+/** Lists records with ids below `before`, newest first. */
+export async function listRecords(
+  sql: Tag,
+  filter: TaskFilter,
+  { limit, before }: { limit: number; before: number | null },
+): Promise<TaskRow[]> {
+  const { statuses, queues, names, ids, tags, createdBefore, createdAfter, finishedBefore, params } = parametersOf(
+    filter,
+  );
+  return await sql<TaskRow>`
+    SELECT *
+    FROM ${sql.schema}.task_record
+    WHERE (${before}::bigint IS NULL OR id < ${before}::bigint)
+      AND (${statuses}::text[] IS NULL OR status = ANY (${statuses}::text[]))
+      AND (${queues}::text[] IS NULL OR queue = ANY (${queues}::text[]))
+      AND (${names}::text[] IS NULL OR func_name = ANY (${names}::text[]))
+      AND (${ids}::bigint[] IS NULL OR id = ANY (${ids}::bigint[]))
+      AND (${tags}::text[] IS NULL OR tags @> ${tags}::text[])
+      AND (${createdBefore}::timestamptz IS NULL OR created < ${createdBefore}::timestamptz)
+      AND (${createdAfter}::timestamptz IS NULL OR created >= ${createdAfter}::timestamptz)
+      AND (${finishedBefore}::timestamptz IS NULL
+        OR COALESCE(completed, failed, cancelled) < ${finishedBefore}::timestamptz)
+      AND (${params}::text IS NULL OR ${sql.schema}.try_decode(params) @> ${params}::text::jsonb)
+    ORDER BY id DESC
+    LIMIT ${limit}::bigint
+  `;
+}
+
+/** Counts records by queue and status. */
+export async function countRecords(sql: Tag): Promise<{ queue: string; status: TaskStatus; count: number }[]> {
+  const rows = await sql`
+    SELECT queue, status, count(*) AS count
+    FROM ${sql.schema}.task_record
+    GROUP BY queue, status
+  `;
+  return rows.map((row) => ({ queue: row.queue, status: row.status, count: toNumber(row.count) }));
+}
+
+/** Cancels tasks that have not ended; resolves to how many. */
+export async function cancelTasks(sql: Tag, ids: number[]): Promise<number> {
+  const [row] = await sql`
+    SELECT count(*) FILTER (WHERE ${sql.schema}.cancel(id))::integer AS cancelled
+    FROM (SELECT id FROM unnest(${ids}::bigint[]) AS chosen (id) ORDER BY id) AS chosen
+  `;
+  return row!.cancelled;
+}
+
+/** Schedules failed and cancelled tasks again; resolves to how many. */
+export async function retryTasks(sql: Tag, ids: number[]): Promise<number> {
+  const [row] = await sql`
+    SELECT count(*) FILTER (WHERE ${sql.schema}.retry(id))::integer AS retried
+    FROM (SELECT id FROM unnest(${ids}::bigint[]) AS chosen (id) ORDER BY id) AS chosen
+  `;
+  return row!.retried;
+}
+
+/**
+ * Deletes those of `ids` whose status is still one of `statuses` when their turn comes; null means any. A running
+ * attempt of a deleted task is fenced off, as it finds no record to end.
+ */
+export async function deleteTasks(sql: Tag, ids: number[], statuses: TaskStatus[] | null): Promise<number> {
+  const stored = statuses?.map((status) => status === "running" ? "created" : status) ?? null;
+  const rows = await sql`
+    WITH held AS MATERIALIZED (
+      SELECT id
+      FROM ${sql.schema}.task
+      WHERE id = ANY (${ids}::bigint[]) AND (${stored}::text[] IS NULL OR status = ANY (${stored}::text[]))
+      ORDER BY id
+      FOR UPDATE
+    )
+    DELETE FROM ${sql.schema}.task
+    USING held
+    WHERE task.id = held.id
+  `;
+  return rows.count;
+}
+
+/** Says that somebody waits for the end of those of these tasks that have not ended, so that settling them rings. */
+export async function awaitTasks(sql: Tag, ids: number[]): Promise<void> {
+  await sql`
+    INSERT INTO ${sql.schema}.awaited (task_id, until)
+    SELECT id, now() + interval '1 hour'
+    FROM ${sql.schema}.task
+    WHERE id = ANY (${ids}::bigint[]) AND status = 'created'
+    ORDER BY id
+    ON CONFLICT (task_id) DO UPDATE SET until = excluded.until
+  `;
+}
+
+/** Forgets who waited for tasks and went away. */
+export async function forgetAwaited(sql: Tag): Promise<void> {
+  await sql`DELETE FROM ${sql.schema}.awaited WHERE until < now()`;
+}
