@@ -1,0 +1,75 @@
+/** An attempt, as events tell of it. */
+export interface AttemptInfo {
+  /** The id of the task. */
+  readonly id: number;
+  /** The name of the task. */
+  readonly funcName: string;
+  /** The queue of the task. */
+  readonly queue: string;
+  /** The number of the attempt, from 1. */
+  readonly attempt: number;
+}
+
+/** What happens, by name. Listeners run at once and one after another; what one throws, or rejects with, is dropped. */
+export interface Events {
+  /** A handler is called. */
+  started: AttemptInfo;
+  /** A task ended well, `seconds` after its start. */
+  completed: AttemptInfo & { readonly seconds: number };
+  /** A task failed for good. */
+  failed: AttemptInfo & { readonly error: unknown };
+  /** An attempt failed, and another follows in `delay` seconds. */
+  retried: AttemptInfo & { readonly error: unknown; readonly delay: number };
+  /** An attempt was given up uncounted: shutdown, a lost connection, or a task that never began. */
+  returned: AttemptInfo & { readonly reason: unknown };
+  /** An attempt no longer held its task when it ended: it was cancelled, rescued or deleted. */
+  lost: AttemptInfo & { readonly reason: unknown };
+  /** A task of a dead consumer was put back, or `failed` because three in a row died of it. */
+  rescued: { readonly id: number; readonly funcName: string; readonly queue: string; readonly failed: boolean };
+  /** A handler logs. */
+  log: AttemptInfo & {
+    readonly level: "debug" | "info" | "warn" | "error";
+    readonly message: string;
+    readonly fields: object;
+  };
+  /** A consumer is registered and listens. */
+  "consumer.started": { readonly consumerId: string; readonly queues: readonly string[]; readonly concurrency: number };
+  /** A consumer claims no more, and waits for `running` attempts. */
+  "consumer.stopping": { readonly consumerId: string; readonly running: number };
+  /** A consumer is gone. */
+  "consumer.stopped": { readonly consumerId: string; readonly completed: number; readonly failed: number };
+  /** A consumer could not do something, and tries again; told once until it succeeds. */
+  "consumer.error": { readonly consumerId: string; readonly action: string; readonly error: unknown };
+  /** A consumer can again do what it could not. */
+  "consumer.recovered": { readonly consumerId: string; readonly action: string };
+  /** A consumer could not renew its lease in time: it aborted its attempts, which others may run now. */
+  "consumer.expired": { readonly consumerId: string };
+  /** Notifications arrive. */
+  "listener.connected": { readonly channels: readonly string[] };
+  /** Notifications do not arrive; polling goes on. Told once an outage. */
+  "listener.lost": { readonly error: unknown };
+}
+
+/** Tells listeners what happens. */
+export class Emitter {
+  readonly #listeners = new Map<string, Set<(detail: never) => void>>();
+
+  /** Adds a listener; what it returns takes it away again. */
+  on<E extends keyof Events>(event: E, listener: (detail: Events[E]) => void): () => void {
+    const listeners = this.#listeners.get(event) ?? new Set();
+    this.#listeners.set(event, listeners.add(listener));
+    return () => listeners.delete(listener);
+  }
+
+  /** Tells the listeners of `event`. A listener that throws must not break the loop that it listens to. */
+  emit<E extends keyof Events>(event: E, detail: Events[E]): void {
+    for (const listener of this.#listeners.get(event) ?? []) {
+      try {
+        const returned: unknown = (listener as (detail: Events[E]) => unknown)(detail);
+        if (returned instanceof Promise) returned.catch(() => {});
+      } catch {
+        continue;
+      }
+    }
+  }
+}

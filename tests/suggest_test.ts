@@ -1,0 +1,40 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { didYouMean, refuseUnknownKeys } from "../src/suggest.ts";
+
+const OPTIONS = ["queue", "maxRetries", "retryDelay", "timeout"];
+
+const cases: [word: string, known: string[], suggestion: string][] = [
+  ["maxRetires", OPTIONS, ', did you mean "maxRetries"?'],
+  ["retry_delay", OPTIONS, ', did you mean "retryDelay"?'],
+  ["Queue", OPTIONS, ', did you mean "queue"?'],
+  ["xyz", OPTIONS, ""],
+  ["", OPTIONS, ""],
+  ["queue", [], ""],
+];
+
+for (const [word, known, suggestion] of cases) {
+  Deno.test(`didYouMean() answers ${JSON.stringify(suggestion)} to "${word}" of ${known.length}`, () => {
+    assertEquals(didYouMean(word, known), suggestion);
+  });
+}
+
+Deno.test("refuseUnknownKeys() takes known options, and none", () => {
+  refuseUnknownKeys({ queue: 1, timeout: undefined }, OPTIONS, "define the task");
+  refuseUnknownKeys({}, OPTIONS, "define the task");
+});
+
+Deno.test("refuseUnknownKeys() suggests the option that was meant", () => {
+  assertThrows(
+    () => refuseUnknownKeys({ queue: 1, maxRetry: 3 }, OPTIONS, 'define task "add"'),
+    TypeError,
+    'Cannot define task "add" as there is no option "maxRetry", did you mean "maxRetries"?',
+  );
+});
+
+Deno.test("refuseUnknownKeys() lists the options where none is near", () => {
+  assertThrows(
+    () => refuseUnknownKeys({ zzz: 3 }, OPTIONS, "define the task"),
+    TypeError,
+    'there is no option "zzz": known are queue, maxRetries, retryDelay, timeout',
+  );
+});
