@@ -1,0 +1,188 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { ConsumerLoop, type ConsumerParts } from "./consumer.ts";
+import type { Database } from "./database.ts";
+import { checkQueueName, namesOf, type TaskDefinition, type TaskOptions } from "./definition.ts";
+import { type Duration, toSeconds } from "./duration.ts";
+import { DatabaseUnreachable, FireflyError } from "./errors.ts";
+import type { Emitter } from "./events.ts";
+import type { Listener } from "./listener.ts";
+import { requireSchema } from "./migrator.ts";
+import { type Instance, registry } from "./scope.ts";
+import type { Sessions } from "./session.ts";
+import { Settler } from "./settler.ts";
+import { refuseUnknownKeys } from "./suggest.ts";
+import { DEFINITION, type Task } from "./task.ts";
+
+/** How a consumer works. */
+export interface ConsumeOptions {
+  /** The queues to consume. @default "default" */
+  queues?: string | string[];
+  /** How many handlers may run at a time. @default 10 */
+  concurrency?: number;
+  /** The tasks to run. @default all that this process has defined */
+  // deno-lint-ignore no-explicit-any
+  tasks?: Iterable<Task<any, any>>;
+  /** Ends by itself once nothing is ready any more. Tasks that are due later are left. @default false */
+  drain?: boolean;
+  /** Ends by itself after this many attempts. @default without end */
+  maxTasks?: number;
+  /** Stops the consumer when it aborts. */
+  signal?: AbortSignal;
+  /** How long stopping waits for handlers before it aborts them. @default "30s" */
+  shutdownTimeout?: Duration;
+  /** How often to look for tasks that no notification told of. @default "5s" */
+  pollInterval?: Duration;
+  /** How long after its last sign of life the tasks of a dead consumer are run by others. @default "30s" */
+  lease?: Duration;
+}
+
+/** A running consumer. */
+export interface Consumer extends AsyncDisposable {
+  /** Resolves when it is registered and claims; rejects if it cannot start, or is stopped before. */
+  readonly ready: Promise<void>;
+  /** Resolves when it has ended, to how many tasks it completed and how many failed for good. */
+  readonly finished: Promise<{ completed: number; failed: number }>;
+  /** Claims no more, hands back what has not begun, waits for handlers, then aborts them; resolves at the end. */
+  stop(): Promise<void>;
+}
+
+/** The instance that a consumer belongs to. */
+export interface ConsumerHost extends Instance {
+  readonly schema: string;
+  readonly options: { readonly defaults?: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout"> };
+  connect(): Promise<{ database: Database; sessions: Sessions; listener: Listener }>;
+}
+
+const OPTION_KEYS = [
+  "queues",
+  "concurrency",
+  "tasks",
+  "drain",
+  "maxTasks",
+  "signal",
+  "shutdownTimeout",
+  "pollInterval",
+  "lease",
+];
+const ACTION = "consume";
+/** In seconds. A longer one would leave the tasks of a dead consumer lying for too long, and overflow its timers. */
+const LONGEST_LEASE = 86_400;
+/** The most seconds that a timer can wait: it holds 31 bits of milliseconds, and fires at once beyond them. */
+const LONGEST_TIMER = (2 ** 31 - 1) / 1000;
+
+/**
+ * Starts a consumer on `host`.
+ *
+ * @throws {TypeError | RangeError} If an option is wrong.
+ */
+export function startConsumer(host: ConsumerHost, options: ConsumeOptions, events: Emitter): Consumer {
+  refuseUnknownKeys(options, OPTION_KEYS, ACTION);
+  const settings = checkOptions(options, host);
+  const definitions = definitionsOf(options.tasks);
+  const ready = Promise.withResolvers<void>();
+  const stopped = new AbortController();
+  const signal = AbortSignal.any([stopped.signal, ...(options.signal ? [options.signal] : [])]);
+  const finished = run(host, { settings, definitions, events, signal, onReady: ready.resolve });
+  finished.then(() => ready.reject(new FireflyError("The consumer was stopped before it was ready")), ready.reject);
+  ready.promise.catch(() => {}); // whoever looks at `finished` alone hears of it there
+  async function stop(): Promise<void> {
+    stopped.abort();
+    await finished.catch(() => {});
+  }
+  return { ready: ready.promise, finished, stop, [Symbol.asyncDispose]: stop };
+}
+
+type Settings = Omit<ConsumerParts, "env" | "listener" | "definitions"> & { lease: number };
+
+function checkOptions(options: ConsumeOptions, { schema, options: { defaults } }: ConsumerHost): Settings {
+  const { concurrency = 10, maxTasks = Infinity, drain = false } = options;
+  const queues = [...new Set([options.queues ?? defaults?.queue ?? "default"].flat())];
+  if (queues.length === 0) throw new TypeError(`Cannot ${ACTION} as "queues" is empty`);
+  for (const queue of queues) checkQueueName(queue, ACTION, schema);
+  for (const [name, value] of Object.entries({ concurrency, maxTasks })) {
+    if (value === Infinity && name === "maxTasks" || Number.isInteger(value) && value > 0) continue;
+    throw new RangeError(`Cannot ${ACTION} as "${name}" must be a positive integer: current value is ${value}`);
+  }
+  const lease = toSeconds(options.lease ?? "30s", "lease");
+  if (lease < 1 || lease > LONGEST_LEASE) {
+    throw new RangeError(`Cannot ${ACTION} as "lease" must be from 1 second to 1 day: current value is ${lease}`);
+  }
+  const pollInterval = toSeconds(options.pollInterval ?? "5s", "pollInterval");
+  if (pollInterval === 0) throw new RangeError(`Cannot ${ACTION} as "pollInterval" must be longer than 0 seconds`);
+  return {
+    queues,
+    concurrency,
+    drain,
+    maxTasks,
+    lease,
+    shutdownTimeout: Math.min(toSeconds(options.shutdownTimeout ?? "30s", "shutdownTimeout"), LONGEST_TIMER),
+    pollInterval,
+  };
+}
+
+// deno-lint-ignore no-explicit-any
+function definitionsOf(tasks: Iterable<Task<any, any>> | undefined): Map<string, TaskDefinition> {
+  const definitions = new Map<string, TaskDefinition>();
+  if (tasks === undefined) {
+    for (const [name, { definition }] of registry) definitions.set(name, definition);
+  } else {
+    for (const task of tasks) {
+      const definition = (task as unknown as { [DEFINITION]: TaskDefinition })[DEFINITION];
+      for (const name of namesOf(definition)) definitions.set(name, definition);
+    }
+  }
+  if (definitions.size > 0) return definitions;
+  throw new FireflyError(`Cannot ${ACTION} as no task is defined: import the modules that define them first`);
+}
+
+interface Run {
+  settings: Settings;
+  definitions: Map<string, TaskDefinition>;
+  events: Emitter;
+  signal: AbortSignal;
+  onReady(): void;
+}
+
+async function run(host: ConsumerHost, { settings, definitions, events, signal, onReady }: Run) {
+  const { lease, ...parts } = settings;
+  const defaults = host.options.defaults ?? {};
+  const started = await untilReachable({ events, signal }, async () => {
+    const { database, sessions, listener } = await host.connect();
+    const { sql } = database;
+    await requireSchema(sql, host.schema);
+    const env = { instance: host, sql, sessions, settler: new Settler(sql), events, defaults, lease };
+    const loop = new ConsumerLoop({ env, listener, definitions, ...parts });
+    await loop.start();
+    return { loop, sessions };
+  });
+  if (!started) return { completed: 0, failed: 0 };
+  const { loop, sessions } = started;
+  const stop = () => loop.stop();
+  sessions.max += parts.concurrency;
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  onReady();
+  try {
+    return await loop.run();
+  } finally {
+    signal.removeEventListener("abort", stop);
+    sessions.max -= parts.concurrency;
+  }
+}
+
+/** A consumer may start before its database does: it waits for it, and says so once. */
+async function untilReachable<T>(
+  { events, signal }: Pick<Run, "events" | "signal">,
+  connect: () => Promise<T>,
+): Promise<T | undefined> {
+  for (let tries = 0; !signal.aborted; tries++) {
+    try {
+      return await connect();
+    } catch (error) {
+      if (!(error instanceof DatabaseUnreachable) || error.refused) throw error;
+      if (tries === 0) events.emit("consumer.error", { consumerId: "", action: "start", error });
+      await sleep(Math.min(200 * 2 ** tries, 5000), undefined, { signal }).catch(() => {});
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,268 @@
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import process from "node:process";
+import { type AttemptEnvironment, Shutdown } from "./attempt.ts";
+import { Claims } from "./claims.ts";
+import type { TaskDefinition } from "./definition.ts";
+import { LeaseLost } from "./errors.ts";
+import { ConsumerLease } from "./lease.ts";
+import type { Listener } from "./listener.ts";
+import { Maintenance } from "./maintenance.ts";
+import { claimTasks, promoteDueTasks } from "./store/claim.ts";
+import { controlChannel, queueChannel } from "./store/listen.ts";
+import { VERSION } from "./version.ts";
+import { Wakeup } from "./wakeup.ts";
+
+/** What a consumer is made of. Durations are in seconds. */
+export interface ConsumerParts {
+  readonly env: AttemptEnvironment;
+  readonly listener: Listener;
+  readonly definitions: ReadonlyMap<string, TaskDefinition>;
+  readonly queues: string[];
+  readonly concurrency: number;
+  readonly drain: boolean;
+  readonly maxTasks: number;
+  readonly shutdownTimeout: number;
+  readonly pollInterval: number;
+}
+
+/** The most tasks that one claim takes. */
+const MAX_BATCH = 500;
+/** A batch that is gone sooner, in milliseconds, was too small. */
+const SHORT = 50;
+/** A batch that takes longer, in milliseconds, was too large: its last tasks could have run elsewhere. */
+const LONG = 250;
+/** Outcomes that may wait to be settled before the consumer claims no more. */
+const MAX_UNSETTLED = 4 * MAX_BATCH;
+/** How long to wait before due tasks are looked for again, in milliseconds. */
+const DUE_PAUSE = 5;
+/** How long a stopping consumer waits for the database, in milliseconds. */
+const LAST_WORDS = 5_000;
+
+/** Claims tasks of its queues, runs up to `concurrency` of them at a time, and goes on until it is stopped. */
+export class ConsumerLoop {
+  readonly #parts: ConsumerParts;
+  readonly #env: AttemptEnvironment;
+  readonly #names: string[];
+  readonly #claims: Claims;
+  readonly #lease: ConsumerLease;
+  readonly #maintenance: Maintenance;
+  readonly #wakeup = new Wakeup();
+  readonly #failing = new Set<string>();
+  readonly #grace = Promise.withResolvers<void>();
+  #graceTimer: ReturnType<typeof setTimeout> | undefined;
+  /** The leases of the claim under way. */
+  #claiming: string[] = [];
+  #checking: Promise<void> | undefined;
+  #failures = 0;
+  #batch: number;
+  #batchBegan = 0;
+  #nextDue: number | null = null;
+  #stopping = false;
+
+  constructor(parts: ConsumerParts) {
+    const { env, queues, concurrency, definitions } = parts;
+    const names = this.#names = [...definitions.keys()];
+    const onError = (action: string, error: unknown) => this.#report(action, error);
+    this.#parts = parts;
+    this.#env = env;
+    this.#batch = concurrency;
+    this.#claims = new Claims({ env, definitions, onFree: () => this.#onFree(), onError });
+    this.#lease = new ConsumerLease(env.sql, {
+      seconds: env.lease,
+      info: { host: hostname(), pid: process.pid, version: VERSION, queues, tasks: names, concurrency },
+      hooks: {
+        onRenewed: () => this.#onRenewed(),
+        onExpired: () => this.#onExpired(),
+        onError: (error) => onError("renew its lease", error),
+      },
+    });
+    this.#maintenance = new Maintenance({
+      sql: env.sql,
+      events: env.events,
+      queues,
+      names,
+      interval: Math.min(env.lease / 6, 5),
+      onError: (error) => onError("look after the queues", error),
+      onSuccess: () => this.#recovered("look after the queues"),
+    });
+  }
+
+  /** Registers the consumer. */
+  async start(): Promise<void> {
+    await this.#lease.start();
+  }
+
+  /** Runs until it is stopped, or until there is nothing left to do if it drains. */
+  async run(): Promise<{ completed: number; failed: number }> {
+    const { queues, concurrency, listener } = this.#parts;
+    const unsubscribe = listener.subscribe(this.#channels(), (channel) => this.#onRing(channel));
+    this.#env.events.emit("consumer.started", { consumerId: this.#lease.id, queues, concurrency });
+    try {
+      await this.#maintenance.start();
+      while (!this.#stopping) await this.#turn();
+    } finally {
+      await this.#shutDown();
+      unsubscribe();
+    }
+    const { completed, failed } = this.#claims.endings;
+    this.#env.events.emit("consumer.stopped", { consumerId: this.#lease.id, completed, failed });
+    return { completed, failed };
+  }
+
+  /** Claims no more; `run` ends when what runs has ended, or at the end of the grace period. */
+  stop(): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#env.events.emit("consumer.stopping", { consumerId: this.#lease.id, running: this.#claims.busy });
+    this.#graceTimer = setTimeout(() => this.#grace.resolve(), this.#parts.shutdownTimeout * 1000);
+    this.#wakeup.wake();
+  }
+
+  /** One turn of the loop: claim what there is room for, begin what there is a slot for, sleep if there is neither. */
+  async #turn(): Promise<void> {
+    const wanted = this.#wanted();
+    let claimed = 0;
+    if (wanted > 0) {
+      try {
+        claimed = await this.#claim(wanted);
+        this.#recovered("claim tasks");
+        this.#failures = 0;
+      } catch (error) {
+        this.#report("claim tasks", error);
+        return await this.#wakeup.sleep(Math.min(200 * 2 ** this.#failures++, 5000));
+      }
+    }
+    this.#begin();
+    if (claimed > 0 && claimed >= wanted) return;
+    if (this.#isDue()) return await this.#wakeup.sleep(DUE_PAUSE);
+    if (this.#parts.drain && wanted > 0 && this.#claims.isEmpty) return this.stop();
+    await this.#wakeup.sleep(this.#pause());
+  }
+
+  /** How many tasks to claim now: free slots, and a stock of as many as are gone in a moment. */
+  #wanted(): number {
+    const { concurrency, maxTasks } = this.#parts;
+    const { buffered, begun } = this.#claims;
+    if (!this.#lease.valid || this.#env.settler.unsettled > MAX_UNSETTLED) return 0;
+    if (this.#free <= 0 || buffered > this.#batch / 2) return 0;
+    const stock = this.#batch - concurrency;
+    return Math.max(0, Math.min(this.#free + stock - buffered, maxTasks - begun - buffered));
+  }
+
+  /** Claims up to `limit` tasks, and a suspect; resolves to how many rows that took, stale ones included. */
+  async #claim(limit: number): Promise<number> {
+    const { queues } = this.#parts;
+    const [leaseId, suspectLeaseId] = [randomUUID(), this.#claims.hasSuspect ? null : randomUUID()];
+    this.#claiming = suspectLeaseId ? [leaseId, suspectLeaseId] : [leaseId];
+    try {
+      if (this.#isDue()) await promoteDueTasks(this.#env.sql, queues);
+      const request = { consumerId: this.#lease.id, leaseId, suspectLeaseId, queues, names: this.#names, limit };
+      const { alive, tasks, taken, nextDue } = await claimTasks(this.#env.sql, request);
+      this.#nextDue = nextDue === null ? null : performance.now() + nextDue * 1000;
+      this.#claims.add(tasks);
+      this.#adapt(taken, limit);
+      if (!alive) await this.#lease.renew();
+      return taken;
+    } finally {
+      this.#claiming = [];
+    }
+  }
+
+  /** Finds the size of batch that is gone in a moment: latency when handlers are long, throughput when they are short. */
+  #adapt(claimed: number, limit: number): void {
+    const { concurrency } = this.#parts;
+    const took = performance.now() - this.#batchBegan;
+    this.#batchBegan = performance.now();
+    if (claimed === limit && took < SHORT) this.#batch = Math.min(this.#batch * 2, Math.max(MAX_BATCH, concurrency));
+    else if (took > LONG) this.#batch = Math.max(Math.floor(this.#batch / 2), concurrency);
+  }
+
+  get #free(): number {
+    return this.#parts.concurrency - this.#claims.busy;
+  }
+
+  /** Begins claimed tasks while there are slots. */
+  #begin(): void {
+    while (!this.#stopping && this.#free > 0 && this.#claims.beginNext());
+    if (this.#claims.begun >= this.#parts.maxTasks && this.#claims.isEmpty) this.stop();
+  }
+
+  /** Whatever frees a slot begins the next task, and wakes the loop. */
+  #onFree(): void {
+    this.#begin();
+    this.#wakeup.wake();
+  }
+
+  #isDue(): boolean {
+    return this.#nextDue !== null && this.#nextDue <= performance.now() && this.#free > 0;
+  }
+
+  /** Milliseconds until the next look: when a task is due, and at the latest after the poll interval. */
+  #pause(): number {
+    const poll = this.#parts.pollInterval * 1000 * (0.9 + 0.2 * Math.random());
+    if (this.#nextDue === null || this.#free <= 0) return poll;
+    return Math.min(poll, Math.max(1, this.#nextDue - performance.now()));
+  }
+
+  #channels(): string[] {
+    const { schemaName } = this.#env.sql;
+    return [controlChannel(schemaName), ...this.#parts.queues.map((queue) => queueChannel(schemaName, queue))];
+  }
+
+  #onRing(channel: string | undefined): void {
+    this.#wakeup.wake();
+    if (channel !== undefined && channel !== controlChannel(this.#env.sql.schemaName)) return;
+    this.#claims.dropLost().catch((error) => this.#report("look for cancelled tasks", error));
+  }
+
+  /** After each renewal: keeps the transactions of attempts alive, and squares what it holds with the database. */
+  #onRenewed(): void {
+    this.#recovered("renew its lease");
+    this.#wakeup.wake();
+    this.#claims.ping();
+    // Not awaited: whatever these wait for, the next renewal must not.
+    this.#checking ??= this.#claims.dropLost()
+      .then(() => this.#claims.returnForgotten(this.#lease.id, () => this.#claiming))
+      .catch((error) => this.#report("check its claims", error))
+      .finally(() => this.#checking = undefined);
+  }
+
+  #onExpired(): void {
+    this.#env.events.emit("consumer.expired", { consumerId: this.#lease.id });
+    this.#claims.expire(new LeaseLost("The consumer could not renew its lease in time"));
+  }
+
+  /** Hands back what never began, waits for what runs, then aborts it. Without a database it does not wait for ever. */
+  async #shutDown(): Promise<void> {
+    const handedBack = this.#claims.handBack();
+    await Promise.race([this.#claims.ended(), this.#grace.promise]);
+    clearTimeout(this.#graceTimer);
+    this.#claims.abort(new Shutdown("The consumer shuts down"));
+    const timer = setTimeout(() => this.#env.settler.abandon(), LAST_WORDS);
+    try {
+      await Promise.all([this.#claims.ended(), handedBack]);
+      await this.#checking;
+      await this.#env.settler.idle();
+      await this.#maintenance.end();
+      await this.#lease.end();
+    } catch (error) {
+      this.#report("take its leave", error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Tells of a failure, once until it is over. */
+  #report(action: string, error: unknown): void {
+    if (this.#failing.has(action)) return;
+    this.#failing.add(action);
+    this.#env.events.emit("consumer.error", { consumerId: this.#lease.id, action, error });
+  }
+
+  #recovered(action: string): void {
+    if (this.#failing.delete(action)) {
+      this.#env.events.emit("consumer.recovered", { consumerId: this.#lease.id, action });
+    }
+  }
+}

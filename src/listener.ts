@@ -1,0 +1,147 @@
+import { type Tag, withDeadline } from "./driver.ts";
+import type { Emitter } from "./events.ts";
+import { DatabaseUnreachable } from "./errors.ts";
+import type { Session, SessionOptions } from "./session.ts";
+import { checkListening, listenOn } from "./store/listen.ts";
+import { Wakeup } from "./wakeup.ts";
+
+/** How often it is checked that the connection still listens, in milliseconds, give or take a tenth. */
+const HEARTBEAT = 10_000;
+/** How long the server may take to answer. */
+const DEADLINE = 5_000;
+/** How long the connection stays open after the last subscriber has gone. */
+const LINGER = 5_000;
+/** The longest wait between two tries to connect. */
+const MAX_BACKOFF = 2_000;
+
+/** What a listener needs beside its connection. */
+export interface ListenerOptions {
+  schema: string;
+  events: Emitter;
+  /** Milliseconds between two checks. @default 10000 */
+  heartbeat?: number;
+  /** Milliseconds that the server may take. @default 5000 */
+  deadline?: number;
+  /** Milliseconds that the connection stays open after the last subscriber has gone. @default 5000 */
+  linger?: number;
+}
+
+/** Called when a channel rang, or (without a channel) when notifications may have been missed: look at everything. */
+export type OnRing = (channel: string | undefined) => void;
+
+/**
+ * One connection that listens, shared by all who ask. Notifications sent while it was down are lost, so every
+ * connection ends with a ring for everybody.
+ */
+export class Listener {
+  readonly #open: (options: SessionOptions) => Session;
+  readonly #schema: string;
+  readonly #events: Emitter;
+  readonly #subscribers = new Map<OnRing, string[]>();
+  readonly #heartbeat: number;
+  readonly #deadline: number;
+  readonly #linger: number;
+  readonly #changed = new Wakeup();
+  readonly #retry = new Wakeup();
+  #running: Promise<void> | undefined;
+  #session: Session | undefined;
+  #ended = false;
+  #down = false;
+
+  constructor(open: (options: SessionOptions) => Session, options: ListenerOptions) {
+    this.#open = open;
+    this.#schema = options.schema;
+    this.#events = options.events;
+    this.#heartbeat = options.heartbeat ?? HEARTBEAT;
+    this.#deadline = options.deadline ?? DEADLINE;
+    this.#linger = options.linger ?? LINGER;
+  }
+
+  /** Calls `onRing` whenever one of `channels` rings; what it returns ends that. */
+  subscribe(channels: string[], onRing: OnRing): () => void {
+    this.#subscribers.set(onRing, channels);
+    this.#changed.wake();
+    this.#running ??= this.#run();
+    return () => {
+      this.#subscribers.delete(onRing);
+      this.#changed.wake();
+    };
+  }
+
+  /** Stops listening. */
+  async end(): Promise<void> {
+    this.#ended = true;
+    this.#session?.discard();
+    this.#changed.wake();
+    this.#retry.wake();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    for (let tries = 0; !this.#ended && this.#subscribers.size > 0; tries++) {
+      // A sleep of its own: the loss of the connection has ended the other one.
+      if (tries > 0) await this.#retry.sleep(Math.min(50 * 2 ** tries, MAX_BACKOFF));
+      try {
+        await this.#listen(() => tries = 0);
+      } catch (error) {
+        if (!this.#down && !this.#ended) this.#events.emit("listener.lost", { error });
+        this.#down = true;
+      } finally {
+        this.#session?.discard();
+        this.#session = undefined;
+      }
+    }
+    this.#running = undefined; // at once: whoever subscribes from now on starts anew
+  }
+
+  /** Listens until nobody subscribes any more; throws as soon as the connection is not what it should be. */
+  async #listen(onConnected: () => void): Promise<void> {
+    const session = this.#session = this.#open({ onnotify: (channel) => this.#ring(channel) });
+    session.onLost = () => this.#changed.wake();
+    const sql = session.tag(this.#schema);
+    let listening: string[] = [];
+    let [checkAt, idleSince] = [0, Infinity];
+    while (!this.#ended) {
+      const channels = this.#channels();
+      const added = channels.filter((channel) => !listening.includes(channel));
+      for (const channel of added) await withDeadline(listenOn(sql, channel), this.#deadline);
+      if (added.length > 0 || performance.now() >= checkAt) {
+        await this.#checkAlive(sql, channels);
+        checkAt = performance.now() + this.#heartbeat * (0.9 + 0.2 * Math.random());
+      }
+      if (added.length > 0) {
+        if (listening.length === 0) this.#events.emit("listener.connected", { channels });
+        listening = channels;
+        this.#down = false;
+        onConnected();
+        this.#ring(undefined);
+      }
+      idleSince = this.#subscribers.size > 0 ? Infinity : Math.min(idleSince, performance.now());
+      const closeAt = idleSince + this.#linger;
+      if (performance.now() >= closeAt) return;
+      await this.#changed.sleep(Math.min(checkAt, closeAt) - performance.now());
+      if (session.lost) throw session.lost;
+    }
+  }
+
+  /** A connection may be dead without a sign, or may have come back on a standby, where no NOTIFY is ever sent. */
+  async #checkAlive(sql: Tag, listening: string[]): Promise<void> {
+    const { standby, channels } = await withDeadline(checkListening(sql), this.#deadline);
+    if (standby) throw new DatabaseUnreachable("Cannot listen as the server is a standby");
+    if (!listening.every((channel) => channels.includes(channel))) {
+      throw new DatabaseUnreachable(
+        "Cannot listen as the server does not keep the subscription: is it a transaction pooler",
+      );
+    }
+  }
+
+  #channels(): string[] {
+    return [...new Set([...this.#subscribers.values()].flat())];
+  }
+
+  #ring(channel: string | undefined): void {
+    for (const [onRing, channels] of this.#subscribers) {
+      if (channel === undefined || channels.includes(channel)) onRing(channel);
+    }
+  }
+}

@@ -1,0 +1,174 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Tag } from "./driver.ts";
+import { DatabaseUnreachable } from "./errors.ts";
+import type { ClaimedTask } from "./store/claim.ts";
+import { type ClaimState, deleteLeases, type Outcome, readClaims, settleTasks } from "./store/settle.ts";
+
+/** How many claims one statement ends at most. */
+const BATCH = 500;
+/** How long to wait before a settle that met a locked row, or no database, is tried again, in milliseconds. */
+const RETRY_DELAYS = [20, 50, 100, 250, 500, 1000];
+
+interface Entry {
+  outcome: Outcome;
+  leaseId: string;
+  tries: number;
+  /** Whether an earlier try may have taken effect without its reply arriving. */
+  uncertain: boolean;
+  resolve(settled: boolean): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * Ends attempts in batches: whatever ended while one statement was under way goes out with the next, so that a
+ * single one is not delayed and many share the cost. Keeps count of the leases, and deletes those with nothing left.
+ */
+export class Settler {
+  readonly #sql: Tag;
+  readonly #leases = new Map<string, number>();
+  #emptied: string[] = [];
+  #entries: Entry[] = [];
+  #flushing: Promise<void> | undefined;
+  #unsettled = 0;
+  #abandoned = false;
+
+  constructor(sql: Tag) {
+    this.#sql = sql;
+  }
+
+  /** How many attempts have ended and are not settled yet. */
+  get unsettled(): number {
+    return this.#unsettled;
+  }
+
+  /** Notes that a lease with `count` tasks was taken. */
+  open(leaseId: string, count: number): void {
+    this.#leases.set(leaseId, count);
+  }
+
+  /** Whether a lease has tasks left that this consumer answers for. */
+  holds(leaseId: string): boolean {
+    return this.#leases.has(leaseId);
+  }
+
+  /** How many tasks of a lease have not ended. */
+  remaining(leaseId: string): number {
+    return this.#leases.get(leaseId) ?? 0;
+  }
+
+  /**
+   * Ends an attempt; resolves to false if its task was no longer held. It keeps trying while the database is away.
+   *
+   * @throws The database's error, if it refuses this very outcome.
+   */
+  settle(task: Pick<ClaimedTask, "leaseId">, outcome: Outcome): Promise<boolean> {
+    this.#unsettled++;
+    const settled = new Promise<boolean>((resolve, reject) => {
+      this.#entries.push({ outcome, leaseId: task.leaseId, tries: 0, uncertain: false, resolve, reject });
+    });
+    this.#start();
+    return settled.finally(() => this.#unsettled--);
+  }
+
+  /** Notes that a task has left its lease: settled elsewhere, or lost. */
+  release(leaseId: string): void {
+    const remaining = this.#leases.get(leaseId);
+    if (remaining === undefined) return; // deleted together with its last task
+    if (remaining > 1) return void this.#leases.set(leaseId, remaining - 1);
+    this.#leases.delete(leaseId);
+    this.#emptied.push(leaseId);
+    this.#start();
+  }
+
+  /** Takes no more care of a lease: its tasks may be somebody else's. */
+  forget(leaseId: string): void {
+    this.#leases.delete(leaseId);
+  }
+
+  /** Resolves when all that was given is settled, and every empty lease deleted. */
+  async idle(): Promise<void> {
+    while (this.#flushing || this.#unsettled > 0) await (this.#flushing ?? sleep(5));
+  }
+
+  /** Gives up: what is not settled by now is left to the rescue. */
+  abandon(): void {
+    this.#abandoned = true;
+  }
+
+  #start(): void {
+    this.#flushing ??= this.#flush().finally(() => {
+      this.#flushing = undefined;
+      if (this.#entries.length > 0) this.#start();
+    });
+  }
+
+  async #flush(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve)); // let whatever ends in this turn of the loop come along
+    while (this.#entries.length > 0 || this.#emptied.length > 0) {
+      const entries = this.#entries.splice(0, BATCH);
+      const emptied = this.#emptied.splice(0);
+      if (entries.length > 0) await this.#flushEntries(entries);
+      if (emptied.length > 0) await deleteLeases(this.#sql, emptied).catch(() => {}); // the next renewal finds them
+    }
+  }
+
+  async #flushEntries(entries: Entry[]): Promise<void> {
+    const leases = this.#leasesEndedBy(entries);
+    let leftOver = entries;
+    try {
+      const settled = await settleTasks(this.#sql, entries.map(({ outcome }) => outcome), leases);
+      leftOver = entries.filter(({ outcome }) => !settled.has(outcome.id));
+      if (leftOver.length === 0) { for (const leaseId of leases) this.#leases.delete(leaseId); }
+      for (const entry of entries) if (settled.has(entry.outcome.id)) this.#end(entry, true);
+      if (leftOver.length > 0) await this.#resolveLeftOver(leftOver);
+    } catch (error) {
+      if (error instanceof DatabaseUnreachable) {
+        for (const entry of leftOver) this.#again({ ...entry, uncertain: true });
+      } else if (leftOver.length === 1) {
+        leftOver[0]!.reject(error);
+      } else {
+        // One outcome that the database refuses must not fail its neighbours.
+        for (const entry of leftOver) await this.#flushEntries([entry]);
+      }
+    }
+  }
+
+  /** The leases of which nothing is left once all of `entries` are settled. */
+  #leasesEndedBy(entries: Entry[]): string[] {
+    const counts = new Map<string, number>();
+    for (const { leaseId } of entries) counts.set(leaseId, (counts.get(leaseId) ?? 0) + 1);
+    return [...counts].filter(([leaseId, count]) => count === this.remaining(leaseId)).map(([leaseId]) => leaseId);
+  }
+
+  #end(entry: Entry, settled: boolean): void {
+    this.release(entry.leaseId);
+    entry.resolve(settled);
+  }
+
+  /** What a settle left over is locked by somebody, ended by an earlier try of ours, or lost. */
+  async #resolveLeftOver(entries: Entry[]): Promise<void> {
+    const states = await readClaims(this.#sql, entries.map(({ outcome }) => outcome.id));
+    for (const entry of entries) {
+      const state = states.get(entry.outcome.id);
+      if (state?.claimSeq === entry.outcome.claimSeq && state.status === "created") {
+        this.#again(entry);
+        continue;
+      }
+      this.#end(entry, entry.uncertain && isOwnEnd(state, entry.outcome));
+    }
+  }
+
+  #again(entry: Entry): void {
+    if (this.#abandoned) return entry.resolve(false);
+    const delay = RETRY_DELAYS[Math.min(entry.tries, RETRY_DELAYS.length - 1)]!;
+    setTimeout(() => {
+      this.#entries.push({ ...entry, tries: entry.tries + 1 });
+      this.#start();
+    }, delay);
+  }
+}
+
+/** Whether a claim stands where `outcome` would have put it. */
+export function isOwnEnd(state: ClaimState | undefined, outcome: Pick<Outcome, "claimSeq" | "status">): boolean {
+  return state?.claimSeq === outcome.claimSeq + 1 && state.status === outcome.status;
+}

@@ -1,0 +1,295 @@
+import { assert, assertEquals } from "@std/assert";
+import { current, task } from "../mod.ts";
+import type { TestDatabase } from "./database.ts";
+import { taskName, testInstance } from "./instance.ts";
+import { insertTask, placesOf, recordOf, until } from "./steps.ts";
+
+/** Ends every other connection to the database, as a restart of the server would. */
+async function terminateAll(db: TestDatabase, condition = "true"): Promise<void> {
+  await db.sql.unsafe(`
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'firefly' AND ${condition}
+  `);
+}
+
+/** Resolves when its gate is opened; a handler that waits for it can be looked at. */
+function gate() {
+  const began = Promise.withResolvers<void>();
+  const end = Promise.withResolvers<void>();
+  return {
+    began: began.promise,
+    open: end.resolve,
+    async handler() {
+      began.resolve();
+      await end.promise;
+    },
+  };
+}
+
+Deno.test("consume() runs no more than `concurrency` handlers at a time", async () => {
+  await using test = await testInstance();
+  let [running, most] = [0, 0];
+  const work = task(taskName(), async () => {
+    most = Math.max(most, ++running);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    running--;
+  });
+  await test.ff.run(() => work.scheduleMany(Array.from({ length: 100 }, () => [])));
+
+  assertEquals(await test.drain({ concurrency: 3 }), { completed: 100, failed: 0 });
+  assertEquals(most, 3);
+});
+
+Deno.test("consume() serves several queues, and leaves others", async () => {
+  await using test = await testInstance();
+  const work = task(taskName(), () => {});
+  const rows = await test.ff.run(() => Promise.all(["a", "b", "c"].map((queue) => work.with({ queue }).schedule())));
+
+  assertEquals(await test.drain({ queues: ["a", "c"] }), { completed: 2, failed: 0 });
+  assertEquals((await rows[1]!.refresh()).status, "created");
+});
+
+Deno.test("consume() ends after `maxTasks` attempts and leaves the rest ready", async () => {
+  await using test = await testInstance();
+  const work = task(taskName(), () => {});
+  await test.ff.run(() => work.scheduleMany(Array.from({ length: 20 }, () => [])));
+
+  assertEquals(await test.ff.consume({ maxTasks: 7 }).finished, { completed: 7, failed: 0 });
+  assertEquals(await placesOf(test.db), { ready: 13, waiting: 0, lease: 0 });
+});
+
+Deno.test("consume() runs a delayed task when it is due, long before the next poll", async () => {
+  await using test = await testInstance();
+  const work = task(taskName(), () => {});
+  await using consumer = test.ff.consume({ pollInterval: "1h" });
+  await consumer.ready;
+
+  const row = await test.ff.run(() => work.with({ delay: "300ms" }).schedule());
+  await row.result({ timeout: "10s" });
+
+  const { started, notBefore } = await row.refresh();
+  const late = Number(started) - Number(notBefore);
+  assert(late >= 0 && late < 1000, `${late} ms late`);
+});
+
+Deno.test("consume() is woken by a notification, long before the next poll", async () => {
+  await using test = await testInstance();
+  const work = task(taskName(), () => {});
+  const connected = Promise.withResolvers<void>();
+  test.ff.on("listener.connected", () => connected.resolve());
+  await using _ = test.ff.consume({ pollInterval: "1h" });
+  await connected.promise;
+
+  for (let i = 0; i < 5; i++) await test.ff.run(() => work.schedule().result({ timeout: "10s" }));
+});
+
+Deno.test("consume() finds tasks scheduled while its listener was away", async () => {
+  await using test = await testInstance();
+  const work = task(taskName(), () => {});
+  const connections: number[] = [];
+  test.ff.on("listener.connected", () => connections.push(performance.now()));
+  await using _ = test.ff.consume({ pollInterval: "1h" });
+  await until(() => connections.length === 1);
+
+  await terminateAll(test.db, "query LIKE '%listening%'");
+  const id = await insertTask(test.db, { func_name: work.funcName });
+
+  // Sooner than the next renewal of the lease, which looks for tasks too.
+  await until(async () => (await recordOf(test.db, id)).status === "completed", 5_000);
+  assertEquals(connections.length, 2);
+});
+
+Deno.test("consume() polls when notifications do not arrive", async () => {
+  await using test = await testInstance({ listenDatabase: "postgres://postgres@127.0.0.1:1/nowhere" });
+  const work = task(taskName(), () => {});
+  await using consumer = test.ff.consume({ pollInterval: "100ms" });
+  await consumer.ready;
+
+  const id = await insertTask(test.db, { func_name: work.funcName });
+
+  await until(async () => (await recordOf(test.db, id)).status === "completed");
+});
+
+Deno.test("consume() aborts a running task that is cancelled, and frees its slot", async () => {
+  await using test = await testInstance();
+  const began = Promise.withResolvers<void>();
+  let reason: unknown;
+  const stubborn = task(taskName(), async () => {
+    const { signal } = current();
+    signal.addEventListener("abort", () => reason = signal.reason);
+    began.resolve();
+    await new Promise(() => {});
+  });
+  const next = task(taskName(), () => "next");
+  await using _ = test.ff.consume({ concurrency: 1 });
+  const row = await test.ff.run(() => stubborn.schedule());
+  await began.promise;
+  const asked = performance.now();
+
+  assertEquals(await row.cancel(), true);
+  assertEquals(await test.ff.run(() => next.schedule().result({ timeout: "10s" })), "next");
+
+  assert(performance.now() - asked < 5000);
+  assert(reason instanceof Error && reason.message.includes("cancelled"), String(reason));
+  assertEquals((await row.refresh()).status, "cancelled");
+  assertEquals(await row.cancel(), false);
+});
+
+Deno.test("stop() hands back what has not begun, uncounted and in its old order", async () => {
+  await using test = await testInstance();
+  const slow = gate();
+  const noop = task(taskName(), () => {});
+  const wait = task(taskName(), slow.handler);
+  const consumer = test.ff.consume({ concurrency: 2 });
+  await test.ff.run(async () => {
+    // Short tasks make the consumer claim large batches; the two that wait then hold up a batch.
+    await noop.scheduleMany(Array.from({ length: 2000 }, () => []));
+    await wait.scheduleMany([[], []]);
+    await noop.scheduleMany(Array.from({ length: 500 }, () => []));
+  });
+  await slow.began;
+
+  const stopped = consumer.stop();
+  slow.open();
+  await stopped;
+
+  const [row] = await test.db.sql`
+    SELECT count(*) FILTER (WHERE status = 'created')::int AS created, count(*) FILTER (WHERE snoozes = 1)::int AS snoozed,
+      coalesce(sum(rescues + retry_attempts), 0)::int AS counted
+    FROM firefly.task
+  `;
+  assert(row!.created > 0, "something was left");
+  assertEquals(row!.counted, 0);
+  assertEquals(await placesOf(test.db), { ready: row!.created, waiting: 0, lease: 0 });
+  assertEquals((await test.drain()).completed, row!.created);
+});
+
+Deno.test("stop() aborts handlers at the end of the grace period, and their tasks go back uncounted", async () => {
+  await using test = await testInstance();
+  const began = Promise.withResolvers<void>();
+  let reason: unknown;
+  const stubborn = task({ name: taskName(), maxRetries: 0 }, async () => {
+    const { signal } = current();
+    signal.addEventListener("abort", () => reason = signal.reason);
+    began.resolve();
+    await new Promise(() => {});
+  });
+  const row = await test.ff.run(() => stubborn.schedule());
+  const consumer = test.ff.consume({ shutdownTimeout: 0.1 });
+  await began.promise;
+
+  await consumer.stop();
+
+  assertEquals((reason as Error).name, "Shutdown");
+  const { status, attempt } = await row.refresh();
+  assertEquals([status, attempt], ["created", 1]);
+});
+
+Deno.test("consume() stops when its signal aborts", async () => {
+  await using test = await testInstance();
+  task(taskName(), () => {});
+  const controller = new AbortController();
+  const consumer = test.ff.consume({ signal: controller.signal });
+  await consumer.ready;
+
+  controller.abort();
+
+  assertEquals(await consumer.finished, { completed: 0, failed: 0 });
+  assertEquals((await test.db.sql`SELECT FROM firefly.consumer`).length, 0);
+});
+
+Deno.test("consume() goes on when every connection is terminated under load, and repeats no effect", async () => {
+  await using test = await testInstance();
+  await test.db.sql`CREATE TABLE ledger (n int)`;
+  const work = task({ name: taskName() }, async (n: number) => {
+    await current().sql`INSERT INTO ledger VALUES (${n})`;
+  });
+  await test.ff.run(() => work.scheduleMany(Array.from({ length: 600 }, (_, n) => [n])));
+  await using _ = test.ff.consume({ concurrency: 5, lease: "2s", pollInterval: "200ms" });
+  const completed = async () => {
+    const [row] = await test.db.sql`SELECT count(*)::int AS n FROM firefly.task WHERE status = 'completed'`;
+    return row!.n as number;
+  };
+  for (const goal of [100, 200, 300]) {
+    await until(async () => await completed() >= goal, 20_000);
+    await terminateAll(test.db);
+  }
+
+  await until(async () => await completed() === 600, 40_000);
+
+  const [ledger] = await test.db.sql`SELECT count(*)::int AS rows, count(DISTINCT n)::int AS distinct FROM ledger`;
+  assertEquals(ledger, { rows: 600, distinct: 600 });
+});
+
+Deno.test("a consumer that was buried aborts what it runs, registers anew and goes on", async () => {
+  await using test = await testInstance();
+  const reasons: unknown[] = [];
+  let attempts = 0;
+  const began = Promise.withResolvers<void>();
+  const work = task(taskName(), async () => {
+    if (++attempts > 1) return "second";
+    const { signal } = current();
+    signal.addEventListener("abort", () => reasons.push(signal.reason));
+    began.resolve();
+    await new Promise(() => {});
+  });
+  await using _ = test.ff.consume({ lease: "1s" });
+  const row = await test.ff.run(() => work.schedule());
+  await began.promise;
+
+  await test.db.sql`DELETE FROM firefly.consumer`;
+
+  assertEquals(await row.result({ timeout: "20s" }), "second");
+  assertEquals((reasons[0] as Error).name, "LeaseLost");
+  assertEquals((await test.db.sql`SELECT FROM firefly.consumer`).length, 1);
+});
+
+Deno.test("a claim whose reply was lost is handed back and run", async () => {
+  await using test = await testInstance();
+  const work = task(taskName(), () => "run");
+  const blocker = await insertTask(test.db, { func_name: work.funcName, not_before: new Date(Date.now() + 3_600_000) });
+  await using consumer = test.ff.consume({ lease: "1s" });
+  await consumer.ready;
+  // As a claim leaves it that took effect and whose reply never came.
+  await test.db.sql`
+    WITH taken AS (DELETE FROM firefly.waiting WHERE id = ${blocker} RETURNING id, claim_seq)
+    INSERT INTO firefly.lease (id, consumer_id, ids, claim_seqs)
+    SELECT gen_random_uuid(), (SELECT id FROM firefly.consumer), array_agg(id), array_agg(claim_seq) FROM taken
+  `;
+  await test.db.sql`UPDATE firefly.task SET not_before = now() WHERE id = ${blocker}`;
+
+  await until(async () => (await recordOf(test.db, blocker)).status === "completed");
+
+  assertEquals((await recordOf(test.db, blocker)).snoozes, 1);
+  await until(async () => (await placesOf(test.db)).lease === 0);
+});
+
+Deno.test("a task whose name nobody knows uses no attempt, and runs once a consumer knows it", async () => {
+  await using test = await testInstance();
+  const known = task(taskName(), () => "known");
+  const later = taskName();
+  const id = await insertTask(test.db, { func_name: later });
+  {
+    await using consumer = test.ff.consume({ tasks: [known], lease: "1s" });
+    await consumer.ready;
+    await until(async () => (await placesOf(test.db)).waiting === 1);
+  }
+  task(later, () => "now known");
+  const deployed = performance.now();
+  await using _ = test.ff.consume({ lease: "1s" });
+  await until(async () => (await recordOf(test.db, id)).status === "completed");
+
+  assert(performance.now() - deployed < 2000);
+  assertEquals((await recordOf(test.db, id)).claim_seq, "1");
+});
+
+Deno.test("a record set back by hand, which stands nowhere, is found and run", async () => {
+  await using test = await testInstance();
+  const work = task(taskName(), () => "again");
+  const row = await test.ff.run(() => work.schedule());
+  await test.drain();
+  await test.db.sql`UPDATE firefly.task SET status = 'created', completed = NULL WHERE id = ${row.id}`;
+  await using _ = test.ff.consume({ lease: "1s" });
+
+  await until(async () => (await recordOf(test.db, row.id)).status === "completed");
+});
