@@ -1,0 +1,225 @@
+import { type ConnectionSettings, type PostgresOptions, resolveConnection } from "./connection.ts";
+import { type ConsumeOptions, type Consumer, startConsumer } from "./consume.ts";
+import { Database } from "./database.ts";
+import { checkScheduleOptions, type ScheduleOptions, type TaskDefinition, type TaskOptions } from "./definition.ts";
+import { FireflyError } from "./errors.ts";
+import { Emitter, type Events } from "./events.ts";
+import { Listener } from "./listener.ts";
+import { migrate, type MigrationState, migrationStates } from "./migrator.ts";
+import type { Page, PageOptions, TaskFilter, TaskRecord } from "./record.ts";
+import { Tasks } from "./records.ts";
+import { Results } from "./results.ts";
+import { insertChunks, newTasks } from "./scheduling.ts";
+import {
+  currentInstance,
+  currentScope,
+  defaultInstance,
+  type Instance,
+  setDefaultInstance,
+  setInstanceFactory,
+  withScope,
+} from "./scope.ts";
+import { Session, Sessions } from "./session.ts";
+import type { Sql } from "./sql.ts";
+import { endBackend } from "./store/consumers.ts";
+import { type FreshRecord, type RecordAccess, toRecord } from "./stored_task.ts";
+import { refuseUnknownKeys } from "./suggest.ts";
+import { runTransaction, Transaction } from "./transaction.ts";
+
+/** What an instance is configured with. */
+export interface FireflyOptions {
+  /**
+   * The database, as a URL or field by field.
+   *
+   * @default `FIREFLY_DATABASE_URL`, `DATABASE_URL`, or `PGHOST` and its friends, else the embedded server
+   */
+  database?: string | PostgresOptions;
+  /** A direct URL for LISTEN where `database` is a transaction pooler. */
+  listenDatabase?: string;
+  /** The schema that all of Firefly's tables are in. @default "firefly" */
+  schema?: string;
+  /** What tasks take that do not say otherwise. */
+  defaults?: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout">;
+  /** Told what a first start of the embedded server is busy with. */
+  onProgress?: (message: string) => void;
+}
+
+/** Everything that a connected instance works with. */
+export interface Connected {
+  readonly settings: ConnectionSettings;
+  readonly database: Database;
+  readonly sessions: Sessions;
+  readonly listener: Listener;
+  readonly results: Results;
+}
+
+/** Sessions that transactions outside of consumers may take at a time. */
+const TRANSACTIONS = 10;
+const OPTION_KEYS = ["database", "listenDatabase", "schema", "defaults", "onProgress"];
+
+/** What stands behind a `Firefly`: the connections, made when they are first needed, and what is done over them. */
+export class LiveInstance implements Instance, AsyncDisposable {
+  readonly options: Readonly<FireflyOptions>;
+  readonly schema: string;
+  readonly events: Emitter = new Emitter();
+  readonly sql: Sql = lazySql(async () => (await this.connect()).database.userSql);
+  readonly #access: RecordAccess = {
+    database: async () => (await this.connect()).database,
+    results: async () => (await this.connect()).results,
+  };
+  readonly tasks: Tasks = new Tasks(this.#access);
+  readonly #consumers = new Set<Consumer>();
+  #connected: Promise<Connected> | undefined;
+
+  constructor(options: FireflyOptions = {}) {
+    refuseUnknownKeys(options, OPTION_KEYS, "make an instance");
+    this.options = options;
+    this.schema = checkSchema(options.schema ?? "firefly");
+  }
+
+  async migrate(): Promise<MigrationState[]> {
+    const { settings } = await this.connect();
+    return await migrate(settings, this.schema, this.options.onProgress);
+  }
+
+  async migrations(): Promise<MigrationState[]> {
+    return await migrationStates((await this.connect()).database.sql);
+  }
+
+  consume(options: ConsumeOptions = {}): Consumer {
+    const consumer = startConsumer(this, options, this.events);
+    this.#consumers.add(consumer);
+    consumer.finished.catch(() => {}).finally(() => this.#consumers.delete(consumer));
+    return consumer;
+  }
+
+  async transaction<T>(fn: (sql: Sql) => Promise<T>): Promise<T> {
+    const outer = this.#openTransaction();
+    const inScope = (transaction: Transaction) => withScope({ instance: this, transaction }, () => fn(transaction.sql));
+    if (outer) return await outer.nested(inScope);
+    const { sessions } = await this.connect();
+    return await runTransaction(Transaction.on(sessions, { schema: this.schema }), inScope);
+  }
+
+  run<T>(fn: () => T): T {
+    const { instance, transaction } = currentScope();
+    return withScope({ instance: this, transaction: instance === this ? transaction : undefined }, fn);
+  }
+
+  /** Inserts one task for each list of arguments: in the user's transaction, in the scope's, or in one of its own. */
+  async schedule(definition: TaskDefinition, calls: unknown[][], options: ScheduleOptions): Promise<TaskRecord[]> {
+    checkScheduleOptions(options, `schedule task "${definition.name}"`);
+    const { schema } = this;
+    const tasks = await newTasks(definition, calls, { options, defaults: this.options.defaults ?? {}, schema });
+    const { tx } = options;
+    let fresh: FreshRecord = {};
+    let rows;
+    if (tx) {
+      rows = await insertChunks(tasks, { client: tx, schema });
+    } else {
+      const joined = tx === null ? undefined : this.#openTransaction();
+      if (joined) fresh = { uncommitted: () => !joined.outermost.ended };
+      const { database, sessions } = await this.connect();
+      const sql = joined?.statements ?? database.sql;
+      rows = joined || tasks.length === 1
+        ? await insertChunks(tasks, { sql })
+        : await runTransaction(Transaction.on(sessions, { schema }), ({ statements }) =>
+          insertChunks(tasks, { sql: statements }));
+    }
+    return rows.map((row) => toRecord(row, this.#access, fresh));
+  }
+
+  on<E extends keyof Events>(event: E, listener: (detail: Events[E]) => void): () => void {
+    return this.events.on(event, listener);
+  }
+
+  async get(id: number): Promise<TaskRecord> {
+    return await this.tasks.get(id);
+  }
+
+  async list(filter: TaskFilter, page?: PageOptions): Promise<Page<TaskRecord>> {
+    return await this.tasks.list(filter, page);
+  }
+
+  /** Stops its consumers, and closes its connections. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#consumers].map((consumer) => consumer.stop()));
+    const connected = await this.#connected?.catch(() => undefined);
+    this.#connected = undefined;
+    if (defaultInstance() === this) setDefaultInstance(undefined);
+    if (!connected) return;
+    await connected.listener.end();
+    connected.sessions.end();
+    await connected.database.end();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Connects, if it has not. Against the embedded server it migrates too. */
+  async connect(): Promise<Connected> {
+    const connected = this.#connected ??= this.#connect();
+    try {
+      return await connected;
+    } catch (error) {
+      if (this.#connected === connected) this.#connected = undefined; // the next call tries again
+      throw error;
+    }
+  }
+
+  async #connect(): Promise<Connected> {
+    const { schema, options } = this;
+    const settings = await resolveConnection(options.database, options.onProgress);
+    const listenSettings = options.listenDatabase ? await resolveConnection(options.listenDatabase) : settings;
+    const database = new Database(settings, schema);
+    if (settings.embedded) await this.#migrateIfNeeded(settings, database);
+    const terminate = (pid: number) => void endBackend(database.sql, pid).catch(() => {});
+    const sessions = new Sessions(() => new Session(settings, { terminate }), TRANSACTIONS);
+    const listener = new Listener((session) => new Session(listenSettings, session), { schema, events: this.events });
+    return { settings, database, sessions, listener, results: new Results(database.records, listener) };
+  }
+
+  async #migrateIfNeeded(settings: ConnectionSettings, { sql }: Database): Promise<void> {
+    const states = await migrationStates(sql);
+    if (states.some(({ applied }) => applied === null)) await migrate(settings, this.schema, this.options.onProgress);
+  }
+
+  /** The transaction of the code that runs now, if it is one of this instance. */
+  #openTransaction(): Transaction | undefined {
+    const { instance = defaultInstance(), attempt, transaction } = currentScope();
+    if (instance !== this || !(transaction instanceof Transaction)) return undefined;
+    if (!transaction.ended) return transaction;
+    if (!attempt) return undefined;
+    // A handler that lost its task, or that was given up, must leave nothing behind.
+    throw new FireflyError("Cannot schedule or begin a transaction here as the attempt of this handler has ended");
+  }
+}
+
+setInstanceFactory(() => new LiveInstance());
+
+/** The instance of the scope, else the default one. */
+export function liveInstance(): LiveInstance {
+  return currentInstance() as LiveInstance;
+}
+
+/** Names that a channel's name can begin with, and that a migration can quote. */
+function checkSchema(schema: string): string {
+  if (/^[^\0$:]{1,40}$/.test(schema)) return schema;
+  throw new RangeError(
+    `Cannot use the schema as its name must be 1 to 40 characters without "$", ":" and NUL: current value is ${
+      JSON.stringify(schema)
+    }`,
+  );
+}
+
+/** A tag whose client is there once it is needed. */
+function lazySql(resolve: () => Promise<Sql>): Sql {
+  async function sql<T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T[]> {
+    return await (await resolve())<T>(strings, ...values);
+  }
+  async function unsafe<T>(text: string, params?: unknown[]): Promise<T[]> {
+    return await (await resolve()).unsafe<T>(text, params);
+  }
+  return Object.assign(sql, { unsafe });
+}

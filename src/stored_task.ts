@@ -1,0 +1,218 @@
+import { DEFAULT_RETRY_DELAY, type RetryDelay } from "./backoff.ts";
+import type { Database } from "./database.ts";
+import { toSeconds } from "./duration.ts";
+import { FireflyError, TaskNotFound } from "./errors.ts";
+import type { TaskError, TaskRecord, TaskStatus, WaitOptions } from "./record.ts";
+import type { Results } from "./results.ts";
+import { registry } from "./scope.ts";
+import { cancelTasks, deleteTasks, readRecords, retryTasks } from "./store/records.ts";
+import { type ErrorRow, type TaskRow, toNumber } from "./store/rows.ts";
+import { decode } from "./wire/decode.ts";
+
+/** A task that was awaited failed or was cancelled. */
+export class TaskFailed extends FireflyError {
+  /** The name of the class. */
+  override name = "TaskFailed";
+  /** The record of the task. */
+  readonly task: TaskRecord;
+
+  /**
+   * Says how the task ended.
+   *
+   * @param task The record of the task.
+   */
+  constructor(task: TaskRecord) {
+    const why = task.status === "failed" ? `failed: ${task.error.message}` : "was cancelled";
+    super(`Task ${task.id} "${task.funcName}" ${why}`);
+    this.task = task;
+  }
+}
+
+/** What records need to act. */
+export interface RecordAccess {
+  database(): Promise<Database>;
+  results(): Promise<Results>;
+}
+
+/** Reads a record; undefined if there is none. */
+export async function readRecord(access: RecordAccess, id: number): Promise<TaskRecord | undefined> {
+  const { records: sql } = await access.database();
+  const [row] = await readRecords(sql, [id]);
+  return row && toRecord(row, access);
+}
+
+/** What differs for the record of a task that was scheduled this moment. */
+export interface FreshRecord {
+  /** Whether the transaction that inserted it is still open. */
+  uncommitted?(): boolean;
+}
+
+/** A row as users see it. */
+export function toRecord(row: TaskRow, access: RecordAccess, fresh: FreshRecord = {}): TaskRecord {
+  return new StoredTask(row, access, fresh) as unknown as TaskRecord;
+}
+
+class StoredTask {
+  readonly id: number;
+  readonly funcName: string;
+  readonly queue: string;
+  readonly status: TaskStatus;
+  readonly priority: number;
+  readonly created: Date;
+  readonly notBefore: Date;
+  readonly started: Date | null;
+  readonly completed: Date | null;
+  readonly failed: Date | null;
+  readonly cancelled: Date | null;
+  readonly attempt: number;
+  readonly retryAttempts: number;
+  readonly maxRetries: number;
+  readonly retryDelay: number;
+  readonly progress: { value: number; note?: string } | null;
+  readonly error: TaskError | null;
+  readonly errors: TaskError[];
+  readonly tags: string[];
+  readonly inserted = true;
+  readonly #params: Decoded;
+  readonly #returned: Decoded;
+  readonly #access: RecordAccess;
+  readonly #fresh: FreshRecord;
+
+  constructor(row: TaskRow, access: RecordAccess, fresh: FreshRecord) {
+    const definition = registry.get(row.func_name)?.definition;
+    this.#access = access;
+    this.#fresh = fresh;
+    this.id = toNumber(row.id);
+    this.funcName = row.func_name;
+    this.queue = row.queue;
+    this.status = row.status;
+    this.#params = new Decoded(row.params);
+    this.#returned = new Decoded(row.status === "completed" ? row.returned : null);
+    this.priority = row.priority;
+    this.created = row.created;
+    this.notBefore = row.not_before;
+    this.started = row.started;
+    this.completed = row.completed;
+    this.failed = row.failed;
+    this.cancelled = row.cancelled;
+    this.attempt = row.attempt;
+    this.retryAttempts = row.retry_attempts;
+    this.maxRetries = row.max_retries ?? definition?.maxRetries ?? 0;
+    this.retryDelay = row.retry_delay ?? (row.backoff ? undefined : secondsOf(definition?.retryDelay)) ??
+      DEFAULT_RETRY_DELAY;
+    this.progress = row.progress === null
+      ? null
+      : { value: row.progress, ...(row.progress_note === null ? {} : { note: row.progress_note }) };
+    this.errors = row.errors.map(toError);
+    this.error = row.status === "completed" ? null : this.errors.at(-1) ?? null;
+    this.tags = row.tags;
+  }
+
+  get params(): unknown[] {
+    return this.#params.value as unknown[];
+  }
+
+  get returned(): unknown {
+    return this.#returned.value;
+  }
+
+  async result(options?: WaitOptions): Promise<unknown> {
+    if (this.#fresh.uncommitted?.()) {
+      throw new FireflyError(
+        `Cannot wait for the result of task ${this.id} as the transaction that scheduled it has not committed yet`,
+      );
+    }
+    const results = await this.#access.results();
+    const record = toRecord(await results.wait(this.id, options), this.#access);
+    if (record.status === "completed") return record.returned;
+    throw new TaskFailed(record);
+  }
+
+  async refresh(): Promise<TaskRecord> {
+    const record = await readRecord(this.#access, this.id);
+    if (record) return record;
+    throw new TaskNotFound(this.id);
+  }
+
+  async retry(): Promise<TaskRecord> {
+    const { records: sql } = await this.#access.database();
+    if (await retryTasks(sql, [this.id]) > 0) return await this.refresh();
+    const { status } = await this.refresh();
+    throw new FireflyError(`Cannot retry task ${this.id} as it must be failed or cancelled: its status is "${status}"`);
+  }
+
+  async cancel(): Promise<boolean> {
+    const { records: sql } = await this.#access.database();
+    return await cancelTasks(sql, [this.id]) > 0;
+  }
+
+  async delete(): Promise<void> {
+    const { records: sql } = await this.#access.database();
+    await deleteTasks(sql, [this.id], null);
+  }
+
+  /** What `console.log` shows. */
+  [Symbol.for("nodejs.util.inspect.custom")](): unknown {
+    return { ...this, params: attemptRead(() => this.params), returned: attemptRead(() => this.returned) };
+  }
+
+  toJSON(): Record<string, unknown> {
+    return {
+      id: this.id,
+      func_name: this.funcName,
+      queue: this.queue,
+      status: this.status,
+      priority: this.priority,
+      params: attemptRead(() => this.params),
+      returned: attemptRead(() => this.returned),
+      created: this.created,
+      not_before: this.notBefore,
+      started: this.started,
+      completed: this.completed,
+      failed: this.failed,
+      cancelled: this.cancelled,
+      attempt: this.attempt,
+      retry_attempts: this.retryAttempts,
+      max_retries: this.maxRetries,
+      retry_delay: this.retryDelay,
+      progress: this.progress,
+      errors: this.errors,
+      tags: this.tags,
+    };
+  }
+}
+
+/** A delay in seconds; undefined for one that is computed from attempt to attempt. */
+function secondsOf(retryDelay: RetryDelay | undefined): number | undefined {
+  if (retryDelay === undefined || typeof retryDelay === "object" || typeof retryDelay === "function") return undefined;
+  return toSeconds(retryDelay, "retryDelay");
+}
+
+/** A stored value, decoded when it is read: one that cannot be throws then, and not where a list holds its record. */
+class Decoded {
+  readonly #text: string | null;
+  #value: unknown;
+  #decoded = false;
+
+  constructor(text: string | null) {
+    this.#text = text;
+  }
+
+  get value(): unknown {
+    if (!this.#decoded && this.#text !== null) this.#value = decode(this.#text);
+    this.#decoded = true;
+    return this.#value;
+  }
+}
+
+function attemptRead(read: () => unknown): unknown {
+  try {
+    return read();
+  } catch (error) {
+    return { error: (error as Error).message };
+  }
+}
+
+function toError({ at, ...error }: ErrorRow): TaskError {
+  return { ...error, at: new Date(at) };
+}
