@@ -1,0 +1,127 @@
+import { DatabaseUnreachable } from "../errors.ts";
+import type { AttemptInfo } from "../events.ts";
+import type { LiveInstance } from "../instance.ts";
+import { toJsonSync } from "./json.ts";
+import type { Log } from "./log.ts";
+import { describe } from "./terminal.ts";
+import { formatSeconds } from "./times.ts";
+
+/** Writes what an instance and its consumers report to `log`; returns how many attempts are under way. */
+export function logEvents(ff: LiveInstance, log: Log): () => number {
+  logConsumers(ff, log);
+  logOutages(ff, log);
+  return logAttempts(ff, log);
+}
+
+function logAttempts(ff: LiveInstance, log: Log): () => number {
+  let running = 0;
+  ff.on("started", (attempt) => {
+    running++;
+    log.add({ level: "debug", event: "started", ...about(attempt), ...inWords(attempt) });
+  });
+  ff.on("completed", (attempt) => {
+    running--;
+    const { seconds } = attempt;
+    const fields = { ...about(attempt).fields, seconds };
+    log.add({ level: "info", event: "completed", ...about(attempt), text: `in ${formatSeconds(seconds)}`, fields });
+  });
+  ff.on("failed", (attempt) => {
+    running--;
+    const { error } = attempt;
+    log.add({ level: "error", event: "failed", ...about(attempt), text: inFull(error), error });
+  });
+  ff.on("retried", (attempt) => {
+    running--;
+    const { error, delay } = attempt;
+    const text = `${inFull(error)} (attempt ${attempt.attempt}, again in ${formatSeconds(delay)})`;
+    log.add({
+      level: "warn",
+      event: "retried",
+      ...about(attempt),
+      text,
+      error,
+      fields: { ...about(attempt).fields, delay },
+    });
+  });
+  ff.on("returned", (attempt) => {
+    running--;
+    log.add({ level: "warn", event: "returned", ...about(attempt), text: inFull(attempt.reason) });
+  });
+  ff.on("lost", (attempt) => {
+    running--;
+    log.add({ level: "warn", event: "lost", ...about(attempt), text: inFull(attempt.reason) });
+  });
+  ff.on("log", (entry) => {
+    const { level, message, fields } = entry;
+    const extra = Object.keys(fields).length > 0 ? ` ${toJsonSync(fields)}` : "";
+    log.add({
+      level,
+      event: "log",
+      ...about(entry),
+      text: message + extra,
+      fields: { ...about(entry).fields, message, fields },
+    });
+  });
+  return () => running;
+}
+
+function logConsumers(ff: LiveInstance, log: Log): void {
+  ff.on("consumer.started", ({ consumerId, queues, concurrency }) => {
+    const text = `consumes ${queues.join(", ")}, ${concurrency} at a time`;
+    log.add({ level: "info", event: "ready", text, fields: { consumer: consumerId, queues, concurrency } });
+  });
+  ff.on("consumer.stopped", ({ consumerId, completed, failed }) => {
+    const text = `${completed} completed, ${failed} failed`;
+    log.add({ level: "info", event: "stopped", text, fields: { consumer: consumerId, completed, failed } });
+  });
+  ff.on("consumer.expired", ({ consumerId }) => {
+    const text = "The lease could not be renewed in time: attempts were aborted, and others may run them now";
+    log.add({ level: "error", event: "expired", text, fields: { consumer: consumerId } });
+  });
+  ff.on("rescued", ({ id, funcName, queue, failed }) => {
+    const text = failed ? "failed, as its consumers died of it" : "put back, as its consumer died";
+    const fields = { id, func_name: funcName, queue, failed };
+    log.add({ level: failed ? "error" : "warn", event: "rescued", subject: `${funcName} #${id}`, text, fields });
+  });
+}
+
+/** One line when the database is gone and one when it is back, whoever notices first and whatever it was busy with. */
+function logOutages(ff: LiveInstance, log: Log): void {
+  let since: number | undefined;
+  const failing = new Set<string>();
+  function onError(what: string, error: unknown): void {
+    const isOutage = error instanceof DatabaseUnreachable;
+    const isKnown = isOutage && since !== undefined;
+    if (isOutage) since ??= performance.now();
+    else failing.add(what);
+    const text = `${isOutage ? "" : `Cannot ${what}: `}${describe(error)}; trying again`;
+    log.add({ level: isKnown ? "debug" : "error", event: isOutage ? "outage" : "error", text, error });
+  }
+  function onSuccess(what: string): void {
+    if (failing.delete(what)) log.add({ level: "info", event: "recovered", text: `Can ${what} again` });
+    if (since === undefined) return;
+    const text = `The database is back after ${formatSeconds((performance.now() - since) / 1000)}`;
+    since = undefined;
+    log.add({ level: "info", event: "recovered", text });
+  }
+  ff.on("consumer.error", ({ action, error }) => onError(action, error));
+  ff.on("consumer.recovered", ({ action }) => onSuccess(action));
+  ff.on("consumer.started", () => onSuccess("start"));
+  ff.on("listener.lost", ({ error }) => onError("listen for new tasks", error));
+  ff.on("listener.connected", ({ channels }) => {
+    log.add({ level: "debug", event: "listening", text: `for ${channels.join(", ")}`, fields: { channels } });
+    onSuccess("listen for new tasks");
+  });
+}
+
+function about({ id, funcName, queue, attempt }: AttemptInfo): { subject: string; fields: object } {
+  return { subject: `${funcName} #${id}`, fields: { id, func_name: funcName, queue, attempt } };
+}
+
+function inWords({ attempt }: AttemptInfo): { text?: string } {
+  return attempt > 1 ? { text: `attempt ${attempt}` } : {};
+}
+
+function inFull(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : `Something was thrown: ${String(error)}`;
+}

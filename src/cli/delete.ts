@@ -1,0 +1,49 @@
+import type { LiveInstance } from "../instance.ts";
+import type { TaskFilter } from "../record.ts";
+import type { Command } from "./command.ts";
+import { EXIT } from "./exit_code.ts";
+import { countTasks, FILTER_FLAGS, filterOf, findMissing, reportMissing, requireSelection } from "./filter.ts";
+import { withInstance } from "./settings.ts";
+
+/** Past this many, the question before a deletion says "more than". */
+const COUNTED = 1000;
+
+/** `delete`: deletes records. */
+export const deleteTasks: Command = {
+  name: "delete",
+  usage: "[id…]",
+  positionals: [0, Infinity],
+  summary: "Delete tasks",
+  details:
+    "Tasks that wait are deleted as well as tasks that have ended. A running handler is not stopped by it, but " +
+    "what it did through current().sql is rolled back. On a terminal it asks before it deletes several.",
+  flags: {
+    ...FILTER_FLAGS,
+    all: { description: "All tasks of every status" },
+    yes: { description: "Do not ask" },
+  },
+  examples: ["delete 12", "delete --status completed", "delete --all --yes"],
+  async run(args, terminal) {
+    const filter = filterOf(args);
+    requireSelection("delete", args, filter);
+    return await withInstance({ args, terminal, tasks: false }, async (ff) => {
+      const missing = await findMissing(ff, filter);
+      const question = args.isOn("yes") || !terminal.canAsk ? undefined : await questionFor(ff, filter);
+      if (question && !await terminal.confirm(question)) {
+        terminal.note("Nothing was deleted");
+        return EXIT.done;
+      }
+      const deleted = await ff.tasks.delete(filter);
+      if (terminal.json) await terminal.printJson({ deleted });
+      else await terminal.print(`Deleted ${countTasks(deleted)}`);
+      return reportMissing(missing, terminal);
+    });
+  },
+};
+
+/** What to ask; nothing if it is about one task at most. */
+async function questionFor(ff: LiveInstance, filter: TaskFilter): Promise<string | undefined> {
+  const { items } = await ff.tasks.list(filter, { limit: COUNTED + 1 });
+  if (items.length <= 1) return undefined;
+  return `Delete ${items.length > COUNTED ? `more than ${COUNTED} tasks` : countTasks(items.length)}?`;
+}

@@ -1,0 +1,115 @@
+import { glob, stat } from "node:fs/promises";
+import { dirname, relative, resolve } from "node:path";
+import process from "node:process";
+import { pathToFileURL } from "node:url";
+import { stripVTControlCharacters } from "node:util";
+import type { Config } from "../config.ts";
+import { FireflyError } from "../errors.ts";
+import { registry } from "../scope.ts";
+import { refuseUnknownKeys } from "../suggest.ts";
+
+/** The configuration or the tasks cannot be found or imported. */
+export class DiscoveryError extends FireflyError {
+  override name = "DiscoveryError";
+}
+
+/** A configuration, and the directory that its paths start from. */
+export interface FoundConfig {
+  readonly config: Config;
+  readonly directory: string;
+  /** The file, if there is one. */
+  readonly file?: string;
+}
+
+const CONFIG_FILES = ["firefly.config.ts", "firefly.config.js", "firefly.config.mjs"];
+const CONFIG_KEYS = ["tasks", "consume", "database", "listenDatabase", "schema", "defaults", "onProgress"];
+const TASK_PATTERNS = ["tasks", "tasks/**/*", "src/tasks", "src/tasks/**/*"].map((path) => `${path}.{ts,js,mjs}`);
+/** What is beside the tasks and defines none. */
+const NO_TASKS = /[._]test\.\w+$|\.d\.ts$|[\\/]node_modules[\\/]/;
+
+/** Imports the configuration: `given`, or the one in the working directory, or none. */
+export async function loadConfig(given: string | undefined): Promise<FoundConfig> {
+  const directory = process.cwd();
+  const candidates = given === undefined ? CONFIG_FILES : [given];
+  for (const file of candidates.map((path) => resolve(directory, path))) {
+    if (!await isFile(file)) continue;
+    const { default: config } = await importModule(file) as { default?: Config };
+    if (typeof config !== "object" || config === null) {
+      throw new DiscoveryError(`Cannot use ${shown(file)} as it exports no configuration by default`);
+    }
+    try {
+      refuseUnknownKeys(config, CONFIG_KEYS, `use ${shown(file)}`);
+    } catch (error) {
+      throw new DiscoveryError((error as Error).message, { cause: error });
+    }
+    return { config, directory: dirname(file), file };
+  }
+  if (given !== undefined) throw new DiscoveryError(`Cannot use the configuration ${given} as there is no such file`);
+  return { config: {}, directory };
+}
+
+/**
+ * Imports the modules that define tasks: those that the configuration names, else those in the usual places, and
+ * `imports` beside them.
+ *
+ * @throws {DiscoveryError} If a module cannot be imported, or, where tasks are `needed`, if there are none.
+ */
+export async function importTasks(
+  { config, directory, file }: FoundConfig,
+  { imports, needed }: { imports: readonly string[]; needed: boolean },
+): Promise<void> {
+  const patterns = config.tasks === undefined ? TASK_PATTERNS : [config.tasks].flat();
+  const found = await findFiles(patterns, directory);
+  for (const module of [...found, ...imports]) await importModule(module);
+  if (!needed || registry.size > 0) return;
+  if (found.length + imports.length > 0) {
+    const names = [...found, ...imports].map(shown).join(", ");
+    throw new DiscoveryError(`Cannot find any task as nothing in ${names} calls task()`);
+  }
+  const looked = config.tasks === undefined ? [...CONFIG_FILES, ...TASK_PATTERNS] : patterns;
+  const where = file === undefined ? directory : `${directory}, as ${shown(file)} says`;
+  throw new DiscoveryError(
+    `Cannot find any task as there is none of ${
+      looked.join(", ")
+    } in ${where}: make one, or name a module with --import`,
+  );
+}
+
+/** Files by patterns, in a stable order. */
+async function findFiles(patterns: readonly string[], directory: string): Promise<string[]> {
+  const files = new Set<string>();
+  for (const pattern of patterns) {
+    const paths: string[] = [];
+    for await (const path of glob(pattern, { cwd: directory })) paths.push(resolve(directory, path));
+    for (const path of paths.sort()) if (!NO_TASKS.test(path) && await isFile(path)) files.add(path);
+  }
+  return [...files];
+}
+
+/** Imports a file by its path, or whatever else the runtime can import by its specifier. */
+async function importModule(specifier: string): Promise<unknown> {
+  const path = resolve(specifier);
+  const isPath = /^(\.{0,2}[\\/]|[a-z]:[\\/])/i.test(specifier) || await isFile(path);
+  try {
+    return await import(isPath ? pathToFileURL(path).href : specifier);
+  } catch (error) {
+    throw new DiscoveryError(`Cannot import ${shown(specifier)}: ${firstLine(error)}`, { cause: error });
+  }
+}
+
+/** A runtime's message about a module may go on for lines, in colours. */
+function firstLine(error: unknown): string {
+  if (!(error instanceof Error)) return `it throws ${String(error)}`;
+  const [line] = stripVTControlCharacters(error.message).split("\n");
+  return `${error.name}: ${line}`;
+}
+
+/** A path as a user would write it. */
+function shown(path: string): string {
+  const short = relative(process.cwd(), path);
+  return short.startsWith("..") || /^[a-z]{2,}:/i.test(path) ? path : short;
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return await stat(path).then((found) => found.isFile(), () => false);
+}

@@ -1,0 +1,80 @@
+import type { Flags } from "./arguments.ts";
+import { type Command, GLOBAL_FLAGS } from "./command.ts";
+import { EXIT_MEANINGS } from "./exit_code.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** What the help's lines are wrapped to, if the terminal is no narrower. */
+const WIDTH = 100;
+
+/** The help of the program. */
+export function renderOverview(
+  terminal: Terminal,
+  { commands, aliases }: { commands: readonly Command[]; aliases: Readonly<Record<string, readonly string[]>> },
+): string {
+  return [
+    "Firefly, a task queue on Postgres",
+    "",
+    `${title(terminal, "Usage")} firefly <command> [flags]`,
+    ...section(terminal, "Commands", commands.map(({ name, summary }) => [name, summary])),
+    ...section(
+      terminal,
+      "Names of django-firefly-tasks",
+      Object.entries(aliases).map(([name, to]) => [name, to.join(" ")]),
+    ),
+    ...section(terminal, "Flags of every command", describeFlags(GLOBAL_FLAGS)),
+    ...section(terminal, "Exit codes", EXIT_MEANINGS.map(([code, meaning]) => [String(code), meaning])),
+    "",
+    "firefly help <command> tells more about each.",
+  ].join("\n");
+}
+
+/** The help of one command. */
+export function renderCommand(terminal: Terminal, command: Command): string {
+  const { name, usage, summary, details, flags, examples } = command;
+  const paragraphs = details?.split("\n\n").flatMap((paragraph) => ["", ...wrap(paragraph, widthOf(terminal))]) ?? [];
+  return [
+    `${title(terminal, "Usage")} firefly ${[name, usage].filter(Boolean).join(" ")} [flags]`,
+    "",
+    ...wrap(`${summary}.`, widthOf(terminal)),
+    ...paragraphs,
+    ...section(terminal, "Flags", describeFlags(flags)),
+    ...section(terminal, "Flags of every command", describeFlags(GLOBAL_FLAGS)),
+    ...(examples.length ? ["", title(terminal, "Examples"), ...examples.map((line) => `  firefly ${line}`)] : []),
+  ].join("\n");
+}
+
+function describeFlags(flags: Flags): [string, string][] {
+  return Object.entries(flags).map(([name, { value, list, description }]) => {
+    const hint = list === "commas" ? "; repeat it, or put commas between" : list ? "; may be repeated" : "";
+    return [`--${name}${value ? ` <${value}>` : ""}`, `${description}${hint}`];
+  });
+}
+
+function section(terminal: Terminal, heading: string, entries: readonly (readonly [string, string])[]): string[] {
+  if (entries.length === 0) return [];
+  const column = Math.max(...entries.map(([name]) => name.length)) + 4;
+  const lines = entries.flatMap(([name, text]) => {
+    const [first, ...more] = wrap(text, widthOf(terminal) - column);
+    const label = `  ${terminal.style("cyan", name)}${" ".repeat(column - 2 - name.length)}`;
+    return [`${label}${first}`, ...more.map((line) => " ".repeat(column) + line)];
+  });
+  return ["", title(terminal, heading), ...lines];
+}
+
+function title(terminal: Terminal, text: string): string {
+  return terminal.style("bold", `${text}:`);
+}
+
+function widthOf(terminal: Terminal): number {
+  return Math.min(WIDTH, terminal.width);
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1)!;
+    if (line && line.length + 1 + word.length > width) lines.push(word);
+    else lines[lines.length - 1] = line ? `${line} ${word}` : word;
+  }
+  return lines;
+}

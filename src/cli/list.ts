@@ -1,0 +1,91 @@
+import type { TaskRecord } from "../record.ts";
+import { given, usageError } from "./arguments.ts";
+import type { Command } from "./command.ts";
+import { EXIT } from "./exit_code.ts";
+import { FILTER_FLAGS, filterOf } from "./filter.ts";
+import { withInstance } from "./settings.ts";
+import { STATUS_STYLES } from "./record_page.ts";
+import { type Cell, renderTable } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+import { formatAge, formatSeconds } from "./times.ts";
+
+/** Records that are read at a time. */
+const PART = 500;
+
+/** `list`: lists records, newest first. */
+export const list: Command = {
+  name: "list",
+  usage: "[id…]",
+  positionals: [0, Infinity],
+  summary: "List tasks, newest first",
+  flags: {
+    ...FILTER_FLAGS,
+    limit: { value: "number", description: "How many at most, 100 unless given" },
+    after: { value: "id", description: "Go on after this id, where a list before ended" },
+  },
+  examples: ["list --status failed", "list --queue mail --limit 20 --json | jq .errors"],
+  async run(args, terminal) {
+    const filter = filterOf(args);
+    const limit = args.integer("limit", 1) ?? 100;
+    const after = args.text("after");
+    if (after !== undefined && !/^\d+$/.test(after)) throw usageError("list", `"--after" must be the id of a task`);
+    return await withInstance({ args, terminal, tasks: false }, async (ff) => {
+      const records: TaskRecord[] = [];
+      let next: string | null = after ?? null;
+      let left = limit;
+      do {
+        const page = await ff.tasks.list(filter, {
+          limit: Math.min(PART, left),
+          ...given({ after: next ?? undefined }),
+        });
+        next = page.next;
+        left -= page.items.length;
+        if (terminal.json) { for (const record of page.items) await terminal.printJson(record.toJSON()); }
+        else records.push(...page.items);
+      } while (next !== null && left > 0);
+      if (!terminal.json) await printTable(records, { terminal, next });
+      return EXIT.done;
+    });
+  },
+};
+
+async function printTable(
+  records: TaskRecord[],
+  { terminal, next }: { terminal: Terminal; next: string | null },
+): Promise<void> {
+  if (records.length === 0) return terminal.note("There are no such tasks");
+  const header = ["id", "name", "queue", "status", "attempt", "created", "what"];
+  const lines = renderTable(terminal, { header, rows: records.map(rowOf), right: [0, 4] });
+  for (const line of lines) await terminal.print(line);
+  if (next !== null) terminal.note(`There may be more: --after ${next}`);
+}
+
+function rowOf(record: TaskRecord): Cell[] {
+  const { id, funcName, queue, status, attempt, maxRetries, created } = record;
+  return [
+    String(id),
+    funcName,
+    queue,
+    { text: status, style: STATUS_STYLES[status] },
+    maxRetries > 0 || attempt > 1 ? `${attempt}/${maxRetries + 1}` : "",
+    formatAge(created),
+    whatOf(record),
+  ];
+}
+
+/** What matters most about a task in its status. */
+function whatOf(record: TaskRecord): Cell {
+  const { status, started, notBefore, progress, error } = record;
+  if (status === "completed") return started ? `took ${secondsBetween(started, record.completed)}` : "";
+  if (status === "running") {
+    const percent = progress ? `${Math.round(progress.value * 100)}%` : "";
+    return [percent, progress?.note ?? "", started ? `since ${formatAge(started)}` : ""].filter(Boolean).join(" ");
+  }
+  const why = error ? `${error.name}: ${error.message}` : "";
+  const when = status === "created" && notBefore.getTime() > Date.now() ? formatAge(notBefore) : "";
+  return { text: [when, why].filter(Boolean).join(", "), style: status === "failed" ? "red" : "dim" };
+}
+
+function secondsBetween(from: Date, to: Date): string {
+  return formatSeconds(Math.max(0, to.getTime() - from.getTime()) / 1000);
+}

@@ -1,0 +1,87 @@
+import process from "node:process";
+import { escapeLine, escapeLines } from "./escape.ts";
+import { toJsonSync } from "./json.ts";
+import { stackOf, type Style, type Terminal } from "./terminal.ts";
+import { formatClock } from "./times.ts";
+
+/** How much an entry matters. */
+export type Level = "debug" | "info" | "warn" | "error";
+
+/** One entry of a consumer's log. */
+export interface Entry {
+  readonly level: Level;
+  /** What happened, in a word. */
+  readonly event: string;
+  /** What it happened to, such as `math.add #12`. */
+  readonly subject?: string;
+  /** The rest of it in words. */
+  readonly text?: string;
+  /** The error behind it. */
+  readonly error?: unknown;
+  /** Shows the error's stack even if the log is not verbose: there is no other record of it. */
+  readonly withStack?: boolean;
+  /** The same for machines. */
+  readonly fields?: object;
+}
+
+const STYLES: Readonly<Record<Level, Style>> = { debug: "dim", info: "green", warn: "yellow", error: "red" };
+const LEAST: Readonly<Record<string, number>> = { verbose: 0, normal: 1, quiet: 2 };
+const LEVELS: readonly Level[] = ["debug", "info", "warn", "error"];
+/** The width of the longest event of an attempt. */
+const EVENT_WIDTH = 9;
+
+/** A consumer's log on stderr: a line an entry, for people on a terminal, else JSON. */
+export class Log {
+  readonly #terminal: Terminal;
+  readonly #isPretty: boolean;
+  #lines: string[] = [];
+
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal;
+    this.#isPretty = Boolean(process.stderr.isTTY) && !terminal.wantsJson;
+    process.on("exit", () => this.flush());
+  }
+
+  /** Adds an entry. Entries of one turn of the event loop are written together. */
+  add(entry: Entry): void {
+    if (LEVELS.indexOf(entry.level) < LEAST[this.#terminal.loudness]!) return;
+    if (this.#lines.length === 0) setImmediate(() => this.flush());
+    this.#lines.push(this.#isPretty ? this.#pretty(entry) : this.#json(entry));
+  }
+
+  /** Writes what is left to write. */
+  flush(): void {
+    if (this.#lines.length > 0) process.stderr.write(this.#lines.splice(0).map((line) => `${line}\n`).join(""));
+  }
+
+  #pretty({ level, event, subject, text, error, withStack }: Entry): string {
+    const style = (style: Style, text: string) => this.#terminal.styleError(style, escapeLine(text));
+    const words = [
+      style("dim", formatClock(new Date())),
+      style(STYLES[level], event.padEnd(EVENT_WIDTH)),
+      ...(subject ? [style("bold", subject)] : []),
+      ...(text ? [escapeLine(text)] : []),
+    ];
+    const stack = error !== undefined && (withStack || this.#terminal.loudness === "verbose") ? stackOf(error) : "";
+    const shown = stack ? `\n${this.#terminal.styleError("dim", escapeLines(stack))}` : "";
+    return words.join("  ") + shown;
+  }
+
+  #json({ level, event, text, error, withStack, fields }: Entry): string {
+    const verbose = withStack || this.#terminal.loudness === "verbose";
+    return toJsonSync({
+      time: new Date(),
+      level,
+      event,
+      ...(text ? { message: text } : {}),
+      ...fields,
+      ...(error === undefined ? {} : { error: describeFields(error, verbose) }),
+    });
+  }
+}
+
+function describeFields(error: unknown, withStack: boolean): object {
+  if (!(error instanceof Error)) return { name: typeof error, message: String(error) };
+  const { name, message } = error;
+  return { name, message, ...(withStack ? { stack: stackOf(error) } : {}) };
+}

@@ -1,0 +1,106 @@
+import { didYouMean } from "../suggest.ts";
+import { VERSION } from "../version.ts";
+import { Arguments, commandIndex, type Flags, UsageError, usageError } from "./arguments.ts";
+import { type Command, GLOBAL_FLAGS } from "./command.ts";
+import { consume } from "./consume.ts";
+import { db } from "./db.ts";
+import { deleteTasks } from "./delete.ts";
+import { EXIT, exitCodeOf } from "./exit_code.ts";
+import { renderCommand, renderOverview } from "./help.ts";
+import { list } from "./list.ts";
+import { migrate } from "./migrate.ts";
+import { retry } from "./retry.ts";
+import { schedule } from "./schedule.ts";
+import { show } from "./show.ts";
+import { tasks } from "./tasks.ts";
+import { endSoon, outliveReaders, Terminal } from "./terminal.ts";
+
+const COMMANDS: readonly Command[] = [consume, migrate, schedule, list, show, retry, deleteTasks, tasks, db];
+
+/** Flags of any command: they may stand before its name, too. */
+const ALL_FLAGS: Flags = Object.assign({}, ...COMMANDS.map(({ flags }) => flags), GLOBAL_FLAGS);
+const PROGRAM = "firefly";
+
+/** The commands of django-firefly-tasks, whose habits go on. */
+const ALIASES: Readonly<Record<string, readonly string[]>> = {
+  consume_tasks: ["consume"],
+  delete_completed_tasks: ["delete", "--status", "completed"],
+  delete_failed_tasks: ["delete", "--status", "failed"],
+  mark_failed_tasks_consumable: ["retry", "--status", "failed"],
+};
+
+/** Runs the command line `args`; resolves to the exit code, and sees to it that the process ends soon. */
+export async function main(args: readonly string[]): Promise<number> {
+  outliveReaders();
+  const terminal = terminalFor(args);
+  const code = await run(args, terminal).catch((error) => {
+    terminal.complain(error);
+    if (error instanceof UsageError && error.command) {
+      terminal.note(`See: ${["firefly", "help", ...(error.command === PROGRAM ? [] : [error.command])].join(" ")}`);
+    }
+    return exitCodeOf(error);
+  });
+  await endSoon(code);
+  return code;
+}
+
+async function run(args: readonly string[], terminal: Terminal): Promise<number> {
+  const index = commandIndex(args, ALL_FLAGS);
+  const name = args[index];
+  if (name === undefined) return await runWithoutCommand(args, terminal);
+  const before = args.slice(0, index);
+  const after = args.slice(index + 1);
+  if (name === "help") return await printHelp(new Arguments("help", [...before, ...after], GLOBAL_FLAGS), terminal);
+  const [target, ...implied] = Object.hasOwn(ALIASES, name) ? ALIASES[name]! : [name];
+  const command = findCommand(target!, name);
+  const parsed = new Arguments(name, [...before, ...implied, ...after], { ...command.flags, ...GLOBAL_FLAGS });
+  if (parsed.isOn("version")) return await printVersion(terminal);
+  if (parsed.isOn("help")) {
+    await terminal.print(renderCommand(terminal, command));
+    return EXIT.done;
+  }
+  checkPositionals(command, parsed.positionals);
+  return await command.run(parsed, terminal);
+}
+
+async function runWithoutCommand(args: readonly string[], terminal: Terminal): Promise<number> {
+  const parsed = new Arguments(PROGRAM, args, GLOBAL_FLAGS);
+  if (parsed.isOn("version")) return await printVersion(terminal);
+  if (parsed.isOn("help")) return await printHelp(parsed, terminal);
+  throw new UsageError('Cannot run without a command: "firefly help" shows which there are');
+}
+
+async function printHelp({ positionals: [name] }: Arguments, terminal: Terminal): Promise<number> {
+  if (name === undefined) {
+    await terminal.print(renderOverview(terminal, { commands: COMMANDS, aliases: ALIASES }));
+  } else {
+    const target = Object.hasOwn(ALIASES, name) ? ALIASES[name]![0]! : name;
+    await terminal.print(renderCommand(terminal, findCommand(target, name)));
+  }
+  return EXIT.done;
+}
+
+async function printVersion(terminal: Terminal): Promise<number> {
+  await terminal.print(VERSION);
+  return EXIT.done;
+}
+
+function findCommand(target: string, name: string): Command {
+  const command = COMMANDS.find((command) => command.name === target);
+  if (command) return command;
+  const known = [...COMMANDS.map((command) => command.name), "help", ...Object.keys(ALIASES)];
+  const hint = didYouMean(name, known) || ': "firefly help" shows which there are';
+  throw new UsageError(`Cannot run "${name}" as there is no such command${hint}`);
+}
+
+function checkPositionals({ name, usage, positionals: [least, most] }: Command, given: readonly string[]): void {
+  if (given.length >= least && given.length <= most) return;
+  const wanted = most === 0 ? "it takes flags only" : `it is called as: firefly ${name} ${usage}`;
+  throw usageError(name, given.length > most ? `"${given[most]}" is one argument too many: ${wanted}` : wanted);
+}
+
+/** What the flags say of the output, before they are known to be right: even that is to be told in the right way. */
+function terminalFor(args: readonly string[]): Terminal {
+  const loudness = args.includes("--verbose") ? "verbose" : args.includes("--quiet") ? "quiet" : "normal";
+  return new Terminal({ json: args.includes("--json"), loudness });
+}

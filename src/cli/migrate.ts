@@ -1,0 +1,72 @@
+import { resolveConnection } from "../connection.ts";
+import { Database } from "../database.ts";
+import { MIGRATIONS } from "../migrations.ts";
+import { type MigrationState, migrationStates, pendingText } from "../migrator.ts";
+import type { FireflyOptions } from "../instance.ts";
+import type { Command } from "./command.ts";
+import { EXIT } from "./exit_code.ts";
+import { readSettings, withInstanceOf } from "./settings.ts";
+import { renderTable } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+import { formatAge, formatTime } from "./times.ts";
+
+/** `migrate`: creates the schema, or brings it up to this release. */
+export const migrate: Command = {
+  name: "migrate",
+  usage: "",
+  positionals: [0, 0],
+  summary: "Create the schema, or bring it up to this release",
+  details:
+    "Run it once per release, before the new consumers start; consumers of the release before go on beside it. " +
+    "Any number of processes may call it at once. The embedded server needs no migrate: it is migrated when it is used.",
+  flags: {
+    status: { description: "Show which migrations were applied" },
+    "dry-run": { description: "Print the SQL of what is missing, and apply nothing" },
+  },
+  examples: ["migrate", "migrate --status", "migrate --dry-run > pending.sql"],
+  async run(args, terminal) {
+    const { options } = await readSettings({ args, terminal, tasks: false });
+    const schema = options.schema ?? "firefly";
+    if (args.isOn("dry-run")) {
+      const states = await readStates(options);
+      if (states.every(({ applied }) => applied)) terminal.note("Nothing is missing");
+      else await terminal.print(pendingText(states, schema));
+      return EXIT.done;
+    }
+    if (args.isOn("status")) {
+      await printStates(await readStates(options), terminal);
+      return EXIT.done;
+    }
+    const done = await withInstanceOf(options, (ff) => ff.migrate());
+    for (const state of done) {
+      if (terminal.json) await terminal.printJson(state);
+      else await terminal.print(`Applied ${state.version} ${state.name}`);
+    }
+    if (done.length === 0) terminal.note(`Schema "${schema}" is up to date with ${MIGRATIONS.length} applied`);
+    return EXIT.done;
+  },
+};
+
+/** Reads them without an instance, since connecting to the embedded server would migrate it. */
+async function readStates({ database, schema = "firefly", onProgress }: FireflyOptions): Promise<MigrationState[]> {
+  const opened = new Database(await resolveConnection(database, onProgress), schema);
+  try {
+    return await migrationStates(opened.sql);
+  } finally {
+    await opened.end();
+  }
+}
+
+async function printStates(states: MigrationState[], terminal: Terminal): Promise<void> {
+  if (terminal.json) {
+    for (const state of states) await terminal.printJson(state);
+    return;
+  }
+  const rows = states.map(({ version, name, applied }) => [
+    String(version),
+    name,
+    applied ? `${formatTime(applied)}, ${formatAge(applied)}` : { text: "missing", style: "yellow" as const },
+  ]);
+  const lines = renderTable(terminal, { header: ["version", "name", "applied"], rows, right: [0] });
+  for (const line of lines) await terminal.print(line);
+}

@@ -1,0 +1,88 @@
+import { inspect } from "node:util";
+import type { TaskError, TaskRecord, TaskStatus } from "../record.ts";
+import { escapeLine, escapeLines } from "./escape.ts";
+import type { Style, Terminal } from "./terminal.ts";
+import { formatAge, formatSeconds, formatTime } from "./times.ts";
+
+/** Colours of the statuses. */
+export const STATUS_STYLES: Readonly<Record<TaskStatus, Style>> = {
+  created: "yellow",
+  running: "cyan",
+  completed: "green",
+  failed: "red",
+  cancelled: "dim",
+};
+
+/** The most characters that the page shows of one text within a value. */
+const MAX_TEXT = 10_000;
+const LABEL_WIDTH = 14;
+
+/** Prints a record: a page for people, or a line of JSON. */
+export async function printRecord(record: TaskRecord, terminal: Terminal): Promise<void> {
+  if (terminal.json) await terminal.printJson(record.toJSON());
+  else await terminal.print(renderPage(record, terminal));
+}
+
+function renderPage(record: TaskRecord, terminal: Terminal): string {
+  const { id, funcName, status, errors } = record;
+  const heading = [
+    terminal.style("bold", `${escapeLine(funcName)} #${id}`),
+    terminal.style(STATUS_STYLES[status], status),
+  ].join("  ");
+  const facts = factsOf(record).map(([label, text]) => {
+    const indented = escapeLines(text).replaceAll("\n", `\n${" ".repeat(LABEL_WIDTH)}`);
+    return terminal.style("dim", label.padEnd(LABEL_WIDTH)) + indented;
+  });
+  return [heading, "", ...facts, ...errors.flatMap((error) => renderError(error, terminal))].join("\n");
+}
+
+function factsOf(record: TaskRecord): [label: string, text: string][] {
+  const { queue, priority, tags, attempt, maxRetries, retryDelay, progress, status, started } = record;
+  const facts: [string, string | undefined][] = [
+    ["Queue", queue],
+    ["Priority", priority === 0 ? undefined : String(priority)],
+    ["Tags", tags.length === 0 ? undefined : tags.join(", ")],
+    ["Attempt", `${attempt} of ${maxRetries + 1}${maxRetries > 0 ? `, ${formatSeconds(retryDelay)} between` : ""}`],
+    ["Created", showTime(record.created)],
+    ["Not before", record.notBefore > record.created ? showTime(record.notBefore) : undefined],
+    ["Started", started ? showTime(started) : undefined],
+    ["Completed", status === "completed" ? showEnd(started, record.completed) : undefined],
+    ["Failed", status === "failed" ? showEnd(started, record.failed) : undefined],
+    ["Progress", progress ? `${Math.round(progress.value * 100)}% ${progress.note ?? ""}` : undefined],
+    ["Arguments", showValue(() => record.params)],
+    ["Returned", status === "completed" ? showValue(() => record.returned) : undefined],
+  ];
+  return facts.filter((fact): fact is [string, string] => fact[1] !== undefined);
+}
+
+function renderError({ attempt, at, name, message, stack, cause, delay }: TaskError, terminal: Terminal): string[] {
+  const again = delay === undefined ? "" : `, again after ${formatSeconds(delay)}`;
+  const heading = `${name}: ${message}`;
+  // V8 begins a stack with the error's name and message.
+  const frames = stack?.startsWith(heading) ? stack.slice(heading.length) : stack?.replace(/^.*\n/, "\n");
+  return [
+    "",
+    `${terminal.style("red", `Attempt ${attempt} failed`)} ${showTime(at)}${again}`,
+    `  ${terminal.style("bold", escapeLines(heading).replaceAll("\n", "\n  "))}`,
+    ...(frames ? [terminal.style("dim", escapeLines(frames.replace(/^\n/, "")).replaceAll(/^ */gm, "    "))] : []),
+    ...(cause ? [`  caused by ${escapeLines(cause).replaceAll("\n", "\n  caused by ")}`] : []),
+  ];
+}
+
+function showTime(time: Date): string {
+  return `${formatTime(time)}, ${formatAge(time)}`;
+}
+
+function showEnd(started: Date | null, ended: Date): string {
+  const took = started ? `, took ${formatSeconds(Math.max(0, ended.getTime() - started.getTime()) / 1000)}` : "";
+  return showTime(ended) + took;
+}
+
+/** A value as code would write it; what cannot be decoded throws when it is read. */
+function showValue(read: () => unknown): string {
+  try {
+    return inspect(read(), { depth: 8, maxArrayLength: 200, maxStringLength: MAX_TEXT });
+  } catch (error) {
+    return `cannot be shown: ${(error as Error).message}`;
+  }
+}

@@ -1,0 +1,124 @@
+import type { ScheduleOptions, TaskDefinition } from "../definition.ts";
+import { checkScheduleOptions } from "../definition.ts";
+import { type Duration, toSeconds } from "../duration.ts";
+import type { LiveInstance } from "../instance.ts";
+import type { TaskRecord } from "../record.ts";
+import { TaskFailed } from "../stored_task.ts";
+import { registry } from "../scope.ts";
+import { didYouMean } from "../suggest.ts";
+import { type Arguments, asUsage, given, usageError } from "./arguments.ts";
+import type { Command } from "./command.ts";
+import { EXIT } from "./exit_code.ts";
+import { withInstance } from "./settings.ts";
+import { printRecord } from "./record_page.ts";
+import type { Terminal } from "./terminal.ts";
+import { formatSeconds, formatTime } from "./times.ts";
+
+/** `schedule`: schedules one task, and may wait for it. */
+export const schedule: Command = {
+  name: "schedule",
+  usage: "<name> [json-args]",
+  positionals: [1, 2],
+  summary: "Schedule a task",
+  details: "The arguments of the handler are a JSON array, none if it is left out. The task's definition says which " +
+    "queue it goes to and how often it is tried again, unless flags do.\n\n" +
+    "With --wait, and a consumer that runs it, the record is printed once the task has ended.",
+  flags: {
+    queue: { value: "name", description: "The queue" },
+    priority: { value: "number", description: "Larger goes first" },
+    delay: { value: "duration", description: "Run it this much later" },
+    "not-before": { value: "time", description: "Run it at this time at the earliest" },
+    "max-retries": { value: "number", description: "How many retries follow a failed first attempt" },
+    "retry-delay": { value: "duration", description: "How long to wait before a retry" },
+    timeout: { value: "duration", description: "Fail an attempt after this time" },
+    tag: { value: "label", list: "repeat", description: "A label to find it by" },
+    wait: { description: "Wait for its end" },
+    "wait-timeout": { value: "duration", description: "Wait at most this long, and exit with 124 then" },
+  },
+  examples: [
+    "schedule math.add '[1, 3]' --wait",
+    "schedule reports.send --delay 10m --priority 5 --tag monthly",
+  ],
+  async run(args, terminal) {
+    const options = optionsOf(args);
+    const params = paramsOf(args);
+    const timeout = args.duration("wait-timeout");
+    return await withInstance({ args, terminal, tasks: true }, async (ff) => {
+      const definition = registry.get(args.positionals[0]!)?.definition;
+      if (!definition) return refuseUnknown(args.positionals[0]!, terminal);
+      const record = await scheduleTask(ff, definition, { params, options });
+      if (args.isOn("wait") || timeout !== undefined) return await waitFor(record, { terminal, timeout });
+      if (terminal.json) await terminal.printJson(record.toJSON());
+      else await terminal.print(`Scheduled ${record.funcName} as task ${record.id} ${whereAndWhen(record)}`);
+      return EXIT.done;
+    });
+  },
+};
+
+function optionsOf(args: Arguments): ScheduleOptions {
+  const options = given({
+    queue: args.text("queue"),
+    priority: args.integer("priority", -Infinity),
+    delay: args.duration("delay"),
+    notBefore: args.date("not-before"),
+    maxRetries: args.integer("max-retries", 0),
+    retryDelay: args.duration("retry-delay"),
+    timeout: args.duration("timeout"),
+    tags: args.list("tag"),
+  }) as ScheduleOptions;
+  if (options.delay !== undefined && options.notBefore !== undefined) {
+    throw usageError("schedule", "--delay and --not-before exclude each other");
+  }
+  asUsage(() => checkScheduleOptions(options, `schedule task "${args.positionals[0]}"`));
+  return options;
+}
+
+function paramsOf(args: Arguments): unknown[] {
+  const text = args.positionals[1] ?? "[]";
+  let params: unknown;
+  try {
+    params = JSON.parse(text);
+  } catch (error) {
+    throw usageError("schedule", `the arguments are no JSON: ${(error as Error).message}`);
+  }
+  if (Array.isArray(params)) return params;
+  throw usageError("schedule", `the arguments must be a JSON array such as '[1, 3]': current value is ${text}`);
+}
+
+function refuseUnknown(name: string, terminal: Terminal): number {
+  const known = [...registry.keys()];
+  terminal.complain(`There is no task "${name}"${didYouMean(name, known) || `: there are ${known.sort().join(", ")}`}`);
+  return EXIT.noSuchTask;
+}
+
+async function scheduleTask(
+  ff: LiveInstance,
+  definition: TaskDefinition,
+  { params, options }: { params: unknown[]; options: ScheduleOptions },
+): Promise<TaskRecord> {
+  const [record] = await ff.schedule(definition, [params], options);
+  return record!;
+}
+
+async function waitFor(
+  record: TaskRecord,
+  { terminal, timeout }: { terminal: Terminal; timeout: Duration | undefined },
+): Promise<number> {
+  terminal.note(`Scheduled ${record.funcName} as task ${record.id}, waiting for its end`);
+  let code: number = EXIT.done;
+  try {
+    await record.result(given({ timeout }));
+  } catch (error) {
+    if (error instanceof TaskFailed) code = EXIT.taskFailed;
+    else if (error instanceof DOMException && error.name === "TimeoutError") {
+      terminal.complain(`Task ${record.id} has not ended within ${formatSeconds(toSeconds(timeout!, "timeout"))}`);
+      code = EXIT.timedOut;
+    } else throw error;
+  }
+  await printRecord(await record.refresh(), terminal);
+  return code;
+}
+
+function whereAndWhen({ queue, created, notBefore }: TaskRecord): string {
+  return `in queue ${queue}${notBefore > created ? `, to run at ${formatTime(notBefore)}` : ""}`;
+}

@@ -1,0 +1,84 @@
+import process from "node:process";
+import type { Config } from "../config.ts";
+import { resolveConnection } from "../connection.ts";
+import { type FireflyOptions, LiveInstance } from "../instance.ts";
+import { defaultInstance, setDefaultInstance } from "../scope.ts";
+import { type Arguments, asUsage, given, UsageError } from "./arguments.ts";
+import { importTasks, loadConfig } from "./discovery.ts";
+import { describe, type Terminal } from "./terminal.ts";
+
+/** What to read the settings from, and what of them is needed. */
+export interface SettingsRequest {
+  readonly args: Arguments;
+  readonly terminal: Terminal;
+  /** Whether the command is of no use without the tasks' definitions. */
+  readonly tasks: boolean;
+  /** Told what a first start of the embedded server is busy with. @default notes on the terminal */
+  readonly onProgress?: (message: string) => void;
+}
+
+/** The options of the instance that a command works on, and the rest of the configuration. */
+export interface Settings {
+  readonly options: FireflyOptions;
+  readonly config: Config;
+}
+
+/** Reads the settings, and lets `act` work on the instance that they describe. */
+export async function withInstance<T>(request: SettingsRequest, act: (ff: LiveInstance) => Promise<T>): Promise<T> {
+  const { options } = await readSettings(request);
+  return await withInstanceOf(options, act);
+}
+
+/**
+ * Lets `act` work on an instance, which connects when it is first used and is closed in the end. It is the default one,
+ * unless the task modules have made another.
+ */
+export async function withInstanceOf<T>(options: FireflyOptions, act: (ff: LiveInstance) => Promise<T>): Promise<T> {
+  const instance = asUsage(() => new LiveInstance(options));
+  if (!defaultInstance()) setDefaultInstance(instance);
+  try {
+    return await act(instance);
+  } finally {
+    await instance.close();
+  }
+}
+
+/**
+ * Reads the configuration and imports the tasks. Flags win over the configuration, and that over what task modules gave
+ * to `configure()`.
+ */
+export async function readSettings({ args, terminal, tasks, onProgress }: SettingsRequest): Promise<Settings> {
+  const found = await loadConfig(args.text("config"));
+  const { tasks: _, consume: __, ...configured } = found.config;
+  const flags = given({ database: args.text("database"), schema: args.text("schema") });
+  const imports = args.list("import") ?? [];
+  if (tasks) await importTasks(found, { imports, needed: true });
+  else if (!flags.database && !configured.database) {
+    // A broken task module must not keep anyone from looking at what is wrong.
+    await importTasks(found, { imports, needed: false }).catch((error) => terminal.warn(describe(error)));
+  }
+  const { options: own } = (defaultInstance() ?? {}) as Partial<LiveInstance>;
+  const tell = onProgress ?? ((message: string) => terminal.note(message));
+  const options: FireflyOptions = { onProgress: tell, ...own, ...configured, ...flags };
+  // Notifications of another database than the one that was asked for would be of no use.
+  if (flags.database) delete options.listenDatabase;
+  await checkDatabase(options);
+  return { options, config: found.config };
+}
+
+/** Whether these options leave the embedded server to be used. */
+export function usesEmbedded({ database }: FireflyOptions): boolean {
+  const { FIREFLY_DATABASE_URL, DATABASE_URL, PGHOST } = process.env;
+  return !(database || FIREFLY_DATABASE_URL || DATABASE_URL || PGHOST);
+}
+
+/** Refuses a URL that is none, before anything is tried with it. */
+async function checkDatabase(options: FireflyOptions): Promise<void> {
+  if (usesEmbedded(options)) return;
+  try {
+    await resolveConnection(options.database);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new UsageError(error.message, { cause: error });
+  }
+}

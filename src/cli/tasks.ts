@@ -1,0 +1,69 @@
+import process from "node:process";
+import { pathToFileURL } from "node:url";
+import { DEFAULT_RETRY_DELAY, type RetryDelay } from "../backoff.ts";
+import { toSeconds } from "../duration.ts";
+import type { FireflyOptions } from "../instance.ts";
+import { type Registered, registry } from "../scope.ts";
+import type { Command } from "./command.ts";
+import { EXIT } from "./exit_code.ts";
+import { readSettings } from "./settings.ts";
+import { renderTable } from "./table.ts";
+import { formatSeconds } from "./times.ts";
+
+type Defaults = NonNullable<FireflyOptions["defaults"]>;
+
+/** `tasks`: shows what is defined here. */
+export const tasks: Command = {
+  name: "tasks",
+  usage: "",
+  positionals: [0, 0],
+  summary: "Show the tasks that are defined here",
+  details: "Tasks are looked for where firefly.config.ts says, else in tasks.ts, tasks/**/*.ts, src/tasks.ts and " +
+    "src/tasks/**/*.ts (.js and .mjs, too), and in what --import names. It needs no database.",
+  flags: {},
+  examples: ["tasks", "tasks --import ./jobs/mail.ts --json"],
+  async run(args, terminal) {
+    const { options } = await readSettings({ args, terminal, tasks: true });
+    const found = [...registry].filter(([name, { definition }]) => name === definition.name)
+      .sort(([a], [b]) => a < b ? -1 : 1)
+      .map(([, registered]) => describeTask(registered, options.defaults ?? {}));
+    if (terminal.json) {
+      for (const task of found) await terminal.printJson(task);
+      return EXIT.done;
+    }
+    const here = pathToFileURL(`${process.cwd()}/`).href;
+    const rows = found.map((task) => [
+      task.func_name,
+      task.queue,
+      String(task.max_retries),
+      typeof task.retry_delay === "number" ? formatSeconds(task.retry_delay) : task.retry_delay.kind,
+      task.timeout === null ? "" : formatSeconds(task.timeout),
+      task.aliases.join(", "),
+      { text: task.site.replace(here, ""), style: "dim" as const },
+    ]);
+    const header = ["name", "queue", "retries", "retry delay", "timeout", "aliases", "defined at"];
+    for (const line of renderTable(terminal, { header, rows, right: [2] })) await terminal.print(line);
+    return EXIT.done;
+  },
+};
+
+function describeTask({ definition, site }: Registered, defaults: Defaults) {
+  const { name, aliases } = definition;
+  const timeout = definition.timeout ?? defaults.timeout;
+  return {
+    func_name: name,
+    aliases,
+    queue: definition.queue ?? defaults.queue ?? "default",
+    priority: definition.priority ?? 0,
+    max_retries: definition.maxRetries ?? defaults.maxRetries ?? 0,
+    retry_delay: showRetryDelay(definition.retryDelay ?? defaults.retryDelay ?? DEFAULT_RETRY_DELAY),
+    timeout: timeout === undefined ? null : toSeconds(timeout, "timeout"),
+    site,
+  };
+}
+
+/** The delay as data: a function is a kind of its own, of which no more can be told. */
+function showRetryDelay(retryDelay: RetryDelay) {
+  if (typeof retryDelay === "function") return { kind: "function" };
+  return typeof retryDelay === "object" ? retryDelay : toSeconds(retryDelay, "retryDelay");
+}

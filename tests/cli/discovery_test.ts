@@ -1,0 +1,187 @@
+import { assertEquals, assertMatch, assertNotMatch, assertStringIncludes } from "@std/assert";
+import { testDatabase } from "../database.ts";
+import { jsonLines, PACKAGE, testProject } from "./project.ts";
+
+/** A module that defines tasks. */
+function defining(...names: string[]): string {
+  return `import { task } from ${JSON.stringify(PACKAGE)};\n${
+    names.map((name) => `task("${name}", () => {});`).join("\n")
+  }`;
+}
+
+/** The names of the tasks that are found in a project of `files`. */
+async function found(files: Record<string, string>, ...args: string[]): Promise<string[]> {
+  await using project = await testProject({ files });
+  const { code, stdout, stderr } = await project.run("tasks", ...args);
+  assertEquals([code, stderr], [0, ""]);
+  return jsonLines(stdout).map(({ func_name }) => func_name);
+}
+
+Deno.test("importTasks() finds tasks in the usual places, and nowhere else", async () => {
+  const places = ["tasks.ts", "tasks/a.js", "tasks/deep/b.mjs", "src/tasks.ts", "src/tasks/c.ts"];
+  const others = ["tasks/d_test.ts", "tasks/e.test.ts", "tasks/node_modules/x/f.js", "src/g.ts", "lib/tasks.ts"];
+  const files = Object.fromEntries([...places, ...others].map((path) => [path, defining(path.replaceAll("/", "."))]));
+
+  const names = await found({ ...files, "tasks/types.d.ts": "not even code" });
+
+  assertEquals(names, places.map((path) => path.replaceAll("/", ".")).sort());
+});
+
+Deno.test("importTasks() goes by the configuration's globs instead, from its directory", async () => {
+  const files = {
+    "etc/firefly.config.ts": `export default { tasks: ["jobs/**/*.ts", "../more.ts"] };`,
+    "etc/jobs/mail/send.ts": defining("send"),
+    "more.ts": defining("more"),
+    "tasks.ts": defining("unused"),
+  };
+
+  assertEquals(await found(files, "--config", "etc/firefly.config.ts"), ["more", "send"]);
+});
+
+for (const name of ["firefly.config.ts", "firefly.config.js", "firefly.config.mjs"]) {
+  Deno.test(`loadConfig() finds ${name}`, async () => {
+    const files = { [name]: `export default { tasks: "jobs.ts" };`, "jobs.ts": defining("job") };
+
+    assertEquals(await found(files), ["job"]);
+  });
+}
+
+Deno.test("importTasks() adds what --import names, as a path or a URL", async () => {
+  const files = { "tasks.ts": defining("a"), "lib/b.ts": defining("b"), "lib/c.ts": defining("c") };
+  await using other = await testProject({ files: { "d.ts": defining("d") } });
+
+  const names = await found(
+    files,
+    "--import",
+    "lib/b.ts",
+    "--import",
+    "./lib/c.ts",
+    "--import",
+    `file://${other.directory}/d.ts`,
+  );
+
+  assertEquals(names, ["a", "b", "c", "d"]);
+});
+
+Deno.test("importTasks() says what it looked for when there is nothing", async () => {
+  await using project = await testProject({ files: {} });
+
+  for (const args of [["tasks"], ["schedule", "nap"]]) {
+    const { code, stdout, stderr } = await project.run(...args);
+
+    assertEquals([code, stdout], [1, ""]);
+    for (const place of ["firefly.config.ts", "tasks.{ts,js,mjs}", "src/tasks/**/*", "--import", project.directory]) {
+      assertStringIncludes(stderr, place);
+    }
+  }
+});
+
+Deno.test("importTasks() says so when the configuration's globs match nothing", async () => {
+  await using project = await testProject({ files: { "firefly.config.ts": `export default { tasks: "jobs/*.ts" };` } });
+
+  const { code, stderr } = await project.run("tasks");
+
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, "none of jobs/*.ts");
+  assertStringIncludes(stderr, "as firefly.config.ts says");
+});
+
+Deno.test("importTasks() says so when the modules define nothing", async () => {
+  await using project = await testProject({ files: { "tasks.ts": "export const nothing = 1;" } });
+
+  const { code, stderr } = await project.run("tasks");
+
+  assertEquals([code, stderr], [1, "error: Cannot find any task as nothing in tasks.ts calls task()\n"]);
+});
+
+const broken: Record<string, [text: string, message: RegExp]> = {
+  "throws": [`throw new RangeError("too\\nbad");`, /^error: Cannot import tasks\.ts: RangeError: too\n$/],
+  "throws what is no error": [`throw "bad";`, /^error: Cannot import tasks\.ts: it throws bad\n$/],
+  "cannot be parsed": ["export const = 1;", /^error: Cannot import tasks\.ts: \w*Error: .*\n$/],
+  "imports what is not there": [`import "./gone.ts";`, /^error: Cannot import tasks\.ts: \w*Error: .*gone\.ts.*\n$/],
+  "defines a task twice": [
+    defining("a", "a"),
+    /^error: Cannot import tasks\.ts: FireflyError: Cannot define task "a" .*\n$/,
+  ],
+};
+
+for (const [what, [text, message]] of Object.entries(broken)) {
+  Deno.test(`importTasks() names a module that ${what}, in one line`, async () => {
+    await using project = await testProject({ files: { "tasks.ts": text } });
+
+    const { code, stdout, stderr } = await project.run("tasks");
+
+    assertEquals([code, stdout], [1, ""]);
+    assertMatch(stderr, message);
+  });
+}
+
+Deno.test("importTasks() shows the stack of a module that throws with --verbose only", async () => {
+  await using project = await testProject({ files: { "tasks.ts": `throw new Error("bad");` } });
+
+  assertNotMatch((await project.run("tasks")).stderr, /tasks\.ts:\d+/);
+  assertMatch((await project.run("tasks", "--verbose")).stderr, /tasks\.ts:\d+/);
+});
+
+const misconfigured: Record<string, [files: Record<string, string>, args: string[], message: string]> = {
+  "exports none": [{ "firefly.config.ts": "export const config = {};" }, [], "exports no configuration by default"],
+  "has an unknown option": [
+    { "firefly.config.ts": `export default { shema: "x" };` },
+    [],
+    'Cannot use firefly.config.ts as there is no option "shema", did you mean "schema"?',
+  ],
+  "throws": [{ "firefly.config.ts": `throw new Error("bad");` }, [], "Cannot import firefly.config.ts: Error: bad"],
+  "is not there": [{}, ["--config", "gone.ts"], "Cannot use the configuration gone.ts as there is no such file"],
+};
+
+for (const [what, [files, args, message]] of Object.entries(misconfigured)) {
+  Deno.test(`loadConfig() refuses a configuration that ${what}`, async () => {
+    await using project = await testProject({ files });
+
+    for (const command of ["list", "tasks"]) {
+      const { code, stderr } = await project.run(command, ...args);
+
+      assertEquals(code, 1);
+      assertStringIncludes(stderr, message);
+    }
+  });
+}
+
+Deno.test("readSettings() takes database and schema of the configuration, and lets flags win", async () => {
+  await using db = await testDatabase();
+  const config = { database: db.url, schema: "nowhere" };
+  const files = { "firefly.config.ts": `export default ${JSON.stringify(config)};` };
+  await using project = await testProject({ files });
+
+  const configured = await project.run("list");
+  const flagged = await project.run("list", "--schema", "firefly");
+
+  assertEquals([configured.code, flagged.code], [3, 0]);
+  assertStringIncludes(configured.stderr, "nowhere");
+});
+
+Deno.test("readSettings() takes the database that task modules configure", async () => {
+  await using db = await testDatabase();
+  const tasks = `
+    import { configure, task } from ${JSON.stringify(PACKAGE)};
+    configure({ database: ${JSON.stringify(db.url)} });
+    task("fine", () => 1);
+  `;
+  await using project = await testProject({ files: { "tasks.ts": tasks } });
+
+  const scheduled = await project.run("schedule", "fine");
+  const consumed = await project.run("consume", "--drain");
+  const listed = await project.run("list");
+
+  assertEquals([scheduled.code, consumed.code, listed.code], [0, 0, 0]);
+  assertEquals(jsonLines(listed.stdout).map(({ status }) => status), ["completed"]);
+});
+
+Deno.test("readSettings() lets commands that need no tasks work although a task module is broken", async () => {
+  await using db = await testDatabase();
+  await using project = await testProject({ database: db.url, files: { "tasks.ts": `throw new Error("bad");` } });
+
+  const { code, stderr } = await project.run("list");
+
+  assertEquals([code, stderr], [0, "warning: Cannot import tasks.ts: Error: bad\n"]);
+});

@@ -1,0 +1,149 @@
+import { assert, assertEquals, assertMatch, assertNotMatch, assertStringIncludes } from "@std/assert";
+import { testDatabase } from "../database.ts";
+import { commandLine, type Project, testProject } from "./project.ts";
+
+/** Gives a command a terminal; part of util-linux. */
+const SCRIPT = "/usr/bin/script";
+const ignore = Deno.build.os !== "linux" || !await Deno.stat(SCRIPT).then(() => true, () => false);
+
+/** Runs the command line on a terminal of 120 columns where `input` is typed; resolves to what it shows. */
+async function onTerminal(
+  { directory }: Project,
+  args: string[],
+  { database, input = "", env = {} }: { database: string; input?: string; env?: Record<string, string> },
+): Promise<{ code: number; shown: string }> {
+  const command = ["stty cols 120;", ...commandLine(...args)].join(" ");
+  const process = new Deno.Command(SCRIPT, {
+    args: ["--quiet", "--return", "--command", command, "/dev/null"],
+    cwd: directory,
+    env: { FIREFLY_DATABASE_URL: database, NO_COLOR: "", TERM: "xterm", ...env },
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const writer = process.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(input));
+  const { code, stdout } = await process.output();
+  await writer.close().catch(() => {});
+  return { code, shown: new TextDecoder().decode(stdout).replaceAll("\r\n", "\n") };
+}
+
+Deno.test({
+  name: "list shows an aligned table on a terminal, in colours",
+  ignore,
+  async fn() {
+    await using db = await testDatabase();
+    await using project = await testProject();
+    await db.sql`SELECT firefly.schedule('a'), firefly.schedule('much.longer', queue => 'mail')`;
+
+    const { code, shown } = await onTerminal(project, ["list"], { database: db.url });
+    const plain = await onTerminal(project, ["list"], { database: db.url, env: { NO_COLOR: "1" } });
+
+    assertEquals([code, plain.code], [0, 0]);
+    assertStringIncludes(shown, "\u001b[33mcreated");
+    assertEquals(plain.shown.includes("\u001b"), false);
+    const [header, first, second, ...more] = plain.shown.trimEnd().split("\n");
+    assertEquals(more, []);
+    assertEquals(header!.split(/ +/), ["ID", "NAME", "QUEUE", "STATUS", "ATTEMPT", "CREATED", "WHAT"]);
+    assertEquals(first!.slice(0, 33), " 2  much.longer  mail     created");
+    assertEquals(second!.slice(0, 33), " 1  a            default  created");
+  },
+});
+
+Deno.test({
+  name: "show prints a page on a terminal that obeys nothing in the record",
+  ignore,
+  async fn() {
+    await using db = await testDatabase();
+    await using project = await testProject();
+    const hostile = "a\n\u001b[2J\u009bb";
+    const error = {
+      name: hostile,
+      message: hostile,
+      stack: `${hostile}: ${hostile}\n    at f (\u001b[2J)`,
+      attempt: 1,
+    };
+    await db.sql`
+      INSERT INTO firefly.task (func_name, params, errors, tags, progress, progress_note)
+      VALUES (${hostile}, firefly.encode(${db.sql.json([hostile, { [hostile]: 1 }])}),
+        jsonb_build_array(${db.sql.json(error)}::jsonb || jsonb_build_object('at', now())),
+        ${[hostile]}, 0.5, ${hostile})
+    `;
+
+    const page = await onTerminal(project, ["show", "1"], { database: db.url, env: { NO_COLOR: "1" } });
+    const list = await onTerminal(project, ["list"], { database: db.url, env: { NO_COLOR: "1" } });
+
+    assertNotMatch((page.shown + list.shown).replaceAll("\n", ""), /\p{Cc}/u);
+    assertEquals(list.shown.split("\n").length, 3);
+    assertEquals(page.shown.split("\n")[0], String.raw`a\n\x1b[2J\x9bb #1  created`);
+    assertStringIncludes(page.shown, "Attempt 1 failed");
+  },
+});
+
+Deno.test({
+  name: "delete asks on a terminal before it deletes several, unless told not to",
+  ignore,
+  async fn() {
+    await using db = await testDatabase();
+    await using project = await testProject();
+    const fill = () => db.sql`SELECT firefly.schedule('a') FROM generate_series(1, 3)`;
+    const left = async () => (await db.sql`SELECT FROM firefly.task`).length;
+
+    await fill();
+    const no = await onTerminal(project, ["delete", "--all"], { database: db.url, input: "n\n" });
+    assertEquals([no.code, await left()], [0, 3]);
+    assertStringIncludes(no.shown, "Delete 3 tasks? [y/N]");
+
+    const single = await onTerminal(project, ["delete", "1"], { database: db.url });
+    assertEquals(await left(), 2);
+    assert(!single.shown.includes("?"), single.shown);
+
+    const yes = await onTerminal(project, ["delete", "--all"], { database: db.url, input: "y\n" });
+    assertEquals(await left(), 0);
+    assertStringIncludes(yes.shown, "Deleted 2 tasks");
+
+    await fill();
+    const told = await onTerminal(project, ["delete", "--all", "--yes"], { database: db.url });
+    assertEquals(await left(), 0);
+    assert(!told.shown.includes("?"), told.shown);
+  },
+});
+
+Deno.test({
+  name: "consume logs lines for people on a terminal, and JSON with --json",
+  ignore,
+  async fn() {
+    await using db = await testDatabase();
+    await using project = await testProject();
+    const fill = () =>
+      db.sql`SELECT firefly.schedule('math.add', '[1,3]'), firefly.schedule('fail', ${db.sql.json(["x\u001b[2J\ny"])})`;
+
+    await fill();
+    const pretty = await onTerminal(project, ["consume", "--drain"], { database: db.url, env: { NO_COLOR: "1" } });
+    await fill();
+    const json = await onTerminal(project, ["consume", "--drain", "--json"], { database: db.url });
+
+    const lines = pretty.shown.trimEnd().split("\n");
+    assertEquals(lines.length, 4);
+    assertMatch(lines[0]!, /^\d\d:\d\d:\d\d {2}ready {6}consumes default, 10 at a time$/);
+    assert(lines.some((line) => /^\S+ {2}completed {2}math\.add #1 {2}in \d+ (ms|µs)$/.test(line)), pretty.shown);
+    assert(lines.some((line) => /^\S+ {2}failed {5}fail #2 {2}TypeError: x\\x1b\[2J\\ny$/.test(line)), pretty.shown);
+    for (const line of json.shown.trimEnd().split("\n")) JSON.parse(line);
+  },
+});
+
+Deno.test({
+  name: "schedule, migrate, retry, tasks and db speak to people on a terminal",
+  ignore,
+  async fn() {
+    await using db = await testDatabase();
+    await using project = await testProject();
+    const say = async (...args: string[]) =>
+      (await onTerminal(project, args, { database: db.url, env: { NO_COLOR: "1" } })).shown;
+
+    assertEquals(await say("schedule", "math.add", "[1,3]"), "Scheduled math.add as task 1 in queue default\n");
+    assertMatch(await say("migrate", "--status"), /^VERSION {2}NAME +APPLIED\n +1 {2}initial {2}\d{4}-/);
+    assertEquals(await say("retry", "--all"), "Retried 0 tasks\n");
+    assertMatch(await say("tasks"), /^NAME +QUEUE +RETRIES +RETRY DELAY +TIMEOUT +ALIASES +DEFINED AT\nfail /);
+    assertEquals(await say("delete", "1"), "Deleted 1 task\n");
+  },
+});
