@@ -1,0 +1,330 @@
+import { assert, assertEquals } from "@std/assert";
+import { current, task } from "../../mod.ts";
+import { taskName, testInstance } from "../instance.ts";
+import { claim, expireConsumer, insertTask, placesOf, recordOf, startConsumer, until } from "../steps.ts";
+
+/** The eighteen defects of the seed, in the order of the design, each with the proof that it is not repeated. */
+
+Deno.test("defect 1: max_retries = N gives N retries after the first attempt", async () => {
+  await using test = await testInstance();
+  for (const maxRetries of [0, 1, 2]) {
+    let attempts = 0;
+    const fail = task({ name: taskName(), maxRetries, retryDelay: 0 }, () => {
+      attempts++;
+      throw new Error("no");
+    });
+    await test.ff.run(() => fail.schedule());
+    await test.drain();
+    assertEquals(attempts, maxRetries + 1);
+  }
+});
+
+Deno.test("defect 2: falsy results stay what they are", async () => {
+  await using test = await testInstance();
+  const values = [0, "", false, [], null, NaN, -0, 0n];
+  const give = task(taskName(), (i: number) => values[i]);
+  const rows = await test.ff.run(() => give.scheduleMany(values.map((_, i) => [i])));
+  await test.drain();
+
+  for (const [i, row] of rows.entries()) {
+    const done = await row.refresh();
+    assert(done.status === "completed");
+    assert(Object.is(done.returned, values[i]) || JSON.stringify(done.returned) === "[]", `value ${i}`);
+  }
+});
+
+Deno.test("defect 3: a result that cannot be stored fails the attempt and rolls its effects back", async () => {
+  await using test = await testInstance();
+  await test.db.sql`CREATE TABLE effect (n int)`;
+  const bad = task(taskName(), async () => {
+    await current().sql`INSERT INTO effect VALUES (1)`;
+    return { deep: [() => 1] } as unknown as string;
+  });
+  const row = await test.ff.run(() => bad.schedule());
+  assertEquals(await test.drain(), { completed: 0, failed: 1 });
+
+  const failed = await row.refresh();
+  assert(failed.status === "failed");
+  assertEquals(failed.error.name, "DataCloneError");
+  assert(failed.error.message.includes("$.deep[0]"), failed.error.message);
+  assertEquals((await test.db.sql`SELECT FROM effect`).length, 0);
+});
+
+Deno.test("defect 4: an error of the database inside the handler fails the attempt, swallowed or not", async () => {
+  await using test = await testInstance();
+  const thrown = task(taskName(), async () => void await current().sql`SELECT 1 / 0`);
+  const swallowed = task(taskName(), async () => {
+    await current().sql`SELECT 1 / 0`.catch(() => {});
+    return "fine";
+  });
+  const rows = await test.ff.run(() => Promise.all([thrown.schedule(), swallowed.schedule()]));
+  assertEquals(await test.drain(), { completed: 0, failed: 2 });
+
+  for (const row of rows) {
+    const { error } = await row.refresh();
+    assert(`${error!.message} ${error!.cause}`.includes("division by zero"), error!.message);
+  }
+});
+
+Deno.test("defect 5: an unknown task and bad params block nothing", async () => {
+  await using test = await testInstance();
+  const work = task(taskName(), () => "done");
+  const unknown = await insertTask(test.db, { func_name: "gone.function", priority: 9 });
+  const broken = await insertTask(test.db, { func_name: work.funcName, params: "not base64", priority: 9 });
+  const row = await test.ff.run(() => work.schedule());
+
+  assertEquals(await test.drain(), { completed: 1, failed: 1 });
+
+  assertEquals((await row.refresh()).returned, "done");
+  assertEquals((await recordOf(test.db, unknown)).status, "created");
+  const failed = await test.ff.tasks.get(broken);
+  assert(failed.status === "failed");
+  assertEquals(failed.error.name, "FireflyFormatError");
+});
+
+Deno.test("defect 6: lowering max_retries below the attempts ends the task instead of looping", async () => {
+  await using test = await testInstance();
+  let attempts = 0;
+  const fail = task({ name: taskName(), maxRetries: 9, retryDelay: 0 }, () => {
+    attempts++;
+    throw new Error("no");
+  });
+  const row = await test.ff.run(() => fail.schedule());
+  await test.db.sql`UPDATE firefly.task SET retry_attempts = 5, max_retries = 2 WHERE id = ${row.id}`;
+
+  assertEquals(await test.drain(), { completed: 0, failed: 1 });
+  assertEquals(attempts, 1);
+});
+
+Deno.test("defect 7: the name is given and not the path of the code, and old names still run", async () => {
+  await using test = await testInstance();
+  const old = taskName();
+  const renamed = task({ name: taskName(), aliases: [old] }, (n: number) => n);
+  const id = await insertTask(test.db, { func_name: old, params: btoa("[7]") });
+
+  await test.drain();
+
+  assertEquals((await test.ff.run(() => renamed.get(id))).returned, 7);
+});
+
+Deno.test("defect 8: options of the call are never taken from the handler's arguments", async () => {
+  await using test = await testInstance();
+  const echo = task(taskName(), (options: { eta: string; delay: number; queue: string }) => options);
+  const argument = { eta: "tomorrow", delay: 5, queue: "elsewhere" };
+  const row = await test.ff.run(() => echo.with({ priority: 1 }).schedule(argument));
+  await test.drain();
+
+  assertEquals((await row.refresh()).returned, argument);
+});
+
+Deno.test("defect 9: a due deferred task runs in its turn while the queue is kept full", async () => {
+  await using test = await testInstance();
+  const filler = task(taskName(), () => {});
+  const due = task(taskName(), () => Date.now());
+  await test.ff.run(async () => {
+    await filler.scheduleMany(Array.from({ length: 2000 }, () => []));
+    const row = await due.with({ delay: "500ms" }).schedule();
+    await using _ = test.ff.consume({ concurrency: 2 });
+    let filling = true;
+    const fill = (async () => {
+      // Whatever is taken is put back at once: the queue never runs dry.
+      while (filling) await filler.scheduleMany(Array.from({ length: 1000 }, () => []));
+    })();
+    const ranAt = await row.result({ timeout: "20s" });
+    const [{ ready }] = await test.db.sql`SELECT count(*)::int AS ready FROM firefly.ready` as unknown as [
+      { ready: number },
+    ];
+    filling = false;
+    await fill;
+
+    assert(ready > 0, "the queue was full when the deferred task ran");
+    const [younger] = await test.db.sql`
+      SELECT count(*)::int AS n FROM firefly.task
+      WHERE func_name = ${filler.funcName} AND status = 'completed' AND started < to_timestamp(${ranAt / 1000})
+        AND created > (SELECT not_before + interval '1 second' FROM firefly.task WHERE id = ${row.id})
+    `;
+    assertEquals(younger!.n, 0, "tasks a second younger went first");
+  });
+});
+
+Deno.test("defect 10: a failed task that is scheduled again runs now, whatever not_before it had", async () => {
+  await using test = await testInstance();
+  const work = task(taskName(), () => "again");
+  const row = await test.ff.run(() => work.schedule());
+  await test.db.sql`DELETE FROM firefly.ready`;
+  await test.db
+    .sql`UPDATE firefly.task SET status = 'failed', not_before = now() + interval '1 day' WHERE id = ${row.id}`;
+
+  await row.retry();
+  await test.drain();
+
+  assertEquals((await row.refresh()).returned, "again");
+});
+
+Deno.test("defect 11: a task whose consumers die is counted and ends, whatever its max_retries", async () => {
+  await using test = await testInstance();
+  const poison = task({ name: taskName(), maxRetries: 1_000_000 }, () => {});
+  const row = await test.ff.run(() => poison.schedule());
+
+  for (let death = 0; death < 4; death++) {
+    const consumerId = await startConsumer(test.db, { tasks: [poison.funcName] });
+    assertEquals((await claim(test.db, { consumerId, names: [poison.funcName] })).tasks.length, 1);
+    await expireConsumer(test.db, consumerId);
+    const { buryConsumers, rescueTasks } = await import("../../src/store/consumers.ts");
+    await buryConsumers(test.db.store);
+    await rescueTasks(test.db.store);
+  }
+
+  const failed = await row.refresh();
+  assert(failed.status === "failed");
+  assertEquals([failed.error.name, failed.attempt], ["ConsumerDied", 5]);
+});
+
+Deno.test("defect 12: two consumers share a queue without waiting for each other", async () => {
+  await using test = await testInstance();
+  let [running, most] = [0, 0];
+  const both = Promise.withResolvers<void>();
+  const meet = task({ name: taskName(), timeout: "10s" }, async () => {
+    most = Math.max(most, ++running);
+    if (running === 2) both.resolve();
+    await both.promise;
+    running--;
+  });
+  await test.ff.run(() => meet.scheduleMany([[], []]));
+
+  await Promise.all([test.drain({ concurrency: 1 }), test.drain({ concurrency: 1 })]);
+
+  assertEquals(most, 2);
+});
+
+Deno.test("defect 13: a handler runs outside of the claim's transaction", async () => {
+  await using test = await testInstance();
+  const began = Promise.withResolvers<void>();
+  const end = Promise.withResolvers<void>();
+  const slow = task(taskName(), async () => {
+    began.resolve();
+    await end.promise;
+  });
+  await test.ff.run(() => slow.schedule());
+  const drained = test.drain();
+  await began.promise;
+
+  // A transaction of the claim may be ending still; a handler's would stay.
+  await until(async () => {
+    const [row] = await test.db.sql`
+      SELECT count(*)::int AS n FROM pg_stat_activity
+      WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+    `;
+    return row!.n === 0;
+  });
+  end.resolve();
+  await drained;
+});
+
+Deno.test("defect 14: an idle consumer sends next to nothing, and wakes at once", async () => {
+  await using test = await testInstance();
+  const work = task(taskName(), () => Date.now());
+  await using consumer = test.ff.consume({ pollInterval: "60s" });
+  await consumer.ready;
+  const commits = async () => {
+    await test.db.sql`SELECT pg_stat_clear_snapshot()`;
+    const [row] = await test.db
+      .sql`SELECT xact_commit::int AS n FROM pg_stat_database WHERE datname = current_database()`;
+    return row!.n as number;
+  };
+  await until(async () =>
+    (await test.db
+      .sql`SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_listening_channels%'`)
+      .length > 0
+  );
+  const before = await commits();
+  await new Promise((resolve) => setTimeout(resolve, 1500)); // what is measured is the idle time itself
+  const sent = await commits() - before;
+  assert(sent < 100, `${sent} transactions in 1.5 s of idleness; the seed sent 1,500`);
+
+  const row = await test.ff.run(() => work.schedule());
+  await row.result({ timeout: "10s" });
+  const { started } = await row.refresh();
+  assert(Number(started) - Number(row.created) < 1000, "the notification woke it");
+});
+
+Deno.test("defect 15: several tasks run at a time", async () => {
+  await using test = await testInstance();
+  const all = Promise.withResolvers<void>();
+  let running = 0;
+  const meet = task({ name: taskName(), timeout: "10s" }, async () => {
+    if (++running === 5) all.resolve();
+    await all.promise;
+  });
+  await test.ff.run(() => meet.scheduleMany(Array.from({ length: 5 }, () => [])));
+
+  assertEquals(await test.drain({ concurrency: 5 }), { completed: 5, failed: 0 });
+});
+
+Deno.test("defect 16: the error is stored with its stack, cause and time", async () => {
+  await using test = await testInstance();
+  const fail = task(taskName(), () => {
+    throw new RangeError("too far", { cause: new Error("no map") });
+  });
+  const row = await test.ff.run(() => fail.schedule());
+  await test.drain();
+
+  const { error } = await row.refresh();
+  assertEquals([error!.name, error!.message, error!.cause, error!.attempt], [
+    "RangeError",
+    "too far",
+    "Error: no map",
+    1,
+  ]);
+  assert(error!.stack!.includes("defects_test.ts"));
+  assert(Math.abs(Number(error!.at) - Date.now()) < 60_000);
+});
+
+Deno.test("defect 17: times come from the database's clock, and params are readable in SQL", async () => {
+  await using test = await testInstance();
+  const work = task(taskName(), (value: { at: Date }) => value);
+  const RealDate = Date;
+  const row = await (async () => {
+    // An application whose clock is a year off.
+    class WrongDate extends RealDate {
+      static override now = () => RealDate.now() + 365 * 86_400_000;
+    }
+    globalThis.Date = WrongDate as DateConstructor;
+    try {
+      return await test.ff.run(() => work.with({ delay: 60 }).schedule({ at: new RealDate(0) }));
+    } finally {
+      globalThis.Date = RealDate;
+    }
+  })();
+
+  const [stored] = await test.db.sql`
+    SELECT firefly.decode(params) AS params, extract(epoch FROM not_before - clock_timestamp())::float AS wait
+    FROM firefly.task WHERE id = ${row.id}
+  `;
+  assertEquals(stored!.params, [{ at: "1970-01-01T00:00:00.000Z" }]);
+  assert(stored!.wait > 50 && stored!.wait <= 60, `${stored!.wait}`);
+});
+
+Deno.test("defect 18: a record deleted while its task runs ends nothing else, and the loop goes on", async () => {
+  await using test = await testInstance();
+  const began = Promise.withResolvers<void>();
+  const end = Promise.withResolvers<void>();
+  const slow = task(taskName(), async () => {
+    began.resolve();
+    await end.promise;
+  });
+  const other = task(taskName(), () => "fine");
+  const [row, next] = await test.ff.run(async () => [await slow.schedule(), await other.schedule()] as const);
+  const lost = Promise.withResolvers<number>();
+  test.ff.on("lost", ({ id }) => lost.resolve(id));
+  const drained = test.drain({ concurrency: 1 });
+  await began.promise;
+
+  await Promise.all([row.delete(), test.ff.tasks.delete({ ids: [row.id] })]);
+  end.resolve();
+
+  assertEquals(await lost.promise, row.id);
+  assertEquals(await drained, { completed: 1, failed: 0 });
+  assertEquals((await next.refresh()).returned, "fine");
+  await until(async () => (await placesOf(test.db)).lease === 0);
+});
