@@ -1,100 +1,48 @@
 import { checkRetryDelay, type RetryDelay } from "./backoff.ts";
-import { type Duration, toSeconds } from "./duration.ts";
-import type { Backoff } from "./backoff.ts";
-import type { TaskStatus } from "./record.ts";
-import type { Queryable, Sql } from "./sql.ts";
+import { parseCron } from "./cron.ts";
+import { toSeconds } from "./duration.ts";
+import type {
+  Concurrency,
+  CronOptions,
+  RateLimit,
+  Retention,
+  ScheduleOptions,
+  TaskOptions,
+  Unique,
+} from "./options.ts";
+import { TASK_STATUSES } from "./record.ts";
 import { refuseUnknownKeys } from "./suggest.ts";
-
-/** How a task is run, given once where it is defined. */
-export interface TaskOptions<A extends unknown[] = unknown[]> {
-  /**
-   * The identity of the task, stored with every record as `func_name`: letters, digits, `_`, `-`, `:`, `/` and dots,
-   * such as `mail.welcome`. It is never derived from the function, whose name a bundler may change.
-   */
-  name: string;
-  /** Names that this task had before, so that their records still run. */
-  aliases?: string[];
-  /** The queue it is scheduled into. @default "default" */
-  queue?: string;
-  /** How many retries follow a failed first attempt. @default 0 */
-  maxRetries?: number;
-  /** The delay before a retry. @default 120 */
-  retryDelay?: Duration | Backoff | ((attempt: number, error: Error) => Duration);
-  /** Larger goes first. @default 0 */
-  priority?: number;
-  /** Aborts `current().signal` and fails the attempt after this time. @default none */
-  timeout?: Duration;
-  /** Keeps twins away. Not available in this release: defining a task with it throws. */
-  unique?: true | Unique<A>;
-}
-
-/** What makes two tasks twins, and what happens to the second. */
-export interface Unique<A extends unknown[] = unknown[]> {
-  /** What twins share. @default the name and the arguments */
-  key?: string | ((...args: A) => string);
-  /** The statuses in which a task keeps its twins away. @default ["created", "running"] */
-  among?: TaskStatus[];
-  /** Keeps twins away for this time after completion, too. */
-  for?: Duration;
-  /** What scheduling a twin does. @default "keep" */
-  onConflict?: "keep" | "replace" | "error";
-}
-
-/** When a task is scheduled by itself. Not available in this release: defining a task with it throws. */
-export interface CronOptions {
-  /** Five fields: minute, hour, day of month, month, day of week. */
-  cron: string;
-  /** An IANA time zone. @default "UTC" */
-  timezone?: string;
-  /** What becomes of slots that passed while no consumer ran. @default "skip" */
-  missed?: "skip" | "one" | "all";
-}
-
-/** The earliest start: a time, or a delay from now, never both. */
-export type When = { notBefore?: Date; delay?: never } | { notBefore?: never; delay?: Duration };
-
-/** What differs for one call from the task's definition. */
-export type ScheduleOptions = When & {
-  /** The queue to schedule into. */
-  queue?: string;
-  /** Larger goes first. */
-  priority?: number;
-  /** How many retries follow a failed first attempt. */
-  maxRetries?: number;
-  /** The delay before a retry. */
-  retryDelay?: Duration | Backoff;
-  /** Fails an attempt after this time. */
-  timeout?: Duration;
-  /** Keeps twins away. Not available in this release: scheduling with it throws. */
-  unique?: string | Unique;
-  /** Labels to find the task by. */
-  tags?: string[];
-  /** The transaction to insert in; null for none, not even the handler's own. */
-  tx?: Sql | Queryable | null;
-};
 
 // deno-lint-ignore no-explicit-any
 export type Handler = (...args: any[]) => unknown;
 
 /** A task's options, checked, with its handler. */
-export interface TaskDefinition extends Omit<TaskOptions, "aliases" | "retryDelay"> {
+export interface TaskDefinition extends Omit<TaskOptions, "aliases" | "retryDelay">, Partial<CronOptions> {
   readonly aliases: readonly string[];
   readonly retryDelay?: RetryDelay;
   readonly handler: Handler;
 }
 
-const KNOWN_OPTIONS = ["name", "aliases", "queue", "maxRetries", "retryDelay", "priority", "timeout"];
-const LATER_OPTIONS = [
+const KNOWN_OPTIONS = [
+  "name",
+  "aliases",
+  "queue",
+  "maxRetries",
+  "retryDelay",
+  "priority",
+  "timeout",
   "unique",
-  "cron",
-  "timezone",
-  "missed",
   "concurrency",
   "rateLimit",
   "input",
   "output",
   "retention",
+  "cron",
+  "timezone",
+  "missed",
 ];
+/** The longest key of uniqueness or of a limit, in bytes. */
+const LONGEST_KEY = 1000;
 const TASK_NAME = /^[\p{L}\p{N}_][\p{L}\p{N}_.:/-]{0,199}$/u;
 const QUEUE_NAME = /^[a-z0-9][a-z0-9_.-]*$/;
 
@@ -104,18 +52,24 @@ const QUEUE_NAME = /^[a-z0-9][a-z0-9_.-]*$/;
  * @throws {TypeError} If an option is unknown or of the wrong type.
  * @throws {RangeError} If an option is out of its range.
  */
-export function defineTask(spec: string | TaskOptions<never[]>, handler: Handler): TaskDefinition {
+// deno-lint-ignore no-explicit-any
+export function defineTask(spec: string | TaskOptions<any>, handler: Handler): TaskDefinition {
   const { aliases = [], ...options } = typeof spec === "string" ? { name: spec } : { ...spec };
   const name = JSON.stringify(options.name);
   const action = `define task ${name}`;
   if (!Array.isArray(aliases)) throw new TypeError(`Cannot ${action} as "aliases" must be a list of names`);
   for (const taskName of [options.name, ...aliases]) checkTaskName(taskName, action);
-  refuseLaterOptions(options, LATER_OPTIONS, action);
   refuseUnknownKeys(options, KNOWN_OPTIONS, action);
   if (typeof handler !== "function") throw new TypeError(`Cannot ${action} as its handler is not a function`);
   if (options.queue !== undefined) checkQueueName(options.queue, action);
-  checkLimits(options, action);
+  checkNumbers(options, action);
   if (options.retryDelay !== undefined) checkRetryDelay(options.retryDelay);
+  if (options.unique !== undefined && options.unique !== true) checkUnique(options.unique, action);
+  if (options.concurrency !== undefined) checkLimit("concurrency", options.concurrency, action);
+  if (options.rateLimit !== undefined) checkLimit("rateLimit", options.rateLimit, action);
+  if (options.retention !== undefined) checkRetention(options.retention, action);
+  for (const option of ["input", "output"] as const) checkSchema(option, options[option], action);
+  checkCron(options as Partial<CronOptions>, action);
   return { ...options, aliases, handler } as TaskDefinition;
 }
 
@@ -126,7 +80,6 @@ export function defineTask(spec: string | TaskOptions<never[]>, handler: Handler
  * @throws {RangeError} If an option is out of its range.
  */
 export function checkScheduleOptions(options: ScheduleOptions, action: string): void {
-  refuseLaterOptions(options, ["unique"], action);
   refuseUnknownKeys(options, [
     "notBefore",
     "delay",
@@ -135,6 +88,7 @@ export function checkScheduleOptions(options: ScheduleOptions, action: string): 
     "maxRetries",
     "retryDelay",
     "timeout",
+    "unique",
     "tags",
     "tx",
   ], action);
@@ -154,8 +108,27 @@ export function checkScheduleOptions(options: ScheduleOptions, action: string): 
   ) {
     throw new TypeError(`Cannot ${action} as "tags" must be a list of strings`);
   }
-  checkLimits(options, action);
+  checkNumbers(options, action);
   if (options.retryDelay !== undefined) checkRetryDelay(options.retryDelay);
+  if (typeof options.unique === "string") checkKey("unique", options.unique, action);
+  else if (options.unique !== undefined) checkUnique(options.unique, action);
+}
+
+/**
+ * Checks a key of uniqueness or of a limit, given or computed; returns it.
+ *
+ * @throws {TypeError} If it is no text.
+ * @throws {RangeError} If it is empty, too long, or holds what PostgreSQL's text cannot.
+ */
+export function checkKey(option: string, key: unknown, action: string): string {
+  if (typeof key !== "string") {
+    throw new TypeError(`Cannot ${action} as the key of "${option}" must be text: current value is ${String(key)}`);
+  }
+  const bytes = new TextEncoder().encode(key).length;
+  if (bytes > 0 && bytes <= LONGEST_KEY && !key.includes("\0") && key.isWellFormed()) return key;
+  throw new RangeError(
+    `Cannot ${action} as the key of "${option}" must be 1 to ${LONGEST_KEY} bytes of text without NUL: current value has ${bytes} bytes`,
+  );
 }
 
 /**
@@ -194,7 +167,7 @@ function checkTaskName(name: unknown, action: string): void {
   }
 }
 
-function checkLimits(
+function checkNumbers(
   { maxRetries, priority, timeout }: Pick<TaskOptions, "maxRetries" | "priority" | "timeout">,
   action: string,
 ): void {
@@ -211,9 +184,92 @@ function checkLimits(
   }
 }
 
-/** An option that does nothing yet must not be taken for one that works. */
-function refuseLaterOptions(options: object, later: readonly string[], action: string): void {
-  for (const key of later) {
-    if (key in options) throw new TypeError(`Cannot ${action} as option "${key}" is not available in this release`);
+function checkUnique(unique: Unique<never[]>, action: string): void {
+  checkObject("unique", unique, action);
+  refuseUnknownKeys(unique, ["key", "among", "for", "onConflict"], action);
+  const { key, among, onConflict } = unique;
+  checkKeyOption("unique", key, action);
+  if (among !== undefined) {
+    if (!Array.isArray(among) || !among.every((status) => TASK_STATUSES.includes(status))) {
+      throw new TypeError(`Cannot ${action} as "unique.among" must be a list of statuses: ${TASK_STATUSES.join(", ")}`);
+    }
+    if (!among.includes("created")) {
+      throw new TypeError(`Cannot ${action} as "unique.among" must have "created" in it`);
+    }
   }
+  if (unique.for !== undefined && toSeconds(unique.for, "unique.for") === 0) {
+    throw new RangeError(`Cannot ${action} as "unique.for" must be longer than 0 seconds`);
+  }
+  if (onConflict !== undefined && !["keep", "replace", "error"].includes(onConflict)) {
+    throw new TypeError(
+      `Cannot ${action} as "unique.onConflict" must be "keep", "replace" or "error": current value is ${
+        JSON.stringify(onConflict)
+      }`,
+    );
+  }
+}
+
+function checkLimit(
+  option: "concurrency" | "rateLimit",
+  limit: Concurrency<never[]> | RateLimit<never[]>,
+  action: string,
+): void {
+  checkObject(option, limit, action);
+  refuseUnknownKeys(limit, option === "rateLimit" ? ["limit", "per", "key"] : ["limit", "key"], action);
+  if (!(Number.isInteger(limit.limit) && limit.limit > 0 && limit.limit < 2 ** 31)) {
+    throw new RangeError(
+      `Cannot ${action} as "${option}.limit" must be a positive integer: current value is ${limit.limit}`,
+    );
+  }
+  if (option === "rateLimit" && toSeconds((limit as RateLimit).per, "rateLimit.per") === 0) {
+    throw new RangeError(`Cannot ${action} as "rateLimit.per" must be longer than 0 seconds`);
+  }
+  checkKeyOption(option, limit.key, action);
+}
+
+function checkKeyOption(option: string, key: unknown, action: string): void {
+  if (key !== undefined && typeof key !== "function") checkKey(option, key, action);
+}
+
+/**
+ * Checks how long records are to be kept.
+ *
+ * @throws {TypeError | RangeError} If it is neither a duration nor `{ completed, failed }`.
+ */
+export function checkRetention(retention: Retention, action: string): void {
+  if (typeof retention === "object") {
+    checkObject("retention", retention, action);
+    refuseUnknownKeys(retention, ["completed", "failed"], action);
+  }
+  const { completed, failed } = typeof retention === "object" ? retention : { completed: retention, failed: retention };
+  for (const [status, duration] of Object.entries({ completed, failed })) {
+    if (duration !== undefined && duration !== Infinity) toSeconds(duration, `retention.${status}`);
+  }
+}
+
+function checkCron({ cron, timezone, missed }: Partial<CronOptions>, action: string): void {
+  if (cron === undefined) {
+    const given = timezone !== undefined ? "timezone" : missed !== undefined ? "missed" : undefined;
+    if (given) throw new TypeError(`Cannot ${action} as "${given}" is of no use without "cron"`);
+    return;
+  }
+  parseCron(cron, timezone ?? "UTC", action);
+  if (missed === undefined || ["skip", "one", "all"].includes(missed)) return;
+  throw new TypeError(
+    `Cannot ${action} as "missed" must be "skip", "one" or "all": current value is ${JSON.stringify(missed)}`,
+  );
+}
+
+function checkSchema(option: "input" | "output", schema: unknown, action: string): void {
+  if (schema === undefined) return;
+  const standard = (schema as { "~standard"?: { version?: unknown; validate?: unknown } } | null)?.["~standard"];
+  if (standard?.version === 1 && typeof standard.validate === "function") return;
+  throw new TypeError(
+    `Cannot ${action} as "${option}" must be a schema of zod, valibot, arktype or another library of the Standard Schema`,
+  );
+}
+
+function checkObject(option: string, value: unknown, action: string): void {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return;
+  throw new TypeError(`Cannot ${action} as "${option}" must be an object: current value is ${JSON.stringify(value)}`);
 }

@@ -744,4 +744,1534 @@ SELECT id, func_name, queue, status, priority, created, not_before, started, com
 FROM "firefly".task_record;
 `,
   },
+  {
+    version: 2,
+    name: "unique_and_limits",
+    sql: `-- Firefly: unique tasks, limits of concurrency and rate, and queues that are paused and resumed by functions.
+
+-- What a task is unique by, and which limits it stands under. All are NULL for tasks that use none of this, which then
+-- pay nothing for it. So what a key may be is checked by the tables that it gets into: each constraint of this table
+-- would cost every INSERT some microseconds.
+ALTER TABLE "firefly".task
+  ADD COLUMN unique_key text,
+  -- The statuses in which it keeps its twins away; NULL means created and running.
+  ADD COLUMN unique_among text[],
+  -- Seconds after its completion in which it still does.
+  ADD COLUMN unique_for double precision,
+  ADD COLUMN concurrency_key text,
+  ADD COLUMN rate_key text;
+
+-- Who holds the unique key of a task. A table and not an index on task, since an index that mentions \`status\` would
+-- keep completion from being HOT. \`until\` is set once the holder has completed and its key outlasts it.
+CREATE TABLE "firefly".unique_key (
+  func_name text NOT NULL,
+  key text NOT NULL CHECK (key <> '' AND octet_length(key) <= 1000),
+  task_id bigint NOT NULL,
+  until timestamptz,
+  PRIMARY KEY (func_name, key)
+);
+CREATE INDEX unique_key_task ON "firefly".unique_key (task_id);
+CREATE INDEX unique_key_until ON "firefly".unique_key (until) WHERE until IS NOT NULL;
+
+-- What the consumer that started last said of each task that it knows, as far as the database must know it. NULL is
+-- no limit, and nothing said of how long ended records are kept; 'Infinity' keeps them for ever.
+CREATE TABLE "firefly".definition (
+  func_name text PRIMARY KEY,
+  concurrency_limit integer CHECK (concurrency_limit > 0),
+  rate_limit integer CHECK (rate_limit > 0),
+  rate_per double precision CHECK (rate_per > 0),
+  retain_completed double precision CHECK (retain_completed >= 0),
+  retain_failed double precision CHECK (retain_failed >= 0),
+  defined timestamptz NOT NULL DEFAULT now()
+);
+
+-- The right to run under a limit. A limited task gets into \`ready\` only with a slot for each of its keys, and so takes
+-- no part in any claim before. A slot of \`concurrency\` is held until the claim ends, by whatever end. One of \`rate\` is
+-- held until \`per\` seconds after the attempt began: its \`until\` is NULL until it is claimed, then 'infinity', since the
+-- task may stand in its consumer's stock for a while, and a time from the moment on at which its handler was called.
+CREATE TABLE "firefly".slot (
+  kind text NOT NULL CHECK (kind IN ('concurrency', 'rate')),
+  key text NOT NULL,
+  task_id bigint NOT NULL,
+  taken timestamptz NOT NULL DEFAULT clock_timestamp(),
+  per double precision,
+  until timestamptz
+) WITH (
+  autovacuum_vacuum_scale_factor = 0,
+  autovacuum_vacuum_threshold = 20000,
+  autovacuum_vacuum_cost_delay = 0
+);
+CREATE INDEX slot_key ON "firefly".slot (key, kind);
+CREATE INDEX slot_task ON "firefly".slot (task_id);
+CREATE INDEX slot_until ON "firefly".slot (until) WHERE until IS NOT NULL;
+
+-- Two more reasons to wait: \`concurrency\`, for a slot of concurrency_key and, if it has a rate_key, for one of that at
+-- the same time, as a task that waits with one slot in hand would keep it from others; \`rate\`, for a slot of rate_key
+-- alone. \`look_at\` is when a consumer must look at the line that the row stands in: at once for what has just joined
+-- it, and when the next slot ends for the first in line of a rate.
+ALTER TABLE "firefly".waiting
+  DROP CONSTRAINT waiting_why_check,
+  ADD COLUMN suspect boolean NOT NULL DEFAULT false,
+  ADD COLUMN concurrency_key text,
+  ADD COLUMN rate_key text,
+  ADD COLUMN look_at timestamptz,
+  ADD CONSTRAINT waiting_concurrency_key CHECK (concurrency_key <> '' AND octet_length(concurrency_key) <= 1000) NOT VALID,
+  ADD CONSTRAINT waiting_rate_key CHECK (rate_key <> '' AND octet_length(rate_key) <= 1000) NOT VALID,
+  ADD CONSTRAINT waiting_why_check CHECK (why IN ('time', 'unknown', 'concurrency', 'rate')) NOT VALID;
+CREATE INDEX waiting_concurrency ON "firefly".waiting (concurrency_key, priority DESC, not_before, id)
+  WHERE why = 'concurrency';
+CREATE INDEX waiting_rate ON "firefly".waiting (rate_key, priority DESC, not_before, id) WHERE why = 'rate';
+CREATE INDEX waiting_both ON "firefly".waiting (rate_key, priority DESC, not_before, id)
+  WHERE why = 'concurrency' AND rate_key IS NOT NULL;
+CREATE INDEX waiting_look_at ON "firefly".waiting (queue, look_at) WHERE look_at IS NOT NULL;
+
+-- A plain INSERT, from psql, an ORM or another language, is a scheduled task like any other. Limited tasks wait for a
+-- consumer to let them in: taking a slot here would hold up all others of the key until this transaction ends. One of
+-- those that join the same line is enough for a consumer to look at it.
+CREATE OR REPLACE FUNCTION "firefly"._place_inserted() RETURNS trigger
+LANGUAGE plpgsql AS $body$
+DECLARE
+  has record;
+  twin record;
+BEGIN
+  -- Each statement costs: most tasks need one of the three below.
+  SELECT bool_or(not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AS waiting,
+    bool_or(unique_key IS NOT NULL) AS unique_keys INTO has
+  FROM inserted
+  WHERE status = 'created';
+
+  INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, queue, func_name)
+  SELECT id, claim_seq, not_before, priority, queue, func_name
+  FROM inserted
+  WHERE status = 'created' AND not_before <= now() AND concurrency_key IS NULL AND rate_key IS NULL;
+
+  IF has.waiting THEN
+    INSERT INTO "firefly".waiting (
+      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, why, look_at
+    )
+    SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
+      CASE WHEN not_before > now() THEN 'time' WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END,
+      CASE
+        WHEN not_before <= now()
+          AND row_number() OVER (PARTITION BY not_before > now(), queue, concurrency_key, rate_key ORDER BY id) = 1
+        THEN now()
+      END
+    FROM inserted
+    WHERE status = 'created' AND (not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL);
+  END IF;
+
+  -- In the order of the keys, as everywhere, so that two transactions cannot wait for each other. Volatile functions of
+  -- a list are called after it is sorted. What _schedule() inserts has its key already.
+  IF has.unique_keys THEN
+    FOR twin IN
+      SELECT inserted.func_name, inserted.unique_key, inserted.id,
+        "firefly"._take_unique_key(inserted.func_name, inserted.unique_key, inserted.id) AS holder
+      FROM inserted
+      LEFT JOIN "firefly".unique_key AS held ON held.func_name = inserted.func_name AND held.key = inserted.unique_key
+      WHERE inserted.status = 'created' AND inserted.unique_key IS NOT NULL
+        AND (held.task_id IS DISTINCT FROM inserted.id OR held.until IS NOT NULL)
+      ORDER BY inserted.func_name COLLATE "C", inserted.unique_key COLLATE "C", inserted.id
+    LOOP
+      IF twin.holder <> twin.id THEN
+        RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', twin.func_name, twin.holder, twin.unique_key
+          USING ERRCODE = 'unique_violation', CONSTRAINT = 'unique_key',
+            HINT = 'firefly.schedule() keeps the twin instead';
+      END IF;
+    END LOOP;
+  END IF;
+
+  PERFORM pg_notify("firefly".channel(queue), '')
+  FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS rung;
+  RETURN NULL;
+END
+$body$;
+
+-- Takes a unique key for a task, and returns who holds it then: the task, or its twin. It waits for a transaction that
+-- is about to take or release the key, and holds no lock on what is another's.
+CREATE FUNCTION "firefly"._take_unique_key(func_name text, key text, task_id bigint) RETURNS bigint
+LANGUAGE plpgsql AS $body$
+DECLARE
+  holder bigint;
+BEGIN
+  -- The holder may be gone between the INSERT that met it and the SELECT that looks for it: then the key is free.
+  LOOP
+    INSERT INTO "firefly".unique_key (func_name, key, task_id)
+    VALUES (_take_unique_key.func_name, _take_unique_key.key, _take_unique_key.task_id)
+    ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+      RETURN _take_unique_key.task_id;
+    END IF;
+    UPDATE "firefly".unique_key AS held
+    SET task_id = _take_unique_key.task_id, until = NULL
+    WHERE held.func_name = _take_unique_key.func_name AND held.key = _take_unique_key.key
+      AND (held.until <= clock_timestamp() OR held.until IS NOT NULL AND held.task_id = _take_unique_key.task_id);
+    IF FOUND THEN
+      RETURN _take_unique_key.task_id;
+    END IF;
+    SELECT held.task_id INTO holder
+    FROM "firefly".unique_key AS held
+    WHERE held.func_name = _take_unique_key.func_name AND held.key = _take_unique_key.key;
+    IF FOUND THEN
+      RETURN holder;
+    END IF;
+  END LOOP;
+END
+$body$;
+
+-- The same for a task that goes back to \`created\`, or has ended: it returns NULL if an open transaction is about to take
+-- or release the key. One transaction must not hold up the many that are settled together: all waits of one statement
+-- share half a second, which is also less than it takes the server to look for a deadlock.
+CREATE FUNCTION "firefly"._try_unique_key(func_name text, key text, task_id bigint) RETURNS bigint
+LANGUAGE plpgsql SET lock_timeout = '500ms' AS $body$
+BEGIN
+  PERFORM set_config('lock_timeout', GREATEST(
+    500 - 1000 * EXTRACT(epoch FROM clock_timestamp() - statement_timestamp()), 10
+  )::integer::text, true);
+  RETURN "firefly"._take_unique_key(func_name, key, task_id);
+EXCEPTION WHEN lock_not_available THEN
+  RETURN NULL;
+END
+$body$;
+
+-- Whatever ends a claim or a task gives back what it held: its slots, and its unique key where the new status is not
+-- among those that keep twins away. One trigger for settling, rescue, cancel, retry, a release that knows nothing of
+-- keys, and edits by hand. An attempt that began, or may have, counts for its rate: that slot runs out by itself. A
+-- task that would take a key which its twin has by now ends \`failed\`, by itself, and fails no other of its batch; one
+-- that has ended stays as it ended, and keeps nobody away.
+CREATE FUNCTION "firefly"._give_back() RETURNS trigger
+LANGUAGE plpgsql AS $body$
+DECLARE
+  holder bigint;
+  keeps boolean;
+  outlasts boolean;
+BEGIN
+  IF NEW.concurrency_key IS NOT NULL OR NEW.rate_key IS NOT NULL THEN
+    IF NEW.status <> 'created' OR NEW.rescues <> OLD.rescues OR NEW.started IS DISTINCT FROM OLD.started THEN
+      UPDATE "firefly".slot
+      SET until = clock_timestamp() + make_interval(secs => slot.per)
+      WHERE slot.task_id = NEW.id AND slot.until = 'infinity';
+    END IF;
+    DELETE FROM "firefly".slot WHERE slot.task_id = NEW.id AND (slot.until IS NULL OR slot.until = 'infinity');
+  END IF;
+  IF NEW.unique_key IS NULL THEN
+    RETURN NEW;
+  END IF;
+  keeps := NEW.status = ANY (COALESCE(NEW.unique_among, '{created,running}'));
+  outlasts := NEW.status = 'completed' AND NEW.unique_for IS NOT NULL AND NOT keeps;
+  IF NOT keeps AND NOT outlasts THEN
+    DELETE FROM "firefly".unique_key AS held
+    WHERE held.func_name = NEW.func_name AND held.key = NEW.unique_key AND held.task_id = NEW.id;
+    RETURN NEW;
+  END IF;
+  PERFORM FROM "firefly".unique_key AS held
+  WHERE held.func_name = NEW.func_name AND held.key = NEW.unique_key AND held.task_id = NEW.id AND held.until IS NULL;
+  IF NOT FOUND THEN
+    holder := "firefly"._try_unique_key(NEW.func_name, NEW.unique_key, NEW.id);
+    IF holder IS DISTINCT FROM NEW.id THEN
+      IF NEW.status = 'created' THEN
+        NEW.failed := statement_timestamp();
+        NEW.errors := NEW.errors || jsonb_build_array(jsonb_build_object(
+          'name', 'TaskExists',
+          'message', format('Cannot run this task again as %s its unique key "%s"',
+            COALESCE('task ' || holder || ' has', 'a task that is being scheduled takes'), NEW.unique_key),
+          'at', statement_timestamp(), 'attempt', OLD.retry_attempts + OLD.rescues + 1
+        ));
+        NEW.status := 'failed';
+      END IF;
+      RETURN NEW;
+    END IF;
+  END IF;
+  IF outlasts THEN
+    UPDATE "firefly".unique_key AS held
+    SET until = statement_timestamp() + make_interval(secs => NEW.unique_for)
+    WHERE held.func_name = NEW.func_name AND held.key = NEW.unique_key AND held.task_id = NEW.id;
+  END IF;
+  RETURN NEW;
+END
+$body$;
+
+CREATE TRIGGER give_back BEFORE UPDATE OF status, claim_seq ON "firefly".task
+FOR EACH ROW
+WHEN (NEW.unique_key IS NOT NULL OR NEW.concurrency_key IS NOT NULL OR NEW.rate_key IS NOT NULL)
+EXECUTE FUNCTION "firefly"._give_back();
+
+-- A key that outlasts its holder outlasts its record, too, and so does a rate's slot. A limited task leaves its line.
+CREATE FUNCTION "firefly"._give_back_deleted() RETURNS trigger
+LANGUAGE plpgsql AS $body$
+BEGIN
+  UPDATE "firefly".slot
+  SET until = clock_timestamp() + make_interval(secs => slot.per)
+  WHERE slot.task_id = OLD.id AND slot.until = 'infinity';
+  DELETE FROM "firefly".slot WHERE slot.task_id = OLD.id AND (slot.until IS NULL OR slot.until = 'infinity');
+  DELETE FROM "firefly".waiting WHERE waiting.id = OLD.id;
+  DELETE FROM "firefly".unique_key WHERE unique_key.task_id = OLD.id AND unique_key.until IS NULL;
+  RETURN NULL;
+END
+$body$;
+
+CREATE TRIGGER give_back_deleted AFTER DELETE ON "firefly".task
+FOR EACH ROW
+WHEN (OLD.unique_key IS NOT NULL OR OLD.concurrency_key IS NOT NULL OR OLD.rate_key IS NOT NULL)
+EXECUTE FUNCTION "firefly"._give_back_deleted();
+
+CREATE FUNCTION "firefly"._give_back_all() RETURNS trigger
+LANGUAGE plpgsql AS $body$
+BEGIN
+  DELETE FROM "firefly".slot;
+  DELETE FROM "firefly".unique_key;
+  RETURN NULL;
+END
+$body$;
+
+CREATE TRIGGER give_back_all AFTER TRUNCATE ON "firefly".task
+FOR EACH STATEMENT EXECUTE FUNCTION "firefly"._give_back_all();
+
+-- Takes a task out of ready or waiting, and says whether it stood there; if not, it is leased or has ended. It looks
+-- twice: a task that was being moved from waiting to ready meanwhile stood in neither when each was looked at.
+CREATE OR REPLACE FUNCTION "firefly"._take_from_place(task_id bigint) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  FOR look IN 1 .. 2 LOOP
+    -- By the columns of the record, since ready has no index on id alone: the hot path would pay for it.
+    DELETE FROM "firefly".ready
+    USING "firefly".task
+    WHERE task.id = task_id
+      AND ready.queue = task.queue AND ready.priority = task.priority
+      AND ready.not_before = task.not_before AND ready.id = task_id;
+    IF FOUND THEN
+      RETURN true;
+    END IF;
+    DELETE FROM "firefly".waiting WHERE id = task_id;
+    IF FOUND THEN
+      RETURN true;
+    END IF;
+  END LOOP;
+  RETURN false;
+END
+$body$;
+
+-- Puts a record that stands nowhere where it belongs, and rings.
+CREATE FUNCTION "firefly"._place(task_id bigint) RETURNS void
+LANGUAGE plpgsql AS $body$
+DECLARE
+  task record;
+BEGIN
+  SELECT * INTO task FROM "firefly".task WHERE id = task_id AND status = 'created';
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  IF task.not_before <= clock_timestamp() AND task.concurrency_key IS NULL AND task.rate_key IS NULL THEN
+    INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, queue, func_name)
+    VALUES (task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name);
+  ELSE
+    INSERT INTO "firefly".waiting (
+      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, why, look_at
+    ) VALUES (
+      task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name,
+      task.concurrency_key, task.rate_key,
+      CASE
+        WHEN task.not_before > clock_timestamp() THEN 'time'
+        WHEN task.concurrency_key IS NULL THEN 'rate'
+        ELSE 'concurrency'
+      END,
+      CASE WHEN task.not_before <= clock_timestamp() THEN clock_timestamp() END
+    );
+  END IF;
+  PERFORM pg_notify("firefly".channel(task.queue), '');
+END
+$body$;
+
+-- Who stands in line for a limit and could run at once: some live consumer knows it, and its queue is not paused. A
+-- task that nobody would claim must not keep a slot from others. The subqueries are no joins, so that a line is read
+-- in the order of its index, and no further than needed.
+CREATE VIEW "firefly"._line AS
+SELECT waiting.ctid AS place, waiting.*
+FROM "firefly".waiting
+WHERE why IN ('concurrency', 'rate')
+  AND (
+    SELECT true
+    FROM "firefly".consumer
+    WHERE consumer.lease_until > now()
+      AND waiting.queue = ANY (consumer.queues) AND waiting.func_name = ANY (consumer.tasks)
+    LIMIT 1
+  )
+  AND NOT COALESCE((SELECT queue.paused FROM "firefly".queue WHERE queue.name = waiting.queue), false);
+
+-- Lets tasks in that wait for these keys, as far as there are slots, and, of those of one key, the most urgent first.
+-- The limit is that of the task at the head of the line, and a task without a definition has none. A task with two keys
+-- gets both slots or none. \`again\` says that such tasks were looked at: others of the same keys may have been kept
+-- back by their other key alone, so the caller looks again, which passes those over whose other key has no room.
+--
+-- A lock for each key, held for the few milliseconds of this call, makes the count of slots exact: every statement
+-- below sees what was committed before the lock was granted. Keys are locked in order, concurrency before rate, so
+-- that two callers cannot wait for each other. Nobody else takes these locks: not who inserts, and not who settles.
+-- Records are locked too, so that one that is being cancelled or deleted takes no slot that nobody would give back.
+--
+-- Call it after the commit of whatever made it necessary: a task that joined a line, or a slot that was given back.
+-- Each side first commits what it did and then looks, so the later of two sees both, and no slot stays idle.
+CREATE FUNCTION "firefly"._admit(
+  concurrency_keys text[], rate_keys text[], OUT admitted integer, OUT again boolean
+)
+LANGUAGE plpgsql AS $body$
+DECLARE
+  wanted text;
+  room bigint;
+  span double precision;
+  ends timestamptz;
+  first record;
+  passed record;
+  two_keyed tid[] := '{}';
+  filled text[] := '{}';
+BEGIN
+  admitted := 0;
+  -- A crash of the server that forgets this forgets the slots and the places alike; and no claim outlives it.
+  PERFORM set_config('synchronous_commit', 'off', true);
+
+  -- A rate that has room lets in tasks of two keys as well, if their other key has room.
+  concurrency_keys := concurrency_keys || ARRAY(
+    SELECT DISTINCT next.concurrency_key
+    FROM unnest(rate_keys) AS rate (key), LATERAL (
+      SELECT line.concurrency_key
+      FROM "firefly"._line AS line
+      WHERE line.why = 'concurrency' AND line.rate_key = rate.key
+        AND (SELECT count(*) FROM "firefly".slot WHERE slot.kind = 'concurrency' AND slot.key = line.concurrency_key)
+          < COALESCE((SELECT concurrency_limit FROM "firefly".definition WHERE func_name = line.func_name), 2147483647)
+      ORDER BY line.priority DESC, line.not_before, line.id
+      LIMIT 100
+    ) AS next
+  );
+
+  FOR wanted IN SELECT DISTINCT key FROM unnest(concurrency_keys) AS key WHERE key IS NOT NULL ORDER BY key LOOP
+    PERFORM pg_advisory_xact_lock(hashtextextended('firefly' || ':concurrency:' || wanted, 0));
+    SELECT COALESCE(definition.concurrency_limit, 2147483647)
+      - (SELECT count(*) FROM "firefly".slot WHERE kind = 'concurrency' AND key = wanted) INTO room
+    FROM "firefly"._line AS line
+    LEFT JOIN "firefly".definition USING (func_name)
+    WHERE line.why = 'concurrency' AND line.concurrency_key = wanted
+    ORDER BY line.priority DESC, line.not_before, line.id
+    LIMIT 1;
+    CONTINUE WHEN NOT FOUND OR room <= 0;
+
+    SELECT array_agg(place) FILTER (WHERE rate_key IS NULL) AS one_keyed,
+      array_agg(place) FILTER (WHERE rate_key IS NOT NULL) AS two_keyed,
+      array_agg(rate_key) FILTER (WHERE rate_key IS NOT NULL) AS rate_keys
+    INTO first
+    FROM (
+      SELECT line.place, line.rate_key
+      FROM "firefly"._line AS line, LATERAL (
+        SELECT FROM "firefly".task
+        WHERE task.id = line.id AND task.claim_seq = line.claim_seq AND task.status = 'created'
+        FOR NO KEY UPDATE SKIP LOCKED
+      ) AS record
+      WHERE line.why = 'concurrency' AND line.concurrency_key = wanted
+        AND (line.rate_key IS NULL
+          OR (
+            SELECT count(*)
+            FROM "firefly".slot
+            WHERE slot.kind = 'rate' AND slot.key = line.rate_key
+              AND (slot.until IS NULL OR slot.until > clock_timestamp())
+          ) < COALESCE((SELECT rate_limit FROM "firefly".definition WHERE func_name = line.func_name), 2147483647))
+      ORDER BY line.priority DESC, line.not_before, line.id
+      LIMIT LEAST(room, 1000)
+      FOR UPDATE OF line
+    ) AS line;
+    two_keyed := two_keyed || first.two_keyed;
+    rate_keys := rate_keys || first.rate_keys;
+    CONTINUE WHEN first.one_keyed IS NULL;
+
+    WITH moved AS (
+      DELETE FROM "firefly".waiting WHERE ctid = ANY (first.one_keyed) RETURNING *
+    ), slotted AS (
+      INSERT INTO "firefly".slot (kind, key, task_id) SELECT 'concurrency', wanted, id FROM moved
+    ), placed AS (
+      INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, suspect, queue, func_name)
+      SELECT id, claim_seq, not_before, priority, suspect, queue, func_name FROM moved
+      RETURNING queue
+    )
+    SELECT count(*), array_agg(DISTINCT queue) AS queues INTO passed FROM placed;
+    admitted := admitted + passed.count;
+    filled := filled || passed.queues;
+  END LOOP;
+  again := two_keyed <> '{}';
+
+  FOR wanted IN SELECT DISTINCT key FROM unnest(rate_keys) AS key WHERE key IS NOT NULL ORDER BY key LOOP
+    PERFORM pg_advisory_xact_lock(hashtextextended('firefly' || ':rate:' || wanted, 0));
+    DELETE FROM "firefly".slot
+    WHERE ctid = ANY (ARRAY(
+      SELECT ctid FROM "firefly".slot
+      WHERE kind = 'rate' AND key = wanted AND until <= clock_timestamp()
+      FOR UPDATE SKIP LOCKED
+    ));
+    SELECT
+      COALESCE(definition.rate_limit, 2147483647) - (
+        SELECT count(*)
+        FROM "firefly".slot
+        WHERE kind = 'rate' AND key = wanted AND (until IS NULL OR until > clock_timestamp())
+      ),
+      COALESCE(definition.rate_per, 1)
+    INTO room, span
+    FROM (
+      (
+        SELECT func_name, priority, not_before, id
+        FROM "firefly"._line AS line
+        WHERE line.why = 'rate' AND line.rate_key = wanted
+        ORDER BY line.priority DESC, line.not_before, line.id
+        LIMIT 1
+      )
+      UNION ALL
+      SELECT func_name, priority, not_before, id
+      FROM "firefly".waiting
+      WHERE ctid = ANY (two_keyed) AND rate_key = wanted
+    ) AS candidate
+    LEFT JOIN "firefly".definition USING (func_name)
+    ORDER BY candidate.priority DESC, candidate.not_before, candidate.id
+    LIMIT 1;
+
+    IF FOUND AND room > 0 THEN
+      SELECT array_agg(place) AS places INTO first
+      FROM (
+        SELECT candidate.place
+        FROM (
+          SELECT *
+          FROM (
+            SELECT line.place, line.priority, line.not_before, line.id
+            FROM "firefly"._line AS line, LATERAL (
+              SELECT FROM "firefly".task
+              WHERE task.id = line.id AND task.claim_seq = line.claim_seq AND task.status = 'created'
+              FOR NO KEY UPDATE SKIP LOCKED
+            ) AS record
+            WHERE line.why = 'rate' AND line.rate_key = wanted
+            ORDER BY line.priority DESC, line.not_before, line.id
+            LIMIT LEAST(room, 1000)
+            FOR UPDATE OF line
+          ) AS one_keyed
+          UNION ALL
+          SELECT ctid, priority, not_before, id
+          FROM "firefly".waiting
+          WHERE ctid = ANY (two_keyed) AND rate_key = wanted
+        ) AS candidate
+        ORDER BY candidate.priority DESC, candidate.not_before, candidate.id
+        LIMIT LEAST(room, 1000)
+      ) AS candidate;
+      WITH moved AS (
+        DELETE FROM "firefly".waiting WHERE ctid = ANY (first.places) RETURNING *
+      ), slotted AS (
+        INSERT INTO "firefly".slot (kind, key, task_id, per)
+        SELECT 'rate', wanted, id, span FROM moved
+        UNION ALL
+        SELECT 'concurrency', concurrency_key, id, NULL FROM moved WHERE concurrency_key IS NOT NULL
+      ), placed AS (
+        INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, suspect, queue, func_name)
+        SELECT id, claim_seq, not_before, priority, suspect, queue, func_name FROM moved
+        RETURNING queue
+      )
+      SELECT count(*), array_agg(DISTINCT queue) AS queues INTO passed FROM placed;
+      admitted := admitted + passed.count;
+      filled := filled || passed.queues;
+    END IF;
+
+    -- Who is first in line now is looked at when the oldest slot ends, which its consumers are told: the caller may be
+    -- too busy by then. Slots of tasks that have not begun have no end yet: whoever begins one calls again.
+    SELECT min(until) INTO ends
+    FROM "firefly".slot
+    WHERE kind = 'rate' AND key = wanted AND until > clock_timestamp() AND until < 'infinity';
+    WITH told AS (
+      UPDATE "firefly".waiting
+      SET look_at = ends
+      WHERE look_at IS DISTINCT FROM ends AND ctid = ANY (ARRAY(
+        SELECT *
+        FROM (
+          SELECT line.place
+          FROM "firefly"._line AS line
+          WHERE line.why = 'rate' AND line.rate_key = wanted
+          ORDER BY line.priority DESC, line.not_before, line.id
+          LIMIT 1
+          FOR UPDATE OF line SKIP LOCKED
+        ) AS one_keyed
+        UNION ALL
+        SELECT *
+        FROM (
+          SELECT line.place
+          FROM "firefly"._line AS line
+          WHERE line.why = 'concurrency' AND line.rate_key = wanted
+          ORDER BY line.priority DESC, line.not_before, line.id
+          LIMIT 1
+          FOR UPDATE OF line SKIP LOCKED
+        ) AS two_keyed
+      ))
+      RETURNING queue
+    )
+    SELECT array_agg(queue) AS queues INTO passed FROM told WHERE ends IS NOT NULL;
+    filled := filled || passed.queues;
+  END LOOP;
+
+  PERFORM pg_notify("firefly".channel(queue), '') FROM (SELECT DISTINCT unnest(filled) AS queue) AS rung;
+END
+$body$;
+
+-- Schedules tasks that may have unique keys, given as a list of objects in the names of the columns, in their order.
+-- For each it tells the id of the record that there is then, whether that is a new one, and, where it is not all that
+-- was given, the record. Where a twin forbids it, it schedules nothing, and tells of the twin alone and of its key.
+CREATE FUNCTION "firefly"._schedule(tasks json)
+RETURNS TABLE (
+  task_id bigint, created timestamptz, not_before timestamptz, inserted boolean, refused_key text, record json
+)
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+#variable_conflict use_column
+DECLARE
+  seq regclass := pg_get_serial_sequence(quote_ident('firefly') || '.task', 'id');
+  ids bigint[] := ARRAY(SELECT nextval(seq) FROM json_array_elements(tasks));
+  -- Who has the key of each; a task without one is as if it had one of its own.
+  holders bigint[] := ids;
+  new record;
+  place bigint;
+BEGIN
+  -- A block, so that a refused call is rolled back to here, and keeps nobody waiting who wants one of its keys.
+  BEGIN
+    -- In the order of the keys, so that two calls cannot wait for each other. The first of a key speaks for all.
+    FOR new IN
+      SELECT func_name, unique_key, array_agg(ordinal ORDER BY ordinal) AS ordinals, 0::bigint AS holder
+      FROM ROWS FROM (json_to_recordset(tasks) AS (func_name text, unique_key text))
+        WITH ORDINALITY AS new (func_name, unique_key, ordinal)
+      WHERE unique_key IS NOT NULL
+      GROUP BY func_name, unique_key
+      ORDER BY func_name COLLATE "C", unique_key COLLATE "C"
+    LOOP
+      new.holder := "firefly"._take_unique_key(new.func_name, new.unique_key, ids[new.ordinals[1]]);
+      FOREACH place IN ARRAY new.ordinals LOOP
+        holders[place] := new.holder;
+      END LOOP;
+    END LOOP;
+
+    -- A twin within this call forbids as much as one from before.
+    SELECT unique_key, holders[ordinal] AS holder INTO new
+    FROM ROWS FROM (json_to_recordset(tasks) AS (unique_key text, on_conflict text))
+      WITH ORDINALITY AS new (unique_key, on_conflict, ordinal)
+    WHERE on_conflict = 'error' AND holders[ordinal] <> ids[ordinal]
+    ORDER BY ordinal
+    LIMIT 1;
+    IF FOUND THEN
+      RAISE SQLSTATE 'FFTWN';
+    END IF;
+  EXCEPTION WHEN SQLSTATE 'FFTWN' THEN
+    RETURN QUERY SELECT new.holder, NULL::timestamptz, NULL::timestamptz, false, new.unique_key, NULL::json;
+    RETURN;
+  END;
+
+  INSERT INTO "firefly".task (
+    id, func_name, queue, params, priority, not_before, max_retries, retry_delay, backoff, timeout, tags,
+    concurrency_key, rate_key, unique_key, unique_among, unique_for
+  ) OVERRIDING SYSTEM VALUE
+  SELECT ids[ordinal], func_name, queue, params, priority,
+    CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(due, now()) END,
+    max_retries, retry_delay, backoff, timeout, tags, concurrency_key, rate_key, unique_key, unique_among, unique_for
+  FROM ROWS FROM (json_to_recordset(tasks) AS (
+    func_name text, queue text, params text, priority integer, not_before timestamptz, delay double precision,
+    max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[],
+    concurrency_key text, rate_key text, unique_key text, unique_among text[], unique_for double precision
+  )) WITH ORDINALITY AS new (
+    func_name, queue, params, priority, due, delay, max_retries, retry_delay, backoff, timeout, tags,
+    concurrency_key, rate_key, unique_key, unique_among, unique_for, ordinal
+  )
+  WHERE holders[ordinal] = ids[ordinal]
+  ORDER BY ordinal;
+
+  -- In the order of the twins' ids, as all do that lock several records; the last of a key wins.
+  PERFORM "firefly"._replace(holders[ordinal], params, CASE
+    WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay)
+    ELSE COALESCE(due, now())
+  END)
+  FROM ROWS FROM (json_to_recordset(tasks) AS (
+    params text, not_before timestamptz, delay double precision, on_conflict text
+  )) WITH ORDINALITY AS new (params, due, delay, on_conflict, ordinal)
+  WHERE on_conflict = 'replace' AND holders[ordinal] <> ids[ordinal]
+  ORDER BY holders[ordinal], ordinal;
+
+  -- One record after the other by its primary key (OFFSET 0 keeps the planner from joining them): how many there are is
+  -- nothing that it could know, and scanning all of task, or comparing all with all, takes minutes where there are many.
+  RETURN QUERY
+    SELECT given.holder, COALESCE(task.created, now()), COALESCE(task.not_before, now()), given.holder = given.id,
+      NULL::text, twin.record
+    FROM (
+      SELECT id, holder, ordinal, bool_or(holder <> id) OVER (PARTITION BY holder) AS kept
+      FROM unnest(ids, holders) WITH ORDINALITY AS given (id, holder, ordinal)
+    ) AS given
+    LEFT JOIN LATERAL (
+      SELECT created, not_before FROM "firefly".task WHERE task.id = given.holder OFFSET 0
+    ) AS task ON true
+    LEFT JOIN LATERAL (
+      SELECT row_to_json(twin) AS record FROM "firefly".task_record AS twin WHERE given.kept AND twin.id = given.holder OFFSET 0
+    ) AS twin ON true
+    ORDER BY given.ordinal;
+END
+$body$;
+
+-- Overwrites the arguments and the time of a created task, and says whether it did: a running one stays as it is.
+CREATE FUNCTION "firefly"._replace(twin bigint, params text, not_before timestamptz) RETURNS boolean
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+BEGIN
+  -- A block, so that the record of a running one is not locked for as long as the caller's transaction lasts: its
+  -- consumer could not settle it.
+  BEGIN
+    PERFORM FROM "firefly".task WHERE task.id = twin AND task.status = 'created' FOR UPDATE;
+    IF NOT FOUND OR NOT "firefly"._take_from_place(twin) THEN
+      RAISE SQLSTATE 'FFRUN';
+    END IF;
+  EXCEPTION WHEN SQLSTATE 'FFRUN' THEN
+    RETURN false;
+  END;
+  UPDATE "firefly".task
+  SET params = _replace.params, not_before = _replace.not_before, claim_seq = task.claim_seq + 1
+  WHERE task.id = twin;
+  PERFORM "firefly"._place(twin);
+  RETURN true;
+END
+$body$;
+
+-- Schedules a task from any language, inside any transaction; returns its id. NULL takes the default. With a unique
+-- key, on_conflict says what becomes of a twin: keep (its id is returned), replace (its arguments and time are
+-- overwritten while it is created) or error.
+DROP FUNCTION "firefly".schedule(
+  text, jsonb, text, timestamptz, integer, integer, double precision, double precision, text[]
+);
+CREATE FUNCTION "firefly".schedule(
+  func_name text,
+  params jsonb DEFAULT '[]',
+  queue text DEFAULT 'default',
+  not_before timestamptz DEFAULT now(),
+  priority integer DEFAULT 0,
+  max_retries integer DEFAULT NULL,
+  retry_delay double precision DEFAULT NULL,
+  timeout double precision DEFAULT NULL,
+  tags text[] DEFAULT '{}',
+  unique_key text DEFAULT NULL,
+  unique_for double precision DEFAULT NULL,
+  on_conflict text DEFAULT 'keep'
+) RETURNS bigint
+LANGUAGE plpgsql AS $body$
+DECLARE
+  scheduled record;
+BEGIN
+  IF jsonb_typeof(COALESCE(params, '[]')) <> 'array' THEN
+    RAISE EXCEPTION 'Cannot schedule task "%" as params must be a JSON array of its arguments: current value is of type %',
+      func_name, jsonb_typeof(params) USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  IF COALESCE(on_conflict, 'keep') NOT IN ('keep', 'replace', 'error') THEN
+    RAISE EXCEPTION 'Cannot schedule task "%" as on_conflict must be keep, replace or error: current value is %',
+      func_name, on_conflict USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  IF unique_key IS NULL THEN
+    INSERT INTO "firefly".task (
+      func_name, params, queue, not_before, priority, max_retries, retry_delay, timeout, tags
+    ) VALUES (
+      schedule.func_name, "firefly".encode(COALESCE(schedule.params, '[]')), COALESCE(schedule.queue, 'default'),
+      COALESCE(schedule.not_before, now()), COALESCE(schedule.priority, 0), schedule.max_retries, schedule.retry_delay,
+      schedule.timeout, COALESCE(schedule.tags, '{}')
+    ) RETURNING id AS task_id INTO scheduled;
+    RETURN scheduled.task_id;
+  END IF;
+  SELECT * INTO scheduled
+  FROM "firefly"._schedule(json_build_array(json_build_object(
+    'func_name', schedule.func_name, 'params', "firefly".encode(COALESCE(schedule.params, '[]')),
+    'queue', COALESCE(schedule.queue, 'default'), 'not_before', COALESCE(schedule.not_before, now()),
+    'priority', COALESCE(schedule.priority, 0), 'max_retries', schedule.max_retries,
+    'retry_delay', schedule.retry_delay, 'timeout', schedule.timeout, 'tags', COALESCE(schedule.tags, '{}'),
+    'unique_key', schedule.unique_key, 'unique_for', schedule.unique_for,
+    'on_conflict', COALESCE(schedule.on_conflict, 'keep')
+  )));
+  IF scheduled.refused_key IS NOT NULL THEN
+    RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', func_name, scheduled.task_id, unique_key
+      USING ERRCODE = 'unique_violation', CONSTRAINT = 'unique_key';
+  END IF;
+  RETURN scheduled.task_id;
+END
+$body$;
+
+-- Cancels a task that has not ended, and says whether it did. A running handler is fenced off at once, and its
+-- consumer is told to abort it. The slots of a limited one are free: consumers are told to let others in.
+CREATE OR REPLACE FUNCTION "firefly".cancel(task_id bigint) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+DECLARE
+  limited boolean;
+BEGIN
+  UPDATE "firefly".task
+  SET status = 'cancelled', cancelled = now(), claim_seq = claim_seq + 1
+  WHERE id = task_id AND status = 'created'
+  RETURNING concurrency_key IS NOT NULL OR rate_key IS NOT NULL INTO limited;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  IF NOT "firefly"._take_from_place(task_id) OR limited THEN
+    PERFORM pg_notify("firefly".control_channel(), '');
+  END IF;
+  DELETE FROM "firefly".awaited WHERE awaited.task_id = cancel.task_id;
+  IF FOUND THEN
+    PERFORM pg_notify("firefly".ended_channel(), '');
+  END IF;
+  RETURN true;
+END
+$body$;
+
+-- Schedules a failed or cancelled task again, now and with all of its retries, and says whether it did: not if a twin
+-- has its unique key by now, or is about to in a transaction that is still open. The history of its errors stays, and
+-- claim_seq grows, so that no attempt from before can end it, however it came to be failed.
+CREATE OR REPLACE FUNCTION "firefly".retry(task_id bigint) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+DECLARE
+  task record;
+BEGIN
+  SELECT func_name, unique_key INTO task
+  FROM "firefly".task
+  WHERE id = task_id AND status IN ('failed', 'cancelled')
+  FOR UPDATE;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  IF task.unique_key IS NOT NULL
+    AND "firefly"._try_unique_key(task.func_name, task.unique_key, task_id) IS DISTINCT FROM task_id
+  THEN
+    RETURN false;
+  END IF;
+  UPDATE "firefly".task
+  SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = 0, rescues = 0, suspect_deaths = 0,
+    failed = NULL, cancelled = NULL, started = NULL, progress = NULL, progress_note = NULL
+  WHERE id = task_id;
+  PERFORM "firefly"._place(task_id);
+  RETURN true;
+END
+$body$;
+
+-- Stops the claiming of a queue's tasks, until it is resumed; says whether that is new. What runs goes on, and what a
+-- consumer has claimed and not begun it is told to hand back.
+CREATE FUNCTION "firefly".pause(queue text) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  INSERT INTO "firefly".queue (name, paused) VALUES (pause.queue, true)
+  ON CONFLICT (name) DO UPDATE SET paused = true WHERE NOT "queue".paused;
+  IF FOUND THEN
+    PERFORM pg_notify("firefly".control_channel(), '');
+    RETURN true;
+  END IF;
+  RETURN false;
+END
+$body$;
+
+-- Goes on with a paused queue, and rings; says whether it was paused.
+CREATE FUNCTION "firefly".resume(queue text) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  UPDATE "firefly".queue SET paused = false WHERE name = resume.queue AND paused;
+  IF FOUND THEN
+    PERFORM pg_notify("firefly".channel(resume.queue), '');
+    PERFORM pg_notify("firefly".control_channel(), '');
+    RETURN true;
+  END IF;
+  RETURN false;
+END
+$body$;
+
+-- The records as users see them, with the keys of their limits and of uniqueness.
+CREATE OR REPLACE VIEW "firefly".task_record AS
+SELECT task.id, task.func_name, task.queue,
+  CASE WHEN task.status = 'created' AND leased.id IS NOT NULL THEN 'running' ELSE task.status END AS status,
+  task.priority, task.created, task.not_before,
+  CASE WHEN task.status = 'created' THEN COALESCE(leased.claimed, task.started) ELSE task.started END AS started,
+  task.completed, task.failed, task.cancelled, task.params, task.returned,
+  task.retry_attempts + task.rescues + 1 AS attempt,
+  task.retry_attempts, task.max_retries, task.retry_delay, task.backoff, task.timeout, task.rescues, task.snoozes,
+  task.progress, task.progress_note, task.errors, task.tags, task.unique_key, task.concurrency_key, task.rate_key
+FROM "firefly".task
+LEFT JOIN (
+  SELECT u.id, u.claim_seq, lease.claimed
+  FROM "firefly".lease, unnest(lease.ids, lease.claim_seqs) AS u (id, claim_seq)
+) AS leased ON leased.id = task.id AND leased.claim_seq = task.claim_seq;
+
+CREATE OR REPLACE VIEW "firefly".task_json AS
+SELECT id, func_name, queue, status, priority, created, not_before, started, completed, failed, cancelled,
+  "firefly".try_decode(params) AS params, "firefly".try_decode(returned) AS returned,
+  attempt, retry_attempts, max_retries, retry_delay, backoff, timeout, rescues, snoozes, progress, progress_note, errors,
+  tags, unique_key, concurrency_key, rate_key
+FROM "firefly".task_record;
+`,
+  },
+  {
+    version: 3,
+    name: "cron",
+    sql: `-- Firefly: tasks that are scheduled by the clock.
+
+-- What the consumer that started last said of each task with a cron. The name is the task's.
+CREATE TABLE "firefly".cron (
+  name text PRIMARY KEY,
+  -- The name and the aliases: two rows that share one are the same task, renamed.
+  names text[] NOT NULL,
+  expression text NOT NULL,
+  timezone text NOT NULL,
+  missed text NOT NULL CHECK (missed IN ('skip', 'one', 'all')),
+  -- The row that a slot inserts, in the names of the columns.
+  task jsonb NOT NULL,
+  -- All of the above that decides when and what, as its author wrote it: only consumers that say the same fire.
+  definition text NOT NULL,
+  paused boolean NOT NULL DEFAULT false,
+  -- When a consumer said that the task has no cron any more.
+  removed timestamptz,
+  -- Slots up to here are not made up for, whatever \`missed\` says.
+  since timestamptz NOT NULL DEFAULT now(),
+  defined timestamptz NOT NULL DEFAULT now(),
+  -- A consumer that says the same; see _keep_crons.
+  consumer_id uuid
+);
+
+-- The slots that fired: the primary key lets one of any number of consumers through. Only the last ones are kept, as no
+-- slot fires that is older than the newest.
+CREATE TABLE "firefly".cron_slot (
+  cron text NOT NULL REFERENCES "firefly".cron (name) ON DELETE CASCADE,
+  slot timestamptz NOT NULL,
+  -- What it scheduled, or the twin that kept it from that.
+  task_id bigint,
+  fired timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (cron, slot)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+-- Stores the crons of a consumer that starts, and tells from when on each has slots to fire. A cron that is new, was
+-- removed, or comes at other times now has none from before. Of the names that the consumer knows, those without a cron
+-- lose it; so does the other name of a task that was renamed, in either direction, and its pause goes along.
+CREATE FUNCTION "firefly"._register_crons(consumer_id uuid, known text[], crons json)
+RETURNS TABLE (name text, after timestamptz, at timestamptz)
+LANGUAGE plpgsql AS $body$
+#variable_conflict use_column
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('firefly' || ':cron', 0));
+
+  INSERT INTO "firefly".cron AS stored (
+    name, names, expression, timezone, missed, task, definition, paused, consumer_id
+  )
+  SELECT new.name, new.names, new.expression, new.timezone, new.missed, new.task, new.definition,
+    EXISTS (
+      SELECT FROM "firefly".cron AS other
+      WHERE other.names && new.names AND other.name <> new.name AND other.paused AND other.removed IS NULL
+    ),
+    _register_crons.consumer_id
+  FROM json_to_recordset(crons) AS new (
+    name text, names text[], expression text, timezone text, missed text, task jsonb, definition text
+  )
+  ORDER BY new.name
+  ON CONFLICT (name) DO UPDATE
+  SET names = excluded.names, expression = excluded.expression, timezone = excluded.timezone, missed = excluded.missed,
+    task = excluded.task, definition = excluded.definition, removed = NULL, consumer_id = excluded.consumer_id,
+    since = CASE
+      WHEN stored.removed IS NULL AND (stored.expression, stored.timezone) = (excluded.expression, excluded.timezone)
+        THEN stored.since
+      ELSE now()
+    END,
+    defined = CASE
+      WHEN stored.removed IS NULL AND stored.definition = excluded.definition THEN stored.defined
+      ELSE now()
+    END;
+
+  UPDATE "firefly".cron AS gone
+  SET removed = now()
+  WHERE gone.removed IS NULL
+    AND NOT EXISTS (SELECT FROM json_to_recordset(crons) AS new (name text) WHERE new.name = gone.name)
+    AND (
+      gone.name = ANY (known)
+      OR EXISTS (SELECT FROM json_to_recordset(crons) AS new (names text[]) WHERE new.names && gone.names)
+    );
+
+  RETURN QUERY
+    SELECT cron.name,
+      GREATEST(cron.since, (SELECT max(slot) FROM "firefly".cron_slot WHERE cron_slot.cron = cron.name)),
+      now()
+    FROM "firefly".cron
+    JOIN json_to_recordset(crons) AS new (name text) ON new.name = cron.name;
+END
+$body$;
+
+-- Schedules a task for each of these slots that has come and did not fire yet, if the cron is still what the caller
+-- believes it to be, and is neither paused nor removed. Tells how many it scheduled, and the time.
+CREATE FUNCTION "firefly"._fire_cron(
+  name text, definition text, slots timestamptz[], OUT fired integer, OUT at timestamptz
+)
+LANGUAGE plpgsql AS $body$
+#variable_conflict use_column
+DECLARE
+  entry record;
+  due timestamptz;
+  scheduled record;
+BEGIN
+  fired := 0;
+  at := now();
+  -- Shared among those who fire; whoever pauses, redefines or removes it waits for them, and they for it.
+  SELECT * INTO entry
+  FROM "firefly".cron
+  WHERE cron.name = _fire_cron.name AND cron.definition = _fire_cron.definition AND NOT cron.paused AND cron.removed IS NULL
+  FOR SHARE;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  -- Whoever fired the newest slot has dealt with all before. The sender's clock may be wrong: a slot that is still to
+  -- come waits for its time, and one that the sender does not know to be missed is.
+  FOR due IN
+    SELECT slot
+    FROM unnest(slots) AS given (slot)
+    WHERE slot > GREATEST(entry.since, (SELECT max(slot) FROM "firefly".cron_slot WHERE cron = entry.name))
+      AND slot <= now()
+      AND (entry.missed <> 'skip' OR slot > now() - interval '1 minute')
+    ORDER BY slot
+  LOOP
+    -- The fence: it waits for another consumer that is about to fire this slot, and lets one of them through.
+    INSERT INTO "firefly".cron_slot (cron, slot) VALUES (entry.name, due) ON CONFLICT DO NOTHING;
+    CONTINUE WHEN NOT FOUND;
+    SELECT * INTO scheduled
+    FROM "firefly"._schedule(json_build_array(entry.task || jsonb_build_object('not_before', due)));
+    UPDATE "firefly".cron_slot SET task_id = scheduled.task_id WHERE cron = entry.name AND slot = due;
+    fired := fired + CASE WHEN scheduled.inserted THEN 1 ELSE 0 END;
+  END LOOP;
+END
+$body$;
+
+-- Which of these crons nobody who lives stands for any more: the consumer that stood for it is gone, and none that says
+-- the same has taken its place, as the caller does here for those that it agrees with.
+CREATE FUNCTION "firefly"._keep_crons(consumer_id uuid, names text[], definitions text[]) RETURNS SETOF text
+LANGUAGE plpgsql AS $body$
+#variable_conflict use_column
+BEGIN
+  UPDATE "firefly".cron
+  SET consumer_id = _keep_crons.consumer_id
+  FROM unnest(_keep_crons.names, definitions) AS mine (name, said)
+  WHERE cron.name = mine.name AND cron.definition = mine.said AND cron.removed IS NULL
+    AND NOT EXISTS (SELECT FROM "firefly".consumer WHERE consumer.id = cron.consumer_id AND lease_until > now());
+
+  RETURN QUERY
+    SELECT cron.name
+    FROM "firefly".cron
+    WHERE cron.name = ANY (_keep_crons.names) AND cron.removed IS NULL
+      AND NOT EXISTS (SELECT FROM "firefly".consumer WHERE consumer.id = cron.consumer_id AND lease_until > now());
+END
+$body$;
+
+-- Stops a cron until it is resumed; says whether that is new. What it has scheduled runs.
+CREATE FUNCTION "firefly".pause_cron(name text) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  UPDATE "firefly".cron SET paused = true WHERE cron.name = pause_cron.name AND NOT paused;
+  RETURN FOUND;
+END
+$body$;
+
+-- Goes on with a paused cron, without what it missed; says whether it was paused.
+CREATE FUNCTION "firefly".resume_cron(name text) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  UPDATE "firefly".cron SET paused = false, since = now() WHERE cron.name = resume_cron.name AND paused;
+  RETURN FOUND;
+END
+$body$;
+
+-- Schedules the task of a cron now, beside its slots; returns its id, or that of a twin with its unique key.
+CREATE FUNCTION "firefly".run_cron(name text) RETURNS bigint
+LANGUAGE plpgsql AS $body$
+DECLARE
+  entry record;
+  scheduled record;
+BEGIN
+  SELECT * INTO entry FROM "firefly".cron WHERE cron.name = run_cron.name;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'Cannot run cron "%" as there is none of this name', run_cron.name USING ERRCODE = 'no_data_found';
+  END IF;
+  SELECT * INTO scheduled FROM "firefly"._schedule(json_build_array(entry.task));
+  IF scheduled.refused_key IS NOT NULL THEN
+    RAISE EXCEPTION 'Cannot run cron "%" as task % has its unique key', run_cron.name, scheduled.task_id
+      USING ERRCODE = 'unique_violation', CONSTRAINT = 'unique_key';
+  END IF;
+  RETURN scheduled.task_id;
+END
+$body$;
+
+-- The crons, with what becomes of them: \`orphaned\`, no live consumer knows the task, or its cron was removed from the
+-- code; \`paused\`; \`active\`. The next slot is not known here: the database does not read cron's expressions.
+CREATE VIEW "firefly".cron_record AS
+SELECT cron.name, cron.expression, cron.timezone, cron.missed, cron.task ->> 'queue' AS queue,
+  CASE
+    WHEN cron.removed IS NOT NULL
+      OR NOT EXISTS (SELECT FROM "firefly".consumer WHERE lease_until > now() AND cron.name = ANY (consumer.tasks))
+      THEN 'orphaned'
+    WHEN cron.paused THEN 'paused'
+    ELSE 'active'
+  END AS state,
+  cron.since, cron.defined, last.slot AS last_slot, last.fired AS last_fired, last.task_id AS last_task_id,
+  CASE
+    WHEN task.status = 'created' AND EXISTS (SELECT FROM "firefly".lease WHERE task.id = ANY (lease.ids)) THEN 'running'
+    ELSE task.status
+  END AS last_status
+FROM "firefly".cron
+LEFT JOIN LATERAL (
+  SELECT slot, fired, task_id FROM "firefly".cron_slot WHERE cron_slot.cron = cron.name ORDER BY slot DESC LIMIT 1
+) AS last ON true
+LEFT JOIN "firefly".task ON task.id = last.task_id;
+`,
+  },
+  {
+    version: 4,
+    name: "retention",
+    sql: `-- Firefly: how long records of ended tasks are kept.
+
+-- Seconds after its end for which the record of a completed task, and of a failed or cancelled one, is kept. 'Infinity'
+-- keeps it for ever, and NULL leaves it to what comes next: the task's own word, the queue's, that of all.
+ALTER TABLE "firefly".queue
+  ADD COLUMN retain_completed double precision CHECK (retain_completed >= 0),
+  ADD COLUMN retain_failed double precision CHECK (retain_failed >= 0);
+
+-- What holds for all that nothing else is said of, and how far the walk over the records has come that any consumer goes
+-- on with, one at a time. A walk by id needs no index that the hot path would have to pay for.
+CREATE TABLE "firefly".retention (
+  one boolean PRIMARY KEY DEFAULT true CHECK (one),
+  retain_completed double precision NOT NULL DEFAULT 7 * 86400 CHECK (retain_completed >= 0),
+  retain_failed double precision NOT NULL DEFAULT 30 * 86400 CHECK (retain_failed >= 0),
+  -- The id of the last record that was looked at.
+  walked bigint NOT NULL DEFAULT 0,
+  -- However many consumers there are, the walk goes on no sooner.
+  rests_until timestamptz NOT NULL DEFAULT '-infinity'
+) WITH (fillfactor = 50);
+INSERT INTO "firefly".retention DEFAULT VALUES;
+`,
+  },
+  {
+    version: 5,
+    name: "explain",
+    sql: `-- Firefly: explain(), which says why a task does not run.
+
+-- One reason: its code, a sentence for people, and what the sentence says as data.
+CREATE TYPE "firefly".task_reason AS (reason text, message text, data jsonb);
+
+-- All of these functions are STABLE, so that they see one snapshot, that of the statement that calls explain(): a task
+-- that is claimed meanwhile stands either here or there, never nowhere. A task is \`it\` in them, as in their sentences.
+
+-- A time as the sentences tell it: to the second, in the time zone of the session.
+CREATE FUNCTION "firefly"._tell_time(at timestamptz) RETURNS text
+LANGUAGE sql STABLE AS $body$
+  SELECT date_trunc('second', at)::text
+$body$;
+
+-- \`1 task\`, \`3 tasks\`, and, as nobody counts on past 10,000, \`more than 10000 tasks\`.
+CREATE FUNCTION "firefly"._tell_count(count bigint, noun text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $body$
+  SELECT CASE
+    WHEN count = 1 THEN '1 ' || noun
+    WHEN count > 10000 THEN 'more than 10000 ' || noun || 's'
+    ELSE count || ' ' || noun || 's'
+  END
+$body$;
+
+-- An error of the record, without its stack; NULL of NULL.
+CREATE FUNCTION "firefly"._brief_error(error jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE STRICT AS $body$
+  SELECT jsonb_build_object('name', error -> 'name', 'message', error -> 'message', 'attempt', error -> 'attempt')
+$body$;
+
+CREATE FUNCTION "firefly"._tell_error(error jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT AS $body$
+  SELECT format('%s: %s', error ->> 'name', left(error ->> 'message', 200))
+$body$;
+
+-- Up to three of the known words that share at least half of their pairs of letters with \`word\`, the likest first.
+CREATE FUNCTION "firefly"._near_words(word text, known text[]) RETURNS text[]
+LANGUAGE sql IMMUTABLE AS $body$
+  WITH pair AS (
+    SELECT DISTINCT candidate, substr(lower(candidate), start, 2) AS letters
+    FROM unnest(known[:1000] || word) AS candidate, generate_series(1, length(candidate) - 1) AS start
+  ), near AS (
+    SELECT pair.candidate,
+      2.0 * count(*) FILTER (WHERE letters IN (SELECT letters FROM pair AS own WHERE own.candidate = word))
+        / (count(*) + (SELECT count(*) FROM pair AS own WHERE own.candidate = word)) AS likeness
+    FROM pair
+    WHERE pair.candidate <> word
+    GROUP BY pair.candidate
+  )
+  SELECT COALESCE(array_agg(candidate ORDER BY likeness DESC, candidate), '{}')
+  FROM (SELECT * FROM near WHERE likeness >= 0.5 ORDER BY likeness DESC, candidate LIMIT 3) AS nearest
+$body$;
+
+-- A task that has ended: how, and whether a twin keeps it from being retried.
+CREATE FUNCTION "firefly"._explain_end(it "firefly".task) RETURNS SETOF "firefly".task_reason
+LANGUAGE plpgsql STABLE AS $body$
+DECLARE
+  at timestamptz := COALESCE(it.completed, it.failed, it.cancelled);
+  error jsonb := CASE WHEN it.status = 'failed' THEN it.errors -> -1 END;
+  twin record;
+BEGIN
+  RETURN QUERY SELECT 'ended',
+    CASE it.status
+      WHEN 'completed' THEN 'It completed'
+      WHEN 'cancelled' THEN 'It was cancelled'
+      ELSE 'It failed'
+    END
+      || COALESCE(' at ' || "firefly"._tell_time(at), '')
+      || COALESCE(': ' || "firefly"._tell_error(error), ''),
+    jsonb_build_object('status', it.status, 'at', at, 'error', "firefly"._brief_error(error));
+
+  IF it.unique_key IS NULL OR it.status = 'completed' THEN
+    RETURN;
+  END IF;
+  SELECT held.task_id, held.until INTO twin
+  FROM "firefly".unique_key AS held
+  WHERE held.func_name = it.func_name AND held.key = it.unique_key AND held.task_id <> it.id
+    AND (held.until IS NULL OR held.until > statement_timestamp());
+  IF FOUND THEN
+    RETURN QUERY SELECT 'unique',
+      format('It cannot be retried as task %s has its unique key "%s"', twin.task_id, it.unique_key)
+        || COALESCE(' until ' || "firefly"._tell_time(twin.until), ''),
+      jsonb_build_object('key', it.unique_key, 'task_id', twin.task_id, 'until', twin.until);
+  END IF;
+END
+$body$;
+
+-- A task that a consumer holds: since when, and which; or that it died. Nothing if nobody holds it.
+CREATE FUNCTION "firefly"._explain_lease(it "firefly".task) RETURNS SETOF "firefly".task_reason
+LANGUAGE plpgsql STABLE AS $body$
+DECLARE
+  held record;
+  data jsonb;
+  place text;
+BEGIN
+  SELECT lease.claimed, lease.consumer_id, consumer.host, consumer.pid, consumer.lease_until,
+    COALESCE(consumer.lease_until > statement_timestamp(), false) AS alive
+  INTO held
+  FROM "firefly".lease
+  LEFT JOIN "firefly".consumer ON consumer.id = lease.consumer_id
+  WHERE it.id = ANY (lease.ids) AND EXISTS (
+    SELECT FROM unnest(lease.ids, lease.claim_seqs) AS claim (id, claim_seq)
+    WHERE claim.id = it.id AND claim.claim_seq = it.claim_seq
+  )
+  LIMIT 1;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  place := COALESCE(' on ' || held.host || ', process ' || held.pid, '');
+  data := jsonb_build_object(
+    'attempt', it.retry_attempts + it.rescues + 1, 'since', held.claimed, 'consumer', held.consumer_id,
+    'host', held.host, 'pid', held.pid, 'lease_until', held.lease_until
+  );
+  IF held.alive THEN
+    RETURN QUERY SELECT 'running',
+      format('Attempt %s runs since %s%s', data ->> 'attempt', "firefly"._tell_time(held.claimed), place), data;
+    RETURN;
+  END IF;
+  RETURN QUERY SELECT 'orphaned',
+    format('The consumer that ran attempt %s%s died: ', data ->> 'attempt', place)
+      || CASE
+        WHEN EXISTS (SELECT FROM "firefly".consumer WHERE lease_until > statement_timestamp())
+        THEN 'another one will rescue it soon'
+        ELSE 'it is rescued once a consumer runs'
+      END,
+    data;
+  RETURN QUERY SELECT * FROM "firefly"._explain_consumers(it);
+END
+$body$;
+
+-- Whether anybody is there who could run it.
+CREATE FUNCTION "firefly"._explain_consumers(it "firefly".task) RETURNS SETOF "firefly".task_reason
+LANGUAGE plpgsql STABLE AS $body$
+DECLARE
+  served text[];
+  elsewhere text[];
+  known text[];
+  near text[];
+BEGIN
+  SELECT COALESCE(array_agg(DISTINCT name ORDER BY name), '{}'),
+    COALESCE(array_agg(DISTINCT name ORDER BY name) FILTER (WHERE it.func_name = ANY (consumer.tasks)), '{}')
+  INTO served, elsewhere
+  FROM "firefly".consumer, unnest(consumer.queues) AS name
+  WHERE consumer.lease_until > statement_timestamp();
+  IF it.queue <> ALL (served) THEN
+    RETURN QUERY SELECT 'no_consumer', format('No live consumer serves its queue "%s"', it.queue)
+        || CASE WHEN served = '{}' THEN '' ELSE format(', only %s', array_to_string(served, ', ')) END,
+      jsonb_build_object('queue', it.queue, 'served', served);
+  ELSIF it.queue <> ALL (elsewhere) THEN
+    SELECT array_agg(DISTINCT name) INTO known
+    FROM "firefly".consumer, unnest(consumer.tasks) AS name
+    WHERE consumer.lease_until > statement_timestamp() AND it.queue = ANY (consumer.queues);
+    near := "firefly"._near_words(it.func_name, known);
+    RETURN QUERY SELECT 'unknown_name',
+      format('No live consumer of its queue "%s" knows a task "%s"', it.queue, it.func_name)
+        || CASE WHEN near = '{}' THEN '' ELSE format(', did you mean "%s"?', near[1]) END
+        || CASE WHEN elsewhere = '{}' THEN '' ELSE format('; consumers of %s do', array_to_string(elsewhere, ', ')) END,
+      jsonb_build_object('queue', it.queue, 'func_name', it.func_name, 'near', near, 'elsewhere', elsewhere);
+  END IF;
+END
+$body$;
+
+-- A concurrency key without a free slot for it: who has them, and who comes before it.
+CREATE FUNCTION "firefly"._explain_concurrency(it "firefly".task) RETURNS SETOF "firefly".task_reason
+LANGUAGE plpgsql STABLE AS $body$
+DECLARE
+  most integer := (SELECT concurrency_limit FROM "firefly".definition WHERE func_name = it.func_name);
+  taken bigint;
+  ahead bigint;
+  holders jsonb;
+BEGIN
+  SELECT count(*) INTO taken FROM "firefly".slot WHERE kind = 'concurrency' AND key = it.concurrency_key;
+  -- Two ranges of the index instead of one OR, for which it would be read to its end. Tasks of paused queues are let
+  -- in by nobody, and so stand in nobody's way.
+  SELECT count(*) INTO ahead
+  FROM (
+    (SELECT queue FROM "firefly".waiting
+    WHERE why = 'concurrency' AND concurrency_key = it.concurrency_key AND priority > it.priority
+    ORDER BY priority DESC, not_before, id)
+    UNION ALL
+    (SELECT queue FROM "firefly".waiting
+    WHERE why = 'concurrency' AND concurrency_key = it.concurrency_key AND priority = it.priority
+      AND (not_before, id) < (it.not_before, it.id)
+    ORDER BY not_before, id)
+    LIMIT 10001
+  ) AS earlier
+  WHERE NOT EXISTS (SELECT FROM "firefly".queue WHERE name = earlier.queue AND paused);
+  IF most IS NULL OR taken + ahead < most THEN
+    RETURN;
+  END IF;
+
+  SELECT COALESCE(jsonb_agg(to_jsonb(holder) ORDER BY holder.since, holder.task_id), '[]') INTO holders
+  FROM (
+    SELECT slot.task_id, slot.taken AS since, claimed.consumer, claimed.host, claimed.pid
+    FROM "firefly".slot
+    LEFT JOIN LATERAL (
+      SELECT lease.consumer_id AS consumer, consumer.host, consumer.pid
+      FROM "firefly".lease
+      LEFT JOIN "firefly".consumer ON consumer.id = lease.consumer_id
+      JOIN "firefly".task AS held ON held.id = slot.task_id
+      WHERE slot.task_id = ANY (lease.ids) AND EXISTS (
+        SELECT FROM unnest(lease.ids, lease.claim_seqs) AS claim (id, claim_seq)
+        WHERE claim.id = held.id AND claim.claim_seq = held.claim_seq
+      )
+      LIMIT 1
+    ) AS claimed ON true
+    WHERE slot.kind = 'concurrency' AND slot.key = it.concurrency_key
+    ORDER BY slot.taken, slot.task_id
+    LIMIT 20
+  ) AS holder;
+  RETURN QUERY SELECT 'concurrency',
+    format('Its concurrency key "%s" has %s of %s: ', it.concurrency_key, taken, "firefly"._tell_count(most, 'slot') || ' taken')
+      || concat_ws(', and ',
+        (SELECT 'held by ' || string_agg(
+          'task ' || (holder ->> 'task_id') || COALESCE(' on ' || (holder ->> 'host') || ', process ' || (holder ->> 'pid'), ''),
+          ', '
+        ) FROM jsonb_path_query(holders, '$[0 to 2]') AS holder),
+        CASE WHEN ahead > 0 THEN "firefly"._tell_count(ahead, 'task') || ' before it' END
+      ),
+    jsonb_build_object('key', it.concurrency_key, 'limit', most, 'taken', taken, 'holders', holders,
+      'ahead', LEAST(ahead, 10000), 'more', ahead > 10000);
+END
+$body$;
+
+-- A rate key without a free slot for it: when its turn comes. That is known to the moment for the first of the line;
+-- for others it is a forecast, and too early where tasks that were let in are still to be claimed.
+CREATE FUNCTION "firefly"._explain_rate(it "firefly".task) RETURNS SETOF "firefly".task_reason
+LANGUAGE plpgsql STABLE AS $body$
+DECLARE
+  defined record;
+  ends timestamptz[];
+  ahead bigint;
+  rounds bigint;
+  position integer;
+  turn timestamptz;
+BEGIN
+  SELECT rate_limit AS most, rate_per AS per INTO defined FROM "firefly".definition WHERE func_name = it.func_name;
+  -- Of a task that is let in, or claimed, and has not begun, the slot has no end yet.
+  SELECT COALESCE(array_agg(
+    COALESCE(NULLIF(until, 'infinity'), statement_timestamp() + make_interval(secs => defined.per)) ORDER BY until
+  ), '{}')
+  INTO ends
+  FROM "firefly".slot
+  WHERE kind = 'rate' AND key = it.rate_key AND (until IS NULL OR until > statement_timestamp());
+  SELECT count(*) INTO ahead
+  FROM (
+    (SELECT queue FROM "firefly".waiting
+    WHERE why = 'rate' AND rate_key = it.rate_key AND priority > it.priority
+    ORDER BY priority DESC, not_before, id)
+    UNION ALL
+    (SELECT queue FROM "firefly".waiting
+    WHERE why = 'rate' AND rate_key = it.rate_key AND priority = it.priority
+      AND (not_before, id) < (it.not_before, it.id)
+    ORDER BY not_before, id)
+    LIMIT 10001
+  ) AS earlier
+  WHERE NOT EXISTS (SELECT FROM "firefly".queue WHERE name = earlier.queue AND paused);
+  IF defined.most IS NULL OR cardinality(ends) + ahead < defined.most THEN
+    RETURN;
+  END IF;
+
+  -- Each slot serves one task of the line in every span: the first of it takes the slot that ends first.
+  rounds := ahead / defined.most;
+  position := ahead % defined.most - (defined.most - cardinality(ends)) + 1;
+  turn := CASE WHEN position > 0 THEN ends[position] ELSE statement_timestamp() END
+    + make_interval(secs => rounds * defined.per);
+  RETURN QUERY SELECT 'rate',
+    format('Its rate key "%s" lets %s start every %s s: ', it.rate_key, "firefly"._tell_count(defined.most, 'task'), defined.per)
+      || format('its turn does not come before %s', "firefly"._tell_time(turn))
+      || CASE WHEN ahead > 0 THEN format(', with %s before it', "firefly"._tell_count(ahead, 'task')) ELSE '' END,
+    jsonb_build_object('key', it.rate_key, 'limit', defined.most, 'per', defined.per, 'taken', cardinality(ends),
+      'until', turn, 'ahead', LEAST(ahead, 10000), 'more', ahead > 10000);
+END
+$body$;
+
+-- A task that is ready: who is claimed before it, and whether anybody has room.
+CREATE FUNCTION "firefly"._explain_line(it "firefly".task, suspected boolean) RETURNS SETOF "firefly".task_reason
+LANGUAGE plpgsql STABLE AS $body$
+DECLARE
+  -- The names that are claimed at all: others are passed over. NULL if nobody claims from this queue.
+  known text[] := (
+    SELECT array_agg(DISTINCT name)
+    FROM "firefly".consumer, unnest(consumer.tasks) AS name
+    WHERE consumer.lease_until > statement_timestamp() AND it.queue = ANY (consumer.queues)
+  );
+  ahead bigint;
+  able record;
+BEGIN
+  IF suspected THEN
+    RETURN QUERY SELECT 'suspect',
+      'The consumer that ran it died: it is claimed alone, and one such task at a time by each consumer',
+      jsonb_build_object('rescues', it.rescues, 'deaths', it.suspect_deaths);
+  END IF;
+
+  SELECT count(*) INTO ahead
+  FROM (
+    (SELECT FROM "firefly".ready
+    WHERE queue = it.queue AND priority > it.priority AND suspect = suspected
+      AND (known IS NULL OR func_name = ANY (known))
+    ORDER BY priority DESC, not_before, id)
+    UNION ALL
+    (SELECT FROM "firefly".ready
+    WHERE queue = it.queue AND priority = it.priority AND (not_before, id) < (it.not_before, it.id)
+      AND suspect = suspected AND (known IS NULL OR func_name = ANY (known))
+    ORDER BY not_before, id)
+    LIMIT 10001
+  ) AS earlier;
+  IF ahead > 0 THEN
+    RETURN QUERY SELECT 'behind',
+      format('It stands behind %s in its queue "%s"', "firefly"._tell_count(ahead, 'task'), it.queue),
+      jsonb_build_object('queue', it.queue, 'ahead', LEAST(ahead, 10000), 'more', ahead > 10000);
+  END IF;
+
+  SELECT count(*) AS consumers, sum(consumer.concurrency) AS most, sum(claims.count) AS running,
+    bool_and(claims.count >= consumer.concurrency OR suspected AND claims.with_suspect) AS busy
+  INTO able
+  FROM "firefly".consumer, LATERAL (
+    SELECT count(*), COALESCE(bool_or(lease.suspect), false) AS with_suspect
+    FROM "firefly".lease, unnest(lease.ids, lease.claim_seqs) AS claim (id, claim_seq)
+    JOIN "firefly".task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
+    WHERE lease.consumer_id = consumer.id
+  ) AS claims
+  WHERE consumer.lease_until > statement_timestamp()
+    AND it.queue = ANY (consumer.queues) AND it.func_name = ANY (consumer.tasks);
+  IF able.busy THEN
+    RETURN QUERY SELECT 'busy',
+      format('The consumers that could run it have no room: they run %s of %s tasks', able.running, able.most),
+      jsonb_build_object('consumers', able.consumers, 'running', able.running, 'concurrency', able.most);
+  END IF;
+END
+$body$;
+
+-- A task that waits for a consumer: what keeps it, first what somebody must do something about.
+CREATE FUNCTION "firefly"._explain_wait(it "firefly".task) RETURNS SETOF "firefly".task_reason
+LANGUAGE plpgsql STABLE AS $body$
+DECLARE
+  error jsonb := it.errors -> -1;
+  place record;
+  limited integer := 0;
+BEGIN
+  IF EXISTS (SELECT FROM "firefly".queue WHERE name = it.queue AND paused) THEN
+    RETURN QUERY SELECT 'paused', format('Its queue "%s" is paused', it.queue), jsonb_build_object('queue', it.queue);
+  END IF;
+
+  IF it.not_before > statement_timestamp() THEN
+    IF it.started IS NULL OR NOT COALESCE(error ? 'delay', false) THEN
+      error := NULL;
+    END IF;
+    RETURN QUERY SELECT 'not_due',
+      CASE
+        WHEN it.not_before = 'infinity' THEN 'It is never due, as its not_before is infinity'
+        ELSE format('It is not due before %s', "firefly"._tell_time(it.not_before))
+      END
+        || COALESCE(', when it is tried again after ' || "firefly"._tell_error(error), ''),
+      jsonb_build_object(
+        'until', it.not_before, 'retry', it.started IS NOT NULL, 'error', "firefly"._brief_error(error)
+      );
+  END IF;
+
+  RETURN QUERY SELECT * FROM "firefly"._explain_consumers(it);
+
+  SELECT 'ready' AS why, suspect INTO place
+  FROM "firefly".ready
+  WHERE queue = it.queue AND priority = it.priority AND not_before = it.not_before AND id = it.id
+    AND claim_seq = it.claim_seq;
+  IF NOT FOUND THEN
+    SELECT why, suspect INTO place FROM "firefly".waiting WHERE id = it.id AND claim_seq = it.claim_seq;
+  END IF;
+  IF NOT FOUND THEN
+    RETURN QUERY SELECT 'stray',
+      'It stands neither ready nor waiting, as an edit by hand leaves it: consumers look for such and put them back',
+      '{}'::jsonb;
+  ELSIF it.not_before > statement_timestamp() THEN
+    NULL;
+  ELSIF place.why = 'ready' THEN
+    RETURN QUERY SELECT * FROM "firefly"._explain_line(it, place.suspect);
+  ELSE
+    IF it.concurrency_key IS NOT NULL AND place.why IN ('time', 'concurrency') THEN
+      RETURN QUERY SELECT * FROM "firefly"._explain_concurrency(it);
+      GET DIAGNOSTICS limited = ROW_COUNT;
+    END IF;
+    IF it.rate_key IS NOT NULL AND place.why IN ('time', 'concurrency', 'rate') AND limited = 0 THEN
+      RETURN QUERY SELECT * FROM "firefly"._explain_rate(it);
+    END IF;
+  END IF;
+END
+$body$;
+
+-- Says why a task does not run, in the order in which the reasons matter: what somebody must do something about, then
+-- what time mends. No row means that there is no such task. The reasons, each with its data:
+--
+-- ended         status, at, error: it is over; unique (key, task_id, until) says that a twin keeps it from being retried
+-- running       attempt, since, consumer, host, pid, lease_until
+-- orphaned      the same: that consumer died, and it will be rescued
+-- paused        queue
+-- not_due       until, retry (it was tried before), error
+-- no_consumer   queue, served: which queues live consumers do serve
+-- unknown_name  queue, func_name, near: names like it, elsewhere: queues whose consumers know it
+-- stray         it was edited by hand
+-- concurrency   key, limit, taken, holders (task_id, since, consumer, host, pid; at most 20), ahead, more (than 10,000)
+-- rate          key, limit, per, taken, until, ahead, more
+-- suspect       rescues, deaths: its consumer died
+-- behind        queue, ahead, more
+-- busy          consumers, running, concurrency: those that could run it have no room
+-- due           since: nothing keeps it, and it is about to be claimed, or let in where it has limits
+CREATE FUNCTION "firefly".explain(task_id bigint) RETURNS SETOF "firefly".task_reason
+LANGUAGE plpgsql STABLE AS $body$
+DECLARE
+  it "firefly".task;
+  reasons integer;
+BEGIN
+  SELECT * INTO it FROM "firefly".task WHERE id = task_id;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  it.params := ''; -- large at times, and copied with each call
+  it.returned := NULL;
+  IF it.status <> 'created' THEN
+    RETURN QUERY SELECT * FROM "firefly"._explain_end(it);
+    RETURN;
+  END IF;
+  RETURN QUERY SELECT * FROM "firefly"._explain_lease(it);
+  GET DIAGNOSTICS reasons = ROW_COUNT;
+  IF reasons > 0 THEN
+    RETURN;
+  END IF;
+  RETURN QUERY SELECT * FROM "firefly"._explain_wait(it);
+  GET DIAGNOSTICS reasons = ROW_COUNT;
+  IF reasons = 0 THEN
+    RETURN QUERY SELECT 'due', format('It is due since %s, and about to be taken', "firefly"._tell_time(it.not_before)),
+      jsonb_build_object('since', it.not_before);
+  END IF;
+END
+$body$;
+`,
+  },
 ];

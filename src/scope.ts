@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { ScheduleOptions, TaskDefinition } from "./definition.ts";
+import type { TaskDefinition } from "./definition.ts";
+import type { ScheduleOptions } from "./options.ts";
 import type { Page, PageOptions, TaskFilter, TaskRecord } from "./record.ts";
 import type { Sql } from "./sql.ts";
 

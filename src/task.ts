@@ -1,14 +1,6 @@
-import {
-  checkScheduleOptions,
-  type CronOptions,
-  defineTask,
-  type Handler,
-  namesOf,
-  type ScheduleOptions,
-  type TaskDefinition,
-  type TaskOptions,
-} from "./definition.ts";
+import { checkScheduleOptions, defineTask, type Handler, namesOf, type TaskDefinition } from "./definition.ts";
 import { FireflyError } from "./errors.ts";
+import type { CronOptions, ScheduleOptions, TaskOptions } from "./options.ts";
 import type { Page, PageOptions, TaskFilter, TaskRecord, WaitOptions } from "./record.ts";
 import { currentInstance, registry } from "./scope.ts";
 import type { Check } from "./storable.ts";

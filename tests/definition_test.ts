@@ -1,5 +1,6 @@
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { checkQueueName, checkScheduleOptions, defineTask, namesOf, type ScheduleOptions } from "../src/definition.ts";
+import { checkQueueName, checkScheduleOptions, defineTask, namesOf } from "../src/definition.ts";
+import type { ScheduleOptions } from "../src/options.ts";
 
 const handler = () => {};
 
@@ -44,8 +45,6 @@ const refused: [options: object, type: ErrorClass, message: string][] = [
     TypeError,
     'Cannot define task "a" as there is no option "maxRetires", did you mean "maxRetries"?',
   ],
-  [{ unique: true }, TypeError, 'Cannot define task "a" as option "unique" is not available in this release'],
-  [{ cron: "* * * * *" }, TypeError, 'option "cron" is not available in this release'],
   [{ aliases: ["a b"] }, TypeError, "a task's name must be"],
   [{ queue: "Mail" }, RangeError, 'start with a letter or digit: current value is "Mail"'],
   [{ queue: "" }, RangeError, "a queue's name must be"],
@@ -59,8 +58,26 @@ const refused: [options: object, type: ErrorClass, message: string][] = [
   [{ timeout: 0 }, RangeError, '"timeout" must be longer than 0 seconds'],
   [{ timeout: "soon" }, RangeError, 'Cannot read "timeout"'],
   [{ retryDelay: -5 }, RangeError, 'Cannot read "retryDelay"'],
+  [{ cron: "0 25 * * *" }, RangeError, 'Cannot define task "a" as "cron" cannot be read (Invalid value for hour: 25)'],
+  [{ cron: true }, TypeError, 'Cannot define task "a" as "cron" must be five fields, or six with seconds'],
+  [{ cron: "0 3 * * *", timezone: "Warsaw" }, RangeError, '"timezone" must be an IANA time zone'],
+  [
+    { cron: "0 3 * * *", missed: "some" },
+    TypeError,
+    '"missed" must be "skip", "one" or "all": current value is "some"',
+  ],
+  [{ timezone: "UTC" }, TypeError, 'Cannot define task "a" as "timezone" is of no use without "cron"'],
+  [{ missed: "all" }, TypeError, '"missed" is of no use without "cron"'],
   [{ retryDelay: { kind: "no", delay: 1 } }, TypeError, '"fixed", "linear" or "exponential"'],
 ];
+
+Deno.test("defineTask() takes a cron, a time zone and what to do about missed slots", () => {
+  const cron = { cron: "0 3 * * 1-5", timezone: "Europe/Warsaw", missed: "one" } as const;
+
+  const { handler: _, aliases: __, ...definition } = defineTask({ name: "a", ...cron } as { name: string }, handler);
+
+  assertEquals(definition as unknown, { name: "a", ...cron });
+});
 
 for (const [options, type, message] of refused) {
   Deno.test(`defineTask() refuses ${JSON.stringify(options)}`, () => {
@@ -91,7 +108,6 @@ for (const options of taken) {
 
 const refusedCalls: [options: object, type: ErrorClass, message: string][] = [
   [{ eta: 5 }, TypeError, 'Cannot schedule as there is no option "eta"'],
-  [{ unique: "x" }, TypeError, 'option "unique" is not available in this release'],
   [{ delay: 1, notBefore: new Date() }, TypeError, '"delay" and "notBefore" exclude each other'],
   [{ notBefore: new Date(NaN) }, TypeError, '"notBefore" must be a valid Date'],
   [{ notBefore: "2026-01-01" }, TypeError, '"notBefore" must be a valid Date: current value is 2026-01-01'],

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Duration, task } from "../mod.ts";
-import { defineTask, type ScheduleOptions, type TaskOptions } from "../src/definition.ts";
+import { defineTask } from "../src/definition.ts";
+import type { ScheduleOptions, TaskOptions } from "../src/options.ts";
 import { chunksOf, newTasks } from "../src/scheduling.ts";
 import type { NewTask } from "../src/store/schedule.ts";
 import { decode } from "../src/wire/decode.ts";

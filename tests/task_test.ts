@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
-import type { ScheduleOptions, TaskDefinition } from "../src/definition.ts";
+import type { TaskDefinition } from "../src/definition.ts";
+import type { ScheduleOptions } from "../src/options.ts";
 import { FireflyError } from "../src/errors.ts";
 import type { TaskFilter, TaskRecord } from "../src/record.ts";
 import { type Instance, withScope } from "../src/scope.ts";

@@ -3,7 +3,10 @@
  * must refuse stands under `@ts-expect-error`, which is itself an error once the line below it compiles.
  */
 import { assertEquals, assertThrows } from "@std/assert";
+import { type } from "arktype";
 import type postgres from "postgres";
+import * as v from "valibot";
+import { z } from "zod";
 import {
   current,
   Fail,
@@ -12,6 +15,7 @@ import {
   Retry,
   type Task,
   task,
+  TaskExists,
   type TaskRecord,
   transaction,
 } from "../mod.ts";
@@ -91,6 +95,9 @@ async function _example4Unique() {
   const row = await sync.schedule("acme");
   console.log(row.inserted);
   await sync.schedule("acme");
+  await sync.with({ unique: "acme" }).schedule("acme");
+  await sync.with({ unique: { among: ["created"], for: "1h", onConflict: "replace" } }).schedule("acme")
+    .catch((error) => error instanceof TaskExists && assertSame<typeof error.key, string>(true));
 }
 
 async function _example5InOneTransaction() {
@@ -109,6 +116,10 @@ async function _example6ManyAndCron() {
     await Promise.resolve();
   });
   assertSame<typeof nightly, Task<[], Promise<void>>>(true);
+  const tick = task({ name: "types.tick", cron: "*/10 * * * * *", missed: "one", unique: true, retryDelay: "5m" })(() =>
+    5
+  );
+  assertSame<typeof tick, Task<[], number>>(true);
 }
 
 function _example7RenamedCode() {
@@ -199,11 +210,35 @@ function _whatCannotBeStoredIsRefused() {
   task({ name: "x" })(() => Symbol());
 }
 
+function _schemasFitTheirHandlers() {
+  task({ name: "types.zod", input: z.tuple([z.string()]), output: z.number() }, (s: string) => s.length);
+  task({ name: "types.zod_many", input: z.tuple([z.string()]).rest(z.number()) }, (s: string, ...n: number[]) => s + n);
+  task({ name: "types.valibot", input: v.tuple([v.string()]) }, (s: string) => s);
+  task({ name: "types.arktype", input: type(["string"]) }, (s: string) => s);
+  task({ name: "types.made_of_text", input: z.tuple([z.coerce.date()]) }, (at: Date) => at);
+  // @ts-expect-error: the handler takes a number, and the schema lets text through
+  task({ name: "x", input: z.tuple([z.string()]) }, (n: number) => n);
+  // @ts-expect-error: the same with valibot
+  task({ name: "x", input: v.tuple([v.string()]) }, (n: number) => n);
+  // @ts-expect-error: the same with arktype
+  task({ name: "x", input: type(["string"]) }, (n: number) => n);
+  // @ts-expect-error: the schema is one of the first argument, and not of the list of arguments
+  task({ name: "x", input: z.string() }, (s: string) => s);
+  // @ts-expect-error: the schema leaves an argument out
+  task({ name: "x", input: z.tuple([z.string()]) }, (s: string, n: number) => s + n);
+  // @ts-expect-error: no schema
+  task({ name: "x", input: (args: unknown[]) => args }, (s: string) => s);
+}
+
 function _wrongSpecsAreRefused() {
   // @ts-expect-error: a task that runs by the clock takes no arguments
   task({ name: "x", cron: "0 3 * * *" }, (day: number) => day);
   // @ts-expect-error: nor does it through the decorator
   task({ name: "x", cron: "0 3 * * *" })((day: number) => day);
+  // @ts-expect-error: what becomes of missed slots is one of three
+  task({ name: "x", cron: "0 3 * * *", missed: "some" }, () => 1);
+  // @ts-expect-error: a time zone is of no use without a cron
+  task({ name: "x", timezone: "Europe/Warsaw" }, () => 1);
   // @ts-expect-error: a name that is derived from the function changes with the bundler
   task({ queue: "x" }, () => 1);
   // @ts-expect-error: there is no such option
@@ -212,6 +247,12 @@ function _wrongSpecsAreRefused() {
   task({ name: "x", timeout: "30 seconds" }, () => 1);
   // @ts-expect-error: the key is computed from other arguments than the handler's
   task({ name: "x", unique: { key: (id: number) => String(id) } }, (customer: string) => customer);
+  // @ts-expect-error: the key is no text
+  task({ name: "x", unique: { key: (id: number) => id } }, (id: number) => id);
+  // @ts-expect-error: the key comes later
+  task({ name: "x", unique: { key: (id: string) => Promise.resolve(id) } }, (id: string) => id);
+  // @ts-expect-error: there is no such way out of a conflict
+  task({ name: "x", unique: { onConflict: "ignore" } }, (id: number) => id);
 }
 
 async function _wrongOptionsOfOneCallAreRefused() {
