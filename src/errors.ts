@@ -63,6 +63,15 @@ export class LeaseLost extends FireflyError {
   override name = "LeaseLost";
 }
 
+/**
+ * The task of this attempt was cancelled. It is the reason that `current().signal` aborts with; whatever the handler
+ * does from then on is undone, or refused.
+ */
+export class TaskCancelled extends LeaseLost {
+  /** The name of the class. */
+  override name = "TaskCancelled";
+}
+
 /** No task has the id. */
 export class TaskNotFound extends FireflyError {
   /** The name of the class. */
@@ -81,10 +90,32 @@ export class TaskNotFound extends FireflyError {
   }
 }
 
-/** A twin of a unique task exists. Not thrown in this release. */
+/**
+ * A twin of a unique task keeps it away: thrown when scheduling with `onConflict: "error"`, which then schedules
+ * nothing, and by a record's `retry()`.
+ */
 export class TaskExists extends FireflyError {
   /** The name of the class. */
   override name = "TaskExists";
+  /** The id of the twin. */
+  readonly id: number;
+  /** The name of both tasks. */
+  readonly funcName: string;
+  /** The unique key that the twin holds. */
+  readonly key: string;
+
+  /**
+   * Says which task is in the way.
+   *
+   * @param action What cannot be done.
+   * @param twin The task that holds the key.
+   */
+  constructor(action: string, { id, funcName, key }: { id: number; funcName: string; key: string }) {
+    super(`Cannot ${action} as task ${id} has its unique key "${key}"`);
+    this.id = id;
+    this.funcName = funcName;
+    this.key = key;
+  }
 }
 
 /** The embedded PostgreSQL cannot be started, stopped or found: the message says what to set instead. */

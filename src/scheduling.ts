@@ -1,17 +1,32 @@
 import { DEFAULT_RETRY_DELAY, type RetryDelay } from "./backoff.ts";
 import type { Tag } from "./driver.ts";
-import { checkQueueName, type ScheduleOptions, type TaskDefinition, type TaskOptions } from "./definition.ts";
+import { checkQueueName, type TaskDefinition } from "./definition.ts";
 import { toSeconds } from "./duration.ts";
-import { FireflyError } from "./errors.ts";
+import { FireflyError, TaskExists } from "./errors.ts";
+import { isLimited, limitsOf } from "./limits.ts";
+import type { ScheduleOptions, TaskOptions } from "./options.ts";
 import type { Queryable, Sql } from "./sql.ts";
-import { type InsertedTask, insertTasks, insertTasksWith, type NewTask } from "./store/schedule.ts";
-import type { TaskRow } from "./store/rows.ts";
+import {
+  type InsertedTask,
+  insertTasks,
+  insertTasksWith,
+  type NewTask,
+  scheduleUnique,
+  scheduleUniqueWith,
+} from "./store/schedule.ts";
+import { type TaskRow, toNumber } from "./store/rows.ts";
+import { uniqueColumns } from "./unique.ts";
+import { validateArguments } from "./validation.ts";
 import { encode } from "./wire/encode.ts";
 
 /** How many tasks one statement inserts at most, and how many characters of params. */
 const [CHUNK_ROWS, CHUNK_CHARACTERS] = [5_000, 8 * 1024 * 1024];
 
-/** The rows to insert for `calls`: the call's options win over the definition's, and those over the instance's. */
+/**
+ * The rows to insert for `calls`: the call's options win over the definition's, and those over the instance's.
+ *
+ * @throws {ValidationFailed} If the arguments of a call do not fit the definition's schema.
+ */
 export async function newTasks(
   definition: TaskDefinition,
   calls: unknown[][],
@@ -19,6 +34,7 @@ export async function newTasks(
 ): Promise<NewTask[]> {
   const queue = options.queue ?? definition.queue ?? defaults.queue ?? "default";
   checkQueueName(queue, `schedule task "${definition.name}"`, schema);
+  await checkArguments(definition, calls);
   const timeout = options.timeout ?? definition.timeout ?? defaults.timeout;
   const shared = {
     func_name: definition.name,
@@ -31,7 +47,30 @@ export async function newTasks(
     timeout: timeout === undefined ? null : toSeconds(timeout, "timeout"),
     tags: options.tags ?? [],
   };
-  return await Promise.all(calls.map(async (args) => ({ ...shared, params: await encode(args) })));
+  return await Promise.all(calls.map(async (args) => {
+    const params = await encode(args);
+    const unique = await uniqueColumns(definition, options, { args, params });
+    return { ...shared, params, ...unique, ...storedLimits(definition, args) };
+  }));
+}
+
+/** Checks the arguments, which are stored as they are: what the schema makes of them is made for the handler. */
+async function checkArguments({ name, input }: TaskDefinition, calls: unknown[][]): Promise<void> {
+  if (!input) return;
+  await Promise.all(calls.map(async (args, index) => {
+    const whose = calls.length === 1 ? "its arguments" : `the arguments of calls[${index}]`;
+    await validateArguments(input, args, `Cannot schedule task "${name}" as ${whose} are not valid`);
+  }));
+}
+
+/** Keys are computed here, where the arguments are at hand, and stored; most tasks have none, and send none. */
+function storedLimits(definition: TaskDefinition, args: unknown[]): Pick<NewTask, "concurrency_key" | "rate_key"> {
+  if (!isLimited(definition)) return {};
+  const { concurrencyKey, rateKey } = limitsOf(definition, args);
+  return {
+    ...(concurrencyKey === null ? {} : { concurrency_key: concurrencyKey }),
+    ...(rateKey === null ? {} : { rate_key: rateKey }),
+  };
 }
 
 /** A delay in seconds and a backoff have a column each; a function stays with the definition. */
@@ -54,28 +93,63 @@ export function* chunksOf(tasks: NewTask[]): Generator<NewTask[]> {
   if (start < tasks.length) yield tasks.slice(start);
 }
 
-/** Inserts `tasks` with statements of the store, or with a client of the user's. */
-export async function insertChunks(
-  tasks: NewTask[],
-  through: { sql: Tag } | { client: Sql | Queryable; schema: string },
-): Promise<TaskRow[]> {
-  const rows: TaskRow[] = [];
+/** What statements go through: the store's tag, or a client of the user's. */
+type Through = { sql: Tag } | { client: Sql | Queryable; schema: string };
+
+/** A row, and whether it is new. */
+export type ScheduledRow = TaskRow & { inserted: boolean };
+
+/** Whether any of `tasks` may have a twin. */
+export function areUnique(tasks: NewTask[]): boolean {
+  return tasks.some(({ unique_key }) => unique_key !== undefined);
+}
+
+/**
+ * Schedules tasks that may have twins.
+ *
+ * @throws {TaskExists} If a twin forbids it: nothing is scheduled then.
+ */
+export async function insertUnique(tasks: NewTask[], through: Through): Promise<ScheduledRow[]> {
+  const scheduled = "sql" in through
+    ? await scheduleUnique(through.sql, tasks)
+    : await scheduleUniqueWith(through.client, through.schema, tasks);
+  const [first] = scheduled;
+  if (first && first.refusedKey !== null) {
+    const { func_name: funcName } = tasks[0]!;
+    throw new TaskExists(`schedule task "${funcName}"`, { id: toNumber(first.id), funcName, key: first.refusedKey });
+  }
+  checkReadBack(scheduled, tasks);
+  return tasks.map((task, i) => {
+    const { inserted, record, ...columns } = scheduled[i]!;
+    if (record) return { ...record, inserted };
+    const row = insertedRow(task, columns);
+    // A key outlasts nothing but a completed task: one whose record is deleted by now was that, and no more is known.
+    return inserted ? row : { ...row, status: "completed", completed: row.created, inserted };
+  });
+}
+
+/** Inserts `tasks`, none of which is unique. */
+export async function insertChunks(tasks: NewTask[], through: Through): Promise<ScheduledRow[]> {
+  const rows: ScheduledRow[] = [];
   for (const chunk of chunksOf(tasks)) {
     const inserted = "sql" in through
       ? await insertTasks(through.sql, chunk)
       : await insertTasksWith(through.client, through.schema, chunk);
-    if (inserted.length !== chunk.length) {
-      throw new FireflyError(
-        `Cannot read back what was scheduled: the client returned ${inserted.length} rows for ${chunk.length} tasks`,
-      );
-    }
+    checkReadBack(inserted, chunk);
     rows.push(...chunk.map((task, i) => insertedRow(task, inserted[i]!)));
   }
   return rows;
 }
 
+function checkReadBack(rows: InsertedTask[], tasks: NewTask[]): void {
+  if (rows.length === tasks.length) return;
+  throw new FireflyError(
+    `Cannot read back what was scheduled: the client returned ${rows.length} rows for ${tasks.length} tasks`,
+  );
+}
+
 /** The whole row, without reading it again. */
-function insertedRow(task: NewTask, { id, created, not_before }: InsertedTask): TaskRow {
+function insertedRow(task: NewTask, { id, created, not_before }: InsertedTask): ScheduledRow {
   const { delay: _, ...columns } = task;
   return {
     ...columns,
@@ -95,5 +169,6 @@ function insertedRow(task: NewTask, { id, created, not_before }: InsertedTask): 
     progress: null,
     progress_note: null,
     errors: [],
+    inserted: true,
   };
 }

@@ -1,12 +1,17 @@
 import { DEFAULT_RETRY_DELAY, type RetryDelay } from "./backoff.ts";
 import type { Database } from "./database.ts";
 import { toSeconds } from "./duration.ts";
-import { FireflyError, TaskNotFound } from "./errors.ts";
+import { FireflyError, TaskExists, TaskNotFound } from "./errors.ts";
+import type { Listener } from "./listener.ts";
+import { Projection } from "./projection.ts";
 import type { TaskError, TaskRecord, TaskStatus, WaitOptions } from "./record.ts";
 import type { Results } from "./results.ts";
 import { registry } from "./scope.ts";
-import { cancelTasks, deleteTasks, readRecords, retryTasks } from "./store/records.ts";
+import { cancelTasks, type Chosen, deleteTasks, retryTasks } from "./store/bulk.ts";
+import { readRecords } from "./store/records.ts";
 import { type ErrorRow, type TaskRow, toNumber } from "./store/rows.ts";
+import { type WatchOptions, watchRow } from "./watch.ts";
+import { findTwin } from "./store/unique.ts";
 import { decode } from "./wire/decode.ts";
 
 /** A task that was awaited failed or was cancelled. */
@@ -32,6 +37,7 @@ export class TaskFailed extends FireflyError {
 export interface RecordAccess {
   database(): Promise<Database>;
   results(): Promise<Results>;
+  listener(): Promise<Listener>;
 }
 
 /** Reads a record; undefined if there is none. */
@@ -45,6 +51,13 @@ export async function readRecord(access: RecordAccess, id: number): Promise<Task
 export interface FreshRecord {
   /** Whether the transaction that inserted it is still open. */
   uncommitted?(): boolean;
+  /** False if it is a twin's. */
+  inserted?: boolean;
+}
+
+/** The columns of a record by their names, with values as they are, which JSON may not hold. */
+export function columnsOf(record: TaskRecord): Record<string, unknown> {
+  return (record as unknown as StoredTask).columns();
 }
 
 /** A row as users see it. */
@@ -72,7 +85,7 @@ class StoredTask {
   readonly error: TaskError | null;
   readonly errors: TaskError[];
   readonly tags: string[];
-  readonly inserted = true;
+  readonly inserted: boolean;
   readonly #params: Decoded;
   readonly #returned: Decoded;
   readonly #access: RecordAccess;
@@ -106,6 +119,7 @@ class StoredTask {
     this.errors = row.errors.map(toError);
     this.error = row.status === "completed" ? null : this.errors.at(-1) ?? null;
     this.tags = row.tags;
+    this.inserted = fresh.inserted ?? true;
   }
 
   get params(): unknown[] {
@@ -117,15 +131,30 @@ class StoredTask {
   }
 
   async result(options?: WaitOptions): Promise<unknown> {
-    if (this.#fresh.uncommitted?.()) {
-      throw new FireflyError(
-        `Cannot wait for the result of task ${this.id} as the transaction that scheduled it has not committed yet`,
-      );
-    }
+    this.#requireCommitted("wait for the result of");
     const results = await this.#access.results();
     const record = toRecord(await results.wait(this.id, options), this.#access);
     if (record.status === "completed") return record.returned;
     throw new TaskFailed(record);
+  }
+
+  async *watch(options: WatchOptions = {}): AsyncGenerator<TaskRecord, void, undefined> {
+    this.#requireCommitted("watch");
+    const { records: sql } = await this.#access.database();
+    const listener = await this.#access.listener();
+    for await (const row of watchRow({ sql, listener, id: this.id }, options)) yield toRecord(row, this.#access);
+  }
+
+  #requireCommitted(action: string): void {
+    if (!this.#fresh.uncommitted?.()) return;
+    throw new FireflyError(
+      `Cannot ${action} task ${this.id} as the transaction that scheduled it has not committed yet`,
+    );
+  }
+
+  /** This task, however it has changed since it was read. */
+  get #chosen(): Chosen {
+    return { id: this.id, claimSeq: null };
   }
 
   async refresh(): Promise<TaskRecord> {
@@ -136,19 +165,23 @@ class StoredTask {
 
   async retry(): Promise<TaskRecord> {
     const { records: sql } = await this.#access.database();
-    if (await retryTasks(sql, [this.id]) > 0) return await this.refresh();
-    const { status } = await this.refresh();
+    if ((await retryTasks(sql, [this.#chosen])).done > 0) return await this.refresh();
+    const [{ status }, twin] = await Promise.all([this.refresh(), findTwin(sql, this.id)]);
+    if (status === "failed" || status === "cancelled") {
+      if (twin) throw new TaskExists(`retry task ${this.id}`, twin);
+      throw new FireflyError(`Cannot retry task ${this.id} as an open transaction schedules a twin of it`);
+    }
     throw new FireflyError(`Cannot retry task ${this.id} as it must be failed or cancelled: its status is "${status}"`);
   }
 
   async cancel(): Promise<boolean> {
     const { records: sql } = await this.#access.database();
-    return await cancelTasks(sql, [this.id]) > 0;
+    return (await cancelTasks(sql, [this.#chosen])).done > 0;
   }
 
   async delete(): Promise<void> {
     const { records: sql } = await this.#access.database();
-    await deleteTasks(sql, [this.id], null);
+    await deleteTasks(sql, [this.#chosen]);
   }
 
   /** What `console.log` shows. */
@@ -157,6 +190,10 @@ class StoredTask {
   }
 
   toJSON(): Record<string, unknown> {
+    return new Projection().of(this.columns()) as Record<string, unknown>;
+  }
+
+  columns(): Record<string, unknown> {
     return {
       id: this.id,
       func_name: this.funcName,

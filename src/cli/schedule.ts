@@ -1,11 +1,11 @@
-import type { ScheduleOptions, TaskDefinition } from "../definition.ts";
-import { checkScheduleOptions } from "../definition.ts";
+import { checkScheduleOptions, type TaskDefinition } from "../definition.ts";
 import { type Duration, toSeconds } from "../duration.ts";
 import type { LiveInstance } from "../instance.ts";
 import type { TaskRecord } from "../record.ts";
-import { TaskFailed } from "../stored_task.ts";
+import { columnsOf, TaskFailed } from "../stored_task.ts";
 import { registry } from "../scope.ts";
 import { didYouMean } from "../suggest.ts";
+import type { ScheduleOptions } from "../options.ts";
 import { type Arguments, asUsage, given, usageError } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
@@ -31,6 +31,7 @@ export const schedule: Command = {
     "max-retries": { value: "number", description: "How many retries follow a failed first attempt" },
     "retry-delay": { value: "duration", description: "How long to wait before a retry" },
     timeout: { value: "duration", description: "Fail an attempt after this time" },
+    unique: { value: "key", description: "Schedule nothing while a task of this name with this key waits or runs" },
     tag: { value: "label", list: "repeat", description: "A label to find it by" },
     wait: { description: "Wait for its end" },
     "wait-timeout": { value: "duration", description: "Wait at most this long, and exit with 124 then" },
@@ -38,6 +39,7 @@ export const schedule: Command = {
   examples: [
     "schedule math.add '[1, 3]' --wait",
     "schedule reports.send --delay 10m --priority 5 --tag monthly",
+    "schedule crm.sync '[\"acme\"]' --unique acme",
   ],
   async run(args, terminal) {
     const options = optionsOf(args);
@@ -48,8 +50,8 @@ export const schedule: Command = {
       if (!definition) return refuseUnknown(args.positionals[0]!, terminal);
       const record = await scheduleTask(ff, definition, { params, options });
       if (args.isOn("wait") || timeout !== undefined) return await waitFor(record, { terminal, timeout });
-      if (terminal.json) await terminal.printJson(record.toJSON());
-      else await terminal.print(`Scheduled ${record.funcName} as task ${record.id} ${whereAndWhen(record)}`);
+      if (terminal.json) await terminal.printJson({ ...columnsOf(record), inserted: record.inserted });
+      else await terminal.print(`${whatBecameOf(record)} ${whereAndWhen(record)}`);
       return EXIT.done;
     });
   },
@@ -64,6 +66,7 @@ function optionsOf(args: Arguments): ScheduleOptions {
     maxRetries: args.integer("max-retries", 0),
     retryDelay: args.duration("retry-delay"),
     timeout: args.duration("timeout"),
+    unique: args.text("unique"),
     tags: args.list("tag"),
   }) as ScheduleOptions;
   if (options.delay !== undefined && options.notBefore !== undefined) {
@@ -104,7 +107,7 @@ async function waitFor(
   record: TaskRecord,
   { terminal, timeout }: { terminal: Terminal; timeout: Duration | undefined },
 ): Promise<number> {
-  terminal.note(`Scheduled ${record.funcName} as task ${record.id}, waiting for its end`);
+  terminal.note(`${whatBecameOf(record)}, waiting for its end`);
   let code: number = EXIT.done;
   try {
     await record.result(given({ timeout }));
@@ -117,6 +120,10 @@ async function waitFor(
   }
   await printRecord(await record.refresh(), terminal);
   return code;
+}
+
+function whatBecameOf({ funcName, id, inserted }: TaskRecord): string {
+  return inserted ? `Scheduled ${funcName} as task ${id}` : `Kept task ${id} of ${funcName}, its twin`;
 }
 
 function whereAndWhen({ queue, created, notBefore }: TaskRecord): string {

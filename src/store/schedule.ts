@@ -1,9 +1,11 @@
 import type { Backoff } from "../backoff.ts";
 import type { Tag } from "../driver.ts";
+import type { TaskStatus } from "../record.ts";
 import type { Queryable, Sql } from "../sql.ts";
+import type { TaskRow } from "./rows.ts";
 
 /** A task to insert, in the names of its columns; null takes the default. */
-export interface NewTask {
+export interface NewTask extends Partial<UniqueColumns> {
   func_name: string;
   queue: string;
   params: string;
@@ -16,6 +18,20 @@ export interface NewTask {
   backoff: Backoff | null;
   timeout: number | null;
   tags: string[];
+  /** Left out where the task has no such limit. */
+  concurrency_key?: string;
+  /** Left out where the task has no such limit. */
+  rate_key?: string;
+}
+
+/** The columns of a unique task, and what becomes of its twin. */
+export interface UniqueColumns {
+  unique_key: string;
+  /** Null means created and running. */
+  unique_among: TaskStatus[] | null;
+  /** Seconds after its completion. */
+  unique_for: number | null;
+  on_conflict: "keep" | "replace" | "error";
 }
 
 /** What the database decided about a new task. */
@@ -33,14 +49,16 @@ export async function insertTasks(sql: Tag, tasks: NewTask[]): Promise<InsertedT
   // One JSON text instead of an array a column: one statement for one task and for thousands, and one parameter.
   return await sql<InsertedTask>`
     INSERT INTO ${sql.schema}.task (
-      func_name, queue, params, priority, not_before, max_retries, retry_delay, backoff, timeout, tags
+      func_name, queue, params, priority, not_before, max_retries, retry_delay, backoff, timeout, tags,
+      concurrency_key, rate_key
     )
     SELECT func_name, queue, params, priority,
       CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(not_before, now()) END,
-      max_retries, retry_delay, backoff, timeout, tags
+      max_retries, retry_delay, backoff, timeout, tags, concurrency_key, rate_key
     FROM json_to_recordset(${JSON.stringify(tasks)}::text::json) AS new (
       func_name text, queue text, params text, priority integer, not_before timestamptz, delay double precision,
-      max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[]
+      max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[],
+      concurrency_key text, rate_key text
     )
     RETURNING id, created, not_before
   `;
@@ -54,21 +72,80 @@ export async function insertTasksWith(
 ): Promise<InsertedTask[]> {
   const text = `
     INSERT INTO "${schema.replaceAll('"', '""')}".task (
-      func_name, queue, params, priority, not_before, max_retries, retry_delay, backoff, timeout, tags
+      func_name, queue, params, priority, not_before, max_retries, retry_delay, backoff, timeout, tags,
+      concurrency_key, rate_key
     )
     SELECT func_name, queue, params, priority,
       CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(not_before, now()) END,
-      max_retries, retry_delay, backoff, timeout, tags
+      max_retries, retry_delay, backoff, timeout, tags, concurrency_key, rate_key
     FROM json_to_recordset($1::text::json) AS new (
       func_name text, queue text, params text, priority integer, not_before timestamptz, delay double precision,
-      max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[]
+      max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[],
+      concurrency_key text, rate_key text
     )
     RETURNING json_build_array(id, created, not_before)::text`;
-  const params = [JSON.stringify(tasks)];
-  const rows = "query" in client ? await client.query(text, params) : await client.unsafe(text, params);
-  // One text, whatever its column is called: clients rename columns, and make of times what they like.
-  return (rows as object[]).map((row) => {
-    const [id, created, notBefore] = JSON.parse(Object.values(row)[0]);
+  return (await queryTexts(client, text, [JSON.stringify(tasks)])).map((row) => {
+    const [id, created, notBefore] = JSON.parse(row);
     return { id: String(id), created: new Date(created), not_before: new Date(notBefore) };
   });
+}
+
+/** What became of a task that may have had a twin. */
+export interface UniqueTask extends InsertedTask {
+  /** False if `id` is a twin's. */
+  inserted: boolean;
+  /** The key for which a twin's task forbids it all: nothing was scheduled then. */
+  refusedKey: string | null;
+  /** The record, if it is not just what was given: null also for a twin that is deleted, and whose key outlasts it. */
+  record: TaskRow | null;
+}
+
+/**
+ * Schedules tasks of which some have unique keys, all in one statement: their keys are taken in one order, so that
+ * two calls cannot wait for each other, and a call that is refused leaves nothing behind. It waits for open
+ * transactions that schedule tasks of the same keys.
+ */
+export async function scheduleUnique(sql: Tag, tasks: NewTask[]): Promise<UniqueTask[]> {
+  const rows = await sql`
+    SELECT json_build_array(task_id, created, not_before, inserted, refused_key, record)::text AS scheduled
+    FROM ${sql.schema}._schedule(${JSON.stringify(tasks)}::text::json)
+  `;
+  return rows.map((row) => uniqueTask(row.scheduled));
+}
+
+/** The same through a client, and so inside a transaction, of the user's own. */
+export async function scheduleUniqueWith(
+  client: Sql | Queryable,
+  schema: string,
+  tasks: NewTask[],
+): Promise<UniqueTask[]> {
+  const text = `
+    SELECT json_build_array(task_id, created, not_before, inserted, refused_key, record)::text
+    FROM "${schema.replaceAll('"', '""')}"._schedule($1::text::json)`;
+  return (await queryTexts(client, text, [JSON.stringify(tasks)])).map(uniqueTask);
+}
+
+/** One text a row, whatever its column is called: clients rename columns, and make of times what they like. */
+async function queryTexts(client: Sql | Queryable, text: string, params: string[]): Promise<string[]> {
+  const rows = "query" in client ? await client.query(text, params) : await client.unsafe(text, params);
+  return (rows as object[]).map((row) => Object.values(row)[0]);
+}
+
+function uniqueTask(text: string): UniqueTask {
+  const [id, created, notBefore, inserted, refusedKey, record] = JSON.parse(text);
+  return {
+    id: String(id),
+    created: new Date(created),
+    not_before: new Date(notBefore),
+    inserted,
+    refusedKey,
+    record: record && rowOfJson(record),
+  };
+}
+
+/** A row that came as JSON, as the driver would have given it. */
+function rowOfJson(json: Record<keyof TaskRow, unknown>): TaskRow {
+  const times = ["created", "not_before", "started", "completed", "failed", "cancelled"] as const;
+  const dates = times.map((time) => [time, json[time] === null ? null : new Date(json[time] as string)]);
+  return { ...json, id: String(json.id), ...Object.fromEntries(dates) } as TaskRow;
 }

@@ -154,3 +154,14 @@ Deno.test("schedule ends soon even if a task module keeps the process open", asy
   assertEquals(code, 0);
   assert(jsonLines(stdout)[0].id > 0);
 });
+
+Deno.test("schedule --unique keeps a twin, and says so", async () => {
+  await using db = await testDatabase();
+  await using project = await testProject({ database: db.url });
+  const schedule = async () =>
+    jsonLines((await project.run("schedule", "math.add", "[1,3]", "--unique", "k")).stdout)[0];
+
+  const [first, second] = [await schedule(), await schedule()];
+
+  assertEquals([second.id, first.inserted, second.inserted], [first.id, true, false]);
+});

@@ -1,0 +1,31 @@
+import type { Tag } from "../driver.ts";
+import { toNumber } from "./rows.ts";
+
+/** The holder of a unique key that another task would have. */
+export interface Twin {
+  id: number;
+  funcName: string;
+  key: string;
+}
+
+/** Finds who else holds the unique key of a task. */
+export async function findTwin(sql: Tag, id: number): Promise<Twin | undefined> {
+  const [row] = await sql`
+    SELECT held.task_id, held.func_name, held.key
+    FROM ${sql.schema}.task
+    JOIN ${sql.schema}.unique_key AS held ON held.func_name = task.func_name AND held.key = task.unique_key
+    WHERE task.id = ${id} AND held.task_id <> ${id} AND (held.until IS NULL OR held.until > now())
+  `;
+  return row && { id: toNumber(row.task_id), funcName: row.func_name, key: row.key };
+}
+
+/** Deletes up to 1,000 keys that outlasted their holders and keep nobody away any more; resolves to how many. */
+export async function deleteExpiredKeys(sql: Tag): Promise<number> {
+  const rows = await sql`
+    DELETE FROM ${sql.schema}.unique_key
+    WHERE ctid = ANY (ARRAY(
+      SELECT ctid FROM ${sql.schema}.unique_key WHERE until < now() ORDER BY until LIMIT 1000 FOR UPDATE SKIP LOCKED
+    ))
+  `;
+  return rows.count;
+}
