@@ -1,14 +1,20 @@
-import { Attempt, type AttemptEnvironment, type Ending } from "./attempt.ts";
+import { Attempt, type AttemptEnvironment, type Ending, lossOf } from "./attempt.ts";
 import type { TaskDefinition } from "./definition.ts";
-import { LeaseLost } from "./errors.ts";
+import type { LeaseLost } from "./errors.ts";
+import type { Held } from "./settler.ts";
 import type { ClaimedTask } from "./store/claim.ts";
 import { readLeases } from "./store/consumers.ts";
+import { sendToLimits } from "./store/limits.ts";
+import { readPaused } from "./store/queues.ts";
 import { deleteLeases, readClaims } from "./store/settle.ts";
+import { partByLimits } from "./unslotted.ts";
 
 /** What the claims of a consumer need of it. */
 export interface ClaimsOwner {
   readonly env: AttemptEnvironment;
   readonly definitions: ReadonlyMap<string, TaskDefinition>;
+  /** Called when a task begins. */
+  onBegin(task: ClaimedTask): void;
   /** Called when a slot is free again. */
   onFree(): void;
   /** Called when something failed that is tried again. */
@@ -25,8 +31,17 @@ export class Claims {
   readonly #running = new Map<Attempt, Promise<void>>();
   /** Begun, and in a slot: the handler is not done. */
   readonly #busy = new Set<Attempt>();
+  /** Tasks that cannot be run, with the reason. */
+  readonly #mistakes = new WeakMap<ClaimedTask, unknown>();
   /** How the attempts ended. */
-  readonly endings: Record<Ending, number> = { completed: 0, failed: 0, retried: 0, returned: 0, lost: 0 };
+  readonly endings: Record<Ending, number> = {
+    completed: 0,
+    failed: 0,
+    retried: 0,
+    returned: 0,
+    cancelled: 0,
+    lost: 0,
+  };
   /** How many attempts were begun. */
   begun = 0;
 
@@ -55,21 +70,25 @@ export class Claims {
     return this.#buffer.length === 0 && this.#running.size === 0 && this.#env.settler.unsettled === 0;
   }
 
-  /** Takes over what a claim has brought. */
-  add(tasks: ClaimedTask[]): void {
+  /** Takes over what a claim has brought; limited tasks without slots are sent to wait for them. */
+  async add(tasks: ClaimedTask[]): Promise<void> {
     const counts = new Map<string, number>();
     for (const { leaseId } of tasks) counts.set(leaseId, (counts.get(leaseId) ?? 0) + 1);
     for (const [leaseId, count] of counts) this.#env.settler.open(leaseId, count);
     // A suspect begins at once: the death of its consumer counts against it.
-    this.#buffer.unshift(...tasks.filter(({ suspect }) => suspect));
-    this.#buffer.push(...tasks.filter(({ suspect }) => !suspect));
+    const { runnable, unslotted, mistakes } = partByLimits(tasks, this.#owner.definitions);
+    for (const [task, mistake] of mistakes) this.#mistakes.set(task, mistake);
+    this.#buffer.unshift(...runnable.filter(({ suspect }) => suspect));
+    this.#buffer.push(...runnable.filter(({ suspect }) => !suspect));
+    if (unslotted.length > 0) await this.#sendToLimits(unslotted);
   }
 
   /** Begins the next task; false if there is none. */
   beginNext(): boolean {
     const task = this.#buffer.shift();
     if (!task) return false;
-    const attempt = new Attempt(task, this.#owner.definitions.get(task.funcName)!, this.#env);
+    const attempt = new Attempt(task, this.#definitionOf(task), this.#env);
+    this.#owner.onBegin(task);
     this.begun++;
     this.#busy.add(attempt);
     const end = attempt.run(() => this.#freeSlot(attempt)).then((ending) => {
@@ -104,7 +123,7 @@ export class Claims {
     for (const task of held) {
       const state = states.get(task.id);
       if (state?.claimSeq !== task.claimSeq) {
-        this.#drop(task, state?.status === "cancelled" ? "was cancelled" : "was taken away");
+        this.#drop(task, lossOf(task.id, state));
       }
     }
   }
@@ -132,9 +151,42 @@ export class Claims {
     this.abort(reason);
   }
 
-  /** Hands back what has not begun. */
-  async handBack(): Promise<void> {
-    await Promise.all(this.#buffer.splice(0).map((task) => this.#return(task)));
+  /** Hands back what has not begun: all of it, or what belongs to these queues. */
+  async handBack(queues?: readonly string[]): Promise<void> {
+    const kept = queues ? this.#buffer.filter(({ queue }) => !queues.includes(queue)) : [];
+    const returned = this.#buffer.filter((task) => !kept.includes(task));
+    this.#buffer.splice(0, Infinity, ...kept);
+    await Promise.all(returned.map((task) => this.#return(task)));
+  }
+
+  /** Hands back what has not begun of queues that were paused since it was claimed. */
+  async dropPaused(): Promise<void> {
+    const queues = [...new Set(this.#buffer.map(({ queue }) => queue))];
+    if (queues.length > 0) await this.handBack(await readPaused(this.#env.sql, queues));
+  }
+
+  #definitionOf(task: ClaimedTask): TaskDefinition {
+    const definition = this.#owner.definitions.get(task.funcName)!;
+    if (!this.#mistakes.has(task)) return definition;
+    const fail = () => {
+      throw this.#mistakes.get(task);
+    };
+    return { ...definition, handler: fail };
+  }
+
+  async #sendToLimits(tasks: ClaimedTask[]): Promise<void> {
+    const { sql, settler } = this.#env;
+    try {
+      const sent = await sendToLimits(sql, tasks);
+      for (const task of tasks) {
+        if (sent.has(task.id)) settler.ended(task);
+        else void this.#return(task); // it is lost, or somebody has its record locked
+      }
+    } catch (error) {
+      // What became of them is found by the next renewal.
+      for (const { leaseId } of tasks) settler.release(leaseId);
+      throw error;
+    }
   }
 
   #held(): ClaimedTask[] {
@@ -146,23 +198,24 @@ export class Claims {
     this.#owner.onFree();
   }
 
-  #drop(task: ClaimedTask, what: string): void {
+  #drop(task: ClaimedTask, reason: LeaseLost): void {
     const place = this.#buffer.indexOf(task);
     if (place >= 0) {
       this.#buffer.splice(place, 1);
-      this.#env.settler.release(task.leaseId);
+      this.#env.settler.ended(task);
       return;
     }
     for (const attempt of this.#running.keys()) {
-      if (attempt.task === task) attempt.abort(new LeaseLost(`Task ${task.id} ${what}`));
+      if (attempt.task === task) attempt.abort(reason);
     }
   }
 
   /** Hands one task back that never began, uncounted and in its old place in the order. */
-  async #return({ id, claimSeq, leaseId }: Pick<ClaimedTask, "id" | "claimSeq" | "leaseId">): Promise<void> {
+  async #return(task: Pick<ClaimedTask, "id" | "claimSeq"> & Held): Promise<void> {
+    const { id, claimSeq } = task;
     const outcome = { id, claimSeq, returned: null, error: null, began: null, delay: null };
     try {
-      await this.#env.settler.settle({ leaseId }, { ...outcome, status: "created", counts: "snooze" });
+      await this.#env.settler.settle(task, { ...outcome, status: "created", counts: "snooze" });
     } catch (error) {
       this.#owner.onError(`hand back task ${id}`, error);
     }

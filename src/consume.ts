@@ -1,16 +1,22 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConsumerLoop, type ConsumerParts } from "./consumer.ts";
 import type { Database } from "./database.ts";
-import { checkQueueName, namesOf, type TaskDefinition, type TaskOptions } from "./definition.ts";
+import { checkQueueName, namesOf, type TaskDefinition } from "./definition.ts";
 import { type Duration, toSeconds } from "./duration.ts";
 import { DatabaseUnreachable, FireflyError } from "./errors.ts";
 import type { Emitter } from "./events.ts";
+import type { Hooks } from "./hooks.ts";
+import { storedDefinition } from "./limits.ts";
 import type { Listener } from "./listener.ts";
 import { requireSchema } from "./migrator.ts";
+import type { QueueOptions, TaskOptions } from "./options.ts";
+import { retentionsOf, secondsOfRetention } from "./retention.ts";
 import { type Instance, registry } from "./scope.ts";
 import type { Sessions } from "./session.ts";
 import { Settler } from "./settler.ts";
+import { registerDefinitions } from "./store/definitions.ts";
 import { refuseUnknownKeys } from "./suggest.ts";
+import { storeRetention } from "./store/prune.ts";
 import { DEFINITION, type Task } from "./task.ts";
 
 /** How a consumer works. */
@@ -34,6 +40,12 @@ export interface ConsumeOptions {
   pollInterval?: Duration;
   /** How long after its last sign of life the tasks of a dead consumer are run by others. @default "30s" */
   lease?: Duration;
+  /**
+   * Schedules the tasks with a `cron` when their slots come, whatever their queue. A consumer that drains never does.
+   *
+   * @default true
+   */
+  cron?: boolean;
 }
 
 /** A running consumer. */
@@ -49,7 +61,11 @@ export interface Consumer extends AsyncDisposable {
 /** The instance that a consumer belongs to. */
 export interface ConsumerHost extends Instance {
   readonly schema: string;
-  readonly options: { readonly defaults?: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout"> };
+  readonly hooks: Hooks;
+  readonly options: {
+    readonly defaults?: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout" | "retention">;
+    readonly queues?: Readonly<Record<string, QueueOptions>>;
+  };
   connect(): Promise<{ database: Database; sessions: Sessions; listener: Listener }>;
 }
 
@@ -63,6 +79,7 @@ const OPTION_KEYS = [
   "shutdownTimeout",
   "pollInterval",
   "lease",
+  "cron",
 ];
 const ACTION = "consume";
 /** In seconds. A longer one would leave the tasks of a dead consumer lying for too long, and overflow its timers. */
@@ -95,7 +112,7 @@ export function startConsumer(host: ConsumerHost, options: ConsumeOptions, event
 type Settings = Omit<ConsumerParts, "env" | "listener" | "definitions"> & { lease: number };
 
 function checkOptions(options: ConsumeOptions, { schema, options: { defaults } }: ConsumerHost): Settings {
-  const { concurrency = 10, maxTasks = Infinity, drain = false } = options;
+  const { concurrency = 10, maxTasks = Infinity, drain = false, cron = true } = options;
   const queues = [...new Set([options.queues ?? defaults?.queue ?? "default"].flat())];
   if (queues.length === 0) throw new TypeError(`Cannot ${ACTION} as "queues" is empty`);
   for (const queue of queues) checkQueueName(queue, ACTION, schema);
@@ -113,6 +130,7 @@ function checkOptions(options: ConsumeOptions, { schema, options: { defaults } }
     queues,
     concurrency,
     drain,
+    cron,
     maxTasks,
     lease,
     shutdownTimeout: Math.min(toSeconds(options.shutdownTimeout ?? "30s", "shutdownTimeout"), LONGEST_TIMER),
@@ -150,7 +168,19 @@ async function run(host: ConsumerHost, { settings, definitions, events, signal, 
     const { database, sessions, listener } = await host.connect();
     const { sql } = database;
     await requireSchema(sql, host.schema);
-    const env = { instance: host, sql, sessions, settler: new Settler(sql), events, defaults, lease };
+    await registerDefinitions(sql, [...definitions].map(([name, definition]) => storedDefinition(name, definition)));
+    const { queues } = host.options;
+    await storeRetention(sql, { all: secondsOfRetention(defaults.retention), queues: retentionsOf(queues) });
+    const env = {
+      instance: host,
+      sql,
+      sessions,
+      settler: new Settler(sql),
+      events,
+      hooks: host.hooks,
+      defaults,
+      lease,
+    };
     const loop = new ConsumerLoop({ env, listener, definitions, ...parts });
     await loop.start();
     return { loop, sessions };

@@ -1,15 +1,21 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import process from "node:process";
+import { Admission } from "./admission.ts";
 import { type AttemptEnvironment, Shutdown } from "./attempt.ts";
+import { Batch, MAX_BATCH } from "./batch.ts";
+import { CancellationWatch } from "./cancellation.ts";
 import { Claims } from "./claims.ts";
 import type { TaskDefinition } from "./definition.ts";
+import { CronTimer } from "./cron_timer.ts";
 import { LeaseLost } from "./errors.ts";
 import { ConsumerLease } from "./lease.ts";
 import type { Listener } from "./listener.ts";
 import { Maintenance } from "./maintenance.ts";
-import { claimTasks, promoteDueTasks } from "./store/claim.ts";
+import { Outages } from "./outages.ts";
+import { claimTasks } from "./store/claim.ts";
 import { controlChannel, queueChannel } from "./store/listen.ts";
+import { promoteDueTasks } from "./store/waiting.ts";
 import { VERSION } from "./version.ts";
 import { Wakeup } from "./wakeup.ts";
 
@@ -21,17 +27,12 @@ export interface ConsumerParts {
   readonly queues: string[];
   readonly concurrency: number;
   readonly drain: boolean;
+  readonly cron: boolean;
   readonly maxTasks: number;
   readonly shutdownTimeout: number;
   readonly pollInterval: number;
 }
 
-/** The most tasks that one claim takes. */
-const MAX_BATCH = 500;
-/** A batch that is gone sooner, in milliseconds, was too small. */
-const SHORT = 50;
-/** A batch that takes longer, in milliseconds, was too large: its last tasks could have run elsewhere. */
-const LONG = 250;
 /** Outcomes that may wait to be settled before the consumer claims no more. */
 const MAX_UNSETTLED = 4 * MAX_BATCH;
 /** How long to wait before due tasks are looked for again, in milliseconds. */
@@ -45,52 +46,81 @@ export class ConsumerLoop {
   readonly #env: AttemptEnvironment;
   readonly #names: string[];
   readonly #claims: Claims;
+  readonly #admission: Admission;
   readonly #lease: ConsumerLease;
   readonly #maintenance: Maintenance;
+  readonly #cancellations: CancellationWatch;
+  readonly #cron: CronTimer | undefined;
   readonly #wakeup = new Wakeup();
-  readonly #failing = new Set<string>();
+  readonly #outages: Outages;
+  readonly #batch: Batch;
   readonly #grace = Promise.withResolvers<void>();
   #graceTimer: ReturnType<typeof setTimeout> | undefined;
   /** The leases of the claim under way. */
   #claiming: string[] = [];
   #checking: Promise<void> | undefined;
   #failures = 0;
-  #batch: number;
-  #batchBegan = 0;
   #nextDue: number | null = null;
   #stopping = false;
 
   constructor(parts: ConsumerParts) {
     const { env, queues, concurrency, definitions } = parts;
     const names = this.#names = [...definitions.keys()];
-    const onError = (action: string, error: unknown) => this.#report(action, error);
+    const outages = this.#outages = new Outages(env.events, () => this.#lease.id);
     this.#parts = parts;
     this.#env = env;
-    this.#batch = concurrency;
-    this.#claims = new Claims({ env, definitions, onFree: () => this.#onFree(), onError });
+    this.#batch = new Batch(concurrency);
+    this.#admission = new Admission(env.sql, {
+      onProgress: () => this.#wakeup.wake(),
+      ...outages.of("let limited tasks in"),
+    });
+    env.settler.onEnded = (concurrencyKey, rateKey) => this.#admission.askFor(concurrencyKey, rateKey);
+    this.#claims = new Claims({
+      env,
+      definitions,
+      onBegin: ({ id, rateKey }) => rateKey !== null && this.#admission.began(id, rateKey),
+      onFree: () => this.#onFree(),
+      onError: (action, error) => outages.report(action, error),
+    });
     this.#lease = new ConsumerLease(env.sql, {
       seconds: env.lease,
       info: { host: hostname(), pid: process.pid, version: VERSION, queues, tasks: names, concurrency },
       hooks: {
         onRenewed: () => this.#onRenewed(),
         onExpired: () => this.#onExpired(),
-        onError: (error) => onError("renew its lease", error),
+        onError: (error) => outages.report("renew its lease", error),
       },
     });
     this.#maintenance = new Maintenance({
       sql: env.sql,
       events: env.events,
+      admission: this.#admission,
       queues,
       names,
       interval: Math.min(env.lease / 6, 5),
-      onError: (error) => onError("look after the queues", error),
-      onSuccess: () => this.#recovered("look after the queues"),
+      ...outages.of("look after the queues"),
+    });
+    this.#cancellations = new CancellationWatch({
+      claims: this.#claims,
+      listener: parts.listener,
+      pollInterval: parts.pollInterval * 1000,
+      ...outages.of("look for cancelled tasks"),
+    });
+    // One that drains is gone before most slots come, and would be surprised by what it finds there.
+    if (!parts.cron || parts.drain) return;
+    this.#cron = new CronTimer({
+      sql: env.sql,
+      definitions,
+      defaults: env.defaults,
+      consumerId: () => this.#lease.id,
+      ...outages.of("schedule by cron"),
     });
   }
 
   /** Registers the consumer. */
   async start(): Promise<void> {
     await this.#lease.start();
+    await this.#cron?.start();
   }
 
   /** Runs until it is stopped, or until there is nothing left to do if it drains. */
@@ -98,6 +128,7 @@ export class ConsumerLoop {
     const { queues, concurrency, listener } = this.#parts;
     const unsubscribe = listener.subscribe(this.#channels(), (channel) => this.#onRing(channel));
     this.#env.events.emit("consumer.started", { consumerId: this.#lease.id, queues, concurrency });
+    this.#cancellations.start();
     try {
       await this.#maintenance.start();
       while (!this.#stopping) await this.#turn();
@@ -122,21 +153,23 @@ export class ConsumerLoop {
   /** One turn of the loop: claim what there is room for, begin what there is a slot for, sleep if there is neither. */
   async #turn(): Promise<void> {
     const wanted = this.#wanted();
+    const { admitted } = this.#admission;
     let claimed = 0;
     if (wanted > 0) {
       try {
         claimed = await this.#claim(wanted);
-        this.#recovered("claim tasks");
+        this.#outages.recovered("claim tasks");
         this.#failures = 0;
       } catch (error) {
-        this.#report("claim tasks", error);
+        this.#outages.report("claim tasks", error);
         return await this.#wakeup.sleep(Math.min(200 * 2 ** this.#failures++, 5000));
       }
     }
     this.#begin();
     if (claimed > 0 && claimed >= wanted) return;
     if (this.#isDue()) return await this.#wakeup.sleep(DUE_PAUSE);
-    if (this.#parts.drain && wanted > 0 && this.#claims.isEmpty) return this.stop();
+    const isDone = this.#claims.isEmpty && this.#admission.isIdle && this.#admission.admitted === admitted;
+    if (this.#parts.drain && wanted > 0 && isDone) return this.stop();
     await this.#wakeup.sleep(this.#pause());
   }
 
@@ -145,8 +178,8 @@ export class ConsumerLoop {
     const { concurrency, maxTasks } = this.#parts;
     const { buffered, begun } = this.#claims;
     if (!this.#lease.valid || this.#env.settler.unsettled > MAX_UNSETTLED) return 0;
-    if (this.#free <= 0 || buffered > this.#batch / 2) return 0;
-    const stock = this.#batch - concurrency;
+    if (this.#free <= 0 || buffered > this.#batch.size / 2) return 0;
+    const stock = this.#batch.size - concurrency;
     return Math.max(0, Math.min(this.#free + stock - buffered, maxTasks - begun - buffered));
   }
 
@@ -156,26 +189,17 @@ export class ConsumerLoop {
     const [leaseId, suspectLeaseId] = [randomUUID(), this.#claims.hasSuspect ? null : randomUUID()];
     this.#claiming = suspectLeaseId ? [leaseId, suspectLeaseId] : [leaseId];
     try {
-      if (this.#isDue()) await promoteDueTasks(this.#env.sql, queues);
+      if (this.#isDue()) this.#admission.ask(await promoteDueTasks(this.#env.sql, queues));
       const request = { consumerId: this.#lease.id, leaseId, suspectLeaseId, queues, names: this.#names, limit };
       const { alive, tasks, taken, nextDue } = await claimTasks(this.#env.sql, request);
       this.#nextDue = nextDue === null ? null : performance.now() + nextDue * 1000;
-      this.#claims.add(tasks);
-      this.#adapt(taken, limit);
+      this.#batch.adapt(taken, limit);
+      await this.#claims.add(tasks);
       if (!alive) await this.#lease.renew();
       return taken;
     } finally {
       this.#claiming = [];
     }
-  }
-
-  /** Finds the size of batch that is gone in a moment: latency when handlers are long, throughput when they are short. */
-  #adapt(claimed: number, limit: number): void {
-    const { concurrency } = this.#parts;
-    const took = performance.now() - this.#batchBegan;
-    this.#batchBegan = performance.now();
-    if (claimed === limit && took < SHORT) this.#batch = Math.min(this.#batch * 2, Math.max(MAX_BATCH, concurrency));
-    else if (took > LONG) this.#batch = Math.max(Math.floor(this.#batch / 2), concurrency);
   }
 
   get #free(): number {
@@ -213,18 +237,21 @@ export class ConsumerLoop {
   #onRing(channel: string | undefined): void {
     this.#wakeup.wake();
     if (channel !== undefined && channel !== controlChannel(this.#env.sql.schemaName)) return;
-    this.#claims.dropLost().catch((error) => this.#report("look for cancelled tasks", error));
+    this.#cancellations.look();
+    this.#admission.askAll();
+    this.#claims.dropPaused().catch((error) => this.#outages.report("look for paused queues", error));
   }
 
   /** After each renewal: keeps the transactions of attempts alive, and squares what it holds with the database. */
   #onRenewed(): void {
-    this.#recovered("renew its lease");
+    this.#outages.recovered("renew its lease");
     this.#wakeup.wake();
     this.#claims.ping();
     // Not awaited: whatever these wait for, the next renewal must not.
     this.#checking ??= this.#claims.dropLost()
+      .then(() => this.#claims.dropPaused())
       .then(() => this.#claims.returnForgotten(this.#lease.id, () => this.#claiming))
-      .catch((error) => this.#report("check its claims", error))
+      .catch((error) => this.#outages.report("check its claims", error))
       .finally(() => this.#checking = undefined);
   }
 
@@ -235,34 +262,29 @@ export class ConsumerLoop {
 
   /** Hands back what never began, waits for what runs, then aborts it. Without a database it does not wait for ever. */
   async #shutDown(): Promise<void> {
+    const cronEnded = this.#cron?.end();
     const handedBack = this.#claims.handBack();
-    await Promise.race([this.#claims.ended(), this.#grace.promise]);
+    const ended = this.#claims.ended().then(() => this.#env.hooks.idle());
+    await Promise.race([ended, this.#grace.promise]);
     clearTimeout(this.#graceTimer);
     this.#claims.abort(new Shutdown("The consumer shuts down"));
-    const timer = setTimeout(() => this.#env.settler.abandon(), LAST_WORDS);
+    const timer = setTimeout(() => {
+      this.#env.settler.abandon();
+      this.#admission.abandon();
+    }, LAST_WORDS);
     try {
       await Promise.all([this.#claims.ended(), handedBack]);
       await this.#checking;
+      await this.#cancellations.end();
       await this.#env.settler.idle();
       await this.#maintenance.end();
+      await cronEnded;
+      await this.#admission.idle();
       await this.#lease.end();
     } catch (error) {
-      this.#report("take its leave", error);
+      this.#outages.report("take its leave", error);
     } finally {
       clearTimeout(timer);
-    }
-  }
-
-  /** Tells of a failure, once until it is over. */
-  #report(action: string, error: unknown): void {
-    if (this.#failing.has(action)) return;
-    this.#failing.add(action);
-    this.#env.events.emit("consumer.error", { consumerId: this.#lease.id, action, error });
-  }
-
-  #recovered(action: string): void {
-    if (this.#failing.delete(action)) {
-      this.#env.events.emit("consumer.recovered", { consumerId: this.#lease.id, action });
     }
   }
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Tag } from "./driver.ts";
 import { DatabaseUnreachable } from "./errors.ts";
+import type { Limits } from "./limits.ts";
 import type { ClaimedTask } from "./store/claim.ts";
 import { type ClaimState, deleteLeases, type Outcome, readClaims, settleTasks } from "./store/settle.ts";
 
@@ -9,13 +10,19 @@ const BATCH = 500;
 /** How long to wait before a settle that met a locked row, or no database, is tried again, in milliseconds. */
 const RETRY_DELAYS = [20, 50, 100, 250, 500, 1000];
 
+/** What a claim held: a task in its lease, and the slots of its limits. */
+export type Held = Pick<ClaimedTask, "leaseId"> & Partial<Limits>;
+
+/** What became of a task whose attempt ended; false if it was no longer held. */
+type Settled = Outcome["status"] | false;
+
 interface Entry {
   outcome: Outcome;
-  leaseId: string;
+  task: Held;
   tries: number;
   /** Whether an earlier try may have taken effect without its reply arriving. */
   uncertain: boolean;
-  resolve(settled: boolean): void;
+  resolve(settled: Settled): void;
   reject(error: unknown): void;
 }
 
@@ -31,6 +38,8 @@ export class Settler {
   #flushing: Promise<void> | undefined;
   #unsettled = 0;
   #abandoned = false;
+  /** Called after the commit that ended a claim, with the keys of the slots that are free by it. */
+  onEnded: (concurrencyKey: string | null, rateKey: string | null) => void = () => {};
 
   constructor(sql: Tag) {
     this.#sql = sql;
@@ -57,20 +66,26 @@ export class Settler {
   }
 
   /**
-   * Ends an attempt; resolves to false if its task was no longer held. It keeps trying while the database is away.
+   * Ends an attempt; resolves to the task's status then, or to false if it was no longer held. It keeps trying while the database is away.
    *
    * @throws The database's error, if it refuses this very outcome.
    */
-  settle(task: Pick<ClaimedTask, "leaseId">, outcome: Outcome): Promise<boolean> {
+  settle(task: Held, outcome: Outcome): Promise<Settled> {
     this.#unsettled++;
-    const settled = new Promise<boolean>((resolve, reject) => {
-      this.#entries.push({ outcome, leaseId: task.leaseId, tries: 0, uncertain: false, resolve, reject });
+    const settled = new Promise<Settled>((resolve, reject) => {
+      this.#entries.push({ outcome, task, tries: 0, uncertain: false, resolve, reject });
     });
     this.#start();
     return settled.finally(() => this.#unsettled--);
   }
 
-  /** Notes that a task has left its lease: settled elsewhere, or lost. */
+  /** Notes that a claim was ended elsewhere, or lost. */
+  ended(task: Held): void {
+    this.release(task.leaseId);
+    this.onEnded(task.concurrencyKey ?? null, task.rateKey ?? null);
+  }
+
+  /** Notes that a task has left its lease. */
   release(leaseId: string): void {
     const remaining = this.#leases.get(leaseId);
     if (remaining === undefined) return; // deleted together with its last task
@@ -119,7 +134,7 @@ export class Settler {
       const settled = await settleTasks(this.#sql, entries.map(({ outcome }) => outcome), leases);
       leftOver = entries.filter(({ outcome }) => !settled.has(outcome.id));
       if (leftOver.length === 0) { for (const leaseId of leases) this.#leases.delete(leaseId); }
-      for (const entry of entries) if (settled.has(entry.outcome.id)) this.#end(entry, true);
+      for (const entry of entries) if (settled.has(entry.outcome.id)) this.#end(entry, settled.get(entry.outcome.id)!);
       if (leftOver.length > 0) await this.#resolveLeftOver(leftOver);
     } catch (error) {
       if (error instanceof DatabaseUnreachable) {
@@ -136,13 +151,16 @@ export class Settler {
   /** The leases of which nothing is left once all of `entries` are settled. */
   #leasesEndedBy(entries: Entry[]): string[] {
     const counts = new Map<string, number>();
-    for (const { leaseId } of entries) counts.set(leaseId, (counts.get(leaseId) ?? 0) + 1);
+    for (const { task: { leaseId } } of entries) counts.set(leaseId, (counts.get(leaseId) ?? 0) + 1);
     return [...counts].filter(([leaseId, count]) => count === this.remaining(leaseId)).map(([leaseId]) => leaseId);
   }
 
-  #end(entry: Entry, settled: boolean): void {
-    this.release(entry.leaseId);
-    entry.resolve(settled);
+  #end({ task, outcome, resolve }: Entry, settled: Settled): void {
+    this.release(task.leaseId);
+    // The slot of a rate outlasts an attempt that began.
+    if (settled && outcome.began !== null) this.onEnded(task.concurrencyKey ?? null, null);
+    else this.onEnded(task.concurrencyKey ?? null, task.rateKey ?? null);
+    resolve(settled);
   }
 
   /** What a settle left over is locked by somebody, ended by an earlier try of ours, or lost. */
@@ -154,7 +172,7 @@ export class Settler {
         this.#again(entry);
         continue;
       }
-      this.#end(entry, entry.uncertain && isOwnEnd(state, entry.outcome));
+      this.#end(entry, entry.uncertain && isOwnEnd(state, entry.outcome) && entry.outcome.status);
     }
   }
 

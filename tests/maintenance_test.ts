@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { Admission } from "../src/admission.ts";
 import { Emitter } from "../src/events.ts";
 import { Maintenance } from "../src/maintenance.ts";
 import { awaitTasks } from "../src/store/records.ts";
@@ -13,16 +14,23 @@ async function testMaintenance(db: TestDatabase, { interval = 0.05, names = ["te
   const rounds = { done: 0 };
   events.on("rescued", ({ id, failed }) => rescued.push({ id, failed }));
   await startConsumer(db, { tasks: names });
+  const onError = (error: unknown) => errors.push(error);
+  const admission = new Admission(db.store, { onProgress() {}, onError, onSuccess() {} });
   const maintenance = new Maintenance({
     sql: db.store,
     events,
+    admission,
     queues: ["default"],
     names,
     interval,
     onSuccess: () => rounds.done++,
-    onError: (error) => errors.push(error),
+    onError,
   });
-  return { maintenance, rescued, errors, rounds, [Symbol.asyncDispose]: () => maintenance.end() };
+  async function end(): Promise<void> {
+    await maintenance.end();
+    await admission.idle();
+  }
+  return { maintenance, rescued, errors, rounds, [Symbol.asyncDispose]: end };
 }
 
 Deno.test("maintenance buries the dead and puts back all that they held in one round, however many leases", async () => {

@@ -117,7 +117,7 @@ Deno.test("settle() is delayed by a locked row for that row alone", async () => 
   const tasks = await claimedTasks(db, 20);
   const { settler, settle } = settlerOf(db.store, tasks);
   const locked = tasks[7]!;
-  let waiting: Promise<boolean>;
+  let waiting: Promise<string | false>;
 
   await db.sql.begin(async (sql) => {
     await sql`SELECT FROM firefly.task WHERE id = ${locked.id} FOR UPDATE`;
@@ -149,7 +149,7 @@ Deno.test("settle() rejects for the one outcome that the database refuses, and n
   assertEquals((await placesOf(db)).lease, 0);
 });
 
-Deno.test("settle() resolves to true when it took effect and its reply was lost", async () => {
+Deno.test("settle() resolves to the status when it took effect and its reply was lost", async () => {
   await using db = await testDatabase();
   await using network = await behindProxy(db);
   const { proxy } = network;
@@ -165,7 +165,7 @@ Deno.test("settle() resolves to true when it took effect and its reply was lost"
   proxy.mode = "pass";
   proxy.cut({ reset: true });
 
-  assertEquals(await settled, [true, true, true]);
+  assertEquals(await settled, ["completed", "completed", "completed"]);
   await settler.idle();
   assertEquals((await recordOf(db, tasks[0]!.id)).claim_seq, "1");
   assertEquals((await placesOf(db)).lease, 0);
@@ -193,7 +193,7 @@ Deno.test("settle() tries again when it never reached the database, and while th
   assertEquals(settler.unsettled, 3);
   proxy.mode = "pass";
 
-  assertEquals(await settled, [true, true, true]);
+  assertEquals(await settled, ["completed", "completed", "completed"]);
   await settler.idle();
   assertEquals([await completed(db), (await placesOf(db)).lease], [3, 0]);
 });
@@ -206,7 +206,7 @@ Deno.test("settle() counts each task of a lease once when the connection is lost
   const sql = counting(network.sql);
   const { settler, settle } = settlerOf(sql, tasks);
   let cut = false;
-  let settled: Promise<boolean[]>;
+  let settled: Promise<(string | false)[]>;
 
   await db.sql.begin(async (transaction) => {
     await transaction`SELECT FROM firefly.task WHERE id = ${tasks[2]!.id} FOR UPDATE`;
@@ -220,7 +220,7 @@ Deno.test("settle() counts each task of a lease once when the connection is lost
     await until(() => cut && sql.calls >= 6);
   });
 
-  assertEquals(await settled!, [true, true, true]);
+  assertEquals(await settled!, ["completed", "completed", "completed"]);
   await settler.idle();
   assertEquals([await completed(db), (await placesOf(db)).lease], [3, 0]);
 });

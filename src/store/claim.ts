@@ -32,7 +32,14 @@ export interface ClaimedTask {
   retryDelay: number | null;
   backoff: Backoff | null;
   timeout: number | null;
+  concurrencyKey: string | null;
+  rateKey: string | null;
+  /** Whether it holds a slot for each of its keys. */
+  slotted: boolean;
 }
+
+/** Of most tasks. One column that is NULL costs them less than three. */
+const NO_LIMITS = { concurrencyKey: null, rateKey: null, slotted: true };
 
 /** What came of a claim. */
 export interface Claim {
@@ -42,7 +49,7 @@ export interface Claim {
   tasks: ClaimedTask[];
   /** How many rows it took out of `ready`: with those of records that are gone, or want to run no more. */
   taken: number;
-  /** Seconds until the next waiting task is due; null if there is none. */
+  /** Seconds until the next waiting task is due, or a line of limited ones to be looked at; null if there is none. */
   nextDue: number | null;
 }
 
@@ -52,7 +59,8 @@ export interface Claim {
  * Each queue is one probe of the index, in its order; `queue = ANY (…)` would sort everything that is ready. The
  * locking subqueries are materialized, since the planner may run one more than once and so claim more than `limit`.
  * A row of `ready` that is visible and can be locked is current: whatever ends it deletes it. Only the record says
- * whether the task still wants to run: a row that was deleted or edited by hand drops out in the join.
+ * whether the task still wants to run: a row that was deleted or edited by hand drops out in the join. Slots are looked
+ * up for limited tasks alone, by a count, as the planner would gather all slots there are to answer an EXISTS.
  */
 export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim> {
   const { consumerId, leaseId, suspectLeaseId, queues, names, limit } = request;
@@ -94,7 +102,20 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
     ), claimed AS (
       SELECT task.id, task.claim_seq, taken.suspect, task.func_name, task.queue, task.params,
         task.retry_attempts + task.rescues + 1 AS attempt, task.retry_attempts, task.snoozes,
-        task.max_retries, task.retry_delay, task.backoff, task.timeout, task.priority, task.not_before
+        task.max_retries, task.retry_delay, task.backoff, task.timeout, task.priority, task.not_before,
+        task.unique_key, task.unique_among,
+        CASE WHEN task.concurrency_key IS NOT NULL OR task.rate_key IS NOT NULL THEN json_build_object(
+          'concurrencyKey', task.concurrency_key, 'rateKey', task.rate_key,
+          'slotted', (task.concurrency_key IS NULL OR (
+            SELECT count(*)
+            FROM ${sql.schema}.slot
+            WHERE slot.task_id = task.id AND slot.kind = 'concurrency' AND slot.until IS NULL
+          ) > 0) AND (task.rate_key IS NULL OR (
+            SELECT count(*)
+            FROM ${sql.schema}.slot
+            WHERE slot.task_id = task.id AND slot.kind = 'rate' AND slot.until IS NULL
+          ) > 0)
+        ) END AS limits
       FROM taken
       JOIN ${sql.schema}.task ON task.id = taken.id AND task.claim_seq = taken.claim_seq AND task.status = 'created'
     ), leased AS (
@@ -103,17 +124,51 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
         array_agg(id), array_agg(claim_seq)
       FROM claimed
       GROUP BY suspect
+    ), special AS MATERIALIZED (
+      -- Few tasks have any of these: they are looked for once.
+      SELECT id, func_name, unique_key, unique_among, limits
+      FROM claimed
+      WHERE unique_key IS NOT NULL OR limits IS NOT NULL
+    ), unkeyed AS (
+      -- A key that is not for running tasks is free from here on. One that somebody is at stays until the task ends.
+      DELETE FROM ${sql.schema}.unique_key
+      WHERE ctid = ANY (ARRAY(
+        SELECT held.place
+        FROM special, LATERAL (
+          SELECT ctid AS place
+          FROM ${sql.schema}.unique_key
+          WHERE unique_key.func_name = special.func_name AND unique_key.key = special.unique_key
+            AND unique_key.task_id = special.id
+          FOR UPDATE SKIP LOCKED
+        ) AS held
+        WHERE NOT 'running' = ANY (special.unique_among)
+      ))
+    ), marked AS (
+      UPDATE ${sql.schema}.slot
+      SET until = 'infinity'
+      WHERE task_id = ANY (ARRAY(SELECT id FROM special WHERE limits IS NOT NULL)) AND per IS NOT NULL AND until IS NULL
     ), next_due AS (
-      SELECT min(next.not_before) AS due
-      FROM unnest(${queues}::text[]) AS served (name), LATERAL (
-        SELECT waiting.not_before
-        FROM ${sql.schema}.waiting
-        WHERE waiting.queue = served.name AND waiting.why = 'time'
-        ORDER BY waiting.not_before
-        LIMIT 1
-      ) AS next
+      SELECT min(LEAST(
+        (
+          SELECT waiting.not_before
+          FROM ${sql.schema}.waiting
+          WHERE waiting.queue = served.name AND waiting.why = 'time'
+          ORDER BY waiting.not_before
+          LIMIT 1
+        ),
+        (
+          SELECT waiting.look_at
+          FROM ${sql.schema}.waiting
+          WHERE waiting.queue = served.name AND waiting.look_at IS NOT NULL
+          ORDER BY waiting.look_at
+          LIMIT 1
+        )
+      )) AS due
+      FROM unnest(${queues}::text[]) AS served (name)
     )
-    SELECT claimed.*, (SELECT count(*)::integer FROM taken) AS taken,
+    SELECT claimed.id, claimed.claim_seq, claimed.suspect, claimed.func_name, claimed.queue, claimed.params,
+      claimed.attempt, claimed.retry_attempts, claimed.snoozes, claimed.max_retries, claimed.retry_delay,
+      claimed.backoff, claimed.timeout, claimed.limits, (SELECT count(*)::integer FROM taken) AS taken,
       EXTRACT(epoch FROM next_due.due - now())::double precision AS next_due,
       EXISTS (SELECT FROM ${sql.schema}.consumer WHERE id = ${consumerId}::uuid AND lease_until > now()) AS alive
     FROM next_due
@@ -135,98 +190,10 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
     retryDelay: row.retry_delay,
     backoff: row.backoff,
     timeout: row.timeout,
+    concurrencyKey: (row.limits ?? NO_LIMITS).concurrencyKey,
+    rateKey: (row.limits ?? NO_LIMITS).rateKey,
+    slotted: (row.limits ?? NO_LIMITS).slotted,
   }));
   const { alive, taken, next_due: nextDue } = rows[0]!;
   return { alive, tasks, taken, nextDue };
-}
-
-/** Moves up to 1,000 tasks whose time has come from `waiting` to `ready`, and rings; resolves to how many. */
-export async function promoteDueTasks(sql: Tag, queues: string[]): Promise<number> {
-  const [row] = await sql`
-    WITH due AS MATERIALIZED (
-      SELECT ctid AS place
-      FROM ${sql.schema}.waiting
-      WHERE queue = ANY (${queues}::text[]) AND why = 'time' AND not_before <= now()
-      ORDER BY not_before
-      LIMIT 1000
-      FOR UPDATE SKIP LOCKED
-    ), moved AS (
-      DELETE FROM ${sql.schema}.waiting
-      WHERE ctid = ANY (ARRAY(SELECT place FROM due))
-      RETURNING id, claim_seq, not_before, priority, queue, func_name
-    ), placed AS (
-      INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, queue, func_name)
-      SELECT id, claim_seq, not_before, priority, queue, func_name FROM moved
-      RETURNING queue
-    ), rung AS MATERIALIZED (
-      SELECT pg_notify(${sql.schema}.channel(queue), '') FROM (SELECT DISTINCT queue FROM placed) AS filled
-    )
-    SELECT (SELECT count(*) FROM placed)::integer AS moved, (SELECT count(*) FROM rung) AS rung
-  `;
-  return row!.moved;
-}
-
-/**
- * Moves tasks that no live consumer of their queue knows out of the claim's way, from the first 10,000 of each queue.
- * Skipping 100,000 of them costs every claim 15 ms. Suspects stay, since they are few, and `waiting` would forget what
- * they are: the consumers that know one may have died of it.
- */
-export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<number> {
-  const rows = await sql`
-    WITH stranger AS MATERIALIZED (
-      SELECT head.place
-      FROM unnest(${queues}::text[]) AS served (name), LATERAL (
-        SELECT ready.ctid AS place, ready.queue, ready.func_name, ready.suspect
-        FROM ${sql.schema}.ready
-        WHERE ready.queue = served.name
-        ORDER BY ready.priority DESC, ready.not_before, ready.id
-        LIMIT 10000
-      ) AS head
-      WHERE NOT head.suspect AND NOT EXISTS (
-        SELECT FROM ${sql.schema}.consumer
-        WHERE consumer.lease_until > now()
-          AND head.queue = ANY (consumer.queues) AND head.func_name = ANY (consumer.tasks)
-      )
-    ), held AS MATERIALIZED (
-      SELECT ctid AS place
-      FROM ${sql.schema}.ready
-      WHERE ctid = ANY (ARRAY(SELECT place FROM stranger))
-      FOR UPDATE SKIP LOCKED
-    ), moved AS (
-      DELETE FROM ${sql.schema}.ready
-      WHERE ctid = ANY (ARRAY(SELECT place FROM held))
-      RETURNING id, claim_seq, not_before, priority, queue, func_name
-    )
-    INSERT INTO ${sql.schema}.waiting (id, claim_seq, not_before, priority, queue, func_name, why)
-    SELECT id, claim_seq, not_before, priority, queue, func_name, 'unknown' FROM moved
-  `;
-  return rows.count;
-}
-
-/** Takes back what was parked as unknown and is known to the caller, and rings; resolves to how many. */
-export async function unparkKnownTasks(
-  sql: Tag,
-  { queues, names }: { queues: string[]; names: string[] },
-): Promise<number> {
-  const [row] = await sql`
-    WITH known AS MATERIALIZED (
-      SELECT ctid AS place
-      FROM ${sql.schema}.waiting
-      WHERE why = 'unknown' AND func_name = ANY (${names}::text[]) AND queue = ANY (${queues}::text[])
-      LIMIT 10000
-      FOR UPDATE SKIP LOCKED
-    ), moved AS (
-      DELETE FROM ${sql.schema}.waiting
-      WHERE ctid = ANY (ARRAY(SELECT place FROM known))
-      RETURNING id, claim_seq, not_before, priority, queue, func_name
-    ), placed AS (
-      INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, queue, func_name)
-      SELECT id, claim_seq, not_before, priority, queue, func_name FROM moved
-      RETURNING queue
-    ), rung AS MATERIALIZED (
-      SELECT pg_notify(${sql.schema}.channel(queue), '') FROM (SELECT DISTINCT queue FROM placed) AS filled
-    )
-    SELECT (SELECT count(*) FROM placed)::integer AS moved, (SELECT count(*) FROM rung) AS rung
-  `;
-  return row!.moved;
 }

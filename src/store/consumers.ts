@@ -61,6 +61,8 @@ export interface RescuedTask {
   funcName: string;
   queue: string;
   status: TaskStatus;
+  concurrencyKey: string | null;
+  rateKey: string | null;
 }
 
 /**
@@ -114,49 +116,67 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
         END
       FROM held
       WHERE task.id = held.id
-      RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name
+      RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
+        task.concurrency_key, task.rate_key
     ), placed AS (
       INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, suspect, queue, func_name)
       SELECT id, claim_seq, not_before, priority, true, queue, func_name
       FROM rescued
-      WHERE status = 'created'
-      RETURNING queue
+      WHERE status = 'created' AND concurrency_key IS NULL AND rate_key IS NULL
+    ), lined_up AS (
+      INSERT INTO ${sql.schema}.waiting (
+        id, claim_seq, not_before, priority, suspect, queue, func_name, concurrency_key, rate_key, why, look_at
+      )
+      SELECT id, claim_seq, not_before, priority, true, queue, func_name, concurrency_key, rate_key,
+        CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END, now()
+      FROM rescued
+      WHERE status = 'created' AND (concurrency_key IS NOT NULL OR rate_key IS NOT NULL)
     ), awaited AS (
       DELETE FROM ${sql.schema}.awaited
       USING rescued
       WHERE awaited.task_id = rescued.id AND rescued.status = 'failed'
       RETURNING awaited.task_id
     ), rung AS MATERIALIZED (
-      SELECT pg_notify(${sql.schema}.channel(queue), '') FROM (SELECT DISTINCT queue FROM placed) AS filled
+      SELECT pg_notify(${sql.schema}.channel(queue), '')
+      FROM (SELECT DISTINCT queue FROM rescued WHERE status = 'created') AS filled
       UNION ALL
       SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM awaited)
     )
-    SELECT id, func_name, queue, status, (SELECT count(*) FROM rung) AS rung FROM rescued
+    SELECT id, func_name, queue, status, concurrency_key, rate_key, (SELECT count(*) FROM rung) AS rung FROM rescued
   `;
-  return rows.map((row) => ({ id: toNumber(row.id), funcName: row.func_name, queue: row.queue, status: row.status }));
+  return rows.map((row) => ({
+    id: toNumber(row.id),
+    funcName: row.func_name,
+    queue: row.queue,
+    status: row.status,
+    concurrencyKey: row.concurrency_key,
+    rateKey: row.rate_key,
+  }));
 }
 
 /** A lease of this consumer, as the database has it. */
 export interface LeaseRow {
   id: string;
   /** Those of its claims that are current: not ended by anybody. */
-  claims: { id: number; claimSeq: number }[];
+  claims: { id: number; claimSeq: number; concurrencyKey: string | null; rateKey: string | null }[];
 }
 
 /** Reads a consumer's leases back: a claim that it does not know is one whose reply was lost. */
 export async function readLeases(sql: Tag, consumerId: string): Promise<LeaseRow[]> {
   const rows = await sql`
-    SELECT lease.id, COALESCE(json_agg(json_build_array(task.id, task.claim_seq)) FILTER (WHERE task.id IS NOT NULL), '[]') AS claims
+    SELECT lease.id,
+      COALESCE(json_agg(
+        json_build_object(
+          'id', task.id, 'claimSeq', task.claim_seq, 'concurrencyKey', task.concurrency_key, 'rateKey', task.rate_key
+        )
+      ) FILTER (WHERE task.id IS NOT NULL), '[]') AS claims
     FROM ${sql.schema}.lease
     CROSS JOIN unnest(lease.ids, lease.claim_seqs) AS claim (id, claim_seq)
     LEFT JOIN ${sql.schema}.task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
     WHERE lease.consumer_id = ${consumerId}
     GROUP BY lease.id
   `;
-  return rows.map((row) => ({
-    id: row.id,
-    claims: row.claims.map(([id, claimSeq]: [number, number]) => ({ id, claimSeq })),
-  }));
+  return rows.map(({ id, claims }) => ({ id, claims }));
 }
 
 /**
@@ -199,10 +219,13 @@ export async function placeStrays(sql: Tag, after: number): Promise<{ last: numb
       SET claim_seq = task.claim_seq + 1
       FROM held
       WHERE task.id = held.id
-      RETURNING task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name
+      RETURNING task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name,
+        task.concurrency_key, task.rate_key
     ), placed AS (
-      INSERT INTO ${sql.schema}.waiting (id, claim_seq, not_before, priority, queue, func_name, why)
-      SELECT id, claim_seq, not_before, priority, queue, func_name, 'time' FROM fenced
+      INSERT INTO ${sql.schema}.waiting (
+        id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, why
+      )
+      SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, 'time' FROM fenced
       RETURNING id
     )
     SELECT

@@ -21,12 +21,17 @@ export interface Outcome {
 
 /**
  * Ends claims, each only if it is still held: `claim_seq` must be the one that the claim read. Resolves to the ids of
- * those that it ended; others were lost, or are locked by somebody's open transaction, which must not make a whole
+ * those that it ended, with the status that each has now: one that would be tried again is `failed` if a twin has its
+ * unique key by now. Others were lost, or are locked by somebody's open transaction, which must not make a whole
  * batch wait. `leases` are deleted if nothing was left over.
  *
  * SKIP LOCKED also keeps two batches that hold the same tasks in different orders from a deadlock: neither waits.
  */
-export async function settleTasks(sql: Tag, outcomes: Outcome[], leases: string[]): Promise<Set<number>> {
+export async function settleTasks(
+  sql: Tag,
+  outcomes: Outcome[],
+  leases: string[],
+): Promise<Map<number, Outcome["status"]>> {
   const now = performance.now();
   // How long ago, since only the database's clock tells when.
   const elapsed = outcomes.map(({ began }) => began === null ? null : (now - began) / 1000);
@@ -73,34 +78,52 @@ export async function settleTasks(sql: Tag, outcomes: Outcome[], leases: string[
         suspect_deaths = 0
       FROM held
       WHERE task.id = held.id
-      RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name
+      RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
+        task.concurrency_key, task.rate_key
     ), back_in_ready AS (
       INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, queue, func_name)
       SELECT id, claim_seq, not_before, priority, queue, func_name
       FROM settled
       WHERE status = 'created' AND not_before <= statement_timestamp()
+        AND concurrency_key IS NULL AND rate_key IS NULL
       RETURNING queue
     ), back_in_waiting AS (
-      INSERT INTO ${sql.schema}.waiting (id, claim_seq, not_before, priority, queue, func_name, why)
-      SELECT id, claim_seq, not_before, priority, queue, func_name, 'time'
+      -- Limited ones join their lines anew, also if they never began: their slots are free by this.
+      INSERT INTO ${sql.schema}.waiting (
+        id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, why, look_at
+      )
+      SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
+        CASE
+          WHEN not_before > statement_timestamp() THEN 'time'
+          WHEN concurrency_key IS NULL THEN 'rate'
+          ELSE 'concurrency'
+        END,
+        CASE WHEN not_before <= statement_timestamp() THEN statement_timestamp() END
       FROM settled
-      WHERE status = 'created' AND not_before > statement_timestamp()
+      WHERE status = 'created'
+        AND (not_before > statement_timestamp() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL)
+      RETURNING queue, why
     ), awaited AS (
       DELETE FROM ${sql.schema}.awaited
       USING settled
       WHERE awaited.task_id = settled.id AND settled.status <> 'created'
       RETURNING awaited.task_id
     ), rung AS MATERIALIZED (
-      SELECT pg_notify(${sql.schema}.channel(queue), '') FROM (SELECT DISTINCT queue FROM back_in_ready) AS filled
+      SELECT pg_notify(${sql.schema}.channel(queue), '')
+      FROM (SELECT queue FROM back_in_ready UNION SELECT queue FROM back_in_waiting WHERE why <> 'time') AS filled
       UNION ALL
       SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM awaited)
     ), ended AS (
       DELETE FROM ${sql.schema}.lease
       WHERE id = ANY (${leases}::uuid[]) AND (SELECT count(*) FROM settled) = (SELECT count(*) FROM outcome)
     )
-    SELECT id, (SELECT count(*) FROM rung) AS rung FROM settled
+    SELECT id, CASE WHEN status = 'failed' THEN status END AS failed, (SELECT count(*) FROM rung) AS rung FROM settled
   `;
-  return new Set(rows.map((row) => toNumber(row.id)));
+  const meant = new Map(outcomes.map(({ id, status }) => [id, status]));
+  return new Map(rows.map((row) => {
+    const id = toNumber(row.id);
+    return [id, row.failed ?? meant.get(id)!];
+  }));
 }
 
 /** Where a claim stands. */

@@ -1,7 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { parkUnknownTasks, promoteDueTasks, unparkKnownTasks } from "../../src/store/claim.ts";
 import { testDatabase } from "../database.ts";
-import { claim, claimOne, expireConsumer, insertTask, placesOf, recordOf, settle, startConsumer } from "../steps.ts";
+import { claim, claimOne, expireConsumer, insertTask, placesOf, recordOf, startConsumer } from "../steps.ts";
 import { buryConsumers, rescueTasks } from "../../src/store/consumers.ts";
 
 Deno.test("claimTasks() takes the larger priority first, then the earlier due time, then the smaller id", async () => {
@@ -145,35 +144,4 @@ Deno.test("claimTasks() takes suspects one at a time, each with a lease of its o
   assertEquals(tasks.find(({ suspect }) => !suspect)!.id, fresh);
   assertEquals((await placesOf(db)).lease, 2);
   assertEquals((await claim(db, { consumerId, suspectLeaseId: null })).tasks, []);
-});
-
-Deno.test("promoteDueTasks() moves what is due, and a due task goes before every younger one", async () => {
-  await using db = await testDatabase();
-  const consumerId = await startConsumer(db);
-  const deferred = await insertTask(db, { not_before: new Date(Date.now() + 3_600_000) });
-  assertEquals(await promoteDueTasks(db.store, ["default"]), 0);
-  // The database's clock is not to be faked: age the row instead.
-  await db.sql`UPDATE firefly.waiting SET not_before = now() - interval '1 minute'`;
-  await db.sql`UPDATE firefly.task SET not_before = now() - interval '1 minute' WHERE id = ${deferred}`;
-  await db.sql`INSERT INTO firefly.task (func_name) SELECT 'test.task' FROM generate_series(1, 100)`;
-
-  assertEquals(await promoteDueTasks(db.store, ["default"]), 1);
-  assertEquals((await claimOne(db, consumerId)).id, deferred);
-});
-
-Deno.test("parkUnknownTasks() moves names that no live consumer of the queue knows, and unparkKnownTasks() takes them back", async () => {
-  await using db = await testDatabase();
-  await startConsumer(db);
-  const stranger = await insertTask(db, { func_name: "test.stranger" });
-  await insertTask(db);
-
-  assertEquals(await parkUnknownTasks(db.store, ["default"]), 1);
-  assertEquals(await placesOf(db), { ready: 1, waiting: 1, lease: 0 });
-  assertEquals(await parkUnknownTasks(db.store, ["default"]), 0);
-
-  const knowing = await startConsumer(db, { tasks: ["test.stranger"] });
-  assertEquals(await unparkKnownTasks(db.store, { queues: ["default"], names: ["test.stranger"] }), 1);
-  const { tasks: [task] } = await claim(db, { consumerId: knowing, names: ["test.stranger"] });
-  assertEquals(task?.id, stranger);
-  assert(await settle(db, task!));
 });

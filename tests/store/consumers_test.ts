@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { makeTag } from "../../src/driver.ts";
-import { parkUnknownTasks, promoteDueTasks, unparkKnownTasks } from "../../src/store/claim.ts";
+import { parkUnknownTasks, promoteDueTasks, unparkKnownTasks } from "../../src/store/waiting.ts";
 import {
   buryConsumers,
   placeStrays,
@@ -338,7 +338,7 @@ Deno.test("readLeases() reads the claims that are current, and none of a consume
   assertEquals(leases[0]!.id, first!.leaseId);
   assertEquals(
     leases[0]!.claims.toSorted((a, b) => a.id - b.id),
-    [first, third].map((task) => ({ id: task!.id, claimSeq: 0 })),
+    [first, third].map((task) => ({ id: task!.id, claimSeq: 0, concurrencyKey: null, rateKey: null })),
   );
   assertEquals(await readLeases(db.store, crypto.randomUUID()), []);
 });
@@ -359,7 +359,7 @@ Deno.test("placeStrays() runs again what was set back to created by hand, and to
 
   assertEquals({ last, placed }, { last: 0, placed: 1 });
   for (const id of [leased.id, ready, waitingTask]) assertEquals((await recordOf(db, id)).claim_seq, "0");
-  assertEquals(await promoteDueTasks(db.store, ["default"]), 1);
+  assertEquals((await promoteDueTasks(db.store, ["default"])).moved, 1);
   const { tasks } = await claim(db, { consumerId });
   assertEquals(tasks.map(({ id }) => id).sort(), [done.id, ready]);
   assertEquals((await placeStrays(db.store, 0)).placed, 0);

@@ -73,7 +73,7 @@ Deno.test("settleTasks() passes over a row that somebody's open transaction has 
   await db.sql.begin(async (sql) => {
     await sql`SELECT FROM firefly.task WHERE id = ${locked.id} FOR UPDATE`;
     const settled = await settleTasks(db.store, tasks.map((task) => outcomeOf(task)), [locked.leaseId]);
-    assertEquals([...settled].sort(), [tasks[0]!.id, tasks[2]!.id]);
+    assertEquals([...settled.keys()].sort(), [tasks[0]!.id, tasks[2]!.id]);
   });
 
   assertEquals((await placesOf(db)).lease, 1, "the lease stays while a task of it has not ended");

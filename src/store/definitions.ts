@@ -1,0 +1,26 @@
+import type { Tag } from "../driver.ts";
+import type { DefinitionRow } from "../limits.ts";
+
+/**
+ * Stores what this release says of its tasks: the consumer that starts last decides. Names of which nothing is to be
+ * known get no row, and one that they have from before is emptied. In the order of the names, so that two consumers
+ * that start at a time cannot wait for each other.
+ */
+export async function registerDefinitions(sql: Tag, definitions: DefinitionRow[]): Promise<void> {
+  await sql`
+    INSERT INTO ${sql.schema}.definition AS stored (
+      func_name, concurrency_limit, rate_limit, rate_per, retain_completed, retain_failed
+    )
+    SELECT func_name, concurrency_limit, rate_limit, rate_per, retain_completed, retain_failed
+    FROM json_to_recordset(${JSON.stringify(definitions)}::text::json) AS new (
+      func_name text, concurrency_limit integer, rate_limit integer, rate_per double precision,
+      retain_completed double precision, retain_failed double precision
+    )
+    WHERE COALESCE(concurrency_limit, rate_limit, retain_completed, retain_failed) IS NOT NULL
+      OR EXISTS (SELECT FROM ${sql.schema}.definition WHERE definition.func_name = new.func_name)
+    ORDER BY func_name
+    ON CONFLICT (func_name) DO UPDATE
+    SET concurrency_limit = excluded.concurrency_limit, rate_limit = excluded.rate_limit, rate_per = excluded.rate_per,
+      retain_completed = excluded.retain_completed, retain_failed = excluded.retain_failed, defined = now()
+  `;
+}

@@ -1,0 +1,209 @@
+import type { Tag } from "../driver.ts";
+import { toNumber } from "./rows.ts";
+
+/** Keys of limits, by their kind. */
+export interface LimitKeys {
+  concurrencyKeys: string[];
+  rateKeys: string[];
+}
+
+/** What came of letting tasks in. */
+export interface Admission {
+  /** How many got into `ready`. */
+  admitted: number;
+  /** Whether tasks with two keys were among those looked at: then look again, until none is let in. */
+  again: boolean;
+}
+
+/**
+ * Lets in the most urgent tasks that wait for these keys, as far as there are slots, and rings. To be called after the
+ * commit of whatever made it necessary, never in its transaction. At most 100 keys a call, as each is locked for it.
+ */
+export async function admitTasks(sql: Tag, { concurrencyKeys, rateKeys }: LimitKeys): Promise<Admission> {
+  const [row] = await sql`
+    SELECT admitted, again
+    FROM ${sql.schema}._admit(${concurrencyKeys}::text[], ${rateKeys}::text[])
+  `;
+  return row as Admission;
+}
+
+/** A claimed task that must wait for its slots first. */
+export interface UnslottedTask {
+  id: number;
+  claimSeq: number;
+  suspect: boolean;
+  concurrencyKey: string | null;
+  rateKey: string | null;
+}
+
+/**
+ * Ends claims of limited tasks that hold no slots: they came from SQL and have no keys yet, or got into `ready` past
+ * their limits. They join their lines with the keys given, and no attempt is counted; resolves to the ids of those whose
+ * claims it ended.
+ */
+export async function sendToLimits(sql: Tag, tasks: UnslottedTask[]): Promise<Set<number>> {
+  const rows = await sql`
+    WITH sent AS MATERIALIZED (
+      SELECT *
+      FROM unnest(
+        ${tasks.map(({ id }) => id)}::bigint[], ${tasks.map(({ claimSeq }) => claimSeq)}::bigint[],
+        ${tasks.map(({ suspect }) => String(suspect))}::boolean[],
+        ${tasks.map(({ concurrencyKey }) => concurrencyKey)}::text[], ${tasks.map(({ rateKey }) => rateKey)}::text[]
+      ) AS sent (id, claim_seq, suspect, concurrency_key, rate_key)
+    ), held AS MATERIALIZED (
+      SELECT sent.*
+      FROM sent
+      JOIN ${sql.schema}.task
+        ON task.id = sent.id AND task.claim_seq = sent.claim_seq AND task.status = 'created'
+      FOR UPDATE OF task SKIP LOCKED
+    ), fenced AS (
+      UPDATE ${sql.schema}.task
+      SET claim_seq = task.claim_seq + 1, concurrency_key = held.concurrency_key, rate_key = held.rate_key
+      FROM held
+      WHERE task.id = held.id
+      RETURNING task.*, held.suspect
+    ), lined_up AS (
+      -- One whose unique key a twin has by now is failed by this.
+      INSERT INTO ${sql.schema}.waiting (
+        id, claim_seq, not_before, priority, queue, func_name, suspect, concurrency_key, rate_key, why, look_at
+      )
+      SELECT id, claim_seq, not_before, priority, queue, func_name, suspect, concurrency_key, rate_key,
+        CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END, now()
+      FROM fenced
+      WHERE status = 'created'
+    )
+    SELECT id FROM fenced
+  `;
+  return new Set(rows.map((row) => toNumber(row.id)));
+}
+
+/** Notes that attempts of these tasks have begun: from now on their slots of a rate run out. */
+export async function startRates(sql: Tag, ids: number[]): Promise<void> {
+  await sql`
+    UPDATE ${sql.schema}.slot
+    SET until = clock_timestamp() + make_interval(secs => per)
+    WHERE task_id = ANY (${ids}::bigint[]) AND kind = 'rate' AND until = 'infinity'
+  `;
+}
+
+/**
+ * Takes back the slots of up to 1,000 tasks that nobody will claim: those that have stood in `ready` for 3 seconds
+ * while their queue is paused or no live consumer of it knows their name. They go back to their lines, so that tasks of
+ * other queues with the same key get in. Slots whose record is gone or has ended are dropped; resolves to how many tasks
+ * and slots that were.
+ */
+export async function returnIdleSlots(sql: Tag): Promise<number> {
+  const [row] = await sql`
+    WITH old AS MATERIALIZED (
+      SELECT DISTINCT slot.task_id
+      FROM ${sql.schema}.slot
+      WHERE (slot.until IS NULL OR slot.until = 'infinity') AND slot.taken < now() - interval '3 seconds'
+    ), idle AS MATERIALIZED (
+      SELECT ready.ctid AS place
+      FROM old
+      JOIN ${sql.schema}.task ON task.id = old.task_id
+      JOIN ${sql.schema}.ready
+        ON ready.queue = task.queue AND ready.priority = task.priority AND ready.not_before = task.not_before
+          AND ready.id = task.id
+      WHERE EXISTS (SELECT FROM ${sql.schema}.queue WHERE queue.name = task.queue AND queue.paused)
+        OR NOT EXISTS (
+          SELECT FROM ${sql.schema}.consumer
+          WHERE consumer.lease_until > now()
+            AND task.queue = ANY (consumer.queues) AND task.func_name = ANY (consumer.tasks)
+        )
+      LIMIT 1000
+      FOR UPDATE OF ready SKIP LOCKED
+    ), moved AS (
+      DELETE FROM ${sql.schema}.ready WHERE ctid = ANY (ARRAY(SELECT place FROM idle)) RETURNING ready.*
+    ), back AS (
+      INSERT INTO ${sql.schema}.waiting (
+        id, claim_seq, not_before, priority, queue, func_name, suspect, concurrency_key, rate_key, why
+      )
+      SELECT moved.id, moved.claim_seq, moved.not_before, moved.priority, moved.queue, moved.func_name, moved.suspect,
+        task.concurrency_key, task.rate_key, CASE WHEN task.concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END
+      FROM moved
+      JOIN ${sql.schema}.task ON task.id = moved.id AND task.claim_seq = moved.claim_seq
+      WHERE task.concurrency_key IS NOT NULL OR task.rate_key IS NOT NULL
+    ), dropped AS (
+      DELETE FROM ${sql.schema}.slot
+      WHERE (slot.until IS NULL OR slot.until = 'infinity') AND slot.task_id IN (
+        -- Not by a stale row: its task may be running by now, with a slot.
+        SELECT task.id FROM moved JOIN ${sql.schema}.task ON task.id = moved.id AND task.claim_seq = moved.claim_seq
+        UNION ALL
+        SELECT old.task_id FROM old
+        WHERE NOT EXISTS (SELECT FROM ${sql.schema}.task WHERE task.id = old.task_id AND task.status = 'created')
+      )
+      RETURNING slot.task_id
+    )
+    SELECT count(*)::integer AS returned FROM dropped
+  `;
+  return row!.returned;
+}
+
+/** Deletes up to 1,000 slots of rates that have run out; those of busy keys go whenever one of their tasks is let in. */
+export async function deleteEndedSlots(sql: Tag): Promise<void> {
+  await sql`
+    DELETE FROM ${sql.schema}.slot
+    WHERE ctid = ANY (ARRAY(
+      SELECT ctid
+      FROM ${sql.schema}.slot
+      WHERE until < now()
+      LIMIT 1000
+      FOR UPDATE SKIP LOCKED
+    ))
+  `;
+}
+
+/** Where a round over all keys with waiting tasks stands. */
+export type LimitCursor = { concurrency: string; rate: string };
+
+/**
+ * The next keys that tasks wait for, up to `limit` of each kind, in the order of their names. Each costs a probe of the
+ * index, however many wait for it. A kind of which fewer are left begins anew with the next call.
+ */
+export async function waitingKeys(
+  sql: Tag,
+  after: LimitCursor,
+  limit: number,
+): Promise<LimitKeys & { next: LimitCursor }> {
+  const [row] = await sql`
+    WITH RECURSIVE concurrency (key, n) AS (
+      SELECT (
+        SELECT concurrency_key FROM ${sql.schema}.waiting
+        WHERE why = 'concurrency' AND concurrency_key > ${after.concurrency}
+        ORDER BY concurrency_key
+        LIMIT 1
+      ), 1
+      UNION ALL
+      SELECT (
+        SELECT concurrency_key FROM ${sql.schema}.waiting
+        WHERE why = 'concurrency' AND concurrency_key > concurrency.key
+        ORDER BY concurrency_key
+        LIMIT 1
+      ), n + 1
+      FROM concurrency
+      WHERE concurrency.key IS NOT NULL AND n < ${limit}
+    ), rate (key, n) AS (
+      SELECT (
+        SELECT rate_key FROM ${sql.schema}.waiting
+        WHERE why = 'rate' AND rate_key > ${after.rate}
+        ORDER BY rate_key
+        LIMIT 1
+      ), 1
+      UNION ALL
+      SELECT (
+        SELECT rate_key FROM ${sql.schema}.waiting
+        WHERE why = 'rate' AND rate_key > rate.key
+        ORDER BY rate_key
+        LIMIT 1
+      ), n + 1
+      FROM rate
+      WHERE rate.key IS NOT NULL AND n < ${limit}
+    )
+    SELECT ARRAY(SELECT key FROM concurrency WHERE key IS NOT NULL) AS "concurrencyKeys",
+      ARRAY(SELECT key FROM rate WHERE key IS NOT NULL) AS "rateKeys"
+  `;
+  const { concurrencyKeys, rateKeys } = row as LimitKeys;
+  const nextOf = (keys: string[]) => keys.length < limit ? "" : keys.at(-1)!;
+  return { concurrencyKeys, rateKeys, next: { concurrency: nextOf(concurrencyKeys), rate: nextOf(rateKeys) } };
+}

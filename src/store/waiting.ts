@@ -1,0 +1,151 @@
+import type { Tag } from "../driver.ts";
+import type { LimitKeys } from "./limits.ts";
+
+/** What has become due. */
+export interface Promotion extends LimitKeys {
+  /** How many tasks were moved. */
+  moved: number;
+}
+
+/**
+ * Moves up to 1,000 tasks whose time has come from `waiting` to `ready`, or to their lines if they are limited, and
+ * rings. Resolves to the keys of all lines that are to be looked at now, which is for the caller to do, afterwards.
+ */
+export async function promoteDueTasks(sql: Tag, queues: string[]): Promise<Promotion> {
+  const [row] = await sql`
+    WITH due AS MATERIALIZED (
+      SELECT ctid AS place
+      FROM ${sql.schema}.waiting
+      WHERE queue = ANY (${queues}::text[]) AND why = 'time' AND not_before <= now()
+      ORDER BY not_before
+      LIMIT 1000
+      FOR UPDATE SKIP LOCKED
+    ), moved AS (
+      DELETE FROM ${sql.schema}.waiting
+      WHERE ctid = ANY (ARRAY(SELECT place FROM due))
+      RETURNING waiting.*
+    ), placed AS (
+      INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, suspect, queue, func_name)
+      SELECT id, claim_seq, not_before, priority, suspect, queue, func_name
+      FROM moved
+      WHERE concurrency_key IS NULL AND rate_key IS NULL
+      RETURNING queue
+    ), lined_up AS (
+      INSERT INTO ${sql.schema}.waiting (
+        id, claim_seq, not_before, priority, suspect, queue, func_name, concurrency_key, rate_key, why
+      )
+      SELECT id, claim_seq, not_before, priority, suspect, queue, func_name, concurrency_key, rate_key,
+        CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END
+      FROM moved
+      WHERE concurrency_key IS NOT NULL OR rate_key IS NOT NULL
+      RETURNING concurrency_key, rate_key
+    ), marked AS MATERIALIZED (
+      SELECT ctid AS place
+      FROM ${sql.schema}.waiting
+      WHERE queue = ANY (${queues}::text[]) AND look_at <= now()
+      LIMIT 1000
+      FOR UPDATE SKIP LOCKED
+    ), looked AS (
+      UPDATE ${sql.schema}.waiting
+      SET look_at = NULL
+      WHERE ctid = ANY (ARRAY(SELECT place FROM marked))
+      RETURNING concurrency_key, rate_key
+    ), line AS (
+      SELECT concurrency_key, rate_key FROM lined_up
+      UNION
+      SELECT concurrency_key, rate_key FROM looked
+    ), rung AS MATERIALIZED (
+      SELECT pg_notify(${sql.schema}.channel(queue), '') FROM (SELECT DISTINCT queue FROM placed) AS filled
+    )
+    SELECT (SELECT count(*) FROM moved)::integer AS moved, (SELECT count(*) FROM rung) AS rung,
+      ARRAY(SELECT DISTINCT concurrency_key FROM line WHERE concurrency_key IS NOT NULL) AS concurrency_keys,
+      ARRAY(SELECT DISTINCT rate_key FROM line WHERE rate_key IS NOT NULL) AS rate_keys
+  `;
+  return { moved: row!.moved, concurrencyKeys: row!.concurrency_keys, rateKeys: row!.rate_keys };
+}
+
+/**
+ * Moves tasks that no live consumer of their queue knows out of the claim's way, from the first 10,000 of each queue.
+ * Skipping 100,000 of them costs every claim 15 ms. Suspects stay, since they are few, and `waiting` would forget what
+ * they are: the consumers that know one may have died of it.
+ */
+export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<number> {
+  const rows = await sql`
+    WITH stranger AS MATERIALIZED (
+      SELECT head.place
+      FROM unnest(${queues}::text[]) AS served (name), LATERAL (
+        SELECT ready.ctid AS place, ready.queue, ready.func_name, ready.suspect
+        FROM ${sql.schema}.ready
+        WHERE ready.queue = served.name
+        ORDER BY ready.priority DESC, ready.not_before, ready.id
+        LIMIT 10000
+      ) AS head
+      WHERE NOT head.suspect AND NOT EXISTS (
+        SELECT FROM ${sql.schema}.consumer
+        WHERE consumer.lease_until > now()
+          AND head.queue = ANY (consumer.queues) AND head.func_name = ANY (consumer.tasks)
+      )
+    ), held AS MATERIALIZED (
+      SELECT ctid AS place
+      FROM ${sql.schema}.ready
+      WHERE ctid = ANY (ARRAY(SELECT place FROM stranger))
+      FOR UPDATE SKIP LOCKED
+    ), moved AS (
+      DELETE FROM ${sql.schema}.ready
+      WHERE ctid = ANY (ARRAY(SELECT place FROM held))
+      RETURNING id, claim_seq, not_before, priority, queue, func_name
+    ), freed AS (
+      -- Not by a stale row: its task may be running by now, with a slot.
+      DELETE FROM ${sql.schema}.slot
+      WHERE until IS NULL AND task_id = ANY (ARRAY(
+        SELECT task.id FROM moved JOIN ${sql.schema}.task ON task.id = moved.id AND task.claim_seq = moved.claim_seq
+      ))
+      RETURNING task_id
+    )
+    INSERT INTO ${sql.schema}.waiting (
+      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, why
+    )
+    SELECT moved.id, moved.claim_seq, moved.not_before, moved.priority, moved.queue, moved.func_name,
+      task.concurrency_key, task.rate_key, 'unknown'
+    FROM moved
+    LEFT JOIN ${sql.schema}.task ON task.id = moved.id
+  `;
+  return rows.count;
+}
+
+/** Takes back what was parked as unknown and is known to the caller, and rings; resolves to how many. */
+export async function unparkKnownTasks(
+  sql: Tag,
+  { queues, names }: { queues: string[]; names: string[] },
+): Promise<number> {
+  const [row] = await sql`
+    WITH known AS MATERIALIZED (
+      SELECT ctid AS place
+      FROM ${sql.schema}.waiting
+      WHERE why = 'unknown' AND func_name = ANY (${names}::text[]) AND queue = ANY (${queues}::text[])
+      LIMIT 10000
+      FOR UPDATE SKIP LOCKED
+    ), moved AS (
+      DELETE FROM ${sql.schema}.waiting
+      WHERE ctid = ANY (ARRAY(SELECT place FROM known))
+      RETURNING waiting.*
+    ), placed AS (
+      INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, queue, func_name)
+      SELECT id, claim_seq, not_before, priority, queue, func_name
+      FROM moved
+      WHERE concurrency_key IS NULL AND rate_key IS NULL
+    ), lined_up AS (
+      INSERT INTO ${sql.schema}.waiting (
+        id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, why, look_at
+      )
+      SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
+        CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END, now()
+      FROM moved
+      WHERE concurrency_key IS NOT NULL OR rate_key IS NOT NULL
+    ), rung AS MATERIALIZED (
+      SELECT pg_notify(${sql.schema}.channel(queue), '') FROM (SELECT DISTINCT queue FROM moved) AS filled
+    )
+    SELECT (SELECT count(*) FROM moved)::integer AS moved, (SELECT count(*) FROM rung) AS rung
+  `;
+  return row!.moved;
+}

@@ -1,0 +1,50 @@
+import type { TaskDefinition } from "./definition.ts";
+import { isLimited, limitsOf } from "./limits.ts";
+import type { ClaimedTask } from "./store/claim.ts";
+import { decode } from "./wire/decode.ts";
+
+/** Claimed tasks by what is to be done with them. */
+export interface Parted {
+  /** May begin. */
+  runnable: ClaimedTask[];
+  /** Must wait for their slots first, by the keys that they have now. */
+  unslotted: ClaimedTask[];
+  /** May begin, but only to fail: their definition's function could not tell a key. */
+  mistakes: Map<ClaimedTask, unknown>;
+}
+
+/**
+ * Parts what a claim has brought: a limited task begins only with its slots. Most have them, since `ready` takes no
+ * others in. Without are those that came from SQL and have no keys yet, and those that came into `ready` past their
+ * limits, as by the hand of an older release. A task whose definition has no limits any more just runs.
+ */
+export function partByLimits(tasks: ClaimedTask[], definitions: ReadonlyMap<string, TaskDefinition>): Parted {
+  const parted: Parted = { runnable: [], unslotted: [], mistakes: new Map() };
+  for (const task of tasks) {
+    const definition = definitions.get(task.funcName)!;
+    if (!isLimited(definition) || task.slotted && hasKeys(task, definition)) {
+      parted.runnable.push(task);
+      continue;
+    }
+    try {
+      parted.unslotted.push(withKeys(task, definition));
+    } catch (mistake) {
+      parted.runnable.push(task);
+      parted.mistakes.set(task, mistake);
+    }
+  }
+  return parted;
+}
+
+function hasKeys({ concurrencyKey, rateKey }: ClaimedTask, { concurrency, rateLimit }: TaskDefinition): boolean {
+  return (!concurrency || concurrencyKey !== null) && (!rateLimit || rateKey !== null);
+}
+
+/** The task with keys for all of its limits: what is stored with a record stays as it is. */
+function withKeys(task: ClaimedTask, definition: TaskDefinition): ClaimedTask {
+  if (hasKeys(task, definition)) return task;
+  const args = decode(task.params);
+  if (!Array.isArray(args)) throw new TypeError("Cannot tell the key of a limit as params is no list of arguments");
+  const { concurrencyKey, rateKey } = limitsOf(definition, args);
+  return { ...task, concurrencyKey: task.concurrencyKey ?? concurrencyKey, rateKey: task.rateKey ?? rateKey };
+}
