@@ -35,6 +35,7 @@ export const consume: Command = {
     "max-tasks": { value: "number", description: "Stop after this many attempts" },
     "poll-interval": { value: "duration", description: "How often to look for tasks without being told, 5s" },
     lease: { value: "duration", description: "How soon others run the tasks of a consumer that died, 30s" },
+    "no-cron": { description: "Leave it to other consumers to schedule the tasks with a cron" },
     "shutdown-timeout": { value: "duration", description: "How long a graceful stop waits for handlers, 30s" },
   },
   examples: ["consume", "consume --queue mail,default --concurrency 20", "consume --drain --json"],
@@ -79,6 +80,7 @@ function optionsOf(args: Arguments): ConsumeOptions {
     maxTasks: args.integer("max-tasks", 1),
     pollInterval: args.duration("poll-interval"),
     lease: args.duration("lease"),
+    cron: args.isOn("no-cron") ? false : undefined,
     shutdownTimeout: args.duration("shutdown-timeout"),
   }) as ConsumeOptions;
 }

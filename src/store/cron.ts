@@ -1,0 +1,149 @@
+import type { Tag } from "../driver.ts";
+import { toNumber } from "./rows.ts";
+import type { NewTask } from "./schedule.ts";
+
+/** A cron as a consumer introduces it. */
+export interface NewCron {
+  name: string;
+  /** The name and the aliases. */
+  names: string[];
+  expression: string;
+  timezone: string;
+  missed: "skip" | "one" | "all";
+  /** The row that a slot inserts. */
+  task: NewTask;
+  /** All of this that decides when and what: only consumers that say the same fire. */
+  definition: string;
+}
+
+/** What registering says of a cron. */
+export interface RegisteredCron {
+  name: string;
+  /** It has fired all slots up to here, or will not. */
+  after: Date;
+  /** The time by the database. */
+  at: Date;
+}
+
+/** Stores the crons of a consumer that starts; of the other `names` that it knows, those that are stored lose theirs. */
+export async function registerCrons(
+  sql: Tag,
+  { consumerId, names, crons }: { consumerId: string; names: string[]; crons: NewCron[] },
+): Promise<RegisteredCron[]> {
+  return await sql<RegisteredCron>`
+    SELECT name, after, at
+    FROM ${sql.schema}._register_crons(${consumerId}::uuid, ${names}::text[], ${JSON.stringify(crons)}::text::json)
+  `;
+}
+
+/**
+ * Schedules a task for each of `slots` that has come and that nobody has fired yet, if the stored definition is still
+ * this one. Resolves to how many it scheduled, and to the time by the database.
+ */
+export async function fireCron(
+  sql: Tag,
+  { name, definition, slots }: { name: string; definition: string; slots: readonly Date[] },
+): Promise<{ fired: number; at: Date }> {
+  const times = slots.map((slot) => slot.toISOString());
+  const [row] = await sql<{ fired: number; at: Date }>`
+    SELECT fired, at FROM ${sql.schema}._fire_cron(${name}, ${definition}, ${times}::text[]::timestamptz[])
+  `;
+  return row!;
+}
+
+/** Stands for the crons that it agrees with; resolves to the names of those that nobody who lives stands for. */
+export async function keepCrons(
+  sql: Tag,
+  { consumerId, crons }: { consumerId: string; crons: readonly Pick<NewCron, "name" | "definition">[] },
+): Promise<Set<string>> {
+  const [names, definitions] = [crons.map(({ name }) => name), crons.map(({ definition }) => definition)];
+  const rows = await sql`
+    SELECT name FROM ${sql.schema}._keep_crons(${consumerId}::uuid, ${names}::text[], ${definitions}::text[]) AS name
+  `;
+  return new Set(rows.map(({ name }) => name));
+}
+
+/** The time by the database. */
+export async function readClock(sql: Tag): Promise<Date> {
+  const [row] = await sql<{ at: Date }>`SELECT now() AS at`;
+  return row!.at;
+}
+
+/** Forgets slots of each cron but the last hundred, up to 1,000 of each at a time. Resolves to how many that were. */
+export async function pruneCronSlots(sql: Tag): Promise<number> {
+  const rows = await sql`
+    DELETE FROM ${sql.schema}.cron_slot
+    WHERE ctid = ANY (ARRAY(
+      SELECT old.place
+      FROM ${sql.schema}.cron, LATERAL (
+        SELECT cron_slot.ctid AS place
+        FROM ${sql.schema}.cron_slot
+        WHERE cron_slot.cron = cron.name AND cron_slot.slot < (
+          SELECT slot FROM ${sql.schema}.cron_slot WHERE cron_slot.cron = cron.name ORDER BY slot DESC OFFSET 99 LIMIT 1
+        )
+        ORDER BY cron_slot.slot
+        LIMIT 1000
+        FOR UPDATE SKIP LOCKED
+      ) AS old
+    ))
+  `;
+  return rows.count;
+}
+
+/** A cron as it stands in the database. */
+export interface CronRow {
+  name: string;
+  expression: string;
+  timezone: string;
+  missed: "skip" | "one" | "all";
+  queue: string;
+  state: "active" | "paused" | "orphaned";
+  lastSlot: Date | null;
+  lastTaskId: number | null;
+  lastStatus: string | null;
+  /** The time by the database. */
+  at: Date;
+}
+
+/** All crons, or those of a name, by name. */
+export async function listCrons(sql: Tag, name: string | null = null): Promise<CronRow[]> {
+  const rows = await sql`
+    SELECT name, expression, timezone, missed, queue, state, last_slot, last_task_id, last_status, now() AS at
+    FROM ${sql.schema}.cron_record
+    WHERE ${name}::text IS NULL OR name = ${name}
+    ORDER BY name
+  `;
+  return rows.map(({ last_slot, last_task_id, last_status, ...row }) => ({
+    ...row,
+    lastSlot: last_slot,
+    lastTaskId: last_task_id === null ? null : toNumber(last_task_id),
+    lastStatus: last_status,
+  })) as CronRow[];
+}
+
+/** Stops a cron; false if it was paused already, or is not there. */
+export async function pauseCron(sql: Tag, name: string): Promise<boolean> {
+  const [row] = await sql`SELECT ${sql.schema}.pause_cron(${name}) AS done`;
+  return row!.done;
+}
+
+/** Goes on with a paused cron, without what it missed; false if it was not paused, or is not there. */
+export async function resumeCron(sql: Tag, name: string): Promise<boolean> {
+  const [row] = await sql`SELECT ${sql.schema}.resume_cron(${name}) AS done`;
+  return row!.done;
+}
+
+/** Schedules the task of a cron now; resolves to its id. */
+export async function runCron(sql: Tag, name: string): Promise<number> {
+  const [row] = await sql`SELECT ${sql.schema}.run_cron(${name}) AS id`;
+  return toNumber(row!.id);
+}
+
+/** Deletes a cron that is orphaned, with its slots; false if it is not. */
+export async function deleteOrphanedCron(sql: Tag, name: string): Promise<boolean> {
+  const rows = await sql`
+    DELETE FROM ${sql.schema}.cron
+    WHERE name IN (SELECT name FROM ${sql.schema}.cron_record WHERE name = ${name} AND state = 'orphaned')
+  `;
+  return rows.count > 0;
+}
