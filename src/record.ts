@@ -72,6 +72,13 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
     readonly inserted: boolean;
     /** Waits until the task ends, and resolves to what its handler returned. */
     result(options?: WaitOptions): Promise<R>;
+    /**
+     * The record as it is, and again whenever it has changed, until it has ended: `for await (const now of
+     * record.watch())`. Changes that follow one another within half a second may come as one.
+     *
+     * Throws `TaskNotFound` if the record is deleted, and the signal's reason when that aborts.
+     */
+    watch(options?: { signal?: AbortSignal }): AsyncIterable<TaskRecord<A, R>>;
     /** Reads the record again. */
     refresh(): Promise<TaskRecord<A, R>>;
     /** Schedules a failed or cancelled task again, now and with all of its retries. */
@@ -80,7 +87,10 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
     cancel(): Promise<boolean>;
     /** Deletes the record. */
     delete(): Promise<void>;
-    /** The record as plain data in the names of its columns (the seed's `task_as_dict`). */
+    /**
+     * The record as plain data in the names of its columns (the seed's `task_as_dict`), which JSON can hold: what it
+     * cannot stands there as in SQL, a Date as ISO, a Map as pairs, bytes as Base64.
+     */
     toJSON(): Record<string, unknown>;
   }
   & (

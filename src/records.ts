@@ -1,4 +1,6 @@
+import type { Tag } from "./driver.ts";
 import { TaskNotFound } from "./errors.ts";
+import type { Explanation } from "./explanation.ts";
 import {
   type Page,
   type PageOptions,
@@ -7,13 +9,17 @@ import {
   type TaskRecord,
   type TaskStatus,
 } from "./record.ts";
-import { cancelTasks, countRecords, deleteTasks, listRecords, retryTasks } from "./store/records.ts";
-import { type TaskRow, toNumber } from "./store/rows.ts";
+import { type BulkResult, cancelTasks, type Chosen, deleteTasks, retryTasks } from "./store/bulk.ts";
+import { explainTask } from "./store/explain.ts";
+import { countRecords, type ListedRow, listRecords } from "./store/records.ts";
+import { toNumber } from "./store/rows.ts";
 import { readRecord, type RecordAccess, toRecord } from "./stored_task.ts";
 import { refuseUnknownKeys } from "./suggest.ts";
 
 /** How many tasks one statement of a bulk operation touches: short transactions, which nobody has to wait for. */
 const BULK = 1000;
+/** How often a task is looked at again that always changes between the look and the act. */
+const TRIES = 10;
 const FILTER_KEYS = [
   "status",
   "queue",
@@ -25,6 +31,14 @@ const FILTER_KEYS = [
   "finishedBefore",
   "params",
 ];
+
+/** How an act on many tasks is watched and ended. */
+export interface BulkOptions {
+  /** Ends it with the signal's reason between two batches. What was done stays done. */
+  signal?: AbortSignal;
+  /** Told after each batch of how many tasks it was done to so far. */
+  onProgress?: (done: number) => void;
+}
 
 /** The records of an instance. */
 export class Tasks {
@@ -48,9 +62,7 @@ export class Tasks {
 
   /** Reads a record, or resolves to undefined if there is none. */
   async find(id: number): Promise<TaskRecord | undefined> {
-    if (!Number.isSafeInteger(id)) {
-      throw new TypeError(`Cannot find a task as its id must be an integer: current value is ${id}`);
-    }
+    checkId(id, "find");
     return await readRecord(this.#access, id);
   }
 
@@ -91,38 +103,86 @@ export class Tasks {
     return counts;
   }
 
-  /** Schedules failed and cancelled tasks again, now and with all of their retries; resolves to how many. */
-  async retry(filter: TaskFilter): Promise<number> {
-    const { records: sql } = await this.#access.database();
-    return await this.#inBulk("retry tasks", filter, (ids) => retryTasks(sql, ids));
+  /**
+   * Schedules failed and cancelled tasks again, now and with all of their retries; resolves to how many. One that has
+   * changed by the time its turn comes is left, unless the filter still holds for it.
+   */
+  async retry(filter: TaskFilter, options: BulkOptions = {}): Promise<number> {
+    return await this.#inBulk("retry tasks", { filter, options, act: retryTasks });
   }
 
-  /** Cancels tasks that have not ended; resolves to how many. */
-  async cancel(filter: TaskFilter): Promise<number> {
-    const { records: sql } = await this.#access.database();
-    return await this.#inBulk("cancel tasks", filter, (ids) => cancelTasks(sql, ids));
+  /** Cancels tasks that have not ended; resolves to how many. Of tasks that change meanwhile: see {@linkcode Tasks.retry}. */
+  async cancel(filter: TaskFilter, options: BulkOptions = {}): Promise<number> {
+    const idle = !mayRun(filter);
+    return await this.#inBulk("cancel tasks", {
+      filter,
+      options,
+      act: (sql, chosen) => cancelTasks(sql, chosen, { idle }),
+    });
   }
 
-  /** Deletes records; resolves to how many. */
-  async delete(filter: TaskFilter): Promise<number> {
-    const { records: sql } = await this.#access.database();
-    const { status } = filter;
-    const statuses = status === undefined ? null : Array.isArray(status) ? status : [status];
-    return await this.#inBulk("delete tasks", filter, (ids) => deleteTasks(sql, ids, statuses));
+  /** Deletes records; resolves to how many. Of tasks that change meanwhile: see {@linkcode Tasks.retry}. */
+  async delete(filter: TaskFilter, options: BulkOptions = {}): Promise<number> {
+    const idle = !mayRun(filter);
+    return await this.#inBulk("delete tasks", {
+      filter,
+      options,
+      act: (sql, chosen) => deleteTasks(sql, chosen, { idle }),
+    });
   }
 
-  async #inBulk(action: string, filter: TaskFilter, act: (ids: number[]) => Promise<number>): Promise<number> {
+  /**
+   * Tells why a task does not run: everything that keeps it, first what somebody must do something about.
+   *
+   * @throws {TaskNotFound} If there is none.
+   */
+  async explain(id: number): Promise<Explanation> {
+    checkId(id, "explain");
+    const { records: sql } = await this.#access.database();
+    const explanation = await explainTask(sql, id);
+    if (explanation) return explanation;
+    throw new TaskNotFound(id);
+  }
+
+  /** Walks over the records that fit, newest first, and acts on them in batches: short transactions. */
+  async #inBulk(action: string, { filter, options: { signal, onProgress }, act }: BulkAct): Promise<number> {
     checkFilter(filter, action);
     const { records: sql } = await this.#access.database();
-    let touched = 0;
+    let done = 0;
     for (let before: number | null = null;;) {
-      const rows: TaskRow[] = await listRecords(sql, filter, { limit: BULK, before });
-      const ids = rows.map(({ id }) => toNumber(id));
-      if (ids.length > 0) touched += await act(ids);
-      if (ids.length < BULK) return touched;
-      before = ids.at(-1)!;
+      signal?.throwIfAborted();
+      const rows: ListedRow[] = await listRecords(sql, filter, { limit: BULK, before });
+      let batch = rows;
+      for (let tries = 0; batch.length > 0 && tries < TRIES; tries++) {
+        const chosen = batch.map((row) => ({ id: toNumber(row.id), claimSeq: toNumber(row.claim_seq) }));
+        const result = await act(sql, chosen);
+        done += result.done;
+        const { changed } = result;
+        batch = changed.length > 0
+          ? await listRecords(sql, { ...filter, ids: changed }, { limit: BULK, before: null })
+          : [];
+      }
+      onProgress?.(done);
+      if (rows.length < BULK) return done;
+      before = toNumber(rows.at(-1)!.id);
     }
   }
+}
+
+function checkId(id: number, action: string): void {
+  if (Number.isSafeInteger(id)) return;
+  throw new TypeError(`Cannot ${action} a task as its id must be an integer: current value is ${id}`);
+}
+
+interface BulkAct {
+  filter: TaskFilter;
+  options: BulkOptions;
+  act(sql: Tag, chosen: Chosen[]): Promise<BulkResult>;
+}
+
+/** Whether running tasks are among those that are meant. */
+function mayRun({ status }: TaskFilter): boolean {
+  return status === undefined || [status].flat().includes("running");
 }
 
 function checkFilter(filter: TaskFilter, action: string): void {

@@ -1,7 +1,8 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { current, FireflyError, FireflyFormatError, task, TaskNotFound, type TaskRecord } from "../mod.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { current, Firefly, FireflyError, FireflyFormatError, task, TaskNotFound, type TaskRecord } from "../mod.ts";
+import type { TestDatabase } from "./database.ts";
 import { taskName, testInstance } from "./instance.ts";
-import { claim, claimOne, insertTask, recordOf, settle, startConsumer } from "./steps.ts";
+import { backends, claim, claimOne, insertTask, recordOf, settle, startConsumer, until } from "./steps.ts";
 
 Deno.test("a record that was just scheduled has every field, without being read again", async () => {
   await using test = await testInstance();
@@ -96,6 +97,24 @@ Deno.test("toJSON() has the names of the columns, and JSON can hold it", async (
   assertEquals(json.returned, { at: "1970-01-01T00:00:00.000Z" });
 });
 
+Deno.test("toJSON() gives what JSON can hold, as SQL shows it, of values that it cannot", async () => {
+  await using test = await testInstance();
+  const values = [7n, 2n ** 80n, new Map([["a", new Set([1n])]]), NaN, new Uint8Array([1, 2, 255]), undefined];
+  const echo = task(taskName(), (...args: unknown[]) => args);
+  const row = await test.ff.run(() => echo.schedule(...values));
+  await test.drain({ tasks: [echo] });
+
+  const text = JSON.stringify(await row.refresh());
+
+  assertStringIncludes(text, `"params":[7,${2n ** 80n},[["a",[1]]],"NaN","AQL/",null]`);
+  const [shown] = await test.db.sql`
+    SELECT firefly.decode(params) = (${text}::text::jsonb) -> 'params' AS params,
+      firefly.decode(returned) = (${text}::text::jsonb) -> 'returned' AS returned
+    FROM firefly.task
+  `;
+  assertEquals(shown, { params: true, returned: true });
+});
+
 Deno.test("retry(), cancel() and delete() of a record say what they could not do", async () => {
   await using test = await testInstance();
   const consumerId = await startConsumer(test.db);
@@ -184,4 +203,100 @@ Deno.test("get() of a task refuses the record of another, and takes those of its
     assertEquals((await mine.list()).items.map(({ id }) => id), [aliased]);
   });
   assertEquals((await recordOf(test.db, aliased)).status, "created");
+});
+
+/** A task that failed, and a change that is open while `act` runs and commits once that waits for it. */
+async function meanwhile<T>(
+  { db }: { db: TestDatabase },
+  change: (sql: TestDatabase["sql"], id: number) => Promise<unknown>,
+  act: () => Promise<T>,
+): Promise<{ id: number; result: T }> {
+  const id = await insertTask(db);
+  await settle(db, await claimOne(db, await startConsumer(db)), { status: "failed", returned: null });
+  let acting: Promise<T>;
+  await db.sql.begin(async (sql) => {
+    await change(sql as unknown as TestDatabase["sql"], id);
+    acting = act();
+    await until(async () => await backends(db, "active", "Lock") > 0);
+  });
+  return { id, result: await acting! };
+}
+
+Deno.test("tasks.retry() of failed tasks leaves one that is cancelled at the same moment", async () => {
+  await using test = await testInstance();
+  const { id, result } = await meanwhile(
+    test,
+    (sql, id) => sql`UPDATE firefly.task SET status = 'cancelled', claim_seq = claim_seq + 1 WHERE id = ${id}`,
+    () => test.ff.tasks.retry({ status: "failed" }),
+  );
+
+  assertEquals([result, (await recordOf(test.db, id)).status], [0, "cancelled"]);
+});
+
+Deno.test("tasks.retry() takes a task that changed at the same moment if the filter still holds", async () => {
+  await using test = await testInstance();
+  const { id, result } = await meanwhile(
+    test,
+    // It was retried, and failed again.
+    (sql, id) => sql`UPDATE firefly.task SET failed = now(), claim_seq = claim_seq + 2 WHERE id = ${id}`,
+    () => test.ff.tasks.retry({ status: "failed" }),
+  );
+
+  assertEquals([result, (await recordOf(test.db, id)).status], [1, "created"]);
+});
+
+Deno.test("tasks.delete() of old failures leaves one that fails anew at the same moment", async () => {
+  await using test = await testInstance();
+  const { id, result } = await meanwhile(
+    test,
+    (sql, id) =>
+      sql`UPDATE firefly.task SET failed = now() + interval '1 hour', claim_seq = claim_seq + 2 WHERE id = ${id}`,
+    () => test.ff.tasks.delete({ status: "failed", finishedBefore: new Date(Date.now() + 60_000) }),
+  );
+
+  assertEquals([result, (await recordOf(test.db, id)).status], [0, "failed"]);
+});
+
+Deno.test("tasks.delete() of a running task aborts its handler, whichever instance runs it", async () => {
+  await using test = await testInstance();
+  await using elsewhere = new Firefly({ database: test.db.url });
+  const [began, aborted] = [Promise.withResolvers<void>(), Promise.withResolvers<unknown>()];
+  const work = task(taskName(), async () => {
+    const { signal } = current();
+    signal.addEventListener("abort", () => aborted.resolve(signal.reason));
+    began.resolve();
+    await aborted.promise;
+  });
+  await using consumer = test.ff.consume({ tasks: [work], pollInterval: "60s" });
+  await consumer.ready;
+  await test.ff.run(() => work.schedule());
+  await began.promise;
+
+  const started = performance.now();
+  assertEquals(await elsewhere.tasks.delete({ status: "running" }), 1);
+
+  assert(String(await aborted.promise).includes("was taken away"));
+  assert(performance.now() - started < 2000, `it took ${performance.now() - started} ms`);
+});
+
+Deno.test("tasks.cancel() tells how many it cancelled so far, and ends at its signal between two batches", async () => {
+  await using test = await testInstance();
+  await test.db.sql`INSERT INTO firefly.task (func_name) SELECT 'test.task' FROM generate_series(1, 2500)`;
+  const [told, controller] = [[] as number[], new AbortController()];
+
+  await assertRejects(
+    () =>
+      test.ff.tasks.cancel({}, {
+        signal: controller.signal,
+        onProgress(done) {
+          told.push(done);
+          if (done === 2000) controller.abort(new Error("enough"));
+        },
+      }),
+    Error,
+    "enough",
+  );
+
+  assertEquals(told, [1000, 2000]);
+  assertEquals((await test.ff.tasks.counts()).default!.cancelled, 2000);
 });

@@ -3,6 +3,7 @@ import type { TaskFilter } from "../record.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
 import { countTasks, FILTER_FLAGS, filterOf, findMissing, reportMissing, requireSelection } from "./filter.ts";
+import { withCount } from "./progress_line.ts";
 import { withInstance } from "./settings.ts";
 
 /** Past this many, the question before a deletion says "more than". */
@@ -15,14 +16,14 @@ export const deleteTasks: Command = {
   positionals: [0, Infinity],
   summary: "Delete tasks",
   details:
-    "Tasks that wait are deleted as well as tasks that have ended. A running handler is not stopped by it, but " +
+    "Tasks that wait are deleted as well as tasks that have ended. The signal of a running handler aborts, and " +
     "what it did through current().sql is rolled back. On a terminal it asks before it deletes several.",
   flags: {
     ...FILTER_FLAGS,
     all: { description: "All tasks of every status" },
     yes: { description: "Do not ask" },
   },
-  examples: ["delete 12", "delete --status completed", "delete --all --yes"],
+  examples: ["delete 12", "delete --status completed --older-than 12h", "delete --all --yes"],
   async run(args, terminal) {
     const filter = filterOf(args);
     requireSelection("delete", args, filter);
@@ -33,7 +34,7 @@ export const deleteTasks: Command = {
         terminal.note("Nothing was deleted");
         return EXIT.done;
       }
-      const deleted = await ff.tasks.delete(filter);
+      const deleted = await withCount(terminal, "Deleted", (onProgress) => ff.tasks.delete(filter, { onProgress }));
       if (terminal.json) await terminal.printJson({ deleted });
       else await terminal.print(`Deleted ${countTasks(deleted)}`);
       return reportMissing(missing, terminal);

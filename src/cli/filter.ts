@@ -1,3 +1,4 @@
+import { toMilliseconds } from "../duration.ts";
 import type { LiveInstance } from "../instance.ts";
 import { TASK_STATUSES, type TaskFilter } from "../record.ts";
 import { type Arguments, type Flags, given, usageError } from "./arguments.ts";
@@ -10,17 +11,20 @@ export const FILTER_FLAGS: Flags = {
   queue: { value: "name", list: "commas", description: "Tasks of this queue" },
   name: { value: "name", list: "commas", description: "Tasks of this name" },
   tag: { value: "label", list: "repeat", description: "Tasks with this label; of several, with all of them" },
+  "older-than": { value: "duration", description: "Tasks that ended longer ago than this, such as 12h or 7d" },
 };
 
 /** The filter that the flags, and ids beside them, describe. */
 export function filterOf(args: Arguments): TaskFilter {
   const ids = args.ids();
+  const age = args.duration("older-than");
   return given({
     ids: ids.length > 0 ? ids : undefined,
     status: args.choices("status", TASK_STATUSES),
     queue: args.list("queue"),
     funcName: args.list("name"),
     tags: args.list("tag"),
+    finishedBefore: age === undefined ? undefined : new Date(Date.now() - toMilliseconds(age, "older-than")),
   });
 }
 

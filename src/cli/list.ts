@@ -1,4 +1,5 @@
 import type { TaskRecord } from "../record.ts";
+import { columnsOf } from "../stored_task.ts";
 import { given, usageError } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
@@ -40,7 +41,7 @@ export const list: Command = {
         });
         next = page.next;
         left -= page.items.length;
-        if (terminal.json) { for (const record of page.items) await terminal.printJson(record.toJSON()); }
+        if (terminal.json) { for (const record of page.items) await terminal.printJson(columnsOf(record)); }
         else records.push(...page.items);
       } while (next !== null && left > 0);
       if (!terminal.json) await printTable(records, { terminal, next });

@@ -1,5 +1,6 @@
 import type { Command } from "./command.ts";
 import { countTasks, FILTER_FLAGS, filterOf, findMissing, reportMissing, requireSelection } from "./filter.ts";
+import { withCount } from "./progress_line.ts";
 import { withInstance } from "./settings.ts";
 
 /** `retry`: schedules tasks again that have failed. */
@@ -19,7 +20,11 @@ export const retry: Command = {
     return await withInstance({ args, terminal, tasks: false }, async (ff) => {
       const missing = await findMissing(ff, filter);
       const status = filter.status ?? (filter.ids ? undefined : "failed");
-      const retried = await ff.tasks.retry(status ? { ...filter, status } : filter);
+      const retried = await withCount(
+        terminal,
+        "Retried",
+        (onProgress) => ff.tasks.retry(status ? { ...filter, status } : filter, { onProgress }),
+      );
       if (terminal.json) await terminal.printJson({ retried });
       else await terminal.print(`Retried ${countTasks(retried)}`);
       return reportMissing(missing, terminal);

@@ -1,6 +1,7 @@
 import { usageError } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
+import { follow } from "./follow.ts";
 import { withInstance } from "./settings.ts";
 import { printRecord } from "./record_page.ts";
 
@@ -10,13 +11,18 @@ export const show: Command = {
   usage: "<id>",
   positionals: [1, 1],
   summary: "Show a task: its arguments, result, times and errors",
-  flags: {},
-  examples: ["show 12", "show 12 --json | jq .returned"],
+  details:
+    "With --follow it shows the task again whenever it has changed, until it has ended: in place on a terminal, else as " +
+    "a line of JSON each time. It exits with 5 then if the task failed or was cancelled.",
+  flags: { follow: { description: "Go on until the task has ended" } },
+  examples: ["show 12", "show 12 --follow", "show 12 --json | jq .returned"],
   async run(args, terminal) {
     const [id, ...more] = args.ids();
     if (id === undefined || more.length > 0) throw usageError("show", "it takes one id");
     return await withInstance({ args, terminal, tasks: false }, async (ff) => {
-      await printRecord(await ff.tasks.get(id), terminal);
+      const record = await ff.tasks.get(id);
+      if (args.isOn("follow")) return await follow(record, terminal);
+      await printRecord(record, terminal);
       return EXIT.done;
     });
   },

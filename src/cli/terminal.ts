@@ -15,6 +15,9 @@ export type Loudness = "quiet" | "normal" | "verbose";
 /** How long the process may go on after its command has ended, in milliseconds: a task module may hold it open. */
 const LINGER = 500;
 
+/** Erases the line that the cursor is in. */
+const ERASE_LINE = "\u001b[2K";
+
 /** Where a command prints: data on stdout, everything else on stderr. */
 export class Terminal {
   /** Data are printed as JSON, one value a line: asked for, or nobody looks. */
@@ -72,6 +75,16 @@ export class Terminal {
     process.stderr.write(`${this.styleError(["red", "bold"], "error:")} ${escapeLine(message)}\n`);
     const stack = this.loudness === "verbose" ? stackOf(error) : "";
     if (stack) process.stderr.write(`${this.styleError("dim", stack)}\n`);
+  }
+
+  /** Whether a line on stderr may change while it is shown. */
+  get canRedraw(): boolean {
+    return Boolean(process.stderr.isTTY) && process.env.TERM !== "dumb" && this.loudness !== "quiet";
+  }
+
+  /** Shows a line on stderr in place of the one shown before; an empty one takes it away. */
+  redraw(line: string): void {
+    process.stderr.write(`\r${ERASE_LINE}${line}`);
   }
 
   /** Whether somebody is there to answer a question. */

@@ -42,17 +42,22 @@ function listOf<T>(value: T | T[] | undefined): T[] | null {
   return value === undefined ? null : Array.isArray(value) ? value : [value];
 }
 
+/** A record of a list, with its fence: whatever changes its status, but for a claim, changes this too. */
+export interface ListedRow extends TaskRow {
+  claim_seq: string;
+}
+
 /** Lists records with ids below `before`, newest first. */
 export async function listRecords(
   sql: Tag,
   filter: TaskFilter,
   { limit, before }: { limit: number; before: number | null },
-): Promise<TaskRow[]> {
+): Promise<ListedRow[]> {
   const { statuses, queues, names, ids, tags, createdBefore, createdAfter, finishedBefore, params } = parametersOf(
     filter,
   );
-  return await sql<TaskRow>`
-    SELECT *
+  return await sql<ListedRow>`
+    SELECT *, (SELECT task.claim_seq FROM ${sql.schema}.task WHERE task.id = task_record.id) AS claim_seq
     FROM ${sql.schema}.task_record
     WHERE (${before}::bigint IS NULL OR id < ${before}::bigint)
       AND (${statuses}::text[] IS NULL OR status = ANY (${statuses}::text[]))
@@ -78,45 +83,6 @@ export async function countRecords(sql: Tag): Promise<{ queue: string; status: T
     GROUP BY queue, status
   `;
   return rows.map((row) => ({ queue: row.queue, status: row.status, count: toNumber(row.count) }));
-}
-
-/** Cancels tasks that have not ended; resolves to how many. */
-export async function cancelTasks(sql: Tag, ids: number[]): Promise<number> {
-  const [row] = await sql`
-    SELECT count(*) FILTER (WHERE ${sql.schema}.cancel(id))::integer AS cancelled
-    FROM (SELECT id FROM unnest(${ids}::bigint[]) AS chosen (id) ORDER BY id) AS chosen
-  `;
-  return row!.cancelled;
-}
-
-/** Schedules failed and cancelled tasks again; resolves to how many. */
-export async function retryTasks(sql: Tag, ids: number[]): Promise<number> {
-  const [row] = await sql`
-    SELECT count(*) FILTER (WHERE ${sql.schema}.retry(id))::integer AS retried
-    FROM (SELECT id FROM unnest(${ids}::bigint[]) AS chosen (id) ORDER BY id) AS chosen
-  `;
-  return row!.retried;
-}
-
-/**
- * Deletes those of `ids` whose status is still one of `statuses` when their turn comes; null means any. A running
- * attempt of a deleted task is fenced off, as it finds no record to end.
- */
-export async function deleteTasks(sql: Tag, ids: number[], statuses: TaskStatus[] | null): Promise<number> {
-  const stored = statuses?.map((status) => status === "running" ? "created" : status) ?? null;
-  const rows = await sql`
-    WITH held AS MATERIALIZED (
-      SELECT id
-      FROM ${sql.schema}.task
-      WHERE id = ANY (${ids}::bigint[]) AND (${stored}::text[] IS NULL OR status = ANY (${stored}::text[]))
-      ORDER BY id
-      FOR UPDATE
-    )
-    DELETE FROM ${sql.schema}.task
-    USING held
-    WHERE task.id = held.id
-  `;
-  return rows.count;
 }
 
 /** Says that somebody waits for the end of those of these tasks that have not ended, so that settling them rings. */

@@ -122,6 +122,30 @@ const acts: Record<string, [args: string[], printed: object, left: (string | nul
     { retried: 1 },
     ["completed", "created", "cancelled", "created", "created"],
   ],
+  "cancel of ids": [["cancel", "1,4"], { cancelled: 1 }, [
+    "completed",
+    "failed",
+    "cancelled",
+    "cancelled",
+    "created",
+  ]],
+  "cancel by filter": [["cancel", "--queue", "mail"], { cancelled: 1 }, [...FILLED.slice(0, 4), "cancelled"]],
+  "cancel of running tasks alone leaves those that wait": [["cancel", "--status", "running"], { cancelled: 0 }, FILLED],
+  "cancel --all": [["cancel", "--all"], { cancelled: 2 }, [
+    "completed",
+    "failed",
+    "cancelled",
+    "cancelled",
+    "cancelled",
+  ]],
+  "delete of what ended long ago": [["delete", "--older-than", "1h"], { deleted: 0 }, FILLED],
+  "delete of what ended at all": [["delete", "--older-than", "0"], { deleted: 3 }, [
+    null,
+    null,
+    null,
+    "created",
+    "created",
+  ]],
   "delete of ids": [["delete", "1", "4"], { deleted: 2 }, [null, "failed", "cancelled", null, "created"]],
   "delete by filter": [["delete", "--tag", "x"], { deleted: 1 }, [...FILLED.slice(0, 4), null]],
   "delete by filter within ids": [["delete", "1,2", "--status", "failed"], { deleted: 1 }, [
@@ -156,7 +180,7 @@ for (const [what, [args, printed, left]] of Object.entries(acts)) {
   });
 }
 
-for (const command of ["retry", "delete"]) {
+for (const [command, id] of [["retry", "2"], ["cancel", "4"], ["delete", "2"]] as const) {
   Deno.test(`${command} refuses to choose every task by saying nothing`, async () => {
     await using project = await testProject();
 
@@ -173,7 +197,7 @@ for (const command of ["retry", "delete"]) {
     await fill(db.sql);
     await using project = await testProject({ database: db.url });
 
-    const { code, stdout, stderr } = await project.run(command, "2", "98", "99");
+    const { code, stdout, stderr } = await project.run(command, id, "98", "99");
 
     assertEquals([code, Object.values(jsonLines(stdout)[0])], [4, [1]]);
     assertEquals(stderr, "error: There is no task 98, 99\n");

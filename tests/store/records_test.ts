@@ -1,29 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import type { TaskFilter } from "../../src/record.ts";
-import {
-  awaitTasks,
-  cancelTasks,
-  countRecords,
-  deleteTasks,
-  forgetAwaited,
-  listRecords,
-  readRecords,
-  retryTasks,
-} from "../../src/store/records.ts";
+import { awaitTasks, countRecords, forgetAwaited, listRecords, readRecords } from "../../src/store/records.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import { type TestDatabase, testDatabase } from "../database.ts";
-import {
-  backends,
-  claim,
-  claimOne,
-  insertTask,
-  outcomeOf,
-  placesOf,
-  recordOf,
-  ringsOf,
-  settle,
-  startConsumer,
-} from "../steps.ts";
+import { claim, claimOne, insertTask, outcomeOf, settle, startConsumer } from "../steps.ts";
 
 async function idsOf(db: TestDatabase, filter: TaskFilter, { limit = 100, before = null as number | null } = {}) {
   return (await listRecords(db.records, filter, { limit, before })).map(({ id }) => Number(id));
@@ -126,112 +106,6 @@ Deno.test("countRecords() and a list stay quick beside thousands of leased tasks
   assert(performance.now() - started < 3000, `it took ${performance.now() - started} ms`);
 });
 
-Deno.test("cancelTasks() cancels what has not ended, wherever it stands", async () => {
-  await using db = await testDatabase();
-  const consumerId = await startConsumer(db);
-  await insertTask(db);
-  const done = await claimOne(db, consumerId);
-  await settle(db, done);
-  await insertTask(db);
-  const running = await claimOne(db, consumerId);
-  const ready = await insertTask(db);
-  const waiting = await insertTask(db, { not_before: new Date(Date.now() + 3_600_000) });
-  const ids = [waiting, ready, running.id, done.id, 404];
-
-  const rings = await ringsOf(db, ["firefly:control"], async () => {
-    assertEquals(await cancelTasks(db.records, ids), 3);
-    assertEquals(await cancelTasks(db.records, ids), 0);
-  });
-
-  for (const id of [waiting, ready, running.id]) {
-    const { status, cancelled, claim_seq } = await recordOf(db, id);
-    assertEquals([status, claim_seq, cancelled instanceof Date], ["cancelled", "1", true]);
-  }
-  assertEquals((await recordOf(db, done.id)).status, "completed");
-  assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 1 });
-  assertEquals(await settle(db, running), false, "fenced off");
-  assertEquals(rings, ["firefly:control"], "its consumer is told to look, for the running one alone");
-});
-
-Deno.test("cancelTasks() of a task that is claimed at the same moment leaves it in no place", async () => {
-  await using db = await testDatabase();
-  const consumerId = await startConsumer(db);
-
-  for (let round = 0; round < 15; round++) {
-    const id = await insertTask(db);
-    const [cancelled, { tasks }] = await Promise.all([cancelTasks(db.records, [id]), claim(db, { consumerId })]);
-    assertEquals(cancelled, 1);
-    for (const task of tasks) assertEquals(await settle(db, task), false);
-  }
-
-  assertEquals((await placesOf(db)).ready, 0);
-});
-
-Deno.test("retryTasks() schedules failed and cancelled tasks again, with fresh retries, and keeps history and fence", async () => {
-  await using db = await testDatabase();
-  const consumerId = await startConsumer(db);
-  const error = JSON.stringify({ name: "Error", message: "no" });
-  await insertTask(db, { max_retries: 1, retry_attempts: 1, rescues: 2, not_before: new Date(Date.now() - 60_000) });
-  const failed = await claimOne(db, consumerId);
-  await settle(db, failed, { status: "failed", returned: null, error });
-  const cancelled = await insertTask(db, { not_before: new Date(Date.now() + 3_600_000) });
-  await cancelTasks(db.records, [cancelled]);
-  await insertTask(db);
-  const done = await claimOne(db, consumerId);
-  await settle(db, done);
-  const created = await insertTask(db, { priority: -1 });
-  const before = await recordOf(db, failed.id);
-
-  assertEquals(await retryTasks(db.records, [failed.id, cancelled, done.id, created, 404]), 2);
-
-  const after = await recordOf(db, failed.id);
-  const { status, retry_attempts, rescues, suspect_deaths, started, errors } = after;
-  assertEquals(
-    { status, retry_attempts, rescues, suspect_deaths, started, failed: after.failed },
-    { status: "created", retry_attempts: 0, rescues: 0, suspect_deaths: 0, started: null, failed: null },
-  );
-  assertEquals((errors as unknown[]).length, 1);
-  assert(Number(after.claim_seq) >= Number(before.claim_seq), "the fence never goes back");
-  assert(after.not_before as Date > (before.not_before as Date), "behind what waits already");
-  const { tasks } = await claim(db, { consumerId });
-  assertEquals(tasks.map(({ id, attempt }) => [id, attempt]), [[failed.id, 1], [cancelled, 1], [created, 1]]);
-  assertEquals(await settle(db, failed), false);
-});
-
-Deno.test("deleteTasks() deletes by id, and rechecks the status when its turn comes", async () => {
-  await using db = await testDatabase();
-  const consumerId = await startConsumer(db);
-  const error = JSON.stringify({ name: "Error", message: "no" });
-  for (let i = 0; i < 3; i++) await insertTask(db);
-  const { tasks } = await claim(db, { consumerId });
-  const ids = tasks.map(({ id }) => id);
-  const outcomes = [outcomeOf(tasks[0]!), outcomeOf(tasks[1]!, { status: "failed", returned: null, error })];
-  await settleTasks(db.records, outcomes, []);
-
-  assertEquals(await deleteTasks(db.records, ids, ["failed"]), 1);
-  assertEquals(await deleteTasks(db.records, ids, ["failed"]), 0);
-  assertEquals(await deleteTasks(db.records, ids, ["running"]), 1);
-  assertEquals(await settle(db, tasks[2]!), false);
-  assertEquals(await deleteTasks(db.records, [...ids, 404], null), 1);
-  assertEquals((await db.sql`SELECT FROM firefly.task`).length, 0);
-});
-
-Deno.test("deleteTasks() leaves a task that somebody retries at the same moment", async () => {
-  await using db = await testDatabase();
-  const id = await insertTask(db);
-  await cancelTasks(db.records, [id]);
-  let deletion: Promise<number>;
-
-  await db.sql.begin(async (sql) => {
-    await sql`SELECT firefly.retry(${id})`;
-    deletion = deleteTasks(db.records, [id], ["cancelled"]);
-    while (await backends(db, "active", "Lock") === 0);
-  });
-
-  assertEquals(await deletion!, 0);
-  assertEquals((await recordOf(db, id)).status, "created");
-});
-
 Deno.test("awaitTasks() can be asked for one task by many, and forgetAwaited() drops who went away", async () => {
   await using db = await testDatabase();
   const ids = [await insertTask(db), await insertTask(db)];
@@ -246,19 +120,4 @@ Deno.test("awaitTasks() can be asked for one task by many, and forgetAwaited() d
   await db.sql`UPDATE firefly.awaited SET until = now() - interval '1 minute' WHERE task_id = ${ids[0]!}`;
   await forgetAwaited(db.records);
   assertEquals((await db.sql`SELECT task_id::int FROM firefly.awaited`)[0]!.task_id, ids[1]);
-});
-
-Deno.test("retryTasks() of a task whose attempt still runs gives the attempt no way to end it", async () => {
-  await using db = await testDatabase();
-  const consumerId = await startConsumer(db);
-  const id = await insertTask(db);
-  const stale = await claimOne(db, consumerId);
-  // As an operator may do it by hand, who does not know of the fence.
-  await db.sql`UPDATE firefly.task SET status = 'failed' WHERE id = ${id}`;
-
-  await retryTasks(db.records, [id]);
-  const fresh = await claimOne(db, consumerId);
-
-  assertEquals(await settle(db, stale, { returned: "InN0YWxlIg==" }), false);
-  assertEquals(await settle(db, fresh), true);
 });

@@ -1,0 +1,33 @@
+import { stripVTControlCharacters } from "node:util";
+import type { TaskRecord } from "../record.ts";
+import { EXIT } from "./exit_code.ts";
+import { renderPage } from "./record_page.ts";
+import { widthOf } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Shows a record now and whenever it has changed, until it has ended; resolves to the exit code. */
+export async function follow(record: TaskRecord, terminal: Terminal): Promise<number> {
+  let [rows, status] = [0, record.status];
+  for await (const now of record.watch()) {
+    status = now.status;
+    if (terminal.json) {
+      await terminal.printJson(now.toJSON());
+      continue;
+    }
+    const page = renderPage(now, terminal);
+    await terminal.print(upBy(rows) + page);
+    rows = rowsOf(page, terminal.width);
+  }
+  return status === "completed" ? EXIT.done : EXIT.taskFailed;
+}
+
+/** Moves the cursor up, and erases all from there. */
+function upBy(rows: number): string {
+  return rows === 0 ? "" : `\u001b[${rows}A\u001b[0J`;
+}
+
+/** How many rows of the terminal a text takes. */
+function rowsOf(text: string, width: number): number {
+  const lines = stripVTControlCharacters(text).split("\n");
+  return lines.reduce((rows, line) => rows + Math.max(1, Math.ceil(widthOf(line) / width)), 0);
+}

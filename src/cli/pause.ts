@@ -1,0 +1,57 @@
+import type { LiveInstance } from "../instance.ts";
+import type { Command } from "./command.ts";
+import { type Arguments, asUsage } from "./arguments.ts";
+import { checkQueueName } from "../definition.ts";
+import { EXIT } from "./exit_code.ts";
+import { withInstance } from "./settings.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** `pause`: stops the claiming of queues' tasks. */
+export const pause: Command = {
+  name: "pause",
+  usage: "<queue…>",
+  positionals: [1, Infinity],
+  summary: "Pause queues: their tasks wait until they are resumed",
+  details:
+    "Tasks can still be scheduled, and what runs goes on. A queue stays paused whatever restarts meanwhile, and it may " +
+    "be paused before it has any task.",
+  flags: {},
+  examples: ["pause mail", "pause mail reports"],
+  run: (args, terminal) => onQueues({ args, terminal, verb: "paused", act: (ff, queue) => ff.pause(queue) }),
+};
+
+/** `resume`: goes on with paused queues. */
+export const resume: Command = {
+  name: "resume",
+  usage: "<queue…>",
+  positionals: [1, Infinity],
+  summary: "Resume queues: consumers go on with them at once",
+  flags: {},
+  examples: ["resume mail", "resume mail reports"],
+  run: (args, terminal) => onQueues({ args, terminal, verb: "resumed", act: (ff, queue) => ff.resume(queue) }),
+};
+
+interface Act {
+  args: Arguments;
+  terminal: Terminal;
+  /** What has become of a queue then. */
+  verb: "paused" | "resumed";
+  act(ff: LiveInstance, queue: string): Promise<boolean>;
+}
+
+async function onQueues({ args, terminal, verb, act }: Act): Promise<number> {
+  const queues = [...new Set(args.positionals)];
+  for (const queue of queues) asUsage(() => checkQueueName(queue, verb === "paused" ? "pause" : "resume"));
+  return await withInstance({ args, terminal, tasks: false }, async (ff) => {
+    for (const queue of queues) {
+      const changed = await act(ff, queue);
+      if (terminal.json) await terminal.printJson({ queue, paused: verb === "paused", changed });
+      else await terminal.print(changed ? `Queue ${queue} is ${verb}` : `Queue ${queue} was ${stateBefore(verb)}`);
+    }
+    return EXIT.done;
+  });
+}
+
+function stateBefore(verb: Act["verb"]): string {
+  return verb === "paused" ? "paused already" : "not paused";
+}

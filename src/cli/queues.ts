@@ -1,0 +1,62 @@
+import { TASK_STATUSES } from "../record.ts";
+import type { QueueState } from "../store/queues.ts";
+import type { Command } from "./command.ts";
+import { EXIT } from "./exit_code.ts";
+import { withInstance } from "./settings.ts";
+import { type Cell, renderTable } from "./table.ts";
+import { formatSeconds } from "./times.ts";
+
+/** `queues`: shows queues. */
+export const queues: Command = {
+  name: "queues",
+  usage: "",
+  positionals: [0, 0],
+  summary: "Show the queues: what is in them, who serves them, and which are paused",
+  details:
+    "It shows every queue that has tasks, live consumers or settings. OLDEST is for how long the oldest task that is " +
+    "due has been waiting, and KEPT how long completed and failed records are kept. It counts all records.",
+  flags: {},
+  examples: ["queues", "queues --json | jq 'select(.paused)'"],
+  async run(args, terminal) {
+    return await withInstance({ args, terminal, tasks: false }, async (ff) => {
+      const found = await ff.queues();
+      if (terminal.json) {
+        for (const queue of found) await terminal.printJson(fieldsOf(queue));
+        return EXIT.done;
+      }
+      if (found.length === 0) terminal.note("There are no queues yet");
+      else {
+        const header = ["queue", "state", "consumers", ...TASK_STATUSES, "oldest", "kept"];
+        const right = [2, ...TASK_STATUSES.map((_, i) => 3 + i)];
+        for (const line of renderTable(terminal, { header, rows: found.map(rowOf), right })) await terminal.print(line);
+      }
+      return EXIT.done;
+    });
+  },
+};
+
+function fieldsOf({ name, paused, consumers, counts, oldestDue, retention }: QueueState): object {
+  const { completed, failed } = retention;
+  return {
+    name,
+    paused,
+    consumers,
+    counts,
+    oldest_due: oldestDue,
+    // JSON has no infinity.
+    retain_completed: completed === Infinity ? null : completed,
+    retain_failed: failed === Infinity ? null : failed,
+  };
+}
+
+function rowOf({ name, paused, consumers, counts, oldestDue, retention }: QueueState): Cell[] {
+  const isDeserted = consumers === 0 && counts.created > 0;
+  return [
+    name,
+    paused ? { text: "paused", style: "yellow" } : "",
+    isDeserted ? { text: "0", style: "red" } : String(consumers),
+    ...TASK_STATUSES.map((status) => String(counts[status])),
+    oldestDue === null ? "" : formatSeconds(oldestDue),
+    [retention.completed, retention.failed].map((kept) => kept === Infinity ? "ever" : formatSeconds(kept)).join(" / "),
+  ];
+}

@@ -1,0 +1,55 @@
+/** How far a handler says that it is. */
+export interface ProgressReport {
+  readonly value: number;
+  readonly note: string | null;
+}
+
+/** The time between two stored reports, in milliseconds. */
+const INTERVAL = 500;
+
+/**
+ * Stores reports of progress, at most two a second: the first at once, and of those that follow within half a second
+ * the last one, at its end. The end of the work, 1, is always stored at once.
+ */
+export class Progress {
+  readonly #store: (report: ProgressReport) => Promise<unknown>;
+  readonly #onError: (error: unknown) => void;
+  /** Runs for as long as no other report is stored. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** The report that waits for that. */
+  #latest: ProgressReport | undefined;
+  /** Reports are stored one after another: an older one must not overwrite a newer. */
+  #storing: Promise<unknown> = Promise.resolve();
+  #ended = false;
+
+  /** `onError` is told of a report that could not be stored and that nobody awaits. */
+  constructor(store: (report: ProgressReport) => Promise<unknown>, onError: (error: unknown) => void) {
+    this.#store = store;
+    this.#onError = onError;
+  }
+
+  /** Takes a report; resolves once it is stored, or at once if it has to wait. */
+  async report(report: ProgressReport): Promise<void> {
+    if (this.#ended) return;
+    if (this.#timer === undefined || report.value === 1) await this.#storeNow(report);
+    else this.#latest = report;
+  }
+
+  /** Forgets what waits: the attempt is over, and its record no longer its own. */
+  end(): void {
+    this.#ended = true;
+    clearTimeout(this.#timer);
+  }
+
+  async #storeNow(report: ProgressReport): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#latest = undefined;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      if (this.#latest) this.#storeNow(this.#latest).catch(this.#onError);
+    }, INTERVAL);
+    const stored = this.#storing.then(() => this.#store(report));
+    this.#storing = stored.catch(() => {});
+    await stored;
+  }
+}

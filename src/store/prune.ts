@@ -1,0 +1,144 @@
+import type { Tag } from "../driver.ts";
+import type { RetentionSeconds } from "../retention.ts";
+import { toNumber } from "./rows.ts";
+
+/** Where to look for records that were kept for long enough, and what to do with them. */
+export interface PruneRequest {
+  /** Look after this id; null goes on with the walk that all consumers share, if nobody else does at this moment. */
+  after: number | null;
+  /** What holds for all that nothing else is said of, in place of what is stored; null leaves that. */
+  retention?: RetentionSeconds;
+  /** Count, and delete nothing. */
+  dryRun?: boolean;
+}
+
+/** What came of one batch. */
+export interface PrunedBatch {
+  /** How many records were deleted, or would have been. */
+  pruned: number;
+  /** There is more to delete: the batch was full. */
+  full: boolean;
+  /** The id of the last record looked at; null at the end of the walk. */
+  last: number | null;
+}
+
+/**
+ * Deletes up to 1,000 of the next 5,000 records, by id, that were kept for long enough: a short statement, which waits
+ * for nobody. Records that somebody's transaction holds are left to the next walk, and so are those that were retried
+ * since the statement began: their status is looked at again under the lock.
+ *
+ * The walk ends at the first records that are younger than the shortest of all retentions, since nothing after them can
+ * have ended for long enough. Then, or if little was found, it rests, so that many consumers do not walk for nothing.
+ */
+export async function pruneTasks(sql: Tag, { after, retention, dryRun = false }: PruneRequest): Promise<PrunedBatch> {
+  const [row] = await sql`
+    WITH walk AS MATERIALIZED (
+      SELECT walked
+      FROM ${sql.schema}.retention
+      WHERE ${after}::bigint IS NULL AND rests_until <= now()
+      FOR UPDATE SKIP LOCKED
+    ), fallback AS MATERIALIZED (
+      SELECT COALESCE(${retention?.completed ?? null}::double precision, retain_completed) AS completed,
+        COALESCE(${retention?.failed ?? null}::double precision, retain_failed) AS failed
+      FROM ${sql.schema}.retention
+    ), shortest AS MATERIALIZED (
+      -- LEAST and min pass over NULL.
+      SELECT LEAST(
+        fallback.completed, fallback.failed,
+        (SELECT min(LEAST(retain_completed, retain_failed)) FROM ${sql.schema}.definition),
+        (SELECT min(LEAST(retain_completed, retain_failed)) FROM ${sql.schema}.queue)
+      ) AS seconds
+      FROM fallback
+    ), seen AS MATERIALIZED (
+      SELECT id, func_name, queue, status, created, COALESCE(completed, failed, cancelled) AS ended
+      FROM ${sql.schema}.task
+      WHERE id > COALESCE(${after}::bigint, (SELECT walked FROM walk))
+      ORDER BY id
+      LIMIT 5000
+    ), expired AS MATERIALIZED (
+      SELECT seen.id, seen.status, seen.ended
+      FROM seen
+      CROSS JOIN fallback
+      LEFT JOIN ${sql.schema}.definition ON definition.func_name = seen.func_name
+      LEFT JOIN ${sql.schema}.queue ON queue.name = seen.queue
+      WHERE seen.status <> 'created' AND EXTRACT(epoch FROM now() - seen.ended)::double precision > CASE
+        WHEN seen.status = 'completed'
+        THEN COALESCE(definition.retain_completed, queue.retain_completed, fallback.completed)
+        ELSE COALESCE(definition.retain_failed, queue.retain_failed, fallback.failed)
+      END
+      ORDER BY seen.id
+      LIMIT 1000
+    ), held AS MATERIALIZED (
+      SELECT task.id
+      FROM expired
+      JOIN ${sql.schema}.task
+        ON task.id = expired.id AND task.status = expired.status
+          AND COALESCE(task.completed, task.failed, task.cancelled) = expired.ended
+      WHERE NOT ${dryRun}::boolean
+      ORDER BY task.id
+      FOR UPDATE OF task SKIP LOCKED
+    ), deleted AS (
+      DELETE FROM ${sql.schema}.task
+      USING held
+      WHERE task.id = held.id
+      RETURNING task.id
+    ), batch AS MATERIALIZED (
+      SELECT count(*) = 1000 AS is_full, count(*)::integer AS expired, max(id) AS last FROM expired
+    ), step AS MATERIALIZED (
+      SELECT batch.is_full, batch.expired, CASE
+        WHEN batch.is_full THEN batch.last
+        WHEN (SELECT count(*) FROM seen) < 5000 THEN NULL
+        WHEN (
+          SELECT EXTRACT(epoch FROM now() - created)::double precision FROM seen ORDER BY id DESC LIMIT 1
+        ) <= shortest.seconds THEN NULL
+        ELSE (SELECT max(id) FROM seen)
+      END AS last
+      FROM batch, shortest
+    ), walked AS (
+      UPDATE ${sql.schema}.retention
+      SET walked = COALESCE(step.last, 0),
+        rests_until = now() + make_interval(secs => CASE WHEN step.is_full THEN 0 WHEN step.last IS NULL THEN 10 ELSE 1 END)
+      FROM step, walk
+    )
+    SELECT CASE WHEN ${dryRun}::boolean THEN step.expired ELSE (SELECT count(*) FROM deleted)::integer END AS pruned,
+      step.is_full, step.last
+    FROM step
+  `;
+  const { pruned, is_full: full, last } = row!;
+  return { pruned, full, last: last === null ? null : toNumber(last) };
+}
+
+/** The ids of the first and the last record; null if there is none. */
+export async function readBounds(sql: Tag): Promise<{ first: number; last: number } | null> {
+  const [row] = await sql`
+    SELECT (SELECT min(id) FROM ${sql.schema}.task) AS first, (SELECT max(id) FROM ${sql.schema}.task) AS last
+  `;
+  const { first, last } = row!;
+  return first === null || last === null ? null : { first: toNumber(first), last: toNumber(last) };
+}
+
+/** Stores what holds for all, and for queues by their names. What is null, and a queue that is not named, stays. */
+export async function storeRetention(
+  sql: Tag,
+  { all, queues }: { all: RetentionSeconds; queues: ReadonlyMap<string, RetentionSeconds> },
+): Promise<void> {
+  const named = [...queues].sort(([a], [b]) => a < b ? -1 : 1);
+  await sql`
+    WITH stored AS (
+      UPDATE ${sql.schema}.retention
+      SET retain_completed = COALESCE(${all.completed}::double precision, retain_completed),
+        retain_failed = COALESCE(${all.failed}::double precision, retain_failed)
+      WHERE retain_completed <> ${all.completed}::double precision OR retain_failed <> ${all.failed}::double precision
+    )
+    INSERT INTO ${sql.schema}.queue AS known (name, retain_completed, retain_failed)
+    SELECT *
+    FROM unnest(
+      ${named.map(([name]) => name)}::text[],
+      ${named.map(([, { completed }]) => completed)}::double precision[],
+      ${named.map(([, { failed }]) => failed)}::double precision[]
+    )
+    ON CONFLICT (name) DO UPDATE
+    SET retain_completed = COALESCE(excluded.retain_completed, known.retain_completed),
+      retain_failed = COALESCE(excluded.retain_failed, known.retain_failed)
+  `;
+}

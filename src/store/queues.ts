@@ -1,0 +1,81 @@
+import type { Tag } from "../driver.ts";
+import { TASK_STATUSES, type TaskStatus } from "../record.ts";
+import { toNumber } from "./rows.ts";
+
+/** How a queue is, as far as the database knows. */
+export interface QueueState {
+  /** Its name. */
+  readonly name: string;
+  /** Whether its tasks are not to be claimed. */
+  readonly paused: boolean;
+  /** How many records it has, by status. */
+  readonly counts: Readonly<Record<TaskStatus, number>>;
+  /** For how many seconds its oldest task that is due has been waiting; null if none is due. */
+  readonly oldestDue: number | null;
+  /** How many live consumers serve it. */
+  readonly consumers: number;
+  /** For how many seconds records of its tasks are kept that do not say so themselves; Infinity is for ever. */
+  readonly retention: { readonly completed: number; readonly failed: number };
+}
+
+/** Reads every queue that has records, live consumers or settings, by name. */
+export async function readQueues(sql: Tag): Promise<QueueState[]> {
+  const rows = await sql`
+    WITH counted AS MATERIALIZED (
+      SELECT queue AS name, status, count(*) AS count
+      FROM ${sql.schema}.task_record
+      GROUP BY queue, status
+    ), served AS MATERIALIZED (
+      SELECT unnest(queues) AS name FROM ${sql.schema}.consumer WHERE lease_until > now()
+    ), due AS MATERIALIZED (
+      SELECT queue AS name, min(not_before) AS since
+      FROM (
+        SELECT queue, not_before FROM ${sql.schema}.ready
+        UNION ALL
+        SELECT queue, not_before FROM ${sql.schema}.waiting WHERE not_before <= now()
+      ) AS place
+      GROUP BY queue
+    ), known AS (
+      SELECT name FROM counted UNION SELECT name FROM served UNION SELECT name FROM ${sql.schema}.queue
+    )
+    SELECT name, COALESCE(queue.paused, false) AS paused,
+      (SELECT json_object_agg(status, count) FROM counted WHERE counted.name = known.name) AS counts,
+      EXTRACT(epoch FROM now() - due.since)::double precision AS oldest_due,
+      (SELECT count(*)::integer FROM served WHERE served.name = known.name) AS consumers,
+      COALESCE(queue.retain_completed, retention.retain_completed) AS retain_completed,
+      COALESCE(queue.retain_failed, retention.retain_failed) AS retain_failed
+    FROM known
+    CROSS JOIN ${sql.schema}.retention
+    LEFT JOIN ${sql.schema}.queue USING (name)
+    LEFT JOIN due USING (name)
+    ORDER BY name
+  `;
+  return rows.map((row) => ({
+    name: row.name,
+    paused: row.paused,
+    counts: Object.fromEntries(
+      TASK_STATUSES.map((status) => [status, toNumber(row.counts?.[status] ?? 0)]),
+    ) as Record<TaskStatus, number>,
+    oldestDue: row.oldest_due === null ? null : Math.max(0, row.oldest_due),
+    consumers: row.consumers,
+    retention: { completed: row.retain_completed, failed: row.retain_failed },
+  }));
+}
+
+/** Stops the claiming of a queue's tasks; false if it was paused before. */
+export async function pauseQueue(sql: Tag, queue: string): Promise<boolean> {
+  const [row] = await sql`SELECT ${sql.schema}.pause(${queue}) AS paused`;
+  return row!.paused;
+}
+
+/** Goes on with a paused queue, and rings; false if it was not paused. */
+export async function resumeQueue(sql: Tag, queue: string): Promise<boolean> {
+  const [row] = await sql`SELECT ${sql.schema}.resume(${queue}) AS resumed`;
+  return row!.resumed;
+}
+
+/** Those of `queues` that are paused. */
+export async function readPaused(sql: Tag, queues: string[]): Promise<string[]> {
+  const rows = await sql`SELECT name FROM ${sql.schema}.queue WHERE paused AND name = ANY (${queues}::text[])`;
+  return rows.map(({ name }) => name);
+}

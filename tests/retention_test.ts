@@ -1,0 +1,28 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import type { Retention } from "../mod.ts";
+import { checkQueues, type RetentionSeconds, retentionsOf, secondsOfRetention } from "../src/retention.ts";
+
+const cases: [Retention | undefined, RetentionSeconds][] = [
+  [undefined, { completed: null, failed: null }],
+  ["7d", { completed: 604_800, failed: 604_800 }],
+  [0, { completed: 0, failed: 0 }],
+  [Infinity, { completed: Infinity, failed: Infinity }],
+  [{ completed: "1h" }, { completed: 3600, failed: null }],
+  [{ failed: Infinity, completed: 0.5 }, { completed: 0.5, failed: Infinity }],
+  [{}, { completed: null, failed: null }],
+];
+
+for (const [retention, seconds] of cases) {
+  Deno.test(`secondsOfRetention() reads ${Deno.inspect(retention)}`, () => {
+    assertEquals(secondsOfRetention(retention), seconds);
+  });
+}
+
+Deno.test("retentionsOf() leaves out queues of which nothing is said", () => {
+  assertEquals(retentionsOf({ mail: { retention: 60 }, web: {} }), new Map([["mail", { completed: 60, failed: 60 }]]));
+  assertEquals(retentionsOf(undefined), new Map());
+});
+
+Deno.test("checkQueues() refuses names whose channel would be too long", () => {
+  assertThrows(() => checkQueues({ ["q".repeat(60)]: {} }, "make an instance", "firefly"), RangeError, "68 bytes");
+});
