@@ -1,18 +1,18 @@
-import { DEFAULT_RETRY_DELAY, type RetryDelay, secondsUntilRetry } from "./backoff.ts";
-import { isFail, isRetry } from "./context.ts";
 import type { Tag } from "./driver.ts";
-import type { TaskDefinition, TaskOptions } from "./definition.ts";
-import { toSeconds } from "./duration.ts";
-import { CommitUnknown, DatabaseUnreachable, FireflyError, LeaseLost } from "./errors.ts";
+import type { TaskDefinition } from "./definition.ts";
+import { CommitUnknown, DatabaseUnreachable, FireflyError, LeaseLost, TaskCancelled } from "./errors.ts";
 import type { AttemptInfo, Emitter } from "./events.ts";
-import { describeError } from "./failure.ts";
-import { type Instance, type Logger, type TaskContext, withScope } from "./scope.ts";
+import { callHandler } from "./handler_call.ts";
+import type { Hooks } from "./hooks.ts";
+import type { TaskOptions } from "./options.ts";
+import { Progress } from "./progress.ts";
+import type { Instance, Logger, TaskContext } from "./scope.ts";
 import type { Sessions } from "./session.ts";
 import { isOwnEnd, type Settler } from "./settler.ts";
 import type { ClaimedTask } from "./store/claim.ts";
-import { lockClaim, type Outcome, settleTasks, storeProgress } from "./store/settle.ts";
+import { type ClaimState, lockClaim, type Outcome, readClaims, settleTasks, storeProgress } from "./store/settle.ts";
 import { Transaction } from "./transaction.ts";
-import { decode } from "./wire/decode.ts";
+import { judgeError, maxRetriesOf, type RetryRules } from "./verdict.ts";
 import { encode } from "./wire/encode.ts";
 
 /** What all attempts of a consumer share. */
@@ -22,6 +22,7 @@ export interface AttemptEnvironment {
   readonly sessions: Sessions;
   readonly settler: Settler;
   readonly events: Emitter;
+  readonly hooks: Hooks;
   readonly defaults: Pick<TaskOptions, "maxRetries" | "retryDelay" | "timeout">;
   /** Seconds after which the server ends a transaction whose consumer shows no life. */
   readonly lease: number;
@@ -33,16 +34,9 @@ export class Shutdown extends FireflyError {
 }
 
 /** How an attempt ended, for the consumer's statistics. */
-export type Ending = "completed" | "failed" | "retried" | "returned" | "lost";
+export type Ending = "completed" | "failed" | "retried" | "returned" | "cancelled" | "lost";
 
-/** How long a task rests whose attempt lost the database, in seconds: longer each time, so that it cannot storm. */
-const REST_AFTER_LOSS = (snoozes: number) => Math.min(2 ** snoozes, 60);
-/** The longest time between two attempts, in seconds: a hundred years. The database's calendar has an end. */
-const LONGEST_DELAY = 100 * 365.25 * 86_400;
-/** The time between two stored reports of progress, in milliseconds. */
-const PROGRESS_INTERVAL = 500;
-
-/** One attempt: decode, call the handler within its time, and settle. */
+/** One attempt: calls the handler, and settles by what came of it. */
 export class Attempt {
   readonly task: ClaimedTask;
   readonly info: AttemptInfo;
@@ -50,8 +44,10 @@ export class Attempt {
   readonly #env: AttemptEnvironment;
   readonly #abort = new AbortController();
   readonly #transaction: Transaction;
+  #progress: Progress | undefined;
+  /** The handler is done with, or given up: what it may still report is about nothing. */
+  #over = false;
   #began = 0;
-  #progressAt = -Infinity;
 
   constructor(task: ClaimedTask, definition: TaskDefinition, env: AttemptEnvironment) {
     this.task = task;
@@ -94,47 +90,37 @@ export class Attempt {
     }
   }
 
-  /** Calls the handler, for as long as the timeout and the signal allow. */
-  async #call(): Promise<unknown> {
-    const params = decode(this.task.params);
-    if (!Array.isArray(params)) throw new TypeError("Cannot call the handler as params is no list of arguments");
-    const { signal } = this.#abort;
-    const timer = this.#startTimeout();
-    let stop = () => {};
-    const aborted = new Promise<never>((_, reject) => {
-      stop = () => reject(signal.reason);
-      if (signal.aborted) stop();
-      else signal.addEventListener("abort", stop, { once: true });
+  #call(): Promise<unknown> {
+    const { instance, hooks, defaults } = this.#env;
+    return callHandler({
+      definition: this.#definition,
+      params: this.task.params,
+      info: this.info,
+      middleware: hooks.middleware,
+      scope: { instance, attempt: this.#context(), transaction: this.#transaction },
+      abort: this.#abort,
+      timeout: this.task.timeout ?? this.#definition.timeout ?? defaults.timeout,
     });
-    try {
-      const scope = { instance: this.#env.instance, attempt: this.#context(), transaction: this.#transaction };
-      // The async function turns what a synchronous handler throws into a rejection.
-      return await Promise.race([withScope(scope, async () => await this.#definition.handler(...params)), aborted]);
-    } finally {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", stop);
-    }
   }
 
-  #startTimeout(): ReturnType<typeof setTimeout> | undefined {
-    const timeout = this.task.timeout ?? this.#definition.timeout ?? this.#env.defaults.timeout;
-    if (timeout === undefined) return undefined;
-    const seconds = toSeconds(timeout, "timeout");
-    const late = new DOMException(`The attempt took longer than its timeout of ${seconds} s`, "TimeoutError");
-    return setTimeout(() => this.#abort.abort(late), Math.min(seconds * 1000, 2 ** 31 - 1));
-  }
-
+  /** What `current()` is. What few handlers ask for is made when they do. */
   #context(): TaskContext {
     const transaction = this.#transaction;
+    const makeLogger = () => this.#logger();
+    let log: Logger | undefined;
     return {
       queued: true,
       id: this.task.id,
       attempt: this.task.attempt,
-      lastAttempt: this.task.retryAttempts >= this.#maxRetries,
+      lastAttempt: this.task.retryAttempts >= maxRetriesOf(this.#rules),
       signal: this.#abort.signal,
-      sql: transaction.sql,
-      log: this.#logger(),
-      progress: (value, note) => this.#progress(value, note),
+      get sql() {
+        return transaction.sql;
+      },
+      get log() {
+        return log ??= makeLogger();
+      },
+      progress: (value, note) => this.#report(value, note),
     };
   }
 
@@ -144,22 +130,30 @@ export class Attempt {
     return { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") };
   }
 
-  async #progress(value: number, note?: string): Promise<void> {
+  async #report(value: number, note?: string): Promise<void> {
     if (!(value >= 0 && value <= 1)) {
       throw new RangeError(`Cannot report progress as it must be between 0 and 1: current value is ${value}`);
     }
-    const now = performance.now();
-    if (value < 1 && now - this.#progressAt < PROGRESS_INTERVAL) return;
-    this.#progressAt = now;
+    if (this.#over) return;
     const { id, claimSeq } = this.task;
-    await storeProgress(this.#env.sql, { id, claimSeq, value, note: note ?? null });
+    this.#progress ??= new Progress(
+      (report) => storeProgress(this.#env.sql, { id, claimSeq, ...report }),
+      () => this.#logger().warn("Cannot store progress"),
+    );
+    await this.#progress.report({ value, note: note ?? null });
+  }
+
+  #endHandler(): void {
+    this.#over = true;
+    this.#progress?.end();
   }
 
   /** Settles as completed: in the attempt's transaction if the handler used one, else together with others. */
   async #complete(returned: string): Promise<Ending> {
+    this.#endHandler();
     const outcome = this.#outcome({ status: "completed", returned });
     if (this.#transaction.begun) await this.#commit(outcome);
-    else if (!await this.#env.settler.settle(this.task, outcome)) return this.#announceLoss();
+    else if (!await this.#env.settler.settle(this.task, outcome)) return this.#announceLoss(await this.#findLoss());
     this.#env.events.emit("completed", { ...this.info, seconds: (performance.now() - this.#began) / 1000 });
     return "completed";
   }
@@ -171,7 +165,9 @@ export class Attempt {
     const leases = settler.remaining(leaseId) === 1 ? [leaseId] : [];
     const { statements } = this.#transaction;
     let settled = await settleTasks(statements, [outcome], leases);
-    if (!settled.has(id) && (await lockClaim(statements, id))?.claimSeq === claimSeq) {
+    if (!settled.has(id)) {
+      const state = await lockClaim(statements, id);
+      if (state?.claimSeq !== claimSeq) throw lossOf(id, state);
       settled = await settleTasks(statements, [outcome], leases); // somebody held the record's lock for a moment
     }
     if (!settled.has(id)) throw new LeaseLost(`Cannot complete task ${id} as this attempt does not hold it any more`);
@@ -181,21 +177,24 @@ export class Attempt {
       if (!(error instanceof CommitUnknown)) throw error;
       const state = await untilAnswered(() => lockClaim(sql, id));
       if (!isOwnEnd(state, outcome)) {
-        throw state?.claimSeq === claimSeq ? error.cause : new LeaseLost(`Cannot complete task ${id} as it was lost`);
+        throw state?.claimSeq === claimSeq ? error.cause : lossOf(id, state);
       }
     }
-    settler.release(leaseId);
+    settler.ended(this.task);
   }
 
   /** Undoes the handler's effects, and settles by what was thrown. */
   async #fail(error: unknown): Promise<Ending> {
+    this.#endHandler();
     const lostDatabase = await this.#hasLostDatabase(error);
     if (this.#abort.signal.aborted) this.#transaction.abandon();
     else await this.#transaction.rollback();
     if (error instanceof LeaseLost) return this.#lost(error);
     const outcome = this.#outcomeOf(error, lostDatabase);
     try {
-      if (!await this.#env.settler.settle(this.task, outcome)) return this.#announceLoss(error);
+      const status = await this.#env.settler.settle(this.task, outcome);
+      if (!status) return this.#announceLoss(await this.#findLoss(error));
+      if (status !== outcome.status) return this.#announceTwin(error);
     } catch (refusal) {
       // The database refuses even this: the consumer hands back what it holds and knows nothing of any more.
       return this.#lost(refusal);
@@ -213,41 +212,11 @@ export class Attempt {
 
   #outcomeOf(thrown: unknown, lostDatabase: boolean): Outcome {
     if (thrown instanceof Shutdown) return this.#outcome({ status: "created", counts: "snooze" });
-    let error = thrown;
-    let delay: number | null = null;
-    let counts: Outcome["counts"] = null;
-    try {
-      if (lostDatabase) {
-        [delay, counts] = [REST_AFTER_LOSS(this.task.snoozes), "snooze"];
-      } else if (isRetry(thrown)) {
-        [delay, counts] = [
-          thrown.delay === undefined ? this.#retryDelay(thrown) : toSeconds(thrown.delay, "delay"),
-          "snooze",
-        ];
-      } else if (!isFail(thrown) && this.task.retryAttempts < this.#maxRetries) {
-        [delay, counts] = [this.#retryDelay(thrown), "retry"];
-      }
-    } catch (mistake) {
-      // A retryDelay function that throws must not keep the attempt from ending.
-      [error, delay, counts] = [
-        new Error("Cannot tell when to try again", { cause: mistake }),
-        DEFAULT_RETRY_DELAY,
-        "retry",
-      ];
-    }
-    if (delay !== null) delay = Math.min(delay, LONGEST_DELAY);
-    const description = { ...describeError(error), ...(delay === null ? {} : { delay }) };
-    return this.#outcome({ status: counts ? "created" : "failed", error: JSON.stringify(description), delay, counts });
+    return this.#outcome(judgeError(thrown, this.#rules, lostDatabase));
   }
 
-  get #maxRetries(): number {
-    return this.task.maxRetries ?? this.#definition.maxRetries ?? this.#env.defaults.maxRetries ?? 0;
-  }
-
-  #retryDelay(error: unknown): number {
-    const delay: RetryDelay = this.task.backoff ?? this.task.retryDelay ?? this.#definition.retryDelay ??
-      this.#env.defaults.retryDelay ?? DEFAULT_RETRY_DELAY;
-    return secondsUntilRetry(delay, this.task.attempt, error instanceof Error ? error : new Error(String(error)));
+  get #rules(): RetryRules {
+    return { task: this.task, definition: this.#definition, defaults: this.#env.defaults };
   }
 
   #outcome(outcome: Partial<Outcome> & Pick<Outcome, "status">): Outcome {
@@ -270,16 +239,38 @@ export class Attempt {
     return "retried";
   }
 
+  /** The task was to be tried again, and cannot be: a twin has taken its unique key since the claim released it. */
+  #announceTwin(cause: unknown): Ending {
+    const error = new FireflyError(`Cannot run task ${this.task.id} again as a twin has its unique key`, { cause });
+    this.#env.events.emit("failed", { ...this.info, error });
+    return "failed";
+  }
+
   /** The task is somebody else's: there is nothing to settle, only the lease to leave. */
   #lost(reason: unknown): Ending {
-    this.#env.settler.release(this.task.leaseId);
+    this.#env.settler.ended(this.task);
     return this.#announceLoss(reason);
   }
 
-  #announceLoss(reason: unknown = new LeaseLost(`Task ${this.task.id} was taken away from this attempt`)): Ending {
-    this.#env.events.emit("lost", { ...this.info, reason });
-    return "lost";
+  #announceLoss(reason: unknown): Ending {
+    const ending = reason instanceof TaskCancelled ? "cancelled" : "lost";
+    this.#env.events.emit(ending, { ...this.info, reason });
+    return ending;
   }
+
+  /** Why a settle did not find the task as this attempt's own; `thrown` is what the handler made of it. */
+  async #findLoss(thrown?: unknown): Promise<unknown> {
+    const { id } = this.task;
+    const states = await readClaims(this.#env.sql, [id]).catch(() => undefined);
+    const loss = lossOf(id, states?.get(id));
+    return loss instanceof TaskCancelled ? loss : thrown ?? loss;
+  }
+}
+
+/** Why a task is not an attempt's any more. */
+export function lossOf(id: number, state: ClaimState | undefined): LeaseLost {
+  if (state?.status === "cancelled") return new TaskCancelled(`Task ${id} was cancelled`);
+  return new LeaseLost(`Task ${id} was taken away from this attempt: it was rescued, deleted or ended by another`);
 }
 
 /** Asks until the database answers: what became of a COMMIT is not to be guessed. */

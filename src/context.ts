@@ -62,9 +62,14 @@ export function isRetry(error: unknown): error is Retry {
   return error instanceof Error && RETRY in error;
 }
 
-/** Whether `error` is a {@linkcode Fail}, of whichever copy of this package. */
-export function isFail(error: unknown): error is Fail {
+/** Whether `error` is a {@linkcode Fail}, of whichever copy of this package, or marked as one. */
+export function isFail(error: unknown): boolean {
   return error instanceof Error && FAIL in error;
+}
+
+/** Marks an error as one that no retry can help. */
+export function asFail<E extends Error>(error: E): E {
+  return Object.defineProperty(error, FAIL, { value: true });
 }
 
 function ignore(): void {}

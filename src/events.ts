@@ -12,7 +12,12 @@ export interface AttemptInfo {
 
 /** What happens, by name. Listeners run at once and one after another; what one throws, or rejects with, is dropped. */
 export interface Events {
-  /** A handler is called. */
+  /**
+   * This instance scheduled a task, or kept its twin instead (`inserted` is false then). Inside of a transaction it is
+   * told when the row is inserted, before COMMIT decides about it. Nobody is told of what SQL schedules.
+   */
+  scheduled: { readonly id: number; readonly funcName: string; readonly queue: string; readonly inserted: boolean };
+  /** An attempt begins: its handler is about to be called. */
   started: AttemptInfo;
   /** A task ended well, `seconds` after its start. */
   completed: AttemptInfo & { readonly seconds: number };
@@ -22,7 +27,9 @@ export interface Events {
   retried: AttemptInfo & { readonly error: unknown; readonly delay: number };
   /** An attempt was given up uncounted: shutdown, a lost connection, or a task that never began. */
   returned: AttemptInfo & { readonly reason: unknown };
-  /** An attempt no longer held its task when it ended: it was cancelled, rescued or deleted. */
+  /** The task of a running attempt was cancelled; the attempt is over, even if its handler goes on. */
+  cancelled: AttemptInfo & { readonly reason: unknown };
+  /** An attempt no longer held its task when it ended: it was rescued, deleted, or ended by somebody else. */
   lost: AttemptInfo & { readonly reason: unknown };
   /** A task of a dead consumer was put back, or `failed` because three in a row died of it. */
   rescued: { readonly id: number; readonly funcName: string; readonly queue: string; readonly failed: boolean };
@@ -32,6 +39,8 @@ export interface Events {
     readonly message: string;
     readonly fields: object;
   };
+  /** A hook of this instance threw, or rejected; nothing else comes of that. */
+  "hook.error": { readonly hook: "onFailed"; readonly id: number; readonly funcName: string; readonly error: unknown };
   /** A consumer is registered and listens. */
   "consumer.started": { readonly consumerId: string; readonly queues: readonly string[]; readonly concurrency: number };
   /** A consumer claims no more, and waits for `running` attempts. */

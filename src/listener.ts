@@ -47,6 +47,7 @@ export class Listener {
   #session: Session | undefined;
   #ended = false;
   #down = false;
+  #connected = false;
 
   constructor(open: (options: SessionOptions) => Session, options: ListenerOptions) {
     this.#open = open;
@@ -55,6 +56,11 @@ export class Listener {
     this.#heartbeat = options.heartbeat ?? HEARTBEAT;
     this.#deadline = options.deadline ?? DEADLINE;
     this.#linger = options.linger ?? LINGER;
+  }
+
+  /** Whether notifications arrive, as far as is known. */
+  get connected(): boolean {
+    return this.#connected;
   }
 
   /** Calls `onRing` whenever one of `channels` rings; what it returns ends that. */
@@ -87,6 +93,7 @@ export class Listener {
         if (!this.#down && !this.#ended) this.#events.emit("listener.lost", { error });
         this.#down = true;
       } finally {
+        this.#connected = false;
         this.#session?.discard();
         this.#session = undefined;
       }
@@ -113,6 +120,7 @@ export class Listener {
         if (listening.length === 0) this.#events.emit("listener.connected", { channels });
         listening = channels;
         this.#down = false;
+        this.#connected = true;
         onConnected();
         this.#ring(undefined);
       }

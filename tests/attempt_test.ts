@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { current, Fail, FireflyError, LeaseLost, Retry, type TaskOptions } from "../mod.ts";
+import { current, Fail, FireflyError, LeaseLost, Retry, TaskCancelled, type TaskOptions } from "../mod.ts";
 import { Attempt, type AttemptEnvironment, type Ending, Shutdown } from "../src/attempt.ts";
 import { defineTask, type Handler } from "../src/definition.ts";
 import type { Events } from "../src/events.ts";
@@ -67,9 +67,10 @@ async function bench({ lease = 30 } = {}): Promise<Bench> {
   const instance = new LiveInstance({ database: proxy.through(db.url) });
   const { database: { sql }, sessions } = await instance.connect();
   const { events } = instance;
-  const env = { instance, sql, sessions, settler: new Settler(sql), events, defaults: {}, lease };
+  const { hooks } = instance;
+  const env = { instance, sql, sessions, settler: new Settler(sql), events, hooks, defaults: {}, lease };
   const heard: Bench["heard"] = [];
-  const names: (keyof Events)[] = ["started", "completed", "failed", "retried", "returned", "lost", "log"];
+  const names: (keyof Events)[] = ["started", "completed", "failed", "retried", "returned", "cancelled", "lost", "log"];
   for (const event of names) events.on(event, (detail) => heard.push({ event, detail: { ...detail } }));
   const begin = async (handler: Handler, { options = {}, columns = {} }: AttemptOptions = {}) => {
     const consumerId = await startConsumer(db);
@@ -205,9 +206,26 @@ Deno.test("run() computes the delay before a retry from numbers, backoffs and fu
   assertEquals(await delay(undefined), 120);
   assertEquals(await delay("5m"), 300);
   assertEquals(await delay("5m", { retry_delay: 1.5 }), 1.5, "the record wins");
+  assertEquals(await delay({ kind: "fixed", delay: 3 }, { retry_attempts: 3 }), 3);
   assertEquals(await delay({ kind: "exponential", delay: 10, jitter: false }, { retry_attempts: 3 }), 80);
+  assertEquals(await delay({ kind: "exponential", delay: 10, max: "1m", jitter: false }, { retry_attempts: 8 }), 60);
+  const jittered = await delay({ kind: "exponential", delay: 10 }, { retry_attempts: 3 });
+  assert(jittered! >= 0 && jittered! <= 80, `${jittered} is not between 0 and 80`);
   assertEquals(await delay("5m", { ...backoff({ kind: "linear", delay: "10s" }), retry_attempts: 2 }), 30);
   assertEquals(await delay((attempt, error) => attempt + error.name.length, { retry_attempts: 1 }), 12);
+});
+
+Deno.test("run() moves the next attempt by the very delay that it stores with the error", async () => {
+  await using test = await bench();
+
+  const { record } = await test.run(() => {
+    throw new Error("no");
+  }, { options: { maxRetries: 1, retryDelay: { kind: "exponential", delay: "1h", max: "1h" } } });
+
+  const [{ delay, at }] = record.errors as [ErrorRow];
+  const { not_before } = record as unknown as { not_before: Date };
+  const late = Math.abs(not_before.getTime() - new Date(at).getTime() - delay! * 1000);
+  assert(late <= 1, `${late} ms apart`);
 });
 
 Deno.test("run() tries again when the function that computes the delay throws or returns none", async () => {
@@ -479,17 +497,30 @@ Deno.test("run() rolls the effects back with LeaseLost when the task was rescued
   assertEquals((await db.sql`SELECT attempt FROM effect`).map(({ attempt }) => attempt), [2]);
 });
 
-Deno.test("run() says that the attempt was lost when its task was cancelled or settled by another", async () => {
+Deno.test("run() says that the attempt was cancelled, whether its signal told it or its end, with a transaction or not", async () => {
   await using test = await bench();
-  const step = gate();
-  const plain = await test.begin(() => step.wait());
-  await step.reached;
-  await test.db.sql`SELECT firefly.cancel(${plain.id})`;
-  step.open();
+  const handlers = { plain: () => {}, writing: () => current().sql`SELECT 1`, failing: () => Promise.reject("no") };
 
-  assertEquals(await plain.ending, "lost");
-  assertEquals((await recordOf(test.db, plain.id)).status, "cancelled");
+  for (const [what, work] of Object.entries(handlers)) {
+    const step = gate();
+    const { id, ending } = await test.begin(async () => {
+      await step.wait();
+      await work();
+    });
+    await step.reached;
+    await test.db.sql`SELECT firefly.cancel(${id})`;
+    step.open();
 
+    assertEquals(await ending, "cancelled", what);
+    const { status, errors, returned } = await recordOf(test.db, id);
+    assertEquals({ status, errors, returned }, { status: "cancelled", errors: [], returned: null }, what);
+    assert(test.heard.at(-1)!.detail.reason instanceof TaskCancelled, what);
+  }
+  assertEquals(test.heard.map(({ event }) => event), Object.keys(handlers).flatMap(() => ["started", "cancelled"]));
+});
+
+Deno.test("run() says that the attempt was lost when its task was settled by another", async () => {
+  await using test = await bench();
   const failing = gate();
   const other = await test.begin(async () => {
     await failing.wait();

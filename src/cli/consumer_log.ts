@@ -9,6 +9,7 @@ import { formatSeconds } from "./times.ts";
 /** Writes what an instance and its consumers report to `log`; returns how many attempts are under way. */
 export function logEvents(ff: LiveInstance, log: Log): () => number {
   logConsumers(ff, log);
+  logHooks(ff, log);
   logOutages(ff, log);
   return logAttempts(ff, log);
 }
@@ -47,9 +48,18 @@ function logAttempts(ff: LiveInstance, log: Log): () => number {
     running--;
     log.add({ level: "warn", event: "returned", ...about(attempt), text: inFull(attempt.reason) });
   });
+  ff.on("cancelled", (attempt) => {
+    running--;
+    log.add({ level: "info", event: "cancelled", ...about(attempt), text: "while it ran" });
+  });
   ff.on("lost", (attempt) => {
     running--;
     log.add({ level: "warn", event: "lost", ...about(attempt), text: inFull(attempt.reason) });
+  });
+  ff.on("scheduled", ({ id, funcName, queue, inserted }) => {
+    const text = inserted ? `into ${queue}` : "is there already";
+    const fields = { id, func_name: funcName, queue, inserted };
+    log.add({ level: "debug", event: "scheduled", subject: `${funcName} #${id}`, text, fields });
   });
   ff.on("log", (entry) => {
     const { level, message, fields } = entry;
@@ -82,6 +92,14 @@ function logConsumers(ff: LiveInstance, log: Log): void {
     const text = failed ? "failed, as its consumers died of it" : "put back, as its consumer died";
     const fields = { id, func_name: funcName, queue, failed };
     log.add({ level: failed ? "error" : "warn", event: "rescued", subject: `${funcName} #${id}`, text, fields });
+  });
+}
+
+function logHooks(ff: LiveInstance, log: Log): void {
+  ff.on("hook.error", ({ hook, id, funcName, error }) => {
+    const text = `${hook} threw ${inFull(error)}`;
+    const fields = { id, func_name: funcName, hook };
+    log.add({ level: "error", event: "hook", subject: `${funcName} #${id}`, text, error, withStack: true, fields });
   });
 }
 

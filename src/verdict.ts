@@ -1,0 +1,63 @@
+import { DEFAULT_RETRY_DELAY, secondsUntilRetry } from "./backoff.ts";
+import { isFail, isRetry } from "./context.ts";
+import type { TaskDefinition } from "./definition.ts";
+import { toSeconds } from "./duration.ts";
+import { describeError } from "./failure.ts";
+import type { TaskOptions } from "./options.ts";
+import type { ClaimedTask } from "./store/claim.ts";
+import type { Outcome } from "./store/settle.ts";
+
+/** How long a task rests whose attempt lost the database, in seconds: longer each time, so that it cannot storm. */
+const REST_AFTER_LOSS = (snoozes: number) => Math.min(2 ** snoozes, 60);
+/** The longest time between two attempts, in seconds: a hundred years. The database's calendar has an end. */
+const LONGEST_DELAY = 100 * 365.25 * 86_400;
+
+/** Where it stands how often, and after which delay, a task is tried again; the first that says something decides. */
+export interface RetryRules {
+  readonly task: ClaimedTask;
+  readonly definition: TaskDefinition;
+  readonly defaults: Pick<TaskOptions, "maxRetries" | "retryDelay">;
+}
+
+/** How many retries a task has after its first attempt. */
+export function maxRetriesOf({ task, definition, defaults }: RetryRules): number {
+  return task.maxRetries ?? definition.maxRetries ?? defaults.maxRetries ?? 0;
+}
+
+/** What becomes of a task whose attempt threw; `lostDatabase` says that it was the connection that failed. */
+export function judgeError(
+  thrown: unknown,
+  rules: RetryRules,
+  lostDatabase: boolean,
+): Pick<Outcome, "status" | "error" | "delay" | "counts"> {
+  let error = thrown;
+  let verdict: { delay: number; counts: "retry" | "snooze" } | undefined;
+  try {
+    verdict = judge(thrown, rules, lostDatabase);
+  } catch (mistake) {
+    // A retryDelay function that throws must not keep the attempt from ending.
+    error = new Error("Cannot tell when to try again", { cause: mistake });
+    verdict = { delay: DEFAULT_RETRY_DELAY, counts: "retry" };
+  }
+  const description = describeError(error);
+  if (!verdict) return { status: "failed", error: JSON.stringify(description), delay: null, counts: null };
+  const delay = Math.min(verdict.delay, LONGEST_DELAY);
+  return { status: "created", error: JSON.stringify({ ...description, delay }), delay, counts: verdict.counts };
+}
+
+/** The seconds until the next attempt, and what it uses up; undefined if there is none. */
+function judge(thrown: unknown, rules: RetryRules, lostDatabase: boolean) {
+  const { task } = rules;
+  if (lostDatabase) return { delay: REST_AFTER_LOSS(task.snoozes), counts: "snooze" } as const;
+  if (isRetry(thrown)) {
+    const delay = thrown.delay === undefined ? retryDelay(thrown, rules) : toSeconds(thrown.delay, "delay");
+    return { delay, counts: "snooze" } as const;
+  }
+  if (isFail(thrown) || task.retryAttempts >= maxRetriesOf(rules)) return undefined;
+  return { delay: retryDelay(thrown, rules), counts: "retry" } as const;
+}
+
+function retryDelay(thrown: unknown, { task, definition, defaults }: RetryRules): number {
+  const delay = task.backoff ?? task.retryDelay ?? definition.retryDelay ?? defaults.retryDelay ?? DEFAULT_RETRY_DELAY;
+  return secondsUntilRetry(delay, task.attempt, thrown instanceof Error ? thrown : new Error(String(thrown)));
+}
