@@ -1,0 +1,92 @@
+import type { Explanation, Reason } from "../explanation.ts";
+import { usageError } from "./arguments.ts";
+import type { Command } from "./command.ts";
+import { escapeLine } from "./escape.ts";
+import { EXIT } from "./exit_code.ts";
+import { STATUS_STYLES } from "./record_page.ts";
+import { withInstance } from "./settings.ts";
+import type { Terminal } from "./terminal.ts";
+import { formatAge, formatTime } from "./times.ts";
+
+/** `explain`: tells why a task does not run. */
+export const explain: Command = {
+  name: "explain",
+  usage: "<id>",
+  positionals: [1, 1],
+  summary: "Tell why a task does not run, and what to do about it",
+  details: "All reasons are listed: first what somebody must do something about, then what time mends.",
+  flags: {},
+  examples: ["explain 12", "explain 12 --json | jq -r '.reasons[].reason'"],
+  async run(args, terminal) {
+    const [id, ...more] = args.ids();
+    if (id === undefined || more.length > 0) throw usageError("explain", "it takes one id");
+    return await withInstance({ args, terminal, tasks: false }, async (ff) => {
+      const explanation = await ff.tasks.explain(id);
+      if (terminal.json) await terminal.printJson(toSnakeCase(explanation));
+      else await terminal.print(renderExplanation(explanation, terminal));
+      return EXIT.done;
+    });
+  },
+};
+
+/** An explanation for people: each reason with its time on the clock of this machine, and with what to do about it. */
+export function renderExplanation(explanation: Explanation, terminal: Pick<Terminal, "style">): string {
+  const { id, status, reasons } = explanation;
+  const heading = `${terminal.style("bold", `Task ${id}`)}  ${terminal.style(STATUS_STYLES[status], status)}`;
+  return [heading, ...reasons.flatMap((reason) => ["", ...renderReason(reason, explanation, terminal)])].join("\n");
+}
+
+function renderReason(reason: Reason, { id, reasons }: Explanation, terminal: Pick<Terminal, "style">): string[] {
+  const time = timeOf(reason);
+  const hasTwin = reasons.some(({ reason }) => reason === "unique");
+  const advices = reason.reason === "ended" && hasTwin ? [] : adviceOn(id, reason);
+  const details = [
+    ...(time ? [`${formatTime(time)}, ${formatAge(time)}`] : []),
+    ...advices.map((advice) => terminal.style("cyan", escapeLine(advice))),
+  ];
+  return [escapeLine(reason.message), ...details.map((line) => `  ${line}`)];
+}
+
+/** The time that a reason tells of, on the clock of this machine. */
+function timeOf(reason: Reason): Date | undefined {
+  const time = "until" in reason ? reason.until : "since" in reason ? reason.since : "at" in reason ? reason.at : null;
+  return time && !Number.isNaN(time.getTime()) ? time : undefined;
+}
+
+/** What to do about a reason, where there is something to be done. */
+function adviceOn(id: number, reason: Reason): string[] {
+  switch (reason.reason) {
+    case "ended":
+      return reason.status === "completed" ? [] : [`Schedule it again: firefly retry ${id}`];
+    case "unique":
+      return [`See its twin: firefly show ${reason.taskId}`];
+    case "paused":
+      return [`Go on with the queue: firefly resume ${reason.queue}`];
+    case "no_consumer":
+      return [`Start a consumer: firefly consume --queue ${reason.queue}`];
+    case "unknown_name":
+      return [
+        `Start a consumer whose modules define it: firefly consume --queue ${reason.queue}`,
+        "If the task was renamed, list its old name in the option aliases of the definition",
+      ];
+    case "concurrency":
+      return reason.holders.slice(0, 3).map(({ taskId }) => `See who has a slot: firefly show ${taskId}`);
+    case "behind":
+    case "busy":
+      return ["If that is too slow, start another consumer, or one with a larger --concurrency"];
+    default:
+      return [];
+  }
+}
+
+/** Members in the names of columns, as in all JSON that the command line prints. */
+function toSnakeCase(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(toSnakeCase);
+  if (typeof value !== "object" || value === null || value instanceof Date) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, member]) => [
+      key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      toSnakeCase(member),
+    ]),
+  );
+}

@@ -1,0 +1,37 @@
+import type { Tag } from "../driver.ts";
+import type { Explanation, Reason } from "../explanation.ts";
+import type { TaskStatus } from "../record.ts";
+
+/** Asks the database why a task does not run; undefined if there is no such task. */
+export async function explainTask(sql: Tag, id: number): Promise<Explanation | undefined> {
+  const rows = await sql`
+    SELECT reason, message, data
+    FROM ${sql.schema}.explain(${id}::bigint)
+  `;
+  const reasons = rows.map(({ reason, message, data }) => ({ reason, message, ...toPublic(data) }) as Reason);
+  const [first] = reasons;
+  return first && { id, status: statusOf(first), summary: first.message, reasons };
+}
+
+function statusOf(first: Reason): TaskStatus {
+  if (first.reason === "ended") return first.status;
+  return first.reason === "running" || first.reason === "orphaned" ? "running" : "created";
+}
+
+/** Members that are times. */
+const TIMES = ["at", "since", "until", "lease_until"];
+
+/** The data of a reason with names in camel case, and times as dates. */
+function toPublic(data: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(data).map(([key, value]) => [
+      key.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase()),
+      TIMES.includes(key) && typeof value === "string" ? new Date(value) : toPublicValue(value),
+    ]),
+  );
+}
+
+function toPublicValue(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(toPublicValue);
+  return typeof value === "object" && value !== null ? toPublic(value as Record<string, unknown>) : value;
+}

@@ -1,0 +1,128 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import type { Reason } from "../../mod.ts";
+import { renderExplanation } from "../../src/cli/explain.ts";
+import { formatTime } from "../../src/cli/times.ts";
+import { insertTask, startConsumer } from "../steps.ts";
+import { testDatabase } from "../database.ts";
+import { jsonLines, testProject } from "./project.ts";
+
+Deno.test("explain prints the reasons as JSON, in the names of columns", async () => {
+  await using db = await testDatabase();
+  const id = await insertTask(db, { not_before: new Date("2100-01-01T00:00:00Z"), queue: "mail" });
+  await db.sql`SELECT firefly.pause('mail')`;
+  await startConsumer(db, { queues: ["mail"], tasks: ["test.tasks"] });
+  await using project = await testProject({ database: db.url });
+
+  const { code, stdout, stderr } = await project.run("explain", String(id), "--json");
+
+  const [{ reasons, ...rest }] = jsonLines(stdout);
+  assertEquals([code, stderr], [0, ""]);
+  assertEquals(rest, { id, status: "created", summary: 'Its queue "mail" is paused' });
+  const data = reasons.map(({ message: _, ...data }: Record<string, unknown>) => data);
+  assertEquals(data, [
+    { reason: "paused", queue: "mail" },
+    { reason: "not_due", until: "2100-01-01T00:00:00.000Z", retry: false, error: null },
+    { reason: "unknown_name", queue: "mail", func_name: "test.task", near: ["test.tasks"], elsewhere: [] },
+  ]);
+});
+
+Deno.test("explain exits with 4 when there is no such task, and with 2 without exactly one id", async () => {
+  await using db = await testDatabase();
+  await using project = await testProject({ database: db.url });
+
+  const missing = await project.run("explain", "99");
+  const none = await project.run("explain");
+  const several = await project.run("explain", "1,2");
+
+  assertEquals(missing, { code: 4, stdout: "", stderr: "error: Cannot find task 99\n" });
+  assertEquals([none.code, several.code], [2, 2]);
+  assertStringIncludes(none.stderr, "firefly explain <id>");
+  assertStringIncludes(several.stderr, "it takes one id");
+});
+
+/** What is shown of a task with these reasons, without the heading. */
+function shownOf(...reasons: Reason[]): string {
+  const explanation = { id: 12, status: "created", summary: reasons[0]!.message, reasons } as const;
+  const lines = renderExplanation(explanation, { style: (_, text) => text }).split("\n");
+  assertEquals(lines.slice(0, 2), ["Task 12  created", ""]);
+  return lines.slice(2).join("\n");
+}
+
+const HOUR = 3600_000;
+const message = "It is so";
+const line = { ahead: 3, more: false };
+const soon = new Date(Date.now() + HOUR + 30_000);
+const ago = new Date(Date.now() - HOUR - 30_000);
+const IN = `${formatTime(soon)}, in 1h`;
+const AGO = `${formatTime(ago)}, 1h ago`;
+const holders = [7, 8].map((taskId) => ({ taskId, since: ago, consumer: null, host: null, pid: null }));
+const held = { attempt: 1, since: ago, consumer: "c", host: "h", pid: 1, leaseUntil: soon };
+
+const shown: Record<string, [reason: Reason, lines: string[]]> = {
+  "a completed task": [{ reason: "ended", message, status: "completed", at: ago, error: null }, [AGO]],
+  "a failed task": [
+    { reason: "ended", message, status: "failed", at: ago, error: null },
+    [AGO, "Schedule it again: firefly retry 12"],
+  ],
+  "an end by hand": [
+    { reason: "ended", message, status: "cancelled", at: null, error: null },
+    ["Schedule it again: firefly retry 12"],
+  ],
+  "a twin": [{ reason: "unique", message, key: "k", taskId: 7, until: null }, ["See its twin: firefly show 7"]],
+  "a running task": [{ reason: "running", message, ...held }, [AGO]],
+  "an orphan": [{ reason: "orphaned", message, ...held }, [AGO]],
+  "a paused queue": [{ reason: "paused", message, queue: "mail" }, ["Go on with the queue: firefly resume mail"]],
+  "a time to come": [{ reason: "not_due", message, until: soon, retry: false, error: null }, [IN]],
+  "a time that never comes": [
+    { reason: "not_due", message, until: new Date(NaN), retry: false, error: null },
+    [],
+  ],
+  "no consumer": [
+    { reason: "no_consumer", message, queue: "mail", served: [] },
+    ["Start a consumer: firefly consume --queue mail"],
+  ],
+  "an unknown name": [
+    { reason: "unknown_name", message, queue: "mail", funcName: "a", near: [], elsewhere: [] },
+    [
+      "Start a consumer whose modules define it: firefly consume --queue mail",
+      "If the task was renamed, list its old name in the option aliases of the definition",
+    ],
+  ],
+  "a stray": [{ reason: "stray", message }, []],
+  "a concurrency key": [
+    { reason: "concurrency", message, key: "k", limit: 2, taken: 2, holders, ...line },
+    ["See who has a slot: firefly show 7", "See who has a slot: firefly show 8"],
+  ],
+  "a rate key": [{ reason: "rate", message, key: "k", limit: 2, per: 60, taken: 2, until: soon, ...line }, [IN]],
+  "a suspect": [{ reason: "suspect", message, rescues: 1, deaths: 0 }, []],
+  "a line": [
+    { reason: "behind", message, queue: "mail", ...line },
+    ["If that is too slow, start another consumer, or one with a larger --concurrency"],
+  ],
+  "busy consumers": [
+    { reason: "busy", message, consumers: 1, running: 10, concurrency: 10 },
+    ["If that is too slow, start another consumer, or one with a larger --concurrency"],
+  ],
+  "nothing": [{ reason: "due", message, since: ago }, [AGO]],
+};
+
+for (const [what, [reason, lines]] of Object.entries(shown)) {
+  Deno.test(`explain shows what to do about ${what}`, () => {
+    assertEquals(shownOf(reason), [message, ...lines.map((line) => `  ${line}`)].join("\n"));
+  });
+}
+
+Deno.test("explain does not advise to retry a task whose twin forbids it", () => {
+  const text = shownOf(
+    { reason: "ended", message: "It failed", status: "failed", at: null, error: null },
+    { reason: "unique", message, key: "k", taskId: 7, until: null },
+  );
+
+  assertEquals(text, `It failed\n\n${message}\n  See its twin: firefly show 7`);
+});
+
+Deno.test("explain shows no control characters of a task's own", () => {
+  const text = shownOf({ reason: "behind", message: "behind \x1b[31mred\n", queue: "mail", ...line });
+
+  assertEquals(text.split("\n")[0], "behind \\x1b[31mred\\n");
+});
