@@ -4,39 +4,13 @@ import { base64 } from "../../src/wire/base64.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { encodeSync } from "../../src/wire/encode.ts";
 import { VIEWS } from "../../src/wire/format.ts";
+import { Dice } from "../dice.ts";
 import { textOf } from "./hostile_cases.ts";
 import { difference } from "./same.ts";
 
 const SEED = Number(Deno.env.get("FIREFLY_TEST_SEED") ?? Math.floor(Math.random() * 2 ** 32));
 
 console.log(`FIREFLY_TEST_SEED=${SEED}`);
-
-/** Random choices that a seed determines (mulberry32). */
-class Dice {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed;
-  }
-
-  /** A number from 0 to less than 1. */
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let bits = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
-    bits ^= bits + Math.imul(bits ^ (bits >>> 7), bits | 61);
-    return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32;
-  }
-
-  /** An integer from 0 to less than `limit`. */
-  below(limit: number): number {
-    return Math.floor(this.next() * limit);
-  }
-
-  /** One of `choices`. */
-  pick<T>(choices: readonly T[]): T {
-    return choices[this.below(choices.length)]!;
-  }
-}
 
 const STRINGS = [
   "",

@@ -1,0 +1,284 @@
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { claimTasks } from "../../../src/store/claim.ts";
+import { parkUnknownTasks, promoteDueTasks, unparkKnownTasks } from "../../../src/store/waiting.ts";
+import {
+  buryConsumers,
+  readLeases,
+  registerConsumer,
+  removeConsumer,
+  renewConsumer,
+  rescueTasks,
+} from "../../../src/store/consumers.ts";
+import { deleteLeases, settleTasks, storeProgress } from "../../../src/store/settle.ts";
+import { type Attempt, type Consumer, LONG, type State } from "./state.ts";
+import * as model from "./transitions.ts";
+import { type Maker, NAMES, QUEUES, step, uuid, type World } from "./world.ts";
+
+function pickConsumer({ dice, state, buried }: World): Consumer | undefined {
+  const known = [...state.consumers.values()];
+  if (buried.length > 0 && (known.length === 0 || dice.once(12))) return dice.pick(buried);
+  return known.length > 0 ? dice.pick(known) : undefined;
+}
+
+function runsSuspect(state: State, consumerId: string): boolean {
+  return [...state.leases.values()].some((lease) =>
+    lease.suspect && lease.consumerId === consumerId && lease.claims.some((claim) => state.holds(claim))
+  );
+}
+
+const register: Maker = ({ dice, sql, state }) => {
+  if (state.consumers.size >= 3) return;
+  const consumer = { id: uuid(dice), alive: true, queues: dice.some(QUEUES, 2), names: dice.some(NAMES, 2) };
+  const { id, queues, names } = consumer;
+  const info = { id, queues, tasks: names, host: "test", pid: 1, version: "0.0.0", concurrency: 10 };
+  return step(
+    "registerConsumer",
+    info,
+    () => registerConsumer(sql, info, LONG),
+    () => state.consumers.set(id, consumer),
+  );
+};
+
+const renew: Maker = (world) => {
+  const consumer = pickConsumer(world);
+  if (!consumer) return;
+  const send = () => renewConsumer(world.sql, consumer.id, LONG);
+  return step("renewConsumer", consumer.id, send, (renewed) => {
+    const known = world.state.consumers.get(consumer.id);
+    assertEquals(renewed, known !== undefined);
+    if (known) known.alive = true;
+  });
+};
+
+/** Time passes: a consumer was stopped, or is gone. */
+const expire: Maker = ({ dice, sql, state }) => {
+  const consumer = state.consumers.size > 0 && dice.pick([...state.consumers.values()]);
+  if (!consumer) return;
+  const send = () =>
+    sql`UPDATE ${sql.schema}.consumer SET lease_until = now() - interval '1 minute' WHERE id = ${consumer.id}`;
+  return step("time passes", `lease of consumer ${consumer.id}`, send, () => consumer.alive = false);
+};
+
+/** Most often one that runs a suspect. */
+const remove: Maker = ({ dice, sql, state, buried }) => {
+  const consumers = [...state.consumers.values()];
+  const suspicious = consumers.filter(({ id }) => runsSuspect(state, id));
+  const consumer = dice.once(3) ? dice.pick([...consumers, undefined]) : dice.pick([...suspicious, undefined]);
+  if (!consumer) return;
+  return step("removeConsumer", consumer.id, () => removeConsumer(sql, consumer.id), () => {
+    state.consumers.delete(consumer.id);
+    buried.push(consumer);
+  });
+};
+
+/** Two consumers have died of a suspect already: three such deaths in a row come too seldom by chance. */
+const blame: Maker = ({ dice, sql, state }) => {
+  const suspects = [...state.leases.values()].filter(({ suspect }) => suspect).flatMap(({ claims }) => claims);
+  const current = suspects.filter((claim) => state.holds(claim));
+  if (current.length === 0) return;
+  const { id } = dice.pick(current);
+  const send = () => sql`UPDATE ${sql.schema}.task SET suspect_deaths = 2 WHERE id = ${id}`;
+  return step("time passes", `two died of task ${id}`, send, () => state.tasks.get(id)!.suspectDeaths = 2);
+};
+
+const bury: Maker = ({ sql, state, buried }) => {
+  return step("buryConsumers", "", () => buryConsumers(sql), (ids) => {
+    const dead = [...state.consumers.values()].filter(({ alive }) => !alive);
+    assertEquals(ids.toSorted(), dead.map(({ id }) => id).toSorted());
+    for (const consumer of dead) {
+      state.consumers.delete(consumer.id);
+      buried.push({ ...consumer, alive: false });
+    }
+  });
+};
+
+const claim: Maker = (world) => {
+  const { dice, sql, state } = world;
+  const consumer = pickConsumer(world);
+  if (!consumer) return;
+  const request = {
+    consumerId: consumer.id,
+    leaseId: uuid(dice),
+    suspectLeaseId: runsSuspect(state, consumer.id) || dice.once(10) ? null : uuid(dice),
+    queues: consumer.queues,
+    names: consumer.names,
+    limit: dice.pick([1, 2, 3, 10]),
+  };
+  return step("claimTasks", request, () => claimTasks(sql, request), (claim) => {
+    const known = state.attempts.length;
+    const expected = model.claimTasks(state, consumer, request);
+    // The reply is lost now and then: nobody runs these, until their consumer reads its leases back or dies.
+    if (dice.once(15)) state.attempts.splice(known);
+    const tasks = [...expected.tasks, ...expected.suspects];
+    assertEquals(claim.alive, expected.alive);
+    assertEquals(claim.taken, expected.taken);
+    if (expected.hasNextDue) assertNotEquals(claim.nextDue, null);
+    assertEquals(
+      claim.tasks.map((
+        { id, claimSeq, attempt, retryAttempts, snoozes, funcName, queue, params, suspect, slotted },
+      ) => [id, claimSeq, attempt, retryAttempts, snoozes, funcName, queue, params, suspect, slotted]),
+      tasks
+        .toSorted((a, b) => b.priority - a.priority || a.notBefore.at! - b.notBefore.at! || a.id - b.id)
+        .map((task) => [
+          task.id,
+          task.claimSeq,
+          task.retryAttempts + task.rescues + 1,
+          task.retryAttempts,
+          task.snoozes,
+          task.name,
+          task.queue,
+          task.params,
+          expected.suspects.includes(task),
+          model.isSlotted(state, task),
+        ]),
+    );
+  });
+};
+
+const promote: Maker = ({ dice, sql, state }) => {
+  const queues = dice.some(QUEUES, 3);
+  return step("promoteDueTasks", queues, () => promoteDueTasks(sql, queues), ({ moved, concurrencyKeys, rateKeys }) => {
+    const due = state.waiting.filter(({ queue, why, notBefore }) =>
+      queues.includes(queue) && why === "time" && notBefore.hasCome(state.clock)
+    );
+    assertEquals(moved, model.promoteDueTasks(state, queues));
+    // Whoever promotes is told of every line that was joined by this, and so looks at it.
+    for (const { id, concurrencyKey, rateKey } of due) {
+      assert(
+        concurrencyKey === null || concurrencyKeys.includes(concurrencyKey),
+        `the line of task ${id} is forgotten`,
+      );
+      assert(rateKey === null || rateKeys.includes(rateKey), `the line of task ${id} is forgotten`);
+    }
+  });
+};
+
+const park: Maker = ({ dice, sql, state }) => {
+  const queues = dice.some(QUEUES, 3);
+  return step("parkUnknownTasks", queues, () => parkUnknownTasks(sql, queues), (moved) => {
+    assertEquals(moved, model.parkUnknownTasks(state, queues));
+  });
+};
+
+const unpark: Maker = ({ dice, sql, state }) => {
+  const known = { queues: dice.some(QUEUES, 2), names: dice.some(NAMES, 2) };
+  return step("unparkKnownTasks", known, () => unparkKnownTasks(sql, known), (moved) => {
+    assertEquals(moved, model.unparkKnownTasks(state, known));
+  });
+};
+
+type End = Pick<model.Ending, "status" | "counts" | "delay"> & { error: string | null; began: boolean };
+
+const ENDS: [number, End][] = [
+  [6, { status: "completed", error: null, delay: null, counts: null, began: true }],
+  [2, { status: "failed", error: "Error", delay: null, counts: null, began: true }],
+  [2, { status: "created", error: "Error", delay: LONG, counts: "retry", began: true }],
+  [2, { status: "created", error: "TimedOut", delay: 0, counts: "retry", began: true }],
+  [1, { status: "created", error: "Retry", delay: LONG, counts: "snooze", began: true }],
+  [1, { status: "created", error: null, delay: 0, counts: "snooze", began: true }],
+  [1, { status: "created", error: null, delay: null, counts: "snooze", began: false }],
+  [1, { status: "created", error: null, delay: null, counts: null, began: false }],
+];
+const WEIGHED_ENDS = ENDS.flatMap(([weight, end]) => Array<End>(weight).fill(end));
+
+/** Ends attempts of one consumer: current ones, and ones that it lost without knowing, or has ended before. */
+const settle: Maker = ({ dice, sql, state }) => {
+  if (state.attempts.length === 0) return;
+  const { consumerId } = dice.pick(state.attempts);
+  const own = state.attempts.filter((attempt) => attempt.consumerId === consumerId);
+  const chosen = dice.some(own, dice.pick([1, 1, 2, 3]));
+  const endings = chosen.map(({ id, claimSeq }): model.Ending => ({ id, claimSeq, ...dice.pick(WEIGHED_ENDS) }));
+  const leases = emptiedBy(chosen);
+  const outcomes = endings.map(({ began, error, ...ending }) => ({
+    ...ending,
+    returned: ending.status === "completed" ? "bnVsbA==" : null,
+    began: began ? performance.now() : null,
+    error: error === null ? null : JSON.stringify({
+      name: error,
+      message: "As the model wants it",
+      ...(ending.delay === null ? {} : { delay: ending.delay }),
+    }),
+  }));
+  return step("settleTasks", endings, () => settleTasks(sql, outcomes, leases), (settled) => {
+    const ended = model.settleTasks(state, endings, leases).map((id) => [id, state.tasks.get(id)!.status]);
+    assertEquals(Object.fromEntries(settled), Object.fromEntries(ended));
+    // Some are settled a second time later on.
+    const forgotten = chosen.filter(() => !dice.once(10));
+    state.attempts = state.attempts.filter((attempt) => !forgotten.includes(attempt)).slice(-40);
+  });
+
+  /** The leases of which no other claim is left. */
+  function emptiedBy(ended: Attempt[]): string[] {
+    const isEnded = (id: number, seq: number) => ended.some((one) => one.id === id && one.claimSeq === seq);
+    return [...new Set(ended.map(({ leaseId }) => leaseId))].filter((id) =>
+      (state.leases.get(id)?.claims ?? []).every((claim) => !state.holds(claim) || isEnded(claim.id, claim.claimSeq))
+    );
+  }
+};
+
+const rescue: Maker = ({ sql, state }) => {
+  return step("rescueTasks", "", () => rescueTasks(sql), (rescued) => {
+    const expected = model.rescueTasks(state).map(({ id, status }) => ({ id, status }));
+    const byId = (a: { id: number }, b: { id: number }) => a.id - b.id;
+    assertEquals(rescued.map(({ id, status }) => ({ id, status })).toSorted(byId), expected.toSorted(byId));
+  });
+};
+
+/** A consumer finds claims whose reply was lost. */
+const readBack: Maker = (world) => {
+  const { sql, state } = world;
+  const consumer = pickConsumer(world);
+  if (!consumer) return;
+  return step("readLeases", consumer.id, () => readLeases(sql, consumer.id), (leases) => {
+    for (const { id: leaseId, claims } of leases) {
+      const lease = state.leases.get(leaseId);
+      const current = (lease?.claims ?? []).filter((claim) => state.holds(claim));
+      const held = claims.map(({ id, claimSeq }) => ({ id, claimSeq }));
+      assertEquals(held.toSorted((a, b) => a.id - b.id), current.toSorted((a, b) => a.id - b.id));
+      for (const claim of held) {
+        const isKnown = state.attempts.some(({ id, claimSeq }) => id === claim.id && claimSeq === claim.claimSeq);
+        if (!isKnown) state.attempts.push({ ...claim, leaseId, consumerId: consumer.id });
+      }
+    }
+  });
+};
+
+const dropLeases: Maker = ({ dice, sql, state }) => {
+  const ids = dice.some([...state.leases.keys()], 3);
+  return step("deleteLeases", ids, () => deleteLeases(sql, ids), () => {
+    for (const id of ids) {
+      if (!state.leases.get(id)!.claims.some((claim) => state.holds(claim))) state.leases.delete(id);
+    }
+  });
+};
+
+const progress: Maker = ({ dice, sql, state }) => {
+  if (state.attempts.length === 0) return;
+  const { id, claimSeq } = dice.pick(state.attempts);
+  const value = dice.pick([0, 0.25, 0.5, 1]);
+  const send = () => storeProgress(sql, { id, claimSeq, value, note: null });
+  return step("storeProgress", { id, claimSeq, value }, send, (stored) => {
+    const isHeld = state.holds({ id, claimSeq });
+    assertEquals(stored, isHeld);
+    if (isHeld) state.tasks.get(id)!.progress = value;
+  });
+};
+
+/** What consumers do, with how often each step is to be chosen. */
+export const CONSUMER_STEPS: [number, Maker][] = [
+  [4, register],
+  [1, renew],
+  [1, expire],
+  [4, remove],
+  [1, blame],
+  [2, bury],
+  [16, claim],
+  [6, promote],
+  [2, park],
+  [2, unpark],
+  [16, settle],
+  [6, rescue],
+  [1, readBack],
+  [1, dropLeases],
+  [1, progress],
+];

@@ -1,0 +1,261 @@
+import { assertEquals } from "@std/assert";
+import { placeStrays } from "../../../src/store/consumers.ts";
+import { type BulkResult, cancelTasks, type Chosen, deleteTasks, retryTasks } from "../../../src/store/bulk.ts";
+import { pruneTasks } from "../../../src/store/prune.ts";
+import { pauseQueue, resumeQueue } from "../../../src/store/queues.ts";
+import { awaitTasks } from "../../../src/store/records.ts";
+import { deleteExpiredKeys } from "../../../src/store/unique.ts";
+import { giveBack, takeFromPlace } from "./records.ts";
+import { LONG, type State, type Task, Time } from "./state.ts";
+import * as model from "./transitions.ts";
+import { type Maker, pastTime, pickTask, QUEUES, step, type World } from "./world.ts";
+
+function pickIds(world: World, accept: (task: Task) => boolean): number[] {
+  const ids = [...world.state.tasks.values()].filter(accept).map(({ id }) => id);
+  const any = pickTask(world, () => true);
+  const some = world.dice.some(ids, 1 + world.dice.below(3));
+  return world.dice.once(8) && any !== undefined ? [...new Set([...some, any])] : some;
+}
+
+/** Tasks as a list showed them: with their fence, an old one now and then, or none. */
+function choose(world: World, ids: number[]): Chosen[] {
+  const { dice, state } = world;
+  const hasFence = dice.once(2);
+  return ids.map((id) => ({
+    id,
+    claimSeq: hasFence ? (state.tasks.get(id)?.claimSeq ?? 0) - (dice.once(6) ? 1 : 0) : null,
+  }));
+}
+
+/** What becomes of each in the order of their ids: true if `act` did it, and undefined where the list was too old. */
+function actOnAll(state: State, chosen: Chosen[], act: (task: Task) => boolean | undefined): BulkResult {
+  const found = chosen.toSorted((a, b) => a.id - b.id).filter(({ id }) => state.tasks.has(id));
+  const results = found.map(({ id, claimSeq }) => {
+    const task = state.tasks.get(id)!;
+    return { id, done: claimSeq !== null && claimSeq !== task.claimSeq ? undefined : act(task) };
+  });
+  return {
+    done: results.filter(({ done }) => done).length,
+    changed: results.filter(({ done }) => done === undefined).map(({ id }) => id),
+  };
+}
+
+const cancel: Maker = (world) => {
+  const { dice, sql, state } = world;
+  const chosen = choose(world, pickIds(world, ({ status }) => status === "created"));
+  const idle = dice.once(2);
+  if (chosen.length === 0) return;
+  return step("firefly.cancel", { chosen, idle }, () => cancelTasks(sql, chosen, { idle }), (result) => {
+    const expected = actOnAll(state, chosen, (task) => {
+      if (task.status !== "created") return false;
+      if (idle && !takeFromPlace(state, task)) return undefined;
+      return model.cancelTask(state, task.id);
+    });
+    assertEquals(result, expected);
+  });
+};
+
+const retry: Maker = (world) => {
+  const { sql, state } = world;
+  const chosen = choose(world, pickIds(world, ({ status }) => status === "failed" || status === "cancelled"));
+  if (chosen.length === 0) return;
+  return step("firefly.retry", chosen, () => retryTasks(sql, chosen), (result) => {
+    assertEquals(result, actOnAll(state, chosen, ({ id }) => model.retryTask(state, id)));
+  }, { retries: chosen.map(({ id }) => id) });
+};
+
+/** The more records there are, the more of them: the tables stay small. */
+const remove: Maker = (world) => {
+  const { dice, sql, state } = world;
+  const isFull = state.tasks.size > 40;
+  const chosen = choose(world, pickIds(world, ({ status }) => dice.once(20) || status !== "created"));
+  const idle = dice.once(2);
+  if (chosen.length === 0 || !isFull && !dice.once(4)) return;
+  return step("deleteTasks", { chosen, idle }, () => deleteTasks(sql, chosen, { idle }), (result) => {
+    const expected = actOnAll(state, chosen, (task) => {
+      const stood = task.status === "created" && takeFromPlace(state, task);
+      if (task.status === "created" && idle && !stood) return undefined;
+      state.awaited.delete(task.id);
+      return model.deleteTask(state, task.id);
+    });
+    assertEquals(result, expected);
+  }, { deletes: chosen.map(({ id }) => id) });
+};
+
+/** Time passes: ended tasks were kept for long enough. */
+const expireRecords: Maker = (world) => {
+  const { dice, sql, state } = world;
+  const ids = pickIds(world, ({ status }) => status !== "created");
+  if (ids.length === 0 || !dice.once(2) || ids.some((id) => state.tasks.get(id)!.status === "created")) return;
+  const send = () =>
+    sql`
+      UPDATE ${sql.schema}.task
+      SET completed = completed - interval '90 days', failed = failed - interval '90 days',
+        cancelled = cancelled - interval '90 days'
+      WHERE id = ANY (${ids}::bigint[])
+    `;
+  return step("time passes", `the retention of tasks ${ids}`, send, () => {
+    for (const id of ids) state.expired.set(id, state.tasks.get(id)!.claimSeq);
+  });
+};
+
+const prune: Maker = ({ dice, sql, state }) => {
+  const isExpired = ({ id, claimSeq, status, completed, failed, cancelled }: Task) =>
+    state.expired.get(id) === claimSeq && status !== "created" && (completed || failed || cancelled);
+  const expired = [...state.tasks.values()].filter(isExpired).map(({ id }) => id);
+  const dryRun = dice.once(4);
+  return step("pruneTasks", { dryRun }, () => pruneTasks(sql, { after: 0, dryRun }), ({ pruned, full, last }) => {
+    assertEquals({ pruned, full, last }, { pruned: expired.length, full: false, last: null });
+    if (!dryRun) { for (const id of expired) model.deleteTask(state, id); }
+  }, { deletes: expired });
+};
+
+const awaitEnd: Maker = (world) => {
+  const { sql, state } = world;
+  const ids = pickIds(world, () => true);
+  return step("awaitTasks", ids, () => awaitTasks(sql, ids), () => {
+    for (const id of ids) if (state.tasks.get(id)?.status === "created") state.awaited.add(id);
+  });
+};
+
+const pause: Maker = ({ dice, sql, state }) => {
+  const queue = dice.pick(QUEUES);
+  return step("firefly.pause", queue, () => pauseQueue(sql, queue), (isNew) => {
+    assertEquals(isNew, !state.paused.has(queue));
+    state.paused.add(queue);
+  });
+};
+
+const resume: Maker = ({ dice, sql, state }) => {
+  const queue = dice.pick(QUEUES);
+  return step("firefly.resume", queue, () => resumeQueue(sql, queue), (wasPaused) => {
+    assertEquals(wasPaused, state.paused.delete(queue));
+  });
+};
+
+/** Time passes: the `not_before` of a waiting task comes. */
+const becomeDue: Maker = (world) => {
+  const { dice, sql, state } = world;
+  const later = state.waiting.filter(({ why, notBefore }) => why === "time" && !notBefore.hasCome(state.clock));
+  if (later.length === 0) return;
+  // Only this row of the task: a stale one must not come at the same time, as either could be first in line then.
+  const { id, claimSeq } = dice.pick(later);
+  const { time, text } = pastTime(world);
+  const send = () =>
+    sql`
+      WITH aged AS (
+        UPDATE ${sql.schema}.waiting SET not_before = ${text}::timestamptz
+        WHERE id = ${id} AND claim_seq = ${claimSeq}
+        RETURNING id, claim_seq, not_before
+      )
+      UPDATE ${sql.schema}.task
+      SET not_before = aged.not_before
+      FROM aged
+      WHERE task.id = aged.id AND task.claim_seq = aged.claim_seq
+    `;
+  return step("time passes", `not_before of task ${id}`, send, () => {
+    const task = state.tasks.get(id);
+    for (const row of state.waiting) {
+      if (row.id !== id || row.claimSeq !== claimSeq) continue;
+      row.notBefore = time;
+      if (task?.claimSeq === row.claimSeq) task.notBefore = time;
+    }
+  });
+};
+
+/** Time passes: a unique key runs out. */
+const runOut: Maker = ({ dice, sql, state }) => {
+  const lasting = [...state.uniqueKeys].filter(([, { until }]) => until !== null);
+  if (lasting.length === 0) return;
+  const [key, holder] = dice.pick(lasting);
+  const send = () =>
+    sql`
+      UPDATE ${sql.schema}.unique_key SET until = now() - interval '1 second' WHERE func_name || ' ' || key = ${key}
+    `;
+  return step("time passes", `unique key ${key}`, send, () => holder.until = new Time(-1));
+};
+
+/** Keys that have run out are deleted now and then. */
+const deleteKeys: Maker = ({ sql, state }) => {
+  return step("deleteExpiredKeys", "", () => deleteExpiredKeys(sql), (count) => {
+    const ended = [...state.uniqueKeys].filter(([, { until }]) => until?.hasCome(state.clock));
+    assertEquals(count, ended.length);
+    for (const [key] of ended) state.uniqueKeys.delete(key);
+  });
+};
+
+/** Edits columns that say where a record belongs, without a thought for where it stands. */
+const edit: Maker = (world) => {
+  const { dice, sql, state } = world;
+  const id = pickTask(world, () => true);
+  if (id === undefined) return;
+  const task = state.tasks.get(id)!;
+  // A new time with every new fence or queue, else the stale row and the new one were first in line both.
+  const delay = dice.pick([null, 0, LONG]);
+  const change = {
+    priority: dice.pick([task.priority, 3]),
+    queue: delay === null ? task.queue : dice.pick(QUEUES),
+    delay,
+    seq: delay === null ? 0 : dice.below(2),
+  };
+  const send = () =>
+    sql`
+      UPDATE ${sql.schema}.task
+      SET priority = ${change.priority}, queue = ${change.queue}, claim_seq = claim_seq + ${change.seq},
+        not_before = CASE WHEN ${change.delay}::float8 IS NULL THEN not_before
+          ELSE now() + make_interval(secs => ${change.delay}) END
+      WHERE id = ${id}
+    `;
+  return step("UPDATE", { id, ...change }, send, () => {
+    if (change.seq > 0) state.edited.add(id);
+    state.unslotted.add(id);
+    Object.assign(task, { priority: change.priority, queue: change.queue, claimSeq: task.claimSeq + change.seq });
+    if (change.delay !== null) task.notBefore = new Time(change.delay);
+    if (state.expired.has(id)) state.expired.set(id, state.expired.get(id)! + change.seq);
+    giveBack(state, task); // it fires for the columns that the statement names, changed or not
+  });
+};
+
+/** Writes a status as the seed's users did, with no word of when. */
+const editStatus: Maker = (world) => {
+  const { dice, sql, state } = world;
+  const id = pickTask(world, () => true);
+  if (id === undefined) return;
+  const task = state.tasks.get(id)!;
+  const status = task.status === "created" ? dice.pick(["failed", "completed"] as const) : "created";
+  const send = () =>
+    sql`
+      UPDATE ${sql.schema}.task SET status = ${status}, completed = NULL, failed = NULL, cancelled = NULL WHERE id = ${id}
+    `;
+  return step("UPDATE", { id, status }, send, () => {
+    state.edited.add(id);
+    state.unslotted.add(id);
+    state.expired.delete(id); // it may end again at once, and now: as its twin has its unique key
+    Object.assign(task, { status, completed: false, failed: false, cancelled: false });
+    giveBack(state, task);
+  }, { retries: [id] });
+};
+
+const strays: Maker = ({ sql, state }) => {
+  return step("placeStrays", "", () => placeStrays(sql, 0), ({ placed }) => {
+    assertEquals(placed, model.placeStrays(state));
+  });
+};
+
+/** What users and hands do, and what time does, with how often each step is to be chosen. */
+export const HAND_STEPS: [number, Maker][] = [
+  [3, cancel],
+  [4, retry],
+  [6, remove],
+  [2, expireRecords],
+  [1, prune],
+  [1, awaitEnd],
+  [1, pause],
+  [3, resume],
+  [5, becomeDue],
+  [2, runOut],
+  [1, deleteKeys],
+  [1, edit],
+  [1, editStatus],
+  [3, strays],
+];

@@ -1,0 +1,120 @@
+import type { Row, Snapshot } from "./snapshot.ts";
+
+/** What a step may do that others must not. */
+export interface Licence {
+  /** Ids that it deletes. */
+  deletes?: number[];
+  /** Ids of ended tasks that it makes `created` again. */
+  retries?: number[];
+  /** Ids that a hand has edited and nothing has put right since: they may stand nowhere. */
+  edited: ReadonlySet<number>;
+  /** Ids from which a hand has taken their slots. */
+  unslotted: ReadonlySet<number>;
+}
+
+/**
+ * What must hold whatever the model says, of the tables alone: the first rule that does not, in words; undefined if all
+ * do. `before` is what the tables held before the step.
+ */
+export function violationOf(before: Snapshot, after: Snapshot, licence: Licence): string | undefined {
+  return lostOrRevived(before, after, licence) ?? misplaced(after, licence.edited) ?? heldTwice(after) ??
+    unslotted(after, licence.unslotted);
+}
+
+/** Nothing vanishes but by delete; an end is final unless retried; the fence never goes backwards; history grows. */
+function lostOrRevived(before: Snapshot, after: Snapshot, { deletes = [], retries = [] }: Licence): string | undefined {
+  const now = new Map(after.task.map((task) => [task.id, task]));
+  for (const task of before.task) {
+    const id = task.id as number;
+    const next = now.get(id);
+    if (!next) {
+      if (deletes.includes(id)) continue;
+      return `task ${id} vanished`;
+    }
+    if (task.status !== "created" && next.status !== task.status && !retries.includes(id)) {
+      return `task ${id} was ${task.status} and is ${next.status} though nobody retried it`;
+    }
+    if (Number(next.claim_seq) < Number(task.claim_seq)) return `the claim_seq of task ${id} went backwards`;
+    const [had, has] = [countErrors(task), countErrors(next)];
+    // An attempt that failed, and then could not be tried again since a twin has the key by now.
+    const allowed = String(next.errors).includes("TaskExists") ? had + 2 : had + 1;
+    if (has < had || has > allowed) return `task ${id} had ${had} errors and has ${has}`;
+    if (task.status === "created" && next.status === "failed" && has === had && !retries.includes(id)) {
+      return `task ${id} failed and leaves no error`;
+    }
+  }
+}
+
+function countErrors({ errors }: Row): number {
+  return errors === "" ? 0 : String(errors).split(", ").length;
+}
+
+/** A `created` record stands in exactly one place under its current fence, and is claimed at most once. */
+function misplaced(after: Snapshot, edited: ReadonlySet<number>): string | undefined {
+  const standing = new Map<string, string[]>();
+  const note = (key: string, where: string) => {
+    const places = standing.get(key);
+    if (places) places.push(where);
+    else standing.set(key, [where]);
+  };
+  for (const row of after.ready) note(`${row.id}/${row.claim_seq}`, "ready");
+  for (const row of after.waiting) note(`${row.id}/${row.claim_seq}`, `waiting: ${row.why}`);
+  for (const lease of after.lease) for (const claim of lease.claims as string[]) note(claim, `lease ${lease.id}`);
+  for (const { id, claim_seq, status } of after.task) {
+    if (status !== "created") continue;
+    const places = standing.get(`${id}/${claim_seq}`) ?? [];
+    if (places.length > 1) return `task ${id} stands in ${places.length} places: ${places.join(", ")}`;
+    if (places.length === 0 && !edited.has(id as number)) return `task ${id} is created and stands nowhere`;
+  }
+}
+
+/** A task that waits to run holds its unique key, and so no other does; one that keeps nobody away any more does not. */
+function heldTwice(after: Snapshot): string | undefined {
+  const holders = new Map(after.unique_key.map(({ key, task_id, until }) => [key, { task_id, until }]));
+  const leased = new Set(after.lease.flatMap(({ claims }) => claims as string[]));
+  const owners = new Map<number, string>();
+  for (const { id, claim_seq, status, func_name, unique_key, unique_among } of after.task) {
+    if (unique_key === null) continue;
+    const key = `${func_name} ${unique_key}`;
+    const holder = holders.get(key);
+    owners.set(id as number, key);
+    const among = (unique_among ?? ["created", "running"]) as string[];
+    const isFree = leased.has(`${id}/${claim_seq}`) && !among.includes("running");
+    if (status === "created" && !isFree && holder?.task_id !== id) return `task ${id} does not hold its key "${key}"`;
+    const isHolder = holder?.task_id === id && holder!.until === null;
+    if (isHolder && !among.includes(status as string)) {
+      return `task ${id} is ${status} and still holds its key "${key}"`;
+    }
+  }
+  for (const { key, task_id, until } of after.unique_key) {
+    if (until === null && owners.get(task_id as number) !== key) {
+      return `key "${key}" is held for task ${task_id}, which is gone`;
+    }
+  }
+}
+
+/**
+ * Whoever is ready or runs under a limit holds one slot of each of its keys, and nobody else holds any. Of a rate, the
+ * slot of one that runs may be running out already.
+ */
+function unslotted(after: Snapshot, edited: ReadonlySet<number>): string | undefined {
+  const ready = new Set(after.ready.map(({ id, claim_seq }) => `${id}/${claim_seq}`));
+  const leased = new Set(after.lease.flatMap(({ claims }) => claims as string[]));
+  const slots = Map.groupBy(
+    after.slot.filter(({ until }) => until === null || until === "infinity"),
+    ({ task_id }) => task_id as number,
+  );
+  for (const { id, claim_seq, status, concurrency_key, rate_key } of after.task) {
+    const held = slots.get(id as number) ?? [];
+    slots.delete(id as number);
+    if (edited.has(id as number) && held.length === 0) continue;
+    const isReady = status === "created" && ready.has(`${id}/${claim_seq}`);
+    const isLeased = status === "created" && leased.has(`${id}/${claim_seq}`);
+    const has = (wanted: string) => held.filter(({ kind }) => kind === wanted).map(({ key }) => key).join();
+    const mayHave = (key: unknown) => isReady || isLeased ? key ?? "" : "";
+    const isRight = has("concurrency") === mayHave(concurrency_key) &&
+      (has("rate") === mayHave(rate_key) || isLeased && has("rate") === "");
+    if (!isRight) return `task ${id} holds ${JSON.stringify(held)}, and is ${isReady ? "" : "not "}ready`;
+  }
+  for (const [id] of slots) return `a slot is held for task ${id}, which is gone`;
+}

@@ -1,0 +1,146 @@
+import { type Place, type State, type Task, Time } from "./state.ts";
+
+/**
+ * What becomes of a record and of what it holds, whatever the cause: its place, its slots and its unique key.
+ */
+
+/** A task as it is scheduled. */
+export interface NewTask {
+  name: string;
+  queue: string;
+  priority: number;
+  notBefore: Time;
+  params: string;
+  uniqueKey?: string | null;
+  uniqueAmong?: string[] | null;
+  uniqueFor?: number | null;
+  concurrencyKey?: string | null;
+  rateKey?: string | null;
+  onConflict?: "keep" | "replace" | "error";
+}
+
+/** The trigger `place_inserted`, for one row. */
+export function insertTask(state: State, id: number, fresh: NewTask): void {
+  const { onConflict: _, ...given } = fresh;
+  const task: Task = {
+    id,
+    claimSeq: 0,
+    status: "created",
+    started: false,
+    completed: false,
+    failed: false,
+    cancelled: false,
+    returned: null,
+    retryAttempts: 0,
+    rescues: 0,
+    snoozes: 0,
+    suspectDeaths: 0,
+    errors: [],
+    progress: null,
+    uniqueKey: null,
+    uniqueAmong: null,
+    uniqueFor: null,
+    concurrencyKey: null,
+    rateKey: null,
+    ...given,
+  };
+  state.tasks.set(id, task);
+  if (task.uniqueKey !== null) takeUniqueKey(state, keyOf(task), id);
+  place(state, task);
+}
+
+/** What a unique key is stored under. */
+export function keyOf({ name, uniqueKey }: { name: string; uniqueKey?: string | null }): string {
+  return `${name} ${uniqueKey}`;
+}
+
+/** `_take_unique_key`: who holds the key afterwards. */
+export function takeUniqueKey(state: State, key: string, id: number): number {
+  const held = state.uniqueKeys.get(key);
+  const isFree = !held || held.until?.hasCome(state.clock) || held.until !== null && held.taskId === id;
+  if (!isFree) return held.taskId;
+  state.uniqueKeys.set(key, { taskId: id, until: null });
+  return id;
+}
+
+/** `_place`: puts a record that stands nowhere where it belongs. */
+export function place(state: State, task: Task): void {
+  if (task.notBefore.hasCome(state.clock)) enter(state, placeOf(task));
+  else state.waiting.push({ ...placeOf(task), why: "time" });
+}
+
+/** What is due goes to `ready`, and what is limited into the line of its key, to be let in. */
+export function enter(state: State, row: Place): void {
+  if (row.concurrencyKey !== null) state.waiting.push({ ...row, why: "concurrency" });
+  else if (row.rateKey !== null) state.waiting.push({ ...row, why: "rate" });
+  else state.ready.push({ ...row, why: null });
+}
+
+export function placeOf(task: Task, suspect = false): Place {
+  const { id, claimSeq, notBefore, priority, queue, name, concurrencyKey, rateKey } = task;
+  return { id, claimSeq, notBefore, priority, queue, name, concurrencyKey, rateKey, suspect, why: null };
+}
+
+/** Whether the record's columns lead to this row of `ready`: it has no index on the id alone. */
+export function isAt(row: Place, task: Task): boolean {
+  return row.id === task.id && row.queue === task.queue && row.priority === task.priority &&
+    row.notBefore.at === task.notBefore.at;
+}
+
+/** `_take_from_place`: false if the record stood in neither table, as its columns say. */
+export function takeFromPlace(state: State, task: Task): boolean {
+  const ready = state.ready.filter((row) => !isAt(row, task));
+  if (ready.length < state.ready.length) {
+    state.ready = ready;
+    return true;
+  }
+  const waiting = state.waiting.filter((row) => row.id !== task.id);
+  const stood = waiting.length < state.waiting.length;
+  state.waiting = waiting;
+  return stood;
+}
+
+/**
+ * The trigger `give_back`, to be called after every change of `status` or `claim_seq`: slots and unique keys are given
+ * back, or the key taken again, and where its twin has it, the task ends `failed`. `began` says that the change knows of
+ * an attempt that began, or may have: then the slot of its rate runs out by itself.
+ */
+export function giveBack(
+  state: State,
+  task: Task,
+  { began = false, attempt = task.retryAttempts + task.rescues + 1 } = {},
+): void {
+  if (task.concurrencyKey !== null || task.rateKey !== null) {
+    releaseSlots(state, task.id, began || task.status !== "created");
+  }
+  if (task.uniqueKey === null) return;
+  const key = keyOf(task);
+  const keeps = (task.uniqueAmong ?? ["created", "running"]).includes(task.status);
+  const outlasts = !keeps && task.status === "completed" && task.uniqueFor !== null;
+  if (!keeps && !outlasts) {
+    if (state.uniqueKeys.get(key)?.taskId === task.id) state.uniqueKeys.delete(key);
+  } else if (takeUniqueKey(state, key, task.id) === task.id) {
+    if (outlasts) state.uniqueKeys.get(key)!.until = new Time(task.uniqueFor!);
+  } else if (task.status === "created") {
+    task.status = "failed";
+    task.failed = true;
+    task.errors.push(`TaskExists ${attempt}`);
+  }
+}
+
+export function releaseSlots(state: State, id: number, began: boolean): void {
+  for (const slot of state.slots) {
+    if (began && slot.taskId === id && slot.until === "infinity") slot.until = new Time(slot.per!);
+  }
+  state.slots = state.slots.filter(({ taskId, until }) => taskId !== id || until instanceof Time);
+}
+
+/** `_replace`: whether the twin was waiting to run, and so is overwritten. */
+export function replaceTask(state: State, id: number, fresh: NewTask): boolean {
+  const task = state.tasks.get(id);
+  if (task?.status !== "created" || !takeFromPlace(state, task)) return false;
+  Object.assign(task, { params: fresh.params, notBefore: fresh.notBefore, claimSeq: task.claimSeq + 1 });
+  giveBack(state, task);
+  if (task.status === "created") place(state, task);
+  return true;
+}

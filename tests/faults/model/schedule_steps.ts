@@ -1,0 +1,192 @@
+import { assertEquals } from "@std/assert";
+import { codeOf } from "../../../src/driver.ts";
+import {
+  insertTasks,
+  insertTasksWith,
+  type NewTask as NewRow,
+  scheduleUnique,
+  scheduleUniqueWith,
+  type UniqueTask,
+} from "../../../src/store/schedule.ts";
+import { LONG, Time } from "./state.ts";
+import { insertTask, keyOf, type NewTask, replaceTask, takeUniqueKey } from "./records.ts";
+import { type Maker, NAMES, pastTime, QUEUES, step, type World } from "./world.ts";
+
+const UNIQUE_VIOLATION = "23505";
+const AMONG = [
+  null,
+  ["created"],
+  ["created", "running", "failed"],
+  ["created", "running", "completed"],
+  ["created", "running", "completed", "failed", "cancelled"],
+];
+
+/** A task to be scheduled, for the model and as a row of the statement's JSON. */
+interface Wish {
+  model: NewTask;
+  row: Omit<NewRow, "unique_key" | "unique_among"> & Record<string, unknown>;
+}
+
+function wish(world: World, { unique = false } = {}): Wish {
+  const { dice } = world;
+  const when = dice.pick(["now", "now", "past", "later"]);
+  const past = pastTime(world);
+  const name = dice.pick(NAMES);
+  const limits = pickLimits(world, name);
+  const task = {
+    queue: dice.pick(QUEUES),
+    priority: dice.pick([0, 0, 0, -1, 1, 7]),
+    params: dice.pick(["W10=", "WzFd", "WyJhIl0="]),
+    uniqueKey: unique ? dice.pick(["k", "l"]) : null,
+    uniqueAmong: unique ? dice.pick(AMONG) : null,
+    uniqueFor: unique && dice.once(3) ? LONG : null,
+    ...limits,
+    onConflict: dice.pick(["keep", "replace", "error"] as const),
+  };
+  return {
+    model: { ...task, name, notBefore: when === "past" ? past.time : new Time(when === "later" ? LONG : 0) },
+    row: {
+      func_name: name,
+      queue: task.queue,
+      params: task.params,
+      priority: task.priority,
+      not_before: when === "past" ? past.text : null,
+      delay: when === "later" ? LONG : null,
+      max_retries: dice.pick([null, 0, 3]),
+      retry_delay: null,
+      backoff: null,
+      timeout: null,
+      tags: [],
+      ...(limits.concurrencyKey === null ? {} : { concurrency_key: limits.concurrencyKey }),
+      ...(limits.rateKey === null ? {} : { rate_key: limits.rateKey }),
+      unique_key: task.uniqueKey,
+      unique_among: task.uniqueAmong,
+      unique_for: task.uniqueFor,
+      on_conflict: task.onConflict,
+    },
+  };
+}
+
+/** Most have no limit; some have one of their name, some share one with others. */
+function pickLimits({ dice }: World, name: string): { concurrencyKey: string | null; rateKey: string | null } {
+  if (dice.once(2)) return { concurrencyKey: null, rateKey: null };
+  const key = (kind: string) => dice.once(3) ? `any ${kind}` : dice.once(3) ? `${name} ${kind}` : null;
+  return { concurrencyKey: key("concurrency"), rateKey: key("rate") };
+}
+
+function wishes(world: World, options?: { unique: boolean }): Wish[] {
+  return Array.from({ length: 1 + world.dice.below(3) }, () => wish(world, options));
+}
+
+function insertAll({ state }: World, wishes: Wish[], ids: number[]): void {
+  assertEquals(ids.length, wishes.length);
+  wishes.forEach(({ model }, index) => insertTask(state, ids[index]!, model));
+}
+
+/** Statements that schedule: the store's, on a client of the user's own, and a plain INSERT. */
+const scheduleMany: Maker = (world) => {
+  const wanted = wishes(world);
+  const rows = wanted.map(({ row }) => row);
+  const send = world.dice.once(3)
+    ? () => insertTasksWith(world.client, "firefly", rows)
+    : () => insertTasks(world.sql, rows);
+  return step("insertTasks", rows, send, (inserted) => insertAll(world, wanted, inserted.map(({ id }) => Number(id))));
+};
+
+/** A plain INSERT of several rows fails as a whole if one has a twin. */
+const plainInsert: Maker = (world) => {
+  const { dice, sql } = world;
+  const wanted = wishes(world, { unique: dice.once(2) });
+  const rows = wanted.map(({ row }) => row);
+  const send = () =>
+    sql`
+      INSERT INTO ${sql.schema}.task (
+        func_name, queue, params, priority, not_before, unique_key, unique_among, unique_for, concurrency_key, rate_key
+      )
+      SELECT func_name, queue, params, priority,
+        COALESCE(not_before, now() + make_interval(secs => COALESCE(delay, 0))), unique_key, unique_among, unique_for,
+        concurrency_key, rate_key
+      FROM json_to_recordset(${JSON.stringify(rows)}::text::json) AS new (
+        func_name text, queue text, params text, priority integer, not_before timestamptz, delay double precision,
+        unique_key text, unique_among text[], unique_for double precision, concurrency_key text, rate_key text
+      )
+      RETURNING id
+    `.catch((error) => codeOf(error));
+  return step("INSERT", rows, send, (result) => {
+    const keys = wanted.map(({ model }) => model).filter(({ uniqueKey }) => uniqueKey).map(keyOf);
+    const taken = keys.some((key, index) => isTaken(world, key) || keys.indexOf(key) < index);
+    if (taken) return assertEquals(result, UNIQUE_VIOLATION);
+    if (typeof result === "string") throw new Error(`INSERT failed with ${result}`);
+    insertAll(world, wanted, result.map(({ id }) => Number(id)));
+  });
+
+  function isTaken({ state }: World, key: string): boolean {
+    const held = state.uniqueKeys.get(key);
+    return held !== undefined && !held.until?.hasCome(state.clock);
+  }
+};
+
+/** `firefly.schedule`, with and without a unique key. */
+const scheduleInSql: Maker = (world) => {
+  const { dice, sql, state } = world;
+  const { model, row } = wish(world, { unique: dice.once(2) });
+  const fresh: NewTask = { ...model, uniqueAmong: null, params: "W10=", concurrencyKey: null, rateKey: null };
+  if (model.uniqueKey === null) fresh.uniqueFor = null;
+  const send = () =>
+    sql`
+      SELECT ${sql.schema}.schedule(
+        ${row.func_name}, queue => ${row.queue}, priority => ${row.priority},
+        not_before => COALESCE(${row.not_before}::timestamptz, now() + make_interval(secs => ${row.delay ?? 0})),
+        unique_key => ${fresh.uniqueKey ?? null}, unique_for => ${fresh.uniqueFor ?? null},
+        on_conflict => ${fresh.onConflict}
+      ) AS id
+    `.then(([row]) => Number(row!.id), (error) => codeOf(error));
+  return step("firefly.schedule", row, send, (id) => {
+    const holder = fresh.uniqueKey ? state.uniqueKeys.get(keyOf(fresh)) : undefined;
+    const twin = holder && !holder.until?.hasCome(state.clock) ? holder.taskId : undefined;
+    if (twin === undefined) return insertTask(state, Number(id), fresh);
+    if (fresh.onConflict === "error") return assertEquals(id, UNIQUE_VIOLATION);
+    assertEquals(id, twin);
+    if (fresh.onConflict === "replace") replaceTask(state, twin, fresh);
+  });
+};
+
+/** Several tasks with unique keys at once, some of them twins of one another. */
+const scheduleTwins: Maker = (world) => {
+  const wanted = wishes(world, { unique: true });
+  const rows = wanted.map(({ row }) => row as NewRow);
+  const send = world.dice.once(3)
+    ? () => scheduleUniqueWith(world.client, "firefly", rows)
+    : () => scheduleUnique(world.sql, rows);
+  return step("scheduleUnique", rows, send, (result) => applyUnique(world, wanted.map(({ model }) => model), result));
+};
+
+function applyUnique({ state }: World, wanted: NewTask[], result: UniqueTask[]): void {
+  const before = new Map([...state.uniqueKeys].filter(([, { until }]) => !until?.hasCome(state.clock)));
+  const first = (task: NewTask) => wanted.findIndex((other) => keyOf(other) === keyOf(task));
+  const refusal = wanted.find((task, index) =>
+    task.onConflict === "error" && (before.has(keyOf(task)) || first(task) < index)
+  );
+  if (refusal) {
+    assertEquals(result.map(({ refusedKey }) => refusedKey), [refusal.uniqueKey]);
+    return;
+  }
+  assertEquals(result.map(({ refusedKey }) => refusedKey), wanted.map(() => null));
+  const isNew = wanted.map((task, index) => !before.has(keyOf(task)) && first(task) === index);
+  assertEquals(result.map(({ inserted }) => inserted), isNew);
+  const ids = result.map(({ id }) => Number(id));
+  wanted.forEach((task, index) => isNew[index] && insertTask(state, ids[index]!, task));
+  const twins = wanted.map((task, index) => ({ task, id: ids[index]!, index })).filter(({ index }) => !isNew[index]);
+  for (const { task, id } of twins.toSorted((a, b) => a.id - b.id || a.index - b.index)) {
+    assertEquals(id, takeUniqueKey(state, keyOf(task), -1));
+    if (task.onConflict === "replace") replaceTask(state, id, task);
+  }
+}
+
+/** Steps that make tasks, with how often each is to be chosen. */
+export const SCHEDULE_STEPS: [number, Maker][] = [
+  [8, scheduleMany],
+  [3, plainInsert],
+  [3, scheduleInSql],
+  [4, scheduleTwins],
+];

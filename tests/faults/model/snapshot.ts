@@ -1,0 +1,202 @@
+import type { Tag } from "../../../src/driver.ts";
+import { type Place, type State, Time } from "./state.ts";
+
+/** A row of a table; times are microseconds. */
+export type Row = Record<string, unknown>;
+
+/** The tables that the model is about. */
+export const TABLES = [
+  "task",
+  "ready",
+  "waiting",
+  "lease",
+  "consumer",
+  "unique_key",
+  "slot",
+  "definition",
+  "awaited",
+  "queue",
+] as const;
+
+/** Everything that the tables hold, as of one moment. */
+export type Snapshot = { clock: number } & Record<typeof TABLES[number], Row[]>;
+
+/** Reads everything in one statement. */
+export async function readSnapshot(sql: Tag): Promise<Snapshot> {
+  const [row] = await sql<{ snapshot: string }>`
+    SELECT json_build_object(
+      'clock', (EXTRACT(epoch FROM clock_timestamp()) * 1000000)::bigint,
+      'task', (SELECT json_agg(task) FROM (
+        SELECT id, claim_seq, status, (EXTRACT(epoch FROM not_before) * 1000000)::bigint AS not_before, priority, queue,
+          func_name, params, started IS NOT NULL AS started, completed IS NOT NULL AS completed,
+          failed IS NOT NULL AS failed, cancelled IS NOT NULL AS cancelled, returned, retry_attempts, rescues, snoozes,
+          suspect_deaths, progress, unique_key, unique_among, unique_for, concurrency_key, rate_key,
+          CASE WHEN errors = '[]' THEN '' ELSE (
+            SELECT string_agg(concat_ws(' ', error ->> 'name', error ->> 'attempt', error ->> 'delay'), ', ' ORDER BY place)
+            FROM jsonb_array_elements(errors) WITH ORDINALITY AS error (error, place)
+          ) END AS errors
+        FROM ${sql.schema}.task
+      ) AS task),
+      'ready', (SELECT json_agg(ready) FROM (
+        SELECT id, claim_seq, (EXTRACT(epoch FROM not_before) * 1000000)::bigint AS not_before, priority, queue,
+          func_name, suspect
+        FROM ${sql.schema}.ready
+      ) AS ready),
+      'waiting', (SELECT json_agg(waiting) FROM (
+        SELECT id, claim_seq, (EXTRACT(epoch FROM not_before) * 1000000)::bigint AS not_before, priority, queue,
+          func_name, suspect, why, concurrency_key, rate_key
+        FROM ${sql.schema}.waiting
+      ) AS waiting),
+      'lease', (SELECT json_agg(lease) FROM (
+        SELECT id, consumer_id, suspect, ARRAY(
+          SELECT concat_ws('/', claim.id, claim.claim_seq)
+          FROM unnest(ids, claim_seqs) AS claim (id, claim_seq)
+          ORDER BY claim.id
+        ) AS claims
+        FROM ${sql.schema}.lease
+      ) AS lease),
+      'consumer', (SELECT json_agg(consumer) FROM (
+        SELECT id, lease_until > now() AS alive FROM ${sql.schema}.consumer
+      ) AS consumer),
+      'unique_key', (SELECT json_agg(unique_key) FROM (
+        SELECT func_name || ' ' || key AS key, task_id, (EXTRACT(epoch FROM until) * 1000000)::bigint AS until
+        FROM ${sql.schema}.unique_key
+      ) AS unique_key),
+      'slot', (SELECT json_agg(slot) FROM (
+        SELECT kind, key, task_id, per,
+          CASE WHEN isfinite(until) THEN to_json((EXTRACT(epoch FROM until) * 1000000)::bigint) ELSE to_json(until) END AS until
+        FROM ${sql.schema}.slot
+        ORDER BY kind, key, task_id, slot.until
+      ) AS slot),
+      'definition', (SELECT json_agg(definition) FROM (
+        SELECT func_name, concurrency_limit, rate_limit, rate_per FROM ${sql.schema}.definition
+      ) AS definition),
+      'awaited', (SELECT json_agg(awaited) FROM (SELECT task_id FROM ${sql.schema}.awaited) AS awaited),
+      'queue', (SELECT json_agg(queue) FROM (SELECT name FROM ${sql.schema}.queue WHERE paused) AS queue)
+    )::text AS snapshot
+  `;
+  const snapshot = JSON.parse(row!.snapshot);
+  for (const table of TABLES) snapshot[table] ??= [];
+  return snapshot;
+}
+
+/** What the snapshot should be, with `Time`s where the database decides. */
+function expected(state: State): Record<typeof TABLES[number], Row[]> {
+  return {
+    task: [...state.tasks.values()].map((task) => ({
+      id: task.id,
+      claim_seq: task.claimSeq,
+      status: task.status,
+      not_before: task.notBefore,
+      priority: task.priority,
+      queue: task.queue,
+      func_name: task.name,
+      params: task.params,
+      started: task.started,
+      completed: task.completed,
+      failed: task.failed,
+      cancelled: task.cancelled,
+      returned: task.returned,
+      retry_attempts: task.retryAttempts,
+      rescues: task.rescues,
+      snoozes: task.snoozes,
+      suspect_deaths: task.suspectDeaths,
+      errors: task.errors.join(", "),
+      progress: task.progress,
+      unique_key: task.uniqueKey,
+      unique_among: task.uniqueAmong,
+      unique_for: task.uniqueFor,
+      concurrency_key: task.concurrencyKey,
+      rate_key: task.rateKey,
+    })),
+    ready: state.ready.map(rowOf),
+    waiting: state.waiting.map((place) => ({
+      ...rowOf(place),
+      why: place.why,
+      concurrency_key: place.concurrencyKey,
+      rate_key: place.rateKey,
+    })),
+    lease: [...state.leases.values()].map(({ id, consumerId, suspect, claims }) => ({
+      id,
+      consumer_id: consumerId,
+      suspect,
+      claims: claims.toSorted((a, b) => a.id - b.id).map(({ id, claimSeq }) => `${id}/${claimSeq}`),
+    })),
+    consumer: [...state.consumers.values()].map(({ id, alive }) => ({ id, alive })),
+    unique_key: [...state.uniqueKeys].map(([key, { taskId, until }]) => ({ key, task_id: taskId, until })),
+    slot: state.slots.map(({ kind, key, taskId, per, until }) => ({ kind, key, task_id: taskId, per, until })),
+    definition: [...state.definitions].map(([name, { concurrencyLimit, rateLimit, ratePer }]) => ({
+      func_name: name,
+      concurrency_limit: concurrencyLimit,
+      rate_limit: rateLimit,
+      rate_per: ratePer,
+    })),
+    awaited: [...state.awaited].map((id) => ({ task_id: id })),
+    queue: [...state.paused].map((name) => ({ name })),
+  };
+}
+
+function rowOf({ id, claimSeq, notBefore, priority, queue, name, suspect }: Place): Row {
+  return { id, claim_seq: claimSeq, not_before: notBefore, priority, queue, func_name: name, suspect };
+}
+
+/**
+ * What the database holds and the model does not, or the other way around; undefined if they are the same. Times that
+ * the last step made are taken over, if they are of that step.
+ */
+export function differenceOf(snapshot: Snapshot, state: State): string | undefined {
+  const model = expected(state);
+  const window = { from: state.clock, to: snapshot.clock };
+  for (const table of TABLES) {
+    const rows = Map.groupBy(snapshot[table], (row) => keyOf(table, row));
+    for (const row of model[table]) {
+      const key = keyOf(table, row);
+      const twins = rows.get(key);
+      if (!twins?.length) return `${table} lacks ${show(row)}`;
+      const found = twins.findIndex((twin) =>
+        Object.keys(row).every((column) => isSame(row[column], twin[column], window))
+      );
+      if (found < 0) {
+        const [twin] = twins;
+        const wrong = Object.keys(row).filter((column) => !isSame(row[column], twin![column], window));
+        return `${table} ${key}: ${
+          wrong.map((column) => `${column} is ${twin![column]} instead of ${show(row[column])}`)
+        }`;
+      }
+      twins.splice(found, 1);
+    }
+    for (const [extra] of rows.values()) if (extra) return `${table} holds ${show(extra)}\nwhich it should not`;
+  }
+}
+
+function keyOf(table: string, row: Row): string {
+  switch (table) {
+    case "task":
+    case "lease":
+    case "consumer":
+      return String(row.id);
+    case "ready":
+    case "waiting":
+      return `${row.id}/${row.claim_seq}`;
+    case "slot":
+      return `${row.kind} ${row.key} ${row.task_id}`;
+    default:
+      return String(row.key ?? row.func_name ?? row.task_id ?? row.name);
+  }
+}
+
+function isSame(wanted: unknown, found: unknown, { from, to }: { from: number; to: number }): boolean {
+  if (wanted instanceof Time) {
+    if (wanted.at !== undefined) return wanted.at === found;
+    const shift = wanted.offset * 1_000_000;
+    if (typeof found !== "number" || found < from + shift || found > to + shift) return false;
+    wanted.at = found;
+    return true;
+  }
+  if (Array.isArray(wanted)) return JSON.stringify(wanted) === JSON.stringify(found);
+  return wanted === found;
+}
+
+function show(part: unknown): string {
+  return JSON.stringify(part, (_, value) => value instanceof Time ? value.at ?? `now + ${value.offset} s` : value);
+}

@@ -1,0 +1,178 @@
+/**
+ * The database in memory: what its tables should hold, in plain lists and maps. `records.ts` and `transitions.ts` change
+ * them as the store's statements should, `snapshot.ts` compares them with the tables.
+ */
+
+/** Seconds that no run of the model test lasts: what is due in so many never becomes due by itself. */
+export const LONG = 3600;
+
+/**
+ * A time that the database's clock decides: known to the microsecond once a snapshot has shown it, before that as the
+ * seconds from the step that made it. Two rows with the same time share the object.
+ */
+export class Time {
+  at: number | undefined;
+  readonly offset: number;
+
+  constructor(offset = 0) {
+    this.offset = offset;
+  }
+
+  /** Whether it has come. Every time is either past or more than half of `LONG` away. */
+  hasCome(clock: number): boolean {
+    return this.at === undefined ? this.offset <= 0 : this.at < clock + LONG * 500_000;
+  }
+}
+
+/** A row of `firefly.task`. */
+export interface Task {
+  id: number;
+  claimSeq: number;
+  status: "created" | "completed" | "failed" | "cancelled";
+  notBefore: Time;
+  priority: number;
+  queue: string;
+  name: string;
+  params: string;
+  started: boolean;
+  completed: boolean;
+  failed: boolean;
+  cancelled: boolean;
+  returned: string | null;
+  retryAttempts: number;
+  rescues: number;
+  snoozes: number;
+  suspectDeaths: number;
+  /** The names of its errors, with the attempt and the delay. */
+  errors: string[];
+  progress: number | null;
+  uniqueKey: string | null;
+  uniqueAmong: string[] | null;
+  uniqueFor: number | null;
+  concurrencyKey: string | null;
+  rateKey: string | null;
+}
+
+export type Why = "time" | "unknown" | "concurrency" | "rate";
+
+/** A row of `ready` or, with `why`, of `waiting`. */
+export interface Place {
+  id: number;
+  claimSeq: number;
+  notBefore: Time;
+  priority: number;
+  queue: string;
+  name: string;
+  suspect: boolean;
+  why: Why | null;
+  concurrencyKey: string | null;
+  rateKey: string | null;
+}
+
+export interface Consumer {
+  id: string;
+  /** Whether its `lease_until` is ahead. */
+  alive: boolean;
+  queues: string[];
+  names: string[];
+}
+
+/** The id of a task, and the fence that the claim read. */
+export interface Held {
+  id: number;
+  claimSeq: number;
+}
+
+export interface Lease {
+  id: string;
+  consumerId: string;
+  suspect: boolean;
+  claims: Held[];
+}
+
+/** A row of `unique_key`. */
+export interface Holder {
+  taskId: number;
+  until: Time | null;
+}
+
+/** A row of `slot`. */
+export interface Slot {
+  kind: "concurrency" | "rate";
+  key: string;
+  taskId: number;
+  per: number | null;
+  /** Null until the task is claimed, and then for a slot of a rate `"infinity"` until the attempt is known to have begun. */
+  until: Time | "infinity" | null;
+  /** Whether it was taken more than some seconds ago. */
+  isOld: boolean;
+}
+
+/** A row of `definition`. */
+export interface Limits {
+  concurrencyLimit: number | null;
+  rateLimit: number | null;
+  ratePer: number | null;
+}
+
+/** An attempt that a consumer has been told of: of a claim that is current, or was. */
+export interface Attempt extends Held {
+  leaseId: string;
+  consumerId: string;
+}
+
+/** Everything that the tables hold. */
+export class State {
+  /** The database's clock at the last snapshot, in microseconds. */
+  clock = 0;
+  /** A day and more before the run began, in microseconds. */
+  origin = 0;
+  readonly tasks = new Map<number, Task>();
+  ready: Place[] = [];
+  waiting: Place[] = [];
+  readonly leases = new Map<string, Lease>();
+  readonly consumers = new Map<string, Consumer>();
+  /** By the task's name, a space, and the key. */
+  readonly uniqueKeys = new Map<string, Holder>();
+  slots: Slot[] = [];
+  readonly paused = new Set<string>();
+  readonly definitions = new Map<string, Limits>();
+  readonly awaited = new Set<number>();
+  /** Records that a hand may have left nowhere; `placeStrays` puts them back. */
+  readonly edited = new Set<number>();
+  /** Records that a hand has ever edited: whatever slots they had, they may be ready or run without. */
+  readonly unslotted = new Set<number>();
+  /** Ended records whose retention is over, with their fence: one that is retried ends anew. */
+  readonly expired = new Map<number, number>();
+  /** The last slot of the cron that fired, in microseconds; 0 before there is a cron. */
+  lastSlot = 0;
+  /** Attempts that may be settled: of consumers alive, dead and stopped. */
+  attempts: Attempt[] = [];
+
+  /** Where each record stands: its status, and while it is `created`, its place. */
+  places(): Map<number, string> {
+    const standing = new Map<number, string>();
+    const current = ({ id, claimSeq }: Held) => this.tasks.get(id)?.claimSeq === claimSeq;
+    for (const place of this.ready) if (current(place)) standing.set(place.id, "ready");
+    for (const place of this.waiting) if (current(place)) standing.set(place.id, `waiting: ${place.why}`);
+    for (const { claims } of this.leases.values()) {
+      for (const claim of claims) if (current(claim)) standing.set(claim.id, "running");
+    }
+    for (const { id, status } of this.tasks.values()) {
+      if (status !== "created") standing.set(id, status);
+      else if (!standing.has(id)) standing.set(id, "nowhere");
+    }
+    return standing;
+  }
+
+  /** Whether a claim is the current one of its task. */
+  holds({ id, claimSeq }: Held): boolean {
+    const task = this.tasks.get(id);
+    return task?.claimSeq === claimSeq && task.status === "created";
+  }
+}
+
+/** Most urgent first. */
+export function byUrgency(a: Place, b: Place): number {
+  return b.priority - a.priority || a.notBefore.at! - b.notBefore.at! || a.id - b.id;
+}

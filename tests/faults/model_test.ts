@@ -1,0 +1,73 @@
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { testDatabase } from "../database.ts";
+import { type Seen, TRANSITIONS } from "./model/life.ts";
+import { runModel } from "./model/run.ts";
+
+/**
+ * `MODEL_SEED`, one or several with commas, repeats runs, as far as the server's own choices allow; `MODEL_STEPS` makes
+ * them shorter or longer. Where changes are judged the seeds are the same each time, so that a failure is the change's.
+ */
+const STEPS = Number(Deno.env.get("MODEL_STEPS") ?? 10_000);
+const SEEDS = Deno.env.get("MODEL_SEED")?.split(",").map(Number) ??
+  Array.from({ length: 5 }, (_, i) => Deno.env.get("CI") ? i + 1 : Math.floor(Math.random() * 2 ** 32));
+
+console.log(`MODEL_SEED=${SEEDS.join()} MODEL_STEPS=${STEPS}`);
+
+Deno.test(`The tables hold what the model says after each of ${STEPS} random steps, with ${SEEDS.length} seeds`, async () => {
+  const all: Seen = new Map();
+  // Two at a time, as much of each is waiting for the server.
+  const seeds = [...SEEDS];
+  await Promise.all([1, 2].map(async () => {
+    for (let seed = seeds.pop(); seed !== undefined; seed = seeds.pop()) {
+      await using db = await testDatabase();
+      for (const [transition, count] of await runModel(db, { seed, steps: STEPS })) {
+        all.set(transition, (all.get(transition) ?? 0) + count);
+      }
+    }
+  }));
+
+  if (STEPS * SEEDS.length < 50_000) return;
+  const missing = TRANSITIONS.filter((transition) => !all.has(transition));
+  assertEquals(missing, [], "These were never seen");
+});
+
+/** What is taken from the database, and what the model test then says: without these it could not fail. */
+const CONTROLS: { without: string; sql: string; says: RegExp }[] = [
+  {
+    without: "the fence growing",
+    sql: `
+      CREATE FUNCTION stay() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.claim_seq := OLD.claim_seq; RETURN NEW; END';
+      CREATE TRIGGER stay BEFORE UPDATE ON firefly.task FOR EACH ROW EXECUTE FUNCTION stay()`,
+    says: /task \d+ stands in 2 places|claim_seq is \d+ instead of/,
+  },
+  {
+    without: "the trigger that gives keys and slots back",
+    sql: "DROP TRIGGER give_back ON firefly.task",
+    says: /still holds its key|does not hold its key|task \d+ holds \[/,
+  },
+  {
+    without: "what places a new record",
+    sql: "ALTER TABLE firefly.task DISABLE TRIGGER place_inserted",
+    says: /task \d+ is created and stands nowhere/,
+  },
+  {
+    without: "the finality of an end",
+    sql: `
+      CREATE FUNCTION revive() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        UPDATE firefly.task SET status = 'created' WHERE status = 'completed' AND id < NEW.id;
+        RETURN NULL;
+      END $$;
+      CREATE TRIGGER revive AFTER INSERT ON firefly.task FOR EACH ROW EXECUTE FUNCTION revive()`,
+    says: /task \d+ was completed and is \w+ though nobody retried it/,
+  },
+];
+
+for (const { without, sql, says } of CONTROLS) {
+  Deno.test(`The model test fails without ${without}`, async () => {
+    await using db = await testDatabase();
+    await db.sql.unsafe(sql);
+    const error = await assertRejects(() => runModel(db, { seed: 1, steps: 3_000 }), Error);
+    assertMatch(error.message, says);
+  });
+}
