@@ -154,6 +154,7 @@ export class ConsumerLoop {
   async #turn(): Promise<void> {
     const wanted = this.#wanted();
     const { admitted } = this.#admission;
+    const wasEmpty = this.#claims.isEmpty;
     let claimed = 0;
     if (wanted > 0) {
       try {
@@ -169,7 +170,10 @@ export class ConsumerLoop {
     if (claimed > 0 && claimed >= wanted) return;
     if (this.#isDue()) return await this.#wakeup.sleep(DUE_PAUSE);
     const isDone = this.#claims.isEmpty && this.#admission.isIdle && this.#admission.admitted === admitted;
-    if (this.#parts.drain && wanted > 0 && isDone) return this.stop();
+    if (this.#parts.drain && wanted > 0 && isDone) {
+      // What ended while the claim was under way may have gone back to where it had looked already: look once more.
+      return wasEmpty ? this.stop() : undefined;
+    }
     await this.#wakeup.sleep(this.#pause());
   }
 

@@ -1,10 +1,13 @@
 import type { ConsumeOptions, Consumer } from "./consume.ts";
 import type { Events } from "./events.ts";
+import type { Middleware } from "./middleware.ts";
 import { type FireflyOptions, LiveInstance, liveInstance } from "./instance.ts";
 import type { MigrationState } from "./migrator.ts";
 import type { Tasks } from "./records.ts";
+import type { PruneOptions } from "./prune.ts";
 import { defaultInstance, setDefaultInstance } from "./scope.ts";
 import type { Sql } from "./sql.ts";
+import type { QueueState } from "./store/queues.ts";
 
 /**
  * A connection to a database of tasks. It connects when it is first needed. Most programs never make one: the default
@@ -85,6 +88,64 @@ export class Firefly implements AsyncDisposable {
     return this.#instance.run(fn);
   }
 
+  /**
+   * Surrounds every attempt of this instance's consumers with `middleware`, inside of what was added before, for tracing,
+   * error reporting or tenancy. It is called with `current()` in place, and within the timeout; what it throws, the
+   * attempt throws, and what it resolves to is the result. Without a call of `next()` the handler is not called.
+   *
+   * @throws {TypeError} If it is no function.
+   *
+   * @example Tell how long each attempt took
+   * ```ts ignore
+   * ff.use(async (attempt, next) => {
+   *   const started = performance.now();
+   *   try {
+   *     return await next();
+   *   } finally {
+   *     console.log(attempt.funcName, attempt.id, performance.now() - started);
+   *   }
+   * });
+   * ```
+   */
+  use(middleware: Middleware): void {
+    this.#instance.hooks.use(middleware);
+  }
+
+  /**
+   * Stops the claiming of a queue's tasks, in every consumer and until it is resumed, whatever restarts meanwhile. What
+   * runs goes on. Resolves to whether the queue was not paused before.
+   *
+   * @throws {RangeError} If it is no name of a queue.
+   */
+  async pause(queue: string): Promise<boolean> {
+    return await this.#instance.pause(queue);
+  }
+
+  /**
+   * Goes on with a paused queue, at once; resolves to whether it was paused.
+   *
+   * @throws {RangeError} If it is no name of a queue.
+   */
+  async resume(queue: string): Promise<boolean> {
+    return await this.#instance.resume(queue);
+  }
+
+  /** Every queue that has records, consumers or settings, by name. It counts all records, which takes a while. */
+  async queues(): Promise<QueueState[]> {
+    return await this.#instance.queues();
+  }
+
+  /**
+   * Deletes the records that were kept for long enough, in small batches; resolves to how many. Consumers do so by
+   * themselves, from time to time. How long records are kept is what consumers stored of their tasks and queues when
+   * they started, and, for all others, what this instance says.
+   *
+   * @throws {TypeError | RangeError} If an option is wrong.
+   */
+  async prune(options: PruneOptions = {}): Promise<number> {
+    return await this.#instance.prune(options);
+  }
+
   /** Calls `listener` at every `event`; what it returns ends that. */
   on<E extends keyof Events>(event: E, listener: (detail: Events[E]) => void): () => void {
     return this.#instance.on(event, listener);
@@ -130,12 +191,13 @@ export function transaction<T>(fn: (sql: Sql) => Promise<T>): Promise<T> {
 }
 
 /** As {@linkcode Firefly.tasks} of the default instance. */
-export const tasks: Pick<Tasks, "get" | "find" | "list" | "counts" | "retry" | "cancel" | "delete"> = {
+export const tasks: Pick<Tasks, "get" | "find" | "list" | "counts" | "retry" | "cancel" | "delete" | "explain"> = {
   get: (id) => liveInstance().tasks.get(id),
   find: (id) => liveInstance().tasks.find(id),
   list: (filter, page) => liveInstance().tasks.list(filter, page),
   counts: () => liveInstance().tasks.counts(),
-  retry: (filter) => liveInstance().tasks.retry(filter),
-  cancel: (filter) => liveInstance().tasks.cancel(filter),
-  delete: (filter) => liveInstance().tasks.delete(filter),
+  retry: (filter, options) => liveInstance().tasks.retry(filter, options),
+  cancel: (filter, options) => liveInstance().tasks.cancel(filter, options),
+  delete: (filter, options) => liveInstance().tasks.delete(filter, options),
+  explain: (id) => liveInstance().tasks.explain(id),
 };

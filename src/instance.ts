@@ -1,15 +1,20 @@
 import { type ConnectionSettings, type PostgresOptions, resolveConnection } from "./connection.ts";
 import { type ConsumeOptions, type Consumer, startConsumer } from "./consume.ts";
 import { Database } from "./database.ts";
-import { checkScheduleOptions, type ScheduleOptions, type TaskDefinition, type TaskOptions } from "./definition.ts";
+import { checkQueueName, checkRetention, checkScheduleOptions, type TaskDefinition } from "./definition.ts";
+import { codeOf } from "./driver.ts";
 import { FireflyError } from "./errors.ts";
 import { Emitter, type Events } from "./events.ts";
+import { Hooks, type OnFailed } from "./hooks.ts";
 import { Listener } from "./listener.ts";
 import { migrate, type MigrationState, migrationStates } from "./migrator.ts";
+import type { QueueOptions, ScheduleOptions, TaskOptions } from "./options.ts";
+import { checkPruneOptions, prune, type PruneOptions } from "./prune.ts";
 import type { Page, PageOptions, TaskFilter, TaskRecord } from "./record.ts";
 import { Tasks } from "./records.ts";
 import { Results } from "./results.ts";
-import { insertChunks, newTasks } from "./scheduling.ts";
+import { checkQueues } from "./retention.ts";
+import { areUnique, insertChunks, insertUnique, newTasks, type ScheduledRow } from "./scheduling.ts";
 import {
   currentInstance,
   currentScope,
@@ -20,8 +25,10 @@ import {
   withScope,
 } from "./scope.ts";
 import { Session, Sessions } from "./session.ts";
+import type { NewTask } from "./store/schedule.ts";
 import type { Sql } from "./sql.ts";
 import { endBackend } from "./store/consumers.ts";
+import { pauseQueue, type QueueState, readQueues, resumeQueue } from "./store/queues.ts";
 import { type FreshRecord, type RecordAccess, toRecord } from "./stored_task.ts";
 import { refuseUnknownKeys } from "./suggest.ts";
 import { runTransaction, Transaction } from "./transaction.ts";
@@ -38,8 +45,19 @@ export interface FireflyOptions {
   listenDatabase?: string;
   /** The schema that all of Firefly's tables are in. @default "firefly" */
   schema?: string;
-  /** What tasks take that do not say otherwise. */
-  defaults?: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout">;
+  /**
+   * What tasks take that do not say otherwise. Unless `retention` is among it, completed records are kept for 7 days,
+   * and failed and cancelled ones for 30: `retention: Infinity` keeps all of them for ever.
+   */
+  defaults?: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout" | "retention">;
+  /** What holds for queues, by their names: stored by each consumer of this instance when it starts. */
+  queues?: Record<string, QueueOptions>;
+  /**
+   * Called with a task that failed for good, in the process whose consumer saw it fail, beside the consumer's loop. What
+   * it throws becomes a `hook.error` event. It is called at most once for a failure: if the process dies at that moment,
+   * the record alone tells of it.
+   */
+  onFailed?: OnFailed;
   /** Told what a first start of the embedded server is busy with. */
   onProgress?: (message: string) => void;
 }
@@ -55,26 +73,43 @@ export interface Connected {
 
 /** Sessions that transactions outside of consumers may take at a time. */
 const TRANSACTIONS = 10;
-const OPTION_KEYS = ["database", "listenDatabase", "schema", "defaults", "onProgress"];
+const LOCK_NOT_AVAILABLE = "55P03";
+/** Seconds that scheduling waits for an open transaction that schedules a twin: it may be one that waits for this call. */
+const UNIQUE_PATIENCE = 15;
+const UNIQUE_SETUP = `SET LOCAL lock_timeout = '${UNIQUE_PATIENCE}s';`;
+const OPTION_KEYS = ["database", "listenDatabase", "schema", "defaults", "queues", "onFailed", "onProgress"];
 
 /** What stands behind a `Firefly`: the connections, made when they are first needed, and what is done over them. */
 export class LiveInstance implements Instance, AsyncDisposable {
   readonly options: Readonly<FireflyOptions>;
   readonly schema: string;
-  readonly events: Emitter = new Emitter();
+  readonly events: Emitter;
   readonly sql: Sql = lazySql(async () => (await this.connect()).database.userSql);
   readonly #access: RecordAccess = {
     database: async () => (await this.connect()).database,
     results: async () => (await this.connect()).results,
+    listener: async () => (await this.connect()).listener,
   };
   readonly tasks: Tasks = new Tasks(this.#access);
+  readonly hooks: Hooks;
   readonly #consumers = new Set<Consumer>();
   #connected: Promise<Connected> | undefined;
 
-  constructor(options: FireflyOptions = {}) {
+  /** An instance in the place of `predecessor` takes its listeners and its middleware over. */
+  constructor(options: FireflyOptions = {}, predecessor?: LiveInstance) {
     refuseUnknownKeys(options, OPTION_KEYS, "make an instance");
+    this.events = predecessor?.events ?? new Emitter();
+    predecessor?.hooks.end();
     this.options = options;
     this.schema = checkSchema(options.schema ?? "firefly");
+    if (options.defaults?.retention !== undefined) checkRetention(options.defaults.retention, "make an instance");
+    checkQueues(options.queues ?? {}, "make an instance", this.schema);
+    this.hooks = new Hooks({
+      events: this.events,
+      onFailed: options.onFailed,
+      get: (id) => this.tasks.get(id),
+      run: (fn) => withScope({ instance: this, attempt: undefined, transaction: undefined }, fn),
+    }, predecessor?.hooks.middleware);
   }
 
   async migrate(): Promise<MigrationState[]> {
@@ -101,6 +136,27 @@ export class LiveInstance implements Instance, AsyncDisposable {
     return await runTransaction(Transaction.on(sessions, { schema: this.schema }), inScope);
   }
 
+  async prune(options: PruneOptions = {}): Promise<number> {
+    checkPruneOptions(options);
+    const { database } = await this.connect();
+    const retention = options.retention ?? this.options.defaults?.retention;
+    return await prune(database.records, retention === undefined ? options : { ...options, retention });
+  }
+
+  async pause(queue: string): Promise<boolean> {
+    checkQueueName(queue, "pause", this.schema);
+    return await pauseQueue((await this.connect()).database.records, queue);
+  }
+
+  async resume(queue: string): Promise<boolean> {
+    checkQueueName(queue, "resume", this.schema);
+    return await resumeQueue((await this.connect()).database.records, queue);
+  }
+
+  async queues(): Promise<QueueState[]> {
+    return await readQueues((await this.connect()).database.records);
+  }
+
   run<T>(fn: () => T): T {
     const { instance, transaction } = currentScope();
     return withScope({ instance: this, transaction: instance === this ? transaction : undefined }, fn);
@@ -111,22 +167,42 @@ export class LiveInstance implements Instance, AsyncDisposable {
     checkScheduleOptions(options, `schedule task "${definition.name}"`);
     const { schema } = this;
     const tasks = await newTasks(definition, calls, { options, defaults: this.options.defaults ?? {}, schema });
-    const { tx } = options;
-    let fresh: FreshRecord = {};
-    let rows;
-    if (tx) {
-      rows = await insertChunks(tasks, { client: tx, schema });
-    } else {
-      const joined = tx === null ? undefined : this.#openTransaction();
-      if (joined) fresh = { uncommitted: () => !joined.outermost.ended };
-      const { database, sessions } = await this.connect();
-      const sql = joined?.statements ?? database.sql;
-      rows = joined || tasks.length === 1
-        ? await insertChunks(tasks, { sql })
-        : await runTransaction(Transaction.on(sessions, { schema }), ({ statements }) =>
-          insertChunks(tasks, { sql: statements }));
+    const { rows, fresh } = await this.#insert(tasks, options.tx);
+    const records = rows.map((row) => toRecord(row, this.#access, { ...fresh, inserted: row.inserted }));
+    for (const { id, funcName, queue, inserted } of records) {
+      this.events.emit("scheduled", { id, funcName, queue, inserted });
     }
-    return rows.map((row) => toRecord(row, this.#access, fresh));
+    return records;
+  }
+
+  async #insert(
+    tasks: NewTask[],
+    tx: ScheduleOptions["tx"],
+  ): Promise<{ rows: ScheduledRow[]; fresh: FreshRecord }> {
+    const { schema } = this;
+    const unique = areUnique(tasks);
+    const insert = unique ? insertUnique : insertChunks;
+    if (tx) return { rows: await insert(tasks, { client: tx, schema }), fresh: {} };
+    const joined = tx === null ? undefined : this.#openTransaction();
+    if (joined) {
+      const rows = await insert(tasks, { sql: joined.statements });
+      return { rows, fresh: { uncommitted: () => !joined.outermost.ended } };
+    }
+    const { database, sessions } = await this.connect();
+    if (tasks.length === 1 && !unique) return { rows: await insert(tasks, { sql: database.sql }), fresh: {} };
+    // What waits for somebody's transaction, as a unique task may, must not have others wait behind it in the pool.
+    const own = Transaction.on(sessions, { schema, ...(unique ? { setup: UNIQUE_SETUP } : {}) });
+    try {
+      return { rows: await runTransaction(own, ({ statements }) => insert(tasks, { sql: statements })), fresh: {} };
+    } catch (error) {
+      if (!unique || codeOf(error) !== LOCK_NOT_AVAILABLE) throw error;
+      throw new FireflyError(
+        `Cannot schedule task "${
+          tasks[0]!.func_name
+        }" as an open transaction has held its unique key for ${UNIQUE_PATIENCE} s`,
+        { cause: error },
+      );
+    }
   }
 
   on<E extends keyof Events>(event: E, listener: (detail: Events[E]) => void): () => void {

@@ -28,11 +28,14 @@ export async function* watchRow(
   const wake = () => wakeup.wake();
   signal?.throwIfAborted();
   signal?.addEventListener("abort", wake);
-  const unsubscribe = listener.subscribe([endedChannel(sql.schemaName)], wake);
+  let unsubscribe = () => {};
   try {
     for (let [seen, looks] = ["", 0];; looks++) {
       // What happens before it is known that somebody waits rings nobody, and is seen by the second look.
-      if (looks === 1) await awaitTasks(sql, [id]);
+      if (looks === 1) {
+        unsubscribe = listener.subscribe([endedChannel(sql.schemaName)], wake);
+        await awaitTasks(sql, [id]);
+      }
       if (looks > 1) await wakeup.sleep(LOOK);
       signal?.throwIfAborted();
       const [row] = await readRecords(sql, [id]);

@@ -144,3 +144,19 @@ Deno.test("consume() stops with its signal, and lets go of it at its end", async
 
   assertEquals(await consumer.finished, { completed: 0, failed: 0 });
 });
+
+Deno.test("a draining consumer does not end between an attempt and its retry", async () => {
+  await using test = await testInstance();
+  for (let round = 0; round < 30; round++) {
+    let attempts = 0;
+    const failing = task({ name: taskName(), maxRetries: 3, retryDelay: 0 }, () => {
+      attempts++;
+      throw new Error("no");
+    });
+    await test.ff.run(() => failing.schedule());
+
+    await test.drain({ tasks: [failing] });
+
+    assertEquals(attempts, 4);
+  }
+});

@@ -125,8 +125,15 @@ Deno.test("watchRow() that is left early, or throws, leaves no subscription, lis
   } as unknown as Listener;
   const source = { sql: db.records, listener };
 
-  for await (const _ of watchRow({ ...source, id }, { signal })) break;
-  await assertRejects(() => watchRow({ ...source, id: 404 }, { signal }).next(), TaskNotFound);
+  const left = watchRow({ ...source, id }, { signal });
+  await left.next();
+  await db.sql`UPDATE firefly.task SET progress = 0.5`;
+  await left.next(); // who watches on after the first look subscribes
+  await left.return();
+  const failing = watchRow({ ...source, id }, { signal });
+  await failing.next();
+  await db.sql`DELETE FROM firefly.task`;
+  await assertRejects(() => failing.next(), TaskNotFound);
 
   assertEquals([listeners.left, subscriptions], [0, { made: 2, left: 0 }]);
 });

@@ -1,5 +1,6 @@
 import { DatabaseUnreachable, EmbeddedServerError, SchemaMismatch, TaskNotFound } from "../errors.ts";
 import { TaskFailed } from "../stored_task.ts";
+import { ValidationFailed } from "../validation.ts";
 import { UsageError } from "./arguments.ts";
 
 /** How the program ended, for whoever called it. */
@@ -27,7 +28,7 @@ export const EXIT_MEANINGS: readonly [code: number, meaning: string][] = [
 
 /** The exit code for an error that ended a command. */
 export function exitCodeOf(error: unknown): number {
-  if (error instanceof UsageError) return EXIT.usage;
+  if (error instanceof UsageError || error instanceof ValidationFailed) return EXIT.usage;
   if (error instanceof TaskNotFound) return EXIT.noSuchTask;
   if (error instanceof TaskFailed) return EXIT.taskFailed;
   const isDatabase = [DatabaseUnreachable, SchemaMismatch, EmbeddedServerError].some((type) => error instanceof type);

@@ -1,21 +1,44 @@
 import { didYouMean } from "../suggest.ts";
 import { VERSION } from "../version.ts";
 import { Arguments, commandIndex, type Flags, UsageError, usageError } from "./arguments.ts";
+import { cancel } from "./cancel.ts";
 import { type Command, GLOBAL_FLAGS } from "./command.ts";
 import { consume } from "./consume.ts";
+import { cron } from "./cron.ts";
 import { db } from "./db.ts";
 import { deleteTasks } from "./delete.ts";
 import { EXIT, exitCodeOf } from "./exit_code.ts";
+import { explain } from "./explain.ts";
 import { renderCommand, renderOverview } from "./help.ts";
 import { list } from "./list.ts";
 import { migrate } from "./migrate.ts";
+import { pause, resume } from "./pause.ts";
+import { prune } from "./prune.ts";
+import { queues } from "./queues.ts";
 import { retry } from "./retry.ts";
 import { schedule } from "./schedule.ts";
 import { show } from "./show.ts";
 import { tasks } from "./tasks.ts";
 import { endSoon, outliveReaders, Terminal } from "./terminal.ts";
 
-const COMMANDS: readonly Command[] = [consume, migrate, schedule, list, show, retry, deleteTasks, tasks, db];
+const COMMANDS: readonly Command[] = [
+  consume,
+  migrate,
+  schedule,
+  list,
+  show,
+  explain,
+  retry,
+  cancel,
+  deleteTasks,
+  prune,
+  queues,
+  pause,
+  resume,
+  tasks,
+  cron,
+  db,
+];
 
 /** Flags of any command: they may stand before its name, too. */
 const ALL_FLAGS: Flags = Object.assign({}, ...COMMANDS.map(({ flags }) => flags), GLOBAL_FLAGS);

@@ -1,5 +1,6 @@
 import { inspect } from "node:util";
 import type { TaskError, TaskRecord, TaskStatus } from "../record.ts";
+import { columnsOf } from "../stored_task.ts";
 import { escapeLine, escapeLines } from "./escape.ts";
 import type { Style, Terminal } from "./terminal.ts";
 import { formatAge, formatSeconds, formatTime } from "./times.ts";
@@ -19,11 +20,12 @@ const LABEL_WIDTH = 14;
 
 /** Prints a record: a page for people, or a line of JSON. */
 export async function printRecord(record: TaskRecord, terminal: Terminal): Promise<void> {
-  if (terminal.json) await terminal.printJson(record.toJSON());
+  if (terminal.json) await terminal.printJson(columnsOf(record));
   else await terminal.print(renderPage(record, terminal));
 }
 
-function renderPage(record: TaskRecord, terminal: Terminal): string {
+/** A record as a page for people. */
+export function renderPage(record: TaskRecord, terminal: Terminal): string {
   const { id, funcName, status, errors } = record;
   const heading = [
     terminal.style("bold", `${escapeLine(funcName)} #${id}`),

@@ -31,11 +31,12 @@ export async function withInstance<T>(request: SettingsRequest, act: (ff: LiveIn
 
 /**
  * Lets `act` work on an instance, which connects when it is first used and is closed in the end. It is the default one,
- * unless the task modules have made another.
+ * unless the task modules have made another, whose middleware and listeners then are its own too.
  */
 export async function withInstanceOf<T>(options: FireflyOptions, act: (ff: LiveInstance) => Promise<T>): Promise<T> {
-  const instance = asUsage(() => new LiveInstance(options));
-  if (!defaultInstance()) setDefaultInstance(instance);
+  const configured = defaultInstance() as LiveInstance | undefined;
+  const instance = asUsage(() => new LiveInstance(options, configured));
+  if (!configured) setDefaultInstance(instance);
   try {
     return await act(instance);
   } finally {

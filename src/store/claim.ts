@@ -144,9 +144,19 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
         WHERE NOT 'running' = ANY (special.unique_among)
       ))
     ), marked AS (
+      -- Not one that somebody is at: it is being cancelled, by who waits for the row of ready that this claim has locked.
       UPDATE ${sql.schema}.slot
       SET until = 'infinity'
-      WHERE task_id = ANY (ARRAY(SELECT id FROM special WHERE limits IS NOT NULL)) AND per IS NOT NULL AND until IS NULL
+      WHERE ctid = ANY (ARRAY(
+        SELECT held.place
+        FROM special, LATERAL (
+          SELECT ctid AS place
+          FROM ${sql.schema}.slot
+          WHERE slot.task_id = special.id AND per IS NOT NULL AND until IS NULL
+          FOR UPDATE SKIP LOCKED
+        ) AS held
+        WHERE special.limits IS NOT NULL
+      ))
     ), next_due AS (
       SELECT min(LEAST(
         (

@@ -77,12 +77,20 @@ export async function sendToLimits(sql: Tag, tasks: UnslottedTask[]): Promise<Se
   return new Set(rows.map((row) => toNumber(row.id)));
 }
 
-/** Notes that attempts of these tasks have begun: from now on their slots of a rate run out. */
+/**
+ * Notes that attempts of these tasks have begun: from now on their slots of a rate run out. It waits for nobody, as who
+ * has a slot locked is ending its attempt, sets the time itself, and may wait for another slot of these.
+ */
 export async function startRates(sql: Tag, ids: number[]): Promise<void> {
   await sql`
     UPDATE ${sql.schema}.slot
     SET until = clock_timestamp() + make_interval(secs => per)
-    WHERE task_id = ANY (${ids}::bigint[]) AND kind = 'rate' AND until = 'infinity'
+    WHERE ctid = ANY (ARRAY(
+      SELECT ctid
+      FROM ${sql.schema}.slot
+      WHERE task_id = ANY (${ids}::bigint[]) AND kind = 'rate' AND until = 'infinity'
+      FOR UPDATE SKIP LOCKED
+    ))
   `;
 }
 

@@ -117,13 +117,9 @@ export async function settleTasks(
       DELETE FROM ${sql.schema}.lease
       WHERE id = ANY (${leases}::uuid[]) AND (SELECT count(*) FROM settled) = (SELECT count(*) FROM outcome)
     )
-    SELECT id, CASE WHEN status = 'failed' THEN status END AS failed, (SELECT count(*) FROM rung) AS rung FROM settled
+    SELECT id, status, (SELECT count(*) FROM rung) AS rung FROM settled
   `;
-  const meant = new Map(outcomes.map(({ id, status }) => [id, status]));
-  return new Map(rows.map((row) => {
-    const id = toNumber(row.id);
-    return [id, row.failed ?? meant.get(id)!];
-  }));
+  return new Map(rows.map((row) => [toNumber(row.id), row.status]));
 }
 
 /** Where a claim stands. */

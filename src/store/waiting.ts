@@ -97,8 +97,13 @@ export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<numb
     ), freed AS (
       -- Not by a stale row: its task may be running by now, with a slot.
       DELETE FROM ${sql.schema}.slot
-      WHERE until IS NULL AND task_id = ANY (ARRAY(
-        SELECT task.id FROM moved JOIN ${sql.schema}.task ON task.id = moved.id AND task.claim_seq = moved.claim_seq
+      WHERE ctid = ANY (ARRAY(
+        SELECT slot.ctid
+        FROM ${sql.schema}.slot
+        WHERE until IS NULL AND task_id = ANY (ARRAY(
+          SELECT task.id FROM moved JOIN ${sql.schema}.task ON task.id = moved.id AND task.claim_seq = moved.claim_seq
+        ))
+        FOR UPDATE SKIP LOCKED
       ))
       RETURNING task_id
     )

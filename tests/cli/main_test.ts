@@ -3,7 +3,22 @@ import { VERSION } from "../../src/version.ts";
 import { testDatabase } from "../database.ts";
 import { commandLine, testProject } from "./project.ts";
 
-const COMMANDS = ["consume", "migrate", "schedule", "list", "show", "retry", "delete", "tasks", "db"];
+const COMMANDS = [
+  "consume",
+  "migrate",
+  "schedule",
+  "list",
+  "show",
+  "retry",
+  "cancel",
+  "delete",
+  "prune",
+  "queues",
+  "pause",
+  "resume",
+  "tasks",
+  "db",
+];
 const ALIASES = {
   consume_tasks: "consume",
   delete_completed_tasks: "delete",

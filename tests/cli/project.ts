@@ -48,6 +48,8 @@ export interface Running extends AsyncDisposable {
   readonly process: Deno.ChildProcess;
   /** Waits for a line on stderr that holds `text`; resolves to it. */
   said(text: string): Promise<string>;
+  /** Waits for a line on stdout that holds `text`; resolves to it. */
+  printed(text: string): Promise<string>;
   kill(signal: Deno.Signal): void;
   /** Closes the pipe that stderr goes to. */
   stopReading(): void;
@@ -117,6 +119,9 @@ function startProcess(args: string[], { cwd, env }: { cwd: string; env: Record<s
     process,
     async said(text) {
       return await deadline(stderr.line(text), () => `no line with ${JSON.stringify(text)} in: ${stderr.text()}`);
+    },
+    async printed(text) {
+      return await deadline(stdout.line(text), () => `no line with ${JSON.stringify(text)} in: ${stdout.text()}`);
     },
     kill: (signal) => process.kill(signal),
     stopReading: () => stderr.stop(),

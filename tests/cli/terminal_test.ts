@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch, assertNotMatch, assertStringIncludes } from "@std/assert";
 import { testDatabase } from "../database.ts";
 import { commandLine, type Project, testProject } from "./project.ts";
+import { until } from "./waiting.ts";
 
 /** Gives a command a terminal; part of util-linux. */
 const SCRIPT = "/usr/bin/script";
@@ -141,9 +142,112 @@ Deno.test({
       (await onTerminal(project, args, { database: db.url, env: { NO_COLOR: "1" } })).shown;
 
     assertEquals(await say("schedule", "math.add", "[1,3]"), "Scheduled math.add as task 1 in queue default\n");
-    assertMatch(await say("migrate", "--status"), /^VERSION {2}NAME +APPLIED\n +1 {2}initial {2}\d{4}-/);
+    assertMatch(await say("migrate", "--status"), /^VERSION {2}NAME +APPLIED\n +1 {2}initial +\d{4}-/);
     assertEquals(await say("retry", "--all"), "Retried 0 tasks\n");
     assertMatch(await say("tasks"), /^NAME +QUEUE +RETRIES +RETRY DELAY +TIMEOUT +ALIASES +DEFINED AT\nfail /);
     assertEquals(await say("delete", "1"), "Deleted 1 task\n");
+  },
+});
+
+Deno.test({
+  name: "explain shows sentences on a terminal",
+  ignore,
+  async fn() {
+    await using db = await testDatabase();
+    await using project = await testProject();
+    await db.sql`SELECT firefly.schedule('a', queue => 'mail'), firefly.pause('mail')`;
+
+    const { code, shown } = await onTerminal(project, ["explain", "1"], { database: db.url, env: { NO_COLOR: "1" } });
+
+    assertEquals([code, shown.split("\n").slice(0, 4)], [0, [
+      "Task 1  created",
+      "",
+      'Its queue "mail" is paused',
+      "  Go on with the queue: firefly resume mail",
+    ]]);
+  },
+});
+
+Deno.test({
+  name: "prune shows a bar on a terminal, and takes it away before the count",
+  ignore,
+  async fn() {
+    await using db = await testDatabase();
+    await using project = await testProject();
+    await db.sql`
+      INSERT INTO firefly.task (func_name, status, created, completed)
+      SELECT 'a', 'completed', now() - interval '8 days', now() - interval '8 days' FROM generate_series(1, 1500)
+    `;
+
+    const { code, shown } = await onTerminal(project, ["prune"], { database: db.url, env: { NO_COLOR: "1" } });
+
+    assertEquals(code, 0);
+    assertMatch(shown, /█{20}░{10} {2}66% 1000 tasks/);
+    assert(shown.endsWith("\r\u001b[2KPruned 1500 tasks\n"), JSON.stringify(shown));
+  },
+});
+
+Deno.test({
+  name: "show --follow draws the page again in its place on a terminal",
+  ignore,
+  async fn() {
+    await using db = await testDatabase();
+    await using project = await testProject();
+    await db.sql`SELECT firefly.schedule('a')`;
+    const showing = onTerminal(project, ["show", "1", "--follow"], { database: db.url, env: { NO_COLOR: "1" } });
+    await until(async () => (await db.sql`SELECT FROM firefly.awaited`).length === 1, "somebody who follows");
+
+    await db.sql`SELECT firefly.cancel(1)`;
+
+    const { code, shown } = await showing;
+    assertEquals(code, 5);
+    const [first, second, ...more] = shown.replaceAll("\u001b", "^").split(/\^\[\d+A\^\[0J/);
+    assertEquals(more, []);
+    assertMatch(first!, /^a #1 {2}created\n/);
+    assertMatch(second!, /^a #1 {2}cancelled\n/);
+    assertStringIncludes(shown, `\u001b[${first!.trimEnd().split("\n").length}A`);
+  },
+});
+
+Deno.test({
+  name: "queues shows a table on a terminal",
+  ignore,
+  async fn() {
+    await using db = await testDatabase();
+    await using project = await testProject();
+    const show = async (...args: string[]) =>
+      (await onTerminal(project, args, { database: db.url, env: { NO_COLOR: "1" } })).shown.trimEnd();
+
+    assertEquals(await show("queues"), "There are no queues yet");
+    assertEquals(await show("pause", "mail"), "Queue mail is paused");
+    assertEquals(await show("pause", "mail"), "Queue mail was paused already");
+    await db.sql`SELECT firefly.schedule('a', queue => 'web', not_before => now() - interval '2 hours')`;
+    const [header, mail, web] = (await show("queues")).split("\n");
+    assertEquals(
+      header!.split(/ +/).join(" "),
+      "QUEUE STATE CONSUMERS CREATED RUNNING COMPLETED FAILED CANCELLED OLDEST KEPT",
+    );
+    assertEquals(mail!.split(/ +/).join(" "), "mail paused 0 0 0 0 0 0 7d / 30d");
+    assertEquals(web!.split(/ +/).join(" "), "web 0 1 0 0 0 0 2h 7d / 30d");
+    assertEquals(await show("resume", "mail", "web"), "Queue mail is resumed\nQueue web was not paused");
+  },
+});
+
+Deno.test({
+  name: "cancel counts on a terminal while there is more to do",
+  ignore,
+  async fn() {
+    await using db = await testDatabase();
+    await using project = await testProject();
+    await db.sql`SELECT firefly.schedule('a') FROM generate_series(1, 1200)`;
+
+    const { code, shown } = await onTerminal(project, ["cancel", "--all"], {
+      database: db.url,
+      env: { NO_COLOR: "1" },
+    });
+
+    assertEquals(code, 0);
+    assertStringIncludes(shown, "\u001b[2KCancelled 1000 tasks");
+    assert(shown.endsWith("\r\u001b[2KCancelled 1200 tasks\n"), JSON.stringify(shown));
   },
 });
