@@ -35,7 +35,7 @@ export {
 export type { Explanation, Reason, ReasonError, SlotHolder } from "./src/explanation.ts";
 export type { AttemptInfo, Events } from "./src/events.ts";
 export { configure, consume, Firefly, tasks, transaction } from "./src/firefly.ts";
-export type { FireflyOptions } from "./src/instance.ts";
+export type { FireflyOptions } from "./src/instance_options.ts";
 export type { OnFailed } from "./src/hooks.ts";
 export type { Middleware } from "./src/middleware.ts";
 export type { MigrationState } from "./src/migrator.ts";

@@ -1,137 +1,5 @@
 import { pathToFileURL } from "node:url";
-
-/**
- * The files of `src/` in reading order, each with what it holds. A file
- * imports only files above it, so this is at once the table of contents and
- * the proof that there are no import cycles.
- */
-export const ORDER: Readonly<Record<string, string>> = {
-  "errors.ts": "every error class",
-  "version.ts": "the package's version",
-  "suggest.ts": "did you mean: refuses options that do not exist",
-  "duration.ts": `"5m" → seconds`,
-  "storable.ts": "which types of values a task may take and return",
-  "sql.ts": "the SQL tag as users and the store see it",
-  "wire/format.ts": "tags and limits of the wire format",
-  "wire/base64.ts": "bytes ⇄ Base64",
-  "wire/brand.ts": "what structured cloning sees in an object",
-  "wire/places.ts": "where the node of each object stands",
-  "wire/encode_simple.ts": "values without parts → nodes",
-  "wire/encode_buffers.ts": "buffers and their views → nodes",
-  "wire/encode_containers.ts": "values with parts → nodes",
-  "wire/encode.ts": "value → Base64",
-  "wire/decode_simple.ts": "nodes → values without parts",
-  "wire/decode_buffers.ts": "nodes → buffers and their views",
-  "wire/decode_containers.ts": "nodes → values with parts",
-  "wire/decode.ts": "Base64 → value",
-  "projection.ts": "any value → what JSON can hold",
-  "backoff.ts": "delay before the next attempt",
-  "record.ts": "TaskRecord: one scheduled task as users see it",
-  "explanation.ts": "why a task does not run, as users are told",
-  "standard_schema.ts": "the interface of schema libraries",
-  "validation.ts": "arguments and results against a schema",
-  "options.ts": "the options of a task and of one call",
-  "cron.ts": "when a cron comes",
-  "definition.ts": "the options of a task, checked",
-  "retention.ts": "how long records are kept, in seconds",
-  "limits.ts": "the keys that a task's limits count by",
-  "scope.ts": "the registry and the instance in charge",
-  "context.ts": "current(): what a handler knows of its attempt",
-  "task.ts": "task(): a handler becomes a task",
-  "local_postgres.ts": "PostgreSQL's binaries as the machine has them",
-  "npm_postgres.ts": "PostgreSQL's binaries from npm",
-  "postmaster.ts": "starts and watches a PostgreSQL server",
-  "embedded.ts": "the default server",
-  "connection.ts": "the database URL → connection settings",
-  "migrations.ts": "generated from migrations/*.sql",
-  "arrays.ts": "PostgreSQL's arrays ⇄ lists",
-  "driver.ts": "the driver's clients, errors and tags",
-  "database.ts": "pools of connections for single statements",
-  "session.ts": "one connection for one transaction",
-  "transaction.ts": "begin, savepoint, commit on a session",
-  "migrator.ts": "applies the migrations under a lock",
-  "store/rows.ts": "rows as the driver gives them",
-  "store/schedule.ts": "inserts tasks",
-  "store/definitions.ts": "what the database knows of definitions",
-  "store/limits.ts": "slots of limited tasks: takes, waits for, gives back",
-  "store/waiting.ts": "moves tasks whose time has come, and those that nobody knows",
-  "store/claim.ts": "takes due tasks",
-  "store/settle.ts": "ends attempts",
-  "store/consumers.ts": "consumers and their leases: register, renew, bury, rescue",
-  "store/unique.ts": "who holds a unique key",
-  "store/records.ts": "looks up, lists and counts tasks",
-  "store/bulk.ts": "cancels, retries and deletes tasks",
-  "store/prune.ts": "deletes records that were kept for long enough",
-  "store/queues.ts": "the state of queues; pauses and resumes them",
-  "store/explain.ts": "asks why a task does not run",
-  "store/cron.ts": "registers crons, fires and prunes their slots, lists them",
-  "store/listen.ts": "LISTEN and the names of the channels",
-  "events.ts": "what instances and consumers report",
-  "middleware.ts": "what surrounds an attempt, layer by layer",
-  "hooks.ts": "what users hang around attempts: middleware, onFailed",
-  "outages.ts": "tells of what fails, once until it works again",
-  "wakeup.ts": "a sleep that others may end",
-  "listener.ts": "one connection that listens for everybody",
-  "unique.ts": "what makes a call a twin of another → columns",
-  "scheduling.ts": "a call → rows to insert",
-  "failure.ts": "what is stored of an error",
-  "admission.ts": "lets limited tasks in when there are slots",
-  "settler.ts": "ends attempts in batches",
-  "progress.ts": "stores how far a handler is, now and then",
-  "handler_call.ts": "calls a handler: decode, check, time-box",
-  "verdict.ts": "what becomes of a task whose attempt threw",
-  "attempt.ts": "one attempt: call, then settle by what came of it",
-  "unslotted.ts": "claimed tasks that must wait for their slots",
-  "claims.ts": "what a consumer holds",
-  "batch.ts": "how many tasks to hold",
-  "cancellation.ts": "looks for cancelled tasks where nobody rings",
-  "lease.ts": "a consumer's place among the living",
-  "maintenance.ts": "bury, rescue, park the unknown, prune, put back strays",
-  "cron_timer.ts": "schedules tasks when their slots come",
-  "consumer.ts": "the loop: claim, run, drain",
-  "consume.ts": "a consumer's options, start and stop",
-  "results.ts": "waits for results",
-  "watch.ts": "a record's changes, one after another",
-  "stored_task.ts": "a row → TaskRecord, and what it can do",
-  "records.ts": "the records of an instance: find, list, count, retry, cancel, delete",
-  "prune.ts": "one walk over all records that deletes the old ones",
-  "instance.ts": "connects, and wires everything above together",
-  "firefly.ts": "Firefly, configure(), transaction(): the instance as users see it",
-  "config.ts": "what firefly.config.ts exports",
-  "cli/escape.ts": "text that is safe to show",
-  "cli/json.ts": "any value → a line of JSON",
-  "cli/times.ts": "times and ages for people",
-  "cli/terminal.ts": "stdout, stderr, colours",
-  "cli/table.ts": "rows → aligned lines",
-  "cli/arguments.ts": "flags → typed values",
-  "cli/command.ts": "what a command is, and the flags of all of them",
-  "cli/exit_code.ts": "how the program ends",
-  "cli/help.ts": "commands → help",
-  "cli/discovery.ts": "finds the configuration and the tasks",
-  "cli/settings.ts": "flags and configuration → instance",
-  "cli/filter.ts": "flags → which tasks",
-  "cli/progress_line.ts": "one line on a terminal that changes",
-  "cli/log.ts": "the consumer's log",
-  "cli/consumer_log.ts": "events → entries of the log",
-  "cli/record_page.ts": "a record in full",
-  "cli/consume.ts": "runs tasks until it is told to stop",
-  "cli/migrate.ts": "creates or updates the schema",
-  "cli/schedule.ts": "schedules a task, and waits for it",
-  "cli/list.ts": "lists records",
-  "cli/follow.ts": "shows a record whenever it changes",
-  "cli/show.ts": "shows a record",
-  "cli/explain.ts": "tells why a task does not run",
-  "cli/retry.ts": "schedules failed tasks again",
-  "cli/cancel.ts": "cancels tasks",
-  "cli/delete.ts": "deletes records",
-  "cli/prune.ts": "deletes records that were kept for long enough",
-  "cli/queues.ts": "shows queues",
-  "cli/pause.ts": "pauses and resumes queues",
-  "cli/tasks.ts": "shows what is defined",
-  "cli/cron.ts": "lists, pauses and runs crons",
-  "cli/db.ts": "the embedded server",
-  "cli/main.ts": "the command line → a command",
-};
+import { ORDER } from "./reading_order.ts";
 
 /** Each dependency, with the one file or folder of `src/` that may import it. */
 const HOMES: Readonly<Record<string, string>> = {
@@ -198,7 +66,7 @@ const readingOrder: Deno.lint.Rule = {
     if (file === undefined) return {};
     const position = FILES.indexOf(file);
     if (position < 0) {
-      const message = `Add src/${file} to ORDER in scripts/lint_layers.ts`;
+      const message = `Add src/${file} to ORDER in scripts/reading_order.ts`;
       return { Program: (node) => context.report({ node, message }) };
     }
     return onImport((source) => {
@@ -207,8 +75,8 @@ const readingOrder: Deno.lint.Rule = {
       const index = FILES.indexOf(sourceOf(target) ?? "");
       if (index >= 0 && index < position) return;
       const message = index < 0
-        ? `${target} is not in ORDER of scripts/lint_layers.ts`
-        : `${target} stands below src/${file} in ORDER of scripts/lint_layers.ts`;
+        ? `${target} is not in ORDER of scripts/reading_order.ts`
+        : `${target} stands below src/${file} in ORDER of scripts/reading_order.ts`;
       context.report({ node: source, message });
     });
   },

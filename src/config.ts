@@ -1,5 +1,5 @@
 import type { ConsumeOptions } from "./consume.ts";
-import type { FireflyOptions } from "./instance.ts";
+import type { FireflyOptions } from "./instance_options.ts";
 
 /** What `firefly.config.ts` exports by default: how the command line finds the database and the tasks. */
 export interface Config extends FireflyOptions {

@@ -1,7 +1,8 @@
 import type { ConsumeOptions, Consumer } from "./consume.ts";
 import type { Events } from "./events.ts";
 import type { Middleware } from "./middleware.ts";
-import { type FireflyOptions, LiveInstance, liveInstance } from "./instance.ts";
+import { LiveInstance, liveInstance } from "./instance.ts";
+import type { FireflyOptions } from "./instance_options.ts";
 import type { MigrationState } from "./migrator.ts";
 import type { Tasks } from "./records.ts";
 import type { PruneOptions } from "./prune.ts";

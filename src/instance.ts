@@ -1,19 +1,19 @@
-import { type ConnectionSettings, type PostgresOptions, resolveConnection } from "./connection.ts";
+import { type ConnectionSettings, resolveConnection } from "./connection.ts";
 import { type ConsumeOptions, type Consumer, startConsumer } from "./consume.ts";
 import { Database } from "./database.ts";
-import { checkQueueName, checkRetention, checkScheduleOptions, type TaskDefinition } from "./definition.ts";
+import { checkQueueName, checkScheduleOptions, type TaskDefinition } from "./definition.ts";
 import { codeOf } from "./driver.ts";
 import { FireflyError } from "./errors.ts";
 import { Emitter, type Events } from "./events.ts";
-import { Hooks, type OnFailed } from "./hooks.ts";
+import { Hooks } from "./hooks.ts";
+import { checkOptions, DEFAULT_SCHEMA, type FireflyOptions } from "./instance_options.ts";
 import { Listener } from "./listener.ts";
 import { migrate, type MigrationState, migrationStates } from "./migrator.ts";
-import type { QueueOptions, ScheduleOptions, TaskOptions } from "./options.ts";
+import type { ScheduleOptions } from "./options.ts";
 import { checkPruneOptions, prune, type PruneOptions } from "./prune.ts";
 import type { Page, PageOptions, TaskFilter, TaskRecord } from "./record.ts";
 import { Tasks } from "./records.ts";
 import { Results } from "./results.ts";
-import { checkQueues } from "./retention.ts";
 import { areUnique, insertChunks, insertUnique, newTasks, type ScheduledRow } from "./scheduling.ts";
 import {
   currentInstance,
@@ -26,41 +26,11 @@ import {
 } from "./scope.ts";
 import { Session, Sessions } from "./session.ts";
 import type { NewTask } from "./store/schedule.ts";
-import type { Sql } from "./sql.ts";
+import { lazySql, type Sql } from "./sql.ts";
 import { endBackend } from "./store/consumers.ts";
 import { pauseQueue, type QueueState, readQueues, resumeQueue } from "./store/queues.ts";
 import { type FreshRecord, type RecordAccess, toRecord } from "./stored_task.ts";
-import { refuseUnknownKeys } from "./suggest.ts";
 import { runTransaction, Transaction } from "./transaction.ts";
-
-/** What an instance is configured with. */
-export interface FireflyOptions {
-  /**
-   * The database, as a URL or field by field.
-   *
-   * @default `FIREFLY_DATABASE_URL`, `DATABASE_URL`, or `PGHOST` and its friends, else the embedded server
-   */
-  database?: string | PostgresOptions;
-  /** A direct URL for LISTEN where `database` is a transaction pooler. */
-  listenDatabase?: string;
-  /** The schema that all of Firefly's tables are in. @default "firefly" */
-  schema?: string;
-  /**
-   * What tasks take that do not say otherwise. Unless `retention` is among it, completed records are kept for 7 days,
-   * and failed and cancelled ones for 30: `retention: Infinity` keeps all of them for ever.
-   */
-  defaults?: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout" | "retention">;
-  /** What holds for queues, by their names: stored by each consumer of this instance when it starts. */
-  queues?: Record<string, QueueOptions>;
-  /**
-   * Called with a task that failed for good, in the process whose consumer saw it fail, beside the consumer's loop. What
-   * it throws becomes a `hook.error` event. It is called at most once for a failure: if the process dies at that moment,
-   * the record alone tells of it.
-   */
-  onFailed?: OnFailed;
-  /** Told what a first start of the embedded server is busy with. */
-  onProgress?: (message: string) => void;
-}
 
 /** Everything that a connected instance works with. */
 export interface Connected {
@@ -77,7 +47,6 @@ const LOCK_NOT_AVAILABLE = "55P03";
 /** Seconds that scheduling waits for an open transaction that schedules a twin: it may be one that waits for this call. */
 const UNIQUE_PATIENCE = 15;
 const UNIQUE_SETUP = `SET LOCAL lock_timeout = '${UNIQUE_PATIENCE}s';`;
-const OPTION_KEYS = ["database", "listenDatabase", "schema", "defaults", "queues", "onFailed", "onProgress"];
 
 /** What stands behind a `Firefly`: the connections, made when they are first needed, and what is done over them. */
 export class LiveInstance implements Instance, AsyncDisposable {
@@ -97,13 +66,11 @@ export class LiveInstance implements Instance, AsyncDisposable {
 
   /** An instance in the place of `predecessor` takes its listeners and its middleware over. */
   constructor(options: FireflyOptions = {}, predecessor?: LiveInstance) {
-    refuseUnknownKeys(options, OPTION_KEYS, "make an instance");
+    checkOptions(options);
     this.events = predecessor?.events ?? new Emitter();
     predecessor?.hooks.end();
     this.options = options;
-    this.schema = checkSchema(options.schema ?? "firefly");
-    if (options.defaults?.retention !== undefined) checkRetention(options.defaults.retention, "make an instance");
-    checkQueues(options.queues ?? {}, "make an instance", this.schema);
+    this.schema = options.schema ?? DEFAULT_SCHEMA;
     this.hooks = new Hooks({
       events: this.events,
       onFailed: options.onFailed,
@@ -277,25 +244,4 @@ setInstanceFactory(() => new LiveInstance());
 /** The instance of the scope, else the default one. */
 export function liveInstance(): LiveInstance {
   return currentInstance() as LiveInstance;
-}
-
-/** Names that a channel's name can begin with, and that a migration can quote. */
-function checkSchema(schema: string): string {
-  if (/^[^\0$:]{1,40}$/.test(schema)) return schema;
-  throw new RangeError(
-    `Cannot use the schema as its name must be 1 to 40 characters without "$", ":" and NUL: current value is ${
-      JSON.stringify(schema)
-    }`,
-  );
-}
-
-/** A tag whose client is there once it is needed. */
-function lazySql(resolve: () => Promise<Sql>): Sql {
-  async function sql<T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T[]> {
-    return await (await resolve())<T>(strings, ...values);
-  }
-  async function unsafe<T>(text: string, params?: unknown[]): Promise<T[]> {
-    return await (await resolve()).unsafe<T>(text, params);
-  }
-  return Object.assign(sql, { unsafe });
 }

@@ -16,3 +16,14 @@ export interface Queryable {
   /** Runs a statement with `$1`, `$2`, … for the parameters, and resolves to its rows. */
   query(text: string, params: unknown[]): Promise<unknown[]>;
 }
+
+/** A tag whose client is there once it is needed. */
+export function lazySql(resolve: () => Promise<Sql>): Sql {
+  async function sql<T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T[]> {
+    return await (await resolve())<T>(strings, ...values);
+  }
+  async function unsafe<T>(text: string, params?: unknown[]): Promise<T[]> {
+    return await (await resolve()).unsafe<T>(text, params);
+  }
+  return Object.assign(sql, { unsafe });
+}

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { dirname } from "node:path";
-import { ORDER } from "../scripts/lint_layers.ts";
+import { ORDER } from "../scripts/reading_order.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -12,6 +12,7 @@ async function lint(files: Record<string, string>): Promise<string[]> {
     const all = {
       "deno.json": JSON.stringify(config),
       "scripts/lint_layers.ts": await Deno.readTextFile(new URL("scripts/lint_layers.ts", ROOT)),
+      "scripts/reading_order.ts": await Deno.readTextFile(new URL("scripts/reading_order.ts", ROOT)),
       ...files,
     };
     for (const [path, text] of Object.entries(all)) {

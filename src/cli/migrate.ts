@@ -2,7 +2,7 @@ import { resolveConnection } from "../connection.ts";
 import { Database } from "../database.ts";
 import { MIGRATIONS } from "../migrations.ts";
 import { type MigrationState, migrationStates, pendingText } from "../migrator.ts";
-import type { FireflyOptions } from "../instance.ts";
+import { DEFAULT_SCHEMA, type FireflyOptions } from "../instance_options.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
 import { readSettings, withInstanceOf } from "./settings.ts";
@@ -26,7 +26,7 @@ export const migrate: Command = {
   examples: ["migrate", "migrate --status", "migrate --dry-run > pending.sql"],
   async run(args, terminal) {
     const { options } = await readSettings({ args, terminal, tasks: false });
-    const schema = options.schema ?? "firefly";
+    const schema = options.schema ?? DEFAULT_SCHEMA;
     if (args.isOn("dry-run")) {
       const states = await readStates(options);
       if (states.every(({ applied }) => applied)) terminal.note("Nothing is missing");
@@ -48,7 +48,7 @@ export const migrate: Command = {
 };
 
 /** Reads them without an instance, since connecting to the embedded server would migrate it. */
-async function readStates({ database, schema = "firefly", onProgress }: FireflyOptions): Promise<MigrationState[]> {
+async function readStates({ database, schema = DEFAULT_SCHEMA, onProgress }: FireflyOptions): Promise<MigrationState[]> {
   const opened = new Database(await resolveConnection(database, onProgress), schema);
   try {
     return await migrationStates(opened.sql);

@@ -1,7 +1,8 @@
 import process from "node:process";
 import type { Config } from "../config.ts";
 import { resolveConnection } from "../connection.ts";
-import { type FireflyOptions, LiveInstance } from "../instance.ts";
+import { LiveInstance } from "../instance.ts";
+import type { FireflyOptions } from "../instance_options.ts";
 import { defaultInstance, setDefaultInstance } from "../scope.ts";
 import { type Arguments, asUsage, given, UsageError } from "./arguments.ts";
 import { importTasks, loadConfig } from "./discovery.ts";

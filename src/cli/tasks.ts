@@ -2,7 +2,7 @@ import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { DEFAULT_RETRY_DELAY, type RetryDelay } from "../backoff.ts";
 import { toSeconds } from "../duration.ts";
-import type { FireflyOptions } from "../instance.ts";
+import type { FireflyOptions } from "../instance_options.ts";
 import { type Registered, registry } from "../scope.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";

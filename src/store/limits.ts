@@ -8,7 +8,7 @@ export interface LimitKeys {
 }
 
 /** What came of letting tasks in. */
-export interface Admission {
+export interface Admitted {
   /** How many got into `ready`. */
   admitted: number;
   /** Whether tasks with two keys were among those looked at: then look again, until none is let in. */
@@ -19,12 +19,12 @@ export interface Admission {
  * Lets in the most urgent tasks that wait for these keys, as far as there are slots, and rings. To be called after the
  * commit of whatever made it necessary, never in its transaction. At most 100 keys a call, as each is locked for it.
  */
-export async function admitTasks(sql: Tag, { concurrencyKeys, rateKeys }: LimitKeys): Promise<Admission> {
+export async function admitTasks(sql: Tag, { concurrencyKeys, rateKeys }: LimitKeys): Promise<Admitted> {
   const [row] = await sql`
     SELECT admitted, again
     FROM ${sql.schema}._admit(${concurrencyKeys}::text[], ${rateKeys}::text[])
   `;
-  return row as Admission;
+  return row as Admitted;
 }
 
 /** A claimed task that must wait for its slots first. */
@@ -97,8 +97,8 @@ export async function startRates(sql: Tag, ids: number[]): Promise<void> {
 /**
  * Takes back the slots of up to 1,000 tasks that nobody will claim: those that have stood in `ready` for 3 seconds
  * while their queue is paused or no live consumer of it knows their name. They go back to their lines, so that tasks of
- * other queues with the same key get in. Slots whose record is gone or has ended are dropped; resolves to how many tasks
- * and slots that were.
+ * other queues with the same key get in. Slots whose record is gone, has ended or stands in line are dropped; resolves to
+ * how many slots that were.
  */
 export async function returnIdleSlots(sql: Tag): Promise<number> {
   const [row] = await sql`
@@ -134,13 +134,24 @@ export async function returnIdleSlots(sql: Tag): Promise<number> {
       WHERE task.concurrency_key IS NOT NULL OR task.rate_key IS NOT NULL
     ), dropped AS (
       DELETE FROM ${sql.schema}.slot
-      WHERE (slot.until IS NULL OR slot.until = 'infinity') AND slot.task_id IN (
-        -- Not by a stale row: its task may be running by now, with a slot.
-        SELECT task.id FROM moved JOIN ${sql.schema}.task ON task.id = moved.id AND task.claim_seq = moved.claim_seq
-        UNION ALL
-        SELECT old.task_id FROM old
-        WHERE NOT EXISTS (SELECT FROM ${sql.schema}.task WHERE task.id = old.task_id AND task.status = 'created')
-      )
+      WHERE ctid = ANY (ARRAY(
+        SELECT slot.ctid
+        FROM ${sql.schema}.slot
+        WHERE (slot.until IS NULL OR slot.until = 'infinity') AND slot.task_id IN (
+          -- Not by a stale row: its task may be running by now, with a slot.
+          SELECT task.id FROM moved JOIN ${sql.schema}.task ON task.id = moved.id AND task.claim_seq = moved.claim_seq
+          UNION ALL
+          SELECT old.task_id FROM old
+          WHERE NOT EXISTS (SELECT FROM ${sql.schema}.task WHERE task.id = old.task_id AND task.status = 'created')
+          UNION ALL
+          SELECT task.id
+          FROM old
+          JOIN ${sql.schema}.task ON task.id = old.task_id
+          JOIN ${sql.schema}.waiting ON waiting.id = task.id AND waiting.claim_seq = task.claim_seq
+        )
+        -- Who has one locked ends its task. If that comes to nothing, the next round finds it in its line.
+        FOR UPDATE OF slot SKIP LOCKED
+      ))
       RETURNING slot.task_id
     )
     SELECT count(*)::integer AS returned FROM dropped

@@ -391,6 +391,26 @@ Deno.test("returnIdleSlots() takes slots from those that nobody will claim, and 
   assertEquals(await slots(db), {});
 });
 
+Deno.test("returnIdleSlots() waits for nobody who has a slot locked, and finds it in its line later", async () => {
+  await using db = await testDatabase();
+  await startConsumer(db, { queues: ["still"] });
+  await limit(db, { concurrency: 10 });
+  await insertTask(db, { concurrency_key: "a", queue: "still" });
+  await admit(db, ["a"]);
+  await db.sql`SELECT firefly.pause('still')`;
+  await db.sql`UPDATE firefly.slot SET taken = now() - interval '1 minute'`;
+  const other = await db.sql.reserve();
+  await other`BEGIN`;
+  await other`SELECT FROM firefly.slot FOR UPDATE`;
+
+  assertEquals(await returnIdleSlots(db.store), 0);
+  await other`ROLLBACK`;
+  other.release();
+
+  assertEquals(await returnIdleSlots(db.store), 1);
+  assertEquals(await slots(db), {});
+});
+
 Deno.test("returnIdleSlots() leaves what is claimed", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { registerDefinitions } from "../../../src/store/definitions.ts";
 import {
-  type Admission,
+  type Admitted,
   admitTasks,
   deleteEndedSlots,
   returnIdleSlots,
@@ -59,7 +59,7 @@ const admit: Maker = ({ dice, sql, state }) => {
 function applyAdmission(
   state: State,
   keys: { concurrencyKeys: string[]; rateKeys: string[] },
-  { admitted, again }: Admission,
+  { admitted, again }: Admitted,
   after: Snapshot,
 ): void {
   const inReady = new Set(after.ready.map(({ id, claim_seq }) => `${id}/${claim_seq}`));

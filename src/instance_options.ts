@@ -1,0 +1,64 @@
+import type { PostgresOptions } from "./connection.ts";
+import { checkRetention } from "./definition.ts";
+import type { OnFailed } from "./hooks.ts";
+import type { QueueOptions, TaskOptions } from "./options.ts";
+import { checkQueues } from "./retention.ts";
+import { refuseUnknownKeys } from "./suggest.ts";
+
+/** What an instance is configured with. */
+export interface FireflyOptions {
+  /**
+   * The database, as a URL or field by field.
+   *
+   * @default `FIREFLY_DATABASE_URL`, `DATABASE_URL`, or `PGHOST` and its friends, else the embedded server
+   */
+  database?: string | PostgresOptions;
+  /** A direct URL for LISTEN where `database` is a transaction pooler. */
+  listenDatabase?: string;
+  /** The schema that all of Firefly's tables are in. @default "firefly" */
+  schema?: string;
+  /**
+   * What tasks take that do not say otherwise. Unless `retention` is among it, completed records are kept for 7 days,
+   * and failed and cancelled ones for 30: `retention: Infinity` keeps all of them for ever.
+   */
+  defaults?: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout" | "retention">;
+  /** What holds for queues, by their names: stored by each consumer of this instance when it starts. */
+  queues?: Record<string, QueueOptions>;
+  /**
+   * Called with a task that failed for good, in the process whose consumer saw it fail, beside the consumer's loop. What
+   * it throws becomes a `hook.error` event. It is called at most once for a failure: if the process dies at that moment,
+   * the record alone tells of it.
+   */
+  onFailed?: OnFailed;
+  /** Told what a first start of the embedded server is busy with. */
+  onProgress?: (message: string) => void;
+}
+
+/** The schema of an instance that names none. */
+export const DEFAULT_SCHEMA = "firefly";
+
+const OPTION_KEYS = ["database", "listenDatabase", "schema", "defaults", "queues", "onFailed", "onProgress"];
+const ACTION = "make an instance";
+
+/**
+ * Checks the options of an instance, before any I/O.
+ *
+ * @throws {TypeError | RangeError} If one is wrong.
+ */
+export function checkOptions(options: FireflyOptions): void {
+  refuseUnknownKeys(options, OPTION_KEYS, ACTION);
+  const { schema = DEFAULT_SCHEMA, defaults, queues } = options;
+  checkSchema(schema);
+  if (defaults?.retention !== undefined) checkRetention(defaults.retention, ACTION);
+  checkQueues(queues ?? {}, ACTION, schema);
+}
+
+/** Names that a channel's name can begin with, and that a migration can quote. */
+function checkSchema(schema: string): void {
+  if (/^[^\0$:]{1,40}$/.test(schema)) return;
+  throw new RangeError(
+    `Cannot use the schema as its name must be 1 to 40 characters without "$", ":" and NUL: current value is ${
+      JSON.stringify(schema)
+    }`,
+  );
+}
