@@ -1,5 +1,4 @@
-const CLI = new URL("../cli.ts", import.meta.url).pathname;
-const CONFIG = new URL("../deno.json", import.meta.url).pathname;
+const ROOT = new URL("../", import.meta.url).pathname;
 
 /** A command of Firefly in a process of its own, as a user starts it. */
 export interface CliProcess extends AsyncDisposable {
@@ -11,13 +10,22 @@ export interface CliProcess extends AsyncDisposable {
   readonly exited: Promise<number>;
 }
 
+/** Where and how a command is started. */
+export interface CliOptions {
+  cwd?: string;
+  env?: Record<string, string>;
+  /** Where `cli.ts` is. @default this repository */
+  root?: string;
+  /** A program and its arguments that start Deno, such as `faketime`. */
+  wrapper?: string[];
+}
+
 /** Starts `cli.ts` with `args`; it is killed, if need be, at the end of the scope. */
-export function startCli(
-  args: string[],
-  { cwd, env = {} }: { cwd?: string; env?: Record<string, string> } = {},
-): CliProcess {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", "--config", CONFIG, CLI, ...args],
+export function startCli(args: string[], { cwd, env = {}, root = ROOT, wrapper = [] }: CliOptions = {}): CliProcess {
+  const deno = [Deno.execPath(), "run", "-A", "--no-check", "--config", `${root}/deno.json`, `${root}/cli.ts`];
+  const [program, ...rest] = [...wrapper, ...deno, ...args];
+  const child = new Deno.Command(program!, {
+    args: rest,
     ...(cwd === undefined ? {} : { cwd }),
     env: { NO_COLOR: "1", ...env },
     stdin: "null",

@@ -48,7 +48,9 @@ export const migrate: Command = {
 };
 
 /** Reads them without an instance, since connecting to the embedded server would migrate it. */
-async function readStates({ database, schema = DEFAULT_SCHEMA, onProgress }: FireflyOptions): Promise<MigrationState[]> {
+async function readStates(
+  { database, schema = DEFAULT_SCHEMA, onProgress }: FireflyOptions,
+): Promise<MigrationState[]> {
   const opened = new Database(await resolveConnection(database, onProgress), schema);
   try {
     return await migrationStates(opened.sql);

@@ -1,8 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { registerDefinitions } from "../../../src/store/definitions.ts";
 import {
-  type Admitted,
   admitTasks,
+  type Admitted,
   deleteEndedSlots,
   returnIdleSlots,
   sendToLimits,

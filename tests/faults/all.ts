@@ -1,0 +1,7 @@
+import type { Fault } from "./fault.ts";
+import { terminatedListener } from "./terminated_listener.ts";
+
+/** Every fault that Firefly survives, by its number. */
+export const FAULTS: readonly Fault[] = [
+  terminatedListener,
+].toSorted((a, b) => a.number - b.number);

@@ -1,0 +1,29 @@
+import { FAULTS } from "./all.ts";
+import { Figures, missingFor } from "./fault.ts";
+
+/** Other tests run at the same time, on the same cores. */
+const SLACK = 3;
+const inCi = Boolean(Deno.env.get("CI"));
+
+for (const fault of FAULTS) {
+  const missing = await missingFor(fault);
+  if (missing && !inCi) console.warn(`Fault ${fault.number} is left out, as it needs ${missing}`);
+  const ignore = Boolean(missing) && !inCi;
+  Deno.test({
+    name: `fault ${fault.number}: ${fault.title}`,
+    ignore,
+    fn: () => check((figures) => fault.run(figures, "short")),
+  });
+  const { control } = fault;
+  if (!control) continue;
+  const name = `fault ${fault.number} does harm without its protection`;
+  Deno.test({ name, ignore, fn: () => check((figures) => control.call(fault, figures, "short")) });
+}
+
+async function check(run: (figures: Figures) => Promise<void>): Promise<void> {
+  const figures = new Figures(SLACK);
+  await run(figures);
+  const broken = figures.list.filter(({ pass }) => !pass);
+  if (broken.length === 0) return;
+  throw new Error(broken.map(({ name, value, bound }) => `${name}: ${value}, must be ${bound}`).join("\n"));
+}
