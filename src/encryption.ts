@@ -1,5 +1,6 @@
 import { createHmac } from "node:crypto";
 import { DecryptionFailed } from "./errors.ts";
+import { refuseUnknownKeys } from "./suggest.ts";
 import { base64, decodeText, encodeText } from "./wire/base64.ts";
 import { decode } from "./wire/decode.ts";
 
@@ -65,7 +66,12 @@ export class KeyRing {
    *
    * @throws {TypeError | RangeError} If one is none.
    */
-  constructor({ keys, current }: Encryption, action: string) {
+  constructor(encryption: Encryption, action: string) {
+    if (typeof encryption !== "object" || encryption === null) {
+      throw new TypeError(`Cannot ${action} as "encryption" must be an object with "keys" and "current"`);
+    }
+    refuseUnknownKeys(encryption, ["keys", "current"], `${action} with "encryption"`);
+    const { keys, current } = encryption;
     if (typeof keys !== "object" || keys === null) {
       throw new TypeError(`Cannot ${action} as "encryption.keys" must be an object of keys by their ids`);
     }
