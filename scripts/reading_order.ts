@@ -24,6 +24,7 @@ export const ORDER: Readonly<Record<string, string>> = {
   "wire/decode.ts": "Base64 → value",
   "encryption.ts": "encrypts and decrypts stored values",
   "projection.ts": "any value → what JSON can hold",
+  "statement_parameters.ts": "keeps the parameters of failed statements out of texts",
   "redaction.ts": "hides what should not be shown",
   "backoff.ts": "delay before the next attempt",
   "record.ts": "TaskRecord: one scheduled task as users see it",

@@ -1,4 +1,5 @@
-import { parametersOf, Redactor, withoutParameters } from "./redaction.ts";
+import { Redactor } from "./redaction.ts";
+import { parametersOf, withoutParameters } from "./statement_parameters.ts";
 import type { ErrorRow } from "./store/rows.ts";
 
 const MESSAGE_CAP = 8 * 1024;

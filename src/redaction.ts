@@ -1,4 +1,5 @@
 import { types } from "node:util";
+import { hideParameters, parametersOf, readPart, REDACTED } from "./statement_parameters.ts";
 
 /**
  * What is hidden: names of members, as text or as patterns, or a function that returns what is to be shown of a value
@@ -52,19 +53,11 @@ export const SENSITIVE_KEYS: readonly string[] = [
   "ssn",
 ];
 
-const REDACTED = "[redacted]";
-const UNREADABLE = "[cannot be read]";
 /** Depth past which a copy is cut, as what is shown is cut there anyway. */
 const MAX_DEPTH = 100;
 const TOO_DEEP = { "$": "TooDeep" };
 /** Values that a function is asked about at most. */
 const BUDGET = 100_000;
-/** The members in which drivers, ORMs and query builders keep the parameters of the statement that failed. */
-const PARAMETER_FIELDS = ["parameters", "params", "args", "bindings", "values"];
-/** Shorter parameters are not looked for in texts: they are as likely to be something else there. */
-const SHORTEST = 4;
-const CAUSES = 5;
-
 /** Hides parts of values before they are shown. It never throws, and never changes the values themselves. */
 export class Redactor {
   readonly #hidden: (key: string) => boolean;
@@ -204,52 +197,12 @@ function described(value: unknown): PropertyDescriptor {
   return { value, configurable: true, enumerable: true, writable: true };
 }
 
-/**
- * The parameters of the failed statement that an error, or a cause of it, tells of, as they may stand in its texts.
- * Drivers keep them beside the message, and some put them into it: so does the server, which quotes what it cannot read.
- */
-export function parametersOf(thrown: unknown): string[] {
-  const found = new Set<string>();
-  let error: unknown = thrown;
-  for (let i = 0; i <= CAUSES && error instanceof Error; i++) {
-    for (const field of PARAMETER_FIELDS) {
-      const list = readPart(error, field);
-      if (!Array.isArray(list)) continue;
-      for (const parameter of list.flat()) {
-        if (!["string", "number", "bigint"].includes(typeof parameter)) continue;
-        if (String(parameter).length >= SHORTEST) found.add(String(parameter));
-      }
-    }
-    error = readPart(error, "cause");
-  }
-  return [...found].sort((a, b) => b.length - a.length);
-}
-
-/** A text without the parameters of a failed statement. */
-export function withoutParameters(text: string, parameters: readonly string[]): string {
-  return parameters.reduce((left, parameter) => left.replaceAll(parameter, REDACTED), text);
-}
-
-function hideParameters(part: unknown, key: string, parameters: readonly string[]): unknown {
-  if (parameters.length === 0) return part;
-  if (PARAMETER_FIELDS.includes(key) && Array.isArray(part)) return REDACTED;
-  return typeof part === "string" ? withoutParameters(part, parameters) : part;
-}
-
 /** The parts of an object with what they are called: names, or the keys of a Map. A getter may throw. */
 function partsOf(value: object): [key: unknown, part: unknown][] {
   if (value instanceof Map) return [...value];
   if (value instanceof Set) return Array.from(value, (part) => [undefined, part]);
   const keys = value instanceof Error ? Object.getOwnPropertyNames(value) : Object.keys(value);
   return keys.map((key) => [key, readPart(value, key)]);
-}
-
-function readPart(value: object, key: string | symbol): unknown {
-  try {
-    return value[key as keyof object];
-  } catch {
-    return UNREADABLE;
-  }
 }
 
 function nameOf(key: unknown): string {

@@ -1,4 +1,5 @@
 import { DEFAULT_RETRY_DELAY, secondsUntilRetry } from "./backoff.ts";
+import { isSealed } from "./encryption.ts";
 import { DecryptionFailed } from "./errors.ts";
 import { isFail, isRetry } from "./context.ts";
 import type { TaskDefinition } from "./definition.ts";
@@ -52,8 +53,8 @@ export function judgeError(
 /** The seconds until the next attempt, and what it uses up; undefined if there is none. */
 function judge(thrown: unknown, rules: RetryRules, lostDatabase: boolean) {
   const { task } = rules;
-  // A consumer without the key is a mistake of those who deployed it, and not the task's: one that has the key runs it.
-  const lostKey = thrown instanceof DecryptionFailed && thrown.isKeyMissing;
+  // A consumer without the key of the arguments is a mistake in its deployment: another one may have it.
+  const lostKey = isSealed(task.params) && thrown instanceof DecryptionFailed && thrown.isKeyMissing;
   if (lostDatabase || lostKey) return { delay: REST_AFTER_LOSS(task.snoozes), counts: "snooze" } as const;
   if (isRetry(thrown)) {
     const delay = thrown.delay === undefined ? retryDelay(thrown, rules) : toSeconds(thrown.delay, "delay");

@@ -183,6 +183,22 @@ Deno.test("encryption: a consumer without the key puts tasks off uncounted, and 
   assertEquals(await record.result({ timeout: "30s" }), "a");
 });
 
+Deno.test("encryption: a handler that lacks the key of another record fails as of any error", async () => {
+  await using test = await testInstance({ encryption: OLD });
+  const { ff, db } = test;
+  const echo = task(taskName(), (text: string) => text);
+  const read = task({ name: taskName(), maxRetries: 1, retryDelay: 0 }, async (id: number) => {
+    return (await echo.get(id)).params;
+  });
+  const { id } = await ff.run(() => echo.schedule("a"));
+  await using bare = new Firefly({ database: db.url });
+  const reading = await bare.run(() => read.schedule(id));
+  await bare.consume({ tasks: [read], drain: true }).finished;
+
+  const failed = await bare.tasks.get(reading.id);
+  assertEquals([failed.status, failed.retryAttempts, failed.error?.name], ["failed", 1, "DecryptionFailed"]);
+});
+
 Deno.test("encryption: twins are found by a digest that nobody can guess, until the key changes", async () => {
   await using test = await testInstance({ encryption: OLD });
   const { ff, db } = test;

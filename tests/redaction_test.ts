@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { inspect } from "node:util";
-import { Firefly, type Redact, task } from "../mod.ts";
+import { current, Fail, Firefly, type Redact, task } from "../mod.ts";
+import { renderPage } from "../src/cli/record_page.ts";
+import { Terminal } from "../src/cli/terminal.ts";
 import { describeError } from "../src/failure.ts";
 import { Redactor } from "../src/redaction.ts";
 import { jsonLines, PACKAGE, testProject } from "./cli/project.ts";
@@ -164,8 +166,7 @@ Deno.test("new Firefly() refuses a redact that is none", () => {
 Deno.test("redact: handlers get and tables hold what was given, log events do not", async () => {
   await using test = await testInstance();
   const { ff, db } = test;
-  const login = task(taskName(), async (user: { password: string }) => {
-    const { current } = await import("../mod.ts");
+  const login = task(taskName(), (user: { password: string }) => {
     current().log.info("login", { user, headers: { Cookie: "a=b" } });
     return { token: user.password.length };
   });
@@ -227,6 +228,24 @@ Deno.test("redact: a real consumer and the command line show nothing of argument
   const [stored] = await db.sql`SELECT string_agg(errors::text, '' ORDER BY id) AS errors FROM firefly.task`;
   assert(!stored!.errors.includes(MARKER));
   assertMatch(stored!.errors, /invalid input syntax[^]*Failed query/);
+});
+
+Deno.test("renderPage() hides parts of arguments, results, notes and errors, with a function in texts too", async () => {
+  await using test = await testInstance();
+  const { ff } = test;
+  const login = task(taskName(), async (user: { secret: string }) => {
+    await current().progress(0.5, user.secret);
+    throw new Fail(`no ${user.secret}`);
+  });
+  const { id } = await ff.run(() => login.schedule({ secret: MARKER }));
+  await test.drain({ tasks: [login] });
+  const record = await ff.tasks.get(id);
+  const terminal = new Terminal({ json: false, loudness: "quiet" });
+
+  assertMatch(renderPage(record, terminal), /secret: '\[redacted\]'/);
+  assert(renderPage(record, terminal).includes(MARKER)); // in texts, which a list does not search
+  terminal.redactor = new Redactor((value) => typeof value === "string" ? value.replaceAll(MARKER, R) : value);
+  assert(!renderPage(record, terminal).includes(MARKER));
 });
 
 Deno.test("redact: firefly.config.ts decides, and an empty list shows all", async () => {
