@@ -2,7 +2,7 @@ import { DEFAULT_RETRY_DELAY, type RetryDelay } from "./backoff.ts";
 import type { Tag } from "./driver.ts";
 import { checkQueueName, type TaskDefinition } from "./definition.ts";
 import { toSeconds } from "./duration.ts";
-import type { KeyRing } from "./encryption.ts";
+import { inParts, type KeyRing } from "./encryption.ts";
 import { FireflyError, TaskExists } from "./errors.ts";
 import { isLimited, limitsOf } from "./limits.ts";
 import type { ScheduleOptions, TaskOptions } from "./options.ts";
@@ -65,11 +65,11 @@ export async function newTasks(
 
 /** The rows with their arguments encrypted. `replace` may put arguments into the record of a twin in another queue. */
 export async function sealTasks(tasks: NewTask[], keys: KeyRing): Promise<NewTask[]> {
-  return await Promise.all(tasks.map(async (task) => {
+  return await inParts(tasks, async (task) => {
     const place = { funcName: task.func_name, queue: task.queue, column: "params" } as const;
     const anyQueue = task.on_conflict === "replace";
     return { ...task, params: await keys.seal(task.params, place, { anyQueue }) };
-  }));
+  });
 }
 
 /** Checks the arguments, which are stored as they are: what the schema makes of them is made for the handler. */
