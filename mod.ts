@@ -22,6 +22,7 @@ export type { Duration } from "./src/duration.ts";
 export {
   CommitUnknown,
   DatabaseUnreachable,
+  DecryptionFailed,
   EmbeddedServerError,
   FireflyError,
   FireflyFormatError,
@@ -32,6 +33,7 @@ export {
   TaskExists,
   TaskNotFound,
 } from "./src/errors.ts";
+export type { Encryption } from "./src/encryption.ts";
 export type { Explanation, Reason, ReasonError, SlotHolder } from "./src/explanation.ts";
 export type { AttemptInfo, Events } from "./src/events.ts";
 export { configure, consume, Firefly, tasks, transaction } from "./src/firefly.ts";
@@ -57,6 +59,7 @@ export { TaskFailed } from "./src/stored_task.ts";
 export type { Logger, TaskContext } from "./src/scope.ts";
 export type { Queryable, Sql } from "./src/sql.ts";
 export type { QueueState } from "./src/store/queues.ts";
+export { type Redact, SENSITIVE_KEYS } from "./src/redaction.ts";
 export type { SchemaIssue, SchemaResult, StandardSchemaV1 } from "./src/standard_schema.ts";
 export type { Atom, Check, NotStorable, Storable } from "./src/storable.ts";
 export { ValidationFailed } from "./src/validation.ts";

@@ -1,11 +1,13 @@
 import type { Tag } from "./driver.ts";
 import type { TaskDefinition } from "./definition.ts";
+import type { KeyRing } from "./encryption.ts";
 import { CommitUnknown, DatabaseUnreachable, FireflyError, LeaseLost, TaskCancelled } from "./errors.ts";
 import type { AttemptInfo, Emitter } from "./events.ts";
 import { callHandler } from "./handler_call.ts";
 import type { Hooks } from "./hooks.ts";
 import type { TaskOptions } from "./options.ts";
 import { Progress } from "./progress.ts";
+import type { Redactor } from "./redaction.ts";
 import type { Instance, Logger, TaskContext } from "./scope.ts";
 import type { Sessions } from "./session.ts";
 import { isOwnEnd, type Settler } from "./settler.ts";
@@ -23,6 +25,9 @@ export interface AttemptEnvironment {
   readonly settler: Settler;
   readonly events: Emitter;
   readonly hooks: Hooks;
+  /** What arguments and results are encrypted with, if they are. */
+  readonly keys: KeyRing | undefined;
+  readonly redactor: Redactor;
   readonly defaults: Pick<TaskOptions, "maxRetries" | "retryDelay" | "timeout">;
   /** Seconds after which the server ends a transaction whose consumer shows no life. */
   readonly lease: number;
@@ -79,7 +84,7 @@ export class Attempt {
     this.#began = performance.now();
     this.#env.events.emit("started", this.info);
     try {
-      const returned = await encode(await this.#call());
+      const returned = await this.#encode(await this.#call());
       if (!this.#transaction.begun) {
         await this.#transaction.rollback(); // of nothing: from here on nothing can begin it
         onHandled();
@@ -90,11 +95,20 @@ export class Attempt {
     }
   }
 
+  async #encode(returned: unknown): Promise<string> {
+    const text = await encode(returned);
+    const { keys } = this.#env;
+    if (!keys) return text;
+    const { funcName, queue } = this.task;
+    return await keys.seal(text, { funcName, queue, column: "returned" });
+  }
+
   #call(): Promise<unknown> {
-    const { instance, hooks, defaults } = this.#env;
+    const { instance, hooks, keys, defaults } = this.#env;
     return callHandler({
       definition: this.#definition,
       params: this.task.params,
+      keys,
       info: this.info,
       middleware: hooks.middleware,
       scope: { instance, attempt: this.#context(), transaction: this.#transaction },
@@ -125,8 +139,14 @@ export class Attempt {
   }
 
   #logger(): Logger {
+    const { redactor } = this.#env;
     const log = (level: keyof Logger) => (message: string, fields: object = {}) =>
-      this.#env.events.emit("log", { ...this.info, level, message, fields });
+      this.#env.events.emit("log", {
+        ...this.info,
+        level,
+        message: redactor.text(message, ["message"]),
+        fields: redactor.of(fields, ["fields"]),
+      });
     return { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") };
   }
 
@@ -216,7 +236,8 @@ export class Attempt {
   }
 
   get #rules(): RetryRules {
-    return { task: this.task, definition: this.#definition, defaults: this.#env.defaults };
+    const { defaults, redactor } = this.#env;
+    return { task: this.task, definition: this.#definition, defaults, redactor };
   }
 
   #outcome(outcome: Partial<Outcome> & Pick<Outcome, "status">): Outcome {

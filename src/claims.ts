@@ -76,7 +76,10 @@ export class Claims {
     for (const { leaseId } of tasks) counts.set(leaseId, (counts.get(leaseId) ?? 0) + 1);
     for (const [leaseId, count] of counts) this.#env.settler.open(leaseId, count);
     // A suspect begins at once: the death of its consumer counts against it.
-    const { runnable, unslotted, mistakes } = partByLimits(tasks, this.#owner.definitions);
+    const { runnable, unslotted, mistakes } = partByLimits(tasks, {
+      definitions: this.#owner.definitions,
+      keys: this.#env.keys,
+    });
     for (const [task, mistake] of mistakes) this.#mistakes.set(task, mistake);
     this.#buffer.unshift(...runnable.filter(({ suspect }) => suspect));
     this.#buffer.push(...runnable.filter(({ suspect }) => !suspect));

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ConsumerLoop, type ConsumerParts } from "./consumer.ts";
 import type { Database } from "./database.ts";
 import { checkQueueName, namesOf, type TaskDefinition } from "./definition.ts";
+import type { KeyRing } from "./encryption.ts";
 import { type Duration, toSeconds } from "./duration.ts";
 import { DatabaseUnreachable, FireflyError } from "./errors.ts";
 import type { Emitter } from "./events.ts";
@@ -10,6 +11,7 @@ import { storedDefinition } from "./limits.ts";
 import type { Listener } from "./listener.ts";
 import { requireSchema } from "./migrator.ts";
 import type { QueueOptions, TaskOptions } from "./options.ts";
+import type { Redactor } from "./redaction.ts";
 import { retentionsOf, secondsOfRetention } from "./retention.ts";
 import { type Instance, registry } from "./scope.ts";
 import type { Sessions } from "./session.ts";
@@ -62,6 +64,8 @@ export interface Consumer extends AsyncDisposable {
 export interface ConsumerHost extends Instance {
   readonly schema: string;
   readonly hooks: Hooks;
+  readonly keys: KeyRing | undefined;
+  readonly redactor: Redactor;
   readonly options: {
     readonly defaults?: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout" | "retention">;
     readonly queues?: Readonly<Record<string, QueueOptions>>;
@@ -178,6 +182,8 @@ async function run(host: ConsumerHost, { settings, definitions, events, signal, 
       settler: new Settler(sql),
       events,
       hooks: host.hooks,
+      keys: host.keys,
+      redactor: host.redactor,
       defaults,
       lease,
     };

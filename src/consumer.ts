@@ -8,6 +8,7 @@ import { CancellationWatch } from "./cancellation.ts";
 import { Claims } from "./claims.ts";
 import type { TaskDefinition } from "./definition.ts";
 import { CronTimer } from "./cron_timer.ts";
+import { openTasks } from "./encryption.ts";
 import { LeaseLost } from "./errors.ts";
 import { ConsumerLease } from "./lease.ts";
 import type { Listener } from "./listener.ts";
@@ -190,6 +191,7 @@ export class ConsumerLoop {
   /** Claims up to `limit` tasks, and a suspect; resolves to how many rows that took, stale ones included. */
   async #claim(limit: number): Promise<number> {
     const { queues } = this.#parts;
+    const { keys } = this.#env;
     const [leaseId, suspectLeaseId] = [randomUUID(), this.#claims.hasSuspect ? null : randomUUID()];
     this.#claiming = suspectLeaseId ? [leaseId, suspectLeaseId] : [leaseId];
     try {
@@ -198,7 +200,7 @@ export class ConsumerLoop {
       const { alive, tasks, taken, nextDue } = await claimTasks(this.#env.sql, request);
       this.#nextDue = nextDue === null ? null : performance.now() + nextDue * 1000;
       this.#batch.adapt(taken, limit);
-      await this.#claims.add(tasks);
+      await this.#claims.add(keys ? await openTasks(tasks, keys) : tasks);
       if (!alive) await this.#lease.renew();
       return taken;
     } finally {

@@ -26,6 +26,31 @@ export class FireflyLimitError extends RangeError {
   override name = "FireflyLimitError";
 }
 
+/**
+ * A stored value is encrypted and cannot be read here. Reading `params` or `returned` of a record throws it; a task whose
+ * arguments no key of its consumer can read is put off, and one whose arguments were tampered with fails.
+ */
+export class DecryptionFailed extends FireflyError {
+  /** The name of the class. */
+  override name = "DecryptionFailed";
+  /** The id of the key that encrypted the value; empty if the value is too damaged to tell. */
+  readonly keyId: string;
+  /** Whether the instance has no key of this id. If it has, the value is not what was encrypted for this place. */
+  readonly isKeyMissing: boolean;
+
+  /**
+   * Says why a value cannot be read.
+   *
+   * @param message Why.
+   * @param options `keyId`: the key's id; `isKeyMissing`: whether it is not there.
+   */
+  constructor(message: string, { keyId, isKeyMissing = false }: { keyId: string; isKeyMissing?: boolean }) {
+    super(message);
+    this.keyId = keyId;
+    this.isKeyMissing = isKeyMissing;
+  }
+}
+
 /** The database cannot be reached, went away, or did not answer in time. */
 export class DatabaseUnreachable extends FireflyError {
   /** The name of the class. */

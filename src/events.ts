@@ -33,7 +33,7 @@ export interface Events {
   lost: AttemptInfo & { readonly reason: unknown };
   /** A task of a dead consumer was put back, or `failed` because three in a row died of it. */
   rescued: { readonly id: number; readonly funcName: string; readonly queue: string; readonly failed: boolean };
-  /** A handler logs. */
+  /** A handler logs; what the option `redact` hides is hidden already. */
   log: AttemptInfo & {
     readonly level: "debug" | "info" | "warn" | "error";
     readonly message: string;

@@ -1,14 +1,20 @@
+import { Redactor } from "./redaction.ts";
+import { parametersOf, withoutParameters } from "./statement_parameters.ts";
 import type { ErrorRow } from "./store/rows.ts";
 
 const MESSAGE_CAP = 8 * 1024;
 const STACK_CAP = 16 * 1024;
 const CAUSES = 5;
+const DEFAULT = new Redactor();
 
 /**
  * What is stored of a thrown value: its name, message, stack and the messages of its causes, capped in size. Nothing
- * else of it, since the driver's errors carry the parameters of their statement in further fields.
+ * else of it, since the driver's errors carry the parameters of their statement in further fields; and where the texts
+ * quote those, they are hidden.
  */
-export function describeError(thrown: unknown): Omit<ErrorRow, "at" | "attempt"> {
+export function describeError(thrown: unknown, redactor: Redactor = DEFAULT): Omit<ErrorRow, "at" | "attempt"> {
+  const parameters = parametersOf(thrown);
+  const shown = (part: string, text: string) => redactor.text(withoutParameters(text, parameters), ["error", part]);
   const { name, message, stack } = partsOf(thrown);
   const causes: string[] = [];
   for (let cause = causeOf(thrown); cause !== undefined && causes.length < CAUSES; cause = causeOf(cause)) {
@@ -17,9 +23,9 @@ export function describeError(thrown: unknown): Omit<ErrorRow, "at" | "attempt">
   }
   return {
     name: storable(name, 200),
-    message: storable(message, MESSAGE_CAP),
-    ...(stack ? { stack: storable(stack, STACK_CAP) } : {}),
-    ...(causes.length ? { cause: storable(causes.join("\n"), MESSAGE_CAP) } : {}),
+    message: storable(shown("message", message), MESSAGE_CAP),
+    ...(stack ? { stack: storable(shown("stack", stack), STACK_CAP) } : {}),
+    ...(causes.length ? { cause: storable(shown("cause", causes.join("\n")), MESSAGE_CAP) } : {}),
   };
 }
 

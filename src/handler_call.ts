@@ -1,17 +1,18 @@
 import type { TaskDefinition } from "./definition.ts";
 import { type Duration, toSeconds } from "./duration.ts";
 import { asFail } from "./context.ts";
+import { decodeOpened, type KeyRing } from "./encryption.ts";
 import type { AttemptInfo } from "./events.ts";
 import { callThrough, type Middleware } from "./middleware.ts";
 import { type Scope, withScope } from "./scope.ts";
 import { validate, validateArguments, ValidationFailed } from "./validation.ts";
-import { decode } from "./wire/decode.ts";
 
 /** Everything that one call of a handler needs. */
 export interface HandlerCall {
   readonly definition: TaskDefinition;
-  /** The arguments, encoded. */
+  /** The arguments, encoded, and decrypted if `keys` can do that. */
   readonly params: string;
+  readonly keys: KeyRing | undefined;
   /** The attempt, as middleware is told of it. */
   readonly info: AttemptInfo;
   readonly middleware: readonly Middleware[];
@@ -48,9 +49,9 @@ export async function callHandler(call: HandlerCall): Promise<unknown> {
 }
 
 /** An async function, so that what a synchronous handler throws is a rejection too. */
-async function handleTask({ definition, params, abort: { signal } }: HandlerCall): Promise<unknown> {
+async function handleTask({ definition, params, keys, abort: { signal } }: HandlerCall): Promise<unknown> {
   const { name, input, output, handler } = definition;
-  let args = decode(params);
+  let args = decodeOpened(params, keys);
   if (!Array.isArray(args)) throw new TypeError("Cannot call the handler as params is no list of arguments");
   if (input) {
     const refusal = `Cannot run task "${name}" as its arguments are not valid`;

@@ -3,18 +3,20 @@ import { type ConsumeOptions, type Consumer, startConsumer } from "./consume.ts"
 import { Database } from "./database.ts";
 import { checkQueueName, checkScheduleOptions, type TaskDefinition } from "./definition.ts";
 import { codeOf } from "./driver.ts";
+import { KeyRing, openRow } from "./encryption.ts";
 import { FireflyError } from "./errors.ts";
 import { Emitter, type Events } from "./events.ts";
 import { Hooks } from "./hooks.ts";
-import { checkOptions, DEFAULT_SCHEMA, type FireflyOptions } from "./instance_options.ts";
+import { ACTION, checkOptions, DEFAULT_SCHEMA, type FireflyOptions } from "./instance_options.ts";
 import { Listener } from "./listener.ts";
 import { migrate, type MigrationState, migrationStates } from "./migrator.ts";
 import type { ScheduleOptions } from "./options.ts";
 import { checkPruneOptions, prune, type PruneOptions } from "./prune.ts";
 import type { Page, PageOptions, TaskFilter, TaskRecord } from "./record.ts";
 import { Tasks } from "./records.ts";
+import { Redactor } from "./redaction.ts";
 import { Results } from "./results.ts";
-import { areUnique, insertChunks, insertUnique, newTasks, type ScheduledRow } from "./scheduling.ts";
+import { areUnique, insertChunks, insertUnique, newTasks, type ScheduledRow, sealTasks } from "./scheduling.ts";
 import {
   currentInstance,
   currentScope,
@@ -41,6 +43,12 @@ export interface Connected {
   readonly results: Results;
 }
 
+/** The rows of a call, and what is to be known of them while its transaction is open. */
+interface Inserted {
+  rows: ScheduledRow[];
+  fresh: FreshRecord;
+}
+
 /** Sessions that transactions outside of consumers may take at a time. */
 const TRANSACTIONS = 10;
 const LOCK_NOT_AVAILABLE = "55P03";
@@ -54,12 +62,12 @@ export class LiveInstance implements Instance, AsyncDisposable {
   readonly schema: string;
   readonly events: Emitter;
   readonly sql: Sql = lazySql(async () => (await this.connect()).database.userSql);
-  readonly #access: RecordAccess = {
-    database: async () => (await this.connect()).database,
-    results: async () => (await this.connect()).results,
-    listener: async () => (await this.connect()).listener,
-  };
-  readonly tasks: Tasks = new Tasks(this.#access);
+  /** What arguments and results are encrypted with, if they are. */
+  readonly keys: KeyRing | undefined;
+  /** Hides what logs and stored errors should not show. */
+  readonly redactor: Redactor;
+  readonly #access: RecordAccess;
+  readonly tasks: Tasks;
   readonly hooks: Hooks;
   readonly #consumers = new Set<Consumer>();
   #connected: Promise<Connected> | undefined;
@@ -71,6 +79,15 @@ export class LiveInstance implements Instance, AsyncDisposable {
     predecessor?.hooks.end();
     this.options = options;
     this.schema = options.schema ?? DEFAULT_SCHEMA;
+    this.keys = options.encryption && new KeyRing(options.encryption, ACTION);
+    this.redactor = new Redactor(options.redact, ACTION);
+    this.#access = {
+      keys: this.keys,
+      database: async () => (await this.connect()).database,
+      results: async () => (await this.connect()).results,
+      listener: async () => (await this.connect()).listener,
+    };
+    this.tasks = new Tasks(this.#access);
     this.hooks = new Hooks({
       events: this.events,
       onFailed: options.onFailed,
@@ -132,9 +149,11 @@ export class LiveInstance implements Instance, AsyncDisposable {
   /** Inserts one task for each list of arguments: in the user's transaction, in the scope's, or in one of its own. */
   async schedule(definition: TaskDefinition, calls: unknown[][], options: ScheduleOptions): Promise<TaskRecord[]> {
     checkScheduleOptions(options, `schedule task "${definition.name}"`);
-    const { schema } = this;
-    const tasks = await newTasks(definition, calls, { options, defaults: this.options.defaults ?? {}, schema });
-    const { rows, fresh } = await this.#insert(tasks, options.tx);
+    const { schema, keys } = this;
+    const tasks = await newTasks(definition, calls, { options, defaults: this.options.defaults ?? {}, schema, keys });
+    const { rows, fresh } = keys
+      ? await this.#insertSealed(tasks, keys, options.tx)
+      : await this.#insert(tasks, options.tx);
     const records = rows.map((row) => toRecord(row, this.#access, { ...fresh, inserted: row.inserted }));
     for (const { id, funcName, queue, inserted } of records) {
       this.events.emit("scheduled", { id, funcName, queue, inserted });
@@ -142,10 +161,17 @@ export class LiveInstance implements Instance, AsyncDisposable {
     return records;
   }
 
-  async #insert(
-    tasks: NewTask[],
-    tx: ScheduleOptions["tx"],
-  ): Promise<{ rows: ScheduledRow[]; fresh: FreshRecord }> {
+  /** Inserts tasks encrypted. What was inserted need not be decrypted again; what a twin holds must be. */
+  async #insertSealed(tasks: NewTask[], keys: KeyRing, tx: ScheduleOptions["tx"]): Promise<Inserted> {
+    const sealed = await sealTasks(tasks, keys);
+    const { rows, fresh } = await this.#insert(sealed, tx);
+    const opened = rows.map((row, i) =>
+      row.params === sealed[i]!.params ? { ...row, params: tasks[i]!.params } : openRow(row, keys)
+    );
+    return { rows: await Promise.all(opened), fresh };
+  }
+
+  async #insert(tasks: NewTask[], tx: ScheduleOptions["tx"]): Promise<Inserted> {
     const { schema } = this;
     const unique = areUnique(tasks);
     const insert = unique ? insertUnique : insertChunks;

@@ -1,7 +1,9 @@
 import type { PostgresOptions } from "./connection.ts";
 import { checkRetention } from "./definition.ts";
+import type { Encryption } from "./encryption.ts";
 import type { OnFailed } from "./hooks.ts";
 import type { QueueOptions, TaskOptions } from "./options.ts";
+import type { Redact } from "./redaction.ts";
 import { checkQueues } from "./retention.ts";
 import { refuseUnknownKeys } from "./suggest.ts";
 
@@ -30,6 +32,21 @@ export interface FireflyOptions {
    * the record alone tells of it.
    */
   onFailed?: OnFailed;
+  /**
+   * Encrypts the arguments and the results of tasks in the database, with AES-256-GCM. What is not encrypted is read as
+   * it is, so it may be turned on at any time. Names, queues, times, tags, unique keys of your own, keys of limits,
+   * notes of progress and errors stay readable: see docs/encryption.md.
+   */
+  encryption?: Encryption;
+  /**
+   * What logs, stored errors and the command line show as `"[redacted]"`: the names of members, compared without case
+   * and separators and at the end of longer names too (`"token"` hides `access_token`), or patterns for names; or a
+   * function that returns what is to be shown of a value. It never changes what a handler gets, or what is stored as
+   * arguments and results. An empty list hides nothing.
+   *
+   * @default {@linkcode SENSITIVE_KEYS}
+   */
+  redact?: Redact;
   /** Told what a first start of the embedded server is busy with. */
   onProgress?: (message: string) => void;
 }
@@ -37,8 +54,19 @@ export interface FireflyOptions {
 /** The schema of an instance that names none. */
 export const DEFAULT_SCHEMA = "firefly";
 
-const OPTION_KEYS = ["database", "listenDatabase", "schema", "defaults", "queues", "onFailed", "onProgress"];
-const ACTION = "make an instance";
+const OPTION_KEYS = [
+  "database",
+  "listenDatabase",
+  "schema",
+  "defaults",
+  "queues",
+  "onFailed",
+  "encryption",
+  "redact",
+  "onProgress",
+];
+/** What the options are for, in errors. */
+export const ACTION = "make an instance";
 
 /**
  * Checks the options of an instance, before any I/O.

@@ -1,5 +1,6 @@
 import type { Tag } from "./driver.ts";
 import { TaskNotFound } from "./errors.ts";
+import { openRow } from "./encryption.ts";
 import type { Explanation } from "./explanation.ts";
 import {
   type Page,
@@ -75,7 +76,9 @@ export class Tasks {
     const { records: sql } = await this.#access.database();
     const before = after === undefined ? null : toNumber(after);
     const rows = await listRecords(sql, filter, { limit, before });
-    const items = rows.map((row) => toRecord(row, this.#access));
+    const items = await Promise.all(
+      rows.map(async (row) => toRecord(await openRow(row, this.#access.keys), this.#access)),
+    );
     const next = rows.length < limit ? null : rows.at(-1)!.id;
     const list = (after: string) => this.list(filter, { limit, after });
     return {

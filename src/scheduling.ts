@@ -2,6 +2,7 @@ import { DEFAULT_RETRY_DELAY, type RetryDelay } from "./backoff.ts";
 import type { Tag } from "./driver.ts";
 import { checkQueueName, type TaskDefinition } from "./definition.ts";
 import { toSeconds } from "./duration.ts";
+import { inParts, type KeyRing } from "./encryption.ts";
 import { FireflyError, TaskExists } from "./errors.ts";
 import { isLimited, limitsOf } from "./limits.ts";
 import type { ScheduleOptions, TaskOptions } from "./options.ts";
@@ -22,6 +23,14 @@ import { encode } from "./wire/encode.ts";
 /** How many tasks one statement inserts at most, and how many characters of params. */
 const [CHUNK_ROWS, CHUNK_CHARACTERS] = [5_000, 8 * 1024 * 1024];
 
+/** What the rows of a call depend on beside the definition. */
+export interface NewTasksOptions {
+  options: ScheduleOptions;
+  defaults: Partial<TaskOptions>;
+  schema: string;
+  keys?: KeyRing | undefined;
+}
+
 /**
  * The rows to insert for `calls`: the call's options win over the definition's, and those over the instance's.
  *
@@ -30,7 +39,7 @@ const [CHUNK_ROWS, CHUNK_CHARACTERS] = [5_000, 8 * 1024 * 1024];
 export async function newTasks(
   definition: TaskDefinition,
   calls: unknown[][],
-  { options, defaults, schema }: { options: ScheduleOptions; defaults: Partial<TaskOptions>; schema: string },
+  { options, defaults, schema, keys }: NewTasksOptions,
 ): Promise<NewTask[]> {
   const queue = options.queue ?? definition.queue ?? defaults.queue ?? "default";
   checkQueueName(queue, `schedule task "${definition.name}"`, schema);
@@ -49,9 +58,18 @@ export async function newTasks(
   };
   return await Promise.all(calls.map(async (args) => {
     const params = await encode(args);
-    const unique = await uniqueColumns(definition, options, { args, params });
+    const unique = await uniqueColumns(definition, options, { args, params, keys });
     return { ...shared, params, ...unique, ...storedLimits(definition, args) };
   }));
+}
+
+/** The rows with their arguments encrypted. `replace` may put arguments into the record of a twin in another queue. */
+export async function sealTasks(tasks: NewTask[], keys: KeyRing): Promise<NewTask[]> {
+  return await inParts(tasks, async (task) => {
+    const place = { funcName: task.func_name, queue: task.queue, column: "params" } as const;
+    const anyQueue = task.on_conflict === "replace";
+    return { ...task, params: await keys.seal(task.params, place, { anyQueue }) };
+  });
 }
 
 /** Checks the arguments, which are stored as they are: what the schema makes of them is made for the handler. */

@@ -1,6 +1,7 @@
 import { DEFAULT_RETRY_DELAY, type RetryDelay } from "./backoff.ts";
 import type { Database } from "./database.ts";
 import { toSeconds } from "./duration.ts";
+import { decodeOpened, type KeyRing, openRow } from "./encryption.ts";
 import { FireflyError, TaskExists, TaskNotFound } from "./errors.ts";
 import type { Listener } from "./listener.ts";
 import { Projection } from "./projection.ts";
@@ -12,7 +13,6 @@ import { readRecords } from "./store/records.ts";
 import { type ErrorRow, type TaskRow, toNumber } from "./store/rows.ts";
 import { type WatchOptions, watchRow } from "./watch.ts";
 import { findTwin } from "./store/unique.ts";
-import { decode } from "./wire/decode.ts";
 
 /** A task that was awaited failed or was cancelled. */
 export class TaskFailed extends FireflyError {
@@ -35,6 +35,7 @@ export class TaskFailed extends FireflyError {
 
 /** What records need to act. */
 export interface RecordAccess {
+  readonly keys: KeyRing | undefined;
   database(): Promise<Database>;
   results(): Promise<Results>;
   listener(): Promise<Listener>;
@@ -44,7 +45,7 @@ export interface RecordAccess {
 export async function readRecord(access: RecordAccess, id: number): Promise<TaskRecord | undefined> {
   const { records: sql } = await access.database();
   const [row] = await readRecords(sql, [id]);
-  return row && toRecord(row, access);
+  return row && toRecord(await openRow(row, access.keys), access);
 }
 
 /** What differs for the record of a task that was scheduled this moment. */
@@ -60,7 +61,7 @@ export function columnsOf(record: TaskRecord): Record<string, unknown> {
   return (record as unknown as StoredTask).columns();
 }
 
-/** A row as users see it. */
+/** A row, with what can be decrypted of it decrypted, as users see it. */
 export function toRecord(row: TaskRow, access: RecordAccess, fresh: FreshRecord = {}): TaskRecord {
   return new StoredTask(row, access, fresh) as unknown as TaskRecord;
 }
@@ -99,8 +100,8 @@ class StoredTask {
     this.funcName = row.func_name;
     this.queue = row.queue;
     this.status = row.status;
-    this.#params = new Decoded(row.params);
-    this.#returned = new Decoded(row.status === "completed" ? row.returned : null);
+    this.#params = new Decoded(row.params, access.keys);
+    this.#returned = new Decoded(row.status === "completed" ? row.returned : null, access.keys);
     this.priority = row.priority;
     this.created = row.created;
     this.notBefore = row.not_before;
@@ -133,7 +134,8 @@ class StoredTask {
   async result(options?: WaitOptions): Promise<unknown> {
     this.#requireCommitted("wait for the result of");
     const results = await this.#access.results();
-    const record = toRecord(await results.wait(this.id, options), this.#access);
+    const row = await openRow(await results.wait(this.id, options), this.#access.keys);
+    const record = toRecord(row, this.#access);
     if (record.status === "completed") return record.returned;
     throw new TaskFailed(record);
   }
@@ -142,7 +144,9 @@ class StoredTask {
     this.#requireCommitted("watch");
     const { records: sql } = await this.#access.database();
     const listener = await this.#access.listener();
-    for await (const row of watchRow({ sql, listener, id: this.id }, options)) yield toRecord(row, this.#access);
+    for await (const row of watchRow({ sql, listener, id: this.id }, options)) {
+      yield toRecord(await openRow(row, this.#access.keys), this.#access);
+    }
   }
 
   #requireCommitted(action: string): void {
@@ -228,15 +232,17 @@ function secondsOf(retryDelay: RetryDelay | undefined): number | undefined {
 /** A stored value, decoded when it is read: one that cannot be throws then, and not where a list holds its record. */
 class Decoded {
   readonly #text: string | null;
+  readonly #keys: KeyRing | undefined;
   #value: unknown;
   #decoded = false;
 
-  constructor(text: string | null) {
+  constructor(text: string | null, keys: KeyRing | undefined) {
     this.#text = text;
+    this.#keys = keys;
   }
 
   get value(): unknown {
-    if (!this.#decoded && this.#text !== null) this.#value = decode(this.#text);
+    if (!this.#decoded && this.#text !== null) this.#value = decodeOpened(this.#text, this.#keys);
     this.#decoded = true;
     return this.#value;
   }

@@ -2,18 +2,19 @@ import { createHash } from "node:crypto";
 import { checkKey, type TaskDefinition } from "./definition.ts";
 import { toSeconds } from "./duration.ts";
 import type { ScheduleOptions, Unique } from "./options.ts";
+import type { KeyRing } from "./encryption.ts";
 import type { UniqueColumns } from "./store/schedule.ts";
 import { decode } from "./wire/decode.ts";
 import { encode } from "./wire/encode.ts";
 
 /**
  * The columns that make a call unique, from its arguments and from the same in the wire format; empty for a task that
- * is not unique. An option of the call wins over the definition's.
+ * is not unique. An option of the call wins over the definition's. With `keys`, nobody can guess arguments by their key.
  */
 export async function uniqueColumns(
   definition: TaskDefinition,
   options: Pick<ScheduleOptions, "unique">,
-  { args, params }: { args: unknown[]; params: string },
+  { args, params, keys }: { args: unknown[]; params: string; keys?: KeyRing | undefined },
 ): Promise<Partial<UniqueColumns>> {
   const { unique: defined } = definition;
   const { unique: called } = options;
@@ -23,7 +24,7 @@ export async function uniqueColumns(
   const key = call.key ?? base.key;
   const lasts = call.for ?? base.for;
   return {
-    unique_key: key === undefined ? await keyOfArguments(params) : givenKey(definition.name, key, args),
+    unique_key: key === undefined ? await keyOfArguments(params, keys) : givenKey(definition.name, key, args),
     unique_among: call.among ?? base.among ?? null,
     unique_for: lasts === undefined ? null : toSeconds(lasts, "unique.for"),
     on_conflict: call.onConflict ?? base.onConflict ?? "keep",
@@ -48,10 +49,11 @@ function givenKey(name: string, key: NonNullable<Unique["key"]>, args: unknown[]
  * The same text for the same arguments, whatever the order of the keys in their objects, and of a fixed length. It is
  * made of the wire format, so that a Date and its ISO text differ.
  */
-async function keyOfArguments(params: string): Promise<string> {
+async function keyOfArguments(params: string, keys: KeyRing | undefined): Promise<string> {
   const args = decode(params); // a copy, which may be put in order
   sortKeys(args, new Set());
-  return createHash("sha256").update(await encode(args)).digest("hex");
+  const text = await encode(args);
+  return keys ? await keys.digest(text) : createHash("sha256").update(text).digest("hex");
 }
 
 /** Puts the keys of every plain object within `value` in order, in place. */

@@ -1,7 +1,7 @@
 import type { TaskDefinition } from "./definition.ts";
+import { decodeOpened, type KeyRing } from "./encryption.ts";
 import { isLimited, limitsOf } from "./limits.ts";
 import type { ClaimedTask } from "./store/claim.ts";
-import { decode } from "./wire/decode.ts";
 
 /** Claimed tasks by what is to be done with them. */
 export interface Parted {
@@ -18,7 +18,10 @@ export interface Parted {
  * others in. Without are those that came from SQL and have no keys yet, and those that came into `ready` past their
  * limits, as by the hand of an older release. A task whose definition has no limits any more just runs.
  */
-export function partByLimits(tasks: ClaimedTask[], definitions: ReadonlyMap<string, TaskDefinition>): Parted {
+export function partByLimits(
+  tasks: ClaimedTask[],
+  { definitions, keys }: { definitions: ReadonlyMap<string, TaskDefinition>; keys: KeyRing | undefined },
+): Parted {
   const parted: Parted = { runnable: [], unslotted: [], mistakes: new Map() };
   for (const task of tasks) {
     const definition = definitions.get(task.funcName)!;
@@ -27,7 +30,7 @@ export function partByLimits(tasks: ClaimedTask[], definitions: ReadonlyMap<stri
       continue;
     }
     try {
-      parted.unslotted.push(withKeys(task, definition));
+      parted.unslotted.push(withKeys(task, definition, keys));
     } catch (mistake) {
       parted.runnable.push(task);
       parted.mistakes.set(task, mistake);
@@ -41,9 +44,9 @@ function hasKeys({ concurrencyKey, rateKey }: ClaimedTask, { concurrency, rateLi
 }
 
 /** The task with keys for all of its limits: what is stored with a record stays as it is. */
-function withKeys(task: ClaimedTask, definition: TaskDefinition): ClaimedTask {
+function withKeys(task: ClaimedTask, definition: TaskDefinition, keys: KeyRing | undefined): ClaimedTask {
   if (hasKeys(task, definition)) return task;
-  const args = decode(task.params);
+  const args = decodeOpened(task.params, keys);
   if (!Array.isArray(args)) throw new TypeError("Cannot tell the key of a limit as params is no list of arguments");
   const { concurrencyKey, rateKey } = limitsOf(definition, args);
   return { ...task, concurrencyKey: task.concurrencyKey ?? concurrencyKey, rateKey: task.rateKey ?? rateKey };

@@ -1,13 +1,16 @@
 import { DEFAULT_RETRY_DELAY, secondsUntilRetry } from "./backoff.ts";
+import { isSealed } from "./encryption.ts";
+import { DecryptionFailed } from "./errors.ts";
 import { isFail, isRetry } from "./context.ts";
 import type { TaskDefinition } from "./definition.ts";
 import { toSeconds } from "./duration.ts";
 import { describeError } from "./failure.ts";
 import type { TaskOptions } from "./options.ts";
+import type { Redactor } from "./redaction.ts";
 import type { ClaimedTask } from "./store/claim.ts";
 import type { Outcome } from "./store/settle.ts";
 
-/** How long a task rests whose attempt lost the database, in seconds: longer each time, so that it cannot storm. */
+/** How long a task rests whose attempt lost the database, or lacks a key, in seconds: longer each time, so that it cannot storm. */
 const REST_AFTER_LOSS = (snoozes: number) => Math.min(2 ** snoozes, 60);
 /** The longest time between two attempts, in seconds: a hundred years. The database's calendar has an end. */
 const LONGEST_DELAY = 100 * 365.25 * 86_400;
@@ -17,10 +20,12 @@ export interface RetryRules {
   readonly task: ClaimedTask;
   readonly definition: TaskDefinition;
   readonly defaults: Pick<TaskOptions, "maxRetries" | "retryDelay">;
+  /** Hides what should not be stored of the error. */
+  readonly redactor: Redactor;
 }
 
 /** How many retries a task has after its first attempt. */
-export function maxRetriesOf({ task, definition, defaults }: RetryRules): number {
+export function maxRetriesOf({ task, definition, defaults }: Omit<RetryRules, "redactor">): number {
   return task.maxRetries ?? definition.maxRetries ?? defaults.maxRetries ?? 0;
 }
 
@@ -39,7 +44,7 @@ export function judgeError(
     error = new Error("Cannot tell when to try again", { cause: mistake });
     verdict = { delay: DEFAULT_RETRY_DELAY, counts: "retry" };
   }
-  const description = describeError(error);
+  const description = describeError(error, rules.redactor);
   if (!verdict) return { status: "failed", error: JSON.stringify(description), delay: null, counts: null };
   const delay = Math.min(verdict.delay, LONGEST_DELAY);
   return { status: "created", error: JSON.stringify({ ...description, delay }), delay, counts: verdict.counts };
@@ -48,7 +53,9 @@ export function judgeError(
 /** The seconds until the next attempt, and what it uses up; undefined if there is none. */
 function judge(thrown: unknown, rules: RetryRules, lostDatabase: boolean) {
   const { task } = rules;
-  if (lostDatabase) return { delay: REST_AFTER_LOSS(task.snoozes), counts: "snooze" } as const;
+  // A consumer without the key of the arguments is a mistake in its deployment: another one may have it.
+  const lostKey = isSealed(task.params) && thrown instanceof DecryptionFailed && thrown.isKeyMissing;
+  if (lostDatabase || lostKey) return { delay: REST_AFTER_LOSS(task.snoozes), counts: "snooze" } as const;
   if (isRetry(thrown)) {
     const delay = thrown.delay === undefined ? retryDelay(thrown, rules) : toSeconds(thrown.delay, "delay");
     return { delay, counts: "snooze" } as const;

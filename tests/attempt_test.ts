@@ -67,8 +67,19 @@ async function bench({ lease = 30 } = {}): Promise<Bench> {
   const instance = new LiveInstance({ database: proxy.through(db.url) });
   const { database: { sql }, sessions } = await instance.connect();
   const { events } = instance;
-  const { hooks } = instance;
-  const env = { instance, sql, sessions, settler: new Settler(sql), events, hooks, defaults: {}, lease };
+  const { hooks, keys, redactor } = instance;
+  const env = {
+    instance,
+    sql,
+    sessions,
+    settler: new Settler(sql),
+    events,
+    hooks,
+    keys,
+    redactor,
+    defaults: {},
+    lease,
+  };
   const heard: Bench["heard"] = [];
   const names: (keyof Events)[] = ["started", "completed", "failed", "retried", "returned", "cancelled", "lost", "log"];
   for (const event of names) events.on(event, (detail) => heard.push({ event, detail: { ...detail } }));

@@ -76,6 +76,7 @@ Deno.test("describeError() keeps the parameters of a failed statement to itself"
   const described = JSON.stringify(describeError(new Error("outer", { cause: error })));
 
   assert(described.includes("PostgresError"));
-  // The server's own message quotes the value that it could not read; nothing else may.
-  assertEquals(described.split("hunter2").length - 1, 1);
+  // The server's own message quotes the value that it could not read.
+  assert(described.includes("invalid input syntax for type integer"));
+  assertEquals(described.split("hunter2").length - 1, 0);
 });

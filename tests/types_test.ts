@@ -13,6 +13,7 @@ import {
   Firefly,
   type Queryable,
   Retry,
+  SENSITIVE_KEYS,
   type Task,
   task,
   TaskExists,
@@ -262,6 +263,17 @@ async function _wrongOptionsOfOneCallAreRefused() {
   await add.with({ delay: "5 minutes" }).schedule(1, 3);
   // @ts-expect-error: there is no such option
   await add.with({ eta: new Date() }).schedule(1, 3);
+}
+
+function _encryptionAndRedactionAreTyped(key: CryptoKey) {
+  new Firefly({ encryption: { keys: { a: key, b: "Base64" }, current: "a" }, redact: [...SENSITIVE_KEYS, /^x-/i] });
+  new Firefly({ redact: (value, path) => path[0] === "params" ? "[redacted]" : value });
+  // @ts-expect-error: one key must be the current one
+  new Firefly({ encryption: { keys: { a: key } } });
+  // @ts-expect-error: a key is Base64 or a CryptoKey
+  new Firefly({ encryption: { keys: { a: new Uint8Array(32) }, current: "a" } });
+  // @ts-expect-error: names are text or patterns
+  new Firefly({ redact: [1] });
 }
 
 Deno.test("task() returns what is still the plain function", () => {

@@ -46,7 +46,8 @@ export const consume: Command = {
     } catch (error) {
       const code = exitCodeOf(error);
       if (code === EXIT.usage) throw error;
-      log.add({ level: "error", event: "error", text: describe(error), error });
+      const shown = terminal.redactor.of(error);
+      log.add({ level: "error", event: "error", text: describe(shown), error: shown });
       return code;
     } finally {
       log.flush();
@@ -117,13 +118,15 @@ function guardProcess(consumer: Consumer, { ff, log, running, options }: Guarded
     signalled = signal;
     consumer.stop();
   }
-  function onRejection(reason: unknown): void {
+  function onRejection(thrown: unknown): void {
+    const reason = ff.redactor.of(thrown);
     const { attempt } = currentScope();
     const where = attempt ? ` in task ${attempt.id}` : "";
     const text = `A promise was rejected and nobody listened${where}, going on: ${describe(reason)}`;
     log.add({ level: "error", event: "rejection", text, error: reason, withStack: true });
   }
-  function onException(error: unknown): void {
+  function onException(thrown: unknown): void {
+    const error = ff.redactor.of(thrown);
     const text = `An exception was not caught, stopping: ${describe(error)}`;
     log.add({ level: "error", event: "exception", text, error, withStack: true });
     code = EXIT.unexpected;

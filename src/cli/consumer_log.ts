@@ -28,12 +28,13 @@ function logAttempts(ff: LiveInstance, log: Log): () => number {
   });
   ff.on("failed", (attempt) => {
     running--;
-    const { error } = attempt;
+    const error = ff.redactor.of(attempt.error);
     log.add({ level: "error", event: "failed", ...about(attempt), text: inFull(error), error });
   });
   ff.on("retried", (attempt) => {
     running--;
-    const { error, delay } = attempt;
+    const { delay } = attempt;
+    const error = ff.redactor.of(attempt.error);
     const text = `${inFull(error)} (attempt ${attempt.attempt}, again in ${formatSeconds(delay)})`;
     log.add({
       level: "warn",
@@ -46,7 +47,8 @@ function logAttempts(ff: LiveInstance, log: Log): () => number {
   });
   ff.on("returned", (attempt) => {
     running--;
-    log.add({ level: "warn", event: "returned", ...about(attempt), text: inFull(attempt.reason) });
+    const text = inFull(ff.redactor.of(attempt.reason));
+    log.add({ level: "warn", event: "returned", ...about(attempt), text });
   });
   ff.on("cancelled", (attempt) => {
     running--;
@@ -54,7 +56,7 @@ function logAttempts(ff: LiveInstance, log: Log): () => number {
   });
   ff.on("lost", (attempt) => {
     running--;
-    log.add({ level: "warn", event: "lost", ...about(attempt), text: inFull(attempt.reason) });
+    log.add({ level: "warn", event: "lost", ...about(attempt), text: inFull(ff.redactor.of(attempt.reason)) });
   });
   ff.on("scheduled", ({ id, funcName, queue, inserted }) => {
     const text = inserted ? `into ${queue}` : "is there already";
@@ -96,7 +98,8 @@ function logConsumers(ff: LiveInstance, log: Log): void {
 }
 
 function logHooks(ff: LiveInstance, log: Log): void {
-  ff.on("hook.error", ({ hook, id, funcName, error }) => {
+  ff.on("hook.error", ({ hook, id, funcName, ...thrown }) => {
+    const error = ff.redactor.of(thrown.error);
     const text = `${hook} threw ${inFull(error)}`;
     const fields = { id, func_name: funcName, hook };
     log.add({ level: "error", event: "hook", subject: `${funcName} #${id}`, text, error, withStack: true, fields });
@@ -107,7 +110,8 @@ function logHooks(ff: LiveInstance, log: Log): void {
 function logOutages(ff: LiveInstance, log: Log): void {
   let since: number | undefined;
   const failing = new Set<string>();
-  function onError(what: string, error: unknown): void {
+  function onError(what: string, thrown: unknown): void {
+    const error = ff.redactor.of(thrown);
     const isOutage = error instanceof DatabaseUnreachable;
     const isKnown = isOutage && since !== undefined;
     if (isOutage) since ??= performance.now();

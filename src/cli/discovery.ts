@@ -22,7 +22,18 @@ export interface FoundConfig {
 }
 
 const CONFIG_FILES = ["firefly.config.ts", "firefly.config.js", "firefly.config.mjs"];
-const CONFIG_KEYS = ["tasks", "consume", "database", "listenDatabase", "schema", "defaults", "queues", "onProgress"];
+const CONFIG_KEYS = [
+  "tasks",
+  "consume",
+  "database",
+  "listenDatabase",
+  "schema",
+  "defaults",
+  "queues",
+  "encryption",
+  "redact",
+  "onProgress",
+];
 const TASK_PATTERNS = ["tasks", "tasks/**/*", "src/tasks", "src/tasks/**/*"].map((path) => `${path}.{ts,js,mjs}`);
 /** What is beside the tasks and defines none. */
 const NO_TASKS = /[._]test\.\w+$|\.d\.ts$|[\\/]node_modules[\\/]/;

@@ -1,5 +1,6 @@
 import { stripVTControlCharacters } from "node:util";
 import type { TaskRecord } from "../record.ts";
+import { columnsOf } from "../stored_task.ts";
 import { EXIT } from "./exit_code.ts";
 import { renderPage } from "./record_page.ts";
 import { widthOf } from "./table.ts";
@@ -11,7 +12,7 @@ export async function follow(record: TaskRecord, terminal: Terminal): Promise<nu
   for await (const now of record.watch()) {
     status = now.status;
     if (terminal.json) {
-      await terminal.printJson(now.toJSON());
+      await terminal.printJson(columnsOf(now));
       continue;
     }
     const page = renderPage(now, terminal);

@@ -56,12 +56,16 @@ async function printTable(
 ): Promise<void> {
   if (records.length === 0) return terminal.note("There are no such tasks");
   const header = ["id", "name", "queue", "status", "attempt", "created", "what"];
-  const lines = renderTable(terminal, { header, rows: records.map(rowOf), right: [0, 4] });
+  const lines = renderTable(terminal, {
+    header,
+    rows: records.map((record) => rowOf(record, terminal)),
+    right: [0, 4],
+  });
   for (const line of lines) await terminal.print(line);
   if (next !== null) terminal.note(`There may be more: --after ${next}`);
 }
 
-function rowOf(record: TaskRecord): Cell[] {
+function rowOf(record: TaskRecord, terminal: Terminal): Cell[] {
   const { id, funcName, queue, status, attempt, maxRetries, created } = record;
   return [
     String(id),
@@ -70,13 +74,14 @@ function rowOf(record: TaskRecord): Cell[] {
     { text: status, style: STATUS_STYLES[status] },
     maxRetries > 0 || attempt > 1 ? `${attempt}/${maxRetries + 1}` : "",
     formatAge(created),
-    whatOf(record),
+    whatOf(record, terminal),
   ];
 }
 
 /** What matters most about a task in its status. */
-function whatOf(record: TaskRecord): Cell {
-  const { status, started, notBefore, progress, error } = record;
+function whatOf(record: TaskRecord, { redactor }: Terminal): Cell {
+  const { status, started, notBefore } = record;
+  const { progress, error } = redactor.of({ progress: record.progress, error: record.error });
   if (status === "completed") return started ? `took ${secondsBetween(started, record.completed)}` : "";
   if (status === "running") {
     const percent = progress ? `${Math.round(progress.value * 100)}%` : "";

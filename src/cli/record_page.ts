@@ -31,14 +31,15 @@ export function renderPage(record: TaskRecord, terminal: Terminal): string {
     terminal.style("bold", `${escapeLine(funcName)} #${id}`),
     terminal.style(STATUS_STYLES[status], status),
   ].join("  ");
-  const facts = factsOf(record).map(([label, text]) => {
+  const facts = factsOf(record, terminal).map(([label, text]) => {
     const indented = escapeLines(text).replaceAll("\n", `\n${" ".repeat(LABEL_WIDTH)}`);
     return terminal.style("dim", label.padEnd(LABEL_WIDTH)) + indented;
   });
-  return [heading, "", ...facts, ...errors.flatMap((error) => renderError(error, terminal))].join("\n");
+  const shown = terminal.redactor.of(errors, ["errors"]);
+  return [heading, "", ...facts, ...shown.flatMap((error) => renderError(error, terminal))].join("\n");
 }
 
-function factsOf(record: TaskRecord): [label: string, text: string][] {
+function factsOf(record: TaskRecord, { redactor }: Terminal): [label: string, text: string][] {
   const { queue, priority, tags, attempt, maxRetries, retryDelay, progress, status, started } = record;
   const facts: [string, string | undefined][] = [
     ["Queue", queue],
@@ -50,9 +51,14 @@ function factsOf(record: TaskRecord): [label: string, text: string][] {
     ["Started", started ? showTime(started) : undefined],
     ["Completed", status === "completed" ? showEnd(started, record.completed) : undefined],
     ["Failed", status === "failed" ? showEnd(started, record.failed) : undefined],
-    ["Progress", progress ? `${Math.round(progress.value * 100)}% ${progress.note ?? ""}` : undefined],
-    ["Arguments", showValue(() => record.params)],
-    ["Returned", status === "completed" ? showValue(() => record.returned) : undefined],
+    [
+      "Progress",
+      progress
+        ? `${Math.round(progress.value * 100)}% ${redactor.text(progress.note ?? "", ["progress", "note"])}`
+        : undefined,
+    ],
+    ["Arguments", showValue(() => redactor.of(record.params, ["params"]))],
+    ["Returned", status === "completed" ? showValue(() => redactor.of(record.returned, ["returned"])) : undefined],
   ];
   return facts.filter((fact): fact is [string, string] => fact[1] !== undefined);
 }

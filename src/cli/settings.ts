@@ -3,6 +3,7 @@ import type { Config } from "../config.ts";
 import { resolveConnection } from "../connection.ts";
 import { LiveInstance } from "../instance.ts";
 import type { FireflyOptions } from "../instance_options.ts";
+import { Redactor } from "../redaction.ts";
 import { defaultInstance, setDefaultInstance } from "../scope.ts";
 import { type Arguments, asUsage, given, UsageError } from "./arguments.ts";
 import { importTasks, loadConfig } from "./discovery.ts";
@@ -64,6 +65,7 @@ export async function readSettings({ args, terminal, tasks, onProgress }: Settin
   const options: FireflyOptions = { onProgress: tell, ...own, ...configured, ...flags };
   // Notifications of another database than the one that was asked for would be of no use.
   if (flags.database) delete options.listenDatabase;
+  terminal.redactor = asUsage(() => new Redactor(options.redact));
   await checkDatabase(options);
   return { options, config: found.config };
 }

@@ -3,6 +3,7 @@ import { createInterface } from "node:readline/promises";
 import type { WriteStream } from "node:tty";
 import { inspect, styleText } from "node:util";
 import { FireflyError } from "../errors.ts";
+import { Redactor } from "../redaction.ts";
 import { escapeLine } from "./escape.ts";
 import { toJson } from "./json.ts";
 
@@ -26,6 +27,8 @@ export class Terminal {
   readonly loudness: Loudness;
   /** JSON was asked for. */
   readonly wantsJson: boolean;
+  /** Hides what should not be shown: the default list, until the configuration is read. */
+  redactor: Redactor = new Redactor();
 
   constructor({ json, loudness }: { json: boolean; loudness: Loudness }) {
     this.wantsJson = json;
@@ -54,9 +57,9 @@ export class Terminal {
     await new Promise((resolve) => process.stdout.once("drain", resolve));
   }
 
-  /** Prints a value on stdout as a line of JSON. */
+  /** Prints a value on stdout as a line of JSON, without what should not be shown of it. */
   async printJson(value: unknown): Promise<void> {
-    await this.print(await toJson(value));
+    await this.print(await toJson(this.redactor.of(value)));
   }
 
   /** Says something on stderr, unless it is to be quiet. */
@@ -70,7 +73,8 @@ export class Terminal {
   }
 
   /** Says on stderr what went wrong: one line, and the stack only if it is to be verbose. */
-  complain(error: unknown): void {
+  complain(problem: unknown): void {
+    const error = this.redactor.of(problem);
     const message = typeof error === "string" ? error : describe(error);
     process.stderr.write(`${this.styleError(["red", "bold"], "error:")} ${escapeLine(message)}\n`);
     const stack = this.loudness === "verbose" ? stackOf(error) : "";

@@ -1,0 +1,239 @@
+import { types } from "node:util";
+import { hideParameters, parametersOf, readPart, REDACTED } from "./statement_parameters.ts";
+
+/**
+ * What is hidden: names of members, as text or as patterns, or a function that returns what is to be shown of a value
+ * in its place.
+ */
+export type Redact = readonly (string | RegExp)[] | ((value: unknown, path: string[]) => unknown);
+
+/**
+ * The names of members that `redact` hides if nothing else is said. A name is compared without case and separators, and
+ * at the end of longer names too.
+ *
+ * @example Hide more
+ * ```ts
+ * import { defineConfig, SENSITIVE_KEYS } from "@firefly/tasks";
+ * import { assert } from "@std/assert";
+ *
+ * const config = defineConfig({ redact: [...SENSITIVE_KEYS, "iban", /^x-internal-/i] });
+ *
+ * assert(Array.isArray(config.redact));
+ * ```
+ */
+export const SENSITIVE_KEYS: readonly string[] = [
+  "password",
+  "passwords",
+  "passwd",
+  "pwd",
+  "passphrase",
+  "passcode",
+  "passwordhash",
+  "secret",
+  "secrets",
+  "token",
+  "jwt",
+  "apikey",
+  "accesskey",
+  "accesskeyid",
+  "secretkey",
+  "privatekey",
+  "encryptionkey",
+  "authorization",
+  "cookie",
+  "cookies",
+  "credential",
+  "credentials",
+  "sessionid",
+  "creditcard",
+  "creditcardnumber",
+  "cardnumber",
+  "cvv",
+  "cvc",
+  "ssn",
+];
+
+/** Depth past which a copy is cut, as what is shown is cut there anyway. */
+const MAX_DEPTH = 100;
+const TOO_DEEP = { "$": "TooDeep" };
+/** Values that a function is asked about at most. */
+const BUDGET = 100_000;
+/** Hides parts of values before they are shown. It never throws, and never changes the values themselves. */
+export class Redactor {
+  readonly #hidden: (key: string) => boolean;
+  readonly #replace: ((value: unknown, path: string[]) => unknown) | undefined;
+
+  /**
+   * Checks what to hide.
+   *
+   * @throws {TypeError} If it is no list of names and patterns, and no function.
+   */
+  constructor(redact: Redact = SENSITIVE_KEYS, action = "make an instance") {
+    const isList = Array.isArray(redact) && redact.every((key) => typeof key === "string" || types.isRegExp(key));
+    if (!isList && typeof redact !== "function") {
+      throw new TypeError(`Cannot ${action} as "redact" must be a list of names and patterns, or a function`);
+    }
+    this.#replace = typeof redact === "function" ? redact : undefined;
+    this.#hidden = typeof redact === "function" ? () => false : matcherOf(redact);
+  }
+
+  /** What may be shown of `value`, which stands at `path`: the value itself if nothing of it is to be hidden. */
+  of<T>(value: T, path: string[] = []): T {
+    try {
+      if (!this.#replace && !this.#concerns(value)) return value;
+      return new Copier(this.#hidden, this.#replace).copy(value, path) as T;
+    } catch {
+      return REDACTED as T; // a proxy, say: what cannot be searched is not shown
+    }
+  }
+
+  /** What may be shown of a text that has no name: only a function can tell. */
+  text(text: string, path: string[]): string {
+    if (!this.#replace) return text;
+    const shown = this.of<unknown>(text, path);
+    return typeof shown === "string" ? shown : REDACTED;
+  }
+
+  /** Whether anything within `root` is to be hidden. */
+  #concerns(root: unknown): boolean {
+    const seen = new Set<object>();
+    for (const left = [root]; left.length > 0;) {
+      const value = left.pop();
+      if (typeof value !== "object" || value === null || seen.has(value) || isLeaf(value)) continue;
+      seen.add(value);
+      if (value instanceof Error && parametersOf(value).length > 0) return true;
+      for (const [key, part] of partsOf(value)) {
+        if (typeof key === "string" && part !== null && part !== undefined && this.#hidden(key)) return true;
+        left.push(key, part);
+      }
+    }
+    return false;
+  }
+}
+
+/** Copies one value without what is to be hidden. */
+class Copier {
+  readonly #hidden: (key: string) => boolean;
+  readonly #replace: ((value: unknown, path: string[]) => unknown) | undefined;
+  readonly #copies = new Map<object, unknown>();
+  #count = 0;
+
+  constructor(hidden: (key: string) => boolean, replace: ((value: unknown, path: string[]) => unknown) | undefined) {
+    this.#hidden = hidden;
+    this.#replace = replace;
+  }
+
+  copy(value: unknown, path: string[]): unknown {
+    if (this.#replace) {
+      if (++this.#count > BUDGET) return REDACTED;
+      const replaced = this.#ask(value, path);
+      if (!Object.is(replaced, value)) return replaced;
+    }
+    if (typeof value !== "object" || value === null || isLeaf(value)) return value;
+    if (this.#copies.has(value)) return this.#copies.get(value);
+    if (this.#copies.size > 0 && path.length > MAX_DEPTH) return TOO_DEEP;
+    const copy = this.#copyParts(value, path);
+    // A function may decide about the same object by where it stands; names are all the same anywhere.
+    if (this.#replace) this.#copies.delete(value);
+    return copy;
+  }
+
+  #ask(value: unknown, path: string[]): unknown {
+    try {
+      return this.#replace!(value, [...path]);
+    } catch {
+      return REDACTED;
+    }
+  }
+
+  #copyParts(value: object, path: string[]): unknown {
+    if (value instanceof Error) return this.#copyError(value, path);
+    if (value instanceof Map) {
+      const copy = this.#begin(value, new Map());
+      for (const [key, part] of partsOf(value)) {
+        copy.set(this.copy(key, [...path, nameOf(key)]), this.#member(key, part, path));
+      }
+      return copy;
+    }
+    if (value instanceof Set) {
+      const copy = this.#begin(value, new Set());
+      let index = 0;
+      for (const part of value) copy.add(this.copy(part, [...path, String(index++)]));
+      return copy;
+    }
+    const copy = this.#begin(value, Array.isArray(value) ? new Array(value.length) : {});
+    for (const [key, part] of partsOf(value)) {
+      // Not by assignment: a key may be "__proto__".
+      Object.defineProperty(copy, key as string, described(this.#member(key, part, path)));
+    }
+    return copy;
+  }
+
+  /** An error of the same class, so that it is shown as one, without the parameters of statements. */
+  #copyError(error: Error, path: string[]): Error {
+    const copy = this.#begin(error, Object.create(Object.getPrototypeOf(error)) as Error);
+    const parameters = parametersOf(error);
+    for (const key of Reflect.ownKeys(error)) {
+      const enumerable = Object.prototype.propertyIsEnumerable.call(error, key);
+      const part = readPart(error, key);
+      const shown = typeof key === "symbol" ? part : this.#member(key, hideParameters(part, key, parameters), path);
+      Object.defineProperty(copy, key, { ...described(shown), enumerable });
+    }
+    return copy;
+  }
+
+  #begin<T>(value: object, copy: T): T {
+    this.#copies.set(value, copy);
+    return copy;
+  }
+
+  #member(key: unknown, part: unknown, path: string[]): unknown {
+    const isNamed = typeof key === "string" && part !== null && part !== undefined;
+    return isNamed && this.#hidden(key) ? REDACTED : this.copy(part, [...path, nameOf(key)]);
+  }
+}
+
+function described(value: unknown): PropertyDescriptor {
+  return { value, configurable: true, enumerable: true, writable: true };
+}
+
+/** The parts of an object with what they are called: names, or the keys of a Map. A getter may throw. */
+function partsOf(value: object): [key: unknown, part: unknown][] {
+  if (value instanceof Map) return [...value];
+  if (value instanceof Set) return Array.from(value, (part) => [undefined, part]);
+  const keys = value instanceof Error ? Object.getOwnPropertyNames(value) : Object.keys(value);
+  return keys.map((key) => [key, readPart(value, key)]);
+}
+
+function nameOf(key: unknown): string {
+  return typeof key === "object" && key !== null ? "object" : String(key);
+}
+
+const { isRawJSON } = JSON as { isRawJSON?(value: object): boolean };
+
+/** Whether an object has no parts that could be hidden. */
+function isLeaf(value: object): boolean {
+  return types.isDate(value) || types.isRegExp(value) || types.isAnyArrayBuffer(value) || ArrayBuffer.isView(value) ||
+    types.isBoxedPrimitive(value) || value instanceof Blob || (isRawJSON?.(value) ?? false);
+}
+
+/** Whether a name is one of `list`. Names come again and again, so the answers are remembered. */
+function matcherOf(list: readonly (string | RegExp)[]): (key: string) => boolean {
+  const names = list.filter((entry) => typeof entry === "string").map(plain).filter(Boolean);
+  const patterns = list.filter((entry) => typeof entry !== "string").map(({ source, flags }) =>
+    new RegExp(source, flags.replace(/[gy]/g, "")) // these would remember where the last search ended
+  );
+  const known = new Map<string, boolean>();
+  return (key) => {
+    let hidden = known.get(key);
+    if (hidden !== undefined) return hidden;
+    const name = plain(key);
+    hidden = names.some((end) => name.endsWith(end)) || patterns.some((pattern) => pattern.test(key));
+    if (known.size < 1000) known.set(key, hidden);
+    return hidden;
+  };
+}
+
+function plain(name: string): string {
+  return name.toLowerCase().replace(/[^\p{L}\p{N}]/gu, "");
+}
