@@ -54,7 +54,8 @@ export interface FireflyOptions {
 /** The schema of an instance that names none. */
 export const DEFAULT_SCHEMA = "firefly";
 
-const OPTION_KEYS = [
+/** What an instance can be told. */
+export const OPTION_KEYS: readonly string[] = [
   "database",
   "listenDatabase",
   "schema",

@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import type { Config } from "../config.ts";
 import { FireflyError } from "../errors.ts";
+import { OPTION_KEYS } from "../instance_options.ts";
 import { registry } from "../scope.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 
@@ -22,18 +23,7 @@ export interface FoundConfig {
 }
 
 const CONFIG_FILES = ["firefly.config.ts", "firefly.config.js", "firefly.config.mjs"];
-const CONFIG_KEYS = [
-  "tasks",
-  "consume",
-  "database",
-  "listenDatabase",
-  "schema",
-  "defaults",
-  "queues",
-  "encryption",
-  "redact",
-  "onProgress",
-];
+const CONFIG_KEYS = [...OPTION_KEYS, "tasks", "consume"];
 const TASK_PATTERNS = ["tasks", "tasks/**/*", "src/tasks", "src/tasks/**/*"].map((path) => `${path}.{ts,js,mjs}`);
 /** What is beside the tasks and defines none. */
 const NO_TASKS = /[._]test\.\w+$|\.d\.ts$|[\\/]node_modules[\\/]/;

@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch, assertNotMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertStringIncludes } from "@std/assert";
 import { testDatabase } from "../database.ts";
 import { jsonLines, PACKAGE, testProject } from "./project.ts";
 
@@ -146,6 +146,19 @@ for (const [what, [files, args, message]] of Object.entries(misconfigured)) {
     }
   });
 }
+
+Deno.test("loadConfig() takes every option of an instance, onFailed among them", async () => {
+  await using project = await testProject({
+    files: {
+      "firefly.config.ts": "export default { onFailed() {}, redact: [], queues: {}, onProgress() {} };",
+      "tasks.ts": "",
+    },
+  });
+
+  const { stderr } = await project.run("tasks");
+
+  assert(!stderr.includes("firefly.config.ts"), stderr);
+});
 
 Deno.test("readSettings() takes database and schema of the configuration, and lets flags win", async () => {
   await using db = await testDatabase();
