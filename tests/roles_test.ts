@@ -1,0 +1,576 @@
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import postgres from "postgres";
+import { Firefly, FireflyError, task } from "../mod.ts";
+import { resolveConnection } from "../src/connection.ts";
+import { MIGRATIONS } from "../src/migrations.ts";
+import { migrate, migrationText } from "../src/migrator.ts";
+import { makeRoles, rolesText } from "../src/roles.ts";
+import { testProject } from "./cli/project.ts";
+import { until } from "./cli/waiting.ts";
+import { taskName } from "./instance.ts";
+import { grantLogins, type RolesDatabase, rolesDatabase, type Who } from "./roles.ts";
+
+const DENIED = "42501";
+const MARKER = "marker-4711";
+
+let roles: RolesDatabase;
+Deno.test.beforeAll(async () => {
+  roles = await rolesDatabase();
+  // A task that has left the marker wherever it may: arguments, keys, errors, progress, a result.
+  await roles.run("owner", `SELECT firefly.schedule('probe', '["${MARKER}"]', unique_key => '${MARKER}')`);
+  await roles.run(
+    "owner",
+    `UPDATE firefly.task SET rate_key = '${MARKER}', progress_note = '${MARKER}', progress = 0.5,
+    returned = firefly.encode('"${MARKER}"'), errors = '[{"name":"Error","message":"${MARKER}","stack":"${MARKER}"}]'`,
+  );
+});
+Deno.test.afterAll(async () => await roles[Symbol.asyncDispose]());
+
+/** The tables and views of the schema. */
+async function relations({ db, schema }: RolesDatabase): Promise<string[]> {
+  const rows = await db.sql`
+    SELECT relname FROM pg_class WHERE relnamespace = ${schema}::regnamespace AND relkind IN ('r', 'v') ORDER BY relname
+  `;
+  return rows.map(({ relname }) => relname);
+}
+
+/** What each of `statements` is answered with, if it is not a refusal for want of privileges. */
+async function permitted(who: Who, statements: string[]): Promise<string[]> {
+  const answers = [];
+  for (const text of statements) {
+    const code = await roles.refusal(who, `BEGIN; ${text}; ROLLBACK`);
+    if (code !== undefined) await roles.run(who, "ROLLBACK");
+    if (code !== DENIED) answers.push(`${text}: ${code ?? "done"}`);
+  }
+  return answers;
+}
+
+const WRITES = [
+  "INSERT INTO firefly.task (func_name) VALUES ('x')",
+  "INSERT INTO firefly.ready VALUES (1, 0, now(), 0, false, 'default', 'x')",
+  "UPDATE firefly.task SET status = 'completed'",
+  "DELETE FROM firefly.task",
+  "DELETE FROM firefly.unique_key",
+  "SELECT FROM firefly.task FOR UPDATE",
+  "SELECT nextval('firefly.task_id_seq')",
+];
+const DDL = [
+  "DROP TABLE firefly.task",
+  "TRUNCATE firefly.task",
+  "ALTER TABLE firefly.task ADD COLUMN x text",
+  "CREATE TABLE firefly.x (i integer)",
+  "CREATE INDEX x ON firefly.task (status)",
+  "CREATE TRIGGER x BEFORE INSERT ON firefly.task EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+  "CREATE FUNCTION firefly.x() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+  "CREATE OR REPLACE FUNCTION firefly.cancel(task_id bigint) RETURNS boolean LANGUAGE sql AS 'SELECT true'",
+  "ALTER FUNCTION firefly.cancel SECURITY DEFINER",
+  "ALTER FUNCTION firefly.schedule RESET search_path",
+  "DROP FUNCTION firefly.schedule",
+  "CREATE OR REPLACE VIEW firefly.task_overview AS SELECT * FROM firefly.task_record",
+  "DROP SCHEMA firefly CASCADE",
+  "ALTER SCHEMA firefly RENAME TO x",
+  "UPDATE firefly.migration SET checksum = ''",
+];
+const CALLS = [
+  "SELECT firefly.cancel(1)",
+  "SELECT firefly.retry(1)",
+  "SELECT firefly.pause('default')",
+  "SELECT firefly.resume('default')",
+  "SELECT firefly.run_cron('x')",
+  "SELECT * FROM firefly.explain(1)",
+  "SELECT firefly.decode('W10=')",
+  "SELECT * FROM firefly._schedule('[]')",
+];
+
+Deno.test("a producer schedules by firefly.schedule(), and is given the id", async () => {
+  const [first] = await roles.run("producer", "SELECT firefly.schedule('sql.add', '[1, 2]', priority => 3) AS id");
+  const [keyed] = await roles.run("producer", "SELECT firefly.schedule('sql.add', unique_key => 'p') AS id");
+  const [twin] = await roles.run("producer", "SELECT firefly.schedule('sql.add', unique_key => 'p') AS id");
+
+  const [row] = await roles.run(
+    "owner",
+    `SELECT func_name, priority, firefly.decode(params) AS params
+    FROM firefly.task JOIN firefly.ready USING (id, func_name, priority) WHERE id = ${first!.id}`,
+  );
+  assertEquals(row, { func_name: "sql.add", priority: 3, params: [1, 2] });
+  assertEquals(twin, keyed);
+});
+
+Deno.test("a producer reads no table and no view", async () => {
+  const names = await relations(roles);
+
+  assert(names.includes("task") && names.includes("task_json") && names.includes("migration"));
+  assertEquals(await permitted("producer", names.map((name) => `SELECT * FROM firefly.${name}`)), []);
+  assertEquals(await permitted("producer", ["COPY firefly.task TO STDOUT"]), []);
+});
+
+Deno.test("a producer writes to no table", async () => {
+  assertEquals(await permitted("producer", [...WRITES, ...DDL].filter((text) => !OWNERSHIP.test(text))), []);
+  await ownershipRefused("producer");
+});
+
+Deno.test("a producer cancels, retries, pauses, explains and decodes nothing", async () => {
+  assertEquals(await permitted("producer", CALLS), []);
+});
+
+Deno.test("add.schedule() works for a producer: alone, unique, in bulk, in transactions, through a client", async () => {
+  await using ff = new Firefly({ database: roles.urlOf("producer"), schema: roles.schema });
+  const add = task({ name: taskName(), rateLimit: { limit: 5, per: "1h" } }, (i: number, j: number) => i + j);
+  const plain = task(taskName(), (text: string) => text);
+
+  const client = roles.as("producer");
+  const records = await ff.run(async () => [
+    await add.schedule(1, 2),
+    await plain.schedule("a"),
+    ...await plain.scheduleMany([["b"], ["c"]]),
+    await ff.transaction(() => plain.schedule("d")),
+    await client.begin((tx) => plain.with({ tx }).schedule("e")) as Awaited<ReturnType<typeof plain.schedule>>,
+    await plain.with({ delay: "1h", unique: { key: "k" } }).schedule("f"),
+  ]);
+
+  const ids = records.map(({ id }) => id);
+  const rows = await roles.run(
+    "owner",
+    `SELECT params, queue, rate_key IS NOT NULL AS limited,
+    not_before > now() AS delayed FROM firefly.task_json WHERE id IN (${ids}) ORDER BY id`,
+  );
+  assertEquals(rows.map(({ params }) => params), [[1, 2], ["a"], ["b"], ["c"], ["d"], ["e"], ["f"]]);
+  assertEquals([rows[0]!.limited, rows[1]!.limited, rows[6]!.delayed], [true, false, true]);
+  assertEquals(records.map(({ params }) => [...params]), rows.map(({ params }) => params));
+});
+
+Deno.test("a producer that meets a twin learns its id and state, and nothing that it holds", async () => {
+  await using ff = new Firefly({ database: roles.urlOf("producer"), schema: roles.schema });
+  const probe = task("probe", (text: string) => text);
+
+  const twin = await ff.run(() => probe.with({ unique: { key: MARKER } }).schedule("mine"));
+
+  assertEquals([twin.inserted, twin.status, twin.progress?.value, twin.errors], [false, "created", 0.5, []]);
+  assertThrows(() => twin.params);
+  assert(!JSON.stringify(twin).includes(MARKER));
+});
+
+Deno.test("a viewer sees what runs, and nowhere what a task was given, returned or said", async () => {
+  const [row] = await roles.run("viewer", "SELECT * FROM firefly.task_overview WHERE func_name = 'probe'");
+  const readable = [];
+  for (const name of await relations(roles)) {
+    if (await roles.refusal("viewer", `SELECT * FROM firefly.${name}`)) continue;
+    readable.push(name);
+    const rows = await roles.run("viewer", `SELECT row_to_json(x)::text AS text FROM firefly.${name} AS x`);
+    assert(!rows.some(({ text }) => text.includes(MARKER)), name);
+  }
+
+  assertEquals([row!.status, row!.attempt, row!.error], ["created", 1, "Error"]);
+  assertEquals(readable, ["consumer", "cron_record", "migration", "queue", "task_overview"]);
+});
+
+Deno.test("a viewer gets at no params by another way", async () => {
+  const ways = [
+    "SELECT params FROM firefly.task",
+    "SELECT params FROM firefly.task_record",
+    "SELECT params FROM firefly.task_json",
+    "SELECT firefly.try_decode('W10=')",
+    "SELECT firefly.decode('W10=')",
+    "SELECT * FROM firefly.explain(1)",
+    "COPY firefly.task TO STDOUT",
+  ];
+  assertEquals(await permitted("viewer", ways), []);
+  assertEquals(await roles.refusal("viewer", "SELECT params FROM firefly.task_overview"), "42703");
+  await roles.run("owner", "ANALYZE firefly.task");
+  const stats = await roles.run(
+    "viewer",
+    `SELECT attname FROM pg_stats WHERE tablename = 'task'
+    AND schemaname = 'firefly'`,
+  );
+  assertEquals(stats.length, 0);
+});
+
+Deno.test("a viewer writes nothing, schedules nothing and calls nothing", async () => {
+  const others = ["SELECT firefly.schedule('x')", "SELECT * FROM firefly._produce('[]')", "DELETE FROM firefly.queue"];
+  const statements = [...WRITES, ...CALLS, ...others, ...DDL.filter((text) => !OWNERSHIP.test(text))];
+  assertEquals(await permitted("viewer", statements), []);
+  await ownershipRefused("viewer");
+});
+
+Deno.test("a login without a role may do nothing in the schema", async () => {
+  const names = await relations(roles);
+  const reads = names.map((name) => `SELECT * FROM firefly.${name}`);
+  const statements = [...reads, ...WRITES, ...CALLS, "SELECT firefly.schedule('x')"];
+  assertEquals(await permitted("nobody", statements), []);
+});
+
+Deno.test("a login that is let into the schema and granted nothing else calls no function there", async () => {
+  await roles.run(
+    "owner",
+    `GRANT USAGE ON SCHEMA firefly TO ${roles.login("nobody").replace(roles.schema, "firefly")}`,
+  );
+  try {
+    const calls = [...CALLS, "SELECT firefly.schedule('x')", "SELECT * FROM firefly._produce('[]')"];
+    assertEquals(await permitted("nobody", calls), []);
+  } finally {
+    const login = roles.login("nobody").replace(roles.schema, "firefly");
+    await roles.run("owner", `REVOKE USAGE ON SCHEMA firefly FROM ${login}`);
+  }
+});
+
+Deno.test("what anybody may NOTIFY is not obeyed: a task that runs goes on, whatever the payload says", async () => {
+  await using own = await rolesDatabase();
+  await using ff = new Firefly({ database: own.urlOf("consumer"), schema: own.schema });
+  const gate = Promise.withResolvers<void>();
+  const running = Promise.withResolvers<void>();
+  const wait = task(taskName(), async () => {
+    running.resolve();
+    await gate.promise;
+    return "done";
+  });
+  const record = await ff.run(() => wait.schedule());
+  const consumer = ff.consume({ tasks: [wait] });
+  await running.promise;
+
+  const { schema } = own;
+  for (const channel of [`${schema}:control`, `${schema}:ended`, `${schema}_default`]) {
+    for (
+      const payload of [`cancel ${record.id}`, `{"cancel":${record.id}}`, `${record.id}`, "stop", "'; DROP TABLE --"]
+    ) {
+      await own.as("nobody").notify(channel, payload);
+    }
+  }
+  // A cancellation that counts is seen within a second: this one has had longer.
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  gate.resolve();
+
+  assertEquals(await record.result(), "done");
+  await consumer.stop();
+});
+
+Deno.test("a consumer lives its whole life: cli.ts consume, and the commands beside it", async () => {
+  await using own = await rolesDatabase();
+  const { schema } = own;
+  const files = { "tasks.ts": consumerTasks() };
+  await using project = await testProject({ database: own.urlOf("consumer"), files });
+  await using consumer = project.start("consume", "--schema", schema, "--verbose");
+  await consumer.said("listening");
+
+  // Each is scheduled by a producer, whose NOTIFY wakes the consumer.
+  for (
+    const call of ["'parent', '[2]'", "'flaky'", "'limited', '[1]'", "'limited', '[2]'", "'bad', max_retries => 0"]
+  ) {
+    await own.run("producer", `SELECT firefly.schedule(${call})`);
+  }
+  await own.run("producer", "SELECT firefly.schedule('once', unique_key => 'u', unique_for => 1)");
+  await consumer.said("boom");
+  const ended = "SELECT count(*)::integer AS n FROM firefly.task WHERE status <> 'created'";
+  await until(async () => (await own.run("owner", ended))[0]!.n >= 8, "eight tasks to end");
+  const run = async (...args: string[]) => {
+    const { code, stderr } = await project.run(...args, "--schema", schema);
+    return [args[0], code, code === 0 ? "" : stderr];
+  };
+  const [bad] = await own.run("owner", "SELECT id FROM firefly.task WHERE func_name = 'bad'");
+  const commands = [
+    ["migrate"],
+    ["migrate", "--status"],
+    ["list", "--json"],
+    ["show", String(bad!.id)],
+    ["explain", String(bad!.id)],
+    ["retry", String(bad!.id)],
+    ["schedule", "nap", "[]", "--delay", "1h"],
+    ["queues"],
+    ["pause", "mail"],
+    ["resume", "mail"],
+    ["cron", "list"],
+    ["cron", "pause", "tick"],
+    ["cron", "resume", "tick"],
+    ["cron", "run", "tick"],
+    ["schedule", "echo", '["x"]', "--wait"],
+    ["cancel", "--queue", "default"],
+    ["prune"],
+    ["delete", "--status", "completed", "--yes"],
+  ];
+  const answers = [];
+  for (const args of commands) answers.push(await run(...args));
+  consumer.kill("SIGTERM");
+  const { code, stderr } = await consumer.ended();
+
+  assertEquals(answers.filter(([, code]) => code !== 0), []);
+  assertEquals(code, 0);
+  assert(!/permission denied|42501/.test(stderr), stderr);
+  assert(!stderr.includes('"event":"error"'), stderr);
+});
+
+function consumerTasks(): string {
+  const mod = JSON.stringify(new URL("../mod.ts", import.meta.url).href);
+  return `
+    import { current, task } from ${mod};
+    const child = task("child", (n: number) => n + 1);
+    task("parent", async (n: number) => {
+      await current().progress(0.5, "half");
+      await current().sql\`SELECT 1\`;
+      await child.schedule(n);
+      return n;
+    });
+    task({ name: "flaky", maxRetries: 1, retryDelay: 0 }, () => {
+      if (current().attempt === 1) throw new Error("not yet");
+    });
+    task({ name: "limited", concurrency: { limit: 1 }, rateLimit: { limit: 100, per: "1s" } }, (n: number) => n);
+    task("bad", () => { throw new Error("boom"); });
+    task("once", () => {});
+    task("echo", (text: string) => text);
+    task("nap", () => {});
+    task({ name: "tick", cron: "* * * * * *" }, () => {});
+  `;
+}
+
+Deno.test("a consumer creates, alters and drops nothing", async () => {
+  assertEquals(await permitted("consumer", DDL.filter((text) => !OWNERSHIP.test(text))), []);
+  await ownershipRefused("consumer");
+});
+
+/** What only an owner may do: the server says so under the same code, but of objects it names. */
+const OWNERSHIP = /^(DROP|ALTER)/;
+
+async function ownershipRefused(who: Who): Promise<void> {
+  assertEquals(await permitted(who, DDL.filter((text) => OWNERSHIP.test(text))), []);
+}
+
+/** Runs schedule() as a producer who has put a schema of their own before all others, with `traps` in it. */
+async function scheduleAmongTraps(own: RolesDatabase, traps: string): Promise<postgres.Row[]> {
+  await own.db.sql.unsafe(`CREATE SCHEMA evil AUTHORIZATION ${own.login("producer")}`);
+  await own.run(
+    "producer",
+    `CREATE TABLE evil.caught (who text); GRANT INSERT ON evil.caught TO PUBLIC;
+    GRANT USAGE ON SCHEMA evil TO PUBLIC; SET search_path = evil, pg_catalog; ${traps}`,
+  );
+  await own.run("producer", `SELECT firefly.schedule('x', '["a"]', unique_key => 'k')`);
+  await own.run("producer", `SELECT * FROM firefly._produce('[]')`);
+  return await own.run("producer", "SELECT who FROM evil.caught");
+}
+
+Deno.test("a function before pg_catalog in the caller's search_path is not called as the owner", async () => {
+  await using own = await rolesDatabase();
+
+  const caught = await scheduleAmongTraps(
+    own,
+    `CREATE FUNCTION evil.jsonb_typeof(j jsonb) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+      INSERT INTO evil.caught VALUES (current_user); RETURN pg_catalog.jsonb_typeof(j); END $$;`,
+  );
+
+  assertEquals(caught.map(({ who }) => who), []);
+});
+
+Deno.test("an operator before pg_catalog in the caller's search_path is not called as the owner", async () => {
+  await using own = await rolesDatabase();
+
+  const caught = await scheduleAmongTraps(
+    own,
+    `CREATE FUNCTION evil.differs(a text, b text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+      INSERT INTO evil.caught VALUES (current_user); RETURN a OPERATOR(pg_catalog.<>) b; END $$;
+    CREATE OPERATOR evil.<> (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.differs);`,
+  );
+
+  assertEquals(caught.map(({ who }) => who), []);
+});
+
+Deno.test("a temporary table with the name of a type does not get into a function of the owner", async () => {
+  await using own = await rolesDatabase();
+
+  const caught = await scheduleAmongTraps(
+    own,
+    "CREATE TEMP TABLE regclass (x integer); CREATE TEMP TABLE task (x integer);",
+  );
+
+  assertEquals(caught.length, 0);
+  assertEquals((await own.run("owner", "SELECT FROM firefly.task")).length, 1);
+});
+
+Deno.test("every table, view, sequence and function of the schema is granted to those whom it is meant for", async () => {
+  const { db, schema } = roles;
+  const found: Record<string, string> = {};
+  for (const kind of ["producer", "consumer", "viewer"] as const) {
+    const role = `${schema}_${kind}`;
+    const rows = await db.sql`
+      SELECT relname AS name, has_table_privilege(${role}, oid, 'SELECT') AS r,
+        has_any_column_privilege(${role}, oid, 'INSERT, UPDATE') OR has_table_privilege(${role}, oid, 'DELETE') AS w,
+        has_table_privilege(${role}, oid, 'TRUNCATE, REFERENCES, TRIGGER') AS x, false AS u
+      FROM pg_class WHERE relnamespace = ${schema}::regnamespace AND relkind NOT IN ('i', 'S', 'c')
+      UNION ALL
+      SELECT relname, has_sequence_privilege(${role}, oid, 'SELECT'), has_sequence_privilege(${role}, oid, 'UPDATE'),
+        false, has_sequence_privilege(${role}, oid, 'USAGE')
+      FROM pg_class WHERE relnamespace = ${schema}::regnamespace AND relkind = 'S'
+      UNION ALL
+      SELECT proname || '()', false, false, has_function_privilege(${role}, oid, 'EXECUTE'), false
+      FROM pg_proc WHERE pronamespace = ${schema}::regnamespace
+    `;
+    for (const { name, r, w, x, u } of rows) {
+      const letters = `${r ? "r" : ""}${w ? "w" : ""}${x ? "x" : ""}${u ? "u" : ""}`;
+      found[name] = `${found[name] ?? ""} ${letters ? `${kind}:${letters}` : ""}`.trim();
+    }
+  }
+  // Helpers are the consumer's alone: the names of their own need no line.
+  const helpers = Object.keys(found).filter((name) => /^_\w+\(\)$/.test(name) && name !== "_produce()");
+  for (const name of helpers) {
+    assertEquals([name, found[name]], [name, "consumer:x"]);
+    delete found[name];
+  }
+  assertEquals(found, DECIDED, "Decide who may use what is new, in grantsText() and here");
+});
+
+const TABLES = [
+  ..."awaited cron cron_slot definition lease ready retention slot task unique_key waiting".split(" "),
+  ..."_line task_json task_record".split(" "),
+];
+const FUNCTIONS = [
+  ..."cancel channel control_channel decode encode encode_raw ended_channel explain pause pause_cron".split(" "),
+  ..."resume resume_cron retry run_cron try_decode".split(" "),
+];
+/** Who may do what: `r` read, `w` write, `x` execute, `u` take the next number. */
+const DECIDED: Record<string, string> = {
+  ...Object.fromEntries(TABLES.map((name) => [name, "consumer:rw"])),
+  ...Object.fromEntries(FUNCTIONS.map((name) => [`${name}()`, "consumer:x"])),
+  "consumer": "consumer:rw viewer:r",
+  "queue": "consumer:rw viewer:r",
+  "cron_record": "consumer:rw viewer:r",
+  "task_overview": "consumer:rw viewer:r",
+  "migration": "consumer:r viewer:r",
+  "task_id_seq": "consumer:u",
+  "schedule()": "producer:x consumer:x",
+  "_produce()": "producer:x consumer:x",
+};
+
+Deno.test("exactly two functions act as their owner, and both pin the search_path with pg_temp last", async () => {
+  const rows = await roles.db.sql`
+    SELECT proname, proconfig FROM pg_proc WHERE pronamespace = ${roles.schema}::regnamespace AND prosecdef ORDER BY 1
+  `;
+  const pinned = ["search_path=pg_catalog, pg_temp"];
+  assertEquals(rows.map((row) => [row.proname, row.proconfig]), [["_produce", pinned], ["schedule", pinned]]);
+});
+
+Deno.test("nothing of the schema is granted to PUBLIC once there are roles", async () => {
+  const rows = await roles.db.sql`
+    SELECT relname AS name FROM pg_class, aclexplode(COALESCE(relacl, acldefault('r', relowner))) AS granted
+    WHERE relnamespace = ${roles.schema}::regnamespace AND grantee = 0
+    UNION ALL
+    SELECT proname FROM pg_proc, aclexplode(COALESCE(proacl, acldefault('f', proowner))) AS granted
+    WHERE pronamespace = ${roles.schema}::regnamespace AND grantee = 0
+    UNION ALL
+    SELECT nspname FROM pg_namespace, aclexplode(nspacl) AS granted WHERE nspname = ${roles.schema} AND grantee = 0
+  `;
+  assertEquals(rows.map(({ name }) => name), []);
+});
+
+Deno.test("migrate() without roles leaves the privileges of an install as they are", async () => {
+  await using own = await rolesDatabase({ roles: false });
+
+  await own.run(
+    "owner",
+    `GRANT USAGE ON SCHEMA firefly TO PUBLIC; GRANT SELECT, INSERT ON firefly.task, firefly.ready,
+    firefly.waiting TO PUBLIC`,
+  );
+
+  assertEquals(await own.refusal("nobody", "INSERT INTO firefly.task (func_name) VALUES ('x')"), undefined);
+  assertEquals(await own.refusal("nobody", "SELECT firefly.schedule('x')"), undefined);
+  assertEquals(await own.refusal("nobody", "SELECT firefly.cancel(1)"), DENIED); // with the caller's rights, as ever
+});
+
+Deno.test("makeRoles() may be called again: it grants what is missing, and takes what is too much", async () => {
+  await using own = await rolesDatabase();
+  await own.run(
+    "owner",
+    "GRANT SELECT ON firefly.task TO firefly_viewer; REVOKE SELECT ON firefly.task FROM firefly_consumer",
+  );
+
+  await makeRoles(await resolveConnection(own.urlOf("owner")), own.schema);
+
+  assertEquals(await own.refusal("viewer", "SELECT FROM firefly.task"), DENIED);
+  assertEquals(await own.refusal("consumer", "SELECT FROM firefly.task"), undefined);
+});
+
+Deno.test("makeRoles() may be called by several at once", async () => {
+  await using own = await rolesDatabase({ roles: false });
+  const settings = await resolveConnection(own.urlOf("owner"));
+
+  await Promise.all(Array.from({ length: 4 }, () => makeRoles(settings, own.schema)));
+  await grantLogins(own);
+
+  assertEquals(await own.refusal("producer", "SELECT firefly.schedule('x')"), undefined);
+});
+
+Deno.test("migrate() grants what a later migration adds, and what it replaced acts as its owner again", async () => {
+  await using own = await rolesDatabase();
+  const schedule = MIGRATIONS[1]!.sql.match(/^CREATE FUNCTION "firefly"\.schedule\([^]*?^\$body\$;/m)![0];
+  const later = {
+    version: MIGRATIONS.length + 1,
+    name: "later",
+    sql: `CREATE TABLE "firefly".later (id bigint GENERATED BY DEFAULT AS IDENTITY);
+      CREATE FUNCTION "firefly".later() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+      ${schedule.replace("CREATE", "CREATE OR REPLACE")}`,
+  };
+
+  await migrate(await resolveConnection(own.urlOf("owner")), own.schema, () => {}, [...MIGRATIONS, later]);
+
+  const insert = "INSERT INTO firefly.later DEFAULT VALUES";
+  const call = "SELECT firefly.later()";
+  const whos = ["consumer", "producer", "viewer", "nobody"] as const;
+  assertEquals(await Promise.all(whos.map((who) => own.refusal(who, insert))), [undefined, DENIED, DENIED, DENIED]);
+  assertEquals(await Promise.all(whos.map((who) => own.refusal(who, call))), [undefined, DENIED, DENIED, DENIED]);
+  assertEquals(await own.refusal("producer", "SELECT firefly.schedule('x')"), undefined);
+});
+
+Deno.test("migrate --roles says what a superuser must run where its user may not create roles", async () => {
+  await using own = await rolesDatabase({ roles: false, createRole: false });
+  await using project = await testProject({ database: own.urlOf("owner") });
+
+  const refused = await project.run("migrate", "--roles", "--schema", own.schema);
+  const statements = /(CREATE ROLE .*;) and then/.exec(refused.stderr)?.[1];
+  assert(statements, refused.stderr);
+  await own.db.sql.unsafe(statements);
+  const granted = await project.run("migrate", "--roles", "--schema", own.schema);
+  await grantLogins(own);
+
+  assertEquals(refused.code, 1);
+  assertEquals(refused.stderr.trim().split("\n").length, 2);
+  assertEquals([granted.code, granted.stdout.trim().split("\n").length], [0, 3]);
+  assertEquals(await own.refusal("producer", "SELECT firefly.schedule('x')"), undefined);
+});
+
+Deno.test("migrate --roles says so where its user does not own the schema", async () => {
+  await using own = await rolesDatabase();
+  await using project = await testProject({ database: own.urlOf("consumer") });
+
+  const { code, stderr } = await project.run("migrate", "--roles", "--schema", own.schema);
+
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, "does not own");
+});
+
+Deno.test("migrate --roles --dry-run prints SQL that does the same, and changes nothing", async () => {
+  await using own = await rolesDatabase({ roles: false });
+  await using project = await testProject({ database: own.urlOf("owner") });
+
+  const { code, stdout } = await project.run("migrate", "--roles", "--dry-run", "--schema", own.schema);
+  const before = await own.db.sql`SELECT FROM pg_roles WHERE rolname = ${`${own.schema}_producer`}`;
+  await own.as("owner").unsafe(stdout);
+  await grantLogins(own);
+
+  assertEquals([code, before.length, stdout.trim()], [0, 0, rolesText(own.schema).trim()]);
+  assertEquals(await own.refusal("producer", "SELECT firefly.schedule('x')"), undefined);
+  assertEquals(await own.refusal("viewer", "SELECT FROM firefly.task_overview"), undefined);
+});
+
+Deno.test("makeRoles() quotes the schema's name, and refuses one that others share or that is too long", async () => {
+  const settings = await resolveConnection(roles.urlOf("owner"));
+  const odd = `a"b'c ${crypto.randomUUID().slice(0, 8)}`;
+  await migrate(settings, odd);
+
+  const names = await makeRoles(settings, odd);
+
+  try {
+    assertEquals(names.length, 3);
+    const [granted] = await roles.db.sql`SELECT has_schema_privilege(${names[0]!}, ${odd}, 'USAGE') AS granted`;
+    assertEquals(granted, { granted: true });
+  } finally {
+    await roles.db.sql.unsafe(migrationText('DROP SCHEMA "firefly" CASCADE', odd));
+    for (const name of names) await roles.db.sql.unsafe(`DROP ROLE "${name.replaceAll('"', '""')}"`);
+  }
+  await assertRejects(() => makeRoles(settings, "public"), FireflyError, "not Firefly's alone");
+  await assertRejects(() => makeRoles(settings, "ü".repeat(30)), FireflyError, "longer than 63 bytes");
+});
