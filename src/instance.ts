@@ -16,7 +16,7 @@ import type { Page, PageOptions, TaskFilter, TaskRecord } from "./record.ts";
 import { Tasks } from "./records.ts";
 import { Redactor } from "./redaction.ts";
 import { Results } from "./results.ts";
-import { areUnique, insertChunks, insertUnique, newTasks, type ScheduledRow, sealTasks } from "./scheduling.ts";
+import { areUnique, asksFunctions, insertAll, newTasks, type ScheduledRow, sealTasks } from "./scheduling.ts";
 import {
   currentInstance,
   currentScope,
@@ -71,6 +71,8 @@ export class LiveInstance implements Instance, AsyncDisposable {
   readonly hooks: Hooks;
   readonly #consumers = new Set<Consumer>();
   #connected: Promise<Connected> | undefined;
+  /** Whether its role may not insert tasks, but only call functions that do. */
+  #producer: boolean | undefined;
 
   /** An instance in the place of `predecessor` takes its listeners and its middleware over. */
   constructor(options: FireflyOptions = {}, predecessor?: LiveInstance) {
@@ -174,7 +176,9 @@ export class LiveInstance implements Instance, AsyncDisposable {
   async #insert(tasks: NewTask[], tx: ScheduleOptions["tx"]): Promise<Inserted> {
     const { schema } = this;
     const unique = areUnique(tasks);
-    const insert = unique ? insertUnique : insertChunks;
+    // Asked once, of whatever schedules first.
+    const insert = async (tasks: NewTask[], through: Parameters<typeof asksFunctions>[0]) =>
+      await insertAll(tasks, { ...through, producer: this.#producer ??= await asksFunctions(through) });
     if (tx) return { rows: await insert(tasks, { client: tx, schema }), fresh: {} };
     const joined = tx === null ? undefined : this.#openTransaction();
     if (joined) {

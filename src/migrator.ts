@@ -5,6 +5,7 @@ import { codeOf, type Tag } from "./driver.ts";
 import { FireflyError, SchemaMismatch } from "./errors.ts";
 import { type Migration, MIGRATIONS } from "./migrations.ts";
 import { Session } from "./session.ts";
+import { grantsText, hasRoles } from "./store/roles.ts";
 
 /** A migration and when it was applied to a database. */
 export interface MigrationState {
@@ -117,7 +118,7 @@ export async function migrate(
   const run = (text: string) => session.run((client) => client.unsafe(text));
   try {
     await session.run((client) => client`SELECT 1`, CONNECT_DEADLINE);
-    await lock(sql, onProgress);
+    await lockMigrations(sql, onProgress);
     const before = await readApplied(sql);
     checkApplied(before, { schema, migrations });
     const done: MigrationState[] = [];
@@ -127,6 +128,8 @@ export async function migrate(
       await apply(migration, { run, schema });
       done.push({ version: migration.version, name: migration.name, applied: new Date() });
     }
+    // What is new is not the roles' yet, and a function that was replaced no longer acts as its owner.
+    if (done.length > 0 && await hasRoles(sql)) await run(`BEGIN; ${grantsText(schema)} COMMIT`);
     return done;
   } finally {
     session.discard();
@@ -161,8 +164,13 @@ async function apply(migration: Migration, { run, schema }: Target): Promise<voi
   }
 }
 
-/** Polls: a waiter that is blocked on the lock would hold a snapshot, which CREATE INDEX CONCURRENTLY waits for. */
-async function lock(sql: Tag, onProgress: (message: string) => void): Promise<void> {
+/**
+ * Waits for the lock that the session then holds to its end: one process migrates at a time.
+ *
+ * It polls: a waiter that is blocked on the lock would hold a snapshot, which CREATE INDEX CONCURRENTLY
+ * waits for.
+ */
+export async function lockMigrations(sql: Tag, onProgress: (message: string) => void): Promise<void> {
   const started = performance.now();
   for (let tries = 0;; tries++) {
     const [row] = await sql`SELECT pg_try_advisory_lock(hashtextextended('firefly:migrate', 0)) AS locked`;

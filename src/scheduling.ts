@@ -11,6 +11,8 @@ import {
   type InsertedTask,
   insertTasks,
   insertTasksWith,
+  isProducer,
+  isProducerWith,
   type NewTask,
   scheduleUnique,
   scheduleUniqueWith,
@@ -114,6 +116,9 @@ export function* chunksOf(tasks: NewTask[]): Generator<NewTask[]> {
 /** What statements go through: the store's tag, or a client of the user's. */
 type Through = { sql: Tag } | { client: Sql | Queryable; schema: string };
 
+/** And whether the role there may only call functions. */
+type ThroughRole = Through & { producer: boolean };
+
 /** A row, and whether it is new. */
 export type ScheduledRow = TaskRow & { inserted: boolean };
 
@@ -122,15 +127,31 @@ export function areUnique(tasks: NewTask[]): boolean {
   return tasks.some(({ unique_key }) => unique_key !== undefined);
 }
 
+/** Whether what these statements go through is of a role that may not insert into the table. */
+export async function asksFunctions(through: Through): Promise<boolean> {
+  return await ("sql" in through ? isProducer(through.sql) : isProducerWith(through.client, through.schema));
+}
+
 /**
- * Schedules tasks that may have twins.
+ * Inserts tasks.
  *
- * @throws {TaskExists} If a twin forbids it: nothing is scheduled then.
+ * @throws {TaskExists} If some are unique and a twin forbids it: nothing is scheduled then.
  */
-export async function insertUnique(tasks: NewTask[], through: Through): Promise<ScheduledRow[]> {
+export async function insertAll(tasks: NewTask[], through: ThroughRole): Promise<ScheduledRow[]> {
+  if (areUnique(tasks)) return await insertUnique(tasks, through);
+  const rows: ScheduledRow[] = [];
+  for (const chunk of chunksOf(tasks)) {
+    rows.push(...await (through.producer ? insertUnique : insertPlain)(chunk, through));
+  }
+  return rows;
+}
+
+/** Schedules tasks that may have twins. */
+async function insertUnique(tasks: NewTask[], through: ThroughRole): Promise<ScheduledRow[]> {
+  const by = through.producer ? "_produce" : "_schedule";
   const scheduled = "sql" in through
-    ? await scheduleUnique(through.sql, tasks)
-    : await scheduleUniqueWith(through.client, through.schema, tasks);
+    ? await scheduleUnique(through.sql, tasks, by)
+    : await scheduleUniqueWith(through.client, through.schema, tasks, by);
   const [first] = scheduled;
   if (first && first.refusedKey !== null) {
     const { func_name: funcName } = tasks[0]!;
@@ -146,17 +167,12 @@ export async function insertUnique(tasks: NewTask[], through: Through): Promise<
   });
 }
 
-/** Inserts `tasks`, none of which is unique. */
-export async function insertChunks(tasks: NewTask[], through: Through): Promise<ScheduledRow[]> {
-  const rows: ScheduledRow[] = [];
-  for (const chunk of chunksOf(tasks)) {
-    const inserted = "sql" in through
-      ? await insertTasks(through.sql, chunk)
-      : await insertTasksWith(through.client, through.schema, chunk);
-    checkReadBack(inserted, chunk);
-    rows.push(...chunk.map((task, i) => insertedRow(task, inserted[i]!)));
-  }
-  return rows;
+async function insertPlain(tasks: NewTask[], through: Through): Promise<ScheduledRow[]> {
+  const inserted = "sql" in through
+    ? await insertTasks(through.sql, tasks)
+    : await insertTasksWith(through.client, through.schema, tasks);
+  checkReadBack(inserted, tasks);
+  return tasks.map((task, i) => insertedRow(task, inserted[i]!));
 }
 
 function checkReadBack(rows: InsertedTask[], tasks: NewTask[]): void {

@@ -2,6 +2,7 @@ import { resolveConnection } from "../connection.ts";
 import { Database } from "../database.ts";
 import { MIGRATIONS } from "../migrations.ts";
 import { type MigrationState, migrationStates, pendingText } from "../migrator.ts";
+import { makeRoles, rolesText } from "../roles.ts";
 import { DEFAULT_SCHEMA, type FireflyOptions } from "../instance_options.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
@@ -18,19 +19,25 @@ export const migrate: Command = {
   summary: "Create the schema, or bring it up to this release",
   details:
     "Run it once per release, before the new consumers start; consumers of the release before go on beside it. " +
-    "Any number of processes may call it at once. The embedded server needs no migrate: it is migrated when it is used.",
+    "Any number of processes may call it at once. The embedded server needs no migrate: it is migrated when it is used." +
+    "\n\n" +
+    "With --roles it makes the roles <schema>_producer, <schema>_consumer and <schema>_viewer, too, grants to them what " +
+    "they need, and takes from PUBLIC what it had in the schema. From then on every migrate keeps their grants up to date.",
   flags: {
     status: { description: "Show which migrations were applied" },
+    roles: { description: "Make the roles for producers, consumers and viewers, too, and grant what they need" },
     "dry-run": { description: "Print the SQL of what is missing, and apply nothing" },
   },
-  examples: ["migrate", "migrate --status", "migrate --dry-run > pending.sql"],
+  examples: ["migrate", "migrate --status", "migrate --dry-run > pending.sql", "migrate --roles"],
   async run(args, terminal) {
     const { options } = await readSettings({ args, terminal, tasks: false });
     const schema = options.schema ?? DEFAULT_SCHEMA;
     if (args.isOn("dry-run")) {
       const states = await readStates(options);
-      if (states.every(({ applied }) => applied)) terminal.note("Nothing is missing");
-      else await terminal.print(pendingText(states, schema));
+      const isMissing = states.some(({ applied }) => !applied);
+      if (isMissing) await terminal.print(pendingText(states, schema));
+      if (args.isOn("roles")) await terminal.print(rolesText(schema));
+      else if (!isMissing) terminal.note("Nothing is missing");
       return EXIT.done;
     }
     if (args.isOn("status")) {
@@ -43,9 +50,21 @@ export const migrate: Command = {
       else await terminal.print(`Applied ${state.version} ${state.name}`);
     }
     if (done.length === 0) terminal.note(`Schema "${schema}" is up to date with ${MIGRATIONS.length} applied`);
+    if (args.isOn("roles")) await printRoles(options, terminal);
     return EXIT.done;
   },
 };
+
+async function printRoles(
+  { database, schema = DEFAULT_SCHEMA, onProgress }: FireflyOptions,
+  terminal: Terminal,
+): Promise<void> {
+  const roles = await makeRoles(await resolveConnection(database, onProgress), schema, onProgress);
+  for (const role of roles) {
+    if (terminal.json) await terminal.printJson({ role });
+    else await terminal.print(`Granted to ${role}`);
+  }
+}
 
 /** Reads them without an instance, since connecting to the embedded server would migrate it. */
 async function readStates(

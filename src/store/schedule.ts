@@ -100,15 +100,22 @@ export interface UniqueTask extends InsertedTask {
   record: TaskRow | null;
 }
 
+/** What schedules unique tasks; `_produce` does it, and schedules any others, for a role that may not use the tables. */
+export type ScheduleFunction = "_schedule" | "_produce";
+
 /**
  * Schedules tasks of which some have unique keys, all in one statement: their keys are taken in one order, so that
  * two calls cannot wait for each other, and a call that is refused leaves nothing behind. It waits for open
  * transactions that schedule tasks of the same keys.
  */
-export async function scheduleUnique(sql: Tag, tasks: NewTask[]): Promise<UniqueTask[]> {
+export async function scheduleUnique(
+  sql: Tag,
+  tasks: NewTask[],
+  by: ScheduleFunction = "_schedule",
+): Promise<UniqueTask[]> {
   const rows = await sql`
     SELECT json_build_array(task_id, created, not_before, inserted, refused_key, record)::text AS scheduled
-    FROM ${sql.schema}._schedule(${JSON.stringify(tasks)}::text::json)
+    FROM ${sql.schema}.${sql.identifier(by)}(${JSON.stringify(tasks)}::text::json)
   `;
   return rows.map((row) => uniqueTask(row.scheduled));
 }
@@ -118,11 +125,32 @@ export async function scheduleUniqueWith(
   client: Sql | Queryable,
   schema: string,
   tasks: NewTask[],
+  by: ScheduleFunction = "_schedule",
 ): Promise<UniqueTask[]> {
   const text = `
     SELECT json_build_array(task_id, created, not_before, inserted, refused_key, record)::text
-    FROM "${schema.replaceAll('"', '""')}"._schedule($1::text::json)`;
+    FROM "${schema.replaceAll('"', '""')}".${by}($1::text::json)`;
   return (await queryTexts(client, text, [JSON.stringify(tasks)])).map(uniqueTask);
+}
+
+/** Whether the role behind `sql` may not insert into the table: a producer. */
+export async function isProducer(sql: Tag): Promise<boolean> {
+  // NULL where there is no such table: the INSERT says so better.
+  const [row] = await sql`
+    SELECT (NOT has_any_column_privilege(to_regclass(format('%I.task', ${sql.schemaName}::text)), 'INSERT'))::text AS producer
+  `;
+  return row!.producer === "true";
+}
+
+/** The same of a client of the user's own. */
+export async function isProducerWith(client: Sql | Queryable, schema: string): Promise<boolean> {
+  const table = `"${schema.replaceAll('"', '""')}".task`.replaceAll("'", "''");
+  const [producer] = await queryTexts(
+    client,
+    `SELECT (NOT has_any_column_privilege(to_regclass('${table}'), 'INSERT'))::text`,
+    [],
+  );
+  return producer === "true";
 }
 
 /** One text a row, whatever its column is called: clients rename columns, and make of times what they like. */
