@@ -17,7 +17,7 @@ interface Size {
 const FULL: Size = { consumers: 4, tasks: 8_000, kills: 15, stops: 8 };
 const SHORT: Size = { consumers: 3, tasks: 400, kills: 2, stops: 1 };
 /** How long each attempt keeps its transaction open, in milliseconds. */
-const HOLD = 20;
+const HOLD = 5;
 /** So many tasks are left at least while consumers are interrupted. */
 const LEFT = 200;
 
