@@ -1,7 +1,9 @@
 import type { Fault } from "./fault.ts";
 import { killedConsumers } from "./killed_consumers.ts";
 import { lostCommitReply } from "./lost_commit_reply.ts";
+import { restartedServer } from "./restarted_server.ts";
 import { stoppedGracefully } from "./stopped_gracefully.ts";
+import { terminatedBackends } from "./terminated_backends.ts";
 import { terminatedListener } from "./terminated_listener.ts";
 import { zombie } from "./zombie.ts";
 
@@ -9,7 +11,9 @@ import { zombie } from "./zombie.ts";
 export const FAULTS: readonly Fault[] = [
   killedConsumers,
   lostCommitReply,
+  restartedServer,
   stoppedGracefully,
+  terminatedBackends,
   terminatedListener,
   zombie,
 ].toSorted((a, b) => a.number - b.number);

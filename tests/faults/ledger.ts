@@ -92,6 +92,5 @@ export async function reclaimTimes({ sql }: Ledger): Promise<number[]> {
     JOIN followed ON followed.pid = interruption.pid AND followed.at < interruption.at + interval '0.5 s'
       AND followed.next_at > interruption.at
   `;
-  if (Deno.env.get("FP_DBG")) Deno.writeTextFileSync("/tmp/fp_times.json", JSON.stringify(rows.map(({ ms }) => ms)));
   return rows.map(({ ms }) => ms);
 }

@@ -42,6 +42,8 @@ export const terminate = task("process.terminate", async (n: number) => {
   const side = postgres(Deno.env.get("SIDE_DATABASE_URL")!, { max: 1, fetch_types: false });
   try {
     await side`SELECT pg_terminate_backend(${pid})`;
+    // Half of them come when this side has noticed.
+    if (n % 2 === 0) await sleep(20);
     const asked = performance.now();
     // One that meets the end of the connection, and one that comes after it.
     const fates = [await fateOf(backendOf(sql), pid), await fateOf(backendOf(sql), pid)];
