@@ -61,6 +61,8 @@ export class ConsumerLoop {
   #claiming: string[] = [];
   #checking: Promise<void> | undefined;
   #failures = 0;
+  /** Whether the last look for a suspect found one: there may be more. */
+  #moreSuspects = false;
   #nextDue: number | null = null;
   #stopping = false;
 
@@ -157,7 +159,7 @@ export class ConsumerLoop {
     const { admitted } = this.#admission;
     const wasEmpty = this.#claims.isEmpty;
     let claimed = 0;
-    if (wanted > 0) {
+    if (wanted > 0 || this.#mayClaim && this.#wantsSuspect) {
       try {
         claimed = await this.#claim(wanted);
         this.#outages.recovered("claim tasks");
@@ -182,10 +184,22 @@ export class ConsumerLoop {
   #wanted(): number {
     const { concurrency, maxTasks } = this.#parts;
     const { buffered, begun } = this.#claims;
-    if (!this.#lease.valid || this.#env.settler.unsettled > MAX_UNSETTLED) return 0;
-    if (this.#free <= 0 || buffered > this.#batch.size / 2) return 0;
+    if (!this.#mayClaim || buffered > this.#batch.size / 2) return 0;
     const stock = this.#batch.size - concurrency;
     return Math.max(0, Math.min(this.#free + stock - buffered, maxTasks - begun - buffered));
+  }
+
+  /**
+   * Whether to keep the next free slot for another suspect, and to claim that alone. A consumer holds one at a time: if
+   * each waited for the next batch, what the dead left behind would be done long after the tasks behind it.
+   */
+  get #wantsSuspect(): boolean {
+    const { buffered, begun } = this.#claims;
+    return this.#moreSuspects && begun + buffered < this.#parts.maxTasks && !this.#claims.hasSuspect;
+  }
+
+  get #mayClaim(): boolean {
+    return this.#lease.valid && this.#env.settler.unsettled <= MAX_UNSETTLED && this.#free > 0;
   }
 
   /** Claims up to `limit` tasks, and a suspect; resolves to how many rows that took, stale ones included. */
@@ -199,7 +213,8 @@ export class ConsumerLoop {
       const request = { consumerId: this.#lease.id, leaseId, suspectLeaseId, queues, names: this.#names, limit };
       const { alive, tasks, taken, nextDue } = await claimTasks(this.#env.sql, request);
       this.#nextDue = nextDue === null ? null : performance.now() + nextDue * 1000;
-      this.#batch.adapt(taken, limit);
+      if (suspectLeaseId) this.#moreSuspects = tasks.some(({ suspect }) => suspect);
+      if (limit > 0) this.#batch.adapt(taken, limit);
       await this.#claims.add(keys ? await openTasks(tasks, keys) : tasks);
       if (!alive) await this.#lease.renew();
       return taken;
@@ -214,7 +229,8 @@ export class ConsumerLoop {
 
   /** Begins claimed tasks while there are slots. */
   #begin(): void {
-    while (!this.#stopping && this.#free > 0 && this.#claims.beginNext());
+    const kept = this.#wantsSuspect ? 1 : 0;
+    while (!this.#stopping && this.#free > kept && this.#claims.beginNext());
     if (this.#claims.begun >= this.#parts.maxTasks && this.#claims.isEmpty) this.stop();
   }
 

@@ -1,8 +1,10 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertLess } from "@std/assert";
+import { setTimeout as sleep } from "node:timers/promises";
 import { current, task } from "../mod.ts";
+import { buryConsumers, rescueTasks } from "../src/store/consumers.ts";
 import type { TestDatabase } from "./database.ts";
 import { taskName, testInstance } from "./instance.ts";
-import { insertTask, placesOf, recordOf, until } from "./steps.ts";
+import { claim, expireConsumer, insertTask, placesOf, recordOf, startConsumer, until } from "./steps.ts";
 
 /** Ends every other connection to the database, as a restart of the server would. */
 async function terminateAll(db: TestDatabase, condition = "true"): Promise<void> {
@@ -295,4 +297,34 @@ Deno.test("a record set back by hand, which stands nowhere, is found and run", a
   await using _ = test.ff.consume({ lease: "1s" });
 
   await until(async () => (await recordOf(test.db, row.id)).status === "completed");
+});
+
+Deno.test("consume() claims one suspect after another, without a batch of others between them", async () => {
+  await using test = await testInstance();
+  const work = task(taskName(), (ms: number) => sleep(ms));
+  const schedule = (count: number, ms: number) => {
+    return test.db.sql`
+      INSERT INTO firefly.task (func_name, params)
+      SELECT ${work.funcName}, firefly.encode(jsonb_build_array(${ms}::int)) FROM generate_series(1, ${count}::int)
+    `;
+  };
+  await schedule(30, 0);
+  const dead = await startConsumer(test.db, { tasks: [work.funcName] });
+  await claim(test.db, { consumerId: dead, names: [work.funcName] });
+  await expireConsumer(test.db, dead);
+  await buryConsumers(test.db.store);
+  assertEquals((await rescueTasks(test.db.store)).length, 30);
+  await schedule(1000, 100);
+
+  await using _ = test.ff.consume();
+  const completed = async (what: "suspects" | "others") => {
+    const rows = await test.db.sql`
+      SELECT FROM firefly.task WHERE status = 'completed' AND (rescues > 0) = ${what === "suspects"}
+    `;
+    return rows.count;
+  };
+  await until(async () => await completed("suspects") === 30, 30_000);
+
+  // With each claim of a batch comes one suspect: so it would be ten others for each.
+  assertLess(await completed("others"), 150);
 });

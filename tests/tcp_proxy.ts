@@ -6,13 +6,19 @@ import net from "node:net";
  */
 export type ProxyMode = "pass" | "reject" | "hole" | "mute";
 
+/** One connection through the proxy. */
+export interface ProxyConnection {
+  /** What becomes of its traffic, whatever becomes of that of others. */
+  mode?: ProxyMode;
+}
+
 /** A TCP proxy in front of a database server that can fail in the ways in which networks fail. */
 export class TcpProxy implements AsyncDisposable {
   mode: ProxyMode = "pass";
   /** How many connections were accepted. */
   accepted = 0;
-  /** Sees what a client sends before it goes through, and may change the mode or cut. */
-  onRequest: (text: string) => void = () => {};
+  /** Sees what a client sends before it goes through, and may change the mode, of all or of its connection, or cut. */
+  onRequest: (text: string, connection: ProxyConnection) => void = () => {};
   /** Changes what a client sends, byte for byte. */
   tamper: (text: string) => string = (text) => text;
   readonly #server: net.Server;
@@ -57,19 +63,22 @@ export class TcpProxy implements AsyncDisposable {
     this.#keep(client);
     if (this.mode === "reject") return void client.end();
     const server = net.connect(this.#target);
+    const connection: ProxyConnection = {};
+    const mode = () => connection.mode ?? this.mode;
+    const replies = () => mode() === "pass" || mode() === "reject";
     this.#keep(server);
     client.on("data", (data) => {
       const text = data.toString("latin1");
-      this.onRequest(text);
-      if (this.mode !== "hole" && !server.destroyed) server.write(this.tamper(text), "latin1");
+      this.onRequest(text, connection);
+      if (mode() !== "hole" && !server.destroyed) server.write(this.tamper(text), "latin1");
     });
     server.on("data", (data) => {
-      if ((this.mode === "pass" || this.mode === "reject") && !client.destroyed) client.write(data);
+      if (replies() && !client.destroyed) client.write(data);
     });
-    client.on("end", () => this.mode !== "hole" && server.end());
-    server.on("end", () => (this.mode === "pass" || this.mode === "reject") && client.end());
+    client.on("end", () => mode() !== "hole" && server.end());
+    server.on("end", () => replies() && client.end());
     client.on("close", () => server.destroy());
-    server.on("close", () => (this.mode === "pass" || this.mode === "reject") && client.destroy());
+    server.on("close", () => replies() && client.destroy());
   }
 
   #keep(socket: net.Socket): void {

@@ -1,0 +1,17 @@
+import type { Removal } from "./without.ts";
+
+/** Protections that more than one fault is survived by. */
+
+/** Whoever ends a claim must find it as the claim read it. */
+export const NO_FENCE: Removal = {
+  file: "src/store/settle.ts",
+  find: "ON task.id = outcome.id AND task.claim_seq = outcome.claim_seq AND task.status = 'created'\n",
+  replace: "ON task.id = outcome.id\n",
+};
+
+/** The server ends the transaction of a consumer that shows no life. */
+export const NO_TIMEOUT: Removal = {
+  file: "src/attempt.ts",
+  find: "setup: `SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(env.lease * 1000)};`",
+  replace: 'setup: ""',
+};
