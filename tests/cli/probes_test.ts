@@ -2,6 +2,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { type TestDatabase, testDatabase } from "../database.ts";
 import { type CliProcess, startCli } from "../process.ts";
 import { insertTask, recordOf, until } from "../steps.ts";
+import { without } from "../faults/without.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
 import { jsonLines, testProject } from "./project.ts";
 
@@ -18,8 +19,12 @@ interface Probed extends AsyncDisposable {
 
 /** Starts a consumer with probes, on a port that is free. */
 async function startProbed(database: string, ...args: string[]): Promise<Probed> {
+  return await startProbedFrom(undefined, database, ...args);
+}
+
+async function startProbedFrom(root: string | undefined, database: string, ...args: string[]): Promise<Probed> {
   const flags = ["--import", TASKS, "--json", "--lease", "2s", "--probe-port", "0"];
-  const consumer = startCli(["consume", "--database", database, ...flags, ...args]);
+  const consumer = startCli(["consume", "--database", database, ...flags, ...args], root ? { root } : {});
   await until(() => consumer.log.some((line) => line.includes('"probes"')), 30_000);
   const { port } = jsonLines(consumer.log.join("\n")).find(({ event }) => event === "probes");
   async function ask(path: string, init: RequestInit = {}): Promise<[number, string[]]> {
@@ -131,6 +136,21 @@ Deno.test("/livez is not answered while a handler blocks the event loop", async 
 
   assertEquals(answer, "TimeoutError");
   await probed.answers("/livez", 200);
+});
+
+Deno.test("/livez fails when the consumer's loop has not turned for too long", async () => {
+  await using db = await testDatabase();
+  await using proxy = await TcpProxy.start(db.url);
+  const [find, replace] = ["const LONGEST_TURN = 120_000;", "const LONGEST_TURN = 1_000;"];
+  await using copy = await without({ file: "src/consumer.ts", find, replace });
+  await using probed = await startProbedFrom(copy.root, proxy.through(db.url), "--poll-interval", "100ms");
+  await probed.answers("/livez", 200);
+  await probed.answers("/readyz", 200);
+
+  proxy.mode = "hole"; // a claim waits for its answer now, for longer than a turn may take there
+  await probed.answers("/livez", 503);
+
+  assertEquals((await probed.ask("/livez"))[1], ["event loop: ok", "consumer: stuck"]);
 });
 
 Deno.test("consume refuses a port for probes that is in use, before it claims anything", async () => {
