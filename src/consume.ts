@@ -150,7 +150,7 @@ export function startConsumer(
     ready: ready.promise,
     finished,
     get health() {
-      return healthOf(loop, ended);
+      return healthOf(ended ? undefined : loop, ended);
     },
     stop,
     [Symbol.asyncDispose]: stop,
@@ -243,8 +243,8 @@ async function run(host: ConsumerHost, { settings, definitions, events, signal, 
   });
   if (!started) return { completed: 0, failed: 0 };
   const { loop, sessions } = started;
-  const names = [...definitions.keys()];
-  const watchdog = new Watchdog({ events, consumerId: () => loop.id, lease, names, ends, ...lastWords });
+  const [names, { pretty }] = [[...definitions.keys()], lastWords];
+  const watchdog = new Watchdog({ events, consumerId: () => loop.id, lease, names, ends, pretty });
   const stop = () => loop.stop();
   sessions.max += parts.concurrency;
   signal.addEventListener("abort", stop, { once: true });

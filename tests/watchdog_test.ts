@@ -38,6 +38,14 @@ async function assertWorks(db: TestDatabase, consumer: CliProcess): Promise<void
   await Promise.race([ended, until(async () => (await recordOf(db, id)).status === "completed")]);
 }
 
+/** Its exit code; it must end soon. */
+async function exitOf(consumer: CliProcess): Promise<number> {
+  let exited: number | undefined;
+  consumer.exited.then((code) => exited = code);
+  await until(() => exited !== undefined);
+  return exited!;
+}
+
 async function pause(ms: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, ms));
 }
@@ -47,7 +55,7 @@ Deno.test("Watchdog ends a process whose event loop is blocked within its lease,
   await using consumer = await startConsumer(db, ["--lease", "2s"]);
   const id = await insertSpin(db, -1);
 
-  assertEquals(await consumer.exited, 137);
+  assertEquals(await exitOf(consumer), 137);
 
   const took = Date.now() - Number(consumer.log.find((line) => line.startsWith("spins "))!.slice("spins ".length));
   const { time: _, message, seconds, ...entry } = JSON.parse(consumer.log.at(-1)!);
@@ -116,7 +124,7 @@ Deno.test("Watchdog trips over SIGSTOP if it counts intervals in which it was la
   await using consumer = await startConsumer(db, ["--lease", "1s"], { root: copy.root });
 
   assertEquals(await stopAgainAndAgain(consumer, 24), false);
-  assertEquals(await consumer.exited, 137);
+  assertEquals(await exitOf(consumer), 137);
 });
 
 Deno.test("Watchdog does not trip on a machine that is busy", async () => {
@@ -188,7 +196,7 @@ Deno.test("Watchdog ends the first process of a container, which is deaf to SIGK
   await using consumer = await startConsumer(db, ["--lease", "2s"], { wrapper });
   await insertSpin(db, -1);
 
-  assertEquals(await consumer.exited, 137);
+  assertEquals(await exitOf(consumer), 137);
   assertMatch(JSON.parse(consumer.log.at(-1)!).message, BLOCKED);
 });
 
