@@ -15,7 +15,7 @@
  */
 export type { Backoff, RetryDelay } from "./src/backoff.ts";
 export type { PostgresOptions } from "./src/connection.ts";
-export type { ConsumeOptions, Consumer } from "./src/consume.ts";
+export type { ConsumeOptions, Consumer, ConsumerHealth } from "./src/consume.ts";
 export { type Config, defineConfig } from "./src/config.ts";
 export { current, Fail, Retry } from "./src/context.ts";
 export type { Duration } from "./src/duration.ts";

@@ -20,6 +20,7 @@ import { registerDefinitions } from "./store/definitions.ts";
 import { refuseUnknownKeys } from "./suggest.ts";
 import { storeRetention } from "./store/prune.ts";
 import { DEFINITION, type Task } from "./task.ts";
+import { Watchdog } from "./watchdog.ts";
 
 /** How a consumer works. */
 export interface ConsumeOptions {
@@ -48,6 +49,26 @@ export interface ConsumeOptions {
    * @default true
    */
   cron?: boolean;
+  /**
+   * Ends the process (SIGKILL) when its event loop was blocked for 0.6 of the lease, as by a handler that computes
+   * without end: the consumer cannot renew its lease then, nor anything else in the process do its work. Without it, the
+   * event `consumer.blocked` tells of a block once it is over.
+   *
+   * @default false, but true in the command line
+   */
+  watchdog?: boolean;
+}
+
+/** How a consumer is, as probes ask. */
+export interface ConsumerHealth {
+  /** What it is about: it claims while it is `running`. */
+  readonly state: "starting" | "running" | "stopping" | "stopped";
+  /** Its loop turns: it looks for tasks, or for its end, as often as it should. */
+  readonly turns: boolean;
+  /** Its lease holds, as the database answered lately. Without one it runs nothing. */
+  readonly leased: boolean;
+  /** Notifications arrive; else it looks for tasks every `pollInterval`. */
+  readonly listening: boolean;
 }
 
 /** A running consumer. */
@@ -56,6 +77,8 @@ export interface Consumer extends AsyncDisposable {
   readonly ready: Promise<void>;
   /** Resolves when it has ended, to how many tasks it completed and how many failed for good. */
   readonly finished: Promise<{ completed: number; failed: number }>;
+  /** How it is now. */
+  readonly health: ConsumerHealth;
   /** Claims no more, hands back what has not begun, waits for handlers, then aborts them; resolves at the end. */
   stop(): Promise<void>;
 }
@@ -84,6 +107,7 @@ const OPTION_KEYS = [
   "pollInterval",
   "lease",
   "cron",
+  "watchdog",
 ];
 const ACTION = "consume";
 /** In seconds. A longer one would leave the tasks of a dead consumer lying for too long, and overflow its timers. */
@@ -91,32 +115,62 @@ const LONGEST_LEASE = 86_400;
 /** The most seconds that a timer can wait: it holds 31 bits of milliseconds, and fires at once beyond them. */
 const LONGEST_TIMER = (2 ** 31 - 1) / 1000;
 
+/** What the command line knows and nobody else. */
+export interface LastWords {
+  /** Whether a process that ends by its watchdog says why in a line for people; else it is one of JSON. */
+  readonly pretty: boolean;
+}
+
 /**
  * Starts a consumer on `host`.
  *
  * @throws {TypeError | RangeError} If an option is wrong.
  */
-export function startConsumer(host: ConsumerHost, options: ConsumeOptions, events: Emitter): Consumer {
+export function startConsumer(
+  host: ConsumerHost,
+  options: ConsumeOptions,
+  { events, lastWords }: { events: Emitter; lastWords: LastWords },
+): Consumer {
   refuseUnknownKeys(options, OPTION_KEYS, ACTION);
   const settings = checkOptions(options, host);
   const definitions = definitionsOf(options.tasks);
   const ready = Promise.withResolvers<void>();
   const stopped = new AbortController();
   const signal = AbortSignal.any([stopped.signal, ...(options.signal ? [options.signal] : [])]);
-  const finished = run(host, { settings, definitions, events, signal, onReady: ready.resolve });
+  let loop: ConsumerLoop | undefined;
+  let ended = false;
+  const onReady = (started: ConsumerLoop) => {
+    loop = started;
+    ready.resolve();
+  };
+  const finished = run(host, { settings, definitions, events, signal, lastWords, onReady }).finally(() => ended = true);
   finished.then(() => ready.reject(new FireflyError("The consumer was stopped before it was ready")), ready.reject);
   ready.promise.catch(() => {}); // whoever looks at `finished` alone hears of it there
   async function stop(): Promise<void> {
     stopped.abort();
     await finished.catch(() => {});
   }
-  return { ready: ready.promise, finished, stop, [Symbol.asyncDispose]: stop };
+  return {
+    ready: ready.promise,
+    finished,
+    get health() {
+      return healthOf(ended ? undefined : loop, ended);
+    },
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
 }
 
-type Settings = Omit<ConsumerParts, "env" | "listener" | "definitions"> & { lease: number };
+function healthOf(loop: ConsumerLoop | undefined, ended: boolean): ConsumerHealth {
+  const { stopping = false, turns = true, leased = false, listening = false } = loop?.health ?? {};
+  const state = ended ? "stopped" : !loop ? "starting" : stopping ? "stopping" : "running";
+  return { state, turns, leased, listening };
+}
+
+type Settings = Omit<ConsumerParts, "env" | "listener" | "definitions"> & { lease: number; watchdog: boolean };
 
 function checkOptions(options: ConsumeOptions, { schema, options: { defaults } }: ConsumerHost): Settings {
-  const { concurrency = 10, maxTasks = Infinity, drain = false, cron = true } = options;
+  const { concurrency = 10, maxTasks = Infinity, drain = false, cron = true, watchdog = false } = options;
   const queues = [...new Set([options.queues ?? defaults?.queue ?? "default"].flat())];
   if (queues.length === 0) throw new TypeError(`Cannot ${ACTION} as "queues" is empty`);
   for (const queue of queues) checkQueueName(queue, ACTION, schema);
@@ -136,6 +190,7 @@ function checkOptions(options: ConsumeOptions, { schema, options: { defaults } }
     drain,
     cron,
     maxTasks,
+    watchdog,
     lease,
     shutdownTimeout: Math.min(toSeconds(options.shutdownTimeout ?? "30s", "shutdownTimeout"), LONGEST_TIMER),
     pollInterval,
@@ -162,11 +217,12 @@ interface Run {
   definitions: Map<string, TaskDefinition>;
   events: Emitter;
   signal: AbortSignal;
-  onReady(): void;
+  lastWords: LastWords;
+  onReady(loop: ConsumerLoop): void;
 }
 
-async function run(host: ConsumerHost, { settings, definitions, events, signal, onReady }: Run) {
-  const { lease, ...parts } = settings;
+async function run(host: ConsumerHost, { settings, definitions, events, signal, lastWords, onReady }: Run) {
+  const { lease, watchdog: ends, ...parts } = settings;
   const defaults = host.options.defaults ?? {};
   const started = await untilReachable({ events, signal }, async () => {
     const { database, sessions, listener } = await host.connect();
@@ -193,14 +249,17 @@ async function run(host: ConsumerHost, { settings, definitions, events, signal, 
   });
   if (!started) return { completed: 0, failed: 0 };
   const { loop, sessions } = started;
+  const [names, { pretty }] = [[...definitions.keys()], lastWords];
+  const watchdog = new Watchdog({ events, consumerId: () => loop.id, lease, names, ends, pretty });
   const stop = () => loop.stop();
   sessions.max += parts.concurrency;
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
-  onReady();
+  onReady(loop);
   try {
     return await loop.run();
   } finally {
+    await watchdog.end();
     signal.removeEventListener("abort", stop);
     sessions.max -= parts.concurrency;
   }

@@ -38,6 +38,8 @@ export interface ConsumerParts {
 const MAX_UNSETTLED = 4 * MAX_BATCH;
 /** How long to wait before due tasks are looked for again, in milliseconds. */
 const DUE_PAUSE = 5;
+/** Milliseconds that one turn of the loop may take at most, its sleep aside: a few statements miss their deadlines. */
+const LONGEST_TURN = 120_000;
 /** How long a stopping consumer waits for the database, in milliseconds. */
 const LAST_WORDS = 5_000;
 
@@ -65,6 +67,7 @@ export class ConsumerLoop {
   #moreSuspects = false;
   #nextDue: number | null = null;
   #stopping = false;
+  #turnedAt = performance.now();
 
   constructor(parts: ConsumerParts) {
     const { env, queues, concurrency, definitions } = parts;
@@ -120,6 +123,18 @@ export class ConsumerLoop {
     });
   }
 
+  /** The id under which it is registered. */
+  get id(): string {
+    return this.#lease.id;
+  }
+
+  /** How it is. */
+  get health(): { turns: boolean; leased: boolean; listening: boolean; stopping: boolean } {
+    const { pollInterval, listener } = this.#parts;
+    const turns = this.#stopping || performance.now() - this.#turnedAt < pollInterval * 1100 + LONGEST_TURN;
+    return { turns, leased: this.#lease.valid, listening: listener.connected, stopping: this.#stopping };
+  }
+
   /** Registers the consumer. */
   async start(): Promise<void> {
     await this.#lease.start();
@@ -155,6 +170,7 @@ export class ConsumerLoop {
 
   /** One turn of the loop: claim what there is room for, begin what there is a slot for, sleep if there is neither. */
   async #turn(): Promise<void> {
+    this.#turnedAt = performance.now();
     const wanted = this.#wanted();
     const { admitted } = this.#admission;
     const wasEmpty = this.#claims.isEmpty;

@@ -53,6 +53,18 @@ export interface Events {
   "consumer.recovered": { readonly consumerId: string; readonly action: string };
   /** A consumer could not renew its lease in time: it aborted its attempts, which others may run now. */
   "consumer.expired": { readonly consumerId: string };
+  /**
+   * The event loop has not run for more than a third of the consumer's lease; told once it runs again. With `cpuSeconds`
+   * near `seconds`, a handler computed; near 0, one waited synchronously, or the whole process stood still. `id` and
+   * `funcName` are those of the task that began last, if any did.
+   */
+  "consumer.blocked": {
+    readonly consumerId: string;
+    readonly seconds: number;
+    readonly cpuSeconds: number;
+    readonly id: number | undefined;
+    readonly funcName: string | undefined;
+  };
   /** Notifications arrive. */
   "listener.connected": { readonly channels: readonly string[] };
   /** Notifications do not arrive; polling goes on. Told once an outage. */

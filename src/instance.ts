@@ -1,5 +1,5 @@
 import { type ConnectionSettings, resolveConnection } from "./connection.ts";
-import { type ConsumeOptions, type Consumer, startConsumer } from "./consume.ts";
+import { type ConsumeOptions, type Consumer, type LastWords, startConsumer } from "./consume.ts";
 import { Database } from "./database.ts";
 import { checkQueueName, checkScheduleOptions, type TaskDefinition } from "./definition.ts";
 import { codeOf } from "./driver.ts";
@@ -107,8 +107,8 @@ export class LiveInstance implements Instance, AsyncDisposable {
     return await migrationStates((await this.connect()).database.sql);
   }
 
-  consume(options: ConsumeOptions = {}): Consumer {
-    const consumer = startConsumer(this, options, this.events);
+  consume(options: ConsumeOptions = {}, lastWords: LastWords = { pretty: false }): Consumer {
+    const consumer = startConsumer(this, options, { events: this.events, lastWords });
     this.#consumers.add(consumer);
     consumer.finished.catch(() => {}).finally(() => this.#consumers.delete(consumer));
     return consumer;

@@ -3,12 +3,13 @@ import type { ConsumeOptions, Consumer } from "../consume.ts";
 import { toSeconds } from "../duration.ts";
 import type { LiveInstance } from "../instance.ts";
 import { currentScope } from "../scope.ts";
-import { type Arguments, asUsage, given } from "./arguments.ts";
+import { type Arguments, asUsage, given, usageError } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { logEvents } from "./consumer_log.ts";
 import { EXIT, exitCodeOf } from "./exit_code.ts";
 import { readSettings, withInstanceOf } from "./settings.ts";
 import { Log } from "./log.ts";
+import { Probes } from "./probes.ts";
 import { describe, type Terminal } from "./terminal.ts";
 import { formatSeconds } from "./times.ts";
 
@@ -27,7 +28,9 @@ export const consume: Command = {
     "A promise that a handler left rejected and nobody listened to is logged with its stack, and the consumer goes on: " +
     "one careless task must not take the others down. After an exception that nobody caught, in a timer say, nothing is " +
     "known of the state of the process: it is logged, the consumer stops gracefully and exits with 1, for whatever " +
-    "supervises it to start it again.",
+    "supervises it to start it again.\n\n" +
+    "A handler that blocks the event loop for 0.6 of the lease takes the whole process with it, by SIGKILL (exit code " +
+    "137): nothing else could run or be renewed, and others take its tasks over. See docs/kubernetes.md.",
   flags: {
     queue: { value: "name", list: "commas", description: 'The queues to consume, "default" unless configured' },
     concurrency: { value: "number", description: "How many tasks run at a time, 10 unless configured" },
@@ -36,6 +39,9 @@ export const consume: Command = {
     "poll-interval": { value: "duration", description: "How often to look for tasks without being told, 5s" },
     lease: { value: "duration", description: "How soon others run the tasks of a consumer that died, 30s" },
     "no-cron": { description: "Leave it to other consumers to schedule the tasks with a cron" },
+    "no-watchdog": { description: "Let handlers block the event loop for as long as they like, as under a debugger" },
+    "probe-port": { value: "number", description: "Answer GET /livez and /readyz on this port" },
+    "probe-host": { value: "address", description: "The address to answer them on, all unless given" },
     "shutdown-timeout": { value: "duration", description: "How long a graceful stop waits for handlers, 30s" },
   },
   examples: ["consume", "consume --queue mail,default --concurrency 20", "consume --drain --json"],
@@ -59,18 +65,35 @@ async function consumeTasks(args: Arguments, terminal: Terminal, log: Log): Prom
   const flags = optionsOf(args);
   const onProgress = (message: string) => log.add({ level: "info", event: "progress", text: message });
   const { options, config } = await readSettings({ args, terminal, tasks: true, onProgress });
-  const consumeOptions = { ...config.consume, ...flags };
+  const consumeOptions = { watchdog: true, ...config.consume, ...flags };
   return await withInstanceOf(options, async (ff) => {
     const running = logEvents(ff, log);
-    const consumer = asUsage(() => ff.consume(consumeOptions));
+    const probes = await answerProbes(args, log);
+    const consumer = asUsage(() => ff.consume(consumeOptions, log));
+    if (probes) probes.consumer = consumer;
     const guard = guardProcess(consumer, { ff, log, running, options: consumeOptions });
     try {
       await consumer.finished;
       return guard.exitCode();
     } finally {
       guard.end();
+      await probes?.end();
     }
   });
+}
+
+/** From before the consumer starts, so that a port that is taken keeps it from claiming anything. */
+async function answerProbes(args: Arguments, log: Log): Promise<Probes | undefined> {
+  const [port, host] = [args.integer("probe-port", 0), args.text("probe-host")];
+  if (port === undefined) {
+    if (host === undefined) return undefined;
+    throw usageError("consume", `"--probe-host" needs a port: --probe-port <number>`);
+  }
+  if (port > 65_535) throw usageError("consume", `"--probe-port" must be at most 65535: current value is "${port}"`);
+  const probes = await Probes.listen({ port, host });
+  const text = `on port ${probes.port}: /livez and /readyz`;
+  log.add({ level: "info", event: "probes", text, fields: { port: probes.port } });
+  return probes;
 }
 
 function optionsOf(args: Arguments): ConsumeOptions {
@@ -82,6 +105,7 @@ function optionsOf(args: Arguments): ConsumeOptions {
     pollInterval: args.duration("poll-interval"),
     lease: args.duration("lease"),
     cron: args.isOn("no-cron") ? false : undefined,
+    watchdog: args.isOn("no-watchdog") ? false : undefined,
     shutdownTimeout: args.duration("shutdown-timeout"),
   }) as ConsumeOptions;
 }

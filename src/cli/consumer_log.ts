@@ -90,6 +90,12 @@ function logConsumers(ff: LiveInstance, log: Log): void {
     const text = "The lease could not be renewed in time: attempts were aborted, and others may run them now";
     log.add({ level: "error", event: "expired", text, fields: { consumer: consumerId } });
   });
+  ff.on("consumer.blocked", ({ consumerId, seconds, cpuSeconds, id, funcName }) => {
+    const suspect = id === undefined ? "no task had begun" : `${funcName} #${id} began last`;
+    const text = `The event loop stood still for ${formatSeconds(seconds)}: ${suspect}`;
+    const fields = { consumer: consumerId, seconds, cpu_seconds: cpuSeconds, id, func_name: funcName };
+    log.add({ level: "warn", event: "blocked", text, fields });
+  });
   ff.on("rescued", ({ id, funcName, queue, failed }) => {
     const text = failed ? "failed, as its consumers died of it" : "put back, as its consumer died";
     const fields = { id, func_name: funcName, queue, failed };

@@ -23,6 +23,7 @@ export const EXIT_MEANINGS: readonly [code: number, meaning: string][] = [
   [EXIT.noSuchTask, "There is no such task"],
   [EXIT.taskFailed, "The awaited task failed or was cancelled"],
   [EXIT.timedOut, "The awaited task has not ended in time"],
+  [137, "A task blocked the event loop, or somebody sent SIGKILL"],
   [130, "Ended at once by a second signal (143 if that was SIGTERM)"],
 ];
 

@@ -1,3 +1,5 @@
+import { blockedLoop } from "./blocked_loop.ts";
+import { endlessHandler } from "./endless_handler.ts";
 import type { Fault } from "./fault.ts";
 import { killedConsumers } from "./killed_consumers.ts";
 import { lostCommitReply } from "./lost_commit_reply.ts";
@@ -14,6 +16,8 @@ export const FAULTS: readonly Fault[] = [
   restartedServer,
   stoppedGracefully,
   terminatedBackends,
+  blockedLoop,
+  endlessHandler,
   terminatedListener,
   zombie,
 ].toSorted((a, b) => a.number - b.number);
