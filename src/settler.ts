@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Tag } from "./driver.ts";
+import { isExhausted, type Tag } from "./driver.ts";
 import { DatabaseUnreachable } from "./errors.ts";
 import type { Limits } from "./limits.ts";
 import type { ClaimedTask } from "./store/claim.ts";
@@ -66,7 +66,7 @@ export class Settler {
   }
 
   /**
-   * Ends an attempt; resolves to the task's status then, or to false if it was no longer held. It keeps trying while the database is away.
+   * Ends an attempt; resolves to the task's status then, or to false if it was no longer held. It keeps trying while the database is away, or has no room.
    *
    * @throws The database's error, if it refuses this very outcome.
    */
@@ -139,6 +139,8 @@ export class Settler {
     } catch (error) {
       if (error instanceof DatabaseUnreachable) {
         for (const entry of leftOver) this.#again({ ...entry, uncertain: true });
+      } else if (isExhausted(error)) {
+        for (const entry of leftOver) this.#again(entry);
       } else if (leftOver.length === 1) {
         leftOver[0]!.reject(error);
       } else {

@@ -7,8 +7,8 @@ import type { TaskOptions } from "./options.ts";
 import type { ClaimedTask } from "./store/claim.ts";
 import type { Outcome } from "./store/settle.ts";
 
-/** How long a task rests whose attempt lost the database, in seconds: longer each time, so that it cannot storm. */
-const REST_AFTER_LOSS = (snoozes: number) => Math.min(2 ** snoozes, 60);
+/** How long a task rests whose attempt the database failed, in seconds: longer each time, so that it cannot storm. */
+const REST_AFTER_FAILURE = (snoozes: number) => Math.min(2 ** snoozes, 60);
 /** The longest time between two attempts, in seconds: a hundred years. The database's calendar has an end. */
 const LONGEST_DELAY = 100 * 365.25 * 86_400;
 
@@ -24,16 +24,16 @@ export function maxRetriesOf({ task, definition, defaults }: RetryRules): number
   return task.maxRetries ?? definition.maxRetries ?? defaults.maxRetries ?? 0;
 }
 
-/** What becomes of a task whose attempt threw; `lostDatabase` says that it was the connection that failed. */
+/** What becomes of a task whose attempt threw; `databaseFailed` says that it was the database, not the handler. */
 export function judgeError(
   thrown: unknown,
   rules: RetryRules,
-  lostDatabase: boolean,
+  databaseFailed: boolean,
 ): Pick<Outcome, "status" | "error" | "delay" | "counts"> {
   let error = thrown;
   let verdict: { delay: number; counts: "retry" | "snooze" } | undefined;
   try {
-    verdict = judge(thrown, rules, lostDatabase);
+    verdict = judge(thrown, rules, databaseFailed);
   } catch (mistake) {
     // A retryDelay function that throws must not keep the attempt from ending.
     error = new Error("Cannot tell when to try again", { cause: mistake });
@@ -46,9 +46,9 @@ export function judgeError(
 }
 
 /** The seconds until the next attempt, and what it uses up; undefined if there is none. */
-function judge(thrown: unknown, rules: RetryRules, lostDatabase: boolean) {
+function judge(thrown: unknown, rules: RetryRules, databaseFailed: boolean) {
   const { task } = rules;
-  if (lostDatabase) return { delay: REST_AFTER_LOSS(task.snoozes), counts: "snooze" } as const;
+  if (databaseFailed) return { delay: REST_AFTER_FAILURE(task.snoozes), counts: "snooze" } as const;
   if (isRetry(thrown)) {
     const delay = thrown.delay === undefined ? retryDelay(thrown, rules) : toSeconds(thrown.delay, "delay");
     return { delay, counts: "snooze" } as const;
