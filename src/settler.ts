@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isExhausted, type Tag } from "./driver.ts";
 import { DatabaseUnreachable } from "./errors.ts";
 import type { Limits } from "./limits.ts";
+import type { OutageHooks } from "./outages.ts";
 import type { ClaimedTask } from "./store/claim.ts";
 import { type ClaimState, deleteLeases, type Outcome, readClaims, settleTasks } from "./store/settle.ts";
 
@@ -40,6 +41,8 @@ export class Settler {
   #abandoned = false;
   /** Called after the commit that ended a claim, with the keys of the slots that are free by it. */
   onEnded: (concurrencyKey: string | null, rateKey: string | null) => void = () => {};
+  /** Told when the server has no room for what ended, and when it has again. */
+  outage: OutageHooks = { onError() {}, onSuccess() {} };
 
   constructor(sql: Tag) {
     this.#sql = sql;
@@ -132,6 +135,7 @@ export class Settler {
     let leftOver = entries;
     try {
       const settled = await settleTasks(this.#sql, entries.map(({ outcome }) => outcome), leases);
+      this.outage.onSuccess();
       leftOver = entries.filter(({ outcome }) => !settled.has(outcome.id));
       if (leftOver.length === 0) { for (const leaseId of leases) this.#leases.delete(leaseId); }
       for (const entry of entries) if (settled.has(entry.outcome.id)) this.#end(entry, settled.get(entry.outcome.id)!);
@@ -140,6 +144,7 @@ export class Settler {
       if (error instanceof DatabaseUnreachable) {
         for (const entry of leftOver) this.#again({ ...entry, uncertain: true });
       } else if (isExhausted(error)) {
+        this.outage.onError(error);
         for (const entry of leftOver) this.#again(entry);
       } else if (leftOver.length === 1) {
         leftOver[0]!.reject(error);
