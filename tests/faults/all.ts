@@ -3,6 +3,8 @@ import { crossingBatches } from "./crossing_batches.ts";
 import { fullDisk } from "./full_disk.ts";
 import { handEditedRows } from "./hand_edited_rows.ts";
 import { largeValues } from "./large_values.ts";
+import { longSnapshot } from "./long_snapshot.ts";
+import { randomSteps } from "./model.ts";
 import { oddNames } from "./odd_names.ts";
 import { rollingDeploy } from "./rolling_deploy.ts";
 import { terminatedListener } from "./terminated_listener.ts";
@@ -15,7 +17,9 @@ export const FAULTS: readonly Fault[] = [
   rollingDeploy,
   oddNames,
   largeValues,
+  longSnapshot,
   wrongClocks,
   fullDisk,
   crossingBatches,
+  randomSteps,
 ].toSorted((a, b) => a.number - b.number);

@@ -25,7 +25,7 @@ export const crossingBatches: Fault = {
   number: 20,
   title: "renewals, completions, rescues and cancels of the same tasks, in opposite orders",
   async run(figures, scale) {
-    const { rounds, ended, deadlocks, refusals } = await crossBatches(scale === "full" ? 100 : 15, settleTasks);
+    const { rounds, ended, deadlocks, refusals } = await crossBatches(scale === "full" ? 100 : 6, settleTasks);
     figures.is("claims that ended", ended, rounds * BATCH);
     figures.is("deadlocks by pg_stat_database", deadlocks, 0);
     figures.is("statements that failed", refusals.length, 0);
@@ -42,6 +42,9 @@ export const crossingBatches: Fault = {
 /** Rounds in which everything comes at once for the same claims, over a connection each. */
 async function crossBatches(rounds: number, settle: typeof settleTasks) {
   await using db = await testDatabase();
+  await db.sql.unsafe(
+    `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET deadlock_timeout = 50', current_database()); END $$`,
+  );
   const pools = [1, 2, 3, 4].map(() => new Database(db.settings, "firefly"));
   const refusals: unknown[] = [];
   try {
