@@ -2,9 +2,10 @@ import { chown, mkdtemp, realpath, rmdir } from "node:fs/promises";
 import postgres from "postgres";
 import { Firefly } from "../../mod.ts";
 import { run, serverUser } from "../../src/local_postgres.ts";
+import { until } from "../steps.ts";
 import { allEnded, consumersLive, startConsumerOf, statusesOf } from "./consumers.ts";
 import type { Fault, Figures } from "./fault.ts";
-import { startServer } from "./servers.ts";
+import { type Server, startServer } from "./servers.ts";
 import { without } from "./without.ts";
 
 /** Without it, what the server lacks is the handler's failure. */
@@ -17,17 +18,19 @@ export const fullDisk: Fault = {
   needs: ["mount"],
   async run(figures, scale) {
     const count = scale === "full" ? 40 : 10;
-    const patience = scale === "full" ? 10 : 2;
-    const handlers = await fillDisk({ count, patience, own: false });
+    const patience = scale === "full" ? 10 : 1;
+    await using server = await startServer();
+    const handlers = await fillDisk(server, { count, patience, own: false });
     report(figures, "the handlers' table full", handlers, count);
     figures.atLeast("attempts that met 53100", handlers.met, count);
-    const own = await fillDisk({ count, patience, own: true });
+    const own = await fillDisk(server, { count, patience, own: true });
     report(figures, "Firefly's tables full", own, count);
     figures.is("their consumer told of it", own.told, true);
   },
   async control(figures) {
     await using copy = await without(EXHAUSTED);
-    const { failed } = await fillDisk({ count: 10, patience: 2, own: false, root: copy.root });
+    await using server = await startServer();
+    const { failed } = await fillDisk(server, { count: 10, patience: 1, own: false, root: copy.root });
     figures.atLeast("tasks failed by a full disk", failed, 1);
   },
 };
@@ -70,20 +73,25 @@ function report(
 }
 
 /** Runs tasks that need room on a disk that is full, until it is not. */
-async function fillDisk({ count, patience, own, root }: Filling): Promise<Filled> {
-  await using server = await startServer();
+async function fillDisk(server: Server, { count, patience, own, root }: Filling): Promise<Filled> {
   await using disk = await smallDisk();
-  await using ff = new Firefly({ database: server.url });
+  const database = own ? "own" : "handlers";
+  const admin = postgres(server.url, { max: 1, onnotice() {} });
+  await admin`CREATE DATABASE ${admin(database)}`;
+  await admin.unsafe(`CREATE TABLESPACE small_${database} LOCATION '${disk.path}'`);
+  await admin.end();
+  const url = server.url.replace(/postgres$/, database);
+  await using ff = new Firefly({ database: url });
   await ff.migrate();
-  const db = { url: server.url, sql: postgres(server.url, { max: 2, onnotice() {} }) };
+  const db = { url, sql: postgres(url, { max: 2, onnotice() {} }) };
+  const small = db.sql(`small_${database}`);
   try {
-    await db.sql.unsafe(`CREATE TABLESPACE small LOCATION '${disk.path}'`);
-    await db.sql`CREATE TABLE effect (task_id bigint, bulk text) TABLESPACE small`;
-    await db.sql`CREATE TABLE ballast (bulk text) TABLESPACE small`;
+    await db.sql`CREATE TABLE effect (task_id bigint, bulk text) TABLESPACE ${small}`;
+    await db.sql`CREATE TABLE ballast (bulk text) TABLESPACE ${small}`;
     for (const table of ["effect", "ballast"]) {
       await db.sql`ALTER TABLE ${db.sql(table)} ALTER COLUMN bulk SET STORAGE EXTERNAL`;
     }
-    if (own) await db.sql`ALTER TABLE ALL IN TABLESPACE pg_default SET TABLESPACE small`;
+    if (own) await db.sql`ALTER TABLE ALL IN TABLESPACE pg_default SET TABLESPACE ${small}`;
     await using consumer = startConsumerOf(db, { args: ["--poll-interval", "500ms"], ...(root ? { root } : {}) });
     await consumersLive(db, 1);
     const name = own ? "data.grow" : "data.fill";
@@ -92,18 +100,24 @@ async function fillDisk({ count, patience, own, root }: Filling): Promise<Filled
     await db.sql`DELETE FROM firefly.queue`;
     await new Promise((resolve) => setTimeout(resolve, patience * 1000));
     const { completed: completedEarly = 0 } = await statusesOf(db, name);
-    const told = consumer.log.some((line) => line.includes("No space left on device"));
+    const told = () => consumer.log.some((line) => line.includes("No space left on device"));
+    await until(async () => own ? told() : await metBy(db.sql) >= count, 30_000);
     await db.sql`DROP TABLE ballast`;
     const room = performance.now();
     const { completed = 0, failed = 0 } = await allEnded(db, name, 90_000);
     const finished = performance.now() - room;
-    const [row] = await db.sql`
-      SELECT sum(retry_attempts)::int AS retries, sum(jsonb_array_length(errors))::int AS met FROM firefly.task
-    `;
-    return { completedEarly, completed, failed, retries: row!.retries, met: row!.met, told, finished };
+    const [row] = await db.sql`SELECT sum(retry_attempts)::int AS retries FROM firefly.task`;
+    const met = await metBy(db.sql);
+    return { completedEarly, completed, failed, retries: row!.retries, met, told: told(), finished };
   } finally {
     await db.sql.end({ timeout: 1 });
   }
+}
+
+/** How many attempts have failed, by the histories of the records. */
+async function metBy(sql: postgres.Sql): Promise<number> {
+  const [row] = await sql`SELECT sum(jsonb_array_length(errors))::int AS met FROM firefly.task`;
+  return row!.met;
 }
 
 /** Tasks that nobody claims yet; each needs 64 KB. */

@@ -9,7 +9,7 @@ export const rollingDeploy: Fault = {
   title: "tasks that nobody knows yet during a rolling deploy",
   async run(figures, scale) {
     await using db = await testDatabase();
-    const count = scale === "full" ? 1_000 : 50;
+    const count = scale === "full" ? 200 : 50;
     await db.sql`CREATE TABLE ledger (n int, task_id bigint, attempt int)`;
     await using _old = startConsumerOf(db, { tasks: "ledger_tasks.ts" });
     await using _older = startConsumerOf(db, { tasks: "ledger_tasks.ts" });
