@@ -1,4 +1,4 @@
-import type { Tag } from "./driver.ts";
+import { isExhausted, type Tag } from "./driver.ts";
 import type { TaskDefinition } from "./definition.ts";
 import type { KeyRing } from "./encryption.ts";
 import { CommitUnknown, DatabaseUnreachable, FireflyError, LeaseLost, TaskCancelled } from "./errors.ts";
@@ -206,11 +206,11 @@ export class Attempt {
   /** Undoes the handler's effects, and settles by what was thrown. */
   async #fail(error: unknown): Promise<Ending> {
     this.#endHandler();
-    const lostDatabase = await this.#hasLostDatabase(error);
+    const databaseFailed = await this.#hasDatabaseFailed(error);
     if (this.#abort.signal.aborted) this.#transaction.abandon();
     else await this.#transaction.rollback();
     if (error instanceof LeaseLost) return this.#lost(error);
-    const outcome = this.#outcomeOf(error, lostDatabase);
+    const outcome = this.#outcomeOf(error, databaseFailed);
     try {
       const status = await this.#env.settler.settle(this.task, outcome);
       if (!status) return this.#announceLoss(await this.#findLoss(error));
@@ -222,17 +222,18 @@ export class Attempt {
     return this.#announce(outcome, error);
   }
 
-  /** Whether it was the connection that failed, and not the handler. */
-  async #hasLostDatabase(error: unknown): Promise<boolean> {
+  /** Whether it was the connection or the server that failed, and not the handler. */
+  async #hasDatabaseFailed(error: unknown): Promise<boolean> {
     if (error instanceof DatabaseUnreachable && this.#transaction.begun) return true;
+    if (isExhausted(error)) return true;
     // An aborted attempt waits for nothing; and one that COMMIT refused has lost no connection, but discarded it.
     if (this.#abort.signal.aborted || this.#transaction.ended) return false;
-    return await this.#transaction.isLost();
+    return isExhausted(this.#transaction.failure) || await this.#transaction.isLost();
   }
 
-  #outcomeOf(thrown: unknown, lostDatabase: boolean): Outcome {
+  #outcomeOf(thrown: unknown, databaseFailed: boolean): Outcome {
     if (thrown instanceof Shutdown) return this.#outcome({ status: "created", counts: "snooze" });
-    return this.#outcome(judgeError(thrown, this.#rules, lostDatabase));
+    return this.#outcome(judgeError(thrown, this.#rules, databaseFailed));
   }
 
   get #rules(): RetryRules {

@@ -81,6 +81,7 @@ export class ConsumerLoop {
       ...outages.of("let limited tasks in"),
     });
     env.settler.onEnded = (concurrencyKey, rateKey) => this.#admission.askFor(concurrencyKey, rateKey);
+    env.settler.outage = outages.of("store how attempts ended");
     this.#claims = new Claims({
       env,
       definitions,

@@ -37,6 +37,14 @@ const LOST =
 /** Errors of the server that waiting does not mend: wrong password, no such database. */
 const NO_USE = /^(28|3D000)/;
 
+/**
+ * Errors of the server that speak of itself and not of the statement: no disk, memory, files or connections left, or a
+ * disk that cannot be read. Not 53400: the same statement meets a configured limit again.
+ */
+const EXHAUSTED = /^(53000|53100|53200|53300|58030)$/;
+/** How many causes of an error are looked at. */
+const CAUSES = 5;
+
 /** The SQLSTATE of a database error, or the driver's own code; an empty text for other errors. */
 export function codeOf(error: unknown): string {
   const code = (error as { code?: unknown } | undefined)?.code;
@@ -49,6 +57,14 @@ export function isConnectionError(error: unknown): boolean {
   // A function may raise any SQLSTATE, an 08006 or 28P01 too: the server ends a connection with nothing but a FATAL.
   if (severity !== undefined) return severity === "FATAL" || severity === "PANIC";
   return LOST.test(codeOf(error));
+}
+
+/** Whether the error, or what caused it, says that the server lacks what any statement may need. */
+export function isExhausted(error: unknown): boolean {
+  for (let cause = error, depth = 0; cause instanceof Error && depth <= CAUSES; cause = cause.cause, depth++) {
+    if (EXHAUSTED.test(codeOf(cause))) return true;
+  }
+  return false;
 }
 
 /** Opens a client of the driver: the only place that does. */

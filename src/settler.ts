@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Tag } from "./driver.ts";
+import { isExhausted, type Tag } from "./driver.ts";
 import { DatabaseUnreachable } from "./errors.ts";
 import type { Limits } from "./limits.ts";
+import type { OutageHooks } from "./outages.ts";
 import type { ClaimedTask } from "./store/claim.ts";
 import { type ClaimState, deleteLeases, type Outcome, readClaims, settleTasks } from "./store/settle.ts";
 
@@ -40,6 +41,8 @@ export class Settler {
   #abandoned = false;
   /** Called after the commit that ended a claim, with the keys of the slots that are free by it. */
   onEnded: (concurrencyKey: string | null, rateKey: string | null) => void = () => {};
+  /** Told when the server has no room for what ended, and when it has again. */
+  outage: OutageHooks = { onError() {}, onSuccess() {} };
 
   constructor(sql: Tag) {
     this.#sql = sql;
@@ -66,7 +69,7 @@ export class Settler {
   }
 
   /**
-   * Ends an attempt; resolves to the task's status then, or to false if it was no longer held. It keeps trying while the database is away.
+   * Ends an attempt; resolves to the task's status then, or to false if it was no longer held. It keeps trying while the database is away, or has no room.
    *
    * @throws The database's error, if it refuses this very outcome.
    */
@@ -132,6 +135,7 @@ export class Settler {
     let leftOver = entries;
     try {
       const settled = await settleTasks(this.#sql, entries.map(({ outcome }) => outcome), leases);
+      this.outage.onSuccess();
       leftOver = entries.filter(({ outcome }) => !settled.has(outcome.id));
       if (leftOver.length === 0) { for (const leaseId of leases) this.#leases.delete(leaseId); }
       for (const entry of entries) if (settled.has(entry.outcome.id)) this.#end(entry, settled.get(entry.outcome.id)!);
@@ -139,6 +143,9 @@ export class Settler {
     } catch (error) {
       if (error instanceof DatabaseUnreachable) {
         for (const entry of leftOver) this.#again({ ...entry, uncertain: true });
+      } else if (isExhausted(error)) {
+        this.outage.onError(error);
+        for (const entry of leftOver) this.#again(entry);
       } else if (leftOver.length === 1) {
         leftOver[0]!.reject(error);
       } else {

@@ -106,6 +106,11 @@ export class Transaction {
     ) ?? false;
   }
 
+  /** Why it is aborted; undefined if it is not. Errors that a savepoint undid are none of this. */
+  get failure(): unknown {
+    return this.#failure;
+  }
+
   /** Shows the server that this side lives, so that it does not end the transaction for being idle. */
   ping(): void {
     if (!this.ended) this.#session?.then((session) => session.ping(), () => {});

@@ -10,8 +10,11 @@ import type { Redactor } from "./redaction.ts";
 import type { ClaimedTask } from "./store/claim.ts";
 import type { Outcome } from "./store/settle.ts";
 
-/** How long a task rests whose attempt lost the database, or lacks a key, in seconds: longer each time, so that it cannot storm. */
-const REST_AFTER_LOSS = (snoozes: number) => Math.min(2 ** snoozes, 60);
+/**
+ * How long a task rests whose attempt the database failed, or whose key is not here, in seconds: longer each time, so
+ * that it cannot storm.
+ */
+const REST = (snoozes: number) => Math.min(2 ** snoozes, 60);
 /** The longest time between two attempts, in seconds: a hundred years. The database's calendar has an end. */
 const LONGEST_DELAY = 100 * 365.25 * 86_400;
 
@@ -29,16 +32,16 @@ export function maxRetriesOf({ task, definition, defaults }: Omit<RetryRules, "r
   return task.maxRetries ?? definition.maxRetries ?? defaults.maxRetries ?? 0;
 }
 
-/** What becomes of a task whose attempt threw; `lostDatabase` says that it was the connection that failed. */
+/** What becomes of a task whose attempt threw; `databaseFailed` says that it was the database, not the handler. */
 export function judgeError(
   thrown: unknown,
   rules: RetryRules,
-  lostDatabase: boolean,
+  databaseFailed: boolean,
 ): Pick<Outcome, "status" | "error" | "delay" | "counts"> {
   let error = thrown;
   let verdict: { delay: number; counts: "retry" | "snooze" } | undefined;
   try {
-    verdict = judge(thrown, rules, lostDatabase);
+    verdict = judge(thrown, rules, databaseFailed);
   } catch (mistake) {
     // A retryDelay function that throws must not keep the attempt from ending.
     error = new Error("Cannot tell when to try again", { cause: mistake });
@@ -51,11 +54,11 @@ export function judgeError(
 }
 
 /** The seconds until the next attempt, and what it uses up; undefined if there is none. */
-function judge(thrown: unknown, rules: RetryRules, lostDatabase: boolean) {
+function judge(thrown: unknown, rules: RetryRules, databaseFailed: boolean) {
   const { task } = rules;
   // A consumer without the key of the arguments is a mistake in its deployment: another one may have it.
   const lostKey = isSealed(task.params) && thrown instanceof DecryptionFailed && thrown.isKeyMissing;
-  if (lostDatabase || lostKey) return { delay: REST_AFTER_LOSS(task.snoozes), counts: "snooze" } as const;
+  if (databaseFailed || lostKey) return { delay: REST(task.snoozes), counts: "snooze" } as const;
   if (isRetry(thrown)) {
     const delay = thrown.delay === undefined ? retryDelay(thrown, rules) : toSeconds(thrown.delay, "delay");
     return { delay, counts: "snooze" } as const;

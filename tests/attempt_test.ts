@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { current, Fail, FireflyError, LeaseLost, Retry, TaskCancelled, type TaskOptions } from "../mod.ts";
+import { current, Fail, FireflyError, LeaseLost, Retry, TaskCancelled, type TaskOptions, transaction } from "../mod.ts";
 import { Attempt, type AttemptEnvironment, type Ending, Shutdown } from "../src/attempt.ts";
 import { defineTask, type Handler } from "../src/definition.ts";
 import type { Events } from "../src/events.ts";
@@ -601,6 +601,64 @@ Deno.test("abort() ends an attempt at once whose transaction waits for a network
   assert(performance.now() - started < 1000, `it took ${performance.now() - started} ms`);
   proxy.mode = "pass";
   proxy.cut({ reset: true });
+});
+
+/** A function `lacks(code)` that fails as a server does that has come to an end of something. */
+async function withLack(db: TestDatabase): Promise<void> {
+  await db.sql.unsafe(`
+    CREATE FUNCTION lacks(code text) RETURNS int LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'it has come to an end' USING ERRCODE = code; END $$`);
+}
+
+Deno.test("run() gives a task back uncounted, with a rest, when the server lacks disk, memory, connections or files", async () => {
+  await using test = await bench();
+  await withLack(test.db);
+  const lacks = (code: string) => current().sql`SELECT lacks(${code})`;
+  const handlers: Record<string, Handler> = {
+    thrown: async () => void await lacks("53100"),
+    wrapped: () =>
+      lacks("53200").catch((cause) => {
+        throw new Error("Cannot save", { cause });
+      }),
+    replaced: () =>
+      lacks("53300").catch(() => {
+        throw new Fail("Cannot save");
+      }),
+    swallowed: async () => void await lacks("53000").catch(() => {}),
+    unreadable: async () => void await lacks("58030"),
+    inSavepoint: () => transaction(async (sql) => void await sql`SELECT lacks('53100')`),
+  };
+
+  for (const [how, handler] of Object.entries(handlers)) {
+    const { ending, record } = await test.run(handler, { columns: { snoozes: 3 } });
+    const { status, retry_attempts, snoozes, errors } = record;
+    assertEquals({ how, ending, status, retry_attempts, snoozes, rest: errors[0]!.delay }, {
+      how,
+      ending: "retried",
+      status: "created",
+      retry_attempts: 0,
+      snoozes: 4,
+      rest: 8,
+    });
+  }
+});
+
+Deno.test("run() counts what the same statement would meet again, and what a savepoint undid", async () => {
+  await using test = await bench();
+  await withLack(test.db);
+  const handlers: Handler[] = [
+    async () => void await current().sql`SELECT lacks('53400')`, // a configured limit, as that of temporary files
+    async () => void await current().sql`SELECT lacks('57014')`, // statement_timeout
+    async () => {
+      await transaction(async (sql) => void await sql`SELECT lacks('53100')`).catch(() => {});
+      throw new Error("another matter");
+    },
+  ];
+
+  for (const handler of handlers) {
+    const { ending, record } = await test.run(handler);
+    assertEquals([ending, record.status, record.snoozes], ["failed", "failed", 0]);
+  }
 });
 
 Deno.test("run() gives up the lease of a task that the database refuses to settle", async () => {

@@ -149,6 +149,32 @@ Deno.test("settle() rejects for the one outcome that the database refuses, and n
   assertEquals((await placesOf(db)).lease, 0);
 });
 
+Deno.test("settle() tries again while the server has no room, and ends nothing twice", async () => {
+  await using db = await testDatabase();
+  const tasks = await claimedTasks(db, 3);
+  await db.sql.unsafe(`
+    CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
+    CREATE TRIGGER no_room BEFORE UPDATE ON firefly.task FOR EACH ROW EXECUTE FUNCTION no_room()`);
+  const sql = counting(db.store);
+  const { settler, settle } = settlerOf(sql, tasks);
+  const told: string[] = [];
+  settler.outage = {
+    onError: (error) => told.push((error as Error).message),
+    onSuccess: () => told.push("room"),
+  };
+  const settled = Promise.all(tasks.map((task) => settle(task)));
+  await until(() => sql.calls >= 3);
+  assertEquals(await completed(db), 0);
+
+  await db.sql`DROP TRIGGER no_room ON firefly.task`;
+  assertEquals(await settled, ["completed", "completed", "completed"]);
+  await settler.idle();
+  assertEquals([told[0], told.at(-1)], ["could not extend file", "room"]);
+  assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
+  assertEquals((await recordOf(db, tasks[0]!.id)).claim_seq, "1");
+});
+
 Deno.test("settle() resolves to the status when it took effect and its reply was lost", async () => {
   await using db = await testDatabase();
   await using network = await behindProxy(db);

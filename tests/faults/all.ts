@@ -1,12 +1,21 @@
 import { blockedLoop } from "./blocked_loop.ts";
+import { crossingBatches } from "./crossing_batches.ts";
 import { endlessHandler } from "./endless_handler.ts";
 import type { Fault } from "./fault.ts";
+import { fullDisk } from "./full_disk.ts";
+import { handEditedRows } from "./hand_edited_rows.ts";
 import { killedConsumers } from "./killed_consumers.ts";
+import { largeValues } from "./large_values.ts";
+import { longSnapshot } from "./long_snapshot.ts";
 import { lostCommitReply } from "./lost_commit_reply.ts";
+import { randomSteps } from "./model.ts";
+import { oddNames } from "./odd_names.ts";
 import { restartedServer } from "./restarted_server.ts";
+import { rollingDeploy } from "./rolling_deploy.ts";
 import { stoppedGracefully } from "./stopped_gracefully.ts";
 import { terminatedBackends } from "./terminated_backends.ts";
 import { terminatedListener } from "./terminated_listener.ts";
+import { wrongClocks } from "./wrong_clocks.ts";
 import { zombie } from "./zombie.ts";
 
 /** Every fault that Firefly survives, by its number. */
@@ -20,4 +29,13 @@ export const FAULTS: readonly Fault[] = [
   endlessHandler,
   terminatedListener,
   zombie,
+  handEditedRows,
+  rollingDeploy,
+  oddNames,
+  largeValues,
+  longSnapshot,
+  wrongClocks,
+  fullDisk,
+  crossingBatches,
+  randomSteps,
 ].toSorted((a, b) => a.number - b.number);

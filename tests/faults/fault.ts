@@ -12,6 +12,8 @@ export interface Fault {
   readonly title: string;
   /** What it takes beside Firefly and a server. */
   readonly needs?: readonly Tool[];
+  /** The test file that runs it among the tests, in full, so that the list of faults need not. */
+  readonly testedBy?: string;
   /** Makes it happen, and writes down what came of it. */
   run(figures: Figures, scale: Scale): Promise<void>;
   /** The same without a protection: what is written down must show harm, else the fault proves nothing. */

@@ -6,6 +6,7 @@ const SLACK = 3;
 const inCi = Boolean(Deno.env.get("CI"));
 
 for (const fault of FAULTS) {
+  if (fault.testedBy) continue;
   const missing = await missingFor(fault);
   if (missing && !inCi) console.warn(`Fault ${fault.number} is left out, as it needs ${missing}`);
   const ignore = Boolean(missing) && !inCi;

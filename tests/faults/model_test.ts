@@ -1,30 +1,13 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { testDatabase } from "../database.ts";
-import { type Seen, TRANSITIONS } from "./model/life.ts";
+import { runSeeds, SEEDS, STEPS } from "./model.ts";
+import { TRANSITIONS } from "./model/life.ts";
 import { runModel } from "./model/run.ts";
-
-/**
- * `MODEL_SEED`, one or several with commas, repeats runs, as far as the server's own choices allow; `MODEL_STEPS` makes
- * them shorter or longer. Where changes are judged the seeds are the same each time, so that a failure is the change's.
- */
-const STEPS = Number(Deno.env.get("MODEL_STEPS") ?? 10_000);
-const SEEDS = Deno.env.get("MODEL_SEED")?.split(",").map(Number) ??
-  Array.from({ length: 5 }, (_, i) => Deno.env.get("CI") ? i + 1 : Math.floor(Math.random() * 2 ** 32));
 
 console.log(`MODEL_SEED=${SEEDS.join()} MODEL_STEPS=${STEPS}`);
 
 Deno.test(`The tables hold what the model says after each of ${STEPS} random steps, with ${SEEDS.length} seeds`, async () => {
-  const all: Seen = new Map();
-  // Two at a time, as much of each is waiting for the server.
-  const seeds = [...SEEDS];
-  await Promise.all([1, 2].map(async () => {
-    for (let seed = seeds.pop(); seed !== undefined; seed = seeds.pop()) {
-      await using db = await testDatabase();
-      for (const [transition, count] of await runModel(db, { seed, steps: STEPS })) {
-        all.set(transition, (all.get(transition) ?? 0) + count);
-      }
-    }
-  }));
+  const all = await runSeeds(SEEDS, STEPS);
 
   if (STEPS * SEEDS.length < 50_000) return;
   const missing = TRANSITIONS.filter((transition) => !all.has(transition));

@@ -1,0 +1,37 @@
+import type { TestDatabase } from "../database.ts";
+import { type CliOptions, type CliProcess, startCli } from "../process.ts";
+import { until } from "../steps.ts";
+
+/** Starts `cli.ts consume` on a database, with the tasks of a file beside this one, and a lease of 2 s. */
+export function startConsumerOf(
+  { url }: Pick<TestDatabase, "url">,
+  { tasks = "data_tasks.ts", args = [], ...options }: CliOptions & { tasks?: string; args?: string[] } = {},
+): CliProcess {
+  const file = new URL(tasks, import.meta.url).pathname;
+  return startCli(["consume", "--database", url, "--import", file, "--lease", "2s", "--json", ...args], options);
+}
+
+/** How many records of a task have each status. */
+export async function statusesOf({ sql }: Pick<TestDatabase, "sql">, name: string): Promise<Record<string, number>> {
+  const rows = await sql<{ status: string; count: number }[]>`
+    SELECT status, count(*)::int AS count FROM firefly.task WHERE func_name = ${name} GROUP BY status
+  `;
+  return Object.fromEntries(rows.map(({ status, count }) => [status, count]));
+}
+
+/** Waits until all records of a task have ended, and tells how. */
+export async function allEnded(
+  db: Pick<TestDatabase, "sql">,
+  name: string,
+  patience = 30_000,
+): Promise<Record<string, number>> {
+  await until(async () => !((await statusesOf(db, name)).created), patience);
+  return await statusesOf(db, name);
+}
+
+/** Waits until so many consumers are registered and live. */
+export async function consumersLive({ sql }: Pick<TestDatabase, "sql">, count: number): Promise<void> {
+  await until(async () => {
+    return (await sql`SELECT FROM firefly.consumer WHERE lease_until > now()`).count === count;
+  }, 30_000);
+}
