@@ -82,7 +82,7 @@ const indexes: Check = {
         const name = part.name.split(".")[1]!;
         const statement = indexStatement(name, schema);
         if (!statement) return `Put back the key of ${name}, as ${originOf(part) ?? "the migrations"} has it`;
-        return part.missing ? statement : `DROP INDEX ${quoted(name)}; ${statement}`;
+        return part.missing ? statement : `Drop it, then: ${statement}`;
       }),
     ];
     const named = [
@@ -150,7 +150,7 @@ const dead: Check = {
     return found(
       off.length > 0 || many.some(({ dead, bound }) => dead >= 50 * bound) ? "wrong" : "warning",
       listed(value),
-      ...off.map(({ table }) => `ALTER TABLE ${name(table)} RESET (autovacuum_enabled)`),
+      ...off.map(({ table }) => `Turn it on: ALTER TABLE ${name(table)} RESET (autovacuum_enabled)`),
       ...many.map(({ table }) => `VACUUM ${name(table)}, once nothing holds it back`),
     ) satisfies Finding;
   },

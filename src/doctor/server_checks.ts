@@ -3,7 +3,6 @@ import { OLDEST_MAJOR } from "../local_postgres.ts";
 import { notify, readBackend, readMoment, readServer } from "../store/health.ts";
 import { listenOn } from "../store/listen.ts";
 import { type Check, type Finding, found, grade, ok } from "./check.ts";
-import type { Patient } from "./patient.ts";
 
 const ROUND_TRIPS = 5;
 const RING_DEADLINE = 3_000;
