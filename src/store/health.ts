@@ -153,7 +153,7 @@ export interface DeadRows {
 /** Reads them for every table of the schema. */
 export async function readDeadRows(sql: Tag): Promise<DeadRows[]> {
   const rows = await sql`
-    SELECT relname AS table, n_dead_tup AS dead, n_live_tup AS live,
+    SELECT pg_class.relname AS table, n_dead_tup AS dead, n_live_tup AS live,
       COALESCE(threshold, current_setting('autovacuum_vacuum_threshold')::double precision)
         + COALESCE(scale, current_setting('autovacuum_vacuum_scale_factor')::double precision)
         * GREATEST(reltuples, 0) AS bound,
@@ -167,7 +167,7 @@ export async function readDeadRows(sql: Tag): Promise<DeadRows[]> {
       FROM pg_options_to_table(reloptions)
     ) AS own
     WHERE schemaname = ${sql.schemaName}
-    ORDER BY n_dead_tup DESC, relname
+    ORDER BY n_dead_tup DESC, pg_class.relname
   `;
   return rows.map((row) => ({ ...row, dead: toNumber(row.dead), live: toNumber(row.live) })) as DeadRows[];
 }

@@ -13,6 +13,7 @@ async function doctor(database: string, ...flags: string[]) {
   const { code, stdout } = await project.run("doctor", "--json", ...flags);
   const bad = jsonLines(stdout).filter(({ verdict }) => verdict !== "ok" && verdict !== "note");
   const verdicts = Object.fromEntries(bad.map(({ check, verdict }) => [check, verdict]));
+  delete verdicts.settings; // how the server of the tests is set is not their business
   return { code, verdicts, text: stdout };
 }
 
