@@ -11,6 +11,7 @@ export const EXIT = {
   noDatabase: 3,
   noSuchTask: 4,
   taskFailed: 5,
+  unhealthy: 6,
   timedOut: 124,
 } as const;
 
@@ -22,6 +23,7 @@ export const EXIT_MEANINGS: readonly [code: number, meaning: string][] = [
   [EXIT.noDatabase, "The database cannot be reached, or its schema is missing or of another release"],
   [EXIT.noSuchTask, "There is no such task"],
   [EXIT.taskFailed, "The awaited task failed or was cancelled"],
+  [EXIT.unhealthy, "The doctor found something wrong"],
   [EXIT.timedOut, "The awaited task has not ended in time"],
   [137, "A task blocked the event loop, or somebody sent SIGKILL"],
   [130, "Ended at once by a second signal (143 if that was SIGTERM)"],

@@ -7,6 +7,7 @@ import { consume } from "./consume.ts";
 import { cron } from "./cron.ts";
 import { db } from "./db.ts";
 import { deleteTasks } from "./delete.ts";
+import { doctor } from "./doctor.ts";
 import { EXIT, exitCodeOf } from "./exit_code.ts";
 import { explain } from "./explain.ts";
 import { renderCommand, renderOverview } from "./help.ts";
@@ -37,6 +38,7 @@ const COMMANDS: readonly Command[] = [
   resume,
   tasks,
   cron,
+  doctor,
   db,
 ];
 

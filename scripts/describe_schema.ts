@@ -1,0 +1,25 @@
+/**
+ * Writes `src/schema_parts.ts`, which `doctor` compares databases with, from a database that was just migrated, at
+ * `TEST_DATABASE_URL` or the embedded server.
+ *
+ * @module
+ */
+import { linesOf } from "../src/schema.ts";
+import { readSchemaFunctions, readSchemaParts } from "../src/store/schema_parts.ts";
+import { testDatabase } from "../tests/database.ts";
+
+const MODULE = new URL("../src/schema_parts.ts", import.meta.url);
+
+/** The text of the module, by a new database. */
+export async function schemaModule(): Promise<string> {
+  await using db = await testDatabase();
+  const functions = await readSchemaFunctions(db.records);
+  const lines = linesOf(await readSchemaParts(db.records), { functions, schema: "firefly" });
+  return `/** The schema as the migrations make it; written by scripts/describe_schema.ts. */
+export const SCHEMA_PARTS: string = \`
+${lines.join("\n")}
+\`;
+`;
+}
+
+if (import.meta.main) await Deno.writeTextFile(MODULE, await schemaModule());

@@ -1,0 +1,39 @@
+import { withDeadline } from "../driver.ts";
+import { type Check, type Finding, found } from "./check.ts";
+import type { Patient } from "./patient.ts";
+import { SCHEMA_CHECKS } from "./schema_checks.ts";
+import { SERVER_CHECKS } from "./server_checks.ts";
+import { TASK_CHECKS } from "./task_checks.ts";
+
+/** How long one check may take, in milliseconds, whatever becomes of its statements. */
+const PATIENCE = 20_000;
+
+/** What came of the check `check`. */
+export interface Diagnosis extends Finding {
+  readonly check: string;
+}
+
+const CHECKS: readonly Check[] = [...SERVER_CHECKS, ...SCHEMA_CHECKS, ...TASK_CHECKS];
+
+/** Runs all checks, one after another, and tells of each as soon as it is done. One that fails keeps no other. */
+export async function* diagnose(patient: Patient, checks: readonly Check[] = CHECKS): AsyncGenerator<Diagnosis> {
+  const broken = new Set<string>();
+  for (const check of checks) {
+    const cause = check.after.find((name) => broken.has(name));
+    const finding = cause ? found("skipped", `not asked, because of: ${cause}`) : await run(check, patient);
+    if (["wrong", "unknown", "skipped"].includes(finding.verdict)) broken.add(check.name);
+    yield { check: check.name, ...finding };
+  }
+}
+
+async function run(check: Check, patient: Patient): Promise<Finding> {
+  try {
+    return await withDeadline(check.ask(patient), PATIENCE);
+  } catch (error) {
+    return found(
+      "unknown",
+      `could not be found out: ${error instanceof Error ? error.message : String(error)}`,
+      "Run it again; if it stays, look into the log of the server",
+    );
+  }
+}

@@ -1,0 +1,160 @@
+import { SchemaMismatch } from "../errors.ts";
+import { MIGRATIONS } from "../migrations.ts";
+import { requireSchema } from "../migrator.ts";
+import { type Drift, driftOf, indexStatement, linesOf, originOf } from "../schema.ts";
+import { readDeadRows, readHolders } from "../store/health.ts";
+import { readVersions } from "../store/health_tasks.ts";
+import { readInvalidIndexes, readSchemaFunctions, readSchemaParts } from "../store/schema_parts.ts";
+import { type Check, counted, type Finding, found, grade, listed, ok } from "./check.ts";
+import type { Patient } from "./patient.ts";
+
+const schema: Check = {
+  name: "schema",
+  after: ["connection"],
+  async ask(patient) {
+    const { schema, settings } = patient.options;
+    try {
+      await patient.read((sql) => requireSchema(sql, schema));
+    } catch (error) {
+      if (!(error instanceof SchemaMismatch)) throw error;
+      const isEdited = error.message.includes("never edited");
+      const isNewer = error.message.includes("update the package");
+      if (settings.embedded && !isEdited && !isNewer) {
+        return found("wrong", error.message, "Run any other command: the embedded server is migrated when it is used");
+      }
+      const cure = isEdited
+        ? "Use the release that was applied, or restore its migration"
+        : isNewer
+        ? "Update the package"
+        : "Run: firefly migrate";
+      return found("wrong", error.message, cure);
+    }
+    const newest = Math.max(...await patient.read(readVersions));
+    const value = `"${schema}" is at version ${newest}`;
+    return newest > MIGRATIONS.length
+      ? found("note", `${value}, and this release knows ${MIGRATIONS.length}`, "Update this package when you can")
+      : ok(value);
+  },
+};
+
+/** What differs from the schema of this release; undefined where the database has one of a later release. */
+async function readDrift(patient: Patient): Promise<Drift[] | undefined> {
+  const { schema } = patient.options;
+  return await patient.read(async (sql) => {
+    if (Math.max(...await readVersions(sql)) > MIGRATIONS.length) return undefined;
+    const functions = await readSchemaFunctions(sql);
+    return driftOf(linesOf(await readSchemaParts(sql), { functions, schema }));
+  });
+}
+
+const LATER = "not compared, as the schema is of a later release";
+
+const drift: Check = {
+  name: "drift",
+  after: ["schema"],
+  async ask(patient) {
+    const drifts = (await readDrift(patient))?.filter(({ name }) => !name.startsWith("index "));
+    if (!drifts) return found("note", LATER);
+    if (drifts.length === 0) return ok("tables, functions and triggers are as the migrations made them");
+    const named = drifts.map(({ name, missing }) => `${name} is ${missing ? "missing" : "changed"}`);
+    const advice = drifts.slice(0, 5).map((part) => {
+      const origin = originOf(part);
+      const change = part.missing || part.name.startsWith("function ")
+        ? ""
+        : `: it is "${part.found}" and should be "${part.expected}"`;
+      return `Put back ${part.name}${origin ? ` as ${origin} has it` : ""}${change}`;
+    });
+    return found("wrong", listed(named, 3), ...advice);
+  },
+};
+
+const indexes: Check = {
+  name: "indexes",
+  after: ["schema"],
+  async ask(patient) {
+    const { schema } = patient.options;
+    const drifts = (await readDrift(patient))?.filter(({ name }) => name.startsWith("index "));
+    const invalid = await patient.read(readInvalidIndexes);
+    const quoted = (name: string) => `"${schema}"."${name}"`;
+    const advice = [
+      ...invalid.map(({ name }) => `Build it again: REINDEX INDEX CONCURRENTLY ${quoted(name)}, or DROP INDEX it`),
+      ...(drifts ?? []).map((part) => {
+        const name = part.name.split(".")[1]!;
+        const statement = indexStatement(name, schema);
+        if (!statement) return `Put back the key of ${name}, as ${originOf(part) ?? "the migrations"} has it`;
+        return part.missing ? statement : `Drop it, then: ${statement}`;
+      }),
+    ];
+    const named = [
+      ...invalid.map(({ name }) => `${name} is invalid`),
+      ...(drifts ?? []).map(({ name, missing }) => `${name.split(".")[1]} is ${missing ? "missing" : "changed"}`),
+    ];
+    if (named.length > 0) return found("wrong", listed(named), ...advice);
+    return drifts ? ok("all are there and valid") : found("note", LATER);
+  },
+};
+
+/** Seconds for which a transaction may hold vacuum back, and transactions, where nobody knows the time. */
+const HELD = { warning: 300, wrong: 3_600 };
+const HELD_TRANSACTIONS = { warning: 1_000_000, wrong: 50_000_000 };
+
+const vacuum: Check = {
+  name: "oldest transaction",
+  after: ["connection"],
+  async ask(patient) {
+    const { holders, hidden } = await patient.read(readHolders);
+    const blind = hidden > 0 ? `; ${counted(hidden, "session")} hidden from this role` : "";
+    const graded = holders.map((holder) => ({ holder, verdict: gradeHolder(holder) }));
+    const bad = graded.filter(({ verdict }) => verdict !== "ok");
+    const [oldest] = holders;
+    if (bad.length === 0) {
+      return ok(`${oldest?.seconds ? `${Math.round(oldest.seconds)} s old` : "none is open"}${blind}`);
+    }
+    const verdict = bad.some(({ verdict }) => verdict === "wrong") ? "wrong" : "warning";
+    const named = bad.map(({ holder: { kind, name, seconds, transactions, application, user, state } }) => {
+      const age = seconds === null ? `for ${transactions} transactions` : `for ${Math.round(seconds)} s`;
+      return kind === "transaction"
+        ? `process ${name} of ${user} (${application}, ${state}) ${age}`
+        : `${kind} ${name} ${age}`;
+    });
+    const cures = bad.map(({ holder: { kind, name } }) =>
+      kind === "transaction"
+        ? `End it: SELECT pg_terminate_backend(${name})`
+        : kind === "prepared"
+        ? `End it: ROLLBACK PREPARED '${name.replaceAll("'", "''")}'`
+        : `Let its reader catch up, or: SELECT pg_drop_replication_slot('${name}')`
+    );
+    return found(verdict, `vacuum is held back by ${listed(named, 2)}${blind}`, ...cures);
+  },
+};
+
+/** The verdict on what holds vacuum back. */
+export function gradeHolder(holder: { seconds: number | null; transactions: number }): "ok" | "warning" | "wrong" {
+  if (holder.seconds !== null) return grade(holder.seconds, HELD);
+  return grade(holder.transactions, HELD_TRANSACTIONS);
+}
+
+const dead: Check = {
+  name: "dead rows",
+  after: ["schema"],
+  async ask(patient) {
+    const tables = await patient.read(readDeadRows);
+    const many = tables.filter(({ dead, bound }) => dead >= 5 * bound);
+    const off = tables.filter(({ autovacuum }) => !autovacuum);
+    if (many.length + off.length === 0) return ok(`${tables.reduce((sum, { dead }) => sum + dead, 0)} in all tables`);
+    const value = [
+      ...many.map(({ table, dead }) => `${table} has ${dead}`),
+      ...off.map(({ table }) => `autovacuum is off for ${table}`),
+    ];
+    const name = (table: string) => `"${patient.options.schema}".${table}`;
+    return found(
+      off.length > 0 || many.some(({ dead, bound }) => dead >= 50 * bound) ? "wrong" : "warning",
+      listed(value),
+      ...off.map(({ table }) => `Turn it on: ALTER TABLE ${name(table)} RESET (autovacuum_enabled)`),
+      ...many.map(({ table }) => `VACUUM ${name(table)}, once nothing holds it back`),
+    ) satisfies Finding;
+  },
+};
+
+/** What is asked of the schema and of how its tables are kept. */
+export const SCHEMA_CHECKS: readonly Check[] = [schema, drift, indexes, vacuum, dead];

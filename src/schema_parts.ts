@@ -1,0 +1,342 @@
+/** The schema as the migrations make it; written by scripts/describe_schema.ts. */
+export const SCHEMA_PARTS: string = `
+column _line.claim_seq: bigint
+column _line.concurrency_key: text
+column _line.func_name: text
+column _line.id: bigint
+column _line.look_at: timestamp with time zone
+column _line.not_before: timestamp with time zone
+column _line.place: tid
+column _line.priority: integer
+column _line.queue: text
+column _line.rate_key: text
+column _line.suspect: boolean
+column _line.why: text
+column awaited.task_id: bigint not null
+column awaited.until: timestamp with time zone not null
+column consumer.concurrency: integer not null
+column consumer.host: text not null
+column consumer.id: uuid not null
+column consumer.lease_until: timestamp with time zone not null
+column consumer.pid: integer not null
+column consumer.queues: text[] not null
+column consumer.seen: timestamp with time zone not null default
+column consumer.started: timestamp with time zone not null default
+column consumer.tasks: text[] not null
+column consumer.version: text not null
+column cron.consumer_id: uuid
+column cron.defined: timestamp with time zone not null default
+column cron.definition: text not null
+column cron.expression: text not null
+column cron.missed: text not null
+column cron.name: text not null
+column cron.names: text[] not null
+column cron.paused: boolean not null default
+column cron.removed: timestamp with time zone
+column cron.since: timestamp with time zone not null default
+column cron.task: jsonb not null
+column cron.timezone: text not null
+column cron_record.defined: timestamp with time zone
+column cron_record.expression: text
+column cron_record.last_fired: timestamp with time zone
+column cron_record.last_slot: timestamp with time zone
+column cron_record.last_status: text
+column cron_record.last_task_id: bigint
+column cron_record.missed: text
+column cron_record.name: text
+column cron_record.queue: text
+column cron_record.since: timestamp with time zone
+column cron_record.state: text
+column cron_record.timezone: text
+column cron_slot.cron: text not null
+column cron_slot.fired: timestamp with time zone not null default
+column cron_slot.slot: timestamp with time zone not null
+column cron_slot.task_id: bigint
+column definition.concurrency_limit: integer
+column definition.defined: timestamp with time zone not null default
+column definition.func_name: text not null
+column definition.rate_limit: integer
+column definition.rate_per: double precision
+column definition.retain_completed: double precision
+column definition.retain_failed: double precision
+column lease.claim_seqs: bigint[] not null
+column lease.claimed: timestamp with time zone not null default
+column lease.consumer_id: uuid not null
+column lease.id: uuid not null
+column lease.ids: bigint[] not null
+column lease.suspect: boolean not null default
+column migration.applied: timestamp with time zone not null default
+column migration.checksum: text not null
+column migration.name: text not null
+column migration.oldest: integer not null
+column migration.version: integer not null
+column queue.name: text not null
+column queue.paused: boolean not null default
+column queue.retain_completed: double precision
+column queue.retain_failed: double precision
+column ready.claim_seq: bigint not null
+column ready.func_name: text not null
+column ready.id: bigint not null
+column ready.not_before: timestamp with time zone not null
+column ready.priority: integer not null
+column ready.queue: text not null
+column ready.suspect: boolean not null default
+column retention.one: boolean not null default
+column retention.rests_until: timestamp with time zone not null default
+column retention.retain_completed: double precision not null default
+column retention.retain_failed: double precision not null default
+column retention.walked: bigint not null default
+column slot.key: text not null
+column slot.kind: text not null
+column slot.per: double precision
+column slot.taken: timestamp with time zone not null default
+column slot.task_id: bigint not null
+column slot.until: timestamp with time zone
+column task.backoff: jsonb
+column task.cancelled: timestamp with time zone
+column task.claim_seq: bigint not null default
+column task.completed: timestamp with time zone
+column task.concurrency_key: text
+column task.created: timestamp with time zone not null default
+column task.errors: jsonb not null default
+column task.failed: timestamp with time zone
+column task.func_name: text not null
+column task.id: bigint not null identity
+column task.max_retries: integer
+column task.not_before: timestamp with time zone not null default
+column task.params: text not null default
+column task.priority: integer not null default
+column task.progress: real
+column task.progress_note: text
+column task.queue: text not null default
+column task.rate_key: text
+column task.rescues: integer not null default
+column task.retry_attempts: integer not null default
+column task.retry_delay: double precision
+column task.returned: text
+column task.snoozes: integer not null default
+column task.started: timestamp with time zone
+column task.status: text not null default
+column task.suspect_deaths: smallint not null default
+column task.tags: text[] not null default
+column task.timeout: double precision
+column task.unique_among: text[]
+column task.unique_for: double precision
+column task.unique_key: text
+column task_json.attempt: integer
+column task_json.backoff: jsonb
+column task_json.cancelled: timestamp with time zone
+column task_json.completed: timestamp with time zone
+column task_json.concurrency_key: text
+column task_json.created: timestamp with time zone
+column task_json.errors: jsonb
+column task_json.failed: timestamp with time zone
+column task_json.func_name: text
+column task_json.id: bigint
+column task_json.max_retries: integer
+column task_json.not_before: timestamp with time zone
+column task_json.params: jsonb
+column task_json.priority: integer
+column task_json.progress: real
+column task_json.progress_note: text
+column task_json.queue: text
+column task_json.rate_key: text
+column task_json.rescues: integer
+column task_json.retry_attempts: integer
+column task_json.retry_delay: double precision
+column task_json.returned: jsonb
+column task_json.snoozes: integer
+column task_json.started: timestamp with time zone
+column task_json.status: text
+column task_json.tags: text[]
+column task_json.timeout: double precision
+column task_json.unique_key: text
+column task_reason.data: jsonb
+column task_reason.message: text
+column task_reason.reason: text
+column task_record.attempt: integer
+column task_record.backoff: jsonb
+column task_record.cancelled: timestamp with time zone
+column task_record.completed: timestamp with time zone
+column task_record.concurrency_key: text
+column task_record.created: timestamp with time zone
+column task_record.errors: jsonb
+column task_record.failed: timestamp with time zone
+column task_record.func_name: text
+column task_record.id: bigint
+column task_record.max_retries: integer
+column task_record.not_before: timestamp with time zone
+column task_record.params: text
+column task_record.priority: integer
+column task_record.progress: real
+column task_record.progress_note: text
+column task_record.queue: text
+column task_record.rate_key: text
+column task_record.rescues: integer
+column task_record.retry_attempts: integer
+column task_record.retry_delay: double precision
+column task_record.returned: text
+column task_record.snoozes: integer
+column task_record.started: timestamp with time zone
+column task_record.status: text
+column task_record.tags: text[]
+column task_record.timeout: double precision
+column task_record.unique_key: text
+column unique_key.func_name: text not null
+column unique_key.key: text not null
+column unique_key.task_id: bigint not null
+column unique_key.until: timestamp with time zone
+column waiting.claim_seq: bigint not null
+column waiting.concurrency_key: text
+column waiting.func_name: text not null
+column waiting.id: bigint not null
+column waiting.look_at: timestamp with time zone
+column waiting.not_before: timestamp with time zone not null
+column waiting.priority: integer not null
+column waiting.queue: text not null
+column waiting.rate_key: text
+column waiting.suspect: boolean not null default
+column waiting.why: text not null
+constraint awaited.awaited_pkey: primary key (task_id)
+constraint consumer.consumer_pkey: primary key (id)
+constraint cron.cron_missed_check: check (missed)
+constraint cron.cron_pkey: primary key (name)
+constraint cron_slot.cron_slot_cron_fkey: foreign key (cron)
+constraint cron_slot.cron_slot_pkey: primary key (cron, slot)
+constraint definition.definition_concurrency_limit_check: check (concurrency_limit)
+constraint definition.definition_pkey: primary key (func_name)
+constraint definition.definition_rate_limit_check: check (rate_limit)
+constraint definition.definition_rate_per_check: check (rate_per)
+constraint definition.definition_retain_completed_check: check (retain_completed)
+constraint definition.definition_retain_failed_check: check (retain_failed)
+constraint lease.lease_pkey: primary key (id)
+constraint migration.migration_pkey: primary key (version)
+constraint queue.queue_pkey: primary key (name)
+constraint queue.queue_retain_completed_check: check (retain_completed)
+constraint queue.queue_retain_failed_check: check (retain_failed)
+constraint retention.retention_one_check: check (one)
+constraint retention.retention_pkey: primary key (one)
+constraint retention.retention_retain_completed_check: check (retain_completed)
+constraint retention.retention_retain_failed_check: check (retain_failed)
+constraint slot.slot_kind_check: check (kind)
+constraint task.task_errors_check: check (errors)
+constraint task.task_func_name_check: check (func_name)
+constraint task.task_max_retries_check: check (max_retries)
+constraint task.task_pkey: primary key (id)
+constraint task.task_queue_channel: check (queue)
+constraint task.task_queue_name: check (queue)
+constraint task.task_retry_delay_check: check (retry_delay)
+constraint task.task_status_check: check (status)
+constraint task.task_timeout_check: check (timeout)
+constraint unique_key.unique_key_key_check: check (key)
+constraint unique_key.unique_key_pkey: primary key (func_name, key)
+constraint waiting.waiting_concurrency_key: check (concurrency_key)
+constraint waiting.waiting_rate_key: check (rate_key)
+constraint waiting.waiting_why_check: check (why)
+index awaited.awaited_pkey: unique (task_id)
+index consumer.consumer_pkey: unique (id)
+index cron.cron_pkey: unique (name)
+index cron_slot.cron_slot_pkey: unique (cron, slot)
+index definition.definition_pkey: unique (func_name)
+index lease.lease_pkey: unique (id)
+index migration.migration_pkey: unique (version)
+index queue.queue_pkey: unique (name)
+index ready.ready_order: (queue, priority desc, not_before, id)
+index ready.ready_suspects: (queue, priority desc, not_before, id) partial
+index retention.retention_pkey: unique (one)
+index slot.slot_key: (key, kind)
+index slot.slot_task: (task_id)
+index slot.slot_until: (until) partial
+index task.task_pkey: unique (id)
+index unique_key.unique_key_pkey: unique (func_name, key)
+index unique_key.unique_key_task: (task_id)
+index unique_key.unique_key_until: (until) partial
+index waiting.waiting_both: (rate_key, priority desc, not_before, id) partial
+index waiting.waiting_concurrency: (concurrency_key, priority desc, not_before, id) partial
+index waiting.waiting_due: (queue, not_before) partial
+index waiting.waiting_id: (id)
+index waiting.waiting_look_at: (queue, look_at) partial
+index waiting.waiting_rate: (rate_key, priority desc, not_before, id) partial
+index waiting.waiting_unknown: (func_name) partial
+table _line: view
+table awaited: table unlogged
+table consumer: table
+table cron: table
+table cron_record: view
+table cron_slot: table
+table definition: table
+table lease: table
+table migration: table
+table queue: table
+table ready: table
+table retention: table
+table slot: table
+table task: table
+table task_json: view
+table task_reason: type
+table task_record: view
+table unique_key: table
+table waiting: table
+trigger task.give_back: 19 _give_back
+trigger task.give_back_all: 32 _give_back_all
+trigger task.give_back_deleted: 9 _give_back_deleted
+trigger task.place_inserted: 4 _place_inserted
+function _admit(text[], text[]): record 4ecabd7d6975
+function _base64(bytea): text immutable strict d354c8bf8614
+function _brief_error(jsonb): jsonb immutable strict 7674e2c34922
+function _decode_array(jsonb, jsonb, integer[], integer, bigint): record immutable a06b92be1779
+function _decode_error(jsonb, jsonb, integer[], integer, bigint): record immutable c558ce7443ab
+function _decode_leaf(jsonb): jsonb immutable strict 7577cbcb079f
+function _decode_leaves(text): text immutable strict b5c3a135afdd
+function _decode_list(jsonb, jsonb, integer[], integer, bigint): record immutable 3917b2487ab0
+function _decode_members(jsonb, jsonb, integer[], integer, bigint): record immutable ba94f3b244f7
+function _decode_node(jsonb, jsonb, integer[], integer, bigint): record immutable 2508a2d77f3d
+function _decode_object(jsonb, jsonb, integer[], integer, bigint): record immutable b50a631dd1c1
+function _decode_ref(jsonb, jsonb, integer[], integer, bigint): record immutable 46c3488a13d1
+function _decode_string(jsonb): text immutable strict b78d25b264e7
+function _decode_view(jsonb, jsonb, bigint): record immutable 6d690865d1ae
+function _escape(jsonb): jsonb immutable strict c10637ea10bd
+function _explain_concurrency(task): task_reason stable 7faa4343fb84
+function _explain_consumers(task): task_reason stable 85b49f8647d5
+function _explain_end(task): task_reason stable 109232c54b22
+function _explain_lease(task): task_reason stable edc11bfdc6c8
+function _explain_line(task, boolean): task_reason stable e19a10f411da
+function _explain_rate(task): task_reason stable fef483a8b240
+function _explain_wait(task): task_reason stable c153446a2965
+function _fire_cron(text, text, timestamp with time zone[]): record 7ed471274cb6
+function _give_back(): trigger a0f3d29abda9
+function _give_back_all(): trigger 16eaf2e9b85b
+function _give_back_deleted(): trigger f51748bdfa2d
+function _is_base64(text): boolean immutable 5973a73bad8d
+function _keep_crons(uuid, text[], text[]): text dd56e3e93707
+function _mentions_tag(text): boolean immutable a85eb5f62acf
+function _near_words(text, text[]): text[] immutable fb4765b846cf
+function _object(text[], jsonb[]): jsonb immutable strict 93925f227ac8
+function _place(bigint): void f58e4718b607
+function _place_inserted(): trigger df9d31cdb91c
+function _register_crons(uuid, text[], json): record 11cee279ca97
+function _replace(bigint, text, timestamp with time zone): boolean set enable_seqscan, jit d19fcf65df0a
+function _schedule(json): record set enable_seqscan, jit 19b45d373c62
+function _take_from_place(bigint): boolean e6196b3be52c
+function _take_unique_key(text, text, bigint): bigint c0f357e13b27
+function _tell_count(bigint, text): text immutable 525fb1251652
+function _tell_error(jsonb): text immutable strict ceeff8b2dbb3
+function _tell_time(timestamp with time zone): text stable b1d979043c01
+function _try_unique_key(text, text, bigint): bigint set lock_timeout 82d0b344d3d3
+function cancel(bigint): boolean 74828ce78707
+function channel(text): text immutable strict e3b0c44298fc
+function control_channel(): text immutable e3b0c44298fc
+function decode(text): jsonb immutable strict d14d2848cbe9
+function encode(jsonb): text immutable strict af6295b60ca9
+function encode_raw(jsonb): text immutable strict 56392a3b8bee
+function ended_channel(): text immutable e3b0c44298fc
+function explain(bigint): task_reason stable 96cdadf4d06a
+function pause(text): boolean 79dd068148da
+function pause_cron(text): boolean 1a8bc3bf5965
+function resume(text): boolean 3e819bd78ffe
+function resume_cron(text): boolean 8a2e633eac3d
+function retry(bigint): boolean da5c347d537f
+function run_cron(text): bigint cdcaa1af8524
+function schedule(text, jsonb, text, timestamp with time zone, integer, integer, double precision, double precision, text[], text, double precision, text): bigint f5c79e1cdd06
+function try_decode(text): jsonb immutable strict cd0780800947
+`;

@@ -1,0 +1,173 @@
+import type { Tag } from "../driver.ts";
+import { toNumber } from "./rows.ts";
+
+/** The server behind a connection, as it answers. */
+export interface ServerState {
+  /** As `SHOW server_version_num` has it: 150004. */
+  version: number;
+  versionText: string;
+  user: string;
+  standby: boolean;
+  readOnly: boolean;
+  fsync: boolean;
+  fullPageWrites: boolean;
+  synchronousCommit: boolean;
+  autovacuum: boolean;
+  maxConnections: number;
+  reservedConnections: number;
+  connections: number;
+  /** How much of the queue of notifications is used, from 0 to 1. */
+  notificationUsage: number;
+}
+
+/** Begins a transaction that can change nothing, whose statements end by themselves. */
+export async function beginReading(sql: Tag, milliseconds: number): Promise<void> {
+  await sql`BEGIN TRANSACTION READ ONLY`;
+  await sql`SELECT set_config('statement_timeout', ${milliseconds}::text, true), set_config('lock_timeout', '1000', true)`;
+}
+
+/** Ends it. */
+export async function endReading(sql: Tag): Promise<void> {
+  await sql`ROLLBACK`;
+}
+
+/** Reads what the server says of itself. Of a standby, the queue of notifications cannot be asked for. */
+export async function readServer(sql: Tag): Promise<ServerState> {
+  const [row] = await sql`
+    SELECT current_setting('server_version_num')::integer AS version, current_setting('server_version') AS version_text,
+      current_user::text AS user, pg_is_in_recovery() AS standby,
+      -- Not transaction_read_only: that is this transaction's own.
+      current_setting('default_transaction_read_only')::boolean AS read_only,
+      current_setting('fsync')::boolean AS fsync,
+      current_setting('full_page_writes')::boolean AS full_page_writes,
+      current_setting('synchronous_commit') <> 'off' AS synchronous_commit,
+      current_setting('autovacuum')::boolean AND current_setting('track_counts')::boolean AS autovacuum,
+      current_setting('max_connections')::integer AS max_connections,
+      current_setting('superuser_reserved_connections')::integer
+        + COALESCE(current_setting('reserved_connections', true), '0')::integer AS reserved_connections,
+      (SELECT count(*)::integer FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
+      CASE WHEN pg_is_in_recovery() THEN 0 ELSE pg_notification_queue_usage() END AS notification_usage
+  `;
+  const { version_text, read_only, full_page_writes, synchronous_commit, ...rest } = row!;
+  return {
+    version: rest.version,
+    versionText: version_text,
+    user: rest.user,
+    standby: rest.standby,
+    readOnly: read_only,
+    fsync: rest.fsync,
+    fullPageWrites: full_page_writes,
+    synchronousCommit: synchronous_commit,
+    autovacuum: rest.autovacuum,
+    maxConnections: rest.max_connections,
+    reservedConnections: rest.reserved_connections,
+    connections: rest.connections,
+    notificationUsage: rest.notification_usage,
+  };
+}
+
+/** The server's time at this moment, in milliseconds since 1970, and not that of the transaction's beginning. */
+export async function readMoment(sql: Tag): Promise<number> {
+  const [row] = await sql`SELECT (EXTRACT(epoch FROM clock_timestamp()) * 1000)::double precision AS at`;
+  return row!.at;
+}
+
+/** The server's process that answers now. */
+export async function readBackend(sql: Tag): Promise<number> {
+  const [row] = await sql`SELECT pg_backend_pid() AS pid`;
+  return row!.pid;
+}
+
+/** Sends a notification to whoever listens on `channel`. */
+export async function notify(sql: Tag, channel: string): Promise<void> {
+  await sql`SELECT pg_notify(${channel}, '')`;
+}
+
+/** What keeps VACUUM from removing rows that were deleted since. */
+export interface Holder {
+  kind: "transaction" | "prepared" | "slot";
+  /** The process, the prepared transaction's or the slot's name. */
+  name: string;
+  /** For how many seconds; null where the server does not tell. */
+  seconds: number | null;
+  /** How many transactions have begun since. */
+  transactions: number;
+  application: string;
+  user: string;
+  state: string;
+}
+
+/** The oldest holders of each kind, the oldest first, and how many sessions this role may not look into. */
+export async function readHolders(sql: Tag): Promise<{ holders: Holder[]; hidden: number }> {
+  // A snapshot in another database keeps no table of this one; a prepared transaction or a slot may.
+  const rows = await sql`
+    (
+      SELECT 'transaction' AS kind, pid::text AS name,
+        EXTRACT(epoch FROM clock_timestamp() - xact_start)::double precision AS seconds,
+        GREATEST(age(backend_xmin), age(backend_xid)) AS transactions,
+        application_name AS application, usename::text AS user, state
+      FROM pg_stat_activity
+      WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+        AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)
+        AND NOT EXISTS (SELECT FROM pg_stat_progress_vacuum AS vacuum WHERE vacuum.pid = pg_stat_activity.pid)
+      ORDER BY xact_start
+      LIMIT 3
+    )
+    UNION ALL
+    (
+      SELECT 'prepared', gid, EXTRACT(epoch FROM clock_timestamp() - prepared), age(transaction), '', owner::text, 'prepared'
+      FROM pg_prepared_xacts
+      WHERE database = current_database()
+      ORDER BY prepared
+      LIMIT 3
+    )
+    UNION ALL
+    (
+      SELECT 'slot', slot_name::text, NULL, age(xmin), '', '', CASE WHEN active THEN 'active' ELSE 'inactive' END
+      FROM pg_replication_slots
+      WHERE xmin IS NOT NULL
+      ORDER BY age(xmin) DESC
+      LIMIT 3
+    )
+  `;
+  const [{ hidden } = { hidden: 0 }] = await sql`
+    SELECT count(*)::integer AS hidden
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND query = '<insufficient privilege>'
+  `;
+  const holders = rows.map((row) => ({ ...row, transactions: toNumber(row.transactions ?? 0) })) as Holder[];
+  return { holders: holders.sort((a, b) => (b.seconds ?? 0) - (a.seconds ?? 0)), hidden };
+}
+
+/** The rows of a table that are deleted and not yet removed. */
+export interface DeadRows {
+  table: string;
+  dead: number;
+  live: number;
+  /** So many of them make autovacuum come. */
+  bound: number;
+  /** Whether it would. */
+  autovacuum: boolean;
+}
+
+/** Reads them for every table of the schema. */
+export async function readDeadRows(sql: Tag): Promise<DeadRows[]> {
+  const rows = await sql`
+    SELECT pg_class.relname AS table, n_dead_tup AS dead, n_live_tup AS live,
+      COALESCE(threshold, current_setting('autovacuum_vacuum_threshold')::double precision)
+        + COALESCE(scale, current_setting('autovacuum_vacuum_scale_factor')::double precision)
+        * GREATEST(reltuples, 0) AS bound,
+      COALESCE(enabled, true) AS autovacuum
+    FROM pg_stat_user_tables
+    JOIN pg_class ON pg_class.oid = relid
+    CROSS JOIN LATERAL (
+      SELECT max(option_value) FILTER (WHERE option_name = 'autovacuum_vacuum_threshold')::double precision AS threshold,
+        max(option_value) FILTER (WHERE option_name = 'autovacuum_vacuum_scale_factor')::double precision AS scale,
+        bool_and(option_value::boolean) FILTER (WHERE option_name = 'autovacuum_enabled') AS enabled
+      FROM pg_options_to_table(reloptions)
+    ) AS own
+    WHERE schemaname = ${sql.schemaName}
+    ORDER BY n_dead_tup DESC, pg_class.relname
+  `;
+  return rows.map((row) => ({ ...row, dead: toNumber(row.dead), live: toNumber(row.live) })) as DeadRows[];
+}

@@ -1,0 +1,146 @@
+import type { Tag } from "../driver.ts";
+import { toNumber } from "./rows.ts";
+
+/** A consumer, and how long its lease still runs: less than nothing if it has died. */
+export interface ConsumerHealth {
+  id: string;
+  host: string;
+  pid: number;
+  version: string;
+  queues: string[];
+  tasks: string[];
+  seconds: number;
+  /** How many tasks it holds. */
+  held: number;
+}
+
+/** Reads the consumers, the living and those that nobody has buried. */
+export async function readConsumers(sql: Tag): Promise<ConsumerHealth[]> {
+  const rows = await sql<ConsumerHealth>`
+    SELECT id, host, pid, version, queues, tasks,
+      EXTRACT(epoch FROM lease_until - clock_timestamp())::double precision AS seconds,
+      (
+        SELECT count(*)::integer
+        FROM ${sql.schema}.lease, unnest(lease.ids, lease.claim_seqs) AS claim (id, claim_seq)
+        JOIN ${sql.schema}.task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
+        WHERE lease.consumer_id = consumer.id
+      ) AS held
+    FROM ${sql.schema}.consumer
+    ORDER BY started
+  `;
+  return [...rows];
+}
+
+/** How many tasks are held by consumers that have no row any more. */
+export async function countOrphaned(sql: Tag): Promise<number> {
+  const [row] = await sql`
+    SELECT count(*) AS count
+    FROM ${sql.schema}.lease, unnest(lease.ids, lease.claim_seqs) AS claim (id, claim_seq)
+    JOIN ${sql.schema}.task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
+    WHERE NOT EXISTS (SELECT FROM ${sql.schema}.consumer WHERE consumer.id = lease.consumer_id)
+  `;
+  return toNumber(row!.count);
+}
+
+/** The tasks of one name that wait in a queue. */
+export interface Backlog {
+  queue: string;
+  funcName: string;
+  tasks: number;
+  /** Those of them whose time has come. */
+  due: number;
+  paused: boolean;
+}
+
+/** Reads what waits, by queue and name, in the order of the queues. */
+export async function readBacklog(sql: Tag): Promise<Backlog[]> {
+  const rows = await sql`
+    SELECT queue, func_name, count(*) AS tasks, count(*) FILTER (WHERE not_before <= now()) AS due,
+      COALESCE((SELECT paused FROM ${sql.schema}.queue WHERE name = place.queue), false) AS paused
+    FROM (
+      SELECT queue, func_name, not_before FROM ${sql.schema}.ready
+      UNION ALL
+      SELECT queue, func_name, not_before FROM ${sql.schema}.waiting
+    ) AS place
+    GROUP BY queue, func_name
+    ORDER BY queue, func_name
+  `;
+  return rows.map(({ queue, func_name, tasks, due, paused }) => ({
+    queue,
+    funcName: func_name,
+    tasks: toNumber(tasks),
+    due: toNumber(due),
+    paused,
+  }));
+}
+
+/** The names of the queues that are paused. */
+export async function readPausedQueues(sql: Tag): Promise<string[]> {
+  const rows = await sql`SELECT name FROM ${sql.schema}.queue WHERE paused ORDER BY name`;
+  return rows.map(({ name }) => name);
+}
+
+/**
+ * Looks at up to 20,000 records with ids below `before` (all, if that is null), the newest first, for such as are
+ * `created` and stand nowhere: neither ready, nor waiting, nor leased. Resolves to the lowest id seen, 0 at the end.
+ */
+export async function findStrays(
+  sql: Tag,
+  before: number | null,
+): Promise<{ last: number; seen: number; strays: number[] }> {
+  // All in one statement, since a record changes its place with every claim, and stands in one place in each snapshot.
+  const [row] = await sql`
+    WITH seen AS MATERIALIZED (
+      SELECT id, status, claim_seq, queue, priority, not_before
+      FROM ${sql.schema}.task
+      WHERE ${before}::bigint IS NULL OR id < ${before}
+      ORDER BY id DESC
+      LIMIT 20000
+    ), leased AS MATERIALIZED (
+      SELECT claim.id, claim.claim_seq
+      FROM ${sql.schema}.lease, unnest(lease.ids, lease.claim_seqs) AS claim (id, claim_seq)
+    ), stray AS MATERIALIZED (
+      SELECT seen.id
+      FROM seen
+      WHERE seen.status = 'created'
+        AND NOT EXISTS (
+          SELECT FROM ${sql.schema}.ready
+          WHERE ready.queue = seen.queue AND ready.priority = seen.priority AND ready.not_before = seen.not_before
+            AND ready.id = seen.id AND ready.claim_seq = seen.claim_seq
+        )
+        AND NOT EXISTS (
+          SELECT FROM ${sql.schema}.waiting WHERE waiting.id = seen.id AND waiting.claim_seq = seen.claim_seq
+        )
+        AND NOT EXISTS (SELECT FROM leased WHERE leased.id = seen.id AND leased.claim_seq = seen.claim_seq)
+    )
+    SELECT
+      CASE WHEN (SELECT count(*) FROM seen) < 20000 THEN 0 ELSE (SELECT min(id) FROM seen) END AS last,
+      (SELECT count(*)::integer FROM seen) AS seen,
+      ARRAY(SELECT id FROM stray ORDER BY id) AS strays
+  `;
+  return { last: toNumber(row!.last), seen: row!.seen, strays: row!.strays.map(toNumber) };
+}
+
+/** A cron that no live consumer stands for; `removed`: because its definition has no cron any more. */
+export interface OrphanedCron {
+  name: string;
+  removed: boolean;
+}
+
+/** Reads those, and how many crons there are. */
+export async function readOrphanedCrons(sql: Tag): Promise<{ crons: number; orphaned: OrphanedCron[] }> {
+  const rows = await sql`
+    SELECT cron_record.name, cron_record.state, cron.removed IS NOT NULL AS removed
+    FROM ${sql.schema}.cron_record
+    JOIN ${sql.schema}.cron USING (name)
+    ORDER BY name
+  `;
+  const orphaned = rows.filter(({ state }) => state === "orphaned").map(({ name, removed }) => ({ name, removed }));
+  return { crons: rows.length, orphaned };
+}
+
+/** Reads the migrations that were applied, by their versions, with the versions that their releases ask for. */
+export async function readVersions(sql: Tag): Promise<number[]> {
+  const rows = await sql`SELECT version FROM ${sql.schema}.migration ORDER BY version`;
+  return rows.map(({ version }) => version);
+}
