@@ -60,7 +60,7 @@ async function consumeTasks(args: Arguments, terminal: Terminal, log: Log): Prom
   const { options, config } = await readSettings({ args, terminal, tasks: true, onProgress });
   const consumeOptions = { ...config.consume, ...flags };
   return await withInstanceOf(options, async (ff) => {
-    const running = logEvents(ff, log);
+    const running = logEvents(ff, log, consumeOptions);
     const consumer = asUsage(() => ff.consume(consumeOptions));
     const guard = guardProcess(consumer, { ff, log, running, options: consumeOptions });
     try {
