@@ -169,12 +169,14 @@ async function apply(migration: Migration, { run, schema }: Target): Promise<voi
  * CONCURRENTLY waits for.
  */
 async function lock(holder: Session, onProgress: (message: string) => void): Promise<void> {
-  const sql = holder.tag("");
   const begin = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0";
   await holder.run((client) => client.unsafe(begin), CONNECT_DEADLINE);
   const started = performance.now();
   for (let tries = 0;; tries++) {
-    const [row] = await sql`SELECT pg_try_advisory_xact_lock(hashtextextended('firefly:migrate', 0)) AS locked`;
+    // By the simple protocol: the other one keeps its portal, and with it a snapshot, until the next statement.
+    const [row] = await holder.run<{ locked: boolean }>((client) =>
+      client.unsafe("SELECT pg_try_advisory_xact_lock(hashtextextended('firefly:migrate', 0)) AS locked")
+    );
     if (row!.locked) return;
     if (tries === 0) onProgress("Another process is migrating, waiting for it");
     if (performance.now() - started > LOCK_PATIENCE) {
