@@ -54,7 +54,7 @@ async function fall(root: string | undefined, patience: number, only = false) {
   await until(() => count(consumer, "listening") === 1, 20_000);
 
   proxy.mode = "hole";
-  const noticed = await timed(() => count(consumer, "outage") > 0, patience);
+  const noticed = await timed(() => count(consumer, "outage") + count(consumer, "error") > 0, patience);
   if (only) return { noticed, back: Infinity, woken: Infinity };
   proxy.mode = "pass";
   const back = await timed(() => count(consumer, "listening") > 1, 20_000);

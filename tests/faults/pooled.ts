@@ -1,7 +1,7 @@
 import { Firefly } from "../../mod.ts";
 import { type TestDatabase, testDatabase } from "../database.ts";
 import { type CliOptions, type CliProcess, startCli } from "../process.ts";
-import { until } from "../steps.ts";
+import { recordOf, until } from "../steps.ts";
 import { type Fault, type Figures, percentile, type Scale } from "./fault.ts";
 import { write } from "./ledger_tasks.ts";
 import { startPgBouncer } from "./pgbouncer.ts";
@@ -66,7 +66,7 @@ async function direct(
   for (let i = 0; i < times; i++) {
     const began = performance.now();
     const record = await ff.run(() => write.with({ queue }).schedule(i));
-    await until(async () => (await ff.get(record.id)).status === "completed", 20_000).catch(() => {});
+    await until(async () => (await recordOf(db, record.id)).status === "completed", 20_000).catch(() => {});
     delays.push(performance.now() - began);
   }
   figures.within("completed with a direct URL for LISTEN, slowest", Math.max(...delays), 1_000);
