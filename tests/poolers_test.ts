@@ -13,6 +13,7 @@ import { missingFor } from "./faults/fault.ts";
 import { type PoolMode, startPgBouncer } from "./faults/pgbouncer.ts";
 import { taskName } from "./instance.ts";
 import { until } from "./steps.ts";
+import { TcpProxy } from "./tcp_proxy.ts";
 
 const ignore = Boolean(await missingFor({ needs: ["pgbouncer"] })) && !Deno.env.get("CI");
 
@@ -71,6 +72,12 @@ test("Database.open() knows a direct connection, and that a pooler stands in bet
     await using lax = await startPgBouncer(db.url, mode, tolerant);
     await look(`${mode}, settings dropped`, lax.through(db.url));
   }
+  await using proxy = await TcpProxy.start(db.url);
+  proxy.tamper = (text) => text.replace("plan_cache_mode\0force_generic_plan", "application_name\0what is not asked");
+  await look("settings dropped alone", proxy.through(db.url));
+  await db.sql.unsafe(`ALTER DATABASE ${new URL(db.url).pathname.slice(1)} SET plan_cache_mode = force_generic_plan`);
+  await using bouncer = await startPgBouncer(db.url, "transaction", tolerant);
+  await look("transaction, settings there", bouncer.through(db.url));
 
   assertEquals(found, {
     "direct": false,
@@ -79,6 +86,8 @@ test("Database.open() knows a direct connection, and that a pooler stands in bet
     "session, settings dropped": true,
     "transaction": true,
     "transaction, settings dropped": true,
+    "settings dropped alone": true,
+    "transaction, settings there": true,
   });
 });
 
