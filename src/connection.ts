@@ -15,7 +15,11 @@ export interface PostgresOptions {
   password?: string | (() => string | Promise<string>);
   /** Whether and how to use TLS. @default false */
   ssl?: boolean | "require" | "allow" | "prefer" | "verify-full" | object;
-  /** False behind a transaction pooler that cannot keep prepared statements. @default true */
+  /**
+   * Whether statements are prepared once a connection. False says, too, that a transaction pooler stands in between.
+   *
+   * @default true, unless a pooler is found in between
+   */
   prepare?: boolean;
   /** How many connections short statements may share; transactions have their own. @default 4 */
   max?: number;
@@ -29,6 +33,8 @@ export interface ConnectionSettings {
   readonly options: PostgresOptions;
   /** Whether this is Firefly's own server. */
   readonly embedded: boolean;
+  /** Whether a pooler stands in between, which may give each transaction another of the server's connections. */
+  readonly pooled?: boolean;
   /** The place without credentials, for messages: `127.0.0.1:5432/app`. */
   readonly label: string;
 }
@@ -94,7 +100,9 @@ export async function resolveConnection(
   given: string | PostgresOptions | undefined,
   onProgress: (message: string) => void = () => {},
 ): Promise<ConnectionSettings> {
-  if (typeof given === "object") return { options: given, embedded: false, label: labelOf(given) };
+  if (typeof given === "object") {
+    return { options: given, embedded: false, pooled: given.prepare === false, label: labelOf(given) };
+  }
   const url = given ?? (process.env.FIREFLY_DATABASE_URL || process.env.DATABASE_URL);
   if (url) return settingsOf(url, false);
   if (process.env.PGHOST) return { options: {}, embedded: false, label: labelOf({}) };
@@ -112,6 +120,7 @@ function settingsOf(text: string, embedded: boolean): ConnectionSettings {
     url: withoutForeignParameters(text),
     options: {},
     embedded,
+    pooled: /[?&]pgbouncer=true(&|$)/.test(text),
     label: `${hostname || "localhost"}:${port || 5432}${pathname}`,
   };
 }

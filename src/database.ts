@@ -20,6 +20,7 @@ import type { Sql } from "./sql.ts";
 const UNDEFINED_TABLE = "42P01";
 const UNDEFINED_FUNCTION = "42883";
 const INVALID_SCHEMA = "3F000";
+const PROTOCOL_VIOLATION = "08P01";
 
 const STATEMENT_DEADLINE = 15_000;
 /** How long statements may go on when a pool is ended. */
@@ -138,6 +139,23 @@ export class Database {
   readonly #recordPool: Pool;
   readonly #userPool: Pool;
 
+  /**
+   * Connects, and finds out whether a pooler stands in between, unless that is known.
+   *
+   * @throws {DatabaseUnreachable} If there is no connection to be had.
+   */
+  static async open(settings: ConnectionSettings, schemaName: string): Promise<Database> {
+    const database = new Database(settings, schemaName);
+    try {
+      if (settings.pooled || !await database.#isPooled()) return database;
+    } catch (error) {
+      await database.end();
+      throw error;
+    }
+    await database.end();
+    return new Database({ ...settings, pooled: true }, schemaName);
+  }
+
   constructor(settings: ConnectionSettings, schemaName: string) {
     this.settings = settings;
     this.schemaName = schemaName;
@@ -154,6 +172,24 @@ export class Database {
     this.sql = makeTag((build) => this.#runOwn(this.#pool, build), schemaName);
     this.records = makeTag((build) => this.#runOwn(this.#recordPool, build), schemaName);
     this.userSql = makeUserTag((build) => this.#runUsers(build), refuseOnPool);
+  }
+
+  /**
+   * A pooler refuses the settings that the hot path starts its connections with, or drops them, or introduces itself as
+   * another process than the one that answers.
+   */
+  async #isPooled(): Promise<boolean> {
+    try {
+      const rows = await this.#pool.run<{ pid: number; plans: string }>((client) =>
+        client.unsafe("SELECT pg_backend_pid() AS pid, current_setting('plan_cache_mode') AS plans")
+      );
+      const [row] = rows;
+      const { state } = rows as unknown as { state: { pid: number } };
+      return row!.pid !== state.pid || row!.plans !== HOT_PATH_PLANS.plan_cache_mode;
+    } catch (error) {
+      if (codeOf(error) === PROTOCOL_VIOLATION) return true;
+      throw this.explain(error);
+    }
   }
 
   async #runOwn<T>(pool: Pool, build: Build): Promise<Rows<T>> {

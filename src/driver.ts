@@ -53,7 +53,11 @@ export function codeOf(error: unknown): string {
 
 /** Whether the error says that there is no connection any more, or will be none, as the driver reports it. */
 export function isConnectionError(error: unknown): boolean {
-  const { severity } = (error ?? {}) as { severity?: unknown };
+  // PgBouncer tells the severity in the one field in which a server would translate it.
+  const { severity_local, severity = severity_local } = (error ?? {}) as {
+    severity?: unknown;
+    severity_local?: unknown;
+  };
   // A function may raise any SQLSTATE, an 08006 or 28P01 too: the server ends a connection with nothing but a FATAL.
   if (severity !== undefined) return severity === "FATAL" || severity === "PANIC";
   return LOST.test(codeOf(error));
@@ -81,11 +85,13 @@ export function openClient(
     onnotice() {},
     fetch_types: false,
     types: arrayTypes,
+    ...(settings.pooled ? { prepare: false } : {}),
     // Of several hosts, the one that takes writes; "read-write" would accept a standby.
     ...(several ? { target_session_attrs: "primary" as const } : {}),
     ...given,
     ...options,
-    connection: { application_name: "firefly", ...options.connection },
+    // A pooler refuses what else a connection may be told when it starts, or forgets it with the next transaction.
+    connection: { application_name: "firefly", ...(settings.pooled ? {} : options.connection) },
   } as postgres.Options<Record<string, never>>;
   return settings.url === undefined ? postgres(merged) : postgres(settings.url, merged);
 }

@@ -69,6 +69,11 @@ export interface Events {
   "listener.connected": { readonly channels: readonly string[] };
   /** Notifications do not arrive; polling goes on. Told once an outage. */
   "listener.lost": { readonly error: unknown };
+  /**
+   * Notifications cannot arrive here, as through a transaction pooler, though LISTEN says that all is well: polling goes
+   * on, and `listenDatabase` should be a direct URL. Told once.
+   */
+  "listener.deaf": { readonly error: unknown };
 }
 
 /** Tells listeners what happens. */

@@ -30,6 +30,7 @@ import { Session, Sessions } from "./session.ts";
 import type { NewTask } from "./store/schedule.ts";
 import { lazySql, type Sql } from "./sql.ts";
 import { endBackend } from "./store/consumers.ts";
+import { notify } from "./store/listen.ts";
 import { pauseQueue, type QueueState, readQueues, resumeQueue } from "./store/queues.ts";
 import { type FreshRecord, type RecordAccess, toRecord } from "./stored_task.ts";
 import { runTransaction, Transaction } from "./transaction.ts";
@@ -243,13 +244,19 @@ export class LiveInstance implements Instance, AsyncDisposable {
 
   async #connect(): Promise<Connected> {
     const { schema, options } = this;
-    const settings = await resolveConnection(options.database, options.onProgress);
-    const listenSettings = options.listenDatabase ? await resolveConnection(options.listenDatabase) : settings;
-    const database = new Database(settings, schema);
+    const given = await resolveConnection(options.database, options.onProgress);
+    const direct = options.listenDatabase ? await resolveConnection(options.listenDatabase) : given;
+    const database = await Database.open(given, schema);
+    const { settings } = database;
     if (settings.embedded) await this.#migrateIfNeeded(settings, database);
     const terminate = (pid: number) => void endBackend(database.sql, pid).catch(() => {});
     const sessions = new Sessions(() => new Session(settings, { terminate }), TRANSACTIONS);
-    const listener = new Listener((session) => new Session(listenSettings, session), { schema, events: this.events });
+    // One statement in ten seconds needs no plan to be kept, and so it works through every kind of pooler that can listen.
+    const listener = new Listener((session) => new Session({ ...direct, pooled: true }, session), {
+      schema,
+      events: this.events,
+      echo: (channel) => notify(database.sql, channel),
+    });
     return { settings, database, sessions, listener, results: new Results(database.records, listener) };
   }
 

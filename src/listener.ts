@@ -1,8 +1,9 @@
+import { randomUUID } from "node:crypto";
 import { type Tag, withDeadline } from "./driver.ts";
 import type { Emitter } from "./events.ts";
 import { DatabaseUnreachable } from "./errors.ts";
 import type { Session, SessionOptions } from "./session.ts";
-import { checkListening, listenOn } from "./store/listen.ts";
+import { checkListening, listenOn, unlistenFrom } from "./store/listen.ts";
 import { Wakeup } from "./wakeup.ts";
 
 /** How often it is checked that the connection still listens, in milliseconds, give or take a tenth. */
@@ -13,6 +14,13 @@ const DEADLINE = 5_000;
 const LINGER = 5_000;
 /** The longest wait between two tries to connect. */
 const MAX_BACKOFF = 2_000;
+/** How long a notification may take that another connection has sent, before it is believed that none arrives. */
+const ECHO_PATIENCE = 2_000;
+/** How long a listener that hears nothing rests before it looks whether it still is so. */
+const DEAF_PAUSE = 60_000;
+
+/** LISTEN says that all is well, and nothing comes of it. */
+class Deaf extends Error {}
 
 /** What a listener needs beside its connection. */
 export interface ListenerOptions {
@@ -24,6 +32,8 @@ export interface ListenerOptions {
   deadline?: number;
   /** Milliseconds that the connection stays open after the last subscriber has gone. @default 5000 */
   linger?: number;
+  /** Rings a channel over another connection: what the listener must hear of before it believes that it hears. */
+  echo?: (channel: string) => Promise<void>;
 }
 
 /** Called when a channel rang, or (without a channel) when notifications may have been missed: look at everything. */
@@ -41,6 +51,7 @@ export class Listener {
   readonly #heartbeat: number;
   readonly #deadline: number;
   readonly #linger: number;
+  readonly #echo: ((channel: string) => Promise<void>) | undefined;
   readonly #changed = new Wakeup();
   readonly #retry = new Wakeup();
   #running: Promise<void> | undefined;
@@ -48,6 +59,10 @@ export class Listener {
   #ended = false;
   #down = false;
   #connected = false;
+  /** Whether a notification has ever come through. */
+  #proven = false;
+  #deafUntil = -Infinity;
+  #onEcho: ((channel: string) => void) | undefined;
 
   constructor(open: (options: SessionOptions) => Session, options: ListenerOptions) {
     this.#open = open;
@@ -56,6 +71,7 @@ export class Listener {
     this.#heartbeat = options.heartbeat ?? HEARTBEAT;
     this.#deadline = options.deadline ?? DEADLINE;
     this.#linger = options.linger ?? LINGER;
+    this.#echo = options.echo;
   }
 
   /** Whether notifications arrive, as far as is known. */
@@ -71,6 +87,7 @@ export class Listener {
     return () => {
       this.#subscribers.delete(onRing);
       this.#changed.wake();
+      if (this.#subscribers.size === 0) this.#retry.wake();
     };
   }
 
@@ -86,12 +103,13 @@ export class Listener {
   async #run(): Promise<void> {
     for (let tries = 0; !this.#ended && this.#subscribers.size > 0; tries++) {
       // A sleep of its own: the loss of the connection has ended the other one.
-      if (tries > 0) await this.#retry.sleep(Math.min(50 * 2 ** tries, MAX_BACKOFF));
+      const pause = tries > 0 ? Math.min(50 * 2 ** tries, MAX_BACKOFF) : 0;
+      await this.#retry.sleep(Math.max(pause, this.#deafUntil - performance.now()));
+      if (this.#ended || this.#subscribers.size === 0) break;
       try {
         await this.#listen(() => tries = 0);
       } catch (error) {
-        if (!this.#down && !this.#ended) this.#events.emit("listener.lost", { error });
-        this.#down = true;
+        this.#report(error);
       } finally {
         this.#connected = false;
         this.#session?.discard();
@@ -101,9 +119,18 @@ export class Listener {
     this.#running = undefined; // at once: whoever subscribes from now on starts anew
   }
 
+  /** Tells of the first of a row of failures. */
+  #report(error: unknown): void {
+    const isDeaf = error instanceof Deaf;
+    const isNew = isDeaf ? this.#deafUntil === -Infinity : !this.#down;
+    if (isNew && !this.#ended) this.#events.emit(isDeaf ? "listener.deaf" : "listener.lost", { error });
+    if (isDeaf) this.#deafUntil = performance.now() + DEAF_PAUSE;
+    else this.#down = true;
+  }
+
   /** Listens until nobody subscribes any more; throws as soon as the connection is not what it should be. */
   async #listen(onConnected: () => void): Promise<void> {
-    const session = this.#session = this.#open({ onnotify: (channel) => this.#ring(channel) });
+    const session = this.#session = this.#open({ onnotify: (channel) => this.#onNotify(channel) });
     session.onLost = () => this.#changed.wake();
     const sql = session.tag(this.#schema);
     let listening: string[] = [];
@@ -116,10 +143,12 @@ export class Listener {
         await this.#checkAlive(sql, channels);
         checkAt = performance.now() + this.#heartbeat * (0.9 + 0.2 * Math.random());
       }
+      if (!this.#proven && this.#echo) await this.#hearEcho(sql, this.#echo);
       if (added.length > 0) {
         if (listening.length === 0) this.#events.emit("listener.connected", { channels });
         listening = channels;
         this.#down = false;
+        this.#deafUntil = -Infinity;
         this.#connected = true;
         onConnected();
         this.#ring(undefined);
@@ -137,10 +166,35 @@ export class Listener {
     const { standby, channels } = await withDeadline(checkListening(sql), this.#deadline);
     if (standby) throw new DatabaseUnreachable("Cannot listen as the server is a standby");
     if (!listening.every((channel) => channels.includes(channel))) {
-      throw new DatabaseUnreachable(
-        "Cannot listen as the server does not keep the subscription: is it a transaction pooler",
-      );
+      throw new Deaf("Cannot listen as LISTEN is forgotten at once, as it is by a transaction pooler");
     }
+  }
+
+  /**
+   * Waits for what another connection rings. A transaction pooler gives that ring to whoever has the server's connection
+   * then; this session's own it would get back, and so it would any while it sends something: it must be idle here.
+   */
+  async #hearEcho(sql: Tag, echo: (channel: string) => Promise<void>): Promise<void> {
+    const channel = `firefly:${randomUUID()}`;
+    const heard = Promise.withResolvers<void>();
+    this.#onEcho = (rung) => rung === channel && heard.resolve();
+    try {
+      await withDeadline(listenOn(sql, channel), this.#deadline);
+      await withDeadline(echo(channel), this.#deadline);
+      const late = withDeadline(heard.promise, ECHO_PATIENCE);
+      this.#proven = await late.then(() => true, () => false);
+      await withDeadline(unlistenFrom(sql, channel), this.#deadline);
+    } finally {
+      this.#onEcho = undefined;
+    }
+    if (!this.#proven) {
+      throw new Deaf("Cannot listen as no notification arrives, as it is behind a transaction pooler");
+    }
+  }
+
+  #onNotify(channel: string): void {
+    this.#onEcho?.(channel);
+    this.#ring(channel);
   }
 
   #channels(): string[] {

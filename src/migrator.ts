@@ -113,17 +113,18 @@ export async function migrate(
   onProgress: (message: string) => void = () => {},
   migrations: readonly Migration[] = MIGRATIONS,
 ): Promise<MigrationState[]> {
-  const session = new Session(settings);
+  const [session, holder] = [new Session(settings), new Session(settings)];
   const sql = session.tag(schema);
   const run = (text: string) => session.run((client) => client.unsafe(text));
   try {
     await session.run((client) => client`SELECT 1`, CONNECT_DEADLINE);
-    await lockMigrations(sql, onProgress);
+    await lockMigrations(holder, onProgress);
     const before = await readApplied(sql);
     checkApplied(before, { schema, migrations });
     const done: MigrationState[] = [];
     if (before.length === 0) await run(migrationText(BOOTSTRAP, schema));
     for (const migration of migrations.filter(({ version }) => !before.some((row) => row.version === version))) {
+      if (holder.lost) throw holder.lost;
       onProgress(`Applying migration ${migration.version} ${migration.name}`);
       await apply(migration, { run, schema });
       done.push({ version: migration.version, name: migration.name, applied: new Date() });
@@ -133,6 +134,7 @@ export async function migrate(
     return done;
   } finally {
     session.discard();
+    holder.discard();
   }
 }
 
@@ -165,15 +167,20 @@ async function apply(migration: Migration, { run, schema }: Target): Promise<voi
 }
 
 /**
- * Waits for the lock that the session then holds to its end: one process migrates at a time.
- *
- * It polls: a waiter that is blocked on the lock would hold a snapshot, which CREATE INDEX CONCURRENTLY
- * waits for.
+/**
+ * Locks until the session is discarded, by a transaction that does nothing else: the lock of a session would outlive it
+ * on a pooler's connection. Polls: a waiter that is blocked on the lock would hold a snapshot, which CREATE INDEX
+ * CONCURRENTLY waits for.
  */
-export async function lockMigrations(sql: Tag, onProgress: (message: string) => void): Promise<void> {
+export async function lockMigrations(holder: Session, onProgress: (message: string) => void): Promise<void> {
+  const begin = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0";
+  await holder.run((client) => client.unsafe(begin), CONNECT_DEADLINE);
   const started = performance.now();
   for (let tries = 0;; tries++) {
-    const [row] = await sql`SELECT pg_try_advisory_lock(hashtextextended('firefly:migrate', 0)) AS locked`;
+    // By the simple protocol: the other one keeps its portal, and with it a snapshot, until the next statement.
+    const [row] = await holder.run<{ locked: boolean }>((client) =>
+      client.unsafe("SELECT pg_try_advisory_xact_lock(hashtextextended('firefly:migrate', 0)) AS locked")
+    );
     if (row!.locked) return;
     if (tries === 0) onProgress("Another process is migrating, waiting for it");
     if (performance.now() - started > LOCK_PATIENCE) {

@@ -29,11 +29,11 @@ export async function makeRoles(
 ): Promise<string[]> {
   checkNames(schema);
   const names = roleNames(schema);
-  const session = new Session(settings);
+  const [session, holder] = [new Session(settings), new Session(settings)];
   const sql = session.tag(schema);
   const run = (text: string) => session.run((client) => client.unsafe(text));
   try {
-    await lockMigrations(sql, onProgress);
+    await lockMigrations(holder, onProgress);
     const missing = await findMissingRoles(sql, names);
     if (missing.length > 0) {
       await run(createRolesText(schema)).catch((error) =>
@@ -50,6 +50,7 @@ export async function makeRoles(
     return names;
   } finally {
     session.discard();
+    holder.discard();
   }
 }
 

@@ -151,6 +151,27 @@ column task_json.status: text
 column task_json.tags: text[]
 column task_json.timeout: double precision
 column task_json.unique_key: text
+column task_overview.attempt: integer
+column task_overview.cancelled: timestamp with time zone
+column task_overview.completed: timestamp with time zone
+column task_overview.created: timestamp with time zone
+column task_overview.error: text
+column task_overview.failed: timestamp with time zone
+column task_overview.func_name: text
+column task_overview.id: bigint
+column task_overview.max_retries: integer
+column task_overview.not_before: timestamp with time zone
+column task_overview.priority: integer
+column task_overview.progress: real
+column task_overview.queue: text
+column task_overview.rescues: integer
+column task_overview.retry_attempts: integer
+column task_overview.retry_delay: double precision
+column task_overview.snoozes: integer
+column task_overview.started: timestamp with time zone
+column task_overview.status: text
+column task_overview.tags: text[]
+column task_overview.timeout: double precision
 column task_reason.data: jsonb
 column task_reason.message: text
 column task_reason.reason: text
@@ -273,6 +294,7 @@ table retention: table
 table slot: table
 table task: table
 table task_json: view
+table task_overview: view
 table task_reason: type
 table task_record: view
 table unique_key: table
@@ -314,6 +336,7 @@ function _near_words(text, text[]): text[] immutable fb4765b846cf
 function _object(text[], jsonb[]): jsonb immutable strict 93925f227ac8
 function _place(bigint): void f58e4718b607
 function _place_inserted(): trigger df9d31cdb91c
+function _produce(json): record bb47d941bb75
 function _register_crons(uuid, text[], json): record 11cee279ca97
 function _replace(bigint, text, timestamp with time zone): boolean set enable_seqscan, jit d19fcf65df0a
 function _schedule(json): record set enable_seqscan, jit 19b45d373c62

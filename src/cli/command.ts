@@ -28,6 +28,10 @@ export const GLOBAL_FLAGS: Flags = {
       "The database. Else the configuration's, FIREFLY_DATABASE_URL, DATABASE_URL, PGHOST and its friends, " +
       "else the embedded server",
   },
+  "listen-database": {
+    value: "url",
+    description: "A direct URL for LISTEN where the database is reached through a transaction pooler",
+  },
   schema: { value: "name", description: 'The schema of the tables, "firefly" unless configured' },
   config: { value: "file", description: "The configuration, instead of firefly.config.ts in this directory" },
   import: { value: "module", list: "repeat", description: "A module that defines tasks, beside those that are found" },

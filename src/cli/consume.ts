@@ -67,7 +67,7 @@ async function consumeTasks(args: Arguments, terminal: Terminal, log: Log): Prom
   const { options, config } = await readSettings({ args, terminal, tasks: true, onProgress });
   const consumeOptions = { watchdog: true, ...config.consume, ...flags };
   return await withInstanceOf(options, async (ff) => {
-    const running = logEvents(ff, log);
+    const running = logEvents(ff, log, consumeOptions);
     const probes = await answerProbes(args, log);
     const consumer = asUsage(() => ff.consume(consumeOptions, log));
     if (probes) probes.consumer = consumer;

@@ -1,5 +1,6 @@
 import { DatabaseUnreachable } from "../errors.ts";
 import type { AttemptInfo } from "../events.ts";
+import { type Duration, toSeconds } from "../duration.ts";
 import type { LiveInstance } from "../instance.ts";
 import { toJsonSync } from "./json.ts";
 import type { Log } from "./log.ts";
@@ -7,10 +8,14 @@ import { describe } from "./terminal.ts";
 import { formatSeconds } from "./times.ts";
 
 /** Writes what an instance and its consumers report to `log`; returns how many attempts are under way. */
-export function logEvents(ff: LiveInstance, log: Log): () => number {
+export function logEvents(
+  ff: LiveInstance,
+  log: Log,
+  { pollInterval = "5s" }: { pollInterval?: Duration } = {},
+): () => number {
   logConsumers(ff, log);
   logHooks(ff, log);
-  logOutages(ff, log);
+  logOutages(ff, log, formatSeconds(toSeconds(pollInterval, "pollInterval")));
   return logAttempts(ff, log);
 }
 
@@ -113,7 +118,7 @@ function logHooks(ff: LiveInstance, log: Log): void {
 }
 
 /** One line when the database is gone and one when it is back, whoever notices first and whatever it was busy with. */
-function logOutages(ff: LiveInstance, log: Log): void {
+function logOutages(ff: LiveInstance, log: Log, pollInterval: string): void {
   let since: number | undefined;
   const failing = new Set<string>();
   function onError(what: string, thrown: unknown): void {
@@ -136,6 +141,11 @@ function logOutages(ff: LiveInstance, log: Log): void {
   ff.on("consumer.recovered", ({ action }) => onSuccess(action));
   ff.on("consumer.started", () => onSuccess("start"));
   ff.on("listener.lost", ({ error }) => onError("listen for new tasks", error));
+  ff.on("listener.deaf", ({ error }) => {
+    const text = "Notifications cannot arrive here, as it is behind a transaction pooler: looking for tasks every " +
+      `${pollInterval}; set listenDatabase, or --listen-database, to a direct URL`;
+    log.add({ level: "warn", event: "deaf", text, error });
+  });
   ff.on("listener.connected", ({ channels }) => {
     log.add({ level: "debug", event: "listening", text: `for ${channels.join(", ")}`, fields: { channels } });
     onSuccess("listen for new tasks");

@@ -53,7 +53,11 @@ export async function withInstanceOf<T>(options: FireflyOptions, act: (ff: LiveI
 export async function readSettings({ args, terminal, tasks, onProgress }: SettingsRequest): Promise<Settings> {
   const found = await loadConfig(args.text("config"));
   const { tasks: _, consume: __, ...configured } = found.config;
-  const flags = given({ database: args.text("database"), schema: args.text("schema") });
+  const flags = given({
+    database: args.text("database"),
+    listenDatabase: args.text("listen-database"),
+    schema: args.text("schema"),
+  });
   const imports = args.list("import") ?? [];
   if (tasks) await importTasks(found, { imports, needed: true });
   else if (!flags.database && !configured.database) {
@@ -64,7 +68,7 @@ export async function readSettings({ args, terminal, tasks, onProgress }: Settin
   const tell = onProgress ?? ((message: string) => terminal.note(message));
   const options: FireflyOptions = { onProgress: tell, ...own, ...configured, ...flags };
   // Notifications of another database than the one that was asked for would be of no use.
-  if (flags.database) delete options.listenDatabase;
+  if (flags.database && !flags.listenDatabase) delete options.listenDatabase;
   terminal.redactor = asUsage(() => new Redactor(options.redact));
   await checkDatabase(options);
   return { options, config: found.config };
@@ -81,6 +85,7 @@ async function checkDatabase(options: FireflyOptions): Promise<void> {
   if (usesEmbedded(options)) return;
   try {
     await resolveConnection(options.database);
+    if (options.listenDatabase) await resolveConnection(options.listenDatabase);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     throw new UsageError(error.message, { cause: error });

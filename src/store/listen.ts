@@ -21,6 +21,16 @@ export async function listenOn(sql: Tag, channel: string): Promise<void> {
   await sql`LISTEN ${sql.identifier(channel)}`;
 }
 
+/** Ends what {@linkcode listenOn} began. */
+export async function unlistenFrom(sql: Tag, channel: string): Promise<void> {
+  await sql`UNLISTEN ${sql.identifier(channel)}`;
+}
+
+/** Rings a channel. */
+export async function notify(sql: Tag, channel: string): Promise<void> {
+  await sql`SELECT pg_notify(${channel}, '')`;
+}
+
 /** What the session behind `sql` listens on, and whether its server is a standby. */
 export async function checkListening(sql: Tag): Promise<{ standby: boolean; channels: string[] }> {
   const [row] = await sql`

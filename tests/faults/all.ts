@@ -1,15 +1,18 @@
 import { blockedLoop } from "./blocked_loop.ts";
 import { crossingBatches } from "./crossing_batches.ts";
 import { endlessHandler } from "./endless_handler.ts";
+import { failover } from "./failover.ts";
 import type { Fault } from "./fault.ts";
 import { fullDisk } from "./full_disk.ts";
 import { handEditedRows } from "./hand_edited_rows.ts";
+import { holedListener } from "./holed_listener.ts";
 import { killedConsumers } from "./killed_consumers.ts";
 import { largeValues } from "./large_values.ts";
 import { longSnapshot } from "./long_snapshot.ts";
 import { lostCommitReply } from "./lost_commit_reply.ts";
 import { randomSteps } from "./model.ts";
 import { oddNames } from "./odd_names.ts";
+import { pooled } from "./pooled.ts";
 import { restartedServer } from "./restarted_server.ts";
 import { rollingDeploy } from "./rolling_deploy.ts";
 import { stoppedGracefully } from "./stopped_gracefully.ts";
@@ -20,22 +23,25 @@ import { zombie } from "./zombie.ts";
 
 /** Every fault that Firefly survives, by its number. */
 export const FAULTS: readonly Fault[] = [
-  killedConsumers,
-  lostCommitReply,
-  restartedServer,
-  stoppedGracefully,
-  terminatedBackends,
   blockedLoop,
+  crossingBatches,
   endlessHandler,
-  terminatedListener,
-  zombie,
+  failover,
+  fullDisk,
   handEditedRows,
-  rollingDeploy,
-  oddNames,
+  holedListener,
+  killedConsumers,
   largeValues,
   longSnapshot,
-  wrongClocks,
-  fullDisk,
-  crossingBatches,
+  lostCommitReply,
+  oddNames,
+  pooled,
   randomSteps,
+  restartedServer,
+  rollingDeploy,
+  stoppedGracefully,
+  terminatedBackends,
+  terminatedListener,
+  wrongClocks,
+  zombie,
 ].toSorted((a, b) => a.number - b.number);

@@ -1,6 +1,6 @@
 import * as fs from "node:fs/promises";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import {
   type Binaries,
   exists,
@@ -44,10 +44,12 @@ export async function startServer(settings: Settings = {}): Promise<Server> {
 export async function startStandby(primary: Server, settings: Settings = {}): Promise<Server> {
   const binaries = await findInstalled((major) => major >= OLDEST_MAJOR);
   if (!binaries) throw new Error("Cannot make a standby as pg_basebackup is not installed");
+  // What stands on PATH may be links to a few of its programs.
+  const directory = dirname(await Deno.realPath(join(binaries.directory, "postgres")));
   const dataDirectory = await makeDirectory();
   const source = `host=127.0.0.1 port=${primary.port} user=postgres application_name=standby`;
   const how = ["--checkpoint=fast", "--write-recovery-conf", "--wal-method=stream", "--no-sync"];
-  await runPostgres(binaries.directory, "pg_basebackup", [`--pgdata=${dataDirectory}`, `--dbname=${source}`, ...how]);
+  await runPostgres(directory, "pg_basebackup", [`--pgdata=${dataDirectory}`, `--dbname=${source}`, ...how]);
   return await startIn(dataDirectory, settings, binaries);
 }
 
