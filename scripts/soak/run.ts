@@ -21,6 +21,8 @@ export interface RunOptions {
 
 /** How long what was put off may take in the end, in milliseconds. */
 const PATIENCE = 60_000;
+/** How long connections may take to be as few as before, in milliseconds: idle ones are closed after 10 s. */
+const REST = 25_000;
 
 /** Soaks, and hands back all that was seen. Whatever happens, the processes and the database are gone then. */
 export async function runSoak(request: RunOptions): Promise<Evidence> {
@@ -84,8 +86,10 @@ class Soak {
     await Promise.all(this.#underWay);
     for (const consumer of consumers) consumer.heal();
     await load.settle(PATIENCE);
+    onNote("Nothing is under way any more: waiting until nothing is left");
     const left = await this.#untilEmpty();
-    const after = await this.#atRest(PATIENCE, before);
+    onNote(`Waiting for connections to be as few as before: ${connectionsOf(before)}`);
+    const after = await this.#atRest(REST, before);
     const account = await insist(() => readAccount(database.url));
     const unasked = consumers.reduce((total, { unasked }) => total + unasked, 0);
     await Promise.all(consumers.splice(0).map((consumer) => consumer.end(20_000)));
@@ -154,7 +158,7 @@ class Soak {
   async #makeFaults(signal: AbortSignal): Promise<void> {
     const { options: { seed, consumers, ownServer }, division, onNote } = this.#parts;
     for (const fault of planFaults(division, { seed, consumers, lease: LEASE, ownServer })) {
-      await sleep((fault.at - this.#now()) * 1000, signal);
+      await sleep(Math.max(0, fault.at - this.#now()) * 1000, signal);
       if (signal.aborted) return;
       this.#faults.push(fault);
       const over = insist(() => inflict(fault, this.#parts), 20_000)
@@ -166,8 +170,8 @@ class Soak {
   }
 
   async #addRow(index: number): Promise<void> {
-    const { division: { period }, database, onRow } = this.#parts;
-    const [from, to] = [index * period, Math.min((index + 1) * period, this.#now())];
+    const { division: { period, seconds }, database, onRow } = this.#parts;
+    const [from, to] = [index * period, Math.min((index + 1) * period, seconds, this.#now())];
     if (to - from < period / 10) return;
     // What came a moment after the last fault may still wait for a rescue.
     const settled = isCalm(index) ? from + Math.min(10, period / 6) : from;
