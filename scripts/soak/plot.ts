@@ -86,10 +86,13 @@ export function plot(
   const height = TOP + panels.length * (HEIGHT + GAP);
   const x = (minute: number) => LEFT + (WIDTH - LEFT - RIGHT) * minute / minutes;
   const kinds = FAULT_KINDS.filter((kind) => marks.some((mark) => mark.kind === kind));
-  const legend = kinds.map((kind, i) =>
-    `<line x1="${LEFT + i * 98}" x2="${LEFT + i * 98}" y1="32" y2="42" stroke="${colourOf(kind)}" stroke-width="3"/>` +
-    text(FAULT_TITLES[kind], LEFT + i * 98 + 6, 41, { size: 9 })
-  );
+  let right: number = LEFT;
+  const legend = kinds.map((kind) => {
+    const at = right;
+    right += 22 + FAULT_TITLES[kind].length * 4.9;
+    const tick = `x1="${fixed(at)}" x2="${fixed(at)}" y1="32" y2="42" stroke="${colourOf(kind)}"`;
+    return `<line ${tick} stroke-width="3"/>${text(FAULT_TITLES[kind], at + 6, 41, { size: 9 })}`;
+  });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif">`,
     `<rect width="${WIDTH}" height="${height}" fill="white"/>`,
