@@ -32,8 +32,9 @@ async function main(args: string[]): Promise<number> {
 
 async function soak(options: SoakOptions, out: string): Promise<number> {
   const interrupt = new AbortController();
-  // The second one ends this process at once, and the consumers with it: they hang on its end of their stdin.
-  const onSignal = () => interrupt.signal.aborted ? Deno.exit(EXIT.interrupted) : interrupt.abort();
+  const force = new AbortController();
+  // The second one ends all of it, but for what must be gone: processes, connections and the database.
+  const onSignal = () => (interrupt.signal.aborted ? force : interrupt).abort();
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, onSignal);
   try {
     console.log(`Seed ${options.seed}, ${options.minutes} minutes, ${options.rate} tasks/s; details go to ${out}`);
@@ -42,6 +43,7 @@ async function soak(options: SoakOptions, out: string): Promise<number> {
       options,
       out,
       signal: interrupt.signal,
+      force: force.signal,
       onNote: (text) => console.error(text),
       onRow: (row) => console.log(tableLine(row)),
     });
@@ -56,6 +58,10 @@ async function soak(options: SoakOptions, out: string): Promise<number> {
     const { account: { tasks, pruned, rescues, effects }, faults } = evidence;
     console.log(`${tasks} tasks, ${pruned} pruned, ${effects} effects, ${rescues} rescues, ${faults.length} faults`);
     return figures.pass ? EXIT.good : EXIT.bad;
+  } catch (error) {
+    if (!force.signal.aborted) throw error;
+    console.error("Ended at once, without a report");
+    return Deno.exit(EXIT.interrupted); // what was under way has nothing left to work on
   } finally {
     for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.removeSignalListener(signal, onSignal);
   }

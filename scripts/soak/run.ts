@@ -15,6 +15,8 @@ export interface RunOptions {
   readonly out: string;
   /** Ends the load. */
   readonly signal: AbortSignal;
+  /** Ends all of it, without a report. */
+  readonly force: AbortSignal;
   onNote(text: string): void;
   onRow(row: Row): void;
 }
@@ -45,7 +47,11 @@ export async function runSoak(request: RunOptions): Promise<Evidence> {
     for (let i = 1; i <= options.consumers; i++) {
       consumers.push(await SoakConsumer.start(`consumer-${i}`, { url: database.url, out, interval }));
     }
-    return await new Soak({ ...request, database, ff, consumers, division, interval, unhandled }).run();
+    const forced = new Promise<never>((_, reject) => {
+      request.force.addEventListener("abort", () => reject(request.force.reason), { once: true });
+    });
+    const soak = new Soak({ ...request, database, ff, consumers, division, interval, unhandled });
+    return await Promise.race([soak.run(), forced]);
   } finally {
     globalThis.removeEventListener("unhandledrejection", onRejection);
     await Promise.all(consumers.map((consumer) => consumer.end(0)));
