@@ -160,7 +160,13 @@ export class Attempt {
       (report) => storeProgress(this.#env.sql, { id, claimSeq, ...report }),
       () => this.#logger().warn("Cannot store progress"),
     );
-    await this.#progress.report({ value, note: note ?? null });
+    try {
+      await this.#progress.report({ value, note: note ?? null });
+    } catch (error) {
+      // A task must not fail, perhaps for good, since nobody could be told how far it is.
+      if (!(error instanceof DatabaseUnreachable)) throw error;
+      this.#logger().warn("Cannot store progress");
+    }
   }
 
   #endHandler(): void {

@@ -1,0 +1,70 @@
+/**
+ * The soak: `deno task soak` runs Firefly at a steady rate under random faults, and looks for leaks.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { HELP, readOptions, type SoakOptions, UsageError } from "./soak/options.ts";
+import { plotRun } from "./soak/plot.ts";
+import { runSoak } from "./soak/run.ts";
+import { tableHead, tableLine, toMarkdown } from "./soak/table.ts";
+import { judge } from "./soak/verdicts.ts";
+
+const EXIT = { good: 0, bad: 1, usage: 2, interrupted: 130 } as const;
+
+async function main(args: string[]): Promise<number> {
+  let options: SoakOptions | undefined;
+  try {
+    options = readOptions(args);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    console.error(error.message);
+    return EXIT.usage;
+  }
+  if (!options) {
+    console.log(HELP);
+    return EXIT.good;
+  }
+  const out = options.out ?? await Deno.makeTempDir({ prefix: "firefly_soak_" });
+  await Deno.mkdir(out, { recursive: true });
+  return await soak(options, await Deno.realPath(out));
+}
+
+async function soak(options: SoakOptions, out: string): Promise<number> {
+  const interrupt = new AbortController();
+  const force = new AbortController();
+  // The second one ends all of it, but for what must be gone: processes, connections and the database.
+  const onSignal = () => (interrupt.signal.aborted ? force : interrupt).abort();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, onSignal);
+  try {
+    console.log(`Seed ${options.seed}, ${options.minutes} minutes, ${options.rate} tasks/s; details go to ${out}`);
+    console.log(tableHead());
+    const evidence = await runSoak({
+      options,
+      out,
+      signal: interrupt.signal,
+      force: force.signal,
+      onNote: (text) => console.error(text),
+      onRow: (row) => console.log(tableLine(row)),
+    });
+    const figures = judge(evidence);
+    await Deno.writeTextFile(join(out, "evidence.json"), JSON.stringify(evidence));
+    await Deno.writeTextFile(join(out, "soak.md"), toMarkdown(evidence.rows, figures));
+    await Deno.writeTextFile(join(out, "soak.svg"), plotRun(evidence));
+    for (const { name, value, bound, pass } of figures.list) {
+      console.log(`${pass ? "pass" : "FAIL"}  ${name}: ${value} (${bound})`);
+    }
+    for (const example of [...evidence.account.examples, ...evidence.counts.broken]) console.log(`  ${example}`);
+    const { account: { tasks, pruned, rescues, effects }, faults } = evidence;
+    console.log(`${tasks} tasks, ${pruned} pruned, ${effects} effects, ${rescues} rescues, ${faults.length} faults`);
+    return figures.pass ? EXIT.good : EXIT.bad;
+  } catch (error) {
+    if (!force.signal.aborted) throw error;
+    console.error("Ended at once, without a report");
+    return Deno.exit(EXIT.interrupted); // what was under way has nothing left to work on
+  } finally {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.removeSignalListener(signal, onSignal);
+  }
+}
+
+if (import.meta.main) Deno.exitCode = await main(Deno.args);
