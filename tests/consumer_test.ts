@@ -96,7 +96,7 @@ Deno.test("consume() finds tasks scheduled while its listener was away", async (
   const before = await insertTask(test.db, { func_name: work.funcName });
   await until(async () => (await recordOf(test.db, before)).status === "completed", 5_000);
 
-  await terminateAll(test.db, "query LIKE '%listening%'");
+  await terminateAll(test.db, "query ILIKE '%listen%'");
   const id = await insertTask(test.db, { func_name: work.funcName });
 
   // Sooner than the next renewal of the lease, which looks for tasks too.
@@ -325,6 +325,6 @@ Deno.test("consume() claims one suspect after another, without a batch of others
   };
   await until(async () => await completed("suspects") === 30, 30_000);
 
-  // With each claim of a batch comes one suspect: so it would be ten others for each.
-  assertLess(await completed("others"), 150);
+  // With each claim of a batch comes one suspect: so it would be some 16 others for each.
+  assertLess(await completed("others"), 300);
 });

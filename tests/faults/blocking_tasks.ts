@@ -8,6 +8,11 @@ export const spin = task("blocking.spin", (ms: number) => {
   while (performance.now() < end);
 });
 
+/** Blocks the loop for `ms`, and computes nothing meanwhile. */
+export const stand = task("blocking.stand", (ms: number) => {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+});
+
 /** An effect, and time that it does not block. */
 export const write = task("blocking.write", async (n: number) => {
   const { sql, id, attempt } = current();
