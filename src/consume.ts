@@ -67,8 +67,11 @@ export interface ConsumerHealth {
   readonly turns: boolean;
   /** Its lease holds, as the database answered lately. Without one it runs nothing. */
   readonly leased: boolean;
-  /** Notifications arrive; else it looks for tasks every `pollInterval`. */
-  readonly listening: boolean;
+  /**
+   * Whether notifications arrive; else it looks for tasks every `pollInterval`. `deaf`: none does, as a transaction pooler
+   * stands in between; `down`: their connection is lost, or not there yet.
+   */
+  readonly listener: "connected" | "deaf" | "down";
 }
 
 /** A running consumer. */
@@ -162,9 +165,9 @@ export function startConsumer(
 }
 
 function healthOf(loop: ConsumerLoop | undefined, ended: boolean): ConsumerHealth {
-  const { stopping = false, turns = true, leased = false, listening = false } = loop?.health ?? {};
+  const { stopping = false, turns = true, leased = false, listener = "down" } = loop?.health ?? {};
   const state = ended ? "stopped" : !loop ? "starting" : stopping ? "stopping" : "running";
-  return { state, turns, leased, listening };
+  return { state, turns, leased, listener };
 }
 
 type Settings = Omit<ConsumerParts, "env" | "listener" | "definitions"> & { lease: number; watchdog: boolean };

@@ -11,7 +11,7 @@ import { CronTimer } from "./cron_timer.ts";
 import { openTasks } from "./encryption.ts";
 import { LeaseLost } from "./errors.ts";
 import { ConsumerLease } from "./lease.ts";
-import type { Listener } from "./listener.ts";
+import type { Listener, ListenerState } from "./listener.ts";
 import { Maintenance } from "./maintenance.ts";
 import { Outages } from "./outages.ts";
 import { claimTasks } from "./store/claim.ts";
@@ -130,10 +130,10 @@ export class ConsumerLoop {
   }
 
   /** How it is. */
-  get health(): { turns: boolean; leased: boolean; listening: boolean; stopping: boolean } {
+  get health(): { turns: boolean; leased: boolean; listener: ListenerState; stopping: boolean } {
     const { pollInterval, listener } = this.#parts;
     const turns = this.#stopping || performance.now() - this.#turnedAt < pollInterval * 1100 + LONGEST_TURN;
-    return { turns, leased: this.#lease.valid, listening: listener.connected, stopping: this.#stopping };
+    return { turns, leased: this.#lease.valid, listener: listener.state, stopping: this.#stopping };
   }
 
   /** Registers the consumer. */

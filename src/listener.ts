@@ -36,6 +36,9 @@ export interface ListenerOptions {
   echo?: (channel: string) => Promise<void>;
 }
 
+/** Notifications arrive; or none does, as a pooler stands in between; or there is no connection for them. */
+export type ListenerState = "connected" | "deaf" | "down";
+
 /** Called when a channel rang, or (without a channel) when notifications may have been missed: look at everything. */
 export type OnRing = (channel: string | undefined) => void;
 
@@ -77,6 +80,12 @@ export class Listener {
   /** Whether notifications arrive, as far as is known. */
   get connected(): boolean {
     return this.#connected;
+  }
+
+  /** How it is. */
+  get state(): ListenerState {
+    if (this.#connected) return "connected";
+    return this.#deafUntil === -Infinity ? "down" : "deaf";
   }
 
   /** Calls `onRing` whenever one of `channels` rings; what it returns ends that. */

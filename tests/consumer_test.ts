@@ -309,6 +309,7 @@ Deno.test("consume() claims one suspect after another, without a batch of others
     `;
   };
   await schedule(30, 0);
+  await test.db.sql`UPDATE firefly.task SET suspect_deaths = 1`;
   const dead = await startConsumer(test.db, { tasks: [work.funcName] });
   await claim(test.db, { consumerId: dead, names: [work.funcName] });
   await expireConsumer(test.db, dead);

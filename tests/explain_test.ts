@@ -417,6 +417,7 @@ Deno.test("explain() tells that a rescued task is a suspect, and counts only sus
   const { db, ff } = test;
   const dead = await startConsumer(db);
   const ids = [await insertTask(db), await insertTask(db)];
+  await db.sql`UPDATE firefly.task SET suspect_deaths = 1`;
   await claim(db, { consumerId: dead });
   await expireConsumer(db, dead);
   await buryConsumers(db.store);
@@ -430,7 +431,7 @@ Deno.test("explain() tells that a rescued task is a suspect, and counts only sus
 
   assertEquals([codesOf(first!), codesOf(second!)], [["suspect"], ["suspect", "behind"]]);
   const { message: _, ...data } = pick(first!, "suspect");
-  assertEquals([data, pick(second!, "behind").ahead], [{ reason: "suspect", rescues: 1, deaths: 0 }, 1]);
+  assertEquals([data, pick(second!, "behind").ahead], [{ reason: "suspect", rescues: 1, deaths: 2 }, 1]);
   // The consumer has room, but not for a second suspect.
   assertEquals(codesOf(next), ["suspect", "busy"]);
 });

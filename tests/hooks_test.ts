@@ -48,7 +48,7 @@ Deno.test("onFailed is called for a task that a rescue has failed, by the consum
   const told: Told[] = [];
   await using test = await testInstance({ onFailed: (task, error) => void told.push({ task, error }) });
   const work = task(taskName(), () => {});
-  const id = await insertTask(test.db, { func_name: work.funcName, suspect_deaths: 2, rescues: 2 });
+  const id = await insertTask(test.db, { func_name: work.funcName, suspect_deaths: 4, rescues: 4 });
   const dead = await startConsumer(test.db, { tasks: [work.funcName] });
   await test.db.sql`DELETE FROM firefly.ready`;
   await test.db.sql`

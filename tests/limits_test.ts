@@ -427,7 +427,7 @@ Deno.test("a slot is free after a consumer shut down in the middle of a task", a
   });
 });
 
-Deno.test("the slots of a dead consumer are free once its tasks are rescued, and the suspect goes first", async () => {
+Deno.test("the slots of a dead consumer are free once its tasks are rescued, and they go on in their order", async () => {
   await using test = await testInstance();
   const { runs, handler } = recorder();
   const serial = task({ name: taskName(), concurrency: { limit: 1 } }, handler);

@@ -90,16 +90,18 @@ function checkAlive(health: ConsumerHealth | undefined): Check[] {
   ];
 }
 
-/** Whether it runs tasks. It does so while notifications are down, by polling, so that is told and does not count. */
+/** Whether it runs tasks, and soon. Behind a pooler that keeps notifications back it polls, and that is as it should be. */
 function checkReady(health: ConsumerHealth | undefined): Check[] {
-  const { state = "starting", leased = false, listening = false } = health ?? {};
+  const { state = "starting", leased = false, listener = "down" } = health ?? {};
   return [
     ...checkAlive(health).slice(0, 1),
     check("consumer", state, "running"),
     check("lease", leased ? "ok" : "none", "ok"),
-    check("listener", listening ? "ok" : "down, polling"),
+    check("listener", LISTENER[listener], listener === "down" ? "ok" : LISTENER[listener]),
   ];
 }
+
+const LISTENER = { connected: "ok", deaf: "none arrives through the pooler, polling", down: "down" } as const;
 
 function check(name: string, text: string, expected = text): Check {
   return { name, text, ok: text === expected };

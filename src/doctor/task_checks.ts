@@ -1,6 +1,6 @@
 import { didYouMean } from "../suggest.ts";
 import {
-  type ConsumerHealth,
+  type ConsumerState,
   countOrphaned,
   findStrays,
   readBacklog,
@@ -13,7 +13,7 @@ import { type Check, counted, found, listed, ok } from "./check.ts";
 /** How long records are looked at for strays, in milliseconds. */
 const STRAY_TIME = 3_000;
 
-function isAlive({ seconds }: ConsumerHealth): boolean {
+function isAlive({ seconds }: ConsumerState): boolean {
   return seconds > 0;
 }
 

@@ -67,8 +67,9 @@ export interface RescuedTask {
 
 /**
  * Puts back what up to 20 leases of consumers without a row hold. `not_before` stays: set to now, it would put them
- * behind the whole backlog. From now on they are suspects. A task whose consumers died three times while it was the
- * suspect, and so the likely cause, ends `failed`. One that somebody's open transaction has locked must not make all
+ * behind the whole backlog. One death befalls whatever a machine held when it went down; what was there at two in a row,
+ * without an end of its own in between, is a suspect from then on: it is claimed alone, and three deaths as the suspect,
+ * and so the likely cause, end it `failed`. One that somebody's open transaction has locked must not make all
  * the others wait: its lease stays for the next round.
  */
 export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
@@ -84,7 +85,8 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
       SELECT orphaned.id AS lease_id, orphaned.suspect, claim.id, claim.claim_seq
       FROM orphaned, unnest(orphaned.ids, orphaned.claim_seqs) AS claim (id, claim_seq)
     ), held AS MATERIALIZED (
-      SELECT task.id, left_behind.suspect, left_behind.suspect AND task.suspect_deaths >= 2 AS guilty
+      -- The deaths in a row: two among others, then three as the suspect.
+      SELECT task.id, left_behind.suspect AND task.suspect_deaths >= 4 AS guilty
       FROM left_behind
       JOIN ${sql.schema}.task
         ON task.id = left_behind.id AND task.claim_seq = left_behind.claim_seq AND task.status = 'created'
@@ -103,7 +105,7 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
       UPDATE ${sql.schema}.task
       SET claim_seq = task.claim_seq + 1,
         rescues = task.rescues + 1,
-        suspect_deaths = task.suspect_deaths + held.suspect::integer,
+        suspect_deaths = task.suspect_deaths + 1,
         status = CASE WHEN held.guilty THEN 'failed' ELSE 'created' END,
         failed = CASE WHEN held.guilty THEN now() END,
         errors = CASE
@@ -117,17 +119,17 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
       FROM held
       WHERE task.id = held.id
       RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
-        task.concurrency_key, task.rate_key
+        task.concurrency_key, task.rate_key, task.suspect_deaths >= 2 AS suspect
     ), placed AS (
       INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, suspect, queue, func_name)
-      SELECT id, claim_seq, not_before, priority, true, queue, func_name
+      SELECT id, claim_seq, not_before, priority, suspect, queue, func_name
       FROM rescued
       WHERE status = 'created' AND concurrency_key IS NULL AND rate_key IS NULL
     ), lined_up AS (
       INSERT INTO ${sql.schema}.waiting (
         id, claim_seq, not_before, priority, suspect, queue, func_name, concurrency_key, rate_key, why, look_at
       )
-      SELECT id, claim_seq, not_before, priority, true, queue, func_name, concurrency_key, rate_key,
+      SELECT id, claim_seq, not_before, priority, suspect, queue, func_name, concurrency_key, rate_key,
         CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END, now()
       FROM rescued
       WHERE status = 'created' AND (concurrency_key IS NOT NULL OR rate_key IS NOT NULL)

@@ -2,7 +2,7 @@ import type { Tag } from "../driver.ts";
 import { toNumber } from "./rows.ts";
 
 /** A consumer, and how long its lease still runs: less than nothing if it has died. */
-export interface ConsumerHealth {
+export interface ConsumerState {
   id: string;
   host: string;
   pid: number;
@@ -15,8 +15,8 @@ export interface ConsumerHealth {
 }
 
 /** Reads the consumers, the living and those that nobody has buried. */
-export async function readConsumers(sql: Tag): Promise<ConsumerHealth[]> {
-  const rows = await sql<ConsumerHealth>`
+export async function readConsumers(sql: Tag): Promise<ConsumerState[]> {
+  const rows = await sql<ConsumerState>`
     SELECT id, host, pid, version, queues, tasks,
       EXTRACT(epoch FROM lease_until - clock_timestamp())::double precision AS seconds,
       (

@@ -118,7 +118,7 @@ Deno.test("renewConsumer() that waits for a burial finds that it is too late", a
   assertEquals(await renewal!, false);
 });
 
-Deno.test("rescueTasks() puts back what a dead consumer held, counted, in its old place, as suspects", async () => {
+Deno.test("rescueTasks() puts back what a dead consumer held, counted, in its old place", async () => {
   await using db = await testDatabase();
   const dead = await startConsumer(db);
   const minuteAgo = new Date(Date.now() - 60_000);
@@ -136,14 +136,31 @@ Deno.test("rescueTasks() puts back what a dead consumer held, counted, in its ol
   const { status, rescues, retry_attempts, suspect_deaths, not_before, claim_seq } = await recordOf(db, first);
   assertEquals(
     { status, rescues, retry_attempts, suspect_deaths, not_before, claim_seq },
-    { status: "created", rescues: 1, retry_attempts: 0, suspect_deaths: 0, not_before: minuteAgo, claim_seq: "1" },
+    { status: "created", rescues: 1, retry_attempts: 0, suspect_deaths: 1, not_before: minuteAgo, claim_seq: "1" },
   );
   const ready = await db.sql`SELECT id::int, suspect FROM firefly.ready ORDER BY priority DESC, not_before, id`;
-  assertEquals(ready.map(({ id, suspect }) => [id, suspect]), [[first, true], [second, true], [second + 1, false]]);
+  assertEquals(ready.map(({ id, suspect }) => [id, suspect]), [[first, false], [second, false], [second + 1, false]]);
   assertEquals((await placesOf(db)).lease, 0);
   assertEquals(rings, ["firefly_default"]);
   const again = await claimOne(db, await startConsumer(db));
-  assertEquals([again.id, again.attempt, again.suspect], [first, 2, true]);
+  assertEquals([again.id, again.attempt, again.suspect], [first, 2, false]);
+});
+
+Deno.test("rescueTasks() suspects what was there at two deaths in a row, and nothing after one", async () => {
+  await using db = await testDatabase();
+  const suspects: unknown[] = [];
+  await insertTask(db);
+  await insertTask(db);
+
+  for (let death = 0; death < 2; death++) {
+    const consumerId = await startConsumer(db);
+    assertEquals((await claim(db, { consumerId })).tasks.length, 2, "both at once");
+    await die(db, consumerId);
+    suspects.push((await db.sql`SELECT suspect FROM firefly.ready`).map(({ suspect }) => suspect));
+  }
+
+  assertEquals(suspects, [[false, false], [true, true]]);
+  assertEquals((await claim(db, { consumerId: await startConsumer(db) })).tasks.length, 1, "one alone");
 });
 
 Deno.test("rescueTasks() leaves what was settled, handed back, cancelled or deleted before its consumer died", async () => {
@@ -244,7 +261,7 @@ Deno.test("rescueTasks() fails a task at the third death as a suspect, with a re
   const deaths: string[] = [];
 
   const rings = await ringsOf(db, ["firefly:ended"], async () => {
-    for (let i = 0; i < 4; i++) {
+    for (let i = 0; i < 5; i++) {
       const consumerId = await startConsumer(db);
       await claimOne(db, consumerId);
       const [rescued] = await die(db, consumerId);
@@ -252,15 +269,15 @@ Deno.test("rescueTasks() fails a task at the third death as a suspect, with a re
     }
   });
 
-  assertEquals(deaths, ["created", "created", "created", "failed"]);
+  assertEquals(deaths, ["created", "created", "created", "created", "failed"]);
   const { status, failed, rescues, suspect_deaths, errors } = await recordOf(db, id);
-  assertEquals({ status, rescues, suspect_deaths }, { status: "failed", rescues: 4, suspect_deaths: 3 });
+  assertEquals({ status, rescues, suspect_deaths }, { status: "failed", rescues: 5, suspect_deaths: 5 });
   assert(failed instanceof Date);
   const [{ at, ...error }] = errors as [Record<string, unknown>];
   assertEquals(error, {
     name: "ConsumerDied",
     message: "Three consumers in a row died while they ran this task",
-    attempt: 5,
+    attempt: 6,
   });
   assert(!Number.isNaN(Date.parse(at as string)));
   assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
@@ -277,7 +294,7 @@ Deno.test("any end of an attempt but a death clears a suspect", async () => {
     await die(db, consumerId);
   };
   for (let i = 0; i < 3; i++) await dieWithIt();
-  assertEquals((await recordOf(db, id)).suspect_deaths, 2);
+  assertEquals((await recordOf(db, id)).suspect_deaths, 3);
 
   const task = await claimOne(db, await startConsumer(db));
   await settle(db, task, { status: "created", returned: null, counts: "retry", delay: 0 });
@@ -294,14 +311,14 @@ Deno.test("tasks that were claimed and never begun are not failed by deaths that
   for (let i = 0; i < 20; i++) await insertTask(db);
 
   // Every consumer takes the poison, and as many others as it may.
-  for (let death = 0; death < 4; death++) {
+  for (let death = 0; death < 5; death++) {
     const consumerId = await startConsumer(db);
     const { tasks } = await claim(db, { consumerId });
     assertEquals(tasks[0]!.id, poison);
     await die(db, consumerId);
   }
 
-  const rows = await db.sql`SELECT id::int, status, suspect_deaths FROM firefly.task WHERE suspect_deaths > 0`;
+  const rows = await db.sql`SELECT id::int, status FROM firefly.task WHERE suspect_deaths > 2`;
   assertEquals(rows.map(({ id, status }) => [id, status]), [[poison, "failed"]]);
   assertEquals((await placesOf(db)).ready, 20);
 });
@@ -313,7 +330,7 @@ Deno.test("a suspect stays one while no live consumer knows its name", async () 
   const queues = ["default"];
 
   // The only consumers that know the task die of it; the others look after the queue.
-  for (let death = 0; death < 4; death++) {
+  for (let death = 0; death < 5; death++) {
     const consumerId = await startConsumer(db, { tasks: ["test.poison"] });
     await unparkKnownTasks(db.store, { queues, names: ["test.poison"] });
     await claim(db, { consumerId, names: ["test.poison"], queues });

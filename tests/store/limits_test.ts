@@ -345,6 +345,7 @@ Deno.test("a limited task that is given back, retried at once or rescued stands 
   await promoteDueTasks(db.store, ["default"]);
   await admit(db, ["a"]);
   await claimOne(db, consumerId);
+  await db.sql`UPDATE firefly.task SET suspect_deaths = 1`;
   await expireConsumer(db, consumerId);
   await buryConsumers(db.store);
   const rescued = await rescueTasks(db.store);

@@ -71,14 +71,14 @@ const remove: Maker = ({ dice, sql, state, buried }) => {
   });
 };
 
-/** Two consumers have died of a suspect already: three such deaths in a row come too seldom by chance. */
+/** Four consumers have died of a suspect already: five deaths in a row come too seldom by chance. */
 const blame: Maker = ({ dice, sql, state }) => {
   const suspects = [...state.leases.values()].filter(({ suspect }) => suspect).flatMap(({ claims }) => claims);
   const current = suspects.filter((claim) => state.holds(claim));
   if (current.length === 0) return;
   const { id } = dice.pick(current);
-  const send = () => sql`UPDATE ${sql.schema}.task SET suspect_deaths = 2 WHERE id = ${id}`;
-  return step("time passes", `two died of task ${id}`, send, () => state.tasks.get(id)!.suspectDeaths = 2);
+  const send = () => sql`UPDATE ${sql.schema}.task SET suspect_deaths = 4 WHERE id = ${id}`;
+  return step("time passes", `four died of task ${id}`, send, () => state.tasks.get(id)!.suspectDeaths = 4);
 };
 
 const bury: Maker = ({ sql, state, buried }) => {

@@ -153,17 +153,17 @@ export function rescueTasks(state: State): Task[] {
 function rescueTask(state: State, { suspect }: Lease, { id }: Held): Task {
   const task = state.tasks.get(id)!;
   const attempt = task.retryAttempts + task.rescues + 1;
-  const guilty = suspect && task.suspectDeaths >= 2;
+  const guilty = suspect && task.suspectDeaths >= 4;
   task.claimSeq++;
   task.rescues++;
-  if (suspect) task.suspectDeaths++;
+  task.suspectDeaths++;
   task.failed = guilty;
   if (guilty) {
     task.status = "failed";
     task.errors.push(`ConsumerDied ${attempt}`);
   }
   giveBack(state, task, { attempt, began: true });
-  if (task.status === "created") enter(state, placeOf(task, true));
+  if (task.status === "created") enter(state, placeOf(task, task.suspectDeaths >= 2));
   else state.awaited.delete(id);
   return task;
 }
