@@ -1,3 +1,4 @@
+import { AttemptContext } from "./attempt_context.ts";
 import { isExhausted, type Tag } from "./driver.ts";
 import type { TaskDefinition } from "./definition.ts";
 import type { KeyRing } from "./encryption.ts";
@@ -6,13 +7,12 @@ import type { AttemptInfo, Emitter } from "./events.ts";
 import { callHandler } from "./handler_call.ts";
 import type { Hooks } from "./hooks.ts";
 import type { TaskOptions } from "./options.ts";
-import { Progress } from "./progress.ts";
 import type { Redactor } from "./redaction.ts";
-import type { Instance, Logger, TaskContext } from "./scope.ts";
+import type { Instance } from "./scope.ts";
 import type { Sessions } from "./session.ts";
 import { isOwnEnd, type Settler } from "./settler.ts";
 import type { ClaimedTask } from "./store/claim.ts";
-import { type ClaimState, lockClaim, type Outcome, readClaims, settleTasks, storeProgress } from "./store/settle.ts";
+import { type ClaimState, lockClaim, type Outcome, readClaims, settleTasks } from "./store/settle.ts";
 import { Transaction } from "./transaction.ts";
 import { judgeError, maxRetriesOf, type RetryRules } from "./verdict.ts";
 import { encode } from "./wire/encode.ts";
@@ -49,9 +49,7 @@ export class Attempt {
   readonly #env: AttemptEnvironment;
   readonly #abort = new AbortController();
   readonly #transaction: Transaction;
-  #progress: Progress | undefined;
-  /** The handler is done with, or given up: what it may still report is about nothing. */
-  #over = false;
+  #context: AttemptContext | undefined;
   #began = 0;
 
   constructor(task: ClaimedTask, definition: TaskDefinition, env: AttemptEnvironment) {
@@ -105,78 +103,29 @@ export class Attempt {
 
   #call(): Promise<unknown> {
     const { instance, hooks, keys, defaults } = this.#env;
+    this.#context = new AttemptContext({
+      task: this.task,
+      info: this.info,
+      env: this.#env,
+      lastAttempt: this.task.retryAttempts >= maxRetriesOf(this.#rules),
+      signal: this.#abort.signal,
+      transaction: this.#transaction,
+    });
     return callHandler({
       definition: this.#definition,
       params: this.task.params,
       keys,
       info: this.info,
       middleware: hooks.middleware,
-      scope: { instance, attempt: this.#context(), transaction: this.#transaction },
+      scope: { instance, attempt: this.#context.context, transaction: this.#transaction },
       abort: this.#abort,
       timeout: this.task.timeout ?? this.#definition.timeout ?? defaults.timeout,
     });
   }
 
-  /** What `current()` is. What few handlers ask for is made when they do. */
-  #context(): TaskContext {
-    const transaction = this.#transaction;
-    const makeLogger = () => this.#logger();
-    let log: Logger | undefined;
-    return {
-      queued: true,
-      id: this.task.id,
-      attempt: this.task.attempt,
-      lastAttempt: this.task.retryAttempts >= maxRetriesOf(this.#rules),
-      signal: this.#abort.signal,
-      get sql() {
-        return transaction.sql;
-      },
-      get log() {
-        return log ??= makeLogger();
-      },
-      progress: (value, note) => this.#report(value, note),
-    };
-  }
-
-  #logger(): Logger {
-    const { redactor } = this.#env;
-    const log = (level: keyof Logger) => (message: string, fields: object = {}) =>
-      this.#env.events.emit("log", {
-        ...this.info,
-        level,
-        message: redactor.text(message, ["message"]),
-        fields: redactor.of(fields, ["fields"]),
-      });
-    return { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") };
-  }
-
-  async #report(value: number, note?: string): Promise<void> {
-    if (!(value >= 0 && value <= 1)) {
-      throw new RangeError(`Cannot report progress as it must be between 0 and 1: current value is ${value}`);
-    }
-    if (this.#over) return;
-    const { id, claimSeq } = this.task;
-    this.#progress ??= new Progress(
-      (report) => storeProgress(this.#env.sql, { id, claimSeq, ...report }),
-      () => this.#logger().warn("Cannot store progress"),
-    );
-    try {
-      await this.#progress.report({ value, note: note ?? null });
-    } catch (error) {
-      // A task must not fail, perhaps for good, since nobody could be told how far it is.
-      if (!(error instanceof DatabaseUnreachable)) throw error;
-      this.#logger().warn("Cannot store progress");
-    }
-  }
-
-  #endHandler(): void {
-    this.#over = true;
-    this.#progress?.end();
-  }
-
   /** Settles as completed: in the attempt's transaction if the handler used one, else together with others. */
   async #complete(returned: string): Promise<Ending> {
-    this.#endHandler();
+    this.#context?.end();
     const outcome = this.#outcome({ status: "completed", returned });
     if (this.#transaction.begun) await this.#commit(outcome);
     else if (!await this.#env.settler.settle(this.task, outcome)) return this.#announceLoss(await this.#findLoss());
@@ -211,7 +160,7 @@ export class Attempt {
 
   /** Undoes the handler's effects, and settles by what was thrown. */
   async #fail(error: unknown): Promise<Ending> {
-    this.#endHandler();
+    this.#context?.end();
     const databaseFailed = await this.#hasDatabaseFailed(error);
     if (this.#abort.signal.aborted) this.#transaction.abandon();
     else await this.#transaction.rollback();

@@ -3,13 +3,13 @@ import { hostname } from "node:os";
 import process from "node:process";
 import { Admission } from "./admission.ts";
 import { type AttemptEnvironment, Shutdown } from "./attempt.ts";
-import { Batch, MAX_BATCH } from "./batch.ts";
 import { CancellationWatch } from "./cancellation.ts";
 import { Claims } from "./claims.ts";
 import type { TaskDefinition } from "./definition.ts";
 import { CronTimer } from "./cron_timer.ts";
 import { openTasks } from "./encryption.ts";
 import { LeaseLost } from "./errors.ts";
+import { Intake } from "./intake.ts";
 import { ConsumerLease } from "./lease.ts";
 import type { Listener, ListenerState } from "./listener.ts";
 import { Maintenance } from "./maintenance.ts";
@@ -34,8 +34,6 @@ export interface ConsumerParts {
   readonly pollInterval: number;
 }
 
-/** Outcomes that may wait to be settled before the consumer claims no more. */
-const MAX_UNSETTLED = 4 * MAX_BATCH;
 /** How long to wait before due tasks are looked for again, in milliseconds. */
 const DUE_PAUSE = 5;
 /** Milliseconds that one turn of the loop may take at most, its sleep aside: a few statements miss their deadlines. */
@@ -56,15 +54,13 @@ export class ConsumerLoop {
   readonly #cron: CronTimer | undefined;
   readonly #wakeup = new Wakeup();
   readonly #outages: Outages;
-  readonly #batch: Batch;
+  readonly #intake: Intake;
   readonly #grace = Promise.withResolvers<void>();
   #graceTimer: ReturnType<typeof setTimeout> | undefined;
   /** The leases of the claim under way. */
   #claiming: string[] = [];
   #checking: Promise<void> | undefined;
   #failures = 0;
-  /** Whether the last look for a suspect found one: there may be more. */
-  #moreSuspects = false;
   #nextDue: number | null = null;
   #stopping = false;
   #turnedAt = performance.now();
@@ -75,7 +71,6 @@ export class ConsumerLoop {
     const outages = this.#outages = new Outages(env.events, () => this.#lease.id);
     this.#parts = parts;
     this.#env = env;
-    this.#batch = new Batch(concurrency);
     this.#admission = new Admission(env.sql, {
       onProgress: () => this.#wakeup.wake(),
       ...outages.of("let limited tasks in"),
@@ -97,6 +92,13 @@ export class ConsumerLoop {
         onExpired: () => this.#onExpired(),
         onError: (error) => outages.report("renew its lease", error),
       },
+    });
+    this.#intake = new Intake({
+      concurrency,
+      maxTasks: parts.maxTasks,
+      claims: this.#claims,
+      settler: env.settler,
+      isLeased: () => this.#lease.valid,
     });
     this.#maintenance = new Maintenance({
       sql: env.sql,
@@ -172,11 +174,11 @@ export class ConsumerLoop {
   /** One turn of the loop: claim what there is room for, begin what there is a slot for, sleep if there is neither. */
   async #turn(): Promise<void> {
     this.#turnedAt = performance.now();
-    const wanted = this.#wanted();
+    const { wanted } = this.#intake;
     const { admitted } = this.#admission;
     const wasEmpty = this.#claims.isEmpty;
     let claimed = 0;
-    if (wanted > 0 || this.#mayClaim && this.#wantsSuspect) {
+    if (wanted > 0 || this.#intake.claimsSuspect) {
       try {
         claimed = await this.#claim(wanted);
         this.#outages.recovered("claim tasks");
@@ -197,28 +199,6 @@ export class ConsumerLoop {
     await this.#wakeup.sleep(this.#pause());
   }
 
-  /** How many tasks to claim now: free slots, and a stock of as many as are gone in a moment. */
-  #wanted(): number {
-    const { concurrency, maxTasks } = this.#parts;
-    const { buffered, begun } = this.#claims;
-    if (!this.#mayClaim || buffered > this.#batch.size / 2) return 0;
-    const stock = this.#batch.size - concurrency;
-    return Math.max(0, Math.min(this.#free + stock - buffered, maxTasks - begun - buffered));
-  }
-
-  /**
-   * Whether to keep the next free slot for another suspect, and to claim that alone. A consumer holds one at a time: if
-   * each waited for the next batch, what the dead left behind would be done long after the tasks behind it.
-   */
-  get #wantsSuspect(): boolean {
-    const { buffered, begun } = this.#claims;
-    return this.#moreSuspects && begun + buffered < this.#parts.maxTasks && !this.#claims.hasSuspect;
-  }
-
-  get #mayClaim(): boolean {
-    return this.#lease.valid && this.#env.settler.unsettled <= MAX_UNSETTLED && this.#free > 0;
-  }
-
   /** Claims up to `limit` tasks, and a suspect; resolves to how many rows that took, stale ones included. */
   async #claim(limit: number): Promise<number> {
     const { queues } = this.#parts;
@@ -230,8 +210,7 @@ export class ConsumerLoop {
       const request = { consumerId: this.#lease.id, leaseId, suspectLeaseId, queues, names: this.#names, limit };
       const { alive, tasks, taken, nextDue } = await claimTasks(this.#env.sql, request);
       this.#nextDue = nextDue === null ? null : performance.now() + nextDue * 1000;
-      if (suspectLeaseId) this.#moreSuspects = tasks.some(({ suspect }) => suspect);
-      if (limit > 0) this.#batch.adapt(taken, limit);
+      this.#intake.note({ limit, soughtSuspect: suspectLeaseId !== null, tasks, taken });
       await this.#claims.add(keys ? await openTasks(tasks, keys) : tasks);
       if (!alive) await this.#lease.renew();
       return taken;
@@ -240,14 +219,9 @@ export class ConsumerLoop {
     }
   }
 
-  get #free(): number {
-    return this.#parts.concurrency - this.#claims.busy;
-  }
-
   /** Begins claimed tasks while there are slots. */
   #begin(): void {
-    const kept = this.#wantsSuspect ? 1 : 0;
-    while (!this.#stopping && this.#free > kept && this.#claims.beginNext());
+    while (!this.#stopping && this.#intake.mayBegin && this.#claims.beginNext());
     if (this.#claims.begun >= this.#parts.maxTasks && this.#claims.isEmpty) this.stop();
   }
 
@@ -258,13 +232,13 @@ export class ConsumerLoop {
   }
 
   #isDue(): boolean {
-    return this.#nextDue !== null && this.#nextDue <= performance.now() && this.#free > 0;
+    return this.#nextDue !== null && this.#nextDue <= performance.now() && this.#intake.free > 0;
   }
 
   /** Milliseconds until the next look: when a task is due, and at the latest after the poll interval. */
   #pause(): number {
     const poll = this.#parts.pollInterval * 1000 * (0.9 + 0.2 * Math.random());
-    if (this.#nextDue === null || this.#free <= 0) return poll;
+    if (this.#nextDue === null || this.#intake.free <= 0) return poll;
     return Math.min(poll, Math.max(1, this.#nextDue - performance.now()));
   }
 
