@@ -71,8 +71,9 @@ export class Intake {
    * each waited for the next batch, they would be done long after the tasks behind them.
    */
   get #wantsSuspect(): boolean {
-    const { maxTasks, claims: { buffered, begun, hasSuspect } } = this.#options;
-    return this.#moreSuspects && begun + buffered < maxTasks && !hasSuspect;
+    const { maxTasks, claims } = this.#options;
+    // Who holds a suspect is looked for among all that is held: not at every beginning.
+    return this.#moreSuspects && claims.begun + claims.buffered < maxTasks && !claims.hasSuspect;
   }
 
   get #mayClaim(): boolean {
