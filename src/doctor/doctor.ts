@@ -16,19 +16,22 @@ export interface Diagnosis extends Finding {
 const CHECKS: readonly Check[] = [...SERVER_CHECKS, ...SCHEMA_CHECKS, ...TASK_CHECKS];
 
 /** Runs all checks, one after another, and tells of each as soon as it is done. One that fails keeps no other. */
-export async function* diagnose(patient: Patient, checks: readonly Check[] = CHECKS): AsyncGenerator<Diagnosis> {
+export async function* diagnose(
+  patient: Patient,
+  { checks = CHECKS, patience = PATIENCE }: { checks?: readonly Check[]; patience?: number } = {},
+): AsyncGenerator<Diagnosis> {
   const broken = new Set<string>();
   for (const check of checks) {
     const cause = check.after.find((name) => broken.has(name));
-    const finding = cause ? found("skipped", `not asked, because of: ${cause}`) : await run(check, patient);
+    const finding = cause ? found("skipped", `not asked, because of: ${cause}`) : await run(check, patient, patience);
     if (["wrong", "unknown", "skipped"].includes(finding.verdict)) broken.add(check.name);
     yield { check: check.name, ...finding };
   }
 }
 
-async function run(check: Check, patient: Patient): Promise<Finding> {
+async function run(check: Check, patient: Patient, patience: number): Promise<Finding> {
   try {
-    return await withDeadline(check.ask(patient), PATIENCE);
+    return await withDeadline(check.ask(patient), patience);
   } catch (error) {
     return found(
       "unknown",
