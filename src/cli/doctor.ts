@@ -3,18 +3,16 @@ import { diagnose, type Diagnosis } from "../doctor/doctor.ts";
 import type { Verdict } from "../doctor/check.ts";
 import { Patient } from "../doctor/patient.ts";
 import { unreachable } from "../doctor/server_checks.ts";
-import { codeOf, withDeadline } from "../driver.ts";
 import { EmbeddedServerError } from "../errors.ts";
 import { checkOptions, DEFAULT_SCHEMA, type FireflyOptions } from "../instance_options.ts";
 import { registry } from "../scope.ts";
 import { asUsage } from "./arguments.ts";
 import type { Command } from "./command.ts";
-import { DiscoveryError, importTasks, loadConfig } from "./discovery.ts";
 import { escapeLine } from "./escape.ts";
 import { EXIT } from "./exit_code.ts";
 import { readSettings } from "./settings.ts";
 import { widthOf } from "./table.ts";
-import { describe, type Style, type Terminal } from "./terminal.ts";
+import type { Style, Terminal } from "./terminal.ts";
 
 /** How each verdict is shown. */
 const MARKS: Readonly<Record<Verdict, [mark: string, style: Style]>> = {
@@ -25,8 +23,8 @@ const MARKS: Readonly<Record<Verdict, [mark: string, style: Style]>> = {
   unknown: ["?", "red"],
   skipped: ["-", "dim"],
 };
-/** How long the configuration, and then the modules of tasks, may take to be imported, in milliseconds. */
-const IMPORT_DEADLINE = 10_000;
+/** How long a module may take to be imported, in milliseconds: it is a user's, and may wait for what never comes. */
+const IMPORT_PATIENCE = 10_000;
 const NAME_WIDTH = "oldest transaction".length;
 
 /** `doctor`: looks for whatever may be wrong. */
@@ -41,11 +39,8 @@ export const doctor: Command = {
   flags: { strict: { description: "Exit with 6 for warnings, too" } },
   examples: ["doctor", "doctor --strict", `doctor --json | jq -r 'select(.verdict == "wrong").advice[]'`],
   async run(args, terminal) {
-    const { options } = await inTime(readSettings({ args, terminal, tasks: false }), "the configuration");
+    const { options } = await readSettings({ args, terminal, tasks: "tried", patience: IMPORT_PATIENCE });
     asUsage(() => checkOptions(options));
-    const imports = args.list("import") ?? [];
-    const importing = loadConfig(args.text("config")).then((found) => importTasks(found, { imports, needed: false }));
-    await inTime(importing, "the modules of tasks").catch((error) => terminal.warn(describe(error)));
     const verdicts: Verdict[] = [];
     for await (const diagnosis of diagnoseBy(options)) {
       verdicts.push(diagnosis.verdict);
@@ -57,16 +52,6 @@ export const doctor: Command = {
     return verdicts.some((verdict) => bad.includes(verdict)) ? EXIT.unhealthy : EXIT.done;
   },
 };
-
-/** Modules are a user's own code, and may wait for what never comes. */
-async function inTime<T>(importing: Promise<T>, what: string): Promise<T> {
-  try {
-    return await withDeadline(importing, IMPORT_DEADLINE);
-  } catch (error) {
-    if (codeOf(error) !== "DEADLINE") throw error;
-    throw new DiscoveryError(`Cannot import ${what} as that takes longer than ${IMPORT_DEADLINE / 1000} s`);
-  }
-}
 
 async function* diagnoseBy(options: FireflyOptions): AsyncGenerator<Diagnosis> {
   const { database, listenDatabase, schema = DEFAULT_SCHEMA, onProgress } = options;

@@ -20,11 +20,12 @@ export async function* diagnose(
   patient: Patient,
   { checks = CHECKS, patience = PATIENCE }: { checks?: readonly Check[]; patience?: number } = {},
 ): AsyncGenerator<Diagnosis> {
-  const broken = new Set<string>();
+  /** The checks that others are skipped for, each with the one at the bottom of it. */
+  const broken = new Map<string, string>();
   for (const check of checks) {
-    const cause = check.after.find((name) => broken.has(name));
+    const cause = check.after.map((name) => broken.get(name)).find(Boolean);
     const finding = cause ? found("skipped", `not asked, because of: ${cause}`) : await run(check, patient, patience);
-    if (["wrong", "unknown", "skipped"].includes(finding.verdict)) broken.add(check.name);
+    if (["wrong", "unknown", "skipped"].includes(finding.verdict)) broken.set(check.name, cause ?? check.name);
     yield { check: check.name, ...finding };
   }
 }
