@@ -212,6 +212,22 @@ Deno.test("doctor looks at a schema with another name", async () => {
   ]]);
 });
 
+Deno.test("doctor finds nothing wrong with an embedded server that was not used yet", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const patient = new Patient({ settings: { ...db.settings, embedded: true }, schema: "firefly", names: [] });
+  const found = await Array.fromAsync(diagnose(patient));
+  patient.end();
+  assertEquals(found.filter(({ verdict }) => verdict === "wrong" || verdict === "unknown"), []);
+  const schema = found.find(({ check }) => check === "schema")!;
+  assertEquals([schema.verdict, schema.value], ["skipped", '"firefly" is made at the first use of it']);
+});
+
+Deno.test("doctor does not wait for a server that accepts and says nothing", async () => {
+  using mute = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { code, verdicts, text } = await doctor(`postgres://postgres@127.0.0.1:${mute.addr.port}/nowhere`);
+  assertEquals([code, verdicts.connection, verdicts.crons], [6, "wrong", "skipped"], text);
+});
+
 for (const mode of ["transaction", "session"] as const) {
   Deno.test(`doctor works through a pooler in ${mode} mode`, async () => {
     await using db = await testDatabase();
