@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertNotEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { renderDiagnosis } from "../../src/cli/doctor.ts";
 import { resolveConnection } from "../../src/connection.ts";
 import type { Check } from "../../src/doctor/check.ts";
@@ -6,13 +6,15 @@ import { diagnose } from "../../src/doctor/doctor.ts";
 import { Patient } from "../../src/doctor/patient.ts";
 import { gradeConnections, gradeNotifications, gradeSettings } from "../../src/doctor/server_checks.ts";
 import { gradeHolder } from "../../src/doctor/schema_checks.ts";
+import { withDeadline } from "../../src/driver.ts";
 import { migrate } from "../../src/migrator.ts";
 import { SCHEMA_PARTS } from "../../src/schema_parts.ts";
-import { readHolders } from "../../src/store/health.ts";
+import { readBackend, readHolders } from "../../src/store/health.ts";
 import { schemaModule } from "../../scripts/describe_schema.ts";
 import { type TestDatabase, testDatabase } from "../database.ts";
 import { startPgBouncer } from "../faults/pgbouncer.ts";
 import { claimOne, expireConsumer, insertTask, recordOf, startConsumer } from "../steps.ts";
+import { TcpProxy } from "../tcp_proxy.ts";
 import { jsonLines, PACKAGE, testProject } from "./project.ts";
 
 /** Waits until `holds`. */
@@ -190,6 +192,19 @@ Deno.test("Patient.read() can change nothing", async () => {
     Error,
     "read-only transaction",
   );
+  patient.end();
+});
+
+Deno.test("Patient.read() does not wait for a network that swallows everything, and connects again after it", async () => {
+  await using db = await testDatabase();
+  await using proxy = await TcpProxy.start(db.url);
+  const settings = await resolveConnection(proxy.through(db.url));
+  const patient = new Patient({ settings, schema: "firefly", names: [] });
+  const first = await patient.read(readBackend);
+  proxy.mode = "hole";
+  await assertRejects(() => withDeadline(patient.read(readBackend), 15_000), Error, "no answer in 8 s");
+  proxy.mode = "pass";
+  assertNotEquals(await patient.read(readBackend), first);
   patient.end();
 });
 
