@@ -29,6 +29,7 @@ export {
   FireflyLimitError,
   LeaseLost,
   SchemaMismatch,
+  type SchemaMismatchReason,
   TaskCancelled,
   TaskExists,
   TaskNotFound,

@@ -215,7 +215,7 @@ export class Database {
     if (code !== UNDEFINED_TABLE && code !== UNDEFINED_FUNCTION && code !== INVALID_SCHEMA) return error;
     return new SchemaMismatch(
       `Cannot find all of schema "${this.schemaName}" in ${this.settings.label}: run the command "migrate", or call migrate(), once per release`,
-      { cause: error },
+      { reason: "missing", cause: error },
     );
   }
 

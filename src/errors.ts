@@ -70,10 +70,29 @@ export class DatabaseUnreachable extends FireflyError {
   }
 }
 
-/** The schema is missing, older than this package needs, or newer than it can work with. */
+/**
+ * Why a schema does not serve: it or part of it is `missing`, it is `older` than this package needs or `newer` than it
+ * can work with, or a migration was `edited` after it was applied.
+ */
+export type SchemaMismatchReason = "missing" | "older" | "newer" | "edited";
+
+/** The schema is missing, older than this package needs, newer than it can work with, or made by other migrations. */
 export class SchemaMismatch extends FireflyError {
   /** The name of the class. */
   override name = "SchemaMismatch";
+  /** Why the schema does not serve. */
+  readonly reason: SchemaMismatchReason;
+
+  /**
+   * Says why the schema does not serve.
+   *
+   * @param message What was tried, and what is in its way.
+   * @param options `reason`: why the schema does not serve; `cause`: the driver's error.
+   */
+  constructor(message: string, { reason, ...options }: ErrorOptions & { reason: SchemaMismatchReason }) {
+    super(message, options);
+    this.reason = reason;
+  }
 }
 
 /** The connection was lost during COMMIT, so that it is not known whether the transaction took effect. */

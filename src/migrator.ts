@@ -98,6 +98,7 @@ export async function requireSchema(
     : "does not exist";
   throw new SchemaMismatch(
     `Cannot use schema "${schema}" as it ${state}: run the command "migrate", or call migrate(), once per release`,
+    { reason: applied.length ? "older" : "missing" },
   );
 }
 
@@ -209,6 +210,7 @@ function checkApplied(
   if (oldest > migrations.length) {
     throw new SchemaMismatch(
       `Cannot use schema "${schema}" as it needs a release that knows migration ${oldest}, and this one knows ${migrations.length}: update the package`,
+      { reason: "newer" },
     );
   }
   for (const { version, name, checksum } of applied) {
@@ -216,6 +218,7 @@ function checkApplied(
     if (!known || checksumOf(known.sql) === checksum) continue;
     throw new SchemaMismatch(
       `Cannot use schema "${schema}" as migration ${version} ${name} is not the one that was applied: migrations are never edited`,
+      { reason: "edited" },
     );
   }
 }

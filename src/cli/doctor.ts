@@ -8,12 +8,11 @@ import { checkOptions, DEFAULT_SCHEMA, type FireflyOptions } from "../instance_o
 import { registry } from "../scope.ts";
 import { asUsage } from "./arguments.ts";
 import type { Command } from "./command.ts";
-import { importTasks, loadConfig } from "./discovery.ts";
 import { escapeLine } from "./escape.ts";
 import { EXIT } from "./exit_code.ts";
 import { readSettings } from "./settings.ts";
-import { cut } from "./table.ts";
-import { describe, type Style, type Terminal } from "./terminal.ts";
+import { widthOf } from "./table.ts";
+import type { Style, Terminal } from "./terminal.ts";
 
 /** How each verdict is shown. */
 const MARKS: Readonly<Record<Verdict, [mark: string, style: Style]>> = {
@@ -24,6 +23,8 @@ const MARKS: Readonly<Record<Verdict, [mark: string, style: Style]>> = {
   unknown: ["?", "red"],
   skipped: ["-", "dim"],
 };
+/** How long a module may take to be imported, in milliseconds: it is a user's, and may wait for what never comes. */
+const IMPORT_PATIENCE = 10_000;
 const NAME_WIDTH = "oldest transaction".length;
 
 /** `doctor`: looks for whatever may be wrong. */
@@ -38,11 +39,8 @@ export const doctor: Command = {
   flags: { strict: { description: "Exit with 6 for warnings, too" } },
   examples: ["doctor", "doctor --strict", `doctor --json | jq -r 'select(.verdict == "wrong").advice[]'`],
   async run(args, terminal) {
-    const { options } = await readSettings({ args, terminal, tasks: false });
+    const { options } = await readSettings({ args, terminal, tasks: "tried", patience: IMPORT_PATIENCE });
     asUsage(() => checkOptions(options));
-    const imports = args.list("import") ?? [];
-    await loadConfig(args.text("config")).then((found) => importTasks(found, { imports, needed: false }))
-      .catch((error) => terminal.warn(describe(error)));
     const verdicts: Verdict[] = [];
     for await (const diagnosis of diagnoseBy(options)) {
       verdicts.push(diagnosis.verdict);
@@ -77,28 +75,43 @@ async function* diagnoseBy(options: FireflyOptions): AsyncGenerator<Diagnosis> {
   }
 }
 
-/** A check for people: a line, and below it what to do, whole, since it is there to be copied. */
+/** A check for people: what it found, whole, and below it what to do, in a column beside the names. */
 export function renderDiagnosis(
   { check, verdict, value, advice }: Diagnosis,
   terminal: Pick<Terminal, "style" | "width">,
 ): string[] {
   const [mark, style] = MARKS[verdict];
-  const room = terminal.width - NAME_WIDTH - 4;
-  // What is wrong is told in full.
-  const text = verdict === "ok" || verdict === "skipped" ? cut(escapeLine(value), room) : escapeLine(value);
-  const heading = `${terminal.style(style, mark)} ${check.padEnd(NAME_WIDTH)}  `;
+  const indent = NAME_WIDTH + 4;
+  const room = Math.max(30, terminal.width - indent);
+  const found = wrap(escapeLine(value), room).map((line) => verdict === "skipped" ? terminal.style("dim", line) : line);
+  const cures = advice.flatMap((line) =>
+    wrap(escapeLine(line), room - 2).map((part, i) => `${i === 0 ? "→" : " "} ${terminal.style("cyan", part)}`)
+  );
+  const [first = "", ...rest] = [...found, ...cures];
   return [
-    heading + (verdict === "skipped" ? terminal.style("dim", text) : text),
-    ...advice.map((line) => `    ${terminal.style("cyan", escapeLine(line))}`),
+    `${terminal.style(style, mark)} ${check.padEnd(NAME_WIDTH)}  ${first}`,
+    ...rest.map((line) => " ".repeat(indent) + line),
   ];
+}
+
+/** `text` in lines of at most `room` columns, broken between words; a word that is longer stays whole. */
+function wrap(text: string, room: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1);
+    if (line !== undefined && widthOf(`${line} ${word}`) <= room) lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
 }
 
 function summaryOf(verdicts: readonly Verdict[]): string {
   const count = (...kinds: Verdict[]) => verdicts.filter((verdict) => kinds.includes(verdict)).length;
-  const [wrong, warnings, skipped] = [count("wrong", "unknown"), count("warning"), count("skipped")];
-  if (wrong + warnings === 0) return "Nothing is wrong";
+  const [wrong, unknown, warnings, skipped] = [count("wrong"), count("unknown"), count("warning"), count("skipped")];
   return [
-    `${wrong} of ${verdicts.length} checks ${wrong === 1 ? "is" : "are"} wrong`,
+    ...(wrong > 0 ? [`${wrong} of ${verdicts.length} checks ${wrong === 1 ? "is" : "are"} wrong`] : []),
+    ...(wrong + unknown === 0 ? ["Nothing is wrong"] : []),
+    ...(unknown > 0 ? [`${unknown} could not be found out`] : []),
     ...(warnings > 0 ? [`${warnings} ${warnings === 1 ? "warns" : "warn"}`] : []),
     ...(skipped > 0 ? [`${skipped} not asked`] : []),
   ].join(", ");

@@ -13,8 +13,10 @@ import { describe, type Terminal } from "./terminal.ts";
 export interface SettingsRequest {
   readonly args: Arguments;
   readonly terminal: Terminal;
-  /** Whether the command is of no use without the tasks' definitions. */
-  readonly tasks: boolean;
+  /** Whether the command is of no use without the tasks' definitions; `tried`: it is, but wants them. */
+  readonly tasks: boolean | "tried";
+  /** How long each module may take to be imported, in milliseconds. @default as long as it wants */
+  readonly patience?: number;
   /** Told what a first start of the embedded server is busy with. @default notes on the terminal */
   readonly onProgress?: (message: string) => void;
 }
@@ -50,8 +52,10 @@ export async function withInstanceOf<T>(options: FireflyOptions, act: (ff: LiveI
  * Reads the configuration and imports the tasks. Flags win over the configuration, and that over what task modules gave
  * to `configure()`.
  */
-export async function readSettings({ args, terminal, tasks, onProgress }: SettingsRequest): Promise<Settings> {
-  const found = await loadConfig(args.text("config"));
+export async function readSettings(
+  { args, terminal, tasks, patience, onProgress }: SettingsRequest,
+): Promise<Settings> {
+  const found = await loadConfig(args.text("config"), patience);
   const { tasks: _, consume: __, ...configured } = found.config;
   const flags = given({
     database: args.text("database"),
@@ -59,10 +63,11 @@ export async function readSettings({ args, terminal, tasks, onProgress }: Settin
     schema: args.text("schema"),
   });
   const imports = args.list("import") ?? [];
-  if (tasks) await importTasks(found, { imports, needed: true });
-  else if (!flags.database && !configured.database) {
+  if (tasks === true) await importTasks(found, { imports, needed: true, patience });
+  else if (tasks === "tried" || !flags.database && !configured.database) {
     // A broken task module must not keep anyone from looking at what is wrong.
-    await importTasks(found, { imports, needed: false }).catch((error) => terminal.warn(describe(error)));
+    await importTasks(found, { imports, needed: false, patience })
+      .catch((error) => terminal.warn(describe(error)));
   }
   const { options: own } = (defaultInstance() ?? {}) as Partial<LiveInstance>;
   const tell = onProgress ?? ((message: string) => terminal.note(message));

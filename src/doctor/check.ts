@@ -2,7 +2,7 @@ import type { Patient } from "./patient.ts";
 
 /**
  * What a check found: `note` is worth knowing, `warning` will be trouble one day, `wrong` is trouble now, `unknown`
- * could not be found out, and `skipped` makes no sense after what was found before.
+ * could not be found out, and `skipped` makes no sense yet, or after what was found before.
  */
 export type Verdict = "ok" | "note" | "warning" | "wrong" | "unknown" | "skipped";
 

@@ -16,19 +16,23 @@ export interface Diagnosis extends Finding {
 const CHECKS: readonly Check[] = [...SERVER_CHECKS, ...SCHEMA_CHECKS, ...TASK_CHECKS];
 
 /** Runs all checks, one after another, and tells of each as soon as it is done. One that fails keeps no other. */
-export async function* diagnose(patient: Patient, checks: readonly Check[] = CHECKS): AsyncGenerator<Diagnosis> {
-  const broken = new Set<string>();
+export async function* diagnose(
+  patient: Patient,
+  { checks = CHECKS, patience = PATIENCE }: { checks?: readonly Check[]; patience?: number } = {},
+): AsyncGenerator<Diagnosis> {
+  /** The checks that others are skipped for, each with the one at the bottom of it. */
+  const broken = new Map<string, string>();
   for (const check of checks) {
-    const cause = check.after.find((name) => broken.has(name));
-    const finding = cause ? found("skipped", `not asked, because of: ${cause}`) : await run(check, patient);
-    if (["wrong", "unknown", "skipped"].includes(finding.verdict)) broken.add(check.name);
+    const cause = check.after.map((name) => broken.get(name)).find(Boolean);
+    const finding = cause ? found("skipped", `not asked, because of: ${cause}`) : await run(check, patient, patience);
+    if (["wrong", "unknown", "skipped"].includes(finding.verdict)) broken.set(check.name, cause ?? check.name);
     yield { check: check.name, ...finding };
   }
 }
 
-async function run(check: Check, patient: Patient): Promise<Finding> {
+async function run(check: Check, patient: Patient, patience: number): Promise<Finding> {
   try {
-    return await withDeadline(check.ask(patient), PATIENCE);
+    return await withDeadline(check.ask(patient), patience);
   } catch (error) {
     return found(
       "unknown",

@@ -1,4 +1,4 @@
-import { SchemaMismatch } from "../errors.ts";
+import { SchemaMismatch, type SchemaMismatchReason } from "../errors.ts";
 import { MIGRATIONS } from "../migrations.ts";
 import { requireSchema } from "../migrator.ts";
 import { type Drift, driftOf, indexStatement, linesOf, originOf } from "../schema.ts";
@@ -7,6 +7,14 @@ import { readVersions } from "../store/health_tasks.ts";
 import { readInvalidIndexes, readSchemaFunctions, readSchemaParts } from "../store/schema_parts.ts";
 import { type Check, counted, type Finding, found, grade, listed, ok } from "./check.ts";
 import type { Patient } from "./patient.ts";
+
+/** What to do about a schema that does not serve. */
+const CURES: Readonly<Record<SchemaMismatchReason, string>> = {
+  missing: "Run: firefly migrate",
+  older: "Run: firefly migrate",
+  newer: "Update the package",
+  edited: "Use the release that was applied, or restore its migration",
+};
 
 const schema: Check = {
   name: "schema",
@@ -17,17 +25,12 @@ const schema: Check = {
       await patient.read((sql) => requireSchema(sql, schema));
     } catch (error) {
       if (!(error instanceof SchemaMismatch)) throw error;
-      const isEdited = error.message.includes("never edited");
-      const isNewer = error.message.includes("update the package");
-      if (settings.embedded && !isEdited && !isNewer) {
-        return found("wrong", error.message, "Run any other command: the embedded server is migrated when it is used");
-      }
-      const cure = isEdited
-        ? "Use the release that was applied, or restore its migration"
-        : isNewer
-        ? "Update the package"
-        : "Run: firefly migrate";
-      return found("wrong", error.message, cure);
+      const { reason } = error;
+      const isBehind = reason === "missing" || reason === "older";
+      // Nothing is wrong with that: whatever uses the embedded server migrates it.
+      if (settings.embedded && isBehind) return found("skipped", `"${schema}" is made at the first use of it`);
+      const value = reason === "missing" ? `"${schema}" does not exist yet` : error.message;
+      return found("wrong", value, CURES[reason]);
     }
     const newest = Math.max(...await patient.read(readVersions));
     const value = `"${schema}" is at version ${newest}`;

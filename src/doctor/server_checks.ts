@@ -1,8 +1,10 @@
+import { Database } from "../database.ts";
 import { codeOf, withDeadline } from "../driver.ts";
 import { OLDEST_MAJOR } from "../local_postgres.ts";
-import { notify, readBackend, readMoment, readServer } from "../store/health.ts";
+import { notify, readBackend, readMoment, readServer, type ServerState } from "../store/health.ts";
 import { listenOn } from "../store/listen.ts";
 import { type Check, type Finding, found, grade, ok } from "./check.ts";
+import type { Patient } from "./patient.ts";
 
 const ROUND_TRIPS = 5;
 const RING_DEADLINE = 3_000;
@@ -63,46 +65,58 @@ const settings: Check = {
   name: "settings",
   after: ["connection"],
   ask({ server }) {
-    const { fsync, fullPageWrites, synchronousCommit, autovacuum } = server!;
-    const off = Object.entries({ fsync, full_page_writes: fullPageWrites, synchronous_commit: synchronousCommit })
-      .filter(([, isOn]) => !isOn).map(([name]) => name);
-    const advice = off.map((name) => `Turn ${name} on: without it, a crash of the server may lose what was committed`);
-    if (!autovacuum) {
-      advice.push("Turn autovacuum and track_counts on: without them, the tables of the queue only grow");
-    }
-    const value = [...off, ...(autovacuum ? [] : ["autovacuum"])];
-    return result(value.length ? found("warning", `${value.join(", ")} off`, ...advice) : ok("nothing is turned off"));
+    return result(gradeSettings(server!));
   },
 };
 
-/** Compares the process that greeted with the one that answers, then looks whether two connections share one. */
+/** The verdict on the settings of a server. */
+export function gradeSettings(
+  { fsync, fullPageWrites, synchronousCommit, autovacuum }: Pick<
+    ServerState,
+    "fsync" | "fullPageWrites" | "synchronousCommit" | "autovacuum"
+  >,
+): Finding {
+  const off = Object.entries({ fsync, full_page_writes: fullPageWrites, synchronous_commit: synchronousCommit })
+    .filter(([, isOn]) => !isOn).map(([name]) => name);
+  const advice = off.map((name) => `Turn ${name} on: without it, a crash of the server may lose what was committed`);
+  if (!autovacuum) {
+    advice.push("Turn autovacuum and track_counts on: without them, the tables of the queue only grow");
+  }
+  const value = [...off, ...(autovacuum ? [] : ["autovacuum"])];
+  return value.length ? found("warning", `${value.join(", ")} off`, ...advice) : ok("nothing is turned off");
+}
+
+/** Looks for a pooler as every instance does, and then whether two connections through it get one backend in turn. */
 const pooler: Check = {
   name: "pooler",
   after: ["connection"],
   async ask(patient) {
-    const sessions = [patient.open(), patient.open()];
-    try {
-      const greeted = await sessions[0]!.run<never>((client) => client`SELECT 1`, 5_000) as {
-        state?: { pid?: number };
-      };
-      const pids: number[][] = [[], []];
-      for (let round = 0; round < POOL_ROUNDS; round++) {
-        for (const [i, session] of sessions.entries()) pids[i]!.push(await readBackend(session.tag("")));
-      }
-      if (pids[0]!.every((pid) => pid === greeted.state?.pid)) return ok("none, or one that cannot be told from none");
-      patient.pooled = new Set(pids[0]).size > 1 || pids[0]!.some((pid) => pids[1]!.includes(pid));
-      if (!patient.pooled) return ok("one that gives each connection a session of its own");
-      if (patient.options.listening) return ok("one that shares sessions, with listenDatabase beside it");
-      return found(
-        "warning",
-        "one that shares sessions between transactions",
-        "Set listenDatabase in the configuration to the server's own URL: through this pooler nobody can LISTEN",
-      );
-    } finally {
-      for (const session of sessions) session.discard();
-    }
+    const database = await Database.open(patient.options.settings, patient.options.schema);
+    await database.end();
+    if (!database.settings.pooled) return ok("none");
+    patient.pooled = await sharesSessions(patient);
+    if (!patient.pooled) return ok("one that gives each connection a session of its own");
+    if (patient.options.listening) return ok("one that shares sessions, with listenDatabase beside it");
+    return found(
+      "warning",
+      "one that shares sessions between transactions",
+      "Set listenDatabase in the configuration to the server's own URL: through this pooler nobody can LISTEN",
+    );
   },
 };
+
+async function sharesSessions(patient: Patient): Promise<boolean> {
+  const sessions = [patient.open(), patient.open()];
+  try {
+    const pids: number[][] = [[], []];
+    for (let round = 0; round < POOL_ROUNDS; round++) {
+      for (const [i, session] of sessions.entries()) pids[i]!.push(await readBackend(session.tag("")));
+    }
+    return new Set(pids[0]).size > 1 || pids[0]!.some((pid) => pids[1]!.includes(pid));
+  } finally {
+    for (const session of sessions) session.discard();
+  }
+}
 
 /** Compares the clocks by the fastest of some round trips. */
 const clock: Check = {

@@ -1,11 +1,30 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
-import { gradeConnections, gradeNotifications } from "../../src/doctor/server_checks.ts";
+import { assertEquals, assertMatch, assertNotEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { renderDiagnosis } from "../../src/cli/doctor.ts";
+import { resolveConnection } from "../../src/connection.ts";
+import type { Check } from "../../src/doctor/check.ts";
+import { diagnose } from "../../src/doctor/doctor.ts";
+import { Patient } from "../../src/doctor/patient.ts";
+import { gradeConnections, gradeNotifications, gradeSettings } from "../../src/doctor/server_checks.ts";
 import { gradeHolder } from "../../src/doctor/schema_checks.ts";
+import { withDeadline } from "../../src/driver.ts";
+import { migrate } from "../../src/migrator.ts";
 import { SCHEMA_PARTS } from "../../src/schema_parts.ts";
+import { readBackend, readHolders } from "../../src/store/health.ts";
 import { schemaModule } from "../../scripts/describe_schema.ts";
-import { expireConsumer, insertTask, startConsumer } from "../steps.ts";
 import { type TestDatabase, testDatabase } from "../database.ts";
-import { jsonLines, testProject } from "./project.ts";
+import { startPgBouncer } from "../faults/pgbouncer.ts";
+import { claimOne, expireConsumer, insertTask, recordOf, startConsumer } from "../steps.ts";
+import { TcpProxy } from "../tcp_proxy.ts";
+import { jsonLines, PACKAGE, testProject } from "./project.ts";
+
+/** Waits until `holds`. */
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  for (const end = performance.now() + 20_000; performance.now() < end;) {
+    if (await holds()) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error("It does not come true within 20 s");
+}
 
 /** What the doctor says of a database. */
 async function doctor(database: string, ...flags: string[]) {
@@ -14,7 +33,8 @@ async function doctor(database: string, ...flags: string[]) {
   const bad = jsonLines(stdout).filter(({ verdict }) => verdict !== "ok" && verdict !== "note");
   const verdicts = Object.fromEntries(bad.map(({ check, verdict }) => [check, verdict]));
   delete verdicts.settings; // how the server of the tests is set is not their business
-  return { code, verdicts, text: stdout };
+  const found = Object.fromEntries(jsonLines(stdout).map((line) => [line.check, line]));
+  return { code, verdicts, found, text: stdout };
 }
 
 Deno.test("SCHEMA_PARTS is what the migrations make: else run deno task schema", async () => {
@@ -73,6 +93,194 @@ Deno.test("doctor warns of a consumer that died, with exit code 6 only if it is 
   assertEquals((await doctor(db.url)).code, 0);
   const { code, verdicts } = await doctor(db.url, "--strict");
   assertEquals([code, verdicts], [6, { consumers: "warning" }]);
+});
+
+Deno.test("doctor says of what is out of order what it is, changes nothing, and exits with 6", async () => {
+  await using db = await testDatabase();
+  const dead = await startConsumer(db);
+  await insertTask(db);
+  const { id } = await claimOne(db, dead);
+  await expireConsumer(db, dead);
+  const stray = await insertTask(db);
+  await db.sql`DELETE FROM firefly.ready WHERE id = ${stray}`;
+  await db.sql`INSERT INTO firefly.queue (name, paused) VALUES ('slow', true)`;
+  const before = await recordOf(db, id);
+  const { code, verdicts, found } = await doctor(db.url);
+  assertEquals([code, verdicts], [6, { consumers: "wrong", strays: "warning" }]);
+  assertStringIncludes(found.consumers.value, "1 task to rescue");
+  assertStringIncludes(found.strays.value, `: ${stray}`);
+  assertEquals([found.queues.verdict, found.queues.value], ["note", "paused: slow"]);
+  assertEquals(await recordOf(db, id), before);
+});
+
+Deno.test("doctor tells of a consumer that was killed, of its task, and of its cron", async () => {
+  await using db = await testDatabase();
+  const files = {
+    "tasks.ts": `
+      import { task } from ${JSON.stringify(PACKAGE)};
+      export const nap = task("nap", () => new Promise(() => setInterval(() => {}, 1000)));
+      export const tick = task({ name: "tick", cron: "0 0 1 1 *" }, () => {});
+    `,
+  };
+  await using project = await testProject({ files, database: db.url });
+  await using consumer = project.start("consume", "--lease", "2s");
+  const id = await insertTask(db, { func_name: "nap" });
+  await until(async () => (await db.sql`SELECT FROM firefly.lease WHERE ${id} = ANY (ids)`).length > 0);
+  assertEquals((await doctor(db.url)).code, 0);
+  consumer.kill("SIGKILL");
+  await consumer.ended();
+  await until(async () => (await db.sql`SELECT FROM firefly.consumer WHERE lease_until < now()`).length > 0);
+  const { code, verdicts, found } = await doctor(db.url);
+  assertEquals([code, verdicts], [6, { consumers: "wrong", crons: "wrong" }]);
+  assertStringIncludes(found.consumers.value, `process ${consumer.process.pid} on `);
+  assertEquals(found.crons.value, "no live consumer stands for tick");
+});
+
+Deno.test("doctor tells of a transaction that holds vacuum back, and of the dead rows behind it", async () => {
+  await using db = await testDatabase();
+  const holder = await db.sql.reserve();
+  await holder`BEGIN ISOLATION LEVEL REPEATABLE READ`;
+  const [{ pid }] = await holder`SELECT pg_backend_pid() AS pid` as unknown as [{ pid: number }];
+  await db.sql`ALTER TABLE firefly.queue SET (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0)`;
+  await db.sql`INSERT INTO firefly.queue (name) SELECT 'q' || i FROM generate_series(1, 60) AS i`;
+  await db.sql`DELETE FROM firefly.queue WHERE name LIKE 'q%'`;
+  await db.sql`VACUUM firefly.queue`; // counts the dead rows, and must leave them
+  const { holders } = await readHolders(db.records);
+  assertEquals([holders[0]!.name, holders[0]!.state], [String(pid), "idle in transaction"]);
+  const { verdicts, found } = await doctor(db.url);
+  assertEquals([verdicts["dead rows"], found["dead rows"].value], ["wrong", "queue has 60"]);
+  assertMatch(found["oldest transaction"].value, /^\d+ s old$/);
+  await holder`ROLLBACK`;
+  holder.release();
+  await db.sql`VACUUM firefly.queue`;
+  assertEquals((await doctor(db.url)).verdicts, {});
+});
+
+Deno.test("doctor exits with 6 for what it could not find out, and goes on with the rest", async () => {
+  await using db = await testDatabase();
+  const holder = await db.sql.reserve();
+  await holder`BEGIN`;
+  await holder`LOCK TABLE firefly.waiting`;
+  const { code, found, verdicts } = await doctor(db.url);
+  await holder`ROLLBACK`;
+  holder.release();
+  const unknown = ["drift", "indexes", "queues", "task names", "strays"];
+  assertEquals([code, verdicts], [6, Object.fromEntries(unknown.map((check) => [check, "unknown"]))]);
+  assertStringIncludes(found.queues.value, "lock timeout");
+  assertEquals(found.crons.verdict, "ok");
+});
+
+Deno.test("diagnose() waits for no check for ever, and goes on after one that throws", async () => {
+  const check = (name: string, ask: Check["ask"], after: string[] = []): Check => ({ name, after, ask });
+  const checks = [
+    check("mute", () => new Promise(() => {})),
+    check("broken", () => Promise.reject(new TypeError("no"))),
+    check("sound", () => Promise.resolve({ verdict: "ok", value: "", advice: [] })),
+    check("dependent", () => Promise.resolve({ verdict: "ok", value: "", advice: [] }), ["mute"]),
+  ];
+  const settings = await resolveConnection("postgres://postgres@127.0.0.1:1/nowhere");
+  const patient = new Patient({ settings, schema: "firefly", names: [] });
+  const verdicts = await Array.fromAsync(diagnose(patient, { checks, patience: 50 }), ({ verdict }) => verdict);
+  assertEquals(verdicts, ["unknown", "unknown", "ok", "skipped"]);
+});
+
+Deno.test("Patient.read() can change nothing", async () => {
+  await using db = await testDatabase();
+  const patient = new Patient({ settings: db.settings, schema: "firefly", names: [] });
+  await assertRejects(
+    () => patient.read((sql) => sql`INSERT INTO firefly.queue (name) VALUES ('q')`),
+    Error,
+    "read-only transaction",
+  );
+  patient.end();
+});
+
+Deno.test("Patient.read() does not wait for a network that swallows everything, and connects again after it", async () => {
+  await using db = await testDatabase();
+  await using proxy = await TcpProxy.start(db.url);
+  const settings = await resolveConnection(proxy.through(db.url));
+  const patient = new Patient({ settings, schema: "firefly", names: [] });
+  const first = await patient.read(readBackend);
+  proxy.mode = "hole";
+  await assertRejects(() => withDeadline(patient.read(readBackend), 15_000), Error, "no answer in 8 s");
+  proxy.mode = "pass";
+  assertNotEquals(await patient.read(readBackend), first);
+  patient.end();
+});
+
+Deno.test("doctor does not wait for a module that waits for ever", async () => {
+  await using db = await testDatabase();
+  const files = { "tasks.ts": "await new Promise(() => setInterval(() => {}, 1000));" };
+  await using project = await testProject({ files, database: db.url });
+  const { code, stdout, stderr } = await project.run("doctor", "--json");
+  assertEquals([code, jsonLines(stdout).length], [0, 18], stderr);
+  assertStringIncludes(stderr, "Cannot import tasks.ts as it takes longer than 10 s");
+});
+
+Deno.test("doctor looks at a schema with another name", async () => {
+  await using db = await testDatabase({ migrated: false });
+  await migrate(db.settings, "Fire flies");
+  assertEquals(await doctor(db.url, "--schema", "Fire flies").then(({ code, verdicts }) => [code, verdicts]), [0, {}]);
+  const { code, found } = await doctor(db.url);
+  assertEquals([code, found.schema.value, found.schema.advice], [6, '"firefly" does not exist yet', [
+    "Run: firefly migrate",
+  ]]);
+});
+
+Deno.test("doctor finds nothing wrong with an embedded server that was not used yet", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const patient = new Patient({ settings: { ...db.settings, embedded: true }, schema: "firefly", names: [] });
+  const found = await Array.fromAsync(diagnose(patient));
+  patient.end();
+  assertEquals(found.filter(({ verdict }) => verdict === "wrong" || verdict === "unknown"), []);
+  const schema = found.find(({ check }) => check === "schema")!;
+  assertEquals([schema.verdict, schema.value], ["skipped", '"firefly" is made at the first use of it']);
+});
+
+Deno.test("doctor does not wait for a server that accepts and says nothing", async () => {
+  using mute = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { code, verdicts, text } = await doctor(`postgres://postgres@127.0.0.1:${mute.addr.port}/nowhere`);
+  assertEquals([code, verdicts.connection, verdicts.crons], [6, "wrong", "skipped"], text);
+});
+
+for (const mode of ["transaction", "session"] as const) {
+  Deno.test(`doctor works through a pooler in ${mode} mode`, async () => {
+    await using db = await testDatabase();
+    await using bouncer = await startPgBouncer(db.url, mode);
+    const { code, verdicts, found, text } = await doctor(bouncer.through(db.url));
+    const shared = mode === "transaction";
+    assertEquals([code, verdicts], [0, shared ? { pooler: "warning", listener: "warning" } : {}], text);
+    assertStringIncludes(found.pooler.value, shared ? "shares sessions" : "a session of its own");
+    if (!shared) return;
+    await using project = await testProject({
+      database: bouncer.through(db.url),
+      files: { "firefly.config.ts": `export default { listenDatabase: ${JSON.stringify(db.url)} };` },
+    });
+    const { stdout } = await project.run("doctor", "--json");
+    const listener = jsonLines(stdout).find(({ check }) => check === "listener");
+    assertEquals(listener.verdict, "ok", stdout);
+  });
+}
+
+Deno.test("the verdict on settings names what is off", () => {
+  const on = { fsync: true, fullPageWrites: true, synchronousCommit: true, autovacuum: true };
+  assertEquals(gradeSettings(on).verdict, "ok");
+  const { verdict, value, advice } = gradeSettings({ ...on, fsync: false, autovacuum: false });
+  assertEquals([verdict, value, advice.length], ["warning", "fsync, autovacuum off", 2]);
+});
+
+Deno.test("renderDiagnosis() keeps to the terminal's width, in a column beside the names", () => {
+  const diagnosis = {
+    check: "settings",
+    verdict: "warning" as const,
+    value: "fsync off",
+    advice: ["Turn fsync on: without it, a crash of the server may lose what was committed"],
+  };
+  assertEquals(renderDiagnosis(diagnosis, { width: 80, style: (_, text) => text }), [
+    "! settings            fsync off",
+    "                      → Turn fsync on: without it, a crash of the server may",
+    "                        lose what was committed",
+  ]);
 });
 
 Deno.test("the verdicts on notifications, connections and old transactions", () => {
