@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { type TestDatabase, testDatabase } from "../database.ts";
 import { startCli } from "../process.ts";
 import { insertTask, placesOf, recordOf, until } from "../steps.ts";
@@ -36,29 +36,6 @@ async function assertAllOnce(db: TestDatabase, count: number): Promise<void> {
   assertEquals(await countOf(db, "failed"), 0);
   await until(async () => JSON.stringify(await placesOf(db)) === `{"ready":0,"waiting":0,"lease":0}`);
 }
-
-Deno.test("kill -9 of a consumer in the middle of 1,000 tasks loses none and repeats no effect", async () => {
-  await using db = await ledgerDatabase();
-  await scheduleLedger(db, 1000);
-  {
-    await using victim = startConsumer(db);
-    await until(async () => await countOf(db, "completed") >= 300, 30_000);
-    victim.kill("SIGKILL");
-    await victim.exited;
-  }
-  const [{ left }] = await db
-    .sql`SELECT coalesce(sum(cardinality(ids)), 0)::int AS left FROM firefly.lease` as unknown as [
-      { left: number },
-    ];
-  assert(left > 0, "the victim died with tasks in its hands");
-  assert(await countOf(db, "completed") < 1000);
-
-  await using successor = startConsumer(db);
-  await until(async () => await countOf(db, "completed") === 1000, 40_000);
-
-  await assertAllOnce(db, 1000);
-  assert(successor.log.some((line) => line.includes("rescued")), "the successor says what it rescued");
-});
 
 Deno.test("kill -9 again and again fails none of the tasks that were claimed", async () => {
   await using db = await ledgerDatabase();
@@ -101,60 +78,4 @@ Deno.test("a task that kills its consumer ends failed after three deaths as the 
   assertEquals(status, "failed");
   assertEquals((errors as { name: string }[]).at(-1)!.name, "ConsumerDied");
   assertEquals(rescues, 5, "two deaths as one of many, three as the suspect");
-});
-
-Deno.test("a consumer that is stopped past its lease loses its tasks, and cannot end them when it wakes up", async () => {
-  await using db = await ledgerDatabase();
-  const id = await insertTask(db, { func_name: "ledger.wait", params: btoa("[3]") });
-  await using zombie = startConsumer(db);
-  await until(async () => (await placesOf(db)).lease === 1, 20_000);
-  zombie.kill("SIGSTOP");
-  await using _ = startConsumer(db);
-  await until(async () => (await recordOf(db, id)).rescues === 1, 20_000);
-
-  zombie.kill("SIGCONT");
-  await until(() => zombie.log.some((line) => line.includes("lost") || line.includes("expired")), 20_000);
-  await until(async () => await countOf(db, "completed") === 1, 20_000);
-
-  const { claim_seq, rescues } = await recordOf(db, id);
-  assertEquals({ claim_seq, rescues }, { claim_seq: "2", rescues: 1 });
-});
-
-Deno.test("SIGTERM hands back what runs past the grace period, uncounted, and leaves no lease", async () => {
-  await using db = await ledgerDatabase();
-  const [short, long] = [
-    await insertTask(db, { func_name: "ledger.wait", params: btoa("[1]") }),
-    await insertTask(db, { func_name: "ledger.wait", params: btoa("[60]") }),
-  ];
-  await using consumer = startConsumer(db, "--shutdown-timeout", "2s");
-  await until(async () => (await placesOf(db)).lease > 0, 20_000);
-  const asked = performance.now();
-  consumer.kill("SIGTERM");
-
-  assertEquals(await consumer.exited, 0);
-  assert(performance.now() - asked < 3000 + 1000, `it took ${performance.now() - asked} ms`);
-  assertEquals((await recordOf(db, short)).status, "completed");
-  const { status, retry_attempts, rescues, snoozes } = await recordOf(db, long);
-  assertEquals({ status, retry_attempts, rescues, snoozes }, {
-    status: "created",
-    retry_attempts: 0,
-    rescues: 0,
-    snoozes: 1,
-  });
-  assertEquals(await placesOf(db), { ready: 1, waiting: 0, lease: 0 });
-  assertEquals((await db.sql`SELECT FROM firefly.consumer`).length, 0);
-});
-
-Deno.test("a second SIGTERM ends the process at once", async () => {
-  await using db = await ledgerDatabase();
-  await insertTask(db, { func_name: "ledger.wait", params: btoa("[60]") });
-  await using consumer = startConsumer(db);
-  await until(async () => (await placesOf(db)).lease > 0, 20_000);
-  consumer.kill("SIGTERM");
-  await until(() => consumer.log.some((line) => line.includes("stop")), 5_000);
-  const asked = performance.now();
-  consumer.kill("SIGTERM");
-
-  assertEquals(await consumer.exited, 143);
-  assert(performance.now() - asked < 1000);
 });

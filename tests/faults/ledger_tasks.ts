@@ -8,15 +8,6 @@ export const write = task({ name: "ledger.write", retryDelay: 0 }, async (n: num
   return n;
 });
 
-/** Runs until it is told to stop, or for `seconds`. */
-export const wait = task("ledger.wait", async (seconds: number) => {
-  const { signal } = current();
-  await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(resolve, seconds * 1000);
-    signal.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)), { once: true });
-  });
-});
-
 /** Kills the process that runs it. */
 export const poison = task({ name: "ledger.poison", maxRetries: 1000 }, () => {
   Deno.kill(Deno.pid, "SIGKILL");
