@@ -9,13 +9,13 @@ import { migrate } from "../src/migrator.ts";
 import { Session } from "../src/session.ts";
 import { notify } from "../src/store/listen.ts";
 import { testDatabase } from "./database.ts";
-import { missingFor } from "./faults/fault.ts";
+import { isLeftOut } from "./faults/fault.ts";
 import { type PoolMode, startPgBouncer } from "./faults/pgbouncer.ts";
 import { taskName } from "./instance.ts";
 import { until } from "./steps.ts";
 import { TcpProxy } from "./tcp_proxy.ts";
 
-const ignore = Boolean(await missingFor({ needs: ["pgbouncer"] })) && !Deno.env.get("CI");
+const ignore = await isLeftOut("Tests of poolers", { needs: ["pgbouncer"] });
 
 /** A test that needs PgBouncer. */
 function test(name: string, fn: () => Promise<void>): void {

@@ -12,6 +12,7 @@ import { SCHEMA_PARTS } from "../../src/schema_parts.ts";
 import { readBackend, readHolders } from "../../src/store/health.ts";
 import { schemaModule } from "../../scripts/describe_schema.ts";
 import { type TestDatabase, testDatabase } from "../database.ts";
+import { isLeftOut } from "../faults/fault.ts";
 import { startPgBouncer } from "../faults/pgbouncer.ts";
 import { claimOne, expireConsumer, insertTask, recordOf, startConsumer } from "../steps.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
@@ -243,8 +244,10 @@ Deno.test("doctor does not wait for a server that accepts and says nothing", asy
   assertEquals([code, verdicts.connection, verdicts.crons], [6, "wrong", "skipped"], text);
 });
 
+const ignore = await isLeftOut("Tests of doctor and poolers", { needs: ["pgbouncer"] });
+
 for (const mode of ["transaction", "session"] as const) {
-  Deno.test(`doctor works through a pooler in ${mode} mode`, async () => {
+  Deno.test(`doctor works through a pooler in ${mode} mode`, { ignore }, async () => {
     await using db = await testDatabase();
     await using bouncer = await startPgBouncer(db.url, mode);
     const { code, verdicts, found, text } = await doctor(bouncer.through(db.url));
