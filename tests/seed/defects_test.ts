@@ -166,7 +166,7 @@ Deno.test("defect 11: a task whose consumers die is counted and ends, whatever i
   const poison = task({ name: taskName(), maxRetries: 1_000_000 }, () => {});
   const row = await test.ff.run(() => poison.schedule());
 
-  for (let death = 0; death < 4; death++) {
+  for (let death = 0; death < 5; death++) {
     const consumerId = await startConsumer(test.db, { tasks: [poison.funcName] });
     assertEquals((await claim(test.db, { consumerId, names: [poison.funcName] })).tasks.length, 1);
     await expireConsumer(test.db, consumerId);
@@ -177,7 +177,7 @@ Deno.test("defect 11: a task whose consumers die is counted and ends, whatever i
 
   const failed = await row.refresh();
   assert(failed.status === "failed");
-  assertEquals([failed.error.name, failed.attempt], ["ConsumerDied", 5]);
+  assertEquals([failed.error.name, failed.attempt], ["ConsumerDied", 6]);
 });
 
 Deno.test("defect 12: two consumers share a queue without waiting for each other", async () => {

@@ -130,7 +130,7 @@ Deno.test("claimTasks() reads the record's own counters and limits", async () =>
 Deno.test("claimTasks() takes suspects one at a time, each with a lease of its own", async () => {
   await using db = await testDatabase();
   const dead = await startConsumer(db);
-  for (let i = 0; i < 3; i++) await insertTask(db);
+  for (let i = 0; i < 3; i++) await insertTask(db, { suspect_deaths: 1 });
   await claim(db, { consumerId: dead });
   await expireConsumer(db, dead);
   await buryConsumers(db.store);
