@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import process from "node:process";
 import { type Events, task } from "../mod.ts";
 import { type TestDatabase, testDatabase } from "./database.ts";
 import { without } from "./faults/without.ts";
@@ -146,23 +145,21 @@ Deno.test("Watchdog does not trip on a machine that is busy", async () => {
 Deno.test("consumer.blocked tells once of a blocked event loop, for how long, and who may have been it", async () => {
   await using test = await testInstance();
   const heard: Events["consumer.blocked"][] = [];
-  // One that a busy machine kept waiting has used next to no time of its own.
-  test.ff.on("consumer.blocked", (detail) => detail.cpuSeconds > 0.5 && heard.push(detail));
+  // Longer than a busy machine keeps anybody waiting.
+  test.ff.on("consumer.blocked", (detail) => detail.seconds > 1.2 && heard.push(detail));
   const ids: string[] = [];
   test.ff.on("consumer.started", ({ consumerId }) => ids.push(consumerId));
   const compute = task(taskName(), () => {
-    const used = () => process.cpuUsage().user + process.cpuUsage().system;
-    const before = used();
-    while (used() - before < 600_000); // of work, however busy the machine is
+    const end = performance.now() + 1500;
+    while (performance.now() < end);
   });
   const row = await test.ff.run(() => compute.schedule());
 
-  await using _ = test.ff.consume({ tasks: [compute], lease: "1s" });
+  await using _ = test.ff.consume({ tasks: [compute], lease: "3s" });
   await until(() => heard.length > 0, 30_000);
 
-  const [{ seconds, cpuSeconds, ...detail }] = heard as [Events["consumer.blocked"]];
+  const [{ seconds: _seconds, cpuSeconds, ...detail }] = heard as [Events["consumer.blocked"]];
   assertEquals(detail, { consumerId: ids[0]!, id: row.id, funcName: compute.funcName });
-  assert(seconds > 0.4, `${seconds} s`);
   assert(cpuSeconds > 0.5, `${cpuSeconds} s of CPU time`);
   await pause(200);
   assertEquals(heard.length, 1);
