@@ -38,6 +38,7 @@ export const pooled: Fault = {
     figures.is("written", Number((await db.sql`SELECT count(*) FROM ledger`)[0]!.count), count);
     figures.is("attempts that failed", await failures(db), 0);
     figures.is("errors in the log", lines(consumer, '"level":"error"').length, 0);
+    for (const line of lines(consumer, '"level":"error"')) console.error(line);
     figures.is("missing LISTEN reported", lines(consumer, '"event":"deaf"').length, 1);
     await direct(figures, { db, url, ff }, scale === "full" ? 20 : 5);
   },
