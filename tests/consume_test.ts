@@ -2,6 +2,7 @@ import net from "node:net";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type ConsumeOptions, DatabaseUnreachable, Firefly, FireflyError, SchemaMismatch, task } from "../mod.ts";
 import { testDatabase } from "./database.ts";
+import { freePort } from "./faults/servers.ts";
 import { taskName, testInstance } from "./instance.ts";
 import { until } from "./steps.ts";
 
@@ -76,15 +77,6 @@ Deno.test("consume() waits for a database that is not up yet, and says so once",
   assert(error instanceof DatabaseUnreachable);
   await ff.close(); // before the way to the database is gone
 });
-
-/** A port at which nobody listens. */
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as net.AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** Passes what comes to `port` on to a server, from now on. */
 async function relay(port: number, { hostname, port: target }: URL): Promise<AsyncDisposable> {

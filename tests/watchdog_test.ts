@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { type Events, task } from "../mod.ts";
 import { type TestDatabase, testDatabase } from "./database.ts";
+import { ledgerDatabase } from "./faults/ledger.ts";
 import { without } from "./faults/without.ts";
 import { taskName, testInstance } from "./instance.ts";
 import { type CliOptions, type CliProcess, startCli } from "./process.ts";
@@ -21,12 +22,6 @@ async function startConsumer(db: TestDatabase, args: string[], options: CliOptio
 /** Blocks the loop of whoever claims it. */
 async function insertSpin(db: TestDatabase, ms: number): Promise<number> {
   return await insertTask(db, { func_name: "blocking.spin", params: btoa(`[${ms}]`), max_retries: 0 });
-}
-
-async function ledgerDatabase(): Promise<TestDatabase> {
-  const db = await testDatabase();
-  await db.sql`CREATE TABLE ledger (n int, task_id bigint, attempt int)`;
-  return db;
 }
 
 /** Whether the process still does what it is there for. */

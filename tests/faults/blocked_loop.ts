@@ -1,7 +1,8 @@
-import { type TestDatabase, testDatabase } from "../database.ts";
+import type { TestDatabase } from "../database.ts";
 import { type CliProcess, startCli } from "../process.ts";
 import { insertTask, recordOf, until } from "../steps.ts";
 import type { Fault, Figures, Scale } from "./fault.ts";
+import { ledgerDatabase } from "./ledger.ts";
 
 const TASKS = new URL("./blocking_tasks.ts", import.meta.url).pathname;
 
@@ -42,12 +43,6 @@ export const blockedLoop: Fault = {
 
 function argumentsFor(db: TestDatabase, lease: number): string[] {
   return ["consume", "--database", db.url, "--import", TASKS, "--json", "--lease", `${lease}s`];
-}
-
-async function ledgerDatabase(): Promise<TestDatabase> {
-  const db = await testDatabase();
-  await db.sql`CREATE TABLE ledger (n int, task_id bigint, attempt int)`;
-  return db;
 }
 
 async function scheduleWrites(db: TestDatabase, count: number): Promise<void> {

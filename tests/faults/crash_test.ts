@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
-import { type TestDatabase, testDatabase } from "../database.ts";
+import type { TestDatabase } from "../database.ts";
 import { startCli } from "../process.ts";
 import { insertTask, placesOf, recordOf, until } from "../steps.ts";
+import { ledgerDatabase } from "./ledger.ts";
 
 /** Consumers in processes of their own that die of real signals. The lease is short, so that the tests are. */
 
@@ -9,12 +10,6 @@ const TASKS = new URL("./ledger_tasks.ts", import.meta.url).pathname;
 
 function startConsumer(db: TestDatabase, ...args: string[]) {
   return startCli(["consume", "--database", db.url, "--import", TASKS, "--lease", "2s", ...args]);
-}
-
-async function ledgerDatabase(): Promise<TestDatabase> {
-  const db = await testDatabase();
-  await db.sql`CREATE TABLE ledger (n int, task_id bigint, attempt int)`;
-  return db;
 }
 
 async function countOf(db: TestDatabase, status: string): Promise<number> {
