@@ -170,7 +170,10 @@ function healthOf(loop: ConsumerLoop | undefined, ended: boolean): ConsumerHealt
   return { state, turns, leased, listener };
 }
 
-type Settings = Omit<ConsumerParts, "env" | "listener" | "definitions"> & { lease: number; watchdog: boolean };
+type Settings = Omit<ConsumerParts, "env" | "leases" | "listener" | "definitions"> & {
+  lease: number;
+  watchdog: boolean;
+};
 
 function checkOptions(options: ConsumeOptions, { schema, options: { defaults } }: ConsumerHost): Settings {
   const { concurrency = 10, maxTasks = Infinity, drain = false, cron = true, watchdog = false } = options;
@@ -229,7 +232,7 @@ async function run(host: ConsumerHost, { settings, definitions, events, signal, 
   const defaults = host.options.defaults ?? {};
   const started = await untilReachable({ events, signal }, async () => {
     const { database, sessions, listener } = await host.connect();
-    const { sql } = database;
+    const { sql, leases } = database;
     await requireSchema(sql, host.schema);
     await registerDefinitions(sql, [...definitions].map(([name, definition]) => storedDefinition(name, definition)));
     const { queues } = host.options;
@@ -246,7 +249,7 @@ async function run(host: ConsumerHost, { settings, definitions, events, signal, 
       defaults,
       lease,
     };
-    const loop = new ConsumerLoop({ env, listener, definitions, ...parts });
+    const loop = new ConsumerLoop({ env, leases, listener, definitions, ...parts });
     await loop.start();
     return { loop, sessions };
   });

@@ -7,6 +7,7 @@ import { CancellationWatch } from "./cancellation.ts";
 import { Claims } from "./claims.ts";
 import type { TaskDefinition } from "./definition.ts";
 import { CronTimer } from "./cron_timer.ts";
+import type { Tag } from "./driver.ts";
 import { openTasks } from "./encryption.ts";
 import { LeaseLost } from "./errors.ts";
 import { Intake } from "./intake.ts";
@@ -23,6 +24,8 @@ import { Wakeup } from "./wakeup.ts";
 /** What a consumer is made of. Durations are in seconds. */
 export interface ConsumerParts {
   readonly env: AttemptEnvironment;
+  /** The tag for the consumer's lease. */
+  readonly leases: Tag;
   readonly listener: Listener;
   readonly definitions: ReadonlyMap<string, TaskDefinition>;
   readonly queues: string[];
@@ -84,7 +87,7 @@ export class ConsumerLoop {
       onFree: () => this.#onFree(),
       onError: (action, error) => outages.report(action, error),
     });
-    this.#lease = new ConsumerLease(env.sql, {
+    this.#lease = new ConsumerLease(parts.leases, {
       seconds: env.lease,
       info: { host: hostname(), pid: process.pid, version: VERSION, queues, tasks: names, concurrency },
       hooks: {

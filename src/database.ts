@@ -27,6 +27,8 @@ const STATEMENT_DEADLINE = 15_000;
 const END_PATIENCE = 5_000;
 /** How long a connection stays open that nobody uses: a program that closes nothing can end, too. */
 const IDLE = 10_000;
+/** The same where leases are renewed, which by default is done every 10 s. */
+const LEASES_IDLE = 15_000;
 
 /** A connection of a pool, and the statements that are under way on it. */
 interface Member {
@@ -123,7 +125,10 @@ const HOT_PATH_PLANS = {
 /** One connection, which the pool itself ends. */
 const POOL_MEMBER = { max: 1, idle_timeout: 0, max_lifetime: null };
 
-/** A database as Firefly uses it: a pool for the hot path, one for looking things up, and one for users' statements. */
+/**
+ * A database as Firefly uses it: a pool for the hot path, one for looking things up, one for users' statements, and a
+ * connection on which nothing stands before a renewal.
+ */
 export class Database {
   /** Where it is, and how it was decided on. */
   readonly settings: ConnectionSettings;
@@ -131,11 +136,14 @@ export class Database {
   readonly schemaName: string;
   /** The tag for statements of the hot path. */
   readonly sql: Tag;
+  /** The tag for consumers' leases. */
+  readonly leases: Tag;
   /** The tag for lists, counts and bulk operations, which are planned by what the tables hold. */
   readonly records: Tag;
   /** The tag for users. */
   readonly userSql: Sql;
   readonly #pool: Pool;
+  readonly #leasePool: Pool;
   readonly #recordPool: Pool;
   readonly #userPool: Pool;
 
@@ -167,9 +175,15 @@ export class Database {
       max,
       deadline: STATEMENT_DEADLINE,
     });
+    this.#leasePool = new Pool(open({ connection: limits }), {
+      max: 1,
+      deadline: STATEMENT_DEADLINE,
+      idle: LEASES_IDLE,
+    });
     this.#recordPool = new Pool(open({ connection: limits }), { max: 2, deadline: STATEMENT_DEADLINE });
     this.#userPool = new Pool(open({}), { max, deadline: 0 });
     this.sql = makeTag((build) => this.#runOwn(this.#pool, build), schemaName);
+    this.leases = makeTag((build) => this.#runOwn(this.#leasePool, build), schemaName);
     this.records = makeTag((build) => this.#runOwn(this.#recordPool, build), schemaName);
     this.userSql = makeUserTag((build) => this.#runUsers(build), refuseOnPool);
   }
@@ -221,7 +235,8 @@ export class Database {
 
   /** Ends all of its connections. */
   async end(): Promise<void> {
-    await Promise.all([this.#pool, this.#recordPool, this.#userPool].map((pool) => pool.end()));
+    const pools = [this.#pool, this.#leasePool, this.#recordPool, this.#userPool];
+    await Promise.all(pools.map((pool) => pool.end()));
   }
 }
 

@@ -4,7 +4,7 @@ import { current, task } from "../mod.ts";
 import { buryConsumers, rescueTasks } from "../src/store/consumers.ts";
 import type { TestDatabase } from "./database.ts";
 import { taskName, testInstance } from "./instance.ts";
-import { claim, expireConsumer, insertTask, placesOf, recordOf, startConsumer, until } from "./steps.ts";
+import { backends, claim, expireConsumer, insertTask, placesOf, recordOf, startConsumer, until } from "./steps.ts";
 
 /** Ends every other connection to the database, as a restart of the server would. */
 async function terminateAll(db: TestDatabase, condition = "true"): Promise<void> {
@@ -247,6 +247,28 @@ Deno.test("a consumer that was buried aborts what it runs, registers anew and go
   assertEquals(await row.result({ timeout: "20s" }), "second");
   assertEquals((reasons[0] as Error).name, "LeaseLost");
   assertEquals((await test.db.sql`SELECT FROM firefly.consumer`).length, 1);
+});
+
+Deno.test("a lease is renewed while every other statement waits for a lock", async () => {
+  await using test = await testInstance();
+  const expired: unknown[] = [];
+  test.ff.on("consumer.expired", (event) => expired.push(event));
+  const work = task(taskName(), () => sleep(3000));
+  await using consumer = test.ff.consume({ lease: "1s" });
+  await consumer.ready;
+  await test.ff.run(() => work.schedule());
+  await until(async () => (await placesOf(test.db)).lease === 1);
+  const scheduled: Promise<unknown>[] = [];
+
+  await test.db.sql.begin(async (sql) => {
+    await sql`LOCK TABLE firefly.task IN ACCESS EXCLUSIVE MODE`;
+    for (let i = 0; i < 20; i++) scheduled.push(test.ff.run(() => work.schedule()));
+    await until(async () => await backends(test.db, "active", "Lock") >= 4);
+    await sleep(2000);
+  });
+
+  await Promise.all(scheduled);
+  assertEquals(expired, []);
 });
 
 Deno.test("a claim whose reply was lost is handed back and run", async () => {
