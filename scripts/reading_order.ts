@@ -90,6 +90,7 @@ export const ORDER: Readonly<Record<string, string>> = {
   "admission.ts": "lets limited tasks in when there are slots",
   "settler.ts": "ends attempts in batches",
   "progress.ts": "stores how far a handler is, now and then",
+  "aborting.ts": "what ends an attempt early; its signal is made when it is needed",
   "attempt_context.ts": "what current() is while a handler runs",
   "handler_call.ts": "calls a handler: decode, check, time-box",
   "verdict.ts": "what becomes of a task whose attempt threw",

@@ -35,6 +35,8 @@ export interface ClaimLoopOptions {
 
 /** How long to wait before due tasks are looked for again, in milliseconds. */
 const DUE_PAUSE = 5;
+/** How many tasks begin before the event loop goes on: handlers that never wait would keep it from all else. */
+const BURST = 50;
 /** Milliseconds that one turn may take at most, its sleep aside: a few statements miss their deadlines. */
 const LONGEST_TURN = 120_000;
 
@@ -46,6 +48,9 @@ export class ClaimLoop {
   readonly #wakeup = new Wakeup();
   /** The leases of the claim under way. */
   #claiming: string[] = [];
+  /** How many tasks may begin before the event loop goes on. */
+  #burst = BURST;
+  #goOn: ReturnType<typeof setImmediate> | undefined;
   #failures = 0;
   #nextDue: number | null = null;
   #ended = false;
@@ -100,11 +105,18 @@ export class ClaimLoop {
     this.#wakeup.wake();
   }
 
-  /** Begins claimed tasks while there are slots. */
+  /** Begins claimed tasks while there are slots, a few at once: statements are sent, and replies read, in between. */
   begin(): void {
     const { claims, maxTasks, onDone } = this.#options;
-    while (!this.#ended && this.#intake.mayBegin && claims.beginNext());
+    while (!this.#ended && this.#burst > 0 && this.#intake.mayBegin && claims.beginNext()) this.#burst--;
+    if (this.#burst === 0) this.#goOn ??= setImmediate(() => this.#beginMore());
     if (claims.begun >= maxTasks && claims.isEmpty) onDone();
+  }
+
+  #beginMore(): void {
+    this.#goOn = undefined;
+    this.#burst = BURST;
+    this.begin();
   }
 
   async #turn(): Promise<void> {

@@ -2333,8 +2333,9 @@ ALTER TABLE "firefly".queue
   ADD COLUMN notify text CONSTRAINT queue_notify_check CHECK (notify IN ('asleep', 'always'));
 
 -- Wakes whoever sleeps at a queue. A queue that no live consumer serves is always notified: who listens there is a person.
+-- Whoever may insert a task need not be allowed to see the consumers.
 CREATE FUNCTION "firefly"._ring(queue text) RETURNS void
-LANGUAGE plpgsql AS $body$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 BEGIN
   IF pg_try_advisory_xact_lock_shared("firefly"._door(_ring.queue)) AND (
     SELECT bool_and(consumer.doorbell)

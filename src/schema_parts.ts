@@ -343,7 +343,7 @@ function _place_inserted(): trigger 56f551c1a983
 function _produce(json): record bb47d941bb75
 function _register_crons(uuid, text[], json): record 11cee279ca97
 function _replace(bigint, text, timestamp with time zone): boolean set enable_seqscan, jit d19fcf65df0a
-function _ring(text): void bc6865798e3f
+function _ring(text): void security definer set search_path bc6865798e3f
 function _schedule(json): record set enable_seqscan, jit 19b45d373c62
 function _take_from_place(bigint): boolean e6196b3be52c
 function _take_unique_key(text, text, bigint): bigint c0f357e13b27

@@ -6,14 +6,14 @@ import { insertTask, ringsOf, until } from "../steps.ts";
 
 const CHANNEL = "firefly_default";
 
-/** How many consumers stand at the door of the queue. */
-async function doormen({ sql }: TestDatabase): Promise<number> {
+/** The processes that stand at the door of a queue. */
+async function doormen({ sql }: TestDatabase, queue = "default"): Promise<number[]> {
   const rows = await sql`
-    SELECT FROM pg_locks
+    SELECT pid FROM pg_locks
     WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND mode = 'ExclusiveLock' AND granted
+      AND (classid::bigint << 32) + objid::bigint = firefly._door(${queue}) AND mode = 'ExclusiveLock' AND granted
   `;
-  return rows.length;
+  return rows.map(({ pid }) => pid);
 }
 
 /** How often the queue rings while `count` tasks come in, one after another. */
@@ -28,7 +28,7 @@ Deno.test("a task that comes in rings while a consumer sleeps, and starts at onc
   await using test = await testInstance();
   const work = task(taskName(), () => "done");
   await using _ = test.ff.consume({ pollInterval: "60s" });
-  await until(async () => await doormen(test.db) === 1);
+  await until(async () => (await doormen(test.db)).length === 1);
 
   assertEquals(await ringsBy(test, () => work.schedule(), 1), 1);
 
@@ -44,13 +44,13 @@ Deno.test("tasks that come in ring nowhere while the only consumer is at work", 
   await test.ff.run(() => work.schedule());
   await until(async () => (await test.db.sql`SELECT FROM firefly.lease`).length === 1);
   await test.ff.run(() => work.schedule()); // this one the consumer may be rung for, and have no room
-  await until(async () => await doormen(test.db) === 0);
+  await until(async () => (await doormen(test.db)).length === 0);
 
   assertEquals(await ringsBy(test, () => work.schedule(), 20), 0);
 
   finish.resolve();
   await until(async () => (await test.db.sql`SELECT FROM firefly.task WHERE status = 'completed'`).length === 22);
-  await until(async () => await doormen(test.db) === 1);
+  await until(async () => (await doormen(test.db)).length === 1);
 });
 
 Deno.test("a doorman that goes to work rings for another who sleeps, and that one takes the door", async () => {
@@ -61,13 +61,13 @@ Deno.test("a doorman that goes to work rings for another who sleeps, and that on
   const quick = task(taskName(), () => "quick");
   const options = { concurrency: 1, pollInterval: "60s" } as const;
   await using _one = test.ff.consume(options);
-  await until(async () => await doormen(test.db) === 1);
+  await until(async () => (await doormen(test.db)).length === 1);
   await using two = other.consume(options);
   await two.ready;
 
   await test.ff.run(() => busy.schedule());
   await until(async () => (await test.db.sql`SELECT FROM firefly.lease`).length === 1);
-  await until(async () => await doormen(test.db) === 1);
+  await until(async () => (await doormen(test.db)).length === 1);
 
   const record = await test.ff.run(() => quick.schedule());
   assertEquals(await record.result({ timeout: "2s" }), "quick");
@@ -78,7 +78,7 @@ Deno.test("a queue that no live consumer serves rings always", async () => {
   await using test = await testInstance();
   const work = task(taskName(), () => {});
   await using _ = test.ff.consume({ queues: ["another"] });
-  await until(async () => await doormen(test.db) === 1);
+  await until(async () => (await doormen(test.db, "another")).length === 1);
 
   assertEquals(await ringsBy(test, () => work.schedule(), 3), 3);
 });
@@ -90,7 +90,7 @@ Deno.test('a queue with notify: "always" rings always', async () => {
   await using _ = test.ff.consume({ concurrency: 1, pollInterval: "60s" });
   await test.ff.run(() => work.scheduleMany([[], []]));
   await until(async () => (await test.db.sql`SELECT FROM firefly.lease`).length === 1);
-  await until(async () => await doormen(test.db) === 0);
+  await until(async () => (await doormen(test.db)).length === 0);
 
   assertEquals(await ringsBy(test, () => work.schedule(), 3), 3);
   finish.resolve();
@@ -118,7 +118,7 @@ Deno.test("a task of a transaction that stays open for a while starts soon after
   const finish = Promise.withResolvers<void>();
   const warm = task(taskName(), () => finish.promise);
   await test.ff.run(() => warm.scheduleMany([[], []])); // two at once: it leaves the door
-  await until(async () => await doormen(test.db) === 0);
+  await until(async () => (await doormen(test.db)).length === 0);
 
   const record = await test.ff.transaction(async () => {
     const record = await work.schedule();
@@ -138,15 +138,11 @@ Deno.test("a killed doorman's queue is looked after by another within a second o
   const work = task(taskName(), () => "done");
   await using one = test.ff.consume({ pollInterval: "60s" });
   await one.ready;
-  await until(async () => await doormen(test.db) === 1);
+  await until(async () => (await doormen(test.db)).length === 1);
   await using two = other.consume({ pollInterval: "60s" });
   await two.ready;
 
-  await test.db.sql`
-    SELECT pg_terminate_backend(pid) FROM pg_locks
-    WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'
-      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  `;
+  for (const pid of await doormen(test.db)) await test.db.sql`SELECT pg_terminate_backend(${pid})`;
   const record = await test.ff.run(() => work.schedule());
 
   assertEquals(await record.result({ timeout: "3s" }), "done");
