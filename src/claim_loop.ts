@@ -88,8 +88,9 @@ export class ClaimLoop {
     return this.#ended || performance.now() - this.#turnedAt < this.#options.pollInterval * 1100 + LONGEST_TURN;
   }
 
-  /** Looks again. */
+  /** Looks again: there may be something. */
   wake(): void {
+    this.#doorbell.expect();
     this.#wakeup.wake();
   }
 

@@ -71,6 +71,11 @@ export class Doorbell {
     return RETRY_DELAYS[this.#tries - 1] ?? RETRY_DELAY * (0.9 + 0.2 * Math.random());
   }
 
+  /** Notes that something is going on: the next tries to take the doors follow close upon each other again. */
+  expect(): void {
+    this.#tries = 0;
+  }
+
   /**
    * Tries to take the doors that are not taken, and calls `onTaken` when all are: look for tasks once more then, before
    * you sleep. It is not waited for, since the connection may be dead without a sign.
@@ -90,7 +95,6 @@ export class Doorbell {
 
   /** Leaves all doors. It is not waited for: what follows on the connection comes after it. */
   leave(): void {
-    this.#tries = 0;
     const queues = [...this.#current()];
     if (queues.length === 0) return;
     this.#taken.clear();
