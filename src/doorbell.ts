@@ -68,7 +68,7 @@ export class Doorbell {
   /** Milliseconds to sleep at most; undefined if somebody will ring, or nothing would be heard. */
   get patience(): number | undefined {
     if (this.taken || !this.#at) return undefined;
-    return RETRY_DELAYS[this.#tries - 1] ?? RETRY_DELAY * (0.9 + 0.2 * Math.random());
+    return RETRY_DELAYS[Math.max(0, this.#tries - 1)] ?? RETRY_DELAY * (0.9 + 0.2 * Math.random());
   }
 
   /** Notes that something is going on: the next tries to take the doors follow close upon each other again. */
