@@ -50,12 +50,16 @@ export const arrayTypes: Record<string, DriverType> = Object.fromEntries(
   }]),
 );
 
+const SPECIAL = /["\\]/;
+
 /** A list as an array literal: `{"a",null,{"b"}}`; with `asJson`, each element is JSON. */
 export function formatArray(list: unknown[], asJson = false): string {
   const elements = list.map((element) => {
     if (element === null || element === undefined) return "null";
+    if (typeof element === "number" && !asJson) return `${element}`;
     if (Array.isArray(element) && !asJson) return formatArray(element);
-    return `"${formatElement(element, asJson).replace(/["\\]/g, "\\$&")}"`;
+    const text = formatElement(element, asJson);
+    return `"${SPECIAL.test(text) ? text.replace(/["\\]/g, "\\$&") : text}"`;
   });
   return `{${elements.join(",")}}`;
 }

@@ -1,3 +1,4 @@
+import { Aborting } from "./aborting.ts";
 import { AttemptContext } from "./attempt_context.ts";
 import { isExhausted, type Tag } from "./driver.ts";
 import type { TaskDefinition } from "./definition.ts";
@@ -47,7 +48,7 @@ export class Attempt {
   readonly info: AttemptInfo;
   readonly #definition: TaskDefinition;
   readonly #env: AttemptEnvironment;
-  readonly #abort = new AbortController();
+  readonly #abort = new Aborting();
   readonly #transaction: Transaction;
   #context: AttemptContext | undefined;
   #began = 0;
@@ -84,7 +85,7 @@ export class Attempt {
     try {
       const returned = await this.#encode(await this.#call());
       if (!this.#transaction.begun) {
-        await this.#transaction.rollback(); // of nothing: from here on nothing can begin it
+        this.#transaction.abandon(); // from here on nothing can begin it
         onHandled();
       }
       return await this.#complete(returned);
@@ -108,7 +109,7 @@ export class Attempt {
       info: this.info,
       env: this.#env,
       lastAttempt: this.task.retryAttempts >= maxRetriesOf(this.#rules),
-      signal: this.#abort.signal,
+      abort: this.#abort,
       transaction: this.#transaction,
     });
     return callHandler({
@@ -162,7 +163,7 @@ export class Attempt {
   async #fail(error: unknown): Promise<Ending> {
     this.#context?.end();
     const databaseFailed = await this.#hasDatabaseFailed(error);
-    if (this.#abort.signal.aborted) this.#transaction.abandon();
+    if (this.#abort.aborted) this.#transaction.abandon();
     else await this.#transaction.rollback();
     if (error instanceof LeaseLost) return this.#lost(error);
     const outcome = this.#outcomeOf(error, databaseFailed);
@@ -182,7 +183,7 @@ export class Attempt {
     if (error instanceof DatabaseUnreachable && this.#transaction.begun) return true;
     if (isExhausted(error)) return true;
     // An aborted attempt waits for nothing; and one that COMMIT refused has lost no connection, but discarded it.
-    if (this.#abort.signal.aborted || this.#transaction.ended) return false;
+    if (this.#abort.aborted || this.#transaction.ended) return false;
     return isExhausted(this.#transaction.failure) || await this.#transaction.isLost();
   }
 

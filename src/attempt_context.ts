@@ -1,3 +1,4 @@
+import type { Aborting } from "./aborting.ts";
 import type { Tag } from "./driver.ts";
 import { DatabaseUnreachable } from "./errors.ts";
 import type { AttemptInfo, Emitter } from "./events.ts";
@@ -14,7 +15,7 @@ export interface ContextParts {
   readonly info: AttemptInfo;
   readonly env: { readonly sql: Tag; readonly events: Emitter; readonly redactor: Redactor };
   readonly lastAttempt: boolean;
-  readonly signal: AbortSignal;
+  readonly abort: Aborting;
   readonly transaction: Transaction;
 }
 
@@ -26,7 +27,7 @@ export class AttemptContext {
   #ended = false;
 
   constructor(parts: ContextParts) {
-    const { task, lastAttempt, signal, transaction } = this.#parts = parts;
+    const { task, lastAttempt, abort, transaction } = this.#parts = parts;
     const makeLogger = () => this.#logger();
     let log: Logger | undefined;
     this.context = {
@@ -34,7 +35,9 @@ export class AttemptContext {
       id: task.id,
       attempt: task.attempt,
       lastAttempt,
-      signal,
+      get signal() {
+        return abort.signal;
+      },
       get sql() {
         return transaction.sql;
       },

@@ -12,13 +12,15 @@ import type { Listener } from "./listener.ts";
 import { requireSchema } from "./migrator.ts";
 import type { QueueOptions, TaskOptions } from "./options.ts";
 import type { Redactor } from "./redaction.ts";
-import { retentionsOf, secondsOfRetention } from "./retention.ts";
+import { settingsOf } from "./queue_options.ts";
+import { secondsOfRetention } from "./retention.ts";
 import { type Instance, registry } from "./scope.ts";
 import type { Sessions } from "./session.ts";
 import { Settler } from "./settler.ts";
 import { registerDefinitions } from "./store/definitions.ts";
 import { refuseUnknownKeys } from "./suggest.ts";
 import { storeRetention } from "./store/prune.ts";
+import { storeQueues } from "./store/queues.ts";
 import { DEFINITION, type Task } from "./task.ts";
 import { Watchdog } from "./watchdog.ts";
 
@@ -235,8 +237,8 @@ async function run(host: ConsumerHost, { settings, definitions, events, signal, 
     const { sql, leases } = database;
     await requireSchema(sql, host.schema);
     await registerDefinitions(sql, [...definitions].map(([name, definition]) => storedDefinition(name, definition)));
-    const { queues } = host.options;
-    await storeRetention(sql, { all: secondsOfRetention(defaults.retention), queues: retentionsOf(queues) });
+    await storeRetention(sql, secondsOfRetention(defaults.retention));
+    await storeQueues(sql, settingsOf(host.options.queues));
     const env = {
       instance: host,
       sql,

@@ -1,25 +1,20 @@
-import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import process from "node:process";
 import { Admission } from "./admission.ts";
 import { type AttemptEnvironment, Shutdown } from "./attempt.ts";
 import { CancellationWatch } from "./cancellation.ts";
 import { Claims } from "./claims.ts";
+import { ClaimLoop } from "./claim_loop.ts";
 import type { TaskDefinition } from "./definition.ts";
 import { CronTimer } from "./cron_timer.ts";
 import type { Tag } from "./driver.ts";
-import { openTasks } from "./encryption.ts";
 import { LeaseLost } from "./errors.ts";
-import { Intake } from "./intake.ts";
 import { ConsumerLease } from "./lease.ts";
 import type { Listener, ListenerState } from "./listener.ts";
 import { Maintenance } from "./maintenance.ts";
 import { Outages } from "./outages.ts";
-import { claimTasks } from "./store/claim.ts";
 import { controlChannel, queueChannel } from "./store/listen.ts";
-import { promoteDueTasks } from "./store/waiting.ts";
 import { VERSION } from "./version.ts";
-import { Wakeup } from "./wakeup.ts";
 
 /** What a consumer is made of. Durations are in seconds. */
 export interface ConsumerParts {
@@ -37,45 +32,34 @@ export interface ConsumerParts {
   readonly pollInterval: number;
 }
 
-/** How long to wait before due tasks are looked for again, in milliseconds. */
-const DUE_PAUSE = 5;
-/** Milliseconds that one turn of the loop may take at most, its sleep aside: a few statements miss their deadlines. */
-const LONGEST_TURN = 120_000;
 /** How long a stopping consumer waits for the database, in milliseconds. */
 const LAST_WORDS = 5_000;
 
-/** Claims tasks of its queues, runs up to `concurrency` of them at a time, and goes on until it is stopped. */
+/** Runs the tasks of its queues, up to `concurrency` of them at a time, and goes on until it is stopped. */
 export class ConsumerLoop {
   readonly #parts: ConsumerParts;
   readonly #env: AttemptEnvironment;
-  readonly #names: string[];
   readonly #claims: Claims;
   readonly #admission: Admission;
   readonly #lease: ConsumerLease;
   readonly #maintenance: Maintenance;
   readonly #cancellations: CancellationWatch;
   readonly #cron: CronTimer | undefined;
-  readonly #wakeup = new Wakeup();
   readonly #outages: Outages;
-  readonly #intake: Intake;
+  readonly #loop: ClaimLoop;
   readonly #grace = Promise.withResolvers<void>();
   #graceTimer: ReturnType<typeof setTimeout> | undefined;
-  /** The leases of the claim under way. */
-  #claiming: string[] = [];
   #checking: Promise<void> | undefined;
-  #failures = 0;
-  #nextDue: number | null = null;
   #stopping = false;
-  #turnedAt = performance.now();
 
   constructor(parts: ConsumerParts) {
     const { env, queues, concurrency, definitions } = parts;
-    const names = this.#names = [...definitions.keys()];
+    const names = [...definitions.keys()];
     const outages = this.#outages = new Outages(env.events, () => this.#lease.id);
     this.#parts = parts;
     this.#env = env;
     this.#admission = new Admission(env.sql, {
-      onProgress: () => this.#wakeup.wake(),
+      onProgress: () => this.#loop.wake(),
       ...outages.of("let limited tasks in"),
     });
     env.settler.onEnded = (concurrencyKey, rateKey) => this.#admission.askFor(concurrencyKey, rateKey);
@@ -96,12 +80,14 @@ export class ConsumerLoop {
         onError: (error) => outages.report("renew its lease", error),
       },
     });
-    this.#intake = new Intake({
-      concurrency,
-      maxTasks: parts.maxTasks,
+    this.#loop = new ClaimLoop({
+      ...parts,
       claims: this.#claims,
-      settler: env.settler,
-      isLeased: () => this.#lease.valid,
+      admission: this.#admission,
+      lease: this.#lease,
+      outages,
+      names,
+      onDone: () => this.stop(),
     });
     this.#maintenance = new Maintenance({
       sql: env.sql,
@@ -136,9 +122,8 @@ export class ConsumerLoop {
 
   /** How it is. */
   get health(): { turns: boolean; leased: boolean; listener: ListenerState; stopping: boolean } {
-    const { pollInterval, listener } = this.#parts;
-    const turns = this.#stopping || performance.now() - this.#turnedAt < pollInterval * 1100 + LONGEST_TURN;
-    return { turns, leased: this.#lease.valid, listener: listener.state, stopping: this.#stopping };
+    const { turns } = this.#loop;
+    return { turns, leased: this.#lease.valid, listener: this.#parts.listener.state, stopping: this.#stopping };
   }
 
   /** Registers the consumer. */
@@ -155,7 +140,7 @@ export class ConsumerLoop {
     this.#cancellations.start();
     try {
       await this.#maintenance.start();
-      while (!this.#stopping) await this.#turn();
+      await this.#loop.run();
     } finally {
       await this.#shutDown();
       unsubscribe();
@@ -171,78 +156,13 @@ export class ConsumerLoop {
     this.#stopping = true;
     this.#env.events.emit("consumer.stopping", { consumerId: this.#lease.id, running: this.#claims.busy });
     this.#graceTimer = setTimeout(() => this.#grace.resolve(), this.#parts.shutdownTimeout * 1000);
-    this.#wakeup.wake();
-  }
-
-  /** One turn of the loop: claim what there is room for, begin what there is a slot for, sleep if there is neither. */
-  async #turn(): Promise<void> {
-    this.#turnedAt = performance.now();
-    const { wanted } = this.#intake;
-    const { admitted } = this.#admission;
-    const wasEmpty = this.#claims.isEmpty;
-    let claimed = 0;
-    if (wanted > 0 || this.#intake.claimsSuspect) {
-      try {
-        claimed = await this.#claim(wanted);
-        this.#outages.recovered("claim tasks");
-        this.#failures = 0;
-      } catch (error) {
-        this.#outages.report("claim tasks", error);
-        return await this.#wakeup.sleep(Math.min(200 * 2 ** this.#failures++, 5000));
-      }
-    }
-    this.#begin();
-    if (claimed > 0 && claimed >= wanted) return;
-    if (this.#isDue()) return await this.#wakeup.sleep(DUE_PAUSE);
-    const isDone = this.#claims.isEmpty && this.#admission.isIdle && this.#admission.admitted === admitted;
-    if (this.#parts.drain && wanted > 0 && isDone) {
-      // What ended while the claim was under way may have gone back to where it had looked already: look once more.
-      return wasEmpty ? this.stop() : undefined;
-    }
-    await this.#wakeup.sleep(this.#pause());
-  }
-
-  /** Claims up to `limit` tasks, and a suspect; resolves to how many rows that took, stale ones included. */
-  async #claim(limit: number): Promise<number> {
-    const { queues } = this.#parts;
-    const { keys } = this.#env;
-    const [leaseId, suspectLeaseId] = [randomUUID(), this.#claims.hasSuspect ? null : randomUUID()];
-    this.#claiming = suspectLeaseId ? [leaseId, suspectLeaseId] : [leaseId];
-    try {
-      if (this.#isDue()) this.#admission.ask(await promoteDueTasks(this.#env.sql, queues));
-      const request = { consumerId: this.#lease.id, leaseId, suspectLeaseId, queues, names: this.#names, limit };
-      const { alive, tasks, taken, nextDue } = await claimTasks(this.#env.sql, request);
-      this.#nextDue = nextDue === null ? null : performance.now() + nextDue * 1000;
-      this.#intake.note({ limit, soughtSuspect: suspectLeaseId !== null, tasks, taken });
-      await this.#claims.add(keys ? await openTasks(tasks, keys) : tasks);
-      if (!alive) await this.#lease.renew();
-      return taken;
-    } finally {
-      this.#claiming = [];
-    }
-  }
-
-  /** Begins claimed tasks while there are slots. */
-  #begin(): void {
-    while (!this.#stopping && this.#intake.mayBegin && this.#claims.beginNext());
-    if (this.#claims.begun >= this.#parts.maxTasks && this.#claims.isEmpty) this.stop();
+    this.#loop.end();
   }
 
   /** Whatever frees a slot begins the next task, and wakes the loop. */
   #onFree(): void {
-    this.#begin();
-    this.#wakeup.wake();
-  }
-
-  #isDue(): boolean {
-    return this.#nextDue !== null && this.#nextDue <= performance.now() && this.#intake.free > 0;
-  }
-
-  /** Milliseconds until the next look: when a task is due, and at the latest after the poll interval. */
-  #pause(): number {
-    const poll = this.#parts.pollInterval * 1000 * (0.9 + 0.2 * Math.random());
-    if (this.#nextDue === null || this.#intake.free <= 0) return poll;
-    return Math.min(poll, Math.max(1, this.#nextDue - performance.now()));
+    this.#loop.begin();
+    this.#loop.wake();
   }
 
   #channels(): string[] {
@@ -251,7 +171,7 @@ export class ConsumerLoop {
   }
 
   #onRing(channel: string | undefined): void {
-    this.#wakeup.wake();
+    this.#loop.wake();
     if (channel !== undefined && channel !== controlChannel(this.#env.sql.schemaName)) return;
     this.#cancellations.look();
     this.#admission.askAll();
@@ -261,12 +181,12 @@ export class ConsumerLoop {
   /** After each renewal: keeps the transactions of attempts alive, and squares what it holds with the database. */
   #onRenewed(): void {
     this.#outages.recovered("renew its lease");
-    this.#wakeup.wake();
+    this.#loop.wake();
     this.#claims.ping();
     // Not awaited: whatever these wait for, the next renewal must not.
     this.#checking ??= this.#claims.dropLost()
       .then(() => this.#claims.dropPaused())
-      .then(() => this.#claims.returnForgotten(this.#lease.id, () => this.#claiming))
+      .then(() => this.#claims.returnForgotten(this.#lease.id, () => this.#loop.claiming))
       .catch((error) => this.#outages.report("check its claims", error))
       .finally(() => this.#checking = undefined);
   }

@@ -89,7 +89,9 @@ export class Emitter {
 
   /** Tells the listeners of `event`. A listener that throws must not break the loop that it listens to. */
   emit<E extends keyof Events>(event: E, detail: Events[E]): void {
-    for (const listener of this.#listeners.get(event) ?? []) {
+    const listeners = this.#listeners.get(event);
+    if (!listeners) return;
+    for (const listener of listeners) {
       try {
         const returned: unknown = (listener as (detail: Events[E]) => unknown)(detail);
         if (returned instanceof Promise) returned.catch(() => {});

@@ -1,3 +1,4 @@
+import type { Aborting } from "./aborting.ts";
 import type { TaskDefinition } from "./definition.ts";
 import { type Duration, toSeconds } from "./duration.ts";
 import { asFail } from "./context.ts";
@@ -19,7 +20,7 @@ export interface HandlerCall {
   /** What `current()` and `schedule()` see. */
   readonly scope: Scope;
   /** Aborts at the timeout; the call is over when it aborts, by whomever. */
-  readonly abort: AbortController;
+  readonly abort: Aborting;
   readonly timeout: Duration | undefined;
 }
 
@@ -28,28 +29,23 @@ export interface HandlerCall {
  * as long as the timeout and the signal allow.
  */
 export async function callHandler(call: HandlerCall): Promise<unknown> {
-  const { info, middleware, scope, abort: { signal } } = call;
+  const { info, middleware, scope, abort } = call;
   const timer = startTimeout(call);
-  let stop = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason);
-    if (signal.aborted) stop();
-    else signal.addEventListener("abort", stop, { once: true });
-  });
   const handle = () => handleTask(call);
   try {
-    return await Promise.race([
-      withScope(scope, middleware.length === 0 ? handle : () => callThrough(middleware, info, handle)),
-      aborted,
-    ]);
+    return await new Promise((resolve, reject) => {
+      if (abort.aborted) return reject(abort.reason);
+      abort.onAbort = reject;
+      withScope(scope, middleware.length === 0 ? handle : () => callThrough(middleware, info, handle))
+        .then(resolve, reject);
+    });
   } finally {
     clearTimeout(timer);
-    signal.removeEventListener("abort", stop);
   }
 }
 
 /** An async function, so that what a synchronous handler throws is a rejection too. */
-async function handleTask({ definition, params, keys, abort: { signal } }: HandlerCall): Promise<unknown> {
+async function handleTask({ definition, params, keys, abort }: HandlerCall): Promise<unknown> {
   const { name, input, output, handler } = definition;
   let args = decodeOpened(params, keys);
   if (!Array.isArray(args)) throw new TypeError("Cannot call the handler as params is no list of arguments");
@@ -57,7 +53,7 @@ async function handleTask({ definition, params, keys, abort: { signal } }: Handl
     const refusal = `Cannot run task "${name}" as its arguments are not valid`;
     args = await noRetryHelps(validateArguments(input, args as unknown[], refusal));
   }
-  signal.throwIfAborted(); // whatever came before may have taken its time
+  if (abort.aborted) throw abort.reason; // whatever came before may have taken its time
   const returned = await handler(...args as unknown[]);
   if (!output) return returned;
   return await noRetryHelps(validate(output, returned, `Cannot complete task "${name}" as its result is not valid`));

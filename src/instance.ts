@@ -2,8 +2,7 @@ import { type ConnectionSettings, resolveConnection } from "./connection.ts";
 import { type ConsumeOptions, type Consumer, type LastWords, startConsumer } from "./consume.ts";
 import { Database } from "./database.ts";
 import { checkQueueName, checkScheduleOptions, type TaskDefinition } from "./definition.ts";
-import { codeOf } from "./driver.ts";
-import { KeyRing, openRow } from "./encryption.ts";
+import { KeyRing } from "./encryption.ts";
 import { FireflyError } from "./errors.ts";
 import { Emitter, type Events } from "./events.ts";
 import { Hooks } from "./hooks.ts";
@@ -16,7 +15,8 @@ import type { Page, PageOptions, TaskFilter, TaskRecord } from "./record.ts";
 import { Tasks } from "./records.ts";
 import { Redactor } from "./redaction.ts";
 import { Results } from "./results.ts";
-import { areUnique, asksFunctions, insertAll, newTasks, type ScheduledRow, sealTasks } from "./scheduling.ts";
+import { Scheduler } from "./scheduler.ts";
+import { newTasks } from "./scheduling.ts";
 import {
   currentInstance,
   currentScope,
@@ -27,12 +27,11 @@ import {
   withScope,
 } from "./scope.ts";
 import { Session, Sessions } from "./session.ts";
-import type { NewTask } from "./store/schedule.ts";
 import { lazySql, type Sql } from "./sql.ts";
 import { endBackend } from "./store/consumers.ts";
 import { notify } from "./store/listen.ts";
 import { pauseQueue, type QueueState, readQueues, resumeQueue } from "./store/queues.ts";
-import { type FreshRecord, type RecordAccess, toRecord } from "./stored_task.ts";
+import { type RecordAccess, toRecord } from "./stored_task.ts";
 import { runTransaction, Transaction } from "./transaction.ts";
 
 /** Everything that a connected instance works with. */
@@ -44,18 +43,8 @@ export interface Connected {
   readonly results: Results;
 }
 
-/** The rows of a call, and what is to be known of them while its transaction is open. */
-interface Inserted {
-  rows: ScheduledRow[];
-  fresh: FreshRecord;
-}
-
 /** Sessions that transactions outside of consumers may take at a time. */
 const TRANSACTIONS = 10;
-const LOCK_NOT_AVAILABLE = "55P03";
-/** Seconds that scheduling waits for an open transaction that schedules a twin: it may be one that waits for this call. */
-const UNIQUE_PATIENCE = 15;
-const UNIQUE_SETUP = `SET LOCAL lock_timeout = '${UNIQUE_PATIENCE}s';`;
 
 /** What stands behind a `Firefly`: the connections, made when they are first needed, and what is done over them. */
 export class LiveInstance implements Instance, AsyncDisposable {
@@ -71,9 +60,8 @@ export class LiveInstance implements Instance, AsyncDisposable {
   readonly tasks: Tasks;
   readonly hooks: Hooks;
   readonly #consumers = new Set<Consumer>();
+  readonly #scheduler: Scheduler;
   #connected: Promise<Connected> | undefined;
-  /** Whether its role may not insert tasks, but only call functions that do. */
-  #producer: boolean | undefined;
 
   /** An instance in the place of `predecessor` takes its listeners and its middleware over. */
   constructor(options: FireflyOptions = {}, predecessor?: LiveInstance) {
@@ -91,6 +79,12 @@ export class LiveInstance implements Instance, AsyncDisposable {
       listener: async () => (await this.connect()).listener,
     };
     this.tasks = new Tasks(this.#access);
+    this.#scheduler = new Scheduler({
+      schema: this.schema,
+      keys: this.keys,
+      openTransaction: () => this.#openTransaction(),
+      connect: () => this.connect(),
+    });
     this.hooks = new Hooks({
       events: this.events,
       onFailed: options.onFailed,
@@ -154,53 +148,12 @@ export class LiveInstance implements Instance, AsyncDisposable {
     checkScheduleOptions(options, `schedule task "${definition.name}"`);
     const { schema, keys } = this;
     const tasks = await newTasks(definition, calls, { options, defaults: this.options.defaults ?? {}, schema, keys });
-    const { rows, fresh } = keys
-      ? await this.#insertSealed(tasks, keys, options.tx)
-      : await this.#insert(tasks, options.tx);
+    const { rows, fresh } = await this.#scheduler.insert(tasks, options.tx);
     const records = rows.map((row) => toRecord(row, this.#access, { ...fresh, inserted: row.inserted }));
     for (const { id, funcName, queue, inserted } of records) {
       this.events.emit("scheduled", { id, funcName, queue, inserted });
     }
     return records;
-  }
-
-  /** Inserts tasks encrypted. What was inserted need not be decrypted again; what a twin holds must be. */
-  async #insertSealed(tasks: NewTask[], keys: KeyRing, tx: ScheduleOptions["tx"]): Promise<Inserted> {
-    const sealed = await sealTasks(tasks, keys);
-    const { rows, fresh } = await this.#insert(sealed, tx);
-    const opened = rows.map((row, i) =>
-      row.params === sealed[i]!.params ? { ...row, params: tasks[i]!.params } : openRow(row, keys)
-    );
-    return { rows: await Promise.all(opened), fresh };
-  }
-
-  async #insert(tasks: NewTask[], tx: ScheduleOptions["tx"]): Promise<Inserted> {
-    const { schema } = this;
-    const unique = areUnique(tasks);
-    // Asked once, of whatever schedules first.
-    const insert = async (tasks: NewTask[], through: Parameters<typeof asksFunctions>[0]) =>
-      await insertAll(tasks, { ...through, producer: this.#producer ??= await asksFunctions(through) });
-    if (tx) return { rows: await insert(tasks, { client: tx, schema }), fresh: {} };
-    const joined = tx === null ? undefined : this.#openTransaction();
-    if (joined) {
-      const rows = await insert(tasks, { sql: joined.statements });
-      return { rows, fresh: { uncommitted: () => !joined.outermost.ended } };
-    }
-    const { database, sessions } = await this.connect();
-    if (tasks.length === 1 && !unique) return { rows: await insert(tasks, { sql: database.sql }), fresh: {} };
-    // What waits for somebody's transaction, as a unique task may, must not have others wait behind it in the pool.
-    const own = Transaction.on(sessions, { schema, ...(unique ? { setup: UNIQUE_SETUP } : {}) });
-    try {
-      return { rows: await runTransaction(own, ({ statements }) => insert(tasks, { sql: statements })), fresh: {} };
-    } catch (error) {
-      if (!unique || codeOf(error) !== LOCK_NOT_AVAILABLE) throw error;
-      throw new FireflyError(
-        `Cannot schedule task "${
-          tasks[0]!.func_name
-        }" as an open transaction has held its unique key for ${UNIQUE_PATIENCE} s`,
-        { cause: error },
-      );
-    }
   }
 
   on<E extends keyof Events>(event: E, listener: (detail: Events[E]) => void): () => void {

@@ -4,7 +4,7 @@ import type { Encryption } from "./encryption.ts";
 import type { OnFailed } from "./hooks.ts";
 import type { QueueOptions, TaskOptions } from "./options.ts";
 import type { Redact } from "./redaction.ts";
-import { checkQueues } from "./retention.ts";
+import { checkQueues } from "./queue_options.ts";
 import { refuseUnknownKeys } from "./suggest.ts";
 
 /** What an instance is configured with. */

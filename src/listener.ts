@@ -61,7 +61,8 @@ export class Listener {
   #session: Session | undefined;
   #ended = false;
   #down = false;
-  #connected = false;
+  /** The tag of the connection, once notifications arrive. */
+  #listening: Tag | undefined;
   /** Whether a notification has ever come through. */
   #proven = false;
   #deafUntil = -Infinity;
@@ -79,12 +80,17 @@ export class Listener {
 
   /** Whether notifications arrive, as far as is known. */
   get connected(): boolean {
-    return this.#connected;
+    return this.#listening !== undefined;
+  }
+
+  /** The tag of the connection that listens, another one for each; undefined while no notifications arrive. */
+  get listening(): Tag | undefined {
+    return this.#listening;
   }
 
   /** How it is. */
   get state(): ListenerState {
-    if (this.#connected) return "connected";
+    if (this.#listening) return "connected";
     return this.#deafUntil === -Infinity ? "down" : "deaf";
   }
 
@@ -120,7 +126,7 @@ export class Listener {
       } catch (error) {
         this.#report(error);
       } finally {
-        this.#connected = false;
+        this.#listening = undefined;
         this.#session?.discard();
         this.#session = undefined;
       }
@@ -158,7 +164,7 @@ export class Listener {
         listening = channels;
         this.#down = false;
         this.#deafUntil = -Infinity;
-        this.#connected = true;
+        this.#listening = sql;
         onConnected();
         this.#ring(undefined);
       }

@@ -88,6 +88,13 @@ export type Retention = Duration | { completed?: Duration; failed?: Duration };
 export interface QueueOptions {
   /** How long records of its tasks are kept that do not say so themselves. @default the instance's */
   retention?: Retention;
+  /**
+   * When tasks that come in send a NOTIFY: `asleep` only while a consumer sleeps, as NOTIFY puts all commits of the
+   * database in a row; `always` for a queue on whose channel others listen. It is stored by each consumer that starts.
+   *
+   * @default "asleep"
+   */
+  notify?: "asleep" | "always";
 }
 
 /** When a task is scheduled by itself. */

@@ -114,7 +114,7 @@ export function* chunksOf(tasks: NewTask[]): Generator<NewTask[]> {
 }
 
 /** What statements go through: the store's tag, or a client of the user's. */
-type Through = { sql: Tag } | { client: Sql | Queryable; schema: string };
+export type Through = { sql: Tag } | { client: Sql | Queryable; schema: string };
 
 /** And whether the role there may only call functions. */
 type ThroughRole = Through & { producer: boolean };

@@ -15,6 +15,7 @@ column _line.why: text
 column awaited.task_id: bigint not null
 column awaited.until: timestamp with time zone not null
 column consumer.concurrency: integer not null
+column consumer.doorbell: boolean not null default
 column consumer.host: text not null
 column consumer.id: uuid not null
 column consumer.lease_until: timestamp with time zone not null
@@ -71,6 +72,7 @@ column migration.name: text not null
 column migration.oldest: integer not null
 column migration.version: integer not null
 column queue.name: text not null
+column queue.notify: text
 column queue.paused: boolean not null default
 column queue.retain_completed: double precision
 column queue.retain_failed: double precision
@@ -232,6 +234,7 @@ constraint definition.definition_retain_completed_check: check (retain_completed
 constraint definition.definition_retain_failed_check: check (retain_failed)
 constraint lease.lease_pkey: primary key (id)
 constraint migration.migration_pkey: primary key (version)
+constraint queue.queue_notify_check: check (notify)
 constraint queue.queue_pkey: primary key (name)
 constraint queue.queue_retain_completed_check: check (retain_completed)
 constraint queue.queue_retain_failed_check: check (retain_failed)
@@ -317,6 +320,7 @@ function _decode_object(jsonb, jsonb, integer[], integer, bigint): record immuta
 function _decode_ref(jsonb, jsonb, integer[], integer, bigint): record immutable 46c3488a13d1
 function _decode_string(jsonb): text immutable strict b78d25b264e7
 function _decode_view(jsonb, jsonb, bigint): record immutable 6d690865d1ae
+function _door(text): bigint immutable 536ec1aeeb94
 function _escape(jsonb): jsonb immutable strict c10637ea10bd
 function _explain_concurrency(task): task_reason stable 7faa4343fb84
 function _explain_consumers(task): task_reason stable 85b49f8647d5
@@ -335,10 +339,11 @@ function _mentions_tag(text): boolean immutable a85eb5f62acf
 function _near_words(text, text[]): text[] immutable fb4765b846cf
 function _object(text[], jsonb[]): jsonb immutable strict 93925f227ac8
 function _place(bigint): void f58e4718b607
-function _place_inserted(): trigger df9d31cdb91c
+function _place_inserted(): trigger 56f551c1a983
 function _produce(json): record bb47d941bb75
 function _register_crons(uuid, text[], json): record 11cee279ca97
 function _replace(bigint, text, timestamp with time zone): boolean set enable_seqscan, jit d19fcf65df0a
+function _ring(text): void security definer set search_path bc6865798e3f
 function _schedule(json): record set enable_seqscan, jit 19b45d373c62
 function _take_from_place(bigint): boolean e6196b3be52c
 function _take_unique_key(text, text, bigint): bigint c0f357e13b27

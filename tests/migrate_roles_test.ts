@@ -69,12 +69,16 @@ const DECIDED: Record<string, string> = {
   "_produce()": "producer:x consumer:x",
 };
 
-Deno.test("exactly two functions act as their owner, and both pin the search_path with pg_temp last", async () => {
+Deno.test("exactly three functions act as their owner, and all pin the search_path with pg_temp last", async () => {
   const rows = await roles.db.sql`
     SELECT proname, proconfig FROM pg_proc WHERE pronamespace = ${roles.schema}::regnamespace AND prosecdef ORDER BY 1
   `;
   const pinned = ["search_path=pg_catalog, pg_temp"];
-  assertEquals(rows.map((row) => [row.proname, row.proconfig]), [["_produce", pinned], ["schedule", pinned]]);
+  assertEquals(rows.map((row) => [row.proname, row.proconfig]), [
+    ["_produce", pinned],
+    ["_ring", pinned],
+    ["schedule", pinned],
+  ]);
 });
 
 Deno.test("nothing of the schema is granted to PUBLIC once there are roles", async () => {

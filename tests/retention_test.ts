@@ -1,6 +1,6 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import type { Retention } from "../mod.ts";
-import { checkQueues, type RetentionSeconds, retentionsOf, secondsOfRetention } from "../src/retention.ts";
+import { type RetentionSeconds, secondsOfRetention } from "../src/retention.ts";
 
 const cases: [Retention | undefined, RetentionSeconds][] = [
   [undefined, { completed: null, failed: null }],
@@ -17,12 +17,3 @@ for (const [retention, seconds] of cases) {
     assertEquals(secondsOfRetention(retention), seconds);
   });
 }
-
-Deno.test("retentionsOf() leaves out queues of which nothing is said", () => {
-  assertEquals(retentionsOf({ mail: { retention: 60 }, web: {} }), new Map([["mail", { completed: 60, failed: 60 }]]));
-  assertEquals(retentionsOf(undefined), new Map());
-});
-
-Deno.test("checkQueues() refuses names whose channel would be too long", () => {
-  assertThrows(() => checkQueues({ ["q".repeat(60)]: {} }, "make an instance", "firefly"), RangeError, "68 bytes");
-});

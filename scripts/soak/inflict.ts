@@ -53,6 +53,6 @@ async function deafen(url: string): Promise<void> {
       SELECT pg_terminate_backend(pid)
       FROM pg_stat_activity
       WHERE datname = current_database() AND application_name <> 'soak-probe'
-        AND (query LIKE 'LISTEN%' OR query LIKE '%pg_listening_channels%')
+        AND query ~ '^LISTEN|pg_listening_channels|_door'
     `);
 }

@@ -114,7 +114,7 @@ async function sampleServer(url: string): Promise<ServerSample> {
           SELECT application_name, count(*) AS n FROM backend WHERE application_name <> 'soak-probe' GROUP BY 1
         ) AS each),
         'inTransaction', (SELECT count(*) FROM backend WHERE state LIKE 'idle in transaction%'),
-        'listeners', (SELECT count(*) FROM backend WHERE query ~ '^(UN)?LISTEN|pg_listening_channels'),
+        'listeners', (SELECT count(*) FROM backend WHERE query ~ '^(UN)?LISTEN|pg_listening_channels|_door'),
         'locks', (SELECT count(*) FROM lock),
         'advisory', (SELECT count(*) FROM lock WHERE locktype = 'advisory'),
         'waited', (SELECT count(*) FROM lock WHERE NOT granted),

@@ -16,10 +16,10 @@ export interface ConsumerInfo {
 /** Registers a consumer, whose lease then runs for `lease` seconds. */
 export async function registerConsumer(sql: Tag, info: ConsumerInfo, lease: number): Promise<void> {
   await sql`
-    INSERT INTO ${sql.schema}.consumer (id, host, pid, version, queues, tasks, concurrency, lease_until)
+    INSERT INTO ${sql.schema}.consumer (id, host, pid, version, queues, tasks, concurrency, doorbell, lease_until)
     VALUES (
       ${info.id}, ${info.host}, ${info.pid}, ${info.version}, ${info.queues}::text[], ${info.tasks}::text[],
-      ${info.concurrency}, now() + make_interval(secs => ${lease})
+      ${info.concurrency}, true, now() + make_interval(secs => ${lease})
     )
     ON CONFLICT (id) DO NOTHING
   `;
@@ -139,7 +139,7 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
       WHERE awaited.task_id = rescued.id AND rescued.status = 'failed'
       RETURNING awaited.task_id
     ), rung AS MATERIALIZED (
-      SELECT pg_notify(${sql.schema}.channel(queue), '')
+      SELECT ${sql.schema}._ring(queue)
       FROM (SELECT DISTINCT queue FROM rescued WHERE status = 'created') AS filled
       UNION ALL
       SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM awaited)

@@ -122,28 +122,12 @@ export async function readBounds(sql: Tag): Promise<{ first: number; last: numbe
   return first === null || last === null ? null : { first: toNumber(first), last: toNumber(last) };
 }
 
-/** Stores what holds for all, and for queues by their names. What is null, and a queue that is not named, stays. */
-export async function storeRetention(
-  sql: Tag,
-  { all, queues }: { all: RetentionSeconds; queues: ReadonlyMap<string, RetentionSeconds> },
-): Promise<void> {
-  const named = [...queues].sort(([a], [b]) => a < b ? -1 : 1);
+/** Stores what holds for all that nothing else is said of. What is null stays. */
+export async function storeRetention(sql: Tag, { completed, failed }: RetentionSeconds): Promise<void> {
   await sql`
-    WITH stored AS (
-      UPDATE ${sql.schema}.retention
-      SET retain_completed = COALESCE(${all.completed}::double precision, retain_completed),
-        retain_failed = COALESCE(${all.failed}::double precision, retain_failed)
-      WHERE retain_completed <> ${all.completed}::double precision OR retain_failed <> ${all.failed}::double precision
-    )
-    INSERT INTO ${sql.schema}.queue AS known (name, retain_completed, retain_failed)
-    SELECT *
-    FROM unnest(
-      ${named.map(([name]) => name)}::text[],
-      ${named.map(([, { completed }]) => completed)}::double precision[],
-      ${named.map(([, { failed }]) => failed)}::double precision[]
-    )
-    ON CONFLICT (name) DO UPDATE
-    SET retain_completed = COALESCE(excluded.retain_completed, known.retain_completed),
-      retain_failed = COALESCE(excluded.retain_failed, known.retain_failed)
+    UPDATE ${sql.schema}.retention
+    SET retain_completed = COALESCE(${completed}::double precision, retain_completed),
+      retain_failed = COALESCE(${failed}::double precision, retain_failed)
+    WHERE retain_completed <> ${completed}::double precision OR retain_failed <> ${failed}::double precision
   `;
 }

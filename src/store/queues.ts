@@ -1,4 +1,5 @@
 import type { Tag } from "../driver.ts";
+import type { QueueSettings } from "../queue_options.ts";
 import { TASK_STATUSES, type TaskStatus } from "../record.ts";
 import { toNumber } from "./rows.ts";
 
@@ -78,4 +79,24 @@ export async function resumeQueue(sql: Tag, queue: string): Promise<boolean> {
 export async function readPaused(sql: Tag, queues: string[]): Promise<string[]> {
   const rows = await sql`SELECT name FROM ${sql.schema}.queue WHERE paused AND name = ANY (${queues}::text[])`;
   return rows.map(({ name }) => name);
+}
+
+/** Stores what is said of queues. What is null, and a queue that is not named, stays. */
+export async function storeQueues(sql: Tag, queues: readonly QueueSettings[]): Promise<void> {
+  if (queues.length === 0) return;
+  await sql`
+    INSERT INTO ${sql.schema}.queue AS known (name, retain_completed, retain_failed, notify)
+    SELECT *
+    FROM unnest(
+      ${queues.map(({ name }) => name)}::text[],
+      ${queues.map(({ retention }) => retention.completed)}::double precision[],
+      ${queues.map(({ retention }) => retention.failed)}::double precision[],
+      ${queues.map(({ notify }) => notify)}::text[]
+    ) AS said (name, completed, failed, notify)
+    ORDER BY name COLLATE "C"
+    ON CONFLICT (name) DO UPDATE
+    SET retain_completed = COALESCE(excluded.retain_completed, known.retain_completed),
+      retain_failed = COALESCE(excluded.retain_failed, known.retain_failed),
+      notify = COALESCE(excluded.notify, known.notify)
+  `;
 }

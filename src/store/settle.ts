@@ -109,7 +109,7 @@ export async function settleTasks(
       WHERE awaited.task_id = settled.id AND settled.status <> 'created'
       RETURNING awaited.task_id
     ), rung AS MATERIALIZED (
-      SELECT pg_notify(${sql.schema}.channel(queue), '')
+      SELECT ${sql.schema}._ring(queue)
       FROM (SELECT queue FROM back_in_ready UNION SELECT queue FROM back_in_waiting WHERE why <> 'time') AS filled
       UNION ALL
       SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM awaited)

@@ -55,7 +55,7 @@ export async function promoteDueTasks(sql: Tag, queues: string[]): Promise<Promo
       UNION
       SELECT concurrency_key, rate_key FROM looked
     ), rung AS MATERIALIZED (
-      SELECT pg_notify(${sql.schema}.channel(queue), '') FROM (SELECT DISTINCT queue FROM placed) AS filled
+      SELECT ${sql.schema}._ring(queue) FROM (SELECT DISTINCT queue FROM placed) AS filled
     )
     SELECT (SELECT count(*) FROM moved)::integer AS moved, (SELECT count(*) FROM rung) AS rung,
       ARRAY(SELECT DISTINCT concurrency_key FROM line WHERE concurrency_key IS NOT NULL) AS concurrency_keys,
@@ -148,7 +148,7 @@ export async function unparkKnownTasks(
       FROM moved
       WHERE concurrency_key IS NOT NULL OR rate_key IS NOT NULL
     ), rung AS MATERIALIZED (
-      SELECT pg_notify(${sql.schema}.channel(queue), '') FROM (SELECT DISTINCT queue FROM moved) AS filled
+      SELECT ${sql.schema}._ring(queue) FROM (SELECT DISTINCT queue FROM moved) AS filled
     )
     SELECT (SELECT count(*) FROM moved)::integer AS moved, (SELECT count(*) FROM rung) AS rung
   `;

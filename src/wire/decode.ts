@@ -18,13 +18,19 @@ export function decode(text: string, limits?: Partial<WireLimits>): unknown {
   const reader = new Decoder(limitsOf(limits));
   const json = decodeText(text, reader.limits.maxBytes);
   try {
-    return reader.readRoot(JSON.parse(json));
+    const root = JSON.parse(json);
+    // Without a tag it is what it is, and short text cannot nest too deeply.
+    if (json.length <= reader.limits.maxDepth && !TAG.test(json)) return root;
+    return reader.readRoot(root);
   } catch (cause) {
     if (cause instanceof FireflyFormatError) throw cause;
     if (cause instanceof FireflyLimitError) throw cause;
     throw new FireflyFormatError("Cannot decode text as it is not JSON of a value", { cause });
   }
 }
+
+/** What every tag begins with, however it is written. */
+const TAG = /"(?:\$|\\u0024)"/;
 
 const TAGS: ReadonlyMap<string, TagReader> = new Map([
   ...SCALARS,

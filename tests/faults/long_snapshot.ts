@@ -29,7 +29,7 @@ export const longSnapshot: Fault = {
       const { scheduled, claims } = await traffic(db, scale === "full" ? 30 : 3);
       const listeners = await db.sql`
         SELECT FROM pg_stat_activity
-        WHERE datname = current_database() AND application_name = 'firefly' AND query ~ 'LISTEN|pg_listening_channels'
+        WHERE datname = current_database() AND application_name = 'firefly' AND query ~ 'LISTEN|pg_listening_channels|_door'
       `;
       const [row] = await db.sql`SELECT count(*)::int AS completed FROM firefly.task WHERE status = 'completed'`;
       const [kept] = await db.sql`

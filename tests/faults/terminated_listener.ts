@@ -82,7 +82,7 @@ async function isCompleted(db: TestDatabase, id: number): Promise<boolean> {
 async function listeners({ sql }: TestDatabase): Promise<number[]> {
   const rows = await sql`
     SELECT pid FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'firefly' AND query ~ 'LISTEN|pg_listening_channels'
+    WHERE datname = current_database() AND application_name = 'firefly' AND query ~ 'LISTEN|pg_listening_channels|_door'
   `;
   return rows.map(({ pid }) => pid);
 }

@@ -234,7 +234,7 @@ Deno.test("defect 14: an idle consumer sends next to nothing, and wakes at once"
   };
   await until(async () =>
     (await test.db
-      .sql`SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_listening_channels%'`)
+      .sql`SELECT FROM pg_stat_activity WHERE datname = current_database() AND query ~ 'pg_listening_channels|_door'`)
       .length > 0
   );
   const before = await commits();

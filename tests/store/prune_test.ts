@@ -1,5 +1,7 @@
 import { assertEquals } from "@std/assert";
+import type { QueueSettings } from "../../src/queue_options.ts";
 import { pruneTasks, readBounds, storeRetention } from "../../src/store/prune.ts";
+import { storeQueues } from "../../src/store/queues.ts";
 import { type TestDatabase, testDatabase } from "../database.ts";
 import { backends, until } from "../steps.ts";
 
@@ -46,13 +48,11 @@ Deno.test("pruneTasks() deletes completed records after 7 days, failed and cance
 
 Deno.test("pruneTasks() asks the task first, then its queue, then what holds for all", async () => {
   await using db = await testDatabase();
-  await storeRetention(db.store, {
-    all: { completed: 1 * DAY, failed: null },
-    queues: new Map([["slow", { completed: 3 * DAY, failed: 5 * DAY }], ["audit", {
-      completed: Infinity,
-      failed: Infinity,
-    }]]),
-  });
+  await storeRetention(db.store, { completed: 1 * DAY, failed: null });
+  await storeQueues(db.store, [
+    { name: "slow", retention: { completed: 3 * DAY, failed: 5 * DAY }, notify: null },
+    { name: "audit", retention: { completed: Infinity, failed: Infinity }, notify: null },
+  ]);
   await db.sql`
     INSERT INTO firefly.definition (func_name, retain_completed, retain_failed)
     VALUES ('test.short', 0, NULL), ('test.kept', 'Infinity', 'Infinity')
@@ -97,7 +97,7 @@ Deno.test("pruneTasks() takes what it is told in place of what holds for all, an
 
 Deno.test("pruneTasks() keeps everything for ever where that is what holds for all", async () => {
   await using db = await testDatabase();
-  await storeRetention(db.store, { all: { completed: Infinity, failed: Infinity }, queues: new Map() });
+  await storeRetention(db.store, { completed: Infinity, failed: Infinity });
   await ended(db, { days: 9000 });
 
   assertEquals(await pruneTasks(db.store, { after: null }), { pruned: 0, full: false, last: null });
@@ -179,22 +179,26 @@ Deno.test("pruneTasks() leaves a record that was retried since its statement beg
   assertEquals(await left(db), [retried], `${blocking} is gone`);
 });
 
-Deno.test("storeRetention() leaves what nobody says anything of, and a queue's pause", async () => {
+Deno.test("storeRetention() and storeQueues() leave what nobody says anything of, and a queue's pause", async () => {
   await using db = await testDatabase();
   await db.sql`SELECT firefly.pause('mail')`;
-  const store = (completed: number | null, queues: [string, { completed: number | null; failed: number | null }][]) =>
-    storeRetention(db.store, { all: { completed, failed: null }, queues: new Map(queues) });
+  const mail = (completed: number | null, failed: number | null, notify: QueueSettings["notify"]) =>
+    storeQueues(db.store, [{ name: "mail", retention: { completed, failed }, notify }]);
 
-  await store(60, [["mail", { completed: 1, failed: 2 }], ["slow", { completed: 3, failed: Infinity }]]);
-  await store(null, [["mail", { completed: 5, failed: null }]]);
-  await storeRetention(db.store, { all: UNSAID, queues: new Map() });
+  await storeRetention(db.store, { completed: 60, failed: null });
+  await storeRetention(db.store, UNSAID);
+  await mail(1, 2, "always");
+  await mail(5, null, null);
+  await storeQueues(db.store, [{ name: "slow", retention: { completed: 3, failed: Infinity }, notify: null }]);
 
   const [all] = await db.sql`SELECT retain_completed, retain_failed FROM firefly.retention`;
   assertEquals({ ...all }, { retain_completed: 60, retain_failed: 30 * DAY });
   assertEquals((await db.sql`SELECT * FROM firefly.queue ORDER BY name`).map((row) => Object.values(row)), [
-    ["mail", true, 5, 2],
-    ["slow", false, 3, Infinity],
+    ["mail", true, 5, 2, "always"],
+    ["slow", false, 3, Infinity, null],
   ]);
+  await mail(null, null, "asleep");
+  assertEquals((await db.sql`SELECT notify FROM firefly.queue WHERE name = 'mail'`)[0]!.notify, "asleep");
 });
 
 Deno.test("readBounds() tells the first and the last id", async () => {

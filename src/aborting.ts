@@ -1,0 +1,39 @@
+/**
+ * An AbortController whose signal is made when somebody asks for it: few handlers do, and making one costs as much as
+ * the rest of a short attempt.
+ */
+export class Aborting {
+  #controller: AbortController | undefined;
+  #aborted = false;
+  #reason: unknown;
+  /** Called once when it aborts. */
+  onAbort: (reason: unknown) => void = () => {};
+
+  /** Whether it has aborted. */
+  get aborted(): boolean {
+    return this.#aborted;
+  }
+
+  /** Why it has aborted. */
+  get reason(): unknown {
+    return this.#reason;
+  }
+
+  /** The signal, for those who take nothing else. */
+  get signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController();
+      if (this.#aborted) this.#controller.abort(this.#reason);
+    }
+    return this.#controller.signal;
+  }
+
+  /** Aborts, unless it has. */
+  abort(reason: unknown): void {
+    if (this.#aborted) return;
+    this.#aborted = true;
+    this.#reason = reason;
+    this.#controller?.abort(reason);
+    this.onAbort(reason);
+  }
+}
