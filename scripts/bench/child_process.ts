@@ -29,8 +29,7 @@ export class Child implements AsyncDisposable {
   #hasEnded = false;
   /** What its consumer has done so far. */
   progress: Started = { started: 0, first: 0 };
-  /** Called when a task begins whose start is reported at once. */
-  onBegan: () => void = () => {};
+  #began: PromiseWithResolvers<void> | undefined;
 
   constructor(runtime: Runtime, setup: Setup, { node }: Programs) {
     const deno = ["run", "-A", "--no-check", "--quiet", "--unstable-kv", MAIN];
@@ -45,7 +44,9 @@ export class Child implements AsyncDisposable {
     this.#writer = this.#child.stdin.getWriter();
     this.#over = Promise.all([this.#readReplies(), this.#readErrors(), this.#child.status]).then(() => {
       this.#hasEnded = true;
-      for (const { reject } of this.#waiting.values()) reject(new Error(`The process ended: ${this.#errors.trim()}`));
+      const error = this.#endedError();
+      this.#began?.reject(error);
+      for (const { reject } of this.#waiting.values()) reject(error);
       this.#waiting.clear();
     });
   }
@@ -59,12 +60,19 @@ export class Child implements AsyncDisposable {
     command: C,
     ...[args = {}]: Record<never, never> extends Commands[C][0] ? [] : [Commands[C][0]]
   ): Promise<Commands[C][1]> {
-    if (this.#hasEnded) throw new Error(`The process ended: ${this.#errors.trim()}`);
+    if (this.#hasEnded) throw this.#endedError();
     const id = ++this.#ids;
     const waiting = Promise.withResolvers<Commands[Command][1]>();
     this.#waiting.set(id, waiting);
     await this.#writer.write(new TextEncoder().encode(`${JSON.stringify({ id, command, args })}\n`)).catch(() => {});
     return await waiting.promise as Commands[C][1];
+  }
+
+  /** Resolves when the next task begins whose start is reported at once. */
+  async began(): Promise<void> {
+    if (this.#hasEnded) throw this.#endedError();
+    this.#began = Promise.withResolvers();
+    await this.#began.promise;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -75,6 +83,10 @@ export class Child implements AsyncDisposable {
     }
     await this.#over;
     await this.#writer.abort().catch(() => {});
+  }
+
+  #endedError(): Error {
+    return new Error(["The process ended", this.#errors.trim()].filter(Boolean).join(": "));
   }
 
   async #readReplies(): Promise<void> {
@@ -95,7 +107,7 @@ export class Child implements AsyncDisposable {
       return;
     }
     if ("started" in reply) this.progress = reply;
-    else if ("began" in reply) this.onBegan();
+    else if ("began" in reply) this.#began?.resolve();
     else {
       const waiting = this.#waiting.get(reply.id)!;
       this.#waiting.delete(reply.id);

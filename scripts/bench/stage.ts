@@ -8,8 +8,8 @@ import type { Metrics } from "./results.ts";
 import type { Sizes } from "./scenarios.ts";
 import type { BenchServer } from "./server.ts";
 
-/** How long a measurement may wait for tasks to end, in milliseconds. */
-const PATIENCE = 180_000;
+/** How long a measurement may take, in milliseconds. */
+const PATIENCE = 240_000;
 
 /** What a stage is made of. */
 export interface StageOptions {
@@ -32,8 +32,8 @@ export class Stage implements AsyncDisposable {
   readonly #children: Child[] = [];
   readonly #sql: postgres.Sql;
   #control: Child | undefined;
-  /** What is asked of a process that is ended is refused, so that a measurement under way ends, too. */
-  readonly #onAbort = () => this.#children.forEach((child) => void child[Symbol.asyncDispose]());
+  readonly #timer: ReturnType<typeof setTimeout>;
+  #isLate = false;
 
   private constructor(options: StageOptions, url: string, directory: string) {
     const { server, peer, installed, sizes, effects = false, signal } = options;
@@ -41,7 +41,11 @@ export class Stage implements AsyncDisposable {
     const { driver, config } = peer;
     this.#setup = { driver, url, directory, packages: installed.directory, effects, config };
     this.#sql = postgres(url, { max: 2, onnotice() {}, fetch_types: false });
-    signal.addEventListener("abort", this.#onAbort);
+    signal.addEventListener("abort", this.#end);
+    this.#timer = setTimeout(() => {
+      this.#isLate = true;
+      this.#end();
+    }, PATIENCE);
   }
 
   /** Makes a database, and has the peer make its tables there. */
@@ -81,7 +85,7 @@ export class Stage implements AsyncDisposable {
 
   /** Starts a process of the peer. */
   startChild(config: Config = {}): Child {
-    this.signal.throwIfAborted();
+    this.#check();
     const setup = { ...this.#setup, config: { ...this.#setup.config, ...config } };
     const child = new Child(this.peer.runtime, setup, this.#programs);
     this.#children.push(child);
@@ -129,6 +133,14 @@ export class Stage implements AsyncDisposable {
     return { ...metrics, ...Object.fromEntries(found) };
   }
 
+  /** Ends all processes: what they are asked is refused then, and so the measurement ends. */
+  readonly #end = () => this.#children.forEach((child) => void child[Symbol.asyncDispose]());
+
+  #check(): void {
+    this.signal.throwIfAborted();
+    if (this.#isLate) throw new Error(`It took longer than ${PATIENCE / 1000} s`);
+  }
+
   async #meter(children: readonly Child[]) {
     const { cpu: other } = await this.control.ask("serverCpu");
     const wal = await this.#server.wal();
@@ -140,28 +152,24 @@ export class Stage implements AsyncDisposable {
 
   /** Waits until consumers have started `count` tasks, and none is left. */
   async waitUntilDone(consumers: readonly Child[], count: number): Promise<void> {
-    await this.waitFor(`${count} tasks to start`, () => startedBy(consumers) >= count);
-    await this.waitFor("all tasks to end", async () => (await this.control.ask("remaining")).remaining === 0);
+    await this.waitFor(() => startedBy(consumers) >= count);
+    await this.waitFor(async () => (await this.control.ask("remaining")).remaining === 0);
   }
 
   /** Looks again and again. */
-  async waitFor(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-    const until = performance.now() + PATIENCE;
-    while (!await isSo()) {
-      this.signal.throwIfAborted();
-      if (performance.now() > until) throw new Error(`Waited for ${what} for ${PATIENCE / 1000} s`);
-      await this.sleep(2);
-    }
+  async waitFor(isSo: () => boolean | Promise<boolean>): Promise<void> {
+    while (!await isSo()) await this.sleep(2);
   }
 
   /** Waits for some milliseconds. */
   async sleep(milliseconds: number): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, milliseconds));
-    this.signal.throwIfAborted();
+    this.#check();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.signal.removeEventListener("abort", this.#onAbort);
+    clearTimeout(this.#timer);
+    this.signal.removeEventListener("abort", this.#end);
     await Promise.all(this.#children.map((child) => child[Symbol.asyncDispose]()));
     await this.#sql.end({ timeout: 1 });
     await Deno.remove(this.#setup.directory, { recursive: true });

@@ -25,7 +25,7 @@ export function openDriver({ url, packages, config }: Setup): Driver {
   };
   return {
     async install() {
-      await (await start(false)).createQueue(QUEUE, { notify: config.notify });
+      await (await start(false)).createQueue(QUEUE, { notify: config.notify === true });
     },
     async producer() {
       const boss = await start(false);

@@ -20,8 +20,7 @@ export async function measureLatency(stage: Stage): Promise<Metrics> {
 
 async function ping(count: number, { consumer, producer }: { consumer: Child; producer: Child }): Promise<void> {
   for (let i = 0; i < count; i++) {
-    const begun = new Promise<void>((resolve) => consumer.onBegan = resolve);
-    await Promise.all([begun, producer.ask("ping", { pause: 3 + Math.random() * 7 })]);
+    await Promise.all([consumer.began(), producer.ask("ping", { pause: 3 + Math.random() * 7 })]);
   }
 }
 
@@ -34,7 +33,7 @@ export async function measureLoad(stage: Stage, rate: number): Promise<Metrics> 
   const before = startedBy([consumer]);
   return await stage.account([consumer], async () => {
     const { count, seconds: taken } = await producer.ask("load", { rate, seconds });
-    await stage.waitFor("all tasks to start", () => startedBy([consumer]) - before >= count);
+    await stage.waitFor(() => startedBy([consumer]) - before >= count);
     return { count, metrics: { rate: count / taken, ...quantilesOf((await consumer.ask("latencies")).times) } };
   });
 }
