@@ -3,11 +3,13 @@
  *
  * @module
  */
+import { basename } from "node:path";
 import { type BenchOptions, HELP, readOptions, UsageError } from "./bench/options.ts";
 import { plotResults } from "./bench/plot.ts";
 import { renderPage, renderTables } from "./bench/page.ts";
 import { parseResults, type Results } from "./bench/results.ts";
 import { runBench } from "./bench/run.ts";
+import { runCommand } from "./bench/run_command.ts";
 
 const EXIT = { good: 0, bad: 1, usage: 2, interrupted: 130 } as const;
 
@@ -58,7 +60,8 @@ async function measure(options: BenchOptions, signal: AbortSignal): Promise<Resu
 async function write(file: string, results: Results): Promise<void> {
   const plot = file.replace(/(\.md)?$/, ".svg");
   await Deno.writeTextFile(plot, plotResults(results));
-  await Deno.writeTextFile(file, renderPage(results, plot.split("/").at(-1)!));
+  await Deno.writeTextFile(file, renderPage(results, basename(plot)));
+  await runCommand(Deno.execPath(), ["fmt", "--quiet", file]);
 }
 
 if (import.meta.main) Deno.exitCode = await main(Deno.args);
