@@ -36,9 +36,18 @@ export function cpuOf(pid: number): number {
 
 /** The same with all of its children, alive and ended. */
 export function cpuOfFamily(pid: number): number {
-  const stat = readStat(pid);
-  if (!stat) return NaN;
-  let total = stat.own + stat.children;
+  let total = NaN;
+  for (let tries = 0; tries < 5; tries++) {
+    const before = readStat(pid);
+    total = before ? before.own + before.children + cpuOfChildren(pid) : NaN;
+    // A child that ended meanwhile may be missing, or counted twice.
+    if (before?.children === readStat(pid)?.children) break;
+  }
+  return total;
+}
+
+function cpuOfChildren(pid: number): number {
+  let total = 0;
   for (const { name } of Deno.readDirSync("/proc")) {
     const child = /^\d+$/.test(name) ? readStat(Number(name)) : undefined;
     if (child?.parent === pid) total += child.own;

@@ -124,7 +124,7 @@ export class Stage implements AsyncDisposable {
     const all = {
       wal: spent("wal") / count,
       serverCpu: (this.peer.redis ? spent("other") : spent("server")) * 1000 / count,
-      clientCpu: spent("children") * 1000 / count,
+      clientCpu: children.length > 0 ? spent("children") * 1000 / count : NaN,
       memory: Math.max(...children.map(({ pid }) => memoryOf(pid).most)),
       others: Math.max(0, spent("busy") - known) / capacity,
       steal: spent("stolen") / capacity,
