@@ -1,10 +1,8 @@
 import { markdownTable } from "../markdown_table.ts";
 import { PEERS } from "./peers.ts";
 import type { Results } from "./results.ts";
+import { noiseOf, QUIET } from "./statistics.ts";
 import { measuredSections, roundsTable, targetTable } from "./tables.ts";
-
-/** The share of the machine that others may take before the page speaks of noise. */
-const QUIET = 0.12;
 
 /** The tables alone, for a terminal. */
 export function renderTables(results: Results): string {
@@ -58,10 +56,13 @@ function turns(rounds: number): string {
 }
 
 function noise({ measurements }: Results): string[] {
-  const noisy = measurements.filter(({ metrics: { others = 0, steal = 0 } }) => others + steal > QUIET);
+  const noisy = measurements.filter(({ metrics }) => noiseOf(metrics) > QUIET).length;
   return [
-    `During ${noisy.length} of ${measurements.length} measurements, processes that have nothing to do with them took more ` +
-    `than ${QUIET * 100}% of the machine.`,
+    `A measurement during which processes that have nothing to do with it, or the hypervisor, took more than ` +
+    `${
+      QUIET * 100
+    }% of the machine is made once more, and the quieter one counts. ${noisy} of ${measurements.length} ` +
+    "were noisy even so.",
     "",
   ];
 }

@@ -22,6 +22,8 @@ export interface Peer {
   readonly scenarios: readonly Scenario[];
   /** The packages of which its version is told. */
   readonly packages: readonly string[];
+  /** What schedules and drains, if that is not the peer's own processes: SQL without a queue, or plain INSERTs. */
+  readonly by?: "sql" | "inserts";
   /** Whether it needs a Redis. */
   readonly redis?: true;
 }
@@ -168,6 +170,35 @@ export const PEERS: readonly Peer[] = [
     slots: 0,
     scenarios: ["schedule_1", ...FLEETS, ...DRAINS],
     packages: [],
+    by: "sql",
+  },
+  {
+    name: "inserts",
+    title: "Firefly, by pgbench",
+    driver: "firefly",
+    runtime: "deno",
+    config: { concurrency: 100 },
+    note: "pgbench inserts tasks into `firefly.task`, so that clients cost little and the server is what is measured",
+    chunk: 5000,
+    share: 1,
+    slots: 1000,
+    scenarios: FLEETS,
+    packages: [],
+    by: "inserts",
+  },
+  {
+    name: "inserts-silent",
+    title: "Firefly, by pgbench, never notifying",
+    driver: "firefly",
+    runtime: "deno",
+    config: { concurrency: 100, silent: true },
+    note: "the same with the trigger that rings nobody",
+    chunk: 5000,
+    share: 1,
+    slots: 1000,
+    scenarios: FLEETS,
+    packages: [],
+    by: "inserts",
   },
   {
     name: "bare",

@@ -34,6 +34,12 @@ export function cpuOf(pid: number): number {
   return readStat(pid)?.own ?? NaN;
 }
 
+/** The same with its children that have ended. */
+export function cpuWithEnded(pid: number): number {
+  const stat = readStat(pid);
+  return stat ? stat.own + stat.children : NaN;
+}
+
 /** The same with all of its children, alive and ended. */
 export function cpuOfFamily(pid: number): number {
   let total = NaN;

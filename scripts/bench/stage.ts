@@ -3,7 +3,7 @@ import { Child, type Started } from "./child_process.ts";
 import type { Config, Setup } from "./drivers/driver.ts";
 import type { Installed } from "./packages.ts";
 import type { Peer } from "./peers.ts";
-import { cpuOf, cpuOfMachine, memoryOf } from "./proc.ts";
+import { cpuOf, cpuOfMachine, cpuWithEnded, memoryOf } from "./proc.ts";
 import type { Metrics } from "./results.ts";
 import type { Sizes } from "./scenarios.ts";
 import type { BenchServer } from "./server.ts";
@@ -120,7 +120,7 @@ export class Stage implements AsyncDisposable {
     const after = await this.#meter(children);
     const spent = (name: keyof typeof before) => after[name] - before[name];
     const capacity = spent("time") * navigator.hardwareConcurrency;
-    const known = spent("server") + spent("children") + spent("other") + spent("self");
+    const known = spent("server") + spent("all") + spent("other") + spent("self");
     const all = {
       wal: spent("wal") / count,
       serverCpu: (this.peer.redis ? spent("other") : spent("server")) * 1000 / count,
@@ -145,9 +145,19 @@ export class Stage implements AsyncDisposable {
     const { cpu: other } = await this.control.ask("serverCpu");
     const wal = await this.#server.wal();
     const { busy, stolen } = cpuOfMachine();
-    const self = cpuOf(Deno.pid);
-    const cpu = children.reduce((total, { pid }) => total + cpuOf(pid), 0);
-    return { time: performance.now(), wal, server: this.#server.cpu(), children: cpu, other, busy, stolen, self };
+    const self = cpuWithEnded(Deno.pid);
+    const cpu = (of: readonly Child[]) => of.reduce((total, { pid }) => total + cpuOf(pid), 0);
+    return {
+      time: performance.now(),
+      wal,
+      server: this.#server.cpu(),
+      children: cpu(children),
+      all: cpu(this.#children),
+      other,
+      busy,
+      stolen,
+      self,
+    };
   }
 
   /** Waits until consumers have started `count` tasks, and none is left. */

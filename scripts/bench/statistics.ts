@@ -1,4 +1,4 @@
-import type { Measurement, Metric, Results } from "./results.ts";
+import type { Measurement, Metric, Metrics, Results } from "./results.ts";
 import type { Scenario } from "./scenarios.ts";
 
 /** The middle of the values, or the mean of the two in the middle; NaN of none. */
@@ -45,4 +45,12 @@ export function summarize(
   const values = measurements.filter(fits).flatMap(({ metrics }) => metrics[metric] ?? []);
   if (values.length === 0) return undefined;
   return { median: median(values), least: Math.min(...values), most: Math.max(...values) };
+}
+
+/** The share of the machine that others may take before a measurement counts as noisy. */
+export const QUIET = 0.12;
+
+/** The share of the machine that others took during a measurement; 0 if that is not known. */
+export function noiseOf({ others = 0, steal = 0 }: Metrics): number {
+  return others + steal;
 }

@@ -31,6 +31,7 @@ export const REASONS: Readonly<Record<string, string>> = {
   "schedule_100/bullmq": "",
   "bulk/graphile": "",
   "fleet_busy/silent": "",
+  "fleet_busy/inserts": "",
   "latency/p50": "",
   "latency/p99": "",
   "wal/graphile": "",
@@ -169,6 +170,19 @@ export const TARGETS: readonly Target[] = [
     sense: "at least",
     bound: 0.8,
     measured: against("firefly-silent", "fleet_busy"),
+  },
+  {
+    key: "fleet_busy/inserts",
+    scenario: "16 sessions of pgbench scheduling, consumers busy",
+    of: "the same without NOTIFY",
+    sense: "at least",
+    bound: 0.8,
+    measured: (results) =>
+      ratioOf(results, { peer: "inserts", scenario: "fleet_busy", metric: "rate" }, {
+        peer: "inserts-silent",
+        scenario: "fleet_busy",
+        metric: "rate",
+      }),
   },
   {
     key: "latency/p50",

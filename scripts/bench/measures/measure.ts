@@ -1,3 +1,4 @@
+import type { Peer } from "../peers.ts";
 import type { Metrics } from "../results.ts";
 import type { Scenario } from "../scenarios.ts";
 import type { Stage } from "../stage.ts";
@@ -6,7 +7,8 @@ import { measureFleet } from "./fleet.ts";
 import { measureLatency, measureLoad, measureResult } from "./latency.ts";
 import { measureMemory } from "./memory.ts";
 import { measureBulk, measureSchedule } from "./schedule.ts";
-import { measurePgbench, measureSqlDrain } from "./sql_alone.ts";
+import { measureBareInserts, measureTaskInserts } from "./pgbench.ts";
+import { measureSqlDrain } from "./sql_drain.ts";
 
 /** Measures a peer in a scenario. `ownRate` is how many tasks a second it schedules one at a time. */
 export async function measure(
@@ -14,13 +16,12 @@ export async function measure(
   scenario: Scenario,
   ownRate: () => number | undefined,
 ): Promise<Metrics | Metrics[]> {
-  const measures = stage.peer.name === "sql" ? SQL_ALONE : MEASURES;
-  return await measures[scenario]!(stage, ownRate);
+  return await MEASURES[stage.peer.by ?? "processes"][scenario]!(stage, ownRate);
 }
 
 type Measure = (stage: Stage, ownRate: () => number | undefined) => Promise<Metrics | Metrics[]>;
 
-const MEASURES: Record<Scenario, Measure> = {
+const BY_PROCESSES: Record<Scenario, Measure> = {
   schedule_1: (stage) => measureSchedule(stage, 1),
   schedule_10: (stage) => measureSchedule(stage, 10),
   schedule_100: (stage) => measureSchedule(stage, 100),
@@ -42,10 +43,21 @@ const MEASURES: Record<Scenario, Measure> = {
   memory: measureMemory,
 };
 
-const SQL_ALONE: Partial<Record<Scenario, Measure>> = {
-  schedule_1: (stage) => measurePgbench(stage, 1),
-  fleet_idle: (stage) => measurePgbench(stage, stage.sizes.fleet),
-  fleet_busy: (stage) => measurePgbench(stage, stage.sizes.fleet),
+const BY_SQL: Partial<Record<Scenario, Measure>> = {
+  schedule_1: (stage) => measureBareInserts(stage, 1),
+  fleet_idle: (stage) => measureBareInserts(stage, stage.sizes.fleet),
+  fleet_busy: (stage) => measureBareInserts(stage, stage.sizes.fleet),
   drain_1: (stage) => measureSqlDrain(stage, 1),
   drain_2: (stage) => measureSqlDrain(stage, 2),
+};
+
+const BY_INSERTS: Partial<Record<Scenario, Measure>> = {
+  fleet_idle: (stage) => measureTaskInserts(stage, "idle"),
+  fleet_busy: (stage) => measureTaskInserts(stage, "busy"),
+};
+
+const MEASURES: Record<NonNullable<Peer["by"]> | "processes", Partial<Record<Scenario, Measure>>> = {
+  processes: BY_PROCESSES,
+  sql: BY_SQL,
+  inserts: BY_INSERTS,
 };

@@ -1,8 +1,5 @@
-import { join } from "node:path";
 import postgres from "postgres";
-import { findInstalled, OLDEST_MAJOR } from "../../../src/local_postgres.ts";
 import type { Metrics } from "../results.ts";
-import { runCommand } from "../run_command.ts";
 import type { Stage } from "../stage.ts";
 
 /** Tasks that the procedure claims at a time. */
@@ -69,41 +66,3 @@ const PROCEDURE = `
     END LOOP;
   END
   $body$`;
-
-/** Inserts rows by pgbench, one at a time in each of `clients`, into a table with the columns of Firefly's. */
-export async function measurePgbench(stage: Stage, clients: number): Promise<Metrics> {
-  await stage.sql.unsafe(`
-    CREATE TABLE bare (LIKE firefly.task INCLUDING DEFAULTS INCLUDING IDENTITY, PRIMARY KEY (id))
-  `);
-  const params = btoa(JSON.stringify([{ i: 0, s: "hello-firefly-benchmark" }]));
-  const file = await Deno.makeTempFile({ suffix: ".sql" });
-  try {
-    await Deno.writeTextFile(
-      file,
-      `INSERT INTO bare (func_name, queue, params) VALUES ('bench.noop', 'default', '${params}');\n`,
-    );
-    const seconds = Math.max(1, Math.round(stage.sizes.seconds));
-    const size = ["--client", String(clients), "--jobs", String(Math.min(2, clients)), "--time", String(seconds)];
-    const args = ["--no-vacuum", "--protocol=prepared", "--file", file, ...size, stage.url];
-    const program = await findPgbench();
-    return await stage.account([], async () => {
-      const text = await runCommand(program, args, { signal: stage.signal });
-      const rate = Number(/^tps = ([\d.]+)/m.exec(text)![1]);
-      return { count: rate * seconds, metrics: { rate } };
-    });
-  } finally {
-    await Deno.remove(file);
-  }
-}
-
-/** It comes with PostgreSQL's packages, and not with npm's binaries. */
-async function findPgbench(): Promise<string> {
-  const binaries = await findInstalled((major) => major >= OLDEST_MAJOR);
-  if (!binaries) throw new Error("pgbench is not installed");
-  // What stands on PATH may be links to a few of its programs.
-  const program = join(await Deno.realPath(join(binaries.directory, "postgres")), "..", "pgbench");
-  await Deno.stat(program).catch(() => {
-    throw new Error("pgbench is not installed");
-  });
-  return program;
-}
