@@ -13,8 +13,8 @@ import { resolveConnection } from "../src/connection.ts";
 
 const BENCH = new URL("../scripts/bench.ts", import.meta.url);
 
-function measured(peer: string, scenario: Scenario, metrics: Metrics, round = 1): Measurement {
-  return { kind: "measurement", round, peer, scenario, metrics };
+function measured(peer: string, scenario: Scenario, metrics: Metrics): Measurement {
+  return { kind: "measurement", round: 1, peer, scenario, metrics };
 }
 
 /** A run of three rounds in which one target is met and others are missed. */
@@ -28,8 +28,8 @@ const LINES: Line[] = [
     server: [["fsync", "on"]],
     versions: { "firefly": "0.1.0", "graphile-fast": "graphile-worker 0.18.0" },
   },
-  ...[60_000, 50_000, 58_500].map((rate, i) => measured("firefly", "drain_1", { rate, wal: 700, memory: 120 }, i + 1)),
-  ...[29_000, 30_000, 20_000].map((rate, i) => measured("graphile-fast", "drain_1", { rate, wal: 1000 }, i + 1)),
+  ...[60_000, 50_000, 58_500].map((rate) => measured("firefly", "drain_1", { rate, wal: 700, memory: 120 })),
+  ...[29_000, 30_000, 20_000].map((rate) => measured("graphile-fast", "drain_1", { rate, wal: 1000 })),
   measured("firefly", "latency", { p50: 1.5, p95: 3, p99: 6 }),
   measured("graphile-fast", "latency", { p50: 3, p95: 5, p99: 8 }),
   measured("graphile-default", "latency", { p50: 2, p95: 5, p99: 10 }),

@@ -1,5 +1,6 @@
 import type { Runtime } from "./child_process.ts";
 import type { Config } from "./drivers/driver.ts";
+import { REDIS_DATABASE } from "./redis.ts";
 import type { Scenario } from "./scenarios.ts";
 
 /** Something that is measured. */
@@ -67,7 +68,7 @@ export const PEERS: readonly Peer[] = [
     driver: "graphile",
     runtime: "node",
     config: { localQueue: 1000, concurrentJobs: 24, maxPoolSize: 10 },
-    note: "local queue, `completeJobBatchDelay: 0`, `failJobBatchDelay: 0`; it deletes completed rows",
+    note: "`completeJobBatchDelay: 0`, `failJobBatchDelay: 0`, a pool of 10 to schedule; it deletes completed rows",
     chunk: 5000,
     share: 1,
     slots: 3000,
@@ -80,11 +81,11 @@ export const PEERS: readonly Peer[] = [
     driver: "graphile",
     runtime: "node",
     config: { concurrentJobs: 24, maxPoolSize: 26 },
-    note: "without local queue and batches; it deletes completed rows",
+    note: "no local queue and no batches, as it comes; it deletes completed rows",
     chunk: 5000,
     share: 0.2,
     slots: 100,
-    scenarios: [...DRAINS, ...LATENCIES, "memory"],
+    scenarios: [...DRAINS, "latency", "latency_load", "memory"],
     packages: ["graphile-worker", "pg"],
   },
   {
@@ -93,7 +94,7 @@ export const PEERS: readonly Peer[] = [
     driver: "pg_boss",
     runtime: "node",
     config: { batchSize: 1000, localConcurrency: 2, pollingIntervalSeconds: 0.5 },
-    note: "`burstWhenBatchFull`, `returnId: false` in bulk; supervision and cron off",
+    note: "`burstWhenBatchFull`, `returnId: false` in bulk, a pool of 10; supervision and cron off",
     chunk: 1000,
     share: 1,
     slots: 4000,
@@ -118,7 +119,7 @@ export const PEERS: readonly Peer[] = [
     title: "BullMQ on Redis",
     driver: "bullmq",
     runtime: "node",
-    config: { concurrency: 200, redisDatabase: 9, events: false },
+    config: { concurrency: 200, redisDatabase: REDIS_DATABASE, events: false },
     note: "the Redis at 127.0.0.1:6379 as it is configured; completed jobs are kept",
     chunk: 1000,
     share: 1,
@@ -132,7 +133,7 @@ export const PEERS: readonly Peer[] = [
     title: "BullMQ on Redis, `waitUntilFinished`",
     driver: "bullmq",
     runtime: "node",
-    config: { concurrency: 200, redisDatabase: 9, events: true },
+    config: { concurrency: 200, redisDatabase: REDIS_DATABASE, events: true },
     note: "as above, with a `QueueEvents` in the process that schedules",
     chunk: 1000,
     share: 1,

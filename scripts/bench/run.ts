@@ -6,12 +6,12 @@ import { measure } from "./measures/measure.ts";
 import type { BenchOptions } from "./options.ts";
 import { type Installed, installPackages, PACKAGES } from "./packages.ts";
 import { type Peer, PEERS } from "./peers.ts";
-import { askRedis, type RedisFacts } from "./redis.ts";
+import { askRedis, emptyRedis, type RedisFacts } from "./redis.ts";
 import type { Failure, Line, Measurement, Results, Run } from "./results.ts";
 import { FULL, QUICK, type Scenario, SCENARIOS, type Sizes } from "./scenarios.ts";
 import { type BenchServer, openServer } from "./server.ts";
 import { Stage } from "./stage.ts";
-import { median, noiseOf, QUIET } from "./statistics.ts";
+import { median, noiseOf, QUIET, summarize } from "./statistics.ts";
 
 /** The driver of Firefly and of what is written by hand. */
 const DRIVER = config.imports.postgres.replace("npm:postgres@", "postgres ");
@@ -36,6 +36,7 @@ export async function runBench(options: BenchOptions, hooks: RunHooks): Promise<
   const { seconds, quick } = options;
   const sizes = { ...(quick ? QUICK : FULL), ...(seconds === undefined ? {} : { seconds }) };
   await using server = await openServer(options.database);
+  await using _redis = { [Symbol.asyncDispose]: async () => redis && await emptyRedis() };
   hooks.signal.throwIfAborted();
   const run = await describe({ options, sizes, server, peers, redis });
   hooks.onLine(run);
@@ -94,9 +95,8 @@ async function measureOnce(
   const what = { round, peer: peer.name, scenario };
   try {
     await using stage = await Stage.open({ server, peer, installed, sizes, effects: scenario === "effects", signal });
-    const own = results.measurements.filter((one) => one.peer === peer.name && one.scenario === "schedule_1");
-    const rate = () => own.length > 0 ? median(own.map(({ metrics }) => metrics.rate!)) : undefined;
-    const metrics = await measure(stage, scenario, rate);
+    const ownRate = summarize(results, { ...what, scenario: "schedule_1", metric: "rate" })?.median;
+    const metrics = await measure(stage, { scenario, ownRate });
     return [metrics].flat().map((metrics) => ({ kind: "measurement", ...what, metrics }));
   } catch (error) {
     signal.throwIfAborted();

@@ -83,7 +83,7 @@ export const SECTIONS: readonly Section[] = [
     title: "Many processes scheduling, consumers idle",
     about: ({ fleet }) =>
       `${fleet} processes schedule, each one call at a time, and one consumer runs what comes. What was not started ` +
-      "when they ended is behind. SQL alone has no consumer.",
+      "when they ended is behind. pgbench does it with as many sessions; SQL alone has no consumer.",
     compared: [RATE],
     others: [{ metric: "behind", title: "tasks behind" }, ...COSTS],
   },
@@ -92,7 +92,7 @@ export const SECTIONS: readonly Section[] = [
     title: "Many processes scheduling, consumers busy",
     about: ({ fleet }) =>
       `${fleet} processes schedule, each one call at a time, while tasks that do not end keep all slots of the ` +
-      "consumer. SQL alone has no consumer.",
+      "consumer. pgbench does it with as many sessions; SQL alone has no consumer.",
     compared: [RATE],
     others: COSTS,
   },

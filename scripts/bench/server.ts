@@ -35,7 +35,7 @@ export async function openServer(url: string | undefined): Promise<BenchServer> 
       SELECT name, current_setting(name) AS value
       FROM pg_settings
       WHERE name = ANY (${SHOWN}::text[]) OR source = 'configuration file' AND setting IS DISTINCT FROM boot_val
-        AND name !~ '^(lc_|log_|listen|port|unix|default_text|TimeZone|DateStyle|dynamic_shared)'
+        AND name !~ '^(lc_|log_|listen|port|unix|default_text|TimeZone|DateStyle|dynamic_shared|cluster_name|ssl)|_file$'
       ORDER BY name
     `;
     const postmaster = findPostmaster(row!.pid);

@@ -1,6 +1,6 @@
 import postgres from "postgres";
 import { Child, type Started } from "./child_process.ts";
-import type { Config, Setup } from "./drivers/driver.ts";
+import type { Setup } from "./drivers/driver.ts";
 import type { Installed } from "./packages.ts";
 import type { Peer } from "./peers.ts";
 import { cpuOf, cpuOfMachine, cpuWithEnded, memoryOf } from "./proc.ts";
@@ -84,10 +84,9 @@ export class Stage implements AsyncDisposable {
   }
 
   /** Starts a process of the peer. */
-  startChild(config: Config = {}): Child {
+  startChild(): Child {
     this.#check();
-    const setup = { ...this.#setup, config: { ...this.#setup.config, ...config } };
-    const child = new Child(this.peer.runtime, setup, this.#programs);
+    const child = new Child(this.peer.runtime, this.#setup, this.#programs);
     this.#children.push(child);
     return child;
   }

@@ -1,9 +1,11 @@
-import type { Child } from "../child_process.ts";
 import type { Metrics } from "../results.ts";
 import { type Stage, startedBy } from "../stage.ts";
 
-/** `count` consumers run tasks that are there; from the start of the consumers until the last task has ended. */
-export async function measureDrain(stage: Stage, consumers: number, tasks = stage.tasks): Promise<Metrics> {
+/** Consumers run tasks that are there; from the start of the consumers until the last task has ended. */
+export async function measureDrain(
+  stage: Stage,
+  { consumers, tasks = stage.tasks }: { consumers: number; tasks?: number },
+): Promise<Metrics> {
   await stage.control.ask("fill", { count: tasks, chunk: stage.peer.chunk });
   await stage.settle();
   return await drain(stage, { consumers, tasks });
@@ -24,7 +26,7 @@ async function drain(stage: Stage, { consumers, tasks }: { consumers: number; ta
   });
   const started = startedBy(children);
   if (started !== tasks) throw new Error(`${started} tasks were started, of ${tasks}`);
-  await Promise.all(children.map((child: Child) => child[Symbol.asyncDispose]()));
+  await Promise.all(children.map((child) => child[Symbol.asyncDispose]()));
   return metrics;
 }
 

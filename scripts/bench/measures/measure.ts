@@ -10,16 +10,15 @@ import { measureBulk, measureSchedule } from "./schedule.ts";
 import { measureBareInserts, measureTaskInserts } from "./pgbench.ts";
 import { measureSqlDrain } from "./sql_drain.ts";
 
-/** Measures a peer in a scenario. `ownRate` is how many tasks a second it schedules one at a time. */
+/** Measures a peer in a scenario. `ownRate` is how many tasks a second it schedules one at a time, if that is known. */
 export async function measure(
   stage: Stage,
-  scenario: Scenario,
-  ownRate: () => number | undefined,
+  { scenario, ownRate }: { scenario: Scenario; ownRate: number | undefined },
 ): Promise<Metrics | Metrics[]> {
   return await MEASURES[stage.peer.by ?? "processes"][scenario]!(stage, ownRate);
 }
 
-type Measure = (stage: Stage, ownRate: () => number | undefined) => Promise<Metrics | Metrics[]>;
+type Measure = (stage: Stage, ownRate: number | undefined) => Promise<Metrics | Metrics[]>;
 
 const BY_PROCESSES: Record<Scenario, Measure> = {
   schedule_1: (stage) => measureSchedule(stage, 1),
@@ -28,15 +27,14 @@ const BY_PROCESSES: Record<Scenario, Measure> = {
   bulk: measureBulk,
   fleet_idle: (stage) => measureFleet(stage, "idle"),
   fleet_busy: (stage) => measureFleet(stage, "busy"),
-  drain_1: (stage) => measureDrain(stage, 1),
-  drain_2: (stage) => measureDrain(stage, 2),
-  effects: (stage) => measureDrain(stage, 1, stage.sizes.effects),
+  drain_1: (stage) => measureDrain(stage, { consumers: 1 }),
+  drain_2: (stage) => measureDrain(stage, { consumers: 2 }),
+  effects: (stage) => measureDrain(stage, { consumers: 1, tasks: stage.sizes.effects }),
   latency: measureLatency,
   latency_load: (stage) => measureLoad(stage, stage.sizes.rate),
   latency_half(stage, ownRate) {
-    const rate = ownRate();
-    if (rate === undefined) throw new Error("Its rate of schedule_1 is not known: measure that, too");
-    return measureLoad(stage, rate / 2);
+    if (ownRate === undefined) throw new Error("Its rate of schedule_1 is not known: measure that, too");
+    return measureLoad(stage, ownRate / 2);
   },
   result: measureResult,
   rounds: measureRounds,
