@@ -26,13 +26,15 @@ export interface Installed {
 export async function installPackages(signal: AbortSignal): Promise<Installed> {
   const cache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
   const directory = join(cache, "firefly", "bench");
+  const node = join(directory, "node_modules", "node", "bin", "node");
   const wanted = JSON.stringify({ private: true, dependencies: PACKAGES }, undefined, 2);
   const stamp = join(directory, "installed.json");
   if (await fs.readFile(stamp, "utf8").catch(() => "") !== wanted) {
     await fs.mkdir(directory, { recursive: true });
     await fs.writeFile(join(directory, "package.json"), wanted);
     await runCommand("npm", ["install", "--no-audit", "--no-fund"], { cwd: directory, signal });
+    await runCommand(node, ["--version"], { signal }); // its install script brings the program
     await fs.writeFile(stamp, wanted);
   }
-  return { directory, node: join(directory, "node_modules", "node", "bin", "node") };
+  return { directory, node };
 }
