@@ -80,8 +80,7 @@ function stepsUpTo(most: number): number[] {
   return Array.from({ length: Math.ceil(most / step) + 1 }, (_, i) => i * step);
 }
 
-/** A number as the label of an axis or a bar. */
-export function toLabel(value: number): string {
+function toLabel(value: number): string {
   return value >= 1000 ? `${toText(value / 1000)}k` : toText(value);
 }
 

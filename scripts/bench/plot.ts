@@ -1,10 +1,10 @@
-import { COLOURS, drawPanel, drawText, GAP, HEIGHT, LEFT, RIGHT, toLabel, toText, WIDTH } from "../panels.ts";
+import { COLOURS, drawPanel, drawText, GAP, HEIGHT, LEFT, RIGHT, toText, WIDTH } from "../panels.ts";
 import { PEERS } from "./peers.ts";
 import type { Metric, Results } from "./results.ts";
 import type { Scenario } from "./scenarios.ts";
 import { SECTIONS } from "./sections.ts";
 import { summarize } from "./statistics.ts";
-import { peersOf } from "./tables.ts";
+import { formatNumber, peersOf } from "./tables.ts";
 
 /** Heights of a bar with its gap, and of what stands above and below the bars of a group. */
 const [BAR, ABOVE, BELOW] = [16, 26, 18];
@@ -25,8 +25,8 @@ export function plotResults(results: Results): string {
   const rounds = peersOf(results, "rounds");
   if (rounds.length > 0) {
     const { steps } = results.run.sizes;
-    const series = rounds.map(({ name, title }) => ({
-      name: title,
+    const series = rounds.map(({ name }) => ({
+      name,
       points: Array.from({ length: steps }, (_, i) => {
         const rate = summarize(results, { peer: name, scenario: "rounds", metric: "rate", step: i + 1 });
         return [i + 1, rate?.median ?? NaN] as const;
@@ -68,7 +68,7 @@ function drawBars(results: Results, { scenario, metric, title, top }: Bars): str
         drawText(peer.title.replaceAll("`", ""), NAMES - 8, middle + 4, { anchor: "end" }),
         `<rect x="${NAMES}" y="${y + 2}" width="${toText(x(median) - NAMES)}" height="${BAR - 4}" fill="${colour}"/>`,
         `<line x1="${toText(x(least))}" x2="${toText(x(most))}" y1="${middle}" y2="${middle}" stroke="#222"/>`,
-        drawText(toLabel(median), x(most) + 6, middle + 4, { bold: peer === PEERS[0] }),
+        drawText(formatNumber(median), x(most) + 6, middle + 4, { bold: peer === PEERS[0] }),
       ];
     }),
   ];

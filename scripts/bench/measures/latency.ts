@@ -11,7 +11,7 @@ export async function measureLatency(stage: Stage): Promise<Metrics> {
   const { consumer, producer } = await startBoth(stage);
   await ping(WARM_UP, { consumer, producer });
   await consumer.ask("latencies");
-  const count = Math.ceil(stage.sizes.pings * Math.max(stage.peer.share, 0.2));
+  const count = stage.sizes.pings;
   return await stage.account([consumer], async () => {
     await ping(count, { consumer, producer });
     return { count, metrics: quantilesOf((await consumer.ask("latencies")).times) };
