@@ -162,6 +162,7 @@ Deno.test("bench measures, writes its results and its page, and makes the page a
     );
     assertEquals(ran.code, isLacking ? 1 : 0, ran.errors);
     const page = await Deno.readTextFile(`${out}/page.md`);
+    assertStringIncludes(page, "a quick one");
     assertMatch(page, /^\| Firefly .*\d.*–.*\d/m);
     assertStringIncludes(await Deno.readTextFile(`${out}/page.svg`), "<rect");
 

@@ -1,6 +1,7 @@
 import { markdownTable } from "../markdown_table.ts";
 import { PEERS } from "./peers.ts";
 import type { Results } from "./results.ts";
+import { FULL } from "./scenarios.ts";
 import { noiseOf, QUIET } from "./statistics.ts";
 import { measuredSections, roundsTable, targetTable } from "./tables.ts";
 
@@ -8,6 +9,7 @@ import { measuredSections, roundsTable, targetTable } from "./tables.ts";
 export function renderTables(results: Results): string {
   const rounds = roundsTable(results);
   return [
+    ...quickness(results),
     ...targetTable(results),
     "",
     ...measuredSections(results).flatMap(({ section, lines }) => [section.title, "", ...lines, ""]),
@@ -21,6 +23,7 @@ export function renderPage(results: Results, plot: string): string {
   return [
     "# Benchmarks",
     "",
+    ...quickness(results),
     `Firefly beside other queues, and beside what the server can do by itself, in one run: ${turns(run.rounds)}, on ` +
     `${run.started.slice(0, 10)}. Numbers are medians of the rounds, with the least and the most. Producers and ` +
     "consumers are processes of their own, beside the server, on one machine; what measures them is another. Each " +
@@ -49,6 +52,11 @@ export function renderPage(results: Results, plot: string): string {
     ...failures(results),
     ...settings(results),
   ].join("\n");
+}
+
+function quickness({ run }: Results): string[] {
+  if (run.sizes.tasks >= FULL.tasks) return [];
+  return ["**This run was a quick one: it shows that the benchmark works, and nothing of how fast anything is.**", ""];
 }
 
 function turns(rounds: number): string {
