@@ -1,6 +1,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { FAULTS } from "../tests/faults/all.ts";
 import { type Fault, Figures, missingFor } from "../tests/faults/fault.ts";
+import { markdownTable } from "./markdown_table.ts";
 
 const HELP = `Makes every fault happen that Firefly survives, and prints what came of it.
 
@@ -74,15 +75,9 @@ async function measure(fault: string, prefix: string, run: (figures: Figures) =>
 function render(rows: Row[]): string {
   const cells = rows.map(({ fault, figure, value, bound, pass }, i) => {
     const isFirst = rows[i - 1]?.fault !== fault;
-    return [isFirst ? fault : "", figure, value, bound, pass ? "yes" : "**no**"].map((cell) =>
-      cell.replaceAll("|", "\\|")
-    );
+    return [isFirst ? fault : "", figure, value, bound, pass ? "yes" : "**no**"];
   });
-  const all = [["Fault", "Figure", "Measured", "Bound", "Kept"], ...cells];
-  const widths = all[0]!.map((_, column) => Math.max(...all.map((line) => line[column]!.length)));
-  const lines = all.map((line) => `| ${line.map((cell, column) => cell.padEnd(widths[column]!)).join(" | ")} |`);
-  lines.splice(1, 0, `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`);
-  return lines.join("\n");
+  return markdownTable(["Fault", "Figure", "Measured", "Bound", "Kept"], cells).join("\n");
 }
 
 async function write(file: string, table: string): Promise<void> {

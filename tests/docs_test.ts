@@ -5,7 +5,7 @@ const DOCS = new URL("../docs/", import.meta.url);
 const CONFIG = new URL("../deno.json", import.meta.url).pathname;
 
 /** Pages about what only this repository has: no program of a user's could show it. */
-const ABOUT_TOOLS = ["soak.md"];
+const ABOUT_TOOLS = ["benchmarks.md", "soak.md"];
 
 /** Milliseconds that one program may take: far more than any needs, on a machine that is busy. */
 const PATIENCE = 90_000;

@@ -1,4 +1,5 @@
 import type { Figures } from "../../tests/faults/fault.ts";
+import { markdownTable } from "../markdown_table.ts";
 import type { Row } from "./evidence.ts";
 import type { Sample } from "./probe.ts";
 
@@ -52,17 +53,11 @@ export function tableLine(row: Row): string {
 export function toMarkdown(rows: readonly Row[], figures: Figures): string {
   const verdicts = figures.list.map(({ name, value, bound, pass }) => [name, value, bound, pass ? "yes" : "**no**"]);
   return [
-    ...markdown(COLUMNS.map(([title]) => title), rows.map((row) => COLUMNS.map(([, value]) => value(row)))),
+    ...markdownTable(COLUMNS.map(([title]) => title), rows.map((row) => COLUMNS.map(([, value]) => value(row)))),
     "",
-    ...markdown(["Verdict", "Measured", "Bound", "Kept"], verdicts),
+    ...markdownTable(["Verdict", "Measured", "Bound", "Kept"], verdicts),
     "",
   ].join("\n");
-}
-
-function markdown(head: readonly string[], lines: readonly (readonly string[])[]): string[] {
-  const widths = head.map((title, column) => Math.max(3, title.length, ...lines.map((line) => line[column]!.length)));
-  const render = (cells: readonly string[]) => `| ${cells.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`;
-  return [render(head), `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`, ...lines.map(render)];
 }
 
 function widthOf(title: string): number {

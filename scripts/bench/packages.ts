@@ -1,0 +1,40 @@
+import * as fs from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { runCommand } from "./run_command.ts";
+
+/** What is installed for the benchmark alone: the other queues, and the Node that they run on. */
+export const PACKAGES: Readonly<Record<string, string>> = {
+  "bullmq": "6.7.0",
+  "graphile-worker": "0.18.0",
+  "ioredis": "6.0.0",
+  "node": "22.23.3",
+  "pg": "8.23.1",
+  "pg-boss": "12.38.0",
+};
+
+/** Packages that are installed. */
+export interface Installed {
+  /** The directory that holds their `node_modules`. */
+  readonly directory: string;
+  /** The program. */
+  readonly node: string;
+}
+
+/** Installs the packages into a directory of the user's cache, unless they are there. */
+export async function installPackages(signal: AbortSignal): Promise<Installed> {
+  const cache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
+  const directory = join(cache, "firefly", "bench");
+  const node = join(directory, "node_modules", "node", "bin", "node");
+  const wanted = JSON.stringify({ private: true, dependencies: PACKAGES }, undefined, 2);
+  const stamp = join(directory, "installed.json");
+  if (await fs.readFile(stamp, "utf8").catch(() => "") !== wanted) {
+    await fs.mkdir(directory, { recursive: true });
+    await fs.writeFile(join(directory, "package.json"), wanted);
+    await runCommand("npm", ["install", "--no-audit", "--no-fund"], { cwd: directory, signal });
+    await runCommand(node, ["--version"], { signal }); // its install script brings the program
+    await fs.writeFile(stamp, wanted);
+  }
+  return { directory, node };
+}

@@ -1,0 +1,90 @@
+import type { Scenario, Sizes } from "./scenarios.ts";
+
+/** Numbers of one measurement; what could not be found out is left out. */
+export interface Metrics {
+  /** Tasks a second. */
+  readonly rate?: number;
+  /** Tasks a second from the start of the first one on. */
+  readonly rateFromFirst?: number;
+  /** Tasks that have not been started at the end, of those that processes scheduled meanwhile. */
+  readonly behind?: number;
+  /** Milliseconds. */
+  readonly p50?: number;
+  readonly p95?: number;
+  readonly p99?: number;
+  /** Bytes of WAL a task. */
+  readonly wal?: number;
+  /** Microseconds of CPU a task: of the server, and of the peer's processes. */
+  readonly serverCpu?: number;
+  readonly clientCpu?: number;
+  /** The most memory (RSS) that a consumer had, in MB of 10^6 bytes. */
+  readonly memory?: number;
+  /** Which of the rounds of `rounds` it is, from 1. */
+  readonly step?: number;
+  /** Tasks a second that were scheduled in that round. */
+  readonly scheduleRate?: number;
+  /** Sizes in MB after that round. */
+  readonly tables?: number;
+  readonly indexes?: number;
+  /** The share of all cores that other processes took meanwhile, and that the hypervisor did. */
+  readonly others?: number;
+  readonly steal?: number;
+}
+
+/** The name of a number. */
+export type Metric = keyof Metrics;
+
+/** What came of one peer in one scenario in one round. */
+export interface Measurement {
+  readonly kind: "measurement";
+  readonly round: number;
+  readonly peer: string;
+  readonly scenario: Scenario;
+  readonly metrics: Metrics;
+}
+
+/** A measurement that nothing came of. */
+export interface Failure {
+  readonly kind: "failure";
+  readonly round: number;
+  readonly peer: string;
+  readonly scenario: Scenario;
+  readonly message: string;
+}
+
+/** Where and with what it was measured: the first line of a file of results. */
+export interface Run {
+  readonly kind: "run";
+  /** ISO 8601. */
+  readonly started: string;
+  readonly rounds: number;
+  readonly sizes: Sizes;
+  /** A name and what it is, each: processor, memory, versions, … */
+  readonly machine: readonly (readonly [string, string])[];
+  /** Settings of the server that are not its defaults, or that matter. */
+  readonly server: readonly (readonly [string, string])[];
+  /** Of each peer by its name. */
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** A line of a file of results. */
+export type Line = Run | Measurement | Failure;
+
+/** All that is known of a run. */
+export interface Results {
+  readonly run: Run;
+  readonly measurements: readonly Measurement[];
+  readonly failures: readonly Failure[];
+}
+
+/** Reads a file of results. */
+export function parseResults(text: string): Results {
+  const lines = text.split("\n").filter(Boolean).map((line) => JSON.parse(line) as Line);
+  const run = lines.find((line) => line.kind === "run");
+  if (!run) throw new Error(`Cannot read the results as no line of them is of the kind "run"`);
+  return {
+    run,
+    measurements: lines.filter((line) => line.kind === "measurement"),
+    failures: lines.filter((line) => line.kind === "failure"),
+  };
+}

@@ -1,0 +1,69 @@
+/** What is measured. */
+export const SCENARIOS = [
+  "schedule_1",
+  "schedule_10",
+  "schedule_100",
+  "bulk",
+  "fleet_idle",
+  "fleet_busy",
+  "drain_1",
+  "drain_2",
+  "effects",
+  "latency",
+  "latency_load",
+  "latency_half",
+  "result",
+  "rounds",
+  "memory",
+] as const;
+
+/** One of them. */
+export type Scenario = typeof SCENARIOS[number];
+
+/** How much of everything. */
+export interface Sizes {
+  /** Seconds of each measurement that has no number of tasks. */
+  readonly seconds: number;
+  /** Tasks scheduled in bulk, and those of a drain and of a round. */
+  readonly tasks: number;
+  /** Tasks with an effect. */
+  readonly effects: number;
+  /** Tasks whose latency is measured one at a time. */
+  readonly pings: number;
+  /** Tasks a second of the load that is the same for all. */
+  readonly rate: number;
+  /** Processes that schedule at the same time. */
+  readonly fleet: number;
+  /** Results that are waited for. */
+  readonly results: number;
+  /** Rounds of the scenario `rounds`. */
+  readonly steps: number;
+  /** Milliseconds that a consumer has to come to rest. */
+  readonly rest: number;
+}
+
+/** What the page shows. */
+export const FULL: Sizes = {
+  seconds: 3,
+  tasks: 50_000,
+  effects: 10_000,
+  pings: 500,
+  rate: 250,
+  fleet: 16,
+  results: 500,
+  steps: 10,
+  rest: 1500,
+};
+
+/** What `--quick` does: enough to see that it works. */
+export const QUICK: Sizes = {
+  seconds: 0.3,
+  tasks: 2000,
+  effects: 200,
+  pings: 30,
+  rate: 100,
+  fleet: 3,
+  results: 20,
+  steps: 3,
+  rest: 300,
+};

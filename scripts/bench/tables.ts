@@ -1,0 +1,88 @@
+import { markdownTable } from "../markdown_table.ts";
+import { PEERS } from "./peers.ts";
+import type { Metric, Results } from "./results.ts";
+import type { Scenario } from "./scenarios.ts";
+import { type Section, SECTIONS } from "./sections.ts";
+import { summarize, type Summary } from "./statistics.ts";
+import { isMet, REASONS, TARGETS } from "./targets.ts";
+
+const [FIREFLY] = PEERS;
+
+/** What a line of a missed target says that nobody has looked into. */
+const UNEXPLAINED = "not yet explained";
+
+/** The table of the targets; those that were not measured are left out. */
+export function targetTable(results: Results): string[] {
+  const rows = TARGETS.flatMap((target) => {
+    const measured = target.measured(results);
+    if (measured === undefined) return [];
+    const { key, scenario, of, sense, bound, unit } = target;
+    const met = isMet(target, measured);
+    const size = (value: number) => unit ? `${formatNumber(value)} ${unit}` : `${value.toFixed(2)} ×`;
+    const asked = `${sense} ${unit ? `${bound} ${unit}` : `${bound} ×`} ${of}`;
+    return [[scenario, asked, size(measured), met ? "met" : "**missed**", met ? "" : REASONS[key] || UNEXPLAINED]];
+  });
+  return markdownTable(["Scenario", "Target", "Measured", "", "Why it is missed"], rows);
+}
+
+/** The sections of which something was measured, with their tables. */
+export function measuredSections(results: Results): { section: Section; lines: string[] }[] {
+  return SECTIONS.filter(({ scenario }) => results.measurements.some((one) => one.scenario === scenario))
+    .map((section) => ({ section, lines: sectionTable(results, section) }));
+}
+
+function sectionTable(results: Results, { scenario, compared, others }: Section): string[] {
+  const head = [
+    "Peer",
+    ...compared.flatMap(({ title }) => [title, "min–max", "Firefly / peer"]),
+    ...others.map(({ title }) => title),
+  ];
+  const rows = peersOf(results, scenario).map(({ name, title }) => {
+    const of = (metric: Metric, peer = name) => summarize(results, { peer, scenario, metric });
+    return [
+      title,
+      ...compared.flatMap(({ metric }) => {
+        const [own, firefly] = [of(metric), of(metric, FIREFLY!.name)];
+        const ratio = own && firefly && name !== FIREFLY!.name ? (firefly.median / own.median).toFixed(2) : "";
+        return [middle(own), own ? `${formatNumber(own.least)}–${formatNumber(own.most)}` : "", ratio];
+      }),
+      ...others.map(({ metric }) => middle(of(metric))),
+    ];
+  });
+  return markdownTable(head, rows);
+}
+
+/** The table of the scenario `rounds`: a line a round, columns for each peer; undefined if it was not measured. */
+export function roundsTable(results: Results): string[] | undefined {
+  const peers = peersOf(results, "rounds");
+  if (peers.length === 0) return undefined;
+  const columns = [
+    ["drained/s", "rate"],
+    ["scheduled/s", "scheduleRate"],
+    ["tables MB", "tables"],
+    ["indexes MB", "indexes"],
+  ] as const;
+  const rows = Array.from({ length: results.run.sizes.steps }, (_, i) => [
+    String(i + 1),
+    ...peers.flatMap(({ name }) =>
+      columns.map(([, metric]) => middle(summarize(results, { peer: name, scenario: "rounds", metric, step: i + 1 })))
+    ),
+  ]);
+  const head = peers.flatMap(({ title }) => columns.map(([column]) => `${title}: ${column}`));
+  return markdownTable(["Round", ...head], rows);
+}
+
+/** The peers that were measured in a scenario. */
+export function peersOf(results: Results, scenario: Scenario): typeof PEERS {
+  return PEERS.filter(({ name }) => results.measurements.some((one) => one.peer === name && one.scenario === scenario));
+}
+
+function middle(summary: Summary | undefined): string {
+  return summary ? formatNumber(summary.median) : "";
+}
+
+/** Three digits at least, and no fraction from 100 on. */
+export function formatNumber(value: number): string {
+  const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
+  return value.toLocaleString("en", { maximumFractionDigits: digits });
+}
