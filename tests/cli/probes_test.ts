@@ -143,7 +143,7 @@ Deno.test("/livez fails when the consumer's loop has not turned for too long", a
   await using db = await testDatabase();
   await using proxy = await TcpProxy.start(db.url);
   const [find, replace] = ["const LONGEST_TURN = 120_000;", "const LONGEST_TURN = 1_000;"];
-  await using copy = await without({ file: "src/consumer.ts", find, replace });
+  await using copy = await without({ file: "src/claim_loop.ts", find, replace });
   await using probed = await startProbedFrom(copy.root, proxy.through(db.url), "--poll-interval", "100ms");
   await probed.answers("/livez", 200);
   await probed.answers("/readyz", 200);
