@@ -1,3 +1,5 @@
+function ignore(): void {}
+
 /**
  * An AbortController whose signal is made when somebody asks for it: few handlers do, and making one costs as much as
  * the rest of a short attempt.
@@ -7,7 +9,7 @@ export class Aborting {
   #aborted = false;
   #reason: unknown;
   /** Called once when it aborts. */
-  onAbort: (reason: unknown) => void = () => {};
+  onAbort: (reason: unknown) => void = ignore;
 
   /** Whether it has aborted. */
   get aborted(): boolean {

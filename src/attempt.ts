@@ -5,18 +5,18 @@ import type { TaskDefinition } from "./definition.ts";
 import type { KeyRing } from "./encryption.ts";
 import { CommitUnknown, DatabaseUnreachable, FireflyError, LeaseLost, TaskCancelled } from "./errors.ts";
 import type { AttemptInfo, Emitter } from "./events.ts";
-import { callHandler } from "./handler_call.ts";
+import { callHandler, isThenable } from "./handler_call.ts";
 import type { Hooks } from "./hooks.ts";
 import type { TaskOptions } from "./options.ts";
 import type { Redactor } from "./redaction.ts";
-import type { Instance } from "./scope.ts";
+import type { Instance, Scope, TaskContext } from "./scope.ts";
 import type { Sessions } from "./session.ts";
 import { isOwnEnd, type Settler } from "./settler.ts";
 import type { ClaimedTask } from "./store/claim.ts";
 import { type ClaimState, lockClaim, type Outcome, readClaims, settleTasks } from "./store/settle.ts";
 import { Transaction } from "./transaction.ts";
 import { judgeError, maxRetriesOf, type RetryRules } from "./verdict.ts";
-import { encode } from "./wire/encode.ts";
+import { encodeSoon } from "./wire/encode.ts";
 
 /** What all attempts of a consumer share. */
 export interface AttemptEnvironment {
@@ -42,27 +42,62 @@ export class Shutdown extends FireflyError {
 /** How an attempt ended, for the consumer's statistics. */
 export type Ending = "completed" | "failed" | "retried" | "returned" | "cancelled" | "lost";
 
-/** One attempt: calls the handler, and settles by what came of it. */
-export class Attempt {
+/**
+ * One attempt: calls the handler, and settles by what came of it. It is the scope of its handler, of which most ask for
+ * nothing: the context and the transaction are made when they are needed.
+ */
+export class Attempt implements Scope {
   readonly task: ClaimedTask;
   readonly info: AttemptInfo;
   readonly #definition: TaskDefinition;
   readonly #env: AttemptEnvironment;
   readonly #abort = new Aborting();
-  readonly #transaction: Transaction;
+  #transaction: Transaction | undefined;
   #context: AttemptContext | undefined;
   #began = 0;
+  /** Whether nothing may begin the transaction any more. */
+  #closed = false;
 
   constructor(task: ClaimedTask, definition: TaskDefinition, env: AttemptEnvironment) {
     this.task = task;
     this.info = { id: task.id, funcName: task.funcName, queue: task.queue, attempt: task.attempt };
     this.#definition = definition;
     this.#env = env;
-    this.#transaction = Transaction.on(env.sessions, {
-      schema: env.sql.schemaName,
-      // A consumer that is stopped with an open transaction would block its successor on the user's own keys.
-      setup: `SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(env.lease * 1000)};`,
-    });
+  }
+
+  /** Where the handler's calls of `schedule()` go. */
+  get instance(): Instance {
+    return this.#env.instance;
+  }
+
+  /** What `current()` is for the handler. */
+  get attempt(): TaskContext {
+    if (!this.#context) {
+      this.#context = new AttemptContext({
+        task: this.task,
+        info: this.info,
+        env: this.#env,
+        lastAttempt: this.task.retryAttempts >= maxRetriesOf(this.#rules),
+        abort: this.#abort,
+        transaction: this.transaction,
+      });
+      if (this.#closed) this.#context.end();
+    }
+    return this.#context.context;
+  }
+
+  /** The transaction of the handler's effects. */
+  get transaction(): Transaction {
+    if (!this.#transaction) {
+      const { sessions, sql, lease } = this.#env;
+      this.#transaction = Transaction.on(sessions, {
+        schema: sql.schemaName,
+        // A consumer that is stopped with an open transaction would block its successor on the user's own keys.
+        setup: `SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(lease * 1000)};`,
+      });
+      if (this.#closed) this.#transaction.abandon();
+    }
+    return this.#transaction;
   }
 
   /** Ends the attempt from outside: its signal aborts, and it is settled without waiting for its handler. */
@@ -72,7 +107,7 @@ export class Attempt {
 
   /** Keeps the attempt's transaction alive. */
   ping(): void {
-    this.#transaction.ping();
+    this.#transaction?.ping();
   }
 
   /**
@@ -83,42 +118,39 @@ export class Attempt {
     this.#began = performance.now();
     this.#env.events.emit("started", this.info);
     try {
-      const returned = await this.#encode(await this.#call());
-      if (!this.#transaction.begun) {
-        this.#transaction.abandon(); // from here on nothing can begin it
+      // What is there at once is not awaited: with short handlers that is half of what an attempt costs.
+      const called = this.#call();
+      const encoded = this.#encode(isThenable(called) ? await called : called);
+      const returned = typeof encoded === "string" ? encoded : await encoded;
+      this.#closed = true;
+      if (!this.#transaction?.begun) {
+        this.#transaction?.abandon(); // from here on nothing can begin it
         onHandled();
       }
       return await this.#complete(returned);
     } catch (error) {
+      this.#closed = true;
       return await this.#fail(error);
     }
   }
 
-  async #encode(returned: unknown): Promise<string> {
-    const text = await encode(returned);
+  #encode(returned: unknown): string | Promise<string> {
+    const text = encodeSoon(returned);
     const { keys } = this.#env;
     if (!keys) return text;
     const { funcName, queue } = this.task;
-    return await keys.seal(text, { funcName, queue, column: "returned" });
+    return Promise.resolve(text).then((text) => keys.seal(text, { funcName, queue, column: "returned" }));
   }
 
-  #call(): Promise<unknown> {
-    const { instance, hooks, keys, defaults } = this.#env;
-    this.#context = new AttemptContext({
-      task: this.task,
-      info: this.info,
-      env: this.#env,
-      lastAttempt: this.task.retryAttempts >= maxRetriesOf(this.#rules),
-      abort: this.#abort,
-      transaction: this.#transaction,
-    });
+  #call(): unknown {
+    const { hooks, keys, defaults } = this.#env;
     return callHandler({
       definition: this.#definition,
       params: this.task.params,
       keys,
       info: this.info,
       middleware: hooks.middleware,
-      scope: { instance, attempt: this.#context.context, transaction: this.#transaction },
+      scope: this,
       abort: this.#abort,
       timeout: this.task.timeout ?? this.#definition.timeout ?? defaults.timeout,
     });
@@ -127,19 +159,32 @@ export class Attempt {
   /** Settles as completed: in the attempt's transaction if the handler used one, else together with others. */
   async #complete(returned: string): Promise<Ending> {
     this.#context?.end();
-    const outcome = this.#outcome({ status: "completed", returned });
-    if (this.#transaction.begun) await this.#commit(outcome);
-    else if (!await this.#env.settler.settle(this.task, outcome)) return this.#announceLoss(await this.#findLoss());
-    this.#env.events.emit("completed", { ...this.info, seconds: (performance.now() - this.#began) / 1000 });
+    const { settler, events } = this.#env;
+    const { id, claimSeq } = this.task;
+    const outcome: Outcome = {
+      id,
+      claimSeq,
+      status: "completed",
+      returned,
+      error: null,
+      began: this.#began,
+      delay: null,
+      counts: null,
+    };
+    if (this.#transaction?.begun) await this.#commit(this.#transaction, outcome);
+    else if (!await settler.settle(this.task, outcome)) return this.#announceLoss(await this.#findLoss());
+    if (events.has("completed")) {
+      events.emit("completed", { ...this.info, seconds: (performance.now() - this.#began) / 1000 });
+    }
     return "completed";
   }
 
   /** Commits the handler's effects together with `outcome`, or neither. */
-  async #commit(outcome: Outcome): Promise<void> {
+  async #commit(transaction: Transaction, outcome: Outcome): Promise<void> {
     const { settler, sql } = this.#env;
     const { id, claimSeq, leaseId } = this.task;
     const leases = settler.remaining(leaseId) === 1 ? [leaseId] : [];
-    const { statements } = this.#transaction;
+    const { statements } = transaction;
     let settled = await settleTasks(statements, [outcome], leases);
     if (!settled.has(id)) {
       const state = await lockClaim(statements, id);
@@ -148,7 +193,7 @@ export class Attempt {
     }
     if (!settled.has(id)) throw new LeaseLost(`Cannot complete task ${id} as this attempt does not hold it any more`);
     try {
-      await this.#transaction.commit();
+      await transaction.commit();
     } catch (error) {
       if (!(error instanceof CommitUnknown)) throw error;
       const state = await untilAnswered(() => lockClaim(sql, id));
@@ -163,8 +208,8 @@ export class Attempt {
   async #fail(error: unknown): Promise<Ending> {
     this.#context?.end();
     const databaseFailed = await this.#hasDatabaseFailed(error);
-    if (this.#abort.aborted) this.#transaction.abandon();
-    else await this.#transaction.rollback();
+    if (this.#abort.aborted) this.#transaction?.abandon();
+    else await this.#transaction?.rollback();
     if (error instanceof LeaseLost) return this.#lost(error);
     const outcome = this.#outcomeOf(error, databaseFailed);
     try {
@@ -180,11 +225,12 @@ export class Attempt {
 
   /** Whether it was the connection or the server that failed, and not the handler. */
   async #hasDatabaseFailed(error: unknown): Promise<boolean> {
-    if (error instanceof DatabaseUnreachable && this.#transaction.begun) return true;
+    const transaction = this.#transaction;
+    if (error instanceof DatabaseUnreachable && transaction?.begun) return true;
     if (isExhausted(error)) return true;
     // An aborted attempt waits for nothing; and one that COMMIT refused has lost no connection, but discarded it.
-    if (this.#abort.aborted || this.#transaction.ended) return false;
-    return isExhausted(this.#transaction.failure) || await this.#transaction.isLost();
+    if (!transaction || this.#abort.aborted || transaction.ended) return false;
+    return isExhausted(transaction.failure) || await transaction.isLost();
   }
 
   #outcomeOf(thrown: unknown, databaseFailed: boolean): Outcome {

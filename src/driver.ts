@@ -42,6 +42,8 @@ const NO_USE = /^(28|3D000)/;
  * disk that cannot be read. Not 53400: the same statement meets a configured limit again.
  */
 const EXHAUSTED = /^(53000|53100|53200|53300|58030)$/;
+/** The SQLSTATE of a statement that waited for a lock for longer than `lock_timeout`. */
+export const LOCK_NOT_AVAILABLE = "55P03";
 /** How many causes of an error are looked at. */
 const CAUSES = 5;
 

@@ -87,6 +87,11 @@ export class Emitter {
     return () => listeners.delete(listener);
   }
 
+  /** Whether anybody listens: if not, what would be told need not be made. */
+  has(event: keyof Events): boolean {
+    return (this.#listeners.get(event)?.size ?? 0) > 0;
+  }
+
   /** Tells the listeners of `event`. A listener that throws must not break the loop that it listens to. */
   emit<E extends keyof Events>(event: E, detail: Events[E]): void {
     const listeners = this.#listeners.get(event);

@@ -86,7 +86,13 @@ export function currentScope(): Scope {
 
 /** Runs `fn` with `scope` laid over the current one; a field given as undefined is taken away. */
 export function withScope<T>(scope: { [K in keyof Scope]: Scope[K] | undefined }, fn: () => T): T {
-  return shared.scopes.run({ ...currentScope(), ...scope } as Scope, fn);
+  const { instance, attempt, transaction } = currentScope();
+  return enterScope({ instance, attempt, transaction, ...scope } as Scope, fn);
+}
+
+/** Runs `fn` with `scope` in the place of the current one. */
+export function enterScope<T>(scope: Scope, fn: () => T): T {
+  return shared.scopes.run(scope, fn);
 }
 
 /** The instance of the current scope, else the default one, which is made when it is first needed. */

@@ -1,10 +1,18 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { isExhausted, type Tag } from "./driver.ts";
+import { codeOf, isExhausted, LOCK_NOT_AVAILABLE, type Tag } from "./driver.ts";
 import { DatabaseUnreachable } from "./errors.ts";
 import type { Limits } from "./limits.ts";
 import type { OutageHooks } from "./outages.ts";
 import type { ClaimedTask } from "./store/claim.ts";
-import { type ClaimState, deleteLeases, type Outcome, readClaims, settleTasks } from "./store/settle.ts";
+import {
+  type ClaimState,
+  completeTasks,
+  type Completion,
+  deleteLeases,
+  type Outcome,
+  readClaims,
+  settleTasks,
+} from "./store/settle.ts";
 
 /** How many claims one statement ends at most. */
 const BATCH = 500;
@@ -75,11 +83,10 @@ export class Settler {
    */
   settle(task: Held, outcome: Outcome): Promise<Settled> {
     this.#unsettled++;
-    const settled = new Promise<Settled>((resolve, reject) => {
+    this.#start();
+    return new Promise((resolve, reject) => {
       this.#entries.push({ outcome, task, tries: 0, uncertain: false, resolve, reject });
     });
-    this.#start();
-    return settled.finally(() => this.#unsettled--);
   }
 
   /** Notes that a claim was ended elsewhere, or lost. */
@@ -125,20 +132,23 @@ export class Settler {
     while (this.#entries.length > 0 || this.#emptied.length > 0) {
       const entries = this.#entries.splice(0, BATCH);
       const emptied = this.#emptied.splice(0);
-      if (entries.length > 0) await this.#flushEntries(entries);
+      const others = entries.filter((entry) => !endsWell(entry));
+      const completed = others.length === 0 ? entries : entries.filter(endsWell);
+      if (completed.length > 0) await this.#flushEntries(completed, complete);
+      if (others.length > 0) await this.#flushEntries(others, settle);
       if (emptied.length > 0) await deleteLeases(this.#sql, emptied).catch(() => {}); // the next renewal finds them
     }
   }
 
-  async #flushEntries(entries: Entry[]): Promise<void> {
+  async #flushEntries(entries: Entry[], end: typeof settle): Promise<void> {
     const leases = this.#leasesEndedBy(entries);
     let leftOver = entries;
     try {
-      const settled = await settleTasks(this.#sql, entries.map(({ outcome }) => outcome), leases);
+      const settled = await end(this.#sql, entries, leases);
       this.outage.onSuccess();
-      leftOver = entries.filter(({ outcome }) => !settled.has(outcome.id));
+      leftOver = entries.filter((_, i) => settled[i] === undefined);
       if (leftOver.length === 0) { for (const leaseId of leases) this.#leases.delete(leaseId); }
-      for (const entry of entries) if (settled.has(entry.outcome.id)) this.#end(entry, settled.get(entry.outcome.id)!);
+      for (const [i, entry] of entries.entries()) if (settled[i] !== undefined) this.#end(entry, settled[i]);
       if (leftOver.length > 0) await this.#resolveLeftOver(leftOver);
     } catch (error) {
       if (error instanceof DatabaseUnreachable) {
@@ -146,11 +156,15 @@ export class Settler {
       } else if (isExhausted(error)) {
         this.outage.onError(error);
         for (const entry of leftOver) this.#again(entry);
+      } else if (codeOf(error) === LOCK_NOT_AVAILABLE && end === complete) {
+        // Somebody's transaction has locked one of them: the others must not wait for it.
+        await this.#flushEntries(entries, settle);
       } else if (leftOver.length === 1) {
+        this.#unsettled--;
         leftOver[0]!.reject(error);
       } else {
         // One outcome that the database refuses must not fail its neighbours.
-        for (const entry of leftOver) await this.#flushEntries([entry]);
+        for (const entry of leftOver) await this.#flushEntries([entry], settle);
       }
     }
   }
@@ -167,6 +181,7 @@ export class Settler {
     // The slot of a rate outlasts an attempt that began.
     if (settled && outcome.began !== null) this.onEnded(task.concurrencyKey ?? null, null);
     else this.onEnded(task.concurrencyKey ?? null, task.rateKey ?? null);
+    this.#unsettled--;
     resolve(settled);
   }
 
@@ -184,13 +199,32 @@ export class Settler {
   }
 
   #again(entry: Entry): void {
-    if (this.#abandoned) return entry.resolve(false);
+    if (this.#abandoned) {
+      this.#unsettled--;
+      return entry.resolve(false);
+    }
     const delay = RETRY_DELAYS[Math.min(entry.tries, RETRY_DELAYS.length - 1)]!;
     setTimeout(() => {
       this.#entries.push({ ...entry, tries: entry.tries + 1 });
       this.#start();
     }, delay);
   }
+}
+
+function endsWell({ outcome: { status, began } }: Entry): boolean {
+  return status === "completed" && began !== null;
+}
+
+/** Ends claims; resolves to the status that each has now, undefined for those that it did not end. */
+async function settle(sql: Tag, entries: Entry[], leases: string[]): Promise<(Outcome["status"] | undefined)[]> {
+  const settled = await settleTasks(sql, entries.map(({ outcome }) => outcome), leases);
+  return entries.map(({ outcome }) => settled.get(outcome.id));
+}
+
+/** The same for claims that end well. */
+async function complete(sql: Tag, entries: Entry[], leases: string[]): Promise<(Outcome["status"] | undefined)[]> {
+  const completed = await completeTasks(sql, entries.map(({ outcome }) => outcome as Completion), leases);
+  return entries.map(({ outcome: { id } }) => !completed || completed.has(id) ? "completed" : undefined);
 }
 
 /** Whether a claim stands where `outcome` would have put it. */

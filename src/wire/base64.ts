@@ -101,10 +101,17 @@ function decodeShortText(encoded: string): string | undefined {
   if (encoded.length > SHORT) return undefined;
   try {
     const text = atob(encoded);
-    return ASCII.test(text) && btoa(text) === encoded ? text : undefined;
+    return ASCII.test(text) && isCanonical(encoded, text) ? text : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** Whether `encoded`, of which atob() makes `text`, is written the one way: it takes spaces, and stray bits in the end. */
+function isCanonical(encoded: string, text: string): boolean {
+  if (encoded.length !== Math.ceil(text.length / 3) * 4) return false;
+  const tail = text.length % 3;
+  return tail === 0 || encoded.endsWith(btoa(text.slice(-tail)));
 }
 
 /** Refuses a value that takes more `bytes` of JSON than `maxBytes`. */

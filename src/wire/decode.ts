@@ -15,13 +15,13 @@ import { checkDepth, isCount, type Json, type JsonObject, limitsOf, Reservations
  * @throws {FireflyLimitError} If the value is over one of `limits`.
  */
 export function decode(text: string, limits?: Partial<WireLimits>): unknown {
-  const reader = new Decoder(limitsOf(limits));
-  const json = decodeText(text, reader.limits.maxBytes);
+  const whole = limitsOf(limits);
+  const json = decodeText(text, whole.maxBytes);
   try {
     const root = JSON.parse(json);
     // Without a tag it is what it is, and short text cannot nest too deeply.
-    if (json.length <= reader.limits.maxDepth && !TAG.test(json)) return root;
-    return reader.readRoot(root);
+    if (json.length <= whole.maxDepth && !TAG.test(json)) return root;
+    return new Decoder(whole).readRoot(root);
   } catch (cause) {
     if (cause instanceof FireflyFormatError) throw cause;
     if (cause instanceof FireflyLimitError) throw cause;

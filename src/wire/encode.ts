@@ -33,6 +33,17 @@ export async function encode(
 }
 
 /**
+ * Encodes `value` like {@linkcode encode}, and at once unless a Blob has to be read.
+ *
+ * @throws What {@linkcode encode} rejects with.
+ */
+export function encodeSoon(value: unknown, limits?: Partial<WireLimits>): string | Promise<string> {
+  const encoder = new Encoder(limitsOf(limits), { takesBlobs: true });
+  encoder.write(value);
+  return encoder.hasBlobs ? encoder.readBlobs().then(() => encoder.toText()) : encoder.toText();
+}
+
+/**
  * Encodes `value` like {@linkcode encode}, but refuses Blobs and Files, which can only be read in time.
  *
  * @throws {DOMException} `DataCloneError`, with the path, if structured cloning refuses a part of `value`,
@@ -71,6 +82,11 @@ class Encoder implements PartWriter {
   write(root: unknown): void {
     this.#put(root, this.#top, "root");
     for (const task of this.#deferred) task();
+  }
+
+  /** Whether Blobs were found. */
+  get hasBlobs(): boolean {
+    return this.#blobs.length > 0;
   }
 
   /** Writes the bytes of the Blobs that were found. */
