@@ -8,6 +8,7 @@ import type { AttemptInfo, Emitter } from "./events.ts";
 import { callHandler, isThenable } from "./handler_call.ts";
 import type { Hooks } from "./hooks.ts";
 import type { TaskOptions } from "./options.ts";
+import { areParamsLoaded, loadParams } from "./params.ts";
 import type { Redactor } from "./redaction.ts";
 import type { Instance, Scope, TaskContext } from "./scope.ts";
 import type { Sessions } from "./session.ts";
@@ -55,6 +56,7 @@ export class Attempt implements Scope {
   #transaction: Transaction | undefined;
   #context: AttemptContext | undefined;
   #began = 0;
+  #called = false;
   /** Whether nothing may begin the transaction any more. */
   #closed = false;
 
@@ -118,6 +120,7 @@ export class Attempt implements Scope {
     this.#began = performance.now();
     this.#env.events.emit("started", this.info);
     try {
+      if (!areParamsLoaded(this.task)) await loadParams(this.task, this.#env);
       // What is there at once is not awaited: with short handlers that is half of what an attempt costs.
       const called = this.#call();
       const encoded = this.#encode(isThenable(called) ? await called : called);
@@ -144,9 +147,10 @@ export class Attempt implements Scope {
 
   #call(): unknown {
     const { hooks, keys, defaults } = this.#env;
+    this.#called = true;
     return callHandler({
       definition: this.#definition,
-      params: this.task.params,
+      params: this.task.params!,
       keys,
       info: this.info,
       middleware: hooks.middleware,
@@ -226,7 +230,7 @@ export class Attempt implements Scope {
   /** Whether it was the connection or the server that failed, and not the handler. */
   async #hasDatabaseFailed(error: unknown): Promise<boolean> {
     const transaction = this.#transaction;
-    if (error instanceof DatabaseUnreachable && transaction?.begun) return true;
+    if (error instanceof DatabaseUnreachable && (transaction?.begun || !this.#called)) return true;
     if (isExhausted(error)) return true;
     // An aborted attempt waits for nothing; and one that COMMIT refused has lost no connection, but discarded it.
     if (!transaction || this.#abort.aborted || transaction.ended) return false;

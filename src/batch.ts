@@ -1,9 +1,12 @@
 /** The most tasks that one claim takes. */
-export const MAX_BATCH = 500;
+export const MAX_BATCH = 1000;
 /** A batch that is gone sooner, in milliseconds, was too small. */
 const SHORT = 50;
 /** A batch that takes longer, in milliseconds, was too large: its last tasks could have run elsewhere. */
 const LONG = 250;
+
+/** What was claimed and has no slot after this long, in milliseconds, is better off elsewhere. */
+export const STUCK = LONG;
 
 /** How many tasks to hold: latency when handlers are long, throughput when they are short. */
 export class Batch {
@@ -23,5 +26,9 @@ export class Batch {
     this.#began = performance.now();
     if (claimed === limit && took < SHORT) this.size = Math.min(this.size * 2, Math.max(MAX_BATCH, this.#concurrency));
     else if (took > LONG) this.size = Math.max(Math.floor(this.size / 2), this.#concurrency);
+  }
+  /** Goes back to as many as may run at a time. */
+  reset(): void {
+    this.size = this.#concurrency;
   }
 }

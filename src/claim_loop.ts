@@ -11,6 +11,7 @@ import type { Listener } from "./listener.ts";
 import type { Outages } from "./outages.ts";
 import { claimTasks } from "./store/claim.ts";
 import { promoteDueTasks } from "./store/waiting.ts";
+import { Vacuum } from "./vacuum.ts";
 import { Wakeup } from "./wakeup.ts";
 
 /** What the loop works with. Durations are in seconds. */
@@ -45,11 +46,14 @@ export class ClaimLoop {
   readonly #options: ClaimLoopOptions;
   readonly #intake: Intake;
   readonly #doorbell: Doorbell;
+  readonly #vacuum: Vacuum;
   readonly #wakeup = new Wakeup();
   /** The leases of the claim under way. */
   #claiming: string[] = [];
   /** How many tasks may begin before the event loop goes on. */
   #burst = BURST;
+  #beginning = false;
+  #begunAt = performance.now();
   #goOn: ReturnType<typeof setImmediate> | undefined;
   #failures = 0;
   #nextDue: number | null = null;
@@ -66,6 +70,7 @@ export class ClaimLoop {
       settler: env.settler,
       isLeased: () => lease.valid,
     });
+    this.#vacuum = new Vacuum(env.sql, outages.of("clear away what was claimed"));
     this.#doorbell = new Doorbell({
       queues,
       consumerId: () => lease.id,
@@ -97,6 +102,7 @@ export class ClaimLoop {
   /** Goes on until {@linkcode ClaimLoop.end} is called. */
   async run(): Promise<void> {
     while (!this.#ended) await this.#turn();
+    await this.#vacuum.idle();
   }
 
   /** Claims and begins no more. */
@@ -109,7 +115,12 @@ export class ClaimLoop {
   /** Begins claimed tasks while there are slots, a few at once: statements are sent, and replies read, in between. */
   begin(): void {
     const { claims, maxTasks, onDone } = this.#options;
+    if (this.#beginning) return; // a task that has ended while it began
+    this.#beginning = true;
+    const { begun } = claims;
     while (!this.#ended && this.#burst > 0 && this.#intake.mayBegin && claims.beginNext()) this.#burst--;
+    if (claims.begun > begun) this.#begunAt = performance.now();
+    this.#beginning = false;
     if (this.#burst === 0) this.#goOn ??= setImmediate(() => this.#beginMore());
     if (claims.begun >= maxTasks && claims.isEmpty) onDone();
   }
@@ -139,6 +150,7 @@ export class ClaimLoop {
     }
     this.begin();
     if (this.#ended) return;
+    this.#returnStuck();
     const step = nextStep({ atDoor, room: wanted > 0, claimed });
     if (step === "leave and look" || step === "leave and sleep") this.#doorbell.leave();
     if (claimed > 0 && claimed >= wanted) return;
@@ -163,6 +175,7 @@ export class ClaimLoop {
       const request = { consumerId: lease.id, leaseId, suspectLeaseId, queues, names, limit };
       const { alive, tasks, taken, nextDue } = await claimTasks(sql, request);
       this.#nextDue = nextDue === null ? null : performance.now() + nextDue * 1000;
+      this.#vacuum.note(taken);
       this.#intake.note({ limit, soughtSuspect: suspectLeaseId !== null, tasks, taken });
       await claims.add(keys ? await openTasks(tasks, keys) : tasks);
       if (!alive) await lease.renew();
@@ -170,6 +183,14 @@ export class ClaimLoop {
     } finally {
       this.#claiming = [];
     }
+  }
+
+  /** Hands back what has waited for a slot for too long: its neighbours are long, and others may have slots free. */
+  #returnStuck(): void {
+    const { claims, outages } = this.#options;
+    if ((this.#intake.patience(this.#begunAt) ?? Infinity) > 0) return;
+    this.#intake.holdNone();
+    claims.handBack().catch((error) => outages.report("hand back what has no slot", error));
   }
 
   #isDue(): boolean {
@@ -182,7 +203,8 @@ export class ClaimLoop {
    */
   #pause(wantsDoors: boolean): number {
     const poll = this.#options.pollInterval * 1000 * (0.9 + 0.2 * Math.random());
-    const patience = Math.min(poll, (wantsDoors ? this.#doorbell.patience : undefined) ?? poll);
+    const stuck = this.#intake.patience(this.#begunAt);
+    const patience = Math.min(poll, (wantsDoors ? this.#doorbell.patience : undefined) ?? poll, stuck ?? poll);
     if (this.#nextDue === null || this.#intake.free <= 0) return patience;
     return Math.min(patience, Math.max(1, this.#nextDue - performance.now()));
   }

@@ -1,13 +1,14 @@
 import { Attempt, type AttemptEnvironment, type Ending, lossOf } from "./attempt.ts";
 import type { TaskDefinition } from "./definition.ts";
 import type { LeaseLost } from "./errors.ts";
+import { areParamsLoaded, loadParams } from "./params.ts";
 import type { Held } from "./settler.ts";
 import type { ClaimedTask } from "./store/claim.ts";
 import { readLeases } from "./store/consumers.ts";
 import { sendToLimits } from "./store/limits.ts";
 import { readPaused } from "./store/queues.ts";
 import { deleteLeases, readClaims } from "./store/settle.ts";
-import { partByLimits } from "./unslotted.ts";
+import { needsKeys, partByLimits } from "./unslotted.ts";
 
 /** What the claims of a consumer need of it. */
 export interface ClaimsOwner {
@@ -76,7 +77,7 @@ export class Claims {
     for (const { leaseId } of tasks) counts.set(leaseId, (counts.get(leaseId) ?? 0) + 1);
     for (const [leaseId, count] of counts) this.#env.settler.open(leaseId, count);
     // A suspect begins at once: the death of its consumer counts against it.
-    const { runnable, unslotted, mistakes } = partByLimits(tasks, {
+    const { runnable, unslotted, mistakes } = partByLimits(await this.#withKeyParams(tasks), {
       definitions: this.#owner.definitions,
       keys: this.#env.keys,
     });
@@ -175,6 +176,17 @@ export class Claims {
       throw this.#mistakes.get(task);
     };
     return { ...definition, handler: fail };
+  }
+
+  /** The tasks without those whose limits' keys cannot be told, as their params cannot be had now: these go back. */
+  async #withKeyParams(tasks: ClaimedTask[]): Promise<ClaimedTask[]> {
+    const missing = new Set<ClaimedTask>();
+    for (const task of tasks) {
+      if (areParamsLoaded(task) || !needsKeys(task, this.#definitionOf(task))) continue;
+      await loadParams(task, this.#env).catch(() => missing.add(task));
+    }
+    for (const task of missing) void this.#return(task);
+    return missing.size > 0 ? tasks.filter((task) => !missing.has(task)) : tasks;
   }
 
   async #sendToLimits(tasks: ClaimedTask[]): Promise<void> {

@@ -168,13 +168,14 @@ export async function inParts<T, R>(items: readonly T[], act: (item: T) => Promi
 }
 
 /** Claimed tasks with the arguments that `keys` can decrypt decrypted. */
-export async function openTasks<T extends { funcName: string; queue: string; params: string }>(
+export async function openTasks<T extends { funcName: string; queue: string; params: string | null }>(
   tasks: T[],
   keys: KeyRing,
 ): Promise<T[]> {
-  if (!tasks.some(({ params }) => isSealed(params))) return tasks;
+  if (!tasks.some(({ params }) => params !== null && isSealed(params))) return tasks;
   return await inParts(tasks, async (task) => {
     const { params, funcName, queue } = task;
+    if (params === null) return task;
     return { ...task, params: await keys.open(params, { funcName, queue, column: "params" }) };
   });
 }

@@ -1,4 +1,4 @@
-import { Batch, MAX_BATCH } from "./batch.ts";
+import { Batch, MAX_BATCH, STUCK } from "./batch.ts";
 import type { Claims } from "./claims.ts";
 import type { Settler } from "./settler.ts";
 import type { ClaimedTask } from "./store/claim.ts";
@@ -23,7 +23,7 @@ export interface ClaimReport {
 }
 
 /** Outcomes that may wait to be settled before the consumer claims no more. */
-const MAX_UNSETTLED = 4 * MAX_BATCH;
+const MAX_UNSETTLED = 2 * MAX_BATCH;
 
 /** Decides how many tasks a consumer claims next, and how many it begins. */
 export class Intake {
@@ -45,9 +45,9 @@ export class Intake {
   /** How many tasks to claim now: free slots, and a stock of as many as are gone in a moment. */
   get wanted(): number {
     const { concurrency, maxTasks, claims: { buffered, begun } } = this.#options;
-    if (!this.#mayClaim || buffered > this.#batch.size / 2) return 0;
+    if (!this.#mayClaim || buffered > this.#batch.size) return 0;
     const stock = this.#batch.size - concurrency;
-    return Math.max(0, Math.min(this.free + stock - buffered, maxTasks - begun - buffered));
+    return Math.max(0, Math.min(this.free + stock, maxTasks - begun - buffered));
   }
 
   /** Whether to claim another suspect, be it alone. */
@@ -58,6 +58,17 @@ export class Intake {
   /** Whether a claimed task may begin. */
   get mayBegin(): boolean {
     return this.free > (this.#wantsSuspect ? 1 : 0);
+  }
+
+  /** Milliseconds until tasks that wait for a slot, the last of which came free at `since`, should wait elsewhere. */
+  patience(since: number): number | undefined {
+    if (this.#options.claims.buffered === 0 || this.free > 0) return undefined;
+    return since + STUCK - performance.now();
+  }
+
+  /** Holds no stock any more, until tasks are short again. */
+  holdNone(): void {
+    this.#batch.reset();
   }
 
   /** Learns from a claim. */

@@ -15,7 +15,7 @@ import {
 } from "./store/settle.ts";
 
 /** How many claims one statement ends at most. */
-const BATCH = 500;
+const BATCH = 1000;
 /** How long to wait before a settle that met a locked row, or no database, is tried again, in milliseconds. */
 const RETRY_DELAYS = [20, 50, 100, 250, 500, 1000];
 

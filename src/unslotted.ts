@@ -39,6 +39,11 @@ export function partByLimits(
   return parted;
 }
 
+/** Whether the keys of a task are still to be told from its arguments. */
+export function needsKeys(task: ClaimedTask, definition: TaskDefinition): boolean {
+  return isLimited(definition) && !hasKeys(task, definition);
+}
+
 function hasKeys({ concurrencyKey, rateKey }: ClaimedTask, { concurrency, rateLimit }: TaskDefinition): boolean {
   return (!concurrency || concurrencyKey !== null) && (!rateLimit || rateKey !== null);
 }
@@ -46,7 +51,7 @@ function hasKeys({ concurrencyKey, rateKey }: ClaimedTask, { concurrency, rateLi
 /** The task with keys for all of its limits: what is stored with a record stays as it is. */
 function withKeys(task: ClaimedTask, definition: TaskDefinition, keys: KeyRing | undefined): ClaimedTask {
   if (hasKeys(task, definition)) return task;
-  const args = decodeOpened(task.params, keys);
+  const args = decodeOpened(task.params!, keys);
   if (!Array.isArray(args)) throw new TypeError("Cannot tell the key of a limit as params is no list of arguments");
   const { concurrencyKey, rateKey } = limitsOf(definition, args);
   return { ...task, concurrencyKey: task.concurrencyKey ?? concurrencyKey, rateKey: task.rateKey ?? rateKey };

@@ -57,7 +57,8 @@ export function judgeError(
 function judge(thrown: unknown, rules: RetryRules, databaseFailed: boolean) {
   const { task } = rules;
   // A consumer without the key of the arguments is a mistake in its deployment: another one may have it.
-  const lostKey = isSealed(task.params) && thrown instanceof DecryptionFailed && thrown.isKeyMissing;
+  const lostKey = task.params !== null && isSealed(task.params) && thrown instanceof DecryptionFailed &&
+    thrown.isKeyMissing;
   if (databaseFailed || lostKey) return { delay: REST(task.snoozes), counts: "snooze" } as const;
   if (isRetry(thrown)) {
     const delay = thrown.delay === undefined ? retryDelay(thrown, rules) : toSeconds(thrown.delay, "delay");

@@ -51,7 +51,7 @@ async function completed(db: TestDatabase): Promise<number> {
 
 Deno.test("settle() ends what comes together in few statements, and its lease with the last", async () => {
   await using db = await testDatabase();
-  const tasks = await claimedTasks(db, 700);
+  const tasks = await claimedTasks(db, 1200);
   const sql = counting(db.store);
   const { settler, settle } = settlerOf(sql, tasks);
 
@@ -59,8 +59,8 @@ Deno.test("settle() ends what comes together in few statements, and its lease wi
   await settler.idle();
 
   assert(settled.every((each) => each));
-  assertEquals(sql.calls, 2, "500 and 200 at a time, and the lease with the second");
-  assertEquals(await completed(db), 700);
+  assertEquals(sql.calls, 2, "1,000 and 200 at a time, and the lease with the second");
+  assertEquals(await completed(db), 1200);
   assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
   assert(!settler.holds(tasks[0]!.leaseId));
 });

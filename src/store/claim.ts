@@ -24,7 +24,8 @@ export interface ClaimedTask {
   suspect: boolean;
   funcName: string;
   queue: string;
-  params: string;
+  /** Null if they are long: then they stay in the database until they are needed, see {@linkcode readParams}. */
+  params: string | null;
   attempt: number;
   retryAttempts: number;
   snoozes: number;
@@ -45,16 +46,20 @@ type ClaimedRow = [
   suspect: boolean,
   funcName: string,
   queue: string,
-  params: string,
-  attempt: number,
-  retryAttempts: number,
-  snoozes: number,
+  params: string | null,
   maxRetries: number | null,
   retryDelay: number | null,
-  backoff: Backoff | null,
-  timeout: number | null,
-  limits: Pick<ClaimedTask, "concurrencyKey" | "rateKey" | "slotted"> | null,
+  rest: Partial<Rest> | null,
 ];
+
+/** What most tasks have none of. One column that is NULL costs them less than eight. */
+type Rest = Pick<
+  ClaimedTask,
+  "attempt" | "retryAttempts" | "snoozes" | "backoff" | "timeout" | "concurrencyKey" | "rateKey" | "slotted"
+>;
+
+/** Params of more characters are not part of a claim: a consumer may hold many tasks that have not begun. */
+const LONG_PARAMS = 8192;
 
 /** What came of a claim. */
 export interface Claim {
@@ -82,9 +87,11 @@ export interface Claim {
 export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim> {
   const { consumerId, leaseId, suspectLeaseId, queues, names, limit } = request;
   const [row] = await sql`
-    WITH served AS MATERIALIZED (
+    WITH lax AS MATERIALIZED (
+      SELECT set_config('synchronous_commit', 'off', true)
+    ), served AS MATERIALIZED (
       SELECT served.name
-      FROM unnest(${queues}::text[]) AS served (name)
+      FROM lax, unnest(${queues}::text[]) AS served (name)
       WHERE NOT EXISTS (SELECT FROM ${sql.schema}.queue WHERE queue.name = served.name AND queue.paused)
         AND EXISTS (SELECT FROM ${sql.schema}.consumer WHERE id = ${consumerId}::uuid AND lease_until > now())
     ), due AS MATERIALIZED (
@@ -120,10 +127,14 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       SELECT task.id, task.claim_seq, taken.suspect, task.func_name, task.priority, task.not_before,
         task.unique_key, task.unique_among, task.concurrency_key, task.rate_key,
         json_build_array(
-          task.id, task.claim_seq, taken.suspect, task.func_name, task.queue, task.params,
-          task.retry_attempts + task.rescues + 1, task.retry_attempts, task.snoozes,
-          task.max_retries, task.retry_delay, task.backoff, task.timeout,
-          CASE WHEN task.concurrency_key IS NOT NULL OR task.rate_key IS NOT NULL THEN json_build_object(
+          task.id, task.claim_seq, taken.suspect, task.func_name, task.queue,
+          CASE WHEN octet_length(task.params) <= ${LONG_PARAMS}::integer THEN task.params END,
+          task.max_retries, task.retry_delay,
+          CASE WHEN task.retry_attempts + task.rescues + task.snoozes > 0 OR task.backoff IS NOT NULL
+            OR task.timeout IS NOT NULL OR task.concurrency_key IS NOT NULL OR task.rate_key IS NOT NULL
+          THEN json_build_object(
+            'attempt', task.retry_attempts + task.rescues + 1, 'retryAttempts', task.retry_attempts,
+            'snoozes', task.snoozes, 'backoff', task.backoff, 'timeout', task.timeout,
             'concurrencyKey', task.concurrency_key, 'rateKey', task.rate_key,
             'slotted', (task.concurrency_key IS NULL OR (
               SELECT count(*)
@@ -208,22 +219,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
 }
 
 function claimedTask(
-  [
-    id,
-    claimSeq,
-    suspect,
-    funcName,
-    queue,
-    params,
-    attempt,
-    retryAttempts,
-    snoozes,
-    maxRetries,
-    retryDelay,
-    backoff,
-    timeout,
-    limits,
-  ]: ClaimedRow,
+  [id, claimSeq, suspect, funcName, queue, params, maxRetries, retryDelay, rest]: ClaimedRow,
   leaseId: string,
 ): ClaimedTask {
   return {
@@ -234,16 +230,29 @@ function claimedTask(
     funcName,
     queue,
     params,
-    attempt,
-    retryAttempts,
-    snoozes,
+    attempt: rest?.attempt ?? 1,
+    retryAttempts: rest?.retryAttempts ?? 0,
+    snoozes: rest?.snoozes ?? 0,
     maxRetries,
     // JSON has no infinity but as a text.
     retryDelay: retryDelay && Number(retryDelay),
-    backoff,
-    timeout: timeout && Number(timeout),
-    concurrencyKey: limits?.concurrencyKey ?? null,
-    rateKey: limits?.rateKey ?? null,
-    slotted: limits?.slotted ?? true,
+    backoff: rest?.backoff ?? null,
+    timeout: rest?.timeout ? Number(rest.timeout) : null,
+    concurrencyKey: rest?.concurrencyKey ?? null,
+    rateKey: rest?.rateKey ?? null,
+    slotted: rest?.slotted ?? true,
   };
+}
+
+/** The params of a task that is still held by the claim that read `claimSeq`; undefined if it is not. */
+export async function readParams(
+  sql: Tag,
+  { id, claimSeq }: Pick<ClaimedTask, "id" | "claimSeq">,
+): Promise<string | undefined> {
+  const [row] = await sql`
+    SELECT params
+    FROM ${sql.schema}.task
+    WHERE id = ${id}::bigint AND claim_seq = ${claimSeq}::bigint AND status = 'created'
+  `;
+  return row?.params;
 }
