@@ -351,3 +351,78 @@ Deno.test("consume() claims one suspect after another, without a batch of others
   // With each claim of a batch comes one suspect: so it would be some 16 others for each.
   assertLess(await completed("others"), 300);
 });
+
+Deno.test("consume() hands back what it claimed and has no slot for, once others could have begun it", async () => {
+  await using test = await testInstance();
+  const slow = gate();
+  const noop = task(taskName(), () => {});
+  const wait = task(taskName(), slow.handler);
+  await test.ff.run(async () => {
+    // Short tasks make the consumer claim large batches; those that wait then keep all of its slots.
+    await noop.scheduleMany(Array.from({ length: 2000 }, () => []));
+    await wait.scheduleMany([[], []]);
+    await noop.scheduleMany(Array.from({ length: 300 }, () => []));
+  });
+  await using first = test.ff.consume({ concurrency: 2, pollInterval: "1h" });
+  await slow.began;
+  await until(async () => (await placesOf(test.db)).ready >= 300);
+
+  const second = test.ff.consume({ tasks: [noop], drain: true });
+
+  assertEquals(await second.finished, { completed: 300, failed: 0 });
+  const [row] = await test.db.sql`SELECT sum(retry_attempts + rescues)::int AS counted FROM firefly.task`;
+  assertEquals(row!.counted, 0);
+  slow.open();
+  await first.stop();
+});
+
+Deno.test("consume() holds no long params of tasks that have not begun, and brings them when these do", async () => {
+  await using test = await testInstance();
+  const lengths: number[] = [];
+  const measure = task(taskName(), (text: string) => void lengths.push(text.length));
+  await test.ff.run(() => measure.scheduleMany([1, 6_000, 7_000, 100_000].map((length) => ["x".repeat(length)])));
+  const dead = await startConsumer(test.db, { tasks: [measure.funcName] });
+  const { tasks } = await claim(test.db, { consumerId: dead, names: [measure.funcName] });
+  assertEquals(tasks.map(({ params }) => params === null), [false, false, true, true]);
+
+  await expireConsumer(test.db, dead);
+  await buryConsumers(test.db.store);
+  await rescueTasks(test.db.store);
+
+  assertEquals(await test.drain(), { completed: 4, failed: 0 });
+  assertEquals(lengths.sort((a, b) => a - b), [1, 6_000, 7_000, 100_000]);
+});
+
+Deno.test("a limited task whose keys must be told from long params waits for its slot", async () => {
+  await using test = await testInstance();
+  let [running, most] = [0, 0];
+  const work = task(
+    { name: taskName(), concurrency: { limit: 1, key: (text: string) => text.slice(0, 1) } },
+    async (_text: string) => {
+      most = Math.max(most, ++running);
+      await sleep(20);
+      running--;
+    },
+  );
+  // As SQL schedules them, without keys.
+  await test.db.sql`
+    INSERT INTO firefly.task (func_name, params)
+    SELECT ${work.funcName}, firefly.encode(jsonb_build_array(repeat('x', 20000))) FROM generate_series(1, 5)
+  `;
+
+  assertEquals(await test.drain(), { completed: 5, failed: 0 });
+  assertEquals(most, 1);
+});
+
+Deno.test("consume() nests no call of a handler in another, however many end at once", async () => {
+  await using test = await testInstance();
+  let [depth, deepest] = [0, 0];
+  const measure = task(taskName(), () => {
+    deepest = Math.max(deepest, new Error().stack!.split("beginNext").length - 1, ++depth);
+    depth--;
+  });
+  await test.ff.run(() => measure.scheduleMany(Array.from({ length: 500 }, () => [])));
+
+  assertEquals((await test.drain({ concurrency: 100 })).completed, 500);
+  assertEquals(deepest, 1);
+});
