@@ -53,6 +53,8 @@ export class ClaimLoop {
   /** How many tasks may begin before the event loop goes on. */
   #burst = BURST;
   #beginning = false;
+  /** Whether the last look had no room for all that is ready. */
+  #mayBeMore = true;
   #begunAt = performance.now();
   #goOn: ReturnType<typeof setImmediate> | undefined;
   #failures = 0;
@@ -97,6 +99,12 @@ export class ClaimLoop {
   wake(): void {
     this.#doorbell.expect();
     this.#wakeup.wake();
+  }
+
+  /** A slot is free: begins the next task, and looks for more if the last look may have left some. */
+  freed(): void {
+    this.begin();
+    if (this.#mayBeMore || this.#options.drain || this.#intake.claimsSuspect) this.#wakeup.wake();
   }
 
   /** Goes on until {@linkcode ClaimLoop.end} is called. */
@@ -148,6 +156,7 @@ export class ClaimLoop {
         return await this.#wakeup.sleep(Math.min(200 * 2 ** this.#failures++, 5000));
       }
     }
+    this.#mayBeMore = claimed >= wanted;
     this.begin();
     if (this.#ended) return;
     this.#returnStuck();

@@ -1,6 +1,6 @@
 import { Attempt, type AttemptEnvironment, type Ending, lossOf } from "./attempt.ts";
 import type { TaskDefinition } from "./definition.ts";
-import type { LeaseLost } from "./errors.ts";
+import { LeaseLost } from "./errors.ts";
 import { areParamsLoaded, loadParams } from "./params.ts";
 import type { Held } from "./settler.ts";
 import type { ClaimedTask } from "./store/claim.ts";
@@ -133,13 +133,21 @@ export class Claims {
   }
 
   /**
-   * Gives back claims that are the consumer's by the database and that it knows nothing of: their reply was lost.
-   * `claiming` tells the leases of a claim under way.
+   * Compares what the consumer holds with its leases in the database. Claims that are there and that it knows nothing of
+   * it gives back: their reply was lost. What it holds by a lease that is not there it lets go of: a crash of the server
+   * may undo a claim, since claims do not wait for the disk, and another consumer may have the task by now. `claiming`
+   * tells the leases of a claim under way.
    */
-  async returnForgotten(consumerId: string, claiming: () => readonly string[]): Promise<void> {
+  async compare(consumerId: string, claiming: () => readonly string[]): Promise<void> {
     const { sql, settler } = this.#env;
-    const before = claiming();
-    for (const lease of await readLeases(sql, consumerId)) {
+    const [before, held] = [claiming(), this.#held()];
+    const leases = await readLeases(sql, consumerId);
+    const known = new Set(leases.map(({ id }) => id));
+    const undone = new Set(held.filter(({ leaseId }) => settler.holds(leaseId) && !known.has(leaseId)));
+    for (const task of this.#held()) {
+      if (undone.has(task)) this.#drop(task, new LeaseLost(`The claim of task ${task.id} was undone by the server`));
+    }
+    for (const lease of leases) {
       if (before.includes(lease.id) || claiming().includes(lease.id)) continue;
       const inHand = new Set(this.#held().map(({ id }) => id));
       const forgotten = lease.claims.filter(({ id }) => !inHand.has(id));

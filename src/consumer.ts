@@ -68,7 +68,7 @@ export class ConsumerLoop {
       env,
       definitions,
       onBegin: ({ id, rateKey }) => rateKey !== null && this.#admission.began(id, rateKey),
-      onFree: () => this.#onFree(),
+      onFree: () => this.#loop.freed(),
       onError: (action, error) => outages.report(action, error),
     });
     this.#lease = new ConsumerLease(parts.leases, {
@@ -159,12 +159,6 @@ export class ConsumerLoop {
     this.#loop.end();
   }
 
-  /** Whatever frees a slot begins the next task, and wakes the loop. */
-  #onFree(): void {
-    this.#loop.begin();
-    this.#loop.wake();
-  }
-
   #channels(): string[] {
     const { schemaName } = this.#env.sql;
     return [controlChannel(schemaName), ...this.#parts.queues.map((queue) => queueChannel(schemaName, queue))];
@@ -173,6 +167,7 @@ export class ConsumerLoop {
   #onRing(channel: string | undefined): void {
     this.#loop.wake();
     if (channel !== undefined && channel !== controlChannel(this.#env.sql.schemaName)) return;
+    if (channel === undefined) this.#checkClaims(); // the server may have been down
     this.#cancellations.look();
     this.#admission.askAll();
     this.#claims.dropPaused().catch((error) => this.#outages.report("look for paused queues", error));
@@ -183,10 +178,13 @@ export class ConsumerLoop {
     this.#outages.recovered("renew its lease");
     this.#loop.wake();
     this.#claims.ping();
-    // Not awaited: whatever these wait for, the next renewal must not.
+    this.#checkClaims(); // not awaited: whatever it waits for, the next renewal must not
+  }
+
+  #checkClaims(): void {
     this.#checking ??= this.#claims.dropLost()
       .then(() => this.#claims.dropPaused())
-      .then(() => this.#claims.returnForgotten(this.#lease.id, () => this.#loop.claiming))
+      .then(() => this.#claims.compare(this.#lease.id, () => this.#loop.claiming))
       .catch((error) => this.#outages.report("check its claims", error))
       .finally(() => this.#checking = undefined);
   }

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { setTimeout as sleep } from "node:timers/promises";
-import { current, task } from "../mod.ts";
+import { current, LeaseLost, task } from "../mod.ts";
 import { buryConsumers, rescueTasks } from "../src/store/consumers.ts";
 import type { TestDatabase } from "./database.ts";
 import { taskName, testInstance } from "./instance.ts";
@@ -425,4 +425,65 @@ Deno.test("consume() nests no call of a handler in another, however many end at 
 
   assertEquals((await test.drain({ concurrency: 100 })).completed, 500);
   assertEquals(deepest, 1);
+});
+
+Deno.test("consume() lets go of a claim that a crash of the server undid, as soon as it is connected again", async () => {
+  await using test = await testInstance();
+  const reasons: unknown[] = [];
+  const began = Promise.withResolvers<void>();
+  let attempts = 0;
+  const work = task(taskName(), async () => {
+    if (++attempts > 1) return;
+    began.resolve();
+    const { signal } = current();
+    await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    reasons.push(signal.reason);
+  });
+  await using consumer = test.ff.consume({ pollInterval: "1h" });
+  await consumer.ready;
+  const row = await test.ff.run(() => work.schedule());
+  await began.promise;
+
+  // As the server is after a crash that came before the claim was on its disk.
+  await test.db.sql.begin(async (sql) => {
+    await sql`DELETE FROM firefly.lease`;
+    await sql`
+      INSERT INTO firefly.ready (id, claim_seq, not_before, priority, queue, func_name)
+      SELECT id, claim_seq, not_before, priority, queue, func_name FROM firefly.task
+    `;
+  });
+  await terminateAll(test.db);
+
+  // Long before the next renewal, after 10 s.
+  await until(async () => (await row.refresh()).status === "completed", 5_000);
+  assertEquals(attempts, 2);
+  assert(reasons[0] instanceof LeaseLost, String(reasons[0]));
+  assertEquals((await row.refresh()).retryAttempts, 0);
+});
+
+Deno.test("consume() looks once for each task that comes alone", async () => {
+  await using test = await testInstance();
+  const work = task(taskName(), () => {});
+  await using consumer = test.ff.consume();
+  await consumer.ready;
+  const looks = async () => {
+    await test.db.sql`SELECT pg_stat_clear_snapshot()`;
+    const [row] = await test.db.sql`
+      SELECT idx_scan::int AS looks FROM pg_stat_user_indexes WHERE indexrelname = 'ready_suspects'
+    `;
+    return row!.looks;
+  };
+  for (let i = 0; i < 5; i++) await test.ff.run(() => work.schedule().result());
+  await sleep(1500); // the statistics of a connection come once a second
+  const before = await looks();
+
+  for (let i = 0; i < 20; i++) {
+    await test.ff.run(() => work.schedule().result());
+    await sleep(20);
+  }
+  await sleep(1500);
+
+  const took = await looks() - before;
+  // The last few may not have come yet.
+  assert(took > 10 && took < 30, `${took} looks for 20 tasks`);
 });

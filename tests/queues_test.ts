@@ -42,21 +42,24 @@ Deno.test("a paused queue stays paused when its consumers restart", async () => 
 
 Deno.test("pause() lets what runs go on, and has what is claimed and not begun handed back", async () => {
   await using test = await testInstance();
-  const slow = Promise.withResolvers<void>();
+  const [slow, waiting] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   let began = 0;
   const work = task(taskName(), async (waits: boolean) => {
     began++;
-    if (waits) await slow.promise;
+    if (!waits) return;
+    waiting.resolve();
+    await slow.promise;
   });
   // Short tasks first: the consumer learns to claim more than it has slots for.
   await test.ff.run(() => work.scheduleMany(Array.from({ length: 3000 }, () => [false])));
   await test.ff.run(() => work.scheduleMany(Array.from({ length: 1000 }, () => [true])));
   await using consumer = test.ff.consume({ tasks: [work], concurrency: 2 });
   const states = async () => (await test.ff.queues())[0]!.counts;
-  await until(async () => (await states()).completed === 3000 && (await states()).running > 2);
+  await waiting.promise;
 
-  await test.ff.pause("default");
-  await until(async () => (await states()).running === 2);
+  await test.ff.pause("default"); // before it hands back by itself what gets no slot
+  assert((await states()).running > 2);
+  await until(async () => (await states()).running === 2 && (await states()).completed === 3000);
   slow.resolve();
   await until(async () => (await states()).completed === 3002);
   await consumer.stop();

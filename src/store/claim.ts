@@ -82,6 +82,9 @@ export interface Claim {
  * whether the task still wants to run: a row that was deleted or edited by hand drops out in the join. Slots are looked
  * up for limited tasks alone, by a count, as the planner would gather all slots there are to answer an EXISTS.
  *
+ * It does not wait for the disk: the claim that a crash of the server undoes leaves the task ready, and its consumer
+ * finds the lease gone when it is connected again. Whatever ends the claim is durable, and takes the claim with it.
+ *
  * The reply is one row with one JSON text: a row of as many columns as a task has costs the driver three times as much.
  */
 export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim> {
