@@ -12,7 +12,7 @@ import { areParamsLoaded, loadParams } from "./params.ts";
 import type { Redactor } from "./redaction.ts";
 import type { Instance, Scope, TaskContext } from "./scope.ts";
 import type { Sessions } from "./session.ts";
-import { isOwnEnd, type Settler } from "./settler.ts";
+import { isOwnEnd, type Settler, type Settling } from "./settler.ts";
 import type { ClaimedTask } from "./store/claim.ts";
 import { type ClaimState, lockClaim, type Outcome, readClaims, settleTasks } from "./store/settle.ts";
 import { Transaction } from "./transaction.ts";
@@ -43,11 +43,19 @@ export class Shutdown extends FireflyError {
 /** How an attempt ended, for the consumer's statistics. */
 export type Ending = "completed" | "failed" | "retried" | "returned" | "cancelled" | "lost";
 
+/** Who is told how far an attempt is. */
+export interface AttemptOwner {
+  /** The handler is done with: what is left is to settle, which needs no slot. */
+  onHandled(attempt: Attempt): void;
+  /** It is over. */
+  onEnded(attempt: Attempt, ending: Ending): void;
+}
+
 /**
  * One attempt: calls the handler, and settles by what came of it. It is the scope of its handler, of which most ask for
  * nothing: the context and the transaction are made when they are needed.
  */
-export class Attempt implements Scope {
+export class Attempt implements Scope, Settling {
   readonly task: ClaimedTask;
   readonly info: AttemptInfo;
   readonly #definition: TaskDefinition;
@@ -55,7 +63,11 @@ export class Attempt implements Scope {
   readonly #abort = new Aborting();
   #transaction: Transaction | undefined;
   #context: AttemptContext | undefined;
-  #began = 0;
+  /** How it ends. */
+  readonly outcome: Outcome;
+  tries = 0;
+  uncertain = false;
+  #owner: AttemptOwner | undefined;
   #called = false;
   /** Whether nothing may begin the transaction any more. */
   #closed = false;
@@ -65,6 +77,16 @@ export class Attempt implements Scope {
     this.info = { id: task.id, funcName: task.funcName, queue: task.queue, attempt: task.attempt };
     this.#definition = definition;
     this.#env = env;
+    this.outcome = {
+      id: task.id,
+      claimSeq: task.claimSeq,
+      status: "created",
+      returned: null,
+      error: null,
+      began: null,
+      delay: null,
+      counts: null,
+    };
   }
 
   /** Where the handler's calls of `schedule()` go. */
@@ -113,27 +135,45 @@ export class Attempt implements Scope {
   }
 
   /**
-   * Runs the attempt to its end; never throws. `onHandled` is called once the handler is done with: what is left is
-   * to settle, which needs no slot.
+   * Runs the attempt to its end, and tells its owner how far it is. What is there at once is not awaited: the promises
+   * around a short handler would cost more than all else of its attempt.
    */
-  async run(onHandled: () => void): Promise<Ending> {
-    this.#began = performance.now();
+  start(owner: AttemptOwner): void {
+    this.#owner = owner;
+    this.outcome.began = performance.now();
     this.#env.events.emit("started", this.info);
+    if (areParamsLoaded(this.task)) this.#call();
+    else loadParams(this.task, this.#env).then(() => this.#call(), (error) => this.#onError(error));
+  }
+
+  #call(): void {
+    const { hooks, keys, defaults } = this.#env;
+    this.#called = true;
     try {
-      if (!areParamsLoaded(this.task)) await loadParams(this.task, this.#env);
-      // What is there at once is not awaited: with short handlers that is half of what an attempt costs.
-      const called = this.#call();
-      const encoded = this.#encode(isThenable(called) ? await called : called);
-      const returned = typeof encoded === "string" ? encoded : await encoded;
-      this.#closed = true;
-      if (!this.#transaction?.begun) {
-        this.#transaction?.abandon(); // from here on nothing can begin it
-        onHandled();
-      }
-      return await this.#complete(returned);
+      const called = callHandler({
+        definition: this.#definition,
+        params: this.task.params!,
+        keys,
+        info: this.info,
+        middleware: hooks.middleware,
+        scope: this,
+        abort: this.#abort,
+        timeout: this.task.timeout ?? this.#definition.timeout ?? defaults.timeout,
+      });
+      if (isThenable(called)) called.then((returned) => this.#handled(returned), (error) => this.#onError(error));
+      else this.#handled(called);
     } catch (error) {
-      this.#closed = true;
-      return await this.#fail(error);
+      this.#onError(error);
+    }
+  }
+
+  #handled(returned: unknown): void {
+    try {
+      const encoded = this.#encode(returned);
+      if (typeof encoded === "string") this.#complete(encoded);
+      else encoded.then((text) => this.#complete(text), (error) => this.#onError(error));
+    } catch (error) {
+      this.#onError(error);
     }
   }
 
@@ -145,42 +185,53 @@ export class Attempt implements Scope {
     return Promise.resolve(text).then((text) => keys.seal(text, { funcName, queue, column: "returned" }));
   }
 
-  #call(): unknown {
-    const { hooks, keys, defaults } = this.#env;
-    this.#called = true;
-    return callHandler({
-      definition: this.#definition,
-      params: this.task.params!,
-      keys,
-      info: this.info,
-      middleware: hooks.middleware,
-      scope: this,
-      abort: this.#abort,
-      timeout: this.task.timeout ?? this.#definition.timeout ?? defaults.timeout,
-    });
+  /** Settles as completed: in the attempt's transaction if the handler used one, else together with others. */
+  #complete(returned: string): void {
+    this.#close();
+    this.outcome.status = "completed";
+    this.outcome.returned = returned;
+    const transaction = this.#transaction;
+    if (transaction?.begun) {
+      void this.#commit(transaction, this.outcome).then(() => this.#onCompleted(), (error) => this.#onError(error));
+      return;
+    }
+    transaction?.abandon(); // from here on nothing can begin it
+    this.#owner!.onHandled(this);
+    this.#env.settler.add(this);
   }
 
-  /** Settles as completed: in the attempt's transaction if the handler used one, else together with others. */
-  async #complete(returned: string): Promise<Ending> {
-    this.#context?.end();
-    const { settler, events } = this.#env;
-    const { id, claimSeq } = this.task;
-    const outcome: Outcome = {
-      id,
-      claimSeq,
-      status: "completed",
-      returned,
-      error: null,
-      began: this.#began,
-      delay: null,
-      counts: null,
-    };
-    if (this.#transaction?.begun) await this.#commit(this.#transaction, outcome);
-    else if (!await settler.settle(this.task, outcome)) return this.#announceLoss(await this.#findLoss());
+  /** The settler has completed the task, or found that it was no longer held. */
+  settled(status: Outcome["status"] | false): void {
+    if (status) this.#onCompleted();
+    else void this.#findLoss().then((reason) => this.#end(this.#announceLoss(reason)));
+  }
+
+  /** The database refuses the result. */
+  refused(error: unknown): void {
+    this.#onError(error);
+  }
+
+  #onCompleted(): void {
+    const { events } = this.#env;
     if (events.has("completed")) {
-      events.emit("completed", { ...this.info, seconds: (performance.now() - this.#began) / 1000 });
+      events.emit("completed", { ...this.info, seconds: (performance.now() - this.outcome.began!) / 1000 });
     }
-    return "completed";
+    this.#end("completed");
+  }
+
+  #onError(error: unknown): void {
+    this.#close();
+    void this.#fail(error).then((ending) => this.#end(ending));
+  }
+
+  #end(ending: Ending): void {
+    this.#owner!.onEnded(this, ending);
+  }
+
+  /** The handler is done with, or given up: it may report nothing any more, and begin no transaction. */
+  #close(): void {
+    this.#closed = true;
+    this.#context?.end();
   }
 
   /** Commits the handler's effects together with `outcome`, or neither. */
@@ -210,12 +261,11 @@ export class Attempt implements Scope {
 
   /** Undoes the handler's effects, and settles by what was thrown. */
   async #fail(error: unknown): Promise<Ending> {
-    this.#context?.end();
     const databaseFailed = await this.#hasDatabaseFailed(error);
     if (this.#abort.aborted) this.#transaction?.abandon();
     else await this.#transaction?.rollback();
     if (error instanceof LeaseLost) return this.#lost(error);
-    const outcome = this.#outcomeOf(error, databaseFailed);
+    const outcome = { ...this.outcome, returned: null, ...this.#verdictOn(error, databaseFailed) };
     try {
       const status = await this.#env.settler.settle(this.task, outcome);
       if (!status) return this.#announceLoss(await this.#findLoss(error));
@@ -237,20 +287,14 @@ export class Attempt implements Scope {
     return isExhausted(transaction.failure) || await transaction.isLost();
   }
 
-  #outcomeOf(thrown: unknown, databaseFailed: boolean): Outcome {
-    if (thrown instanceof Shutdown) return this.#outcome({ status: "created", counts: "snooze" });
-    return this.#outcome(judgeError(thrown, this.#rules, databaseFailed));
+  #verdictOn(thrown: unknown, databaseFailed: boolean): Partial<Outcome> & Pick<Outcome, "status"> {
+    if (thrown instanceof Shutdown) return { status: "created", counts: "snooze" };
+    return judgeError(thrown, this.#rules, databaseFailed);
   }
 
   get #rules(): RetryRules {
     const { defaults, redactor } = this.#env;
     return { task: this.task, definition: this.#definition, defaults, redactor };
-  }
-
-  #outcome(outcome: Partial<Outcome> & Pick<Outcome, "status">): Outcome {
-    const { id, claimSeq } = this.task;
-    const began = this.#began;
-    return { id, claimSeq, returned: null, error: null, began, delay: null, counts: null, ...outcome };
   }
 
   #announce(outcome: Outcome, error: unknown): Ending {

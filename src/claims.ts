@@ -1,4 +1,4 @@
-import { Attempt, type AttemptEnvironment, type Ending, lossOf } from "./attempt.ts";
+import { Attempt, type AttemptEnvironment, type AttemptOwner, type Ending, lossOf } from "./attempt.ts";
 import type { TaskDefinition } from "./definition.ts";
 import { LeaseLost } from "./errors.ts";
 import { areParamsLoaded, loadParams } from "./params.ts";
@@ -23,15 +23,17 @@ export interface ClaimsOwner {
 }
 
 /** The tasks that a consumer holds: claimed and not begun, in a slot, or being settled. */
-export class Claims {
+export class Claims implements AttemptOwner {
   readonly #owner: ClaimsOwner;
   readonly #env: AttemptEnvironment;
   /** Not begun, most urgent first, but a suspect before all others. */
   readonly #buffer: ClaimedTask[] = [];
   /** Begun, and not settled. */
-  readonly #running = new Map<Attempt, Promise<void>>();
+  readonly #running = new Set<Attempt>();
   /** Begun, and in a slot: the handler is not done. */
   readonly #busy = new Set<Attempt>();
+  /** Resolves when nothing runs any more; undefined while nobody waits for that. */
+  #idle: PromiseWithResolvers<void> | undefined;
   /** Tasks that cannot be run, with the reason. */
   readonly #mistakes = new WeakMap<ClaimedTask, unknown>();
   /** How the attempts ended. */
@@ -95,28 +97,41 @@ export class Claims {
     this.#owner.onBegin(task);
     this.begun++;
     this.#busy.add(attempt);
-    const end = attempt.run(() => this.#freeSlot(attempt)).then((ending) => {
-      this.endings[ending]++;
-      this.#running.delete(attempt);
-      this.#freeSlot(attempt);
-    });
-    this.#running.set(attempt, end);
+    this.#running.add(attempt);
+    attempt.start(this);
     return true;
+  }
+
+  /** An attempt needs its slot no more. */
+  onHandled(attempt: Attempt): void {
+    this.#busy.delete(attempt);
+    this.#owner.onFree();
+  }
+
+  /** An attempt is over. */
+  onEnded(attempt: Attempt, ending: Ending): void {
+    this.endings[ending]++;
+    this.#running.delete(attempt);
+    if (this.#running.size === 0) {
+      this.#idle?.resolve();
+      this.#idle = undefined;
+    }
+    this.onHandled(attempt);
   }
 
   /** Resolves when everything that was begun is settled. */
   async ended(): Promise<void> {
-    await Promise.all(this.#running.values());
+    while (this.#running.size > 0) await (this.#idle ??= Promise.withResolvers()).promise;
   }
 
   /** Aborts every attempt. */
   abort(reason: Error): void {
-    for (const attempt of this.#running.keys()) attempt.abort(reason);
+    for (const attempt of this.#running) attempt.abort(reason);
   }
 
   /** Keeps the transactions of attempts alive. */
   ping(): void {
-    for (const attempt of this.#running.keys()) attempt.ping();
+    for (const attempt of this.#running) attempt.ping();
   }
 
   /** Aborts attempts, and forgets claims, that were cancelled, rescued or deleted under way. */
@@ -213,12 +228,7 @@ export class Claims {
   }
 
   #held(): ClaimedTask[] {
-    return [...this.#buffer, ...[...this.#running.keys()].map(({ task }) => task)];
-  }
-
-  #freeSlot(attempt: Attempt): void {
-    this.#busy.delete(attempt);
-    this.#owner.onFree();
+    return [...this.#buffer, ...[...this.#running].map(({ task }) => task)];
   }
 
   #drop(task: ClaimedTask, reason: LeaseLost): void {
@@ -228,7 +238,7 @@ export class Claims {
       this.#env.settler.ended(task);
       return;
     }
-    for (const attempt of this.#running.keys()) {
+    for (const attempt of this.#running) {
       if (attempt.task === task) attempt.abort(reason);
     }
   }

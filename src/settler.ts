@@ -25,14 +25,17 @@ export type Held = Pick<ClaimedTask, "leaseId"> & Partial<Limits>;
 /** What became of a task whose attempt ended; false if it was no longer held. */
 type Settled = Outcome["status"] | false;
 
-interface Entry {
-  outcome: Outcome;
-  task: Held;
+/** A claim that is to be ended, and who waits for that. */
+export interface Settling {
+  readonly task: Held;
+  readonly outcome: Outcome;
   tries: number;
   /** Whether an earlier try may have taken effect without its reply arriving. */
   uncertain: boolean;
-  resolve(settled: Settled): void;
-  reject(error: unknown): void;
+  /** Called with the task's status once it is ended, or with false if it was no longer held. */
+  settled(status: Settled): void;
+  /** Called if the database refuses this very outcome. */
+  refused(error: unknown): void;
 }
 
 /**
@@ -43,7 +46,7 @@ export class Settler {
   readonly #sql: Tag;
   readonly #leases = new Map<string, number>();
   #emptied: string[] = [];
-  #entries: Entry[] = [];
+  #entries: Settling[] = [];
   #flushing: Promise<void> | undefined;
   #unsettled = 0;
   #abandoned = false;
@@ -76,16 +79,22 @@ export class Settler {
     return this.#leases.get(leaseId) ?? 0;
   }
 
+  /** Ends a claim. It keeps trying while the database is away, or has no room. */
+  add(settling: Settling): void {
+    this.#unsettled++;
+    this.#entries.push(settling);
+    this.#start();
+  }
+
   /**
-   * Ends an attempt; resolves to the task's status then, or to false if it was no longer held. It keeps trying while the database is away, or has no room.
+   * Ends a claim as {@linkcode Settler.add} does; resolves to the task's status then, or to false if it was no longer
+   * held.
    *
    * @throws The database's error, if it refuses this very outcome.
    */
   settle(task: Held, outcome: Outcome): Promise<Settled> {
-    this.#unsettled++;
-    this.#start();
-    return new Promise((resolve, reject) => {
-      this.#entries.push({ outcome, task, tries: 0, uncertain: false, resolve, reject });
+    return new Promise((settled, refused) => {
+      this.add({ task, outcome, tries: 0, uncertain: false, settled, refused });
     });
   }
 
@@ -140,7 +149,7 @@ export class Settler {
     }
   }
 
-  async #flushEntries(entries: Entry[], end: typeof settle): Promise<void> {
+  async #flushEntries(entries: Settling[], end: typeof settle): Promise<void> {
     const leases = this.#leasesEndedBy(entries);
     let leftOver = entries;
     try {
@@ -152,7 +161,10 @@ export class Settler {
       if (leftOver.length > 0) await this.#resolveLeftOver(leftOver);
     } catch (error) {
       if (error instanceof DatabaseUnreachable) {
-        for (const entry of leftOver) this.#again({ ...entry, uncertain: true });
+        for (const entry of leftOver) {
+          entry.uncertain = true;
+          this.#again(entry);
+        }
       } else if (isExhausted(error)) {
         this.outage.onError(error);
         for (const entry of leftOver) this.#again(entry);
@@ -161,7 +173,7 @@ export class Settler {
         await this.#flushEntries(entries, settle);
       } else if (leftOver.length === 1) {
         this.#unsettled--;
-        leftOver[0]!.reject(error);
+        leftOver[0]!.refused(error);
       } else {
         // One outcome that the database refuses must not fail its neighbours.
         for (const entry of leftOver) await this.#flushEntries([entry], settle);
@@ -170,23 +182,24 @@ export class Settler {
   }
 
   /** The leases of which nothing is left once all of `entries` are settled. */
-  #leasesEndedBy(entries: Entry[]): string[] {
+  #leasesEndedBy(entries: Settling[]): string[] {
     const counts = new Map<string, number>();
     for (const { task: { leaseId } } of entries) counts.set(leaseId, (counts.get(leaseId) ?? 0) + 1);
     return [...counts].filter(([leaseId, count]) => count === this.remaining(leaseId)).map(([leaseId]) => leaseId);
   }
 
-  #end({ task, outcome, resolve }: Entry, settled: Settled): void {
+  #end(entry: Settling, settled: Settled): void {
+    const { task, outcome } = entry;
     this.release(task.leaseId);
     // The slot of a rate outlasts an attempt that began.
     if (settled && outcome.began !== null) this.onEnded(task.concurrencyKey ?? null, null);
     else this.onEnded(task.concurrencyKey ?? null, task.rateKey ?? null);
     this.#unsettled--;
-    resolve(settled);
+    entry.settled(settled);
   }
 
   /** What a settle left over is locked by somebody, ended by an earlier try of ours, or lost. */
-  async #resolveLeftOver(entries: Entry[]): Promise<void> {
+  async #resolveLeftOver(entries: Settling[]): Promise<void> {
     const states = await readClaims(this.#sql, entries.map(({ outcome }) => outcome.id));
     for (const entry of entries) {
       const state = states.get(entry.outcome.id);
@@ -198,31 +211,31 @@ export class Settler {
     }
   }
 
-  #again(entry: Entry): void {
+  #again(entry: Settling): void {
     if (this.#abandoned) {
       this.#unsettled--;
-      return entry.resolve(false);
+      return entry.settled(false);
     }
-    const delay = RETRY_DELAYS[Math.min(entry.tries, RETRY_DELAYS.length - 1)]!;
+    const delay = RETRY_DELAYS[Math.min(entry.tries++, RETRY_DELAYS.length - 1)]!;
     setTimeout(() => {
-      this.#entries.push({ ...entry, tries: entry.tries + 1 });
+      this.#entries.push(entry);
       this.#start();
     }, delay);
   }
 }
 
-function endsWell({ outcome: { status, began } }: Entry): boolean {
+function endsWell({ outcome: { status, began } }: Settling): boolean {
   return status === "completed" && began !== null;
 }
 
 /** Ends claims; resolves to the status that each has now, undefined for those that it did not end. */
-async function settle(sql: Tag, entries: Entry[], leases: string[]): Promise<(Outcome["status"] | undefined)[]> {
+async function settle(sql: Tag, entries: Settling[], leases: string[]): Promise<(Outcome["status"] | undefined)[]> {
   const settled = await settleTasks(sql, entries.map(({ outcome }) => outcome), leases);
   return entries.map(({ outcome }) => settled.get(outcome.id));
 }
 
 /** The same for claims that end well. */
-async function complete(sql: Tag, entries: Entry[], leases: string[]): Promise<(Outcome["status"] | undefined)[]> {
+async function complete(sql: Tag, entries: Settling[], leases: string[]): Promise<(Outcome["status"] | undefined)[]> {
   const completed = await completeTasks(sql, entries.map(({ outcome }) => outcome as Completion), leases);
   return entries.map(({ outcome: { id } }) => !completed || completed.has(id) ? "completed" : undefined);
 }

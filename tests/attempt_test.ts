@@ -61,6 +61,11 @@ interface Outcome {
   progress_note: string | null;
 }
 
+/** Runs an attempt to its end. */
+function run(attempt: Attempt, onHandled = () => {}): Promise<Ending> {
+  return new Promise((resolve) => attempt.start({ onHandled, onEnded: (_, ending) => resolve(ending) }));
+}
+
 async function bench({ lease = 30 } = {}): Promise<Bench> {
   const db = await testDatabase();
   const proxy = await TcpProxy.start(db.url);
@@ -90,7 +95,7 @@ async function bench({ lease = 30 } = {}): Promise<Bench> {
     env.settler.open(task.leaseId, 1);
     const attempt = new Attempt(task, defineTask({ name: "test.task", ...options }, handler), env);
     const begun: Begun = { id, consumerId, attempt, handled: false, ending: Promise.resolve("lost") };
-    begun.ending = attempt.run(() => begun.handled = true);
+    begun.ending = run(attempt, () => begun.handled = true);
     return begun;
   };
   return {
@@ -127,7 +132,7 @@ function gate(): { reached: Promise<void>; open(): void; wait(): Promise<void> }
   };
 }
 
-Deno.test("run() completes with what the handler returns, sync or async", async () => {
+Deno.test("start() completes with what the handler returns, sync or async", async () => {
   await using test = await bench();
 
   const sync = await test.run((i: number, j: number) => i + j, { columns: { params: btoa("[1,3]") } });
@@ -140,7 +145,7 @@ Deno.test("run() completes with what the handler returns, sync or async", async 
   assertEquals(await placesOf(test.db), { ready: 0, waiting: 0, lease: 0 });
 });
 
-Deno.test("run() fails a task without retries by whatever its handler throws", async () => {
+Deno.test("start() fails a task without retries by whatever its handler throws", async () => {
   await using test = await bench();
   const thrown: [unknown, string, string][] = [
     [new RangeError("too far"), "RangeError", "too far"],
@@ -161,7 +166,7 @@ Deno.test("run() fails a task without retries by whatever its handler throws", a
   }
 });
 
-Deno.test("run() fails at once on Fail, and tries again uncounted after Retry's delay", async () => {
+Deno.test("start() fails at once on Fail, and tries again uncounted after Retry's delay", async () => {
   await using test = await bench();
 
   const failed = await test.run(() => {
@@ -180,7 +185,7 @@ Deno.test("run() fails at once on Fail, and tries again uncounted after Retry's 
   assertEquals(ownDelay.record.errors[0]!.delay, 7);
 });
 
-Deno.test("run() takes the retries of the record, then of the definition, then of the instance", async () => {
+Deno.test("start() takes the retries of the record, then of the definition, then of the instance", async () => {
   await using test = await bench();
   const fail = () => {
     throw new Error("no");
@@ -202,7 +207,7 @@ Deno.test("run() takes the retries of the record, then of the definition, then o
   assertEquals(await left({}), "retry");
 });
 
-Deno.test("run() computes the delay before a retry from numbers, backoffs and functions", async () => {
+Deno.test("start() computes the delay before a retry from numbers, backoffs and functions", async () => {
   await using test = await bench();
   const delay = async (retryDelay: TaskOptions["retryDelay"], columns: Record<string, unknown> = {}) => {
     const options = { maxRetries: 9, ...(retryDelay === undefined ? {} : { retryDelay }) };
@@ -226,7 +231,7 @@ Deno.test("run() computes the delay before a retry from numbers, backoffs and fu
   assertEquals(await delay((attempt, error) => attempt + error.name.length, { retry_attempts: 1 }), 12);
 });
 
-Deno.test("run() moves the next attempt by the very delay that it stores with the error", async () => {
+Deno.test("start() moves the next attempt by the very delay that it stores with the error", async () => {
   await using test = await bench();
 
   const { record } = await test.run(() => {
@@ -239,7 +244,7 @@ Deno.test("run() moves the next attempt by the very delay that it stores with th
   assert(late <= 1, `${late} ms apart`);
 });
 
-Deno.test("run() tries again when the function that computes the delay throws or returns none", async () => {
+Deno.test("start() tries again when the function that computes the delay throws or returns none", async () => {
   await using test = await bench();
   const mistakes: [TaskOptions["retryDelay"], string][] = [
     [() => {
@@ -260,7 +265,7 @@ Deno.test("run() tries again when the function that computes the delay throws or
   }
 });
 
-Deno.test("run() settles a retry however far away it is", async () => {
+Deno.test("start() settles a retry however far away it is", async () => {
   await using test = await bench();
   const fail = () => {
     throw new Error("no");
@@ -277,7 +282,7 @@ Deno.test("run() settles a retry however far away it is", async () => {
   assertEquals(await placesOf(test.db), { ready: 0, waiting: 2, lease: 0 });
 });
 
-Deno.test("run() fails readably on params that were broken by hand", async () => {
+Deno.test("start() fails readably on params that were broken by hand", async () => {
   await using test = await bench();
   const cases: [string, string][] = [
     ["no base64!", "FireflyFormatError"],
@@ -294,7 +299,7 @@ Deno.test("run() fails readably on params that were broken by hand", async () =>
   }
 });
 
-Deno.test("run() fails on a result that cannot be stored, names its path, and rolls the effects back", async () => {
+Deno.test("start() fails on a result that cannot be stored, names its path, and rolls the effects back", async () => {
   await using test = await bench();
   await test.db.sql`CREATE TABLE effect (n int)`;
 
@@ -308,7 +313,7 @@ Deno.test("run() fails on a result that cannot be stored, names its path, and ro
   assertEquals((await test.db.sql`SELECT FROM effect`).length, 0);
 });
 
-Deno.test("run() fails on an error of the database, thrown, swallowed, or raised by COMMIT itself", async () => {
+Deno.test("start() fails on an error of the database, thrown, swallowed, or raised by COMMIT itself", async () => {
   await using test = await bench();
   await test.db.sql`CREATE TABLE effect (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)`;
   const handlers: [Handler, string][] = [
@@ -329,7 +334,7 @@ Deno.test("run() fails on an error of the database, thrown, swallowed, or raised
   assertEquals((await test.db.sql`SELECT FROM effect`).length, 0);
 });
 
-Deno.test("run() aborts the signal at the timeout, leaves the slot, and fences the late finish", async () => {
+Deno.test("start() aborts the signal at the timeout, leaves the slot, and fences the late finish", async () => {
   await using test = await bench();
   await test.db.sql`CREATE TABLE effect (n int)`;
   const late = gate();
@@ -358,7 +363,7 @@ Deno.test("run() aborts the signal at the timeout, leaves the slot, and fences t
   assertEquals((await test.db.sql`SELECT FROM effect`).length, 0);
 });
 
-Deno.test("run() takes the timeout of the record before the definition's, and none where there is none", async () => {
+Deno.test("start() takes the timeout of the record before the definition's, and none where there is none", async () => {
   await using test = await bench();
   const hang = () => new Promise(() => {});
 
@@ -392,7 +397,7 @@ Deno.test("a handler that ended cannot write or schedule any more", async () => 
   assertEquals((await test.db.sql`SELECT FROM firefly.task WHERE func_name = 'test.follow_up'`).length, 1);
 });
 
-Deno.test("run() leaves the slot before it settles, unless the handler's transaction holds a session", async () => {
+Deno.test("start() leaves the slot before it settles, unless the handler's transaction holds a session", async () => {
   await using test = await bench();
   const plain = await test.begin(() => 1);
   assertEquals(await plain.ending, "completed");
@@ -481,7 +486,7 @@ Deno.test("abort() with Shutdown gives the task back, uncounted and in its old p
   assertEquals(await placesOf(test.db), { ready: 1, waiting: 0, lease: 0 });
 });
 
-Deno.test("run() rolls the effects back with LeaseLost when the task was rescued, so that they happen once", async () => {
+Deno.test("start() rolls the effects back with LeaseLost when the task was rescued, so that they happen once", async () => {
   await using test = await bench();
   const { db } = test;
   await db.sql`CREATE TABLE effect (attempt int)`;
@@ -503,12 +508,12 @@ Deno.test("run() rolls the effects back with LeaseLost when the task was rescued
   const [lost] = test.heard.filter(({ event }) => event === "lost");
   assert(lost!.detail.reason instanceof LeaseLost);
   const second = new Attempt(successor, defineTask("test.task", write(2)), test.env);
-  assertEquals(await second.run(() => {}), "completed");
+  assertEquals(await run(second), "completed");
 
   assertEquals((await db.sql`SELECT attempt FROM effect`).map(({ attempt }) => attempt), [2]);
 });
 
-Deno.test("run() says that the attempt was cancelled, whether its signal told it or its end, with a transaction or not", async () => {
+Deno.test("start() says that the attempt was cancelled, whether its signal told it or its end, with a transaction or not", async () => {
   await using test = await bench();
   const handlers = { plain: () => {}, writing: () => current().sql`SELECT 1`, failing: () => Promise.reject("no") };
 
@@ -530,7 +535,7 @@ Deno.test("run() says that the attempt was cancelled, whether its signal told it
   assertEquals(test.heard.map(({ event }) => event), Object.keys(handlers).flatMap(() => ["started", "cancelled"]));
 });
 
-Deno.test("run() says that the attempt was lost when its task was settled by another", async () => {
+Deno.test("start() says that the attempt was lost when its task was settled by another", async () => {
   await using test = await bench();
   const failing = gate();
   const other = await test.begin(async () => {
@@ -545,7 +550,7 @@ Deno.test("run() says that the attempt was lost when its task was settled by ano
   assertEquals([status, errors], ["completed", []]);
 });
 
-Deno.test("run() waits for whoever holds the record's lock, and commits then", async () => {
+Deno.test("start() waits for whoever holds the record's lock, and commits then", async () => {
   await using test = await bench();
   const step = gate();
   const { id, ending } = await test.begin(async () => {
@@ -564,7 +569,7 @@ Deno.test("run() waits for whoever holds the record's lock, and commits then", a
   assertEquals((await recordOf(test.db, id)).status, "completed");
 });
 
-Deno.test("run() gives a task back uncounted, with a rest, when the connection of its transaction is lost", async () => {
+Deno.test("start() gives a task back uncounted, with a rest, when the connection of its transaction is lost", async () => {
   await using test = await bench();
   const step = gate();
   let pid = 0;
@@ -610,7 +615,7 @@ async function withLack(db: TestDatabase): Promise<void> {
     $$ BEGIN RAISE EXCEPTION 'it has come to an end' USING ERRCODE = code; END $$`);
 }
 
-Deno.test("run() gives a task back uncounted, with a rest, when the server lacks disk, memory, connections or files", async () => {
+Deno.test("start() gives a task back uncounted, with a rest, when the server lacks disk, memory, connections or files", async () => {
   await using test = await bench();
   await withLack(test.db);
   const lacks = (code: string) => current().sql`SELECT lacks(${code})`;
@@ -643,7 +648,7 @@ Deno.test("run() gives a task back uncounted, with a rest, when the server lacks
   }
 });
 
-Deno.test("run() counts what the same statement would meet again, and what a savepoint undid", async () => {
+Deno.test("start() counts what the same statement would meet again, and what a savepoint undid", async () => {
   await using test = await bench();
   await withLack(test.db);
   const handlers: Handler[] = [
@@ -661,7 +666,7 @@ Deno.test("run() counts what the same statement would meet again, and what a sav
   }
 });
 
-Deno.test("run() gives up the lease of a task that the database refuses to settle", async () => {
+Deno.test("start() gives up the lease of a task that the database refuses to settle", async () => {
   await using test = await bench();
   await test.db.sql`ALTER TABLE firefly.task ADD CONSTRAINT refused CHECK (status = 'created') NOT VALID`;
 
@@ -717,7 +722,7 @@ async function loseCommit(mode: "mute" | "hole", happened: (db: TestDatabase) =>
   return { ending: ended, record: await recordOf(test.db, id), effects: row!.n };
 }
 
-Deno.test("run() finds out that a COMMIT without a reply took effect", async () => {
+Deno.test("start() finds out that a COMMIT without a reply took effect", async () => {
   const { ending, record, effects } = await loseCommit("mute", async (db) => {
     return (await db.sql`SELECT FROM effect`).length === 1;
   });
@@ -726,7 +731,7 @@ Deno.test("run() finds out that a COMMIT without a reply took effect", async () 
   assertEquals(effects, 1);
 });
 
-Deno.test("run() finds out that a COMMIT without a reply did not take effect, and gives the task back uncounted", async () => {
+Deno.test("start() finds out that a COMMIT without a reply did not take effect, and gives the task back uncounted", async () => {
   const { ending, record, effects } = await loseCommit("hole", () => Promise.resolve(true));
 
   assertEquals([ending, record.status, record.retry_attempts, record.snoozes], ["retried", "created", 0, 1]);
