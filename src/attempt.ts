@@ -45,7 +45,7 @@ export type Ending = "completed" | "failed" | "retried" | "returned" | "cancelle
 
 /** Who is told how far an attempt is. */
 export interface AttemptOwner {
-  /** The handler is done with: what is left is to settle, which needs no slot. */
+  /** The handler is done with: what is left is to settle, which needs no slot. Called once, and before it is over. */
   onHandled(attempt: Attempt): void;
   /** It is over. */
   onEnded(attempt: Attempt, ending: Ending): void;
@@ -71,6 +71,8 @@ export class Attempt implements Scope, Settling {
   #called = false;
   /** Whether nothing may begin the transaction any more. */
   #closed = false;
+  /** Whether it needs its slot no more. */
+  #handedOver = false;
 
   constructor(task: ClaimedTask, definition: TaskDefinition, env: AttemptEnvironment) {
     this.task = task;
@@ -196,7 +198,7 @@ export class Attempt implements Scope, Settling {
       return;
     }
     transaction?.abandon(); // from here on nothing can begin it
-    this.#owner!.onHandled(this);
+    this.#leaveSlot();
     this.#env.settler.add(this);
   }
 
@@ -224,7 +226,14 @@ export class Attempt implements Scope, Settling {
     void this.#fail(error).then((ending) => this.#end(ending));
   }
 
+  #leaveSlot(): void {
+    if (this.#handedOver) return;
+    this.#handedOver = true;
+    this.#owner!.onHandled(this);
+  }
+
   #end(ending: Ending): void {
+    this.#leaveSlot();
     this.#owner!.onEnded(this, ending);
   }
 

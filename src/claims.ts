@@ -30,8 +30,8 @@ export class Claims implements AttemptOwner {
   readonly #buffer: ClaimedTask[] = [];
   /** Begun, and not settled. */
   readonly #running = new Set<Attempt>();
-  /** Begun, and in a slot: the handler is not done. */
-  readonly #busy = new Set<Attempt>();
+  /** How many of these are in a slot: the handler is not done. */
+  #busy = 0;
   /** Resolves when nothing runs any more; undefined while nobody waits for that. */
   #idle: PromiseWithResolvers<void> | undefined;
   /** Tasks that cannot be run, with the reason. */
@@ -60,12 +60,15 @@ export class Claims implements AttemptOwner {
 
   /** How many handlers run. */
   get busy(): number {
-    return this.#busy.size;
+    return this.#busy;
   }
 
   /** Whether a suspect is among them. */
   get hasSuspect(): boolean {
-    return this.#held().some(({ suspect }) => suspect);
+    // One that has not begun stands before all others.
+    if (this.#buffer[0]?.suspect) return true;
+    for (const { task } of this.#running) if (task.suspect) return true;
+    return false;
   }
 
   /** Whether nothing is held, and nothing left to settle. */
@@ -96,15 +99,15 @@ export class Claims implements AttemptOwner {
     const attempt = new Attempt(task, this.#definitionOf(task), this.#env);
     this.#owner.onBegin(task);
     this.begun++;
-    this.#busy.add(attempt);
+    this.#busy++;
     this.#running.add(attempt);
     attempt.start(this);
     return true;
   }
 
   /** An attempt needs its slot no more. */
-  onHandled(attempt: Attempt): void {
-    this.#busy.delete(attempt);
+  onHandled(): void {
+    this.#busy--;
     this.#owner.onFree();
   }
 
@@ -116,7 +119,7 @@ export class Claims implements AttemptOwner {
       this.#idle?.resolve();
       this.#idle = undefined;
     }
-    this.onHandled(attempt);
+    this.#owner.onFree();
   }
 
   /** Resolves when everything that was begun is settled. */

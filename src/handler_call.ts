@@ -37,12 +37,9 @@ export function callHandler(call: HandlerCall): unknown {
   const timer = startTimeout(call);
   let returned: unknown;
   try {
-    returned = enterScope(
-      scope,
-      middleware.length === 0
-        ? () => handleTask(call)
-        : () => callThrough(middleware, info, async () => await handleTask(call)),
-    );
+    returned = middleware.length === 0
+      ? enterScope(scope, handleTask, call)
+      : enterScope(scope, callThrough, middleware, info, async () => await handleTask(call));
     if (isThenable(returned)) return unlessAborted(returned, abort, timer);
     if (abort.aborted) throw abort.reason;
     return returned;

@@ -91,8 +91,8 @@ export function withScope<T>(scope: { [K in keyof Scope]: Scope[K] | undefined }
 }
 
 /** Runs `fn` with `scope` in the place of the current one. */
-export function enterScope<T>(scope: Scope, fn: () => T): T {
-  return shared.scopes.run(scope, fn);
+export function enterScope<T, A extends unknown[]>(scope: Scope, fn: (...args: A) => T, ...args: A): T {
+  return shared.scopes.run(scope, fn, ...args);
 }
 
 /** The instance of the current scope, else the default one, which is made when it is first needed. */

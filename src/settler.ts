@@ -157,7 +157,7 @@ export class Settler {
       this.outage.onSuccess();
       leftOver = entries.filter((_, i) => settled[i] === undefined);
       if (leftOver.length === 0) { for (const leaseId of leases) this.#leases.delete(leaseId); }
-      for (const [i, entry] of entries.entries()) if (settled[i] !== undefined) this.#end(entry, settled[i]);
+      entries.forEach((entry, i) => settled[i] !== undefined && this.#end(entry, settled[i]));
       if (leftOver.length > 0) await this.#resolveLeftOver(leftOver);
     } catch (error) {
       if (error instanceof DatabaseUnreachable) {
