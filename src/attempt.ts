@@ -45,7 +45,7 @@ export type Ending = "completed" | "failed" | "retried" | "returned" | "cancelle
 
 /** Who is told how far an attempt is. */
 export interface AttemptOwner {
-  /** The handler is done with: what is left is to settle, which needs no slot. Called once, and before it is over. */
+  /** The handler is done with: what is left is to settle, which needs no slot. */
   onHandled(attempt: Attempt): void;
   /** It is over. */
   onEnded(attempt: Attempt, ending: Ending): void;
@@ -65,14 +65,14 @@ export class Attempt implements Scope, Settling {
   #context: AttemptContext | undefined;
   /** How it ends. */
   readonly outcome: Outcome;
+  /** Whether it takes a slot of its consumer. */
+  inSlot = true;
   tries = 0;
   uncertain = false;
   #owner: AttemptOwner | undefined;
   #called = false;
   /** Whether nothing may begin the transaction any more. */
   #closed = false;
-  /** Whether it needs its slot no more. */
-  #handedOver = false;
 
   constructor(task: ClaimedTask, definition: TaskDefinition, env: AttemptEnvironment) {
     this.task = task;
@@ -198,7 +198,8 @@ export class Attempt implements Scope, Settling {
       return;
     }
     transaction?.abandon(); // from here on nothing can begin it
-    this.#leaveSlot();
+    this.inSlot = false;
+    this.#owner!.onHandled(this);
     this.#env.settler.add(this);
   }
 
@@ -226,14 +227,7 @@ export class Attempt implements Scope, Settling {
     void this.#fail(error).then((ending) => this.#end(ending));
   }
 
-  #leaveSlot(): void {
-    if (this.#handedOver) return;
-    this.#handedOver = true;
-    this.#owner!.onHandled(this);
-  }
-
   #end(ending: Ending): void {
-    this.#leaveSlot();
     this.#owner!.onEnded(this, ending);
   }
 

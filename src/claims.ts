@@ -114,6 +114,7 @@ export class Claims implements AttemptOwner {
   /** An attempt is over. */
   onEnded(attempt: Attempt, ending: Ending): void {
     this.endings[ending]++;
+    if (attempt.inSlot) this.#busy--;
     this.#running.delete(attempt);
     if (this.#running.size === 0) {
       this.#idle?.resolve();
