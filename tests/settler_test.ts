@@ -132,6 +132,25 @@ Deno.test("settle() is delayed by a locked row for that row alone", async () => 
   assertEquals([await completed(db), (await placesOf(db)).lease], [20, 0]);
 });
 
+Deno.test("settle() takes one statement more for all whose batch meets a locked row", async () => {
+  await using db = await testDatabase();
+  const tasks = await claimedTasks(db, 100);
+  const sql = counting(db.store);
+  const { settler, settle } = settlerOf(sql, tasks);
+  let all: Promise<unknown>[] = [];
+
+  await db.sql.begin(async (tx) => {
+    await tx`SELECT FROM firefly.task WHERE id = ${tasks[50]!.id} FOR UPDATE`;
+    all = tasks.map((task) => settle(task));
+    await Promise.all(all.toSpliced(50, 1));
+    // All at once, then those that are not locked, a look at the one that is left over, and perhaps a try more.
+    assert(sql.calls <= 5, `${sql.calls} statements`);
+  });
+
+  assertEquals(await all[50], "completed");
+  await settler.idle();
+});
+
 Deno.test("settle() rejects for the one outcome that the database refuses, and not for its neighbours", async () => {
   await using db = await testDatabase();
   const tasks = await claimedTasks(db, 5);
