@@ -1,4 +1,3 @@
-import { nextTick } from "node:process";
 import { isExhausted } from "./driver.ts";
 import { DatabaseUnreachable, SchemaMismatch } from "./errors.ts";
 
@@ -47,7 +46,7 @@ export class Coalescer<T, R> {
 
   async #flush(): Promise<void> {
     this.#flushing = true;
-    await new Promise<void>((resolve) => nextTick(resolve)); // let the other calls of this turn come along
+    await new Promise((resolve) => setImmediate(resolve)); // let the other calls of this turn come along
     while (this.#calls.length > 0) await this.#send(this.#calls.splice(0, this.#countOfNext()));
     this.#flushing = false;
   }

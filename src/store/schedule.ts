@@ -99,8 +99,9 @@ async function insertAlike(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> 
     SELECT string_agg(id::text, ',') AS ids, min(created) AS created, min(not_before) AS not_before
     FROM inserted
   `;
-  const { ids, created, not_before } = row as { ids: string; created: Date; not_before: Date };
-  return ids.split(",").map((id) => ({ id, created, not_before }));
+  const { ids, created, not_before } = row as { ids: string | null; created: Date; not_before: Date };
+  // Dates can be set: each record has its own.
+  return ids?.split(",").map((id) => ({ id, created: new Date(created), not_before: new Date(not_before) })) ?? [];
 }
 
 /** The columns in which tasks may differ that are not like each other. */
