@@ -26,20 +26,18 @@ export async function encode(
   value: unknown,
   limits?: Partial<WireLimits>,
 ): Promise<string> {
-  return await encodeSoon(value, limits);
+  const encoder = new Encoder(limitsOf(limits), { takesBlobs: true });
+  encoder.write(value);
+  await encoder.readBlobs();
+  return encoder.toText();
 }
 
 /**
- * Encodes `value` like {@linkcode encode}, and at once if it has no Blobs: a promise for each of thousands of values
- * takes longer than what it promises.
+ * Encodes `value` like {@linkcode encode}, and at once unless a Blob has to be read.
  *
- * @throws {DOMException} `DataCloneError`, with the path, if structured cloning refuses a part of `value`.
- * @throws {FireflyLimitError} If `value` is over one of `limits`.
+ * @throws What {@linkcode encode} rejects with.
  */
-export function encodeSoon(
-  value: unknown,
-  limits?: Partial<WireLimits>,
-): string | Promise<string> {
+export function encodeSoon(value: unknown, limits?: Partial<WireLimits>): string | Promise<string> {
   const encoder = new Encoder(limitsOf(limits), { takesBlobs: true });
   encoder.write(value);
   return encoder.hasBlobs ? encoder.readBlobs().then(() => encoder.toText()) : encoder.toText();
@@ -86,7 +84,7 @@ class Encoder implements PartWriter {
     for (const task of this.#deferred) task();
   }
 
-  /** Whether bytes are still to be read. */
+  /** Whether Blobs were found. */
   get hasBlobs(): boolean {
     return this.#blobs.length > 0;
   }
