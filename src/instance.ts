@@ -149,7 +149,9 @@ export class LiveInstance implements Instance, AsyncDisposable {
     const { schema, keys } = this;
     const tasks = await newTasks(definition, calls, { options, defaults: this.options.defaults ?? {}, schema, keys });
     const { rows, fresh } = await this.#scheduler.insert(tasks, options.tx);
-    const records = rows.map((row) => toRecord(row, this.#access, { ...fresh, inserted: row.inserted }));
+    const records = rows.map((row) =>
+      toRecord(row, this.#access, row.inserted ? fresh : { ...fresh, inserted: false })
+    );
     for (const { id, funcName, queue, inserted } of records) {
       this.events.emit("scheduled", { id, funcName, queue, inserted });
     }

@@ -7,8 +7,8 @@ import type { ScheduleOptions } from "./options.ts";
 import {
   areUnique,
   asksFunctions,
-  chunksOf,
   insertAll,
+  isOneStatement,
   type ScheduledRow,
   sealTasks,
   type Through,
@@ -32,6 +32,9 @@ export interface SchedulerOptions {
   readonly openTransaction: () => Transaction | undefined;
   readonly connect: () => Promise<{ database: Database; sessions: Sessions }>;
 }
+
+/** Nothing is to be known; of a user's own transaction, nothing is known. */
+const COMMITTED: FreshRecord = {};
 
 const LOCK_NOT_AVAILABLE = "55P03";
 /** Seconds that scheduling waits for an open transaction that schedules a twin: it may be one that waits for this call. */
@@ -67,18 +70,15 @@ export class Scheduler {
 
   async #insert(tasks: NewTask[], tx: ScheduleOptions["tx"]): Promise<Scheduled> {
     const { schema, openTransaction } = this.#options;
-    if (tx) return { rows: await this.#insertThrough(tasks, { client: tx, schema }), fresh: {} };
+    if (tx) return { rows: await this.#insertThrough(tasks, { client: tx, schema }), fresh: COMMITTED };
     const joined = tx === null ? undefined : openTransaction();
     if (joined) {
       const rows = await this.#insertThrough(tasks, { sql: joined.statements });
       return { rows, fresh: { uncommitted: () => !joined.outermost.ended } };
     }
     const unique = areUnique(tasks);
-    const isOneStatement = !unique && chunksOf(tasks).take(2).toArray().length < 2;
-    return {
-      rows: await (isOneStatement ? this.#coalescer.insert(tasks) : this.#insertAlone(tasks, unique)),
-      fresh: {},
-    };
+    const alone = unique || !isOneStatement(tasks);
+    return { rows: await (alone ? this.#insertAlone(tasks, unique) : this.#coalescer.insert(tasks)), fresh: COMMITTED };
   }
 
   /** In a transaction of their own. */

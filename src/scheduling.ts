@@ -18,9 +18,9 @@ import {
   scheduleUniqueWith,
 } from "./store/schedule.ts";
 import { type TaskRow, toNumber } from "./store/rows.ts";
-import { uniqueColumns } from "./unique.ts";
+import { isUnique, uniqueColumns } from "./unique.ts";
 import { validateArguments } from "./validation.ts";
-import { encode } from "./wire/encode.ts";
+import { encodeSoon } from "./wire/encode.ts";
 
 /** How many tasks one statement inserts at most, and how many characters of params. */
 const [CHUNK_ROWS, CHUNK_CHARACTERS] = [5_000, 8 * 1024 * 1024];
@@ -45,7 +45,7 @@ export async function newTasks(
 ): Promise<NewTask[]> {
   const queue = options.queue ?? definition.queue ?? defaults.queue ?? "default";
   checkQueueName(queue, `schedule task "${definition.name}"`, schema);
-  await checkArguments(definition, calls);
+  if (definition.input) await checkArguments(definition, calls);
   const timeout = options.timeout ?? definition.timeout ?? defaults.timeout;
   const shared = {
     func_name: definition.name,
@@ -58,10 +58,12 @@ export async function newTasks(
     timeout: timeout === undefined ? null : toSeconds(timeout, "timeout"),
     tags: options.tags ?? [],
   };
-  return await Promise.all(calls.map(async (args) => {
-    const params = await encode(args);
-    const unique = await uniqueColumns(definition, options, { args, params, keys });
-    return { ...shared, params, ...unique, ...storedLimits(definition, args) };
+  const texts = calls.map((args) => encodeSoon(args));
+  const params = texts.every((text) => typeof text === "string") ? texts : await Promise.all(texts);
+  const tasks = calls.map((args, i) => ({ ...shared, params: params[i]!, ...storedLimits(definition, args) }));
+  if (!isUnique(definition, options)) return tasks;
+  return await Promise.all(tasks.map(async (task, i) => {
+    return { ...task, ...await uniqueColumns(definition, options, { args: calls[i]!, params: params[i]!, keys }) };
   }));
 }
 
@@ -111,6 +113,11 @@ export function* chunksOf(tasks: NewTask[]): Generator<NewTask[]> {
     characters += params.length;
   }
   if (start < tasks.length) yield tasks.slice(start);
+}
+
+/** Whether `tasks` make no more than one such part. */
+export function isOneStatement(tasks: NewTask[]): boolean {
+  return tasks.length < 2 || chunksOf(tasks).take(2).toArray().length < 2;
 }
 
 /** What statements go through: the store's tag, or a client of the user's. */
@@ -182,27 +189,34 @@ function checkReadBack(rows: InsertedTask[], tasks: NewTask[]): void {
   );
 }
 
-/** The whole row, without reading it again. */
+/** The whole row, without reading it again: column by column, as spreading thousands of them takes its time. */
 function insertedRow(task: NewTask, { id, created, not_before }: InsertedTask): ScheduledRow {
-  const { delay: _, ...columns } = task;
   return {
-    ...columns,
     id,
+    func_name: task.func_name,
+    queue: task.queue,
+    status: "created",
+    priority: task.priority,
     created,
     not_before,
-    status: "created",
     started: null,
     completed: null,
     failed: null,
     cancelled: null,
+    params: task.params,
     returned: null,
     attempt: 1,
     retry_attempts: 0,
+    max_retries: task.max_retries,
+    retry_delay: task.retry_delay,
+    backoff: task.backoff,
+    timeout: task.timeout,
     rescues: 0,
     snoozes: 0,
     progress: null,
     progress_note: null,
     errors: [],
+    tags: task.tags,
     inserted: true,
   };
 }

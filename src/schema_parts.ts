@@ -339,7 +339,7 @@ function _mentions_tag(text): boolean immutable a85eb5f62acf
 function _near_words(text, text[]): text[] immutable fb4765b846cf
 function _object(text[], jsonb[]): jsonb immutable strict 93925f227ac8
 function _place(bigint): void f58e4718b607
-function _place_inserted(): trigger 56f551c1a983
+function _place_inserted(): trigger 168eff4d7656
 function _produce(json): record bb47d941bb75
 function _register_crons(uuid, text[], json): record 11cee279ca97
 function _replace(bigint, text, timestamp with time zone): boolean set enable_seqscan, jit d19fcf65df0a

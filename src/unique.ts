@@ -7,6 +7,11 @@ import type { UniqueColumns } from "./store/schedule.ts";
 import { decode } from "./wire/decode.ts";
 import { encode } from "./wire/encode.ts";
 
+/** Whether a call of such a task, with such options, may have a twin. */
+export function isUnique(definition: TaskDefinition, options: Pick<ScheduleOptions, "unique">): boolean {
+  return definition.unique !== undefined || options.unique !== undefined;
+}
+
 /**
  * The columns that make a call unique, from its arguments and from the same in the wire format; empty for a task that
  * is not unique. An option of the call wins over the definition's. With `keys`, nobody can guess arguments by their key.
@@ -16,9 +21,9 @@ export async function uniqueColumns(
   options: Pick<ScheduleOptions, "unique">,
   { args, params, keys }: { args: unknown[]; params: string; keys?: KeyRing | undefined },
 ): Promise<Partial<UniqueColumns>> {
+  if (!isUnique(definition, options)) return {};
   const { unique: defined } = definition;
   const { unique: called } = options;
-  if (defined === undefined && called === undefined) return {};
   const base: Unique = typeof defined === "object" ? defined as Unique : {};
   const call: Unique = typeof called === "string" ? { key: called } : called ?? {};
   const key = call.key ?? base.key;

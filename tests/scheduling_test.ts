@@ -66,6 +66,27 @@ Deno.test("newTasks() encodes each call's arguments, and takes delay or notBefor
   assertEquals([timed.delay, timed.not_before, decode(timed.params)], [null, at.toISOString(), [new Map([[1, at]])]]);
 });
 
+Deno.test("newTasks() waits for the bytes of Blobs, and keeps the order of its calls", async () => {
+  const defined = defineTask({ name: "test.task" }, () => {});
+  const calls = [[1], [new Blob(["two"])], [3]];
+
+  const tasks = await newTasks(defined, calls, { options: {}, defaults: {}, schema: "firefly" });
+
+  const [one, two, three] = tasks.map(({ params }) => (decode(params) as unknown[])[0]);
+  assertEquals([one, await (two as Blob).text(), three], [1, "two", 3]);
+});
+
+Deno.test("schedule() takes its arguments as they are when it is called", async () => {
+  await using test = await testInstance();
+  const work = task(taskName(), (_order: { paid: boolean }) => {});
+  const order = { paid: false };
+
+  const scheduled = test.ff.run(() => work.schedule(order));
+  order.paid = true;
+
+  assertEquals((await scheduled).params, [{ paid: false }]);
+});
+
 Deno.test("newTasks() refuses arguments that cannot be stored, and a queue of a default that is none", async () => {
   const refused = await assertRejects(() => newTask({}, [{ a: [() => 1] }]), DOMException);
   assert(refused.message.includes("a[0]"), refused.message);

@@ -49,6 +49,65 @@ Deno.test("insertTasks() gives ids in the order of its tasks, and stores every c
   assertEquals(Object.fromEntries(Object.keys(columns).map((column) => [column, record[column]])), columns as never);
 });
 
+Deno.test("insertTasks() sends once what all tasks share, and stores every column of each", async () => {
+  await using db = await testDatabase();
+  const alike: Partial<NewTask> = {
+    queue: "mail",
+    priority: 7,
+    max_retries: 3,
+    retry_delay: 1.5,
+    backoff: { kind: "linear", delay: 1 },
+    timeout: 30,
+    tags: ["a", 'b"{},\\'],
+    concurrency_key: "c",
+    rate_key: "r",
+  };
+  const params = Array.from({ length: 3000 }, (_, i) => btoa(`[${i}]`));
+
+  const inserted = await insertTasks(db.store, params.map((params) => newTask({ ...alike, params })));
+
+  assertEquals(inserted.map(({ id }) => Number(id)), params.map((_, i) => i + 1));
+  const rows = await db.sql`SELECT params FROM firefly.task ORDER BY id`;
+  assertEquals(rows.map((row) => row.params), params);
+  const record = await recordOf(db, 3000);
+  assertEquals(Object.fromEntries(Object.keys(alike).map((column) => [column, record[column]])), alike);
+  assertEquals([inserted[7]!.created, inserted[7]!.not_before], [record.created, record.not_before] as Date[]);
+  assert(inserted[0]!.created !== inserted[1]!.created, "a Date that can be set is no other record's");
+});
+
+Deno.test("insertTasks() keeps what one task of many has for itself", async () => {
+  await using db = await testDatabase();
+  const future = new Date(Date.now() + 3_600_000);
+  const own: Partial<NewTask>[] = [
+    { func_name: "test.other" },
+    { queue: "mail" },
+    { priority: 1 },
+    { max_retries: 2 },
+    { retry_delay: 3 },
+    { backoff: { kind: "linear", delay: 1 } },
+    { timeout: 4 },
+    { tags: ["a"] },
+    { concurrency_key: "c" },
+    { rate_key: "r" },
+    { not_before: future.toISOString() },
+    { delay: 3600 },
+  ];
+
+  for (const columns of own) {
+    const tasks = Array.from({ length: 20 }, (_, i) => newTask(i === 13 ? columns : {}));
+    const ids = (await insertTasks(db.store, tasks)).map(({ id }) => Number(id));
+    const [column, value] = Object.entries(columns)[0]!;
+    const read = await Promise.all([ids[12]!, ids[13]!].map((id) => recordOf(db, id)));
+    if (column === "not_before" || column === "delay") {
+      const later = Number(read[1]!.not_before) - Number(read[0]!.not_before);
+      assert(later > 3_500_000, `${column}: ${later} ms`);
+    } else {
+      assertEquals(read[1]![column], value, column);
+      assert(JSON.stringify(read[0]![column]) !== JSON.stringify(value), column);
+    }
+  }
+});
+
 Deno.test("insertTasks() counts a delay from now, by the database's clock, even in an old transaction", async () => {
   await using test = await testInstance();
   const { db, ff } = test;

@@ -2,7 +2,7 @@ import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@
 import { Buffer } from "node:buffer";
 import { FireflyLimitError } from "../../src/errors.ts";
 import { decode } from "../../src/wire/decode.ts";
-import { encode, encodeSync } from "../../src/wire/encode.ts";
+import { encode, encodeSoon, encodeSync } from "../../src/wire/encode.ts";
 
 function jsonOf(value: unknown): string {
   return new TextDecoder().decode(Uint8Array.fromBase64(encodeSync(value)));
@@ -93,6 +93,15 @@ Deno.test("encodeSync() refuses a module's namespace", async () => {
 Deno.test("encode() rejects with a DataCloneError", async () => {
   const error = await assertRejects(() => encode([() => {}]), DOMException, "(at $[0])");
   assertEquals(error.name, "DataCloneError");
+});
+
+Deno.test("encodeSoon() is encode() without a promise, unless there are Blobs to read", async () => {
+  const [plain, blobs] = [[{ a: 1n, b: "é" }], { blob: new Blob(["a"]) }];
+
+  assertEquals(encodeSoon(plain), await encode(plain));
+  const soon = encodeSoon(blobs);
+  assertEquals([soon instanceof Promise, await soon], [true, await encode(blobs)]);
+  assertThrows(() => encodeSoon(() => {}), DOMException, "could not be cloned");
 });
 
 Deno.test("encodeSync() refuses a Blob and a File, with their path", () => {
