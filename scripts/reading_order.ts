@@ -62,6 +62,7 @@ export const ORDER: Readonly<Record<string, string>> = {
   "store/waiting.ts": "moves tasks whose time has come, and those that nobody knows",
   "store/claim.ts": "takes due tasks",
   "store/settle.ts": "ends attempts",
+  "store/complete.ts": "completes one task with its effects",
   "store/consumers.ts": "consumers and their leases: register, renew, bury, rescue",
   "store/unique.ts": "who holds a unique key",
   "store/records.ts": "looks up, lists and counts tasks",

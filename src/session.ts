@@ -24,8 +24,8 @@ export interface SessionOptions {
 /**
  * One connection for as long as it lives. BEGIN and COMMIT are plain statements on it. Once the connection is lost,
  * it refuses every further statement, since the driver would quietly run them on a new connection, outside of the
- * transaction that they belong to. For the same reason the driver is given one statement at a time: it would keep
- * those that wait, too, for a new connection.
+ * transaction that they belong to. For the same reason the driver is given one statement at a time, but for two that it
+ * writes at once: it would keep those that wait, too, for a new connection.
  */
 export class Session {
   readonly #settings: ConnectionSettings;
@@ -53,6 +53,11 @@ export class Session {
     });
   }
 
+  /** Whether each of its transactions may be another process of the server's. */
+  get isPooled(): boolean {
+    return this.#settings.pooled ?? false;
+  }
+
   /** Why the connection is lost; undefined while it is not. */
   get lost(): DatabaseUnreachable | undefined {
     return this.#lost;
@@ -71,22 +76,55 @@ export class Session {
    * @throws {DatabaseUnreachable} If the connection is lost, now or before.
    */
   run<T>(build: Build, deadline = 0): Promise<Rows<T>> {
-    this.#unanswered++;
-    const outcome = this.#turn.then(() => this.#send<T>(build, deadline)).finally(() => this.#unanswered--);
-    this.#turn = outcome.catch(() => {});
+    return this.#inTurn(() => build(this.#client) as unknown as Promise<Rows<T>>, deadline);
+  }
+
+  /**
+   * Runs two statements in one round trip, after those before them; resolves to what the second came to. It is under
+   * way before the first has ended, so it must do no harm where that fails: the error is the first's then.
+   *
+   * @param deadline Milliseconds that the server may take for both; 0 for as long as it wants.
+   * @throws {DatabaseUnreachable} If the connection is lost, now or before.
+   */
+  runBoth<T>(first: Build, second: Build, deadline = 0): Promise<Rows<T>> {
+    return this.#inTurn(() => this.#giveBoth(first, second) as unknown as Promise<Rows<T>>, deadline);
+  }
+
+  #inTurn<T>(give: () => Promise<T>, deadline: number): Promise<T> {
+    const isNext = this.#unanswered++ === 0;
+    const outcome = isNext ? this.#send(give, deadline) : this.#turn.then(() => this.#send(give, deadline));
+    this.#turn = outcome.then(nothing, nothing);
     return outcome;
   }
 
-  async #send<T>(build: Build, deadline: number): Promise<Rows<T>> {
-    if (this.#lost) throw this.#lost;
+  async #send<T>(give: () => Promise<T>, deadline: number): Promise<T> {
     try {
-      const query = build(this.#client);
-      return await (deadline ? withDeadline(query, deadline) : query) as unknown as Rows<T>;
+      if (this.#lost) throw this.#lost;
+      return await (deadline ? withDeadline(give(), deadline) : give());
     } catch (error) {
       if (!isConnectionError(error)) throw error;
       this.#lose(error);
       throw this.#lost;
+    } finally {
+      this.#unanswered--;
     }
+  }
+
+  async #giveBoth(first: Build, second: Build): Promise<unknown> {
+    const given = [first(this.#client).execute(), second(this.#client).execute()] as const;
+    const answers = Promise.allSettled(given);
+    await undefined; // by now the driver has written both to the connection that is open
+    // Or it keeps the second, as the first has to be prepared or is large: for a new connection, too. It has no state then.
+    const isKept = !(given[1] as { state?: unknown }).state;
+    if (isKept) given[1].cancel();
+    const [before, after] = await answers;
+    if (before.status === "rejected") throw before.reason;
+    if (isKept) {
+      if (this.#lost) throw this.#lost;
+      return await second(this.#client);
+    }
+    if (after.status === "rejected") throw after.reason;
+    return after.value;
   }
 
   /** Sends something, unless a statement is under way: that shows the server life enough. */
@@ -112,6 +150,8 @@ export class Session {
     this.#onLost?.();
   }
 }
+
+function nothing(): void {}
 
 /** How long a session is kept for the next who wants one, in milliseconds. */
 const IDLE = 10_000;

@@ -142,17 +142,6 @@ export async function readClaims(sql: Tag, ids: number[]): Promise<Map<number, C
   }));
 }
 
-/** Reads where a claim stands once every transaction that is at it has ended: the old backend of a lost COMMIT too. */
-export async function lockClaim(sql: Tag, id: number): Promise<ClaimState | undefined> {
-  const [row] = await sql`
-    SELECT id, claim_seq, status
-    FROM ${sql.schema}.task
-    WHERE id = ${id}
-    FOR UPDATE
-  `;
-  return row && { id, claimSeq: toNumber(row.claim_seq), status: row.status };
-}
-
 /** Deletes those of `leases` of which no claim is current any more. */
 export async function deleteLeases(sql: Tag, leases: string[]): Promise<void> {
   await sql`
