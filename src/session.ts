@@ -159,8 +159,11 @@ const IDLE = 10_000;
 /** Sessions that are used one after another: at most `max` at a time, further callers wait for one. */
 export class Sessions {
   readonly #open: () => Session;
-  readonly #idle = new Map<Session, ReturnType<typeof setTimeout>>();
+  /** Those that nobody uses, and since when, the latest last: the next is the one whose process of the server is warm. */
+  readonly #idle: { session: Session; since: number }[] = [];
   readonly #waiting: (() => void)[] = [];
+  /** One timer for all: each is used again long before, as a rule. */
+  #sweep: ReturnType<typeof setTimeout> | undefined;
   #taken = 0;
   #ended = false;
   /** How many may be taken at a time. */
@@ -175,31 +178,32 @@ export class Sessions {
   async take(): Promise<Session> {
     while (this.#taken >= this.max) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     this.#taken++;
-    for (const [session, timer] of this.#idle) {
-      clearTimeout(timer);
-      this.#idle.delete(session);
-      if (!session.lost) return session;
-    }
+    for (let idle; (idle = this.#idle.pop());) if (!idle.session.lost) return idle.session;
     return this.#open();
   }
 
   /** Gives a session back: for the next, or, if it is lost or in the middle of something, to be discarded. */
   giveBack(session: Session, reusable: boolean): void {
     this.#taken--;
-    if (reusable && !session.lost && !this.#ended) this.#idle.set(session, setTimeout(() => this.#drop(session), IDLE));
-    else session.discard();
+    if (reusable && !session.lost && !this.#ended) {
+      this.#idle.push({ session, since: performance.now() });
+      this.#sweep ??= setTimeout(() => this.#dropIdle(), IDLE);
+    } else session.discard();
     this.#waiting.shift()?.();
   }
 
-  #drop(session: Session): void {
-    clearTimeout(this.#idle.get(session));
-    this.#idle.delete(session);
-    session.discard();
+  #dropIdle(): void {
+    this.#sweep = undefined;
+    const now = performance.now();
+    while (this.#idle[0] && now - this.#idle[0].since >= IDLE) this.#idle.shift()!.session.discard();
+    const [oldest] = this.#idle;
+    if (oldest) this.#sweep = setTimeout(() => this.#dropIdle(), IDLE - (now - oldest.since));
   }
 
   /** Discards the idle ones, and every other when it is given back. */
   end(): void {
     this.#ended = true;
-    for (const session of this.#idle.keys()) this.#drop(session);
+    clearTimeout(this.#sweep);
+    for (const { session } of this.#idle.splice(0)) session.discard();
   }
 }

@@ -284,6 +284,28 @@ Deno.test("Sessions.take() passes over a session that was lost while nobody used
   sessions.end();
 });
 
+Deno.test("Sessions keeps a session for 10 s that nobody uses, and gives out the one that was used last", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const sessions = new Sessions(() => new Session(db.settings), 2);
+  const [first, second] = [await sessions.take(), await sessions.take()];
+  await Promise.all([pidOf(first), pidOf(second)]);
+  sessions.giveBack(first, true);
+  sessions.giveBack(second, true);
+  const start = performance.now();
+  let uses = 0;
+
+  await until(async () => {
+    const session = await sessions.take();
+    assert(session === second);
+    uses++;
+    sessions.giveBack(session, true);
+    return first.lost !== undefined;
+  });
+
+  assert(performance.now() - start > 9_900 && uses > 100, `${performance.now() - start} ms, ${uses} times`);
+  sessions.end();
+});
+
 Deno.test("Sessions.take() waits while as many are taken as may be, and then serves all", async () => {
   await using db = await testDatabase({ migrated: false });
   let opened = 0;
