@@ -141,7 +141,10 @@ export class Attempt {
     const { id, claimSeq, leaseId } = this.task;
     const isLast = settler.remaining(leaseId) === 1;
     try {
-      await this.#transaction.commit((statements) => completeTask(statements, outcome, isLast ? leaseId : null));
+      await this.#transaction.commit({
+        run: (statements) => completeTask(statements, outcome, isLast ? leaseId : null),
+        isWaiting: async () => await readFreeClaim(sql, id) === "locked",
+      });
     } catch (error) {
       const isUnknown = error instanceof CommitUnknown;
       if (!isUnknown && !isNotHeld(error)) throw error;

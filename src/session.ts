@@ -2,6 +2,7 @@ import type { ConnectionSettings } from "./connection.ts";
 import {
   type Build,
   type Client,
+  codeOf,
   discard,
   isConnectionError,
   makeTag,
@@ -84,10 +85,12 @@ export class Session {
    * way before the first has ended, so it must do no harm where that fails: the error is the first's then.
    *
    * @param deadline Milliseconds that the server may take for both; 0 for as long as it wants.
+   * @param isWaiting Asked when they have passed: whether the server may take as many again.
    * @throws {DatabaseUnreachable} If the connection is lost, now or before.
    */
-  runBoth<T>(first: Build, second: Build, deadline = 0): Promise<Rows<T>> {
-    return this.#inTurn(() => this.#giveBoth(first, second) as unknown as Promise<Rows<T>>, deadline);
+  runBoth<T>(first: Build, second: Build, deadline = 0, isWaiting?: () => Promise<boolean>): Promise<Rows<T>> {
+    const give = () => this.#giveBoth(first, second) as unknown as Promise<Rows<T>>;
+    return this.#inTurn(isWaiting ? () => withPatience(give(), deadline, isWaiting) : give, isWaiting ? 0 : deadline);
   }
 
   #inTurn<T>(give: () => Promise<T>, deadline: number): Promise<T> {
@@ -152,6 +155,17 @@ export class Session {
 }
 
 function nothing(): void {}
+
+/** Rejects with the code DEADLINE if `promise` takes longer than `ms`, and `isWaiting` says that it is not worth while. */
+async function withPatience<T>(promise: Promise<T>, ms: number, isWaiting: () => Promise<boolean>): Promise<T> {
+  for (;;) {
+    try {
+      return await withDeadline(promise, ms);
+    } catch (error) {
+      if (codeOf(error) !== "DEADLINE" || !await isWaiting().catch(() => false)) throw error;
+    }
+  }
+}
 
 /** How long a session is kept for the next who wants one, in milliseconds. */
 const IDLE = 10_000;

@@ -12,8 +12,13 @@ const COMMIT_UNLESS_FAILED = "SET CONSTRAINTS ALL IMMEDIATE; COMMIT";
 /** How long the server may take to begin, commit or roll back, in milliseconds. */
 const DEADLINE = 8_000;
 
-/** What goes out with COMMIT: one statement, which fails where there is nothing to commit. */
-export type Last = (sql: Tag) => Promise<unknown>;
+/** What goes out with COMMIT. */
+export interface Last {
+  /** Runs one statement, which fails where there is nothing to commit. */
+  run(sql: Tag): Promise<unknown>;
+  /** Whether, if no answer has come in time, it may be that the statement waits for another's lock: it is waited for then. */
+  isWaiting?(): Promise<boolean>;
+}
 
 /** What begins, commits and rolls back: a transaction, or a savepoint of one. */
 interface Frame {
@@ -71,7 +76,7 @@ export class Transaction {
           else if (!last) await commitSession(session, deadline);
           else {
             try {
-              await last(makeTag((build) => commitSession(session, deadline, build), schema));
+              await last.run(makeTag((build) => commitSession(session, deadline, { ...last, build }), schema));
             } catch (error) {
               await rollBack(session, deadline).catch(() => {}); // what failed has left the transaction open
               throw error;
@@ -253,11 +258,20 @@ async function rollBack(session: Session, deadline: number): Promise<void> {
   if (!session.lost) await session.run((client) => client.unsafe("ROLLBACK"), deadline);
 }
 
-async function commitSession(session: Session, deadline: number, last?: Build): Promise<Rows<never>> {
+async function commitSession(
+  session: Session,
+  deadline: number,
+  last?: Pick<Last, "isWaiting"> & { build: Build },
+): Promise<Rows<never>> {
   if (last && session.lost) throw session.lost; // before anything of it was sent
   try {
     const result = last
-      ? await session.runBoth<never>(last, (client) => client.unsafe(COMMIT_UNLESS_FAILED), deadline)
+      ? await session.runBoth<never>(
+        last.build,
+        (client) => client.unsafe(COMMIT_UNLESS_FAILED),
+        deadline,
+        last.isWaiting,
+      )
       : await session.run<never>((client) => client.unsafe("COMMIT"), deadline);
     if ((result as { command?: string }).command !== "COMMIT") {
       // COMMIT of an aborted transaction is a ROLLBACK, and no error.

@@ -261,19 +261,23 @@ Deno.test("Transaction.commit() sends its last statement with COMMIT, which comm
   for (let i = 0; i < 3; i++) {
     const failing = at.begin();
     await failing.sql`INSERT INTO ledger VALUES (${i})`;
-    await assertRejects(() => failing.commit((sql) => sql`SELECT 1 / ${0}::integer`), Error, "division by zero");
+    await assertRejects(
+      () => failing.commit({ run: (sql) => sql`SELECT 1 / ${0}::integer` }),
+      Error,
+      "division by zero",
+    );
     assertEquals(await at.ledger(), Array.from({ length: i }, (_, j) => j));
 
     const transaction = at.begin();
     await transaction.sql`SELECT 1`;
-    await transaction.commit((sql) => sql`INSERT INTO ledger VALUES (${i})`);
+    await transaction.commit({ run: (sql) => sql`INSERT INTO ledger VALUES (${i})` });
     assertEquals(await at.ledger(), Array.from({ length: i + 1 }, (_, j) => j));
   }
 });
 
 Deno.test("Transaction.commit() runs its last statement nowhere else, though the driver sends one again that lost its plan", async () => {
   await using at = await bench({ max: 1 });
-  const last = (sql: Tag) => sql`INSERT INTO ledger VALUES (${1})`;
+  const last = { run: (sql: Tag) => sql`INSERT INTO ledger VALUES (${1})` };
   const first = at.begin();
   await first.sql`SELECT 1`;
   await first.commit(last);
@@ -294,7 +298,7 @@ Deno.test("Transaction.commit() with a last statement brings out a failure befor
     const failed = at.begin();
     await failed.sql`SELECT 1 / 0`.catch(() => {});
     const error = await assertRejects(
-      () => failed.commit((sql) => sql`SELECT ${1}::integer`),
+      () => failed.commit({ run: (sql) => sql`SELECT ${1}::integer` }),
       FireflyError,
       "one of its statements failed",
     );
@@ -303,7 +307,7 @@ Deno.test("Transaction.commit() with a last statement brings out a failure befor
     const late = at.begin();
     await late.sql`SET CONSTRAINTS ALL DEFERRED`;
     await late.sql`INSERT INTO ledger VALUES (1), (1)`;
-    await assertRejects(() => late.commit((sql) => sql`SELECT ${1}::integer`), Error, "duplicate key");
+    await assertRejects(() => late.commit({ run: (sql) => sql`SELECT ${1}::integer` }), Error, "duplicate key");
   }
   assertEquals(await at.ledger(), []);
 });
