@@ -63,6 +63,7 @@ export const ORDER: Readonly<Record<string, string>> = {
   "store/claim.ts": "takes due tasks",
   "store/vacuum.ts": "clears away what was claimed",
   "store/settle.ts": "ends attempts",
+  "store/complete.ts": "completes tasks",
   "store/consumers.ts": "consumers and their leases: register, renew, bury, rescue",
   "store/unique.ts": "who holds a unique key",
   "store/records.ts": "looks up, lists and counts tasks",

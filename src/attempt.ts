@@ -14,7 +14,8 @@ import type { Instance, Scope, TaskContext } from "./scope.ts";
 import type { Sessions } from "./session.ts";
 import { isOwnEnd, type Settler, type Settling } from "./settler.ts";
 import type { ClaimedTask } from "./store/claim.ts";
-import { type ClaimState, lockClaim, type Outcome, readClaims, settleTasks } from "./store/settle.ts";
+import { completeTask, isNotHeld, readFreeClaim } from "./store/complete.ts";
+import { type ClaimState, type Outcome, readClaims } from "./store/settle.ts";
 import { Transaction } from "./transaction.ts";
 import { judgeError, maxRetriesOf, type RetryRules } from "./verdict.ts";
 import { encodeSoon } from "./wire/encode.ts";
@@ -241,24 +242,21 @@ export class Attempt implements Scope, Settling {
   async #commit(transaction: Transaction, outcome: Outcome): Promise<void> {
     const { settler, sql } = this.#env;
     const { id, claimSeq, leaseId } = this.task;
-    const leases = settler.remaining(leaseId) === 1 ? [leaseId] : [];
-    const { statements } = transaction;
-    let settled = await settleTasks(statements, [outcome], leases);
-    if (!settled.has(id)) {
-      const state = await lockClaim(statements, id);
-      if (state?.claimSeq !== claimSeq) throw lossOf(id, state);
-      settled = await settleTasks(statements, [outcome], leases); // somebody held the record's lock for a moment
-    }
-    if (!settled.has(id)) throw new LeaseLost(`Cannot complete task ${id} as this attempt does not hold it any more`);
+    const isLast = settler.remaining(leaseId) === 1;
     try {
-      await transaction.commit();
+      await transaction.commit({
+        run: (statements) => completeTask(statements, outcome, isLast ? leaseId : null),
+        isWaiting: async () => await readFreeClaim(sql, id) === "locked",
+      });
     } catch (error) {
-      if (!(error instanceof CommitUnknown)) throw error;
-      const state = await untilAnswered(() => lockClaim(sql, id));
-      if (!isOwnEnd(state, outcome)) {
-        throw state?.claimSeq === claimSeq ? error.cause : lossOf(id, state);
+      const isUnknown = error instanceof CommitUnknown;
+      if (!isUnknown && !isNotHeld(error)) throw error;
+      const state = await untilAnswered(() => readFreeClaim(sql, id));
+      if (!isUnknown || !isOwnEnd(state, outcome)) {
+        throw state?.claimSeq === claimSeq ? isUnknown ? error.cause : error : lossOf(id, state);
       }
     }
+    if (isLast) settler.forget(leaseId);
     settler.ended(this.task);
   }
 
@@ -348,14 +346,17 @@ export function lossOf(id: number, state: ClaimState | undefined): LeaseLost {
   return new LeaseLost(`Task ${id} was taken away from this attempt: it was rescued, deleted or ended by another`);
 }
 
-/** Asks until the database answers: what became of a COMMIT is not to be guessed. */
-async function untilAnswered<T>(ask: () => Promise<T>): Promise<T> {
+/** Asks until the database answers, and nobody is at the record any more: what became of a COMMIT is not to be guessed. */
+async function untilAnswered(
+  ask: () => Promise<ClaimState | "locked" | undefined>,
+): Promise<ClaimState | undefined> {
   for (let delay = 50;; delay = Math.min(delay * 2, 1000)) {
     try {
-      return await ask();
+      const state = await ask();
+      if (state !== "locked") return state;
     } catch (error) {
       if (!(error instanceof DatabaseUnreachable)) throw error;
-      await new Promise((resolve) => setTimeout(resolve, delay));
     }
+    await new Promise((resolve) => setTimeout(resolve, delay));
   }
 }

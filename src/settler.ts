@@ -4,15 +4,8 @@ import { DatabaseUnreachable } from "./errors.ts";
 import type { Limits } from "./limits.ts";
 import type { OutageHooks } from "./outages.ts";
 import type { ClaimedTask } from "./store/claim.ts";
-import {
-  type ClaimState,
-  completeTasks,
-  type Completion,
-  deleteLeases,
-  type Outcome,
-  readClaims,
-  settleTasks,
-} from "./store/settle.ts";
+import { completeTasks, type Completion } from "./store/complete.ts";
+import { type ClaimState, deleteLeases, type Outcome, readClaims, settleTasks } from "./store/settle.ts";
 
 /** How many claims one statement ends at most. */
 const BATCH = 1000;

@@ -4,8 +4,21 @@ import type { Session, Sessions } from "./session.ts";
 import type { Sql } from "./sql.ts";
 
 const IN_FAILED_TRANSACTION = "25P02";
+/**
+ * COMMIT behind a statement that may fail. The driver sends some statements that failed once more, and behind COMMIT,
+ * which ends an aborted transaction, that would run outside of it. This fails in an aborted one, and leaves it so.
+ */
+const COMMIT_UNLESS_FAILED = "SET CONSTRAINTS ALL IMMEDIATE; COMMIT";
 /** How long the server may take to begin, commit or roll back, in milliseconds. */
 const DEADLINE = 8_000;
+
+/** What goes out with COMMIT. */
+export interface Last {
+  /** Runs one statement, which fails where there is nothing to commit. */
+  run(sql: Tag): Promise<unknown>;
+  /** Whether, if no answer has come in time, it may be that the statement waits for another's lock: it is waited for then. */
+  isWaiting?(): Promise<boolean>;
+}
 
 /** What begins, commits and rolls back: a transaction, or a savepoint of one. */
 interface Frame {
@@ -13,7 +26,8 @@ interface Frame {
   /** The transaction that a savepoint is in. */
   readonly outer?: Transaction;
   open(): Promise<Session>;
-  close(session: Session, commit: boolean): Promise<void>;
+  /** `last` is sent with COMMIT. */
+  close(session: Session, commit: boolean, last?: Last): Promise<void>;
   drop(session: Session): void;
 }
 
@@ -48,22 +62,26 @@ export class Transaction {
       async open() {
         const session = await sessions.take();
         try {
-          const results = await session.run(
-            (client) => client.unsafe(`BEGIN; ${setup} SELECT pg_backend_pid() AS pid`),
-            deadline,
-          );
-          session.pid = (results.at(-1) as { pid: number }[])[0]!.pid;
+          await begin(session, setup, deadline);
           return session;
         } catch (error) {
           sessions.giveBack(session, false);
           throw error;
         }
       },
-      async close(session, commit) {
+      async close(session, commit, last) {
         let clean = false;
         try {
-          if (commit) await commitSession(session, deadline);
-          else if (!session.lost) await session.run((client) => client.unsafe("ROLLBACK"), deadline);
+          if (!commit) await rollBack(session, deadline);
+          else if (!last) await commitSession(session, deadline);
+          else {
+            try {
+              await last.run(makeTag((build) => commitSession(session, deadline, { ...last, build }), schema));
+            } catch (error) {
+              await rollBack(session, deadline).catch(() => {}); // what failed has left the transaction open
+              throw error;
+            }
+          }
           clean = true;
         } finally {
           sessions.giveBack(session, clean);
@@ -124,16 +142,17 @@ export class Transaction {
   }
 
   /**
-   * Commits, if anything was begun, once the transactions inside it have ended.
+   * Commits, if anything was begun, once the transactions inside it have ended. `last` is run before, if it is given:
+   * one statement of the store, which goes out together with COMMIT. If it fails, nothing is committed.
    *
    * @throws {FireflyError} If a statement had failed: the transaction is rolled back then. If it has ended already.
    * @throws {CommitUnknown} If the connection was lost meanwhile.
    */
-  async commit(): Promise<void> {
+  async commit(last?: Last): Promise<void> {
     for (let turn; turn !== this.#turn;) await (turn = this.#turn);
     if (this.ended) throw hasEnded();
     try {
-      await this.#end(true);
+      await this.#end(true, last);
     } catch (error) {
       throw this.#explain(error);
     }
@@ -151,11 +170,11 @@ export class Transaction {
     this.#session?.then((session) => this.#frame.drop(session), () => {});
   }
 
-  async #end(commit: boolean): Promise<void> {
+  async #end(commit: boolean, last?: Last): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
     const session = await this.#session;
-    if (session) await this.#frame.close(session, commit);
+    if (session) await this.#frame.close(session, commit, last);
   }
 
   async #run<T>(build: Build): Promise<Rows<T>> {
@@ -222,13 +241,43 @@ export async function runTransaction<T>(transaction: Transaction, fn: (inner: Tr
   return result;
 }
 
-async function commitSession(session: Session, deadline: number): Promise<void> {
+async function begin(session: Session, setup: string, deadline: number): Promise<void> {
+  // A session keeps its process for life, unless a pooler stands in between.
+  if (session.pid !== undefined && !session.isPooled) {
+    await session.run((client) => client.unsafe(`BEGIN; ${setup}`), deadline);
+    return;
+  }
+  const results = await session.run(
+    (client) => client.unsafe(`BEGIN; ${setup} SELECT pg_backend_pid() AS pid`),
+    deadline,
+  );
+  session.pid = (results.at(-1) as { pid: number }[])[0]!.pid;
+}
+
+async function rollBack(session: Session, deadline: number): Promise<void> {
+  if (!session.lost) await session.run((client) => client.unsafe("ROLLBACK"), deadline);
+}
+
+async function commitSession(
+  session: Session,
+  deadline: number,
+  last?: Pick<Last, "isWaiting"> & { build: Build },
+): Promise<Rows<never>> {
+  if (last && session.lost) throw session.lost; // before anything of it was sent
   try {
-    const result = await session.run((client) => client.unsafe("COMMIT"), deadline);
+    const result = last
+      ? await session.runBoth<never>(
+        last.build,
+        (client) => client.unsafe(COMMIT_UNLESS_FAILED),
+        deadline,
+        last.isWaiting,
+      )
+      : await session.run<never>((client) => client.unsafe("COMMIT"), deadline);
     if ((result as { command?: string }).command !== "COMMIT") {
       // COMMIT of an aborted transaction is a ROLLBACK, and no error.
       throw Object.assign(new Error("the transaction was rolled back"), { code: IN_FAILED_TRANSACTION });
     }
+    return result;
   } catch (error) {
     if (!session.lost) throw error;
     throw new CommitUnknown("Cannot tell whether the transaction was committed, as the connection was lost meanwhile", {

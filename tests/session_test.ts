@@ -62,6 +62,58 @@ Deno.test("Session.run() runs statements one after another, in the order in whic
   assertEquals(rows.map(({ i }) => i), [3, 1, 2]);
 });
 
+Deno.test("Session.runBoth() sends both at once, and resolves to what the second came to", async () => {
+  await using db = await testDatabase({ migrated: false });
+  await using proxy = await TcpProxy.start(db.url);
+  const session = new Session(await resolveConnection(proxy.through(db.url)));
+  const both = () =>
+    session.runBoth<{ n: number }>((client) => client`SELECT ${1}::integer`, (client) => client`SELECT 2 AS n`);
+  assertEquals((await both())[0]!.n, 2); // one after the other, as the first has to be prepared
+  let requests = 0;
+  proxy.onRequest = () => requests++;
+
+  const rows = await both();
+
+  assertEquals([rows[0]!.n, requests], [2, 1]);
+  session.discard();
+});
+
+Deno.test("Session.runBoth() rejects with the first's error, and goes on when both are answered", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const session = new Session(db.settings);
+  for (let i = 0; i < 3; i++) {
+    const both = session.runBoth((client) => client`SELECT 1 / ${0}::integer`, (client) => client`SELECT 1 / 0.0`);
+    const next = session.run<{ n: number }>((client) => client`SELECT 3 AS n`);
+
+    await assertRejects(() => both, Error, "division by zero");
+    assertEquals((await next)[0]!.n, 3);
+  }
+  session.discard();
+});
+
+Deno.test("Session.runBoth() leaves nothing to the driver that it would open another connection for", async () => {
+  await using db = await testDatabase({ migrated: false });
+  await db.sql`CREATE TABLE ledger (i integer)`;
+  await using proxy = await TcpProxy.start(db.url);
+  const settings = await resolveConnection(proxy.through(db.url));
+  for (let i = 0; i < 10; i++) {
+    const session = new Session(settings);
+    await session.run((client) => client`SELECT 1`);
+    const before = proxy.accepted;
+    proxy.onRequest = () => proxy.cut();
+    // It has to be prepared first, so the driver would keep the second.
+    const both = session.runBoth(
+      (client) => client`SELECT ${1}::integer`,
+      (client) => client`INSERT INTO ledger VALUES (1)`,
+    );
+
+    await assertRejects(() => withDeadline(both, 5000), DatabaseUnreachable);
+    proxy.onRequest = () => {};
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assertEquals([proxy.accepted - before, (await db.sql`SELECT FROM ledger`).count], [0, 0]);
+  }
+});
+
 Deno.test("Session.run() leaves the server's own errors as they are, and the session usable", async () => {
   await using db = await testDatabase({ migrated: false });
   const session = new Session(db.settings);
@@ -229,6 +281,28 @@ Deno.test("Sessions.take() passes over a session that was lost while nobody used
 
   assert(await pidOf(second) !== pid);
   sessions.giveBack(second, true);
+  sessions.end();
+});
+
+Deno.test("Sessions keeps a session for 10 s that nobody uses, and gives out the one that was used last", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const sessions = new Sessions(() => new Session(db.settings), 2);
+  const [first, second] = [await sessions.take(), await sessions.take()];
+  await Promise.all([pidOf(first), pidOf(second)]);
+  sessions.giveBack(first, true);
+  sessions.giveBack(second, true);
+  const start = performance.now();
+  let uses = 0;
+
+  await until(async () => {
+    const session = await sessions.take();
+    assert(session === second);
+    uses++;
+    sessions.giveBack(session, true);
+    return first.lost !== undefined;
+  });
+
+  assert(performance.now() - start > 9_900 && uses > 100, `${performance.now() - start} ms, ${uses} times`);
   sessions.end();
 });
 

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects, assertStrictEquals } from "@std/assert";
 import { resolveConnection } from "../src/connection.ts";
-import { codeOf, withDeadline } from "../src/driver.ts";
+import { codeOf, type Tag, withDeadline } from "../src/driver.ts";
 import { CommitUnknown, DatabaseUnreachable, FireflyError } from "../src/errors.ts";
 import { Session, Sessions } from "../src/session.ts";
 import type { Sql } from "../src/sql.ts";
@@ -254,6 +254,77 @@ Deno.test("Transaction.commit() brings out what the server checks only then", as
 
   assertEquals([codeOf(error), error instanceof FireflyError, await at.ledger()], ["23505", false, []]);
   await runTransaction(at.begin(), async ({ sql }) => void await sql`INSERT INTO ledger VALUES (2)`);
+});
+
+Deno.test("Transaction.commit() sends its last statement with COMMIT, which commits nothing if that fails", async () => {
+  await using at = await bench({ max: 1 });
+  for (let i = 0; i < 3; i++) {
+    const failing = at.begin();
+    await failing.sql`INSERT INTO ledger VALUES (${i})`;
+    await assertRejects(
+      () => failing.commit({ run: (sql) => sql`SELECT 1 / ${0}::integer` }),
+      Error,
+      "division by zero",
+    );
+    assertEquals(await at.ledger(), Array.from({ length: i }, (_, j) => j));
+
+    const transaction = at.begin();
+    await transaction.sql`SELECT 1`;
+    await transaction.commit({ run: (sql) => sql`INSERT INTO ledger VALUES (${i})` });
+    assertEquals(await at.ledger(), Array.from({ length: i + 1 }, (_, j) => j));
+  }
+});
+
+Deno.test("Transaction.commit() runs its last statement nowhere else, though the driver sends one again that lost its plan", async () => {
+  await using at = await bench({ max: 1 });
+  const last = { run: (sql: Tag) => sql`INSERT INTO ledger VALUES (${1})` };
+  const first = at.begin();
+  await first.sql`SELECT 1`;
+  await first.commit(last);
+  await at.db.sql`DELETE FROM ledger`;
+
+  const second = at.begin();
+  await second.sql`DEALLOCATE ALL`;
+  await assertRejects(() => second.commit(last), Error, "does not exist");
+
+  assertEquals(await at.ledger(), []);
+  await runTransaction(at.begin(), async ({ sql }) => void await sql`INSERT INTO ledger VALUES (2)`);
+  assertEquals(await at.ledger(), [2]);
+});
+
+Deno.test("Transaction.commit() with a last statement brings out a failure before, and what the server checks only then", async () => {
+  await using at = await bench({ max: 1 });
+  for (let i = 0; i < 2; i++) {
+    const failed = at.begin();
+    await failed.sql`SELECT 1 / 0`.catch(() => {});
+    const error = await assertRejects(
+      () => failed.commit({ run: (sql) => sql`SELECT ${1}::integer` }),
+      FireflyError,
+      "one of its statements failed",
+    );
+    assertEquals((error.cause as Error).message, "division by zero");
+
+    const late = at.begin();
+    await late.sql`SET CONSTRAINTS ALL DEFERRED`;
+    await late.sql`INSERT INTO ledger VALUES (1), (1)`;
+    await assertRejects(() => late.commit({ run: (sql) => sql`SELECT ${1}::integer` }), Error, "duplicate key");
+  }
+  assertEquals(await at.ledger(), []);
+});
+
+Deno.test("Transaction asks for its process once a session, and knows it", async () => {
+  await using at = await bench({ max: 1 });
+  const pids = [];
+  for (let i = 0; i < 2; i++) {
+    const transaction = at.begin();
+    pids.push(await pidOf(transaction));
+    await transaction.commit();
+    const session = await at.sessions.take();
+    pids.push(session.pid);
+    at.sessions.giveBack(session, true);
+  }
+
+  assertEquals(pids, Array(4).fill(pids[0]));
 });
 
 Deno.test("Transaction refuses statements after its end", async () => {

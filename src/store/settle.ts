@@ -19,62 +19,6 @@ export interface Outcome {
   counts: "retry" | "snooze" | null;
 }
 
-/** A claim that ends well, as nearly all do. */
-export type Completion = Pick<Outcome, "id" | "claimSeq" | "began"> & { returned: string };
-
-/**
- * Completes tasks, each only if it is still held, as {@linkcode settleTasks} does, at half of its price: nothing goes
- * back to `ready` or `waiting`, and no row is locked before it is updated. So it may have to wait for a row that
- * somebody's transaction has locked. It gives that up in an instant, long before the server would look for a deadlock.
- * Resolves to the ids of those that it ended, or to undefined if these are all of them.
- *
- * @throws The error LOCK_NOT_AVAILABLE, if it met such a row: nothing has happened then.
- */
-export async function completeTasks(
-  sql: Tag,
-  completions: Completion[],
-  leases: string[],
-): Promise<Set<number> | undefined> {
-  const now = performance.now();
-  // How long ago, since only the database's clock tells when.
-  const elapsed = completions.map(({ began }) => (now - began!) / 1000);
-  const [row] = await sql`
-    WITH patience AS MATERIALIZED (
-      SELECT set_config('lock_timeout', '50ms', true)
-    ), completed AS (
-      UPDATE ${sql.schema}.task
-      SET claim_seq = task.claim_seq + 1,
-        status = 'completed',
-        returned = held.returned,
-        started = statement_timestamp() - make_interval(secs => held.elapsed),
-        completed = statement_timestamp(),
-        suspect_deaths = 0
-      FROM patience, unnest(
-        ${completions.map(({ id }) => id)}::bigint[], ${completions.map(({ claimSeq }) => claimSeq)}::bigint[],
-        ${completions.map(({ returned }) => returned)}::text[], ${elapsed}::double precision[]
-      ) AS held (id, claim_seq, returned, elapsed)
-      WHERE task.id = held.id AND task.claim_seq = held.claim_seq AND task.status = 'created'
-      RETURNING task.id
-    ), awaited AS (
-      -- As a rule nobody awaits anything: then no row of \`completed\` is looked at.
-      DELETE FROM ${sql.schema}.awaited
-      USING completed
-      WHERE awaited.task_id = completed.id AND (SELECT EXISTS (SELECT FROM ${sql.schema}.awaited))
-      RETURNING awaited.task_id
-    ), rung AS MATERIALIZED (
-      SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM awaited)
-    ), ended AS (
-      DELETE FROM ${sql.schema}.lease
-      WHERE id = ANY (${leases}::uuid[]) AND (SELECT count(*) FROM completed) = ${completions.length}::bigint
-    )
-    SELECT CASE WHEN count(*) < ${completions.length}::bigint THEN COALESCE(json_agg(id), '[]') END AS ids,
-      (SELECT count(*) FROM rung) AS rung
-    FROM completed
-  `;
-  const ids: number[] | null = row!.ids;
-  return ids === null ? undefined : new Set(ids);
-}
-
 /**
  * Ends claims, each only if it is still held: `claim_seq` must be the one that the claim read. Resolves to the ids of
  * those that it ended, with the status that each has now: one that would be tried again is `failed` if a twin has its
@@ -196,17 +140,6 @@ export async function readClaims(sql: Tag, ids: number[]): Promise<Map<number, C
     const id = toNumber(row.id);
     return [id, { id, claimSeq: toNumber(row.claim_seq), status: row.status }];
   }));
-}
-
-/** Reads where a claim stands once every transaction that is at it has ended: the old backend of a lost COMMIT too. */
-export async function lockClaim(sql: Tag, id: number): Promise<ClaimState | undefined> {
-  const [row] = await sql`
-    SELECT id, claim_seq, status
-    FROM ${sql.schema}.task
-    WHERE id = ${id}
-    FOR UPDATE
-  `;
-  return row && { id, claimSeq: toNumber(row.claim_seq), status: row.status };
 }
 
 /** Deletes those of `leases` of which no claim is current any more. */

@@ -3,7 +3,7 @@ import { type Fault, type Figures, percentile } from "./fault.ts";
 import { Fleet, LEASE } from "./fleet.ts";
 import { checkEffects, countOf, effectsOf, ledgerDatabase, reclaimTimes, scheduleMarks, untilDone } from "./ledger.ts";
 import type { Ledger } from "./ledger.ts";
-import { NO_FENCE, NO_TIMEOUT } from "./protections.ts";
+import { NO_FENCE, NO_FENCE_OF_EFFECTS, NO_TIMEOUT } from "./protections.ts";
 import { without } from "./without.ts";
 
 /** How much happens to how many consumers. There are more tasks if these are not enough for that. */
@@ -37,7 +37,7 @@ export const killedConsumers: Fault = {
     figures.within("from the interruption to the next claim, slowest", Math.max(...times), LEASE + 2000);
   },
   async control(figures: Figures) {
-    await using copy = await without(NO_FENCE, NO_TIMEOUT);
+    await using copy = await without(NO_FENCE, NO_FENCE_OF_EFFECTS, NO_TIMEOUT);
     let doubles = 0;
     // It takes a stop between an effect and its COMMIT: one is enough to say.
     for (let tries = 0; doubles === 0 && tries < CONTROL_TRIES; tries++) {

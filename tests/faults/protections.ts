@@ -9,9 +9,16 @@ export const NO_FENCE: Removal = {
   replace: "ON task.id = outcome.id\n",
 };
 
+/** The same where an attempt's effects are committed. */
+export const NO_FENCE_OF_EFFECTS: Removal = {
+  file: "src/store/complete.ts",
+  find: "WHERE id = ${id} AND claim_seq = ${claimSeq} AND status = 'created'\n",
+  replace: "WHERE id = ${id}\n",
+};
+
 /** The server ends the transaction of a consumer that shows no life. */
 export const NO_TIMEOUT: Removal = {
   file: "src/attempt.ts",
-  find: "setup: `SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(env.lease * 1000)};`",
+  find: "setup: `SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(lease * 1000)};`",
   replace: 'setup: ""',
 };

@@ -5,7 +5,7 @@ import type { TestDatabase } from "../database.ts";
 import type { Fault, Figures } from "./fault.ts";
 import { entriesOf, Fleet, LEASE } from "./fleet.ts";
 import { ledgerDatabase } from "./ledger.ts";
-import { NO_FENCE, NO_TIMEOUT } from "./protections.ts";
+import { NO_FENCE, NO_FENCE_OF_EFFECTS, NO_TIMEOUT } from "./protections.ts";
 import { without } from "./without.ts";
 
 /** How long a successor that waits for the zombie is watched, in milliseconds. */
@@ -27,7 +27,7 @@ export const zombie: Fault = {
   },
   async control(figures: Figures) {
     await using fenced = await without(NO_TIMEOUT);
-    await using unfenced = await without(NO_TIMEOUT, NO_FENCE);
+    await using unfenced = await without(NO_TIMEOUT, NO_FENCE, NO_FENCE_OF_EFFECTS);
     const [fence, neither, blocked] = await Promise.all([
       freeze({ account: null, root: fenced.root }),
       freeze({ account: null, root: unfenced.root }),

@@ -1,95 +1,177 @@
-import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { makeTag } from "../../src/driver.ts";
 import type { ClaimedTask } from "../../src/store/claim.ts";
+import { completeTask, isNotHeld, readFreeClaim } from "../../src/store/complete.ts";
+import { buryConsumers, rescueTasks } from "../../src/store/consumers.ts";
 import { awaitTasks } from "../../src/store/records.ts";
-import { completeTasks, type Completion } from "../../src/store/settle.ts";
 import { type TestDatabase, testDatabase } from "../database.ts";
-import { claim, insertTask, placesOf, recordOf, ringsOf, startConsumer } from "../steps.ts";
+import {
+  backends,
+  claim,
+  claimOne,
+  expireConsumer,
+  insertTask,
+  outcomeOf,
+  placesOf,
+  recordOf,
+  ringsOf,
+  settle,
+  startConsumer,
+  until,
+} from "../steps.ts";
 
-async function claimed(db: TestDatabase, count: number): Promise<ClaimedTask[]> {
-  await db.sql`INSERT INTO firefly.task (func_name) SELECT 'test.task' FROM generate_series(1, ${count})`;
-  return (await claim(db, { consumerId: await startConsumer(db), limit: count })).tasks;
+async function complete(db: TestDatabase, task: ClaimedTask): Promise<void> {
+  await completeTask(db.store, outcomeOf(task), task.leaseId);
 }
 
-function completionOf({ id, claimSeq }: ClaimedTask): Completion {
-  return { id, claimSeq, began: performance.now() - 250, returned: "WzFd" };
+/** Asserts that the attempt does not hold its task any more. */
+async function assertNotHeld(db: TestDatabase, task: ClaimedTask): Promise<void> {
+  const error = await assertRejects(() => complete(db, task));
+  assert(isNotHeld(error), `${error}`);
 }
 
-Deno.test("completeTasks() completes all of a batch, and deletes the lease with them", async () => {
+Deno.test("completeTask() leaves the record as settleTasks() would, and deletes the lease", async () => {
   await using db = await testDatabase();
-  const tasks = await claimed(db, 3);
-  await db.sql`UPDATE firefly.task SET suspect_deaths = 2`;
+  const consumerId = await startConsumer(db);
+  const records = [];
+  for (const end of [complete, settle]) {
+    await insertTask(db, { suspect_deaths: 2 });
+    const task = await claimOne(db, consumerId);
+    await end(db, task);
+    const { id: _, created: __, not_before: ___, started, completed, ...record } = await recordOf(db, task.id);
+    assert(started instanceof Date && completed instanceof Date);
+    records.push(record);
+  }
 
-  assertEquals(await completeTasks(db.store, tasks.map(completionOf), [tasks[0]!.leaseId]), undefined);
-
+  assertEquals(records[0], records[1]);
+  assertEquals([records[0]!.status, records[0]!.claim_seq, records[0]!.suspect_deaths], ["completed", "1", 0]);
   assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
-  for (const { id, claimSeq } of tasks) {
-    const { status, returned, claim_seq, started, completed, suspect_deaths } = await recordOf(db, id);
-    assertEquals([status, returned, Number(claim_seq), suspect_deaths], ["completed", "WzFd", claimSeq + 1, 0]);
-    const took = Number(completed) - Number(started);
-    assert(took >= 249 && took < 5000, `it took ${took} ms`);
+});
+
+Deno.test("completeTask() says when the attempt began", async () => {
+  await using db = await testDatabase();
+  const consumerId = await startConsumer(db);
+  await insertTask(db);
+  const task = await claimOne(db, consumerId);
+
+  await completeTask(db.store, outcomeOf(task, { began: performance.now() - 2000 }), null);
+
+  const { started, completed } = await recordOf(db, task.id);
+  const seconds = (Number(completed) - Number(started)) / 1000;
+  assert(seconds >= 2 && seconds < 3, `${seconds} s`);
+  assertEquals((await placesOf(db)).lease, 1); // it was not said to be the last of it
+});
+
+Deno.test("completeTask() fails for an attempt whose task was claimed again", async () => {
+  await using db = await testDatabase();
+  const dead = await startConsumer(db);
+  await insertTask(db);
+  const stale = await claimOne(db, dead);
+  await expireConsumer(db, dead);
+  await buryConsumers(db.store);
+  await rescueTasks(db.store);
+  const fresh = await claimOne(db, await startConsumer(db));
+
+  await assertNotHeld(db, stale);
+  await complete(db, fresh);
+  await assertNotHeld(db, fresh);
+
+  assertEquals((await recordOf(db, fresh.id)).claim_seq, "2");
+});
+
+Deno.test("completeTask() fails for an attempt whose task was cancelled, retried since, or deleted", async () => {
+  await using db = await testDatabase();
+  const consumerId = await startConsumer(db);
+  const id = await insertTask(db);
+  const stale = await claimOne(db, consumerId);
+  for (
+    const change of ["SELECT firefly.cancel($1)", "SELECT firefly.retry($1)", "DELETE FROM firefly.task WHERE id = $1"]
+  ) {
+    await db.sql.unsafe(change, [id]);
+
+    await assertNotHeld(db, stale);
   }
 });
 
-Deno.test("completeTasks() refuses a task that was taken away, says which it ended, and leaves the lease", async () => {
+Deno.test("completeTask() leaves awaited and lease alone where it fails", async () => {
   await using db = await testDatabase();
-  const tasks = await claimed(db, 3);
-  await db.sql`UPDATE firefly.task SET claim_seq = claim_seq + 1 WHERE id = ${tasks[1]!.id}`;
+  const consumerId = await startConsumer(db);
+  const id = await insertTask(db);
+  const task = await claimOne(db, consumerId);
+  await awaitTasks(db.store, [id]);
+  await db.sql`UPDATE firefly.task SET claim_seq = claim_seq + 1 WHERE id = ${id}`;
 
-  const ended = await completeTasks(db.store, tasks.map(completionOf), [tasks[0]!.leaseId]);
+  const rings = await ringsOf(db, ["firefly:ended"], () => assertNotHeld(db, task));
 
-  assertEquals(ended, new Set([tasks[0]!.id, tasks[2]!.id]));
-  assertEquals((await recordOf(db, tasks[1]!.id)).status, "created");
-  assertEquals((await placesOf(db)).lease, 1);
-  assertEquals(await completeTasks(db.store, [completionOf(tasks[1]!)], []), new Set());
+  assertEquals([rings, (await db.sql`SELECT FROM firefly.awaited`).count, (await placesOf(db)).lease], [[], 1, 1]);
 });
 
-Deno.test("completeTasks() waits for no open transaction, and then has done nothing", async () => {
+Deno.test("completeTask() rings for a task that somebody awaits, and for no other", async () => {
   await using db = await testDatabase();
-  const tasks = await claimed(db, 3);
-
-  await db.sql.begin(async (sql) => {
-    await sql`SELECT FROM firefly.task WHERE id = ${tasks[1]!.id} FOR UPDATE`;
-    const began = performance.now();
-    const error = await assertRejects(
-      () => completeTasks(db.store, tasks.map(completionOf), [tasks[0]!.leaseId]),
-      Error,
-    );
-    assertEquals((error as { code?: string }).code, "55P03");
-    assertLess(performance.now() - began, 900, "less than it takes the server to look for a deadlock");
-  });
-
-  for (const { id } of tasks) assertEquals((await recordOf(db, id)).status, "created");
-  const [row] = await db.store`SELECT current_setting('lock_timeout') AS patience`;
-  assertEquals(row!.patience, "0", "the connection is as patient as before");
-});
-
-Deno.test("completeTasks() rings for a task that somebody awaits, and for no other", async () => {
-  await using db = await testDatabase();
-  const [first, second] = await claimed(db, 2);
-  const other = await insertTask(db);
-  await awaitTasks(db.store, [second!.id, other]);
+  const consumerId = await startConsumer(db);
+  const awaited = await insertTask(db);
+  await insertTask(db);
+  await awaitTasks(db.store, [awaited]);
+  const { tasks } = await claim(db, { consumerId });
 
   const rings = await ringsOf(db, ["firefly:ended"], async () => {
-    await completeTasks(db.store, [completionOf(first!)], []);
-    await completeTasks(db.store, [completionOf(second!)], []);
+    for (const task of tasks) await complete(db, task);
   });
 
-  assertEquals(rings, ["firefly:ended"]);
+  assertEquals([rings, (await db.sql`SELECT FROM firefly.awaited`).count], [["firefly:ended"], 0]);
 });
 
-Deno.test("completeTasks() updates records in place (HOT)", async () => {
+Deno.test("completeTask() updates records in place (HOT)", async () => {
   await using db = await testDatabase();
-  const tasks = await claimed(db, 500);
+  const consumerId = await startConsumer(db);
+  await db.sql`INSERT INTO firefly.task (func_name) SELECT 'test.task' FROM generate_series(1, 50)`;
+  const { tasks } = await claim(db, { consumerId, limit: 50 });
 
   const [row] = await db.sql.begin(async (sql) => {
     const store = makeTag((build) => build(sql as never) as never, "firefly");
-    await completeTasks(store, tasks.map(completionOf), []);
+    for (const task of tasks) await completeTask(store, outcomeOf(task), null);
     return await sql`
       SELECT n_tup_upd::int AS updated, n_tup_hot_upd::int AS hot FROM pg_stat_xact_user_tables
       WHERE relid = 'firefly.task'::regclass
     `;
   });
 
-  assertEquals(row, { updated: 500, hot: 500 });
+  assertEquals(row, { updated: 50, hot: 50 });
+});
+
+Deno.test("completeTask() waits for whoever has locked the record, and then looks again whether it is held", async () => {
+  await using db = await testDatabase();
+  const consumerId = await startConsumer(db);
+  for (const change of ["SELECT", "SELECT firefly.cancel($1)"]) {
+    const id = await insertTask(db);
+    const task = await claimOne(db, consumerId);
+    let outcome: Promise<unknown> | undefined;
+    await db.sql.begin(async (sql) => {
+      await sql`SELECT FROM firefly.task WHERE id = ${id} FOR UPDATE`;
+      if (change !== "SELECT") await sql.unsafe(change, [id]);
+      outcome = complete(db, task).catch((error) => error);
+      await until(async () => await backends(db, "active", "Lock") > 0);
+    });
+
+    assertEquals(isNotHeld(await outcome), change !== "SELECT");
+    assertEquals((await recordOf(db, id)).status, change === "SELECT" ? "completed" : "cancelled");
+  }
+});
+
+Deno.test("readFreeClaim() tells where a claim stands, that somebody is at it, or that there is none", async () => {
+  await using db = await testDatabase();
+  const consumerId = await startConsumer(db);
+  const id = await insertTask(db);
+  const task = await claimOne(db, consumerId);
+  assertEquals(await readFreeClaim(db.store, id), { id, claimSeq: 0, status: "created" });
+
+  await db.sql.begin(async (sql) => {
+    await sql`UPDATE firefly.task SET progress = 0.5 WHERE id = ${id}`;
+    assertEquals(await readFreeClaim(db.store, id), "locked");
+  });
+  await complete(db, task);
+  assertEquals(await readFreeClaim(db.store, id), { id, claimSeq: 1, status: "completed" });
+
+  await db.sql`DELETE FROM firefly.task WHERE id = ${id}`;
+  assertEquals(await readFreeClaim(db.store, id), undefined);
 });

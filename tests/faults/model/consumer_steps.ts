@@ -9,6 +9,7 @@ import {
   renewConsumer,
   rescueTasks,
 } from "../../../src/store/consumers.ts";
+import { completeTask, isNotHeld } from "../../../src/store/complete.ts";
 import { deleteLeases, settleTasks, storeProgress } from "../../../src/store/settle.ts";
 import { type Attempt, type Consumer, LONG, type State } from "./state.ts";
 import * as model from "./transitions.ts";
@@ -216,6 +217,33 @@ const settle: Maker = ({ dice, sql, state }) => {
   }
 };
 
+/** Ends one attempt with what it wrote. */
+const complete: Maker = ({ dice, sql, state }) => {
+  if (state.attempts.length === 0) return;
+  const { id, claimSeq, leaseId } = dice.pick(state.attempts);
+  const others = (state.leases.get(leaseId)?.claims ?? []).filter((claim) => state.holds(claim) && claim.id !== id);
+  const lease = others.length === 0 ? leaseId : null;
+  const outcome = { id, claimSeq, returned: "bnVsbA==", began: performance.now() };
+  const send = () =>
+    completeTask(sql, outcome, lease).then(() => true, (error) => {
+      if (!isNotHeld(error)) throw error;
+      return false;
+    });
+  return step("completeTask", { id, claimSeq }, send, (completed) => {
+    const ending: model.Ending = {
+      id,
+      claimSeq,
+      status: "completed",
+      error: null,
+      delay: null,
+      counts: null,
+      began: true,
+    };
+    assertEquals(completed, state.holds(ending));
+    if (completed) model.settleTasks(state, [ending], lease === null ? [] : [lease]);
+  });
+};
+
 const rescue: Maker = ({ sql, state }) => {
   return step("rescueTasks", "", () => rescueTasks(sql), (rescued) => {
     const expected = model.rescueTasks(state).map(({ id, status }) => ({ id, status }));
@@ -277,6 +305,7 @@ export const CONSUMER_STEPS: [number, Maker][] = [
   [2, park],
   [2, unpark],
   [16, settle],
+  [3, complete],
   [6, rescue],
   [1, readBack],
   [1, dropLeases],

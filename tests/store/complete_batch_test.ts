@@ -1,0 +1,95 @@
+import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
+import { makeTag } from "../../src/driver.ts";
+import type { ClaimedTask } from "../../src/store/claim.ts";
+import { awaitTasks } from "../../src/store/records.ts";
+import { completeTasks, type Completion } from "../../src/store/complete.ts";
+import { type TestDatabase, testDatabase } from "../database.ts";
+import { claim, insertTask, placesOf, recordOf, ringsOf, startConsumer } from "../steps.ts";
+
+async function claimed(db: TestDatabase, count: number): Promise<ClaimedTask[]> {
+  await db.sql`INSERT INTO firefly.task (func_name) SELECT 'test.task' FROM generate_series(1, ${count})`;
+  return (await claim(db, { consumerId: await startConsumer(db), limit: count })).tasks;
+}
+
+function completionOf({ id, claimSeq }: ClaimedTask): Completion {
+  return { id, claimSeq, began: performance.now() - 250, returned: "WzFd" };
+}
+
+Deno.test("completeTasks() completes all of a batch, and deletes the lease with them", async () => {
+  await using db = await testDatabase();
+  const tasks = await claimed(db, 3);
+  await db.sql`UPDATE firefly.task SET suspect_deaths = 2`;
+
+  assertEquals(await completeTasks(db.store, tasks.map(completionOf), [tasks[0]!.leaseId]), undefined);
+
+  assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
+  for (const { id, claimSeq } of tasks) {
+    const { status, returned, claim_seq, started, completed, suspect_deaths } = await recordOf(db, id);
+    assertEquals([status, returned, Number(claim_seq), suspect_deaths], ["completed", "WzFd", claimSeq + 1, 0]);
+    const took = Number(completed) - Number(started);
+    assert(took >= 249 && took < 5000, `it took ${took} ms`);
+  }
+});
+
+Deno.test("completeTasks() refuses a task that was taken away, says which it ended, and leaves the lease", async () => {
+  await using db = await testDatabase();
+  const tasks = await claimed(db, 3);
+  await db.sql`UPDATE firefly.task SET claim_seq = claim_seq + 1 WHERE id = ${tasks[1]!.id}`;
+
+  const ended = await completeTasks(db.store, tasks.map(completionOf), [tasks[0]!.leaseId]);
+
+  assertEquals(ended, new Set([tasks[0]!.id, tasks[2]!.id]));
+  assertEquals((await recordOf(db, tasks[1]!.id)).status, "created");
+  assertEquals((await placesOf(db)).lease, 1);
+  assertEquals(await completeTasks(db.store, [completionOf(tasks[1]!)], []), new Set());
+});
+
+Deno.test("completeTasks() waits for no open transaction, and then has done nothing", async () => {
+  await using db = await testDatabase();
+  const tasks = await claimed(db, 3);
+
+  await db.sql.begin(async (sql) => {
+    await sql`SELECT FROM firefly.task WHERE id = ${tasks[1]!.id} FOR UPDATE`;
+    const began = performance.now();
+    const error = await assertRejects(
+      () => completeTasks(db.store, tasks.map(completionOf), [tasks[0]!.leaseId]),
+      Error,
+    );
+    assertEquals((error as { code?: string }).code, "55P03");
+    assertLess(performance.now() - began, 900, "less than it takes the server to look for a deadlock");
+  });
+
+  for (const { id } of tasks) assertEquals((await recordOf(db, id)).status, "created");
+  const [row] = await db.store`SELECT current_setting('lock_timeout') AS patience`;
+  assertEquals(row!.patience, "0", "the connection is as patient as before");
+});
+
+Deno.test("completeTasks() rings for a task that somebody awaits, and for no other", async () => {
+  await using db = await testDatabase();
+  const [first, second] = await claimed(db, 2);
+  const other = await insertTask(db);
+  await awaitTasks(db.store, [second!.id, other]);
+
+  const rings = await ringsOf(db, ["firefly:ended"], async () => {
+    await completeTasks(db.store, [completionOf(first!)], []);
+    await completeTasks(db.store, [completionOf(second!)], []);
+  });
+
+  assertEquals(rings, ["firefly:ended"]);
+});
+
+Deno.test("completeTasks() updates records in place (HOT)", async () => {
+  await using db = await testDatabase();
+  const tasks = await claimed(db, 500);
+
+  const [row] = await db.sql.begin(async (sql) => {
+    const store = makeTag((build) => build(sql as never) as never, "firefly");
+    await completeTasks(store, tasks.map(completionOf), []);
+    return await sql`
+      SELECT n_tup_upd::int AS updated, n_tup_hot_upd::int AS hot FROM pg_stat_xact_user_tables
+      WHERE relid = 'firefly.task'::regclass
+    `;
+  });
+
+  assertEquals(row, { updated: 500, hot: 500 });
+});
