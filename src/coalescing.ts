@@ -10,7 +10,7 @@ interface Call<T, R> {
 
 /** What a {@linkcode Coalescer} does with what it was given. */
 export interface CoalescerOptions<T, R> {
-  /** Inserts all of them, in their order, or none. */
+  /** Inserts all of them, in their order, or none; what it is given by the next call comes after them. */
   readonly insert: (items: T[]) => Promise<R[]>;
   /** How much of a statement an item takes, in characters. */
   readonly sizeOf: (item: T) => number;
@@ -19,14 +19,19 @@ export interface CoalescerOptions<T, R> {
 /** How many items one statement takes, and how many characters, unless a single call has more. */
 const [MAX_ITEMS, MAX_CHARACTERS] = [1_000, 1024 * 1024];
 
+/** So many calls go out as two statements. */
+const MANY = 64;
+
 /**
  * Makes one statement of the calls of one turn of the event loop, and of those that come while a statement is under
- * way: they share one round trip and one commit, and a single call is not delayed.
+ * way: they share one round trip and one commit, and a single call is not delayed. Many calls make two, sent one behind
+ * the other: the callers of the first go on while the server is at the second.
  */
 export class Coalescer<T, R> {
   readonly #options: CoalescerOptions<T, R>;
   #calls: Call<T, R>[] = [];
-  #flushing = false;
+  #underWay = 0;
+  #next: ReturnType<typeof setImmediate> | undefined;
 
   constructor(options: CoalescerOptions<T, R>) {
     this.#options = options;
@@ -40,15 +45,29 @@ export class Coalescer<T, R> {
   insert(items: T[]): Promise<R[]> {
     const { promise, resolve, reject } = Promise.withResolvers<R[]>();
     this.#calls.push({ items, resolve, reject });
-    if (!this.#flushing) void this.#flush();
+    this.#sendSoon();
     return promise;
   }
 
-  async #flush(): Promise<void> {
-    this.#flushing = true;
-    await new Promise((resolve) => setImmediate(resolve)); // let the other calls of this turn come along
-    while (this.#calls.length > 0) await this.#send(this.#calls.splice(0, this.#countOfNext()));
-    this.#flushing = false;
+  /** Sends what there is once the other calls of this turn have come along. */
+  #sendSoon(): void {
+    this.#next ??= setImmediate(() => {
+      this.#next = undefined;
+      while (this.#maySend) void this.#sendNext();
+    });
+  }
+
+  get #maySend(): boolean {
+    return this.#calls.length > 0 && (this.#underWay === 0 || this.#underWay === 1 && this.#calls.length >= MANY / 2);
+  }
+
+  async #sendNext(): Promise<void> {
+    const fitting = this.#countOfNext();
+    const isHalf = this.#underWay === 0 && fitting >= MANY;
+    this.#underWay++;
+    await this.#send(this.#calls.splice(0, isHalf ? fitting >> 1 : fitting));
+    this.#underWay--;
+    if (this.#calls.length > 0) this.#sendSoon();
   }
 
   /** How many of the calls fit into one statement. */

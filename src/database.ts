@@ -126,8 +126,8 @@ const HOT_PATH_PLANS = {
 const POOL_MEMBER = { max: 1, idle_timeout: 0, max_lifetime: null };
 
 /**
- * A database as Firefly uses it: a pool for the hot path, one for looking things up, one for users' statements, and a
- * connection on which nothing stands before a renewal.
+ * A database as Firefly uses it: a pool for the hot path, one for looking things up, one for users' statements, a
+ * connection for inserts, and one on which nothing stands before a renewal.
  */
 export class Database {
   /** Where it is, and how it was decided on. */
@@ -136,6 +136,8 @@ export class Database {
   readonly schemaName: string;
   /** The tag for statements of the hot path. */
   readonly sql: Tag;
+  /** The tag for what tasks are scheduled by: one connection, so that they come in the order in which they were sent. */
+  readonly inserts: Tag;
   /** The tag for consumers' leases. */
   readonly leases: Tag;
   /** The tag for lists, counts and bulk operations, which are planned by what the tables hold. */
@@ -143,6 +145,7 @@ export class Database {
   /** The tag for users. */
   readonly userSql: Sql;
   readonly #pool: Pool;
+  readonly #insertPool: Pool;
   readonly #leasePool: Pool;
   readonly #recordPool: Pool;
   readonly #userPool: Pool;
@@ -175,6 +178,10 @@ export class Database {
       max,
       deadline: STATEMENT_DEADLINE,
     });
+    this.#insertPool = new Pool(open({ connection: { ...limits, ...HOT_PATH_PLANS } }), {
+      max: 1,
+      deadline: STATEMENT_DEADLINE,
+    });
     this.#leasePool = new Pool(open({ connection: limits }), {
       max: 1,
       deadline: STATEMENT_DEADLINE,
@@ -183,6 +190,7 @@ export class Database {
     this.#recordPool = new Pool(open({ connection: limits }), { max: 2, deadline: STATEMENT_DEADLINE });
     this.#userPool = new Pool(open({}), { max, deadline: 0 });
     this.sql = makeTag((build) => this.#runOwn(this.#pool, build), schemaName);
+    this.inserts = makeTag((build) => this.#runOwn(this.#insertPool, build), schemaName);
     this.leases = makeTag((build) => this.#runOwn(this.#leasePool, build), schemaName);
     this.records = makeTag((build) => this.#runOwn(this.#recordPool, build), schemaName);
     this.userSql = makeUserTag((build) => this.#runUsers(build), refuseOnPool);
@@ -235,7 +243,7 @@ export class Database {
 
   /** Ends all of its connections. */
   async end(): Promise<void> {
-    const pools = [this.#pool, this.#leasePool, this.#recordPool, this.#userPool];
+    const pools = [this.#pool, this.#insertPool, this.#leasePool, this.#recordPool, this.#userPool];
     await Promise.all(pools.map((pool) => pool.end()));
   }
 }

@@ -51,7 +51,7 @@ export class Scheduler {
   constructor(options: SchedulerOptions) {
     this.#options = options;
     this.#coalescer = new Coalescer({
-      insert: async (tasks) => await this.#insertThrough(tasks, { sql: (await options.connect()).database.sql }),
+      insert: async (tasks) => await this.#insertThrough(tasks, { sql: (await options.connect()).database.inserts }),
       sizeOf: ({ params }) => params.length,
     });
   }

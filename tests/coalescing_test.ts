@@ -36,6 +36,38 @@ Deno.test("Coalescer makes one statement of the calls of a turn, and of those th
   assertEquals(statements, [[1, 2, 3, 4], [5, 6]]);
 });
 
+Deno.test("Coalescer makes two statements of many calls, and sends the second before the first is answered", async () => {
+  const sent: number[][] = [];
+  const answers: PromiseWithResolvers<number[]>[] = [];
+  const insert = (items: number[]) => {
+    sent.push(items);
+    answers.push(Promise.withResolvers());
+    return answers.at(-1)!.promise;
+  };
+  const calls = new Coalescer({ insert, sizeOf: () => 1 });
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  const all = [...Array(100).keys()].map((n) => calls.insert([n]));
+  await turn();
+  assertEquals(sent.map(({ length }) => length), [50, 50]);
+  assertEquals(sent.flat(), [...Array(100).keys()]);
+
+  // A few calls wait for the end of what is under way; many need not.
+  const more = [calls.insert([100])];
+  await turn();
+  assertEquals(sent.length, 2);
+  answers[0]!.resolve(sent[0]!);
+  await all[0];
+  await turn();
+  assertEquals(sent.length, 2);
+  more.push(...[...Array(40).keys()].map((n) => calls.insert([101 + n])));
+  await turn();
+  assertEquals(sent.slice(2).map(({ length }) => length), [41]);
+
+  answers[1]!.resolve(sent[1]!);
+  answers[2]!.resolve(sent[2]!);
+  assertEquals((await Promise.all([...all, ...more])).flat(), [...Array(141).keys()]);
+});
+
 Deno.test("Coalescer keeps statements small, but no call is taken apart", async () => {
   const { statements, coalescer: calls } = coalescer();
 
@@ -75,6 +107,30 @@ Deno.test("schedule() called by many at once takes few statements, and each gets
   assertEquals(records.map(({ params }) => params), [...Array(500).keys()].map((n) => [n]));
   assertEquals(records.map(({ id }) => id), records.map(({ id }) => id).toSorted((a, b) => a - b));
   assertLess(await statementsOf(test.db), 10);
+});
+
+Deno.test("schedule() called by many again and again gives them ids in the order of their calls", async () => {
+  await using test = await testInstance();
+  const work = task(taskName(), (_n: number) => {});
+  let n = 0;
+
+  const ids = await test.ff.run(() =>
+    Promise.all(Array.from({ length: 150 }, async () => {
+      const own: [call: number, id: number][] = [];
+      for (let i = 0; i < 10; i++) {
+        const call = n++;
+        own.push([call, (await work.schedule(call)).id]);
+      }
+      return own;
+    }))
+  );
+
+  const ordered = ids.flat().toSorted(([a], [b]) => a - b).map(([, id]) => id);
+  assertEquals(ordered, ordered.toSorted((a, b) => a - b));
+  const [row] = await test.db.sql`
+    SELECT count(*)::int AS late FROM (SELECT not_before < lag(not_before) OVER (ORDER BY id) AS late FROM firefly.task) AS t WHERE late
+  `;
+  assertEquals(row!.late, 0);
 });
 
 Deno.test("schedule() that the database refuses fails no other call of the same tick", async () => {
