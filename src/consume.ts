@@ -236,9 +236,11 @@ async function run(host: ConsumerHost, { settings, definitions, events, signal, 
     const { database, sessions, listener } = await host.connect();
     const { sql, leases } = database;
     await requireSchema(sql, host.schema);
-    await registerDefinitions(sql, [...definitions].map(([name, definition]) => storedDefinition(name, definition)));
-    await storeRetention(sql, secondsOfRetention(defaults.retention));
-    await storeQueues(sql, settingsOf(host.options.queues));
+    await Promise.all([
+      registerDefinitions(sql, [...definitions].map(([name, definition]) => storedDefinition(name, definition))),
+      storeRetention(sql, secondsOfRetention(defaults.retention)),
+      storeQueues(sql, settingsOf(host.options.queues)),
+    ]);
     const env = {
       instance: host,
       sql,

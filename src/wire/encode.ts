@@ -38,6 +38,8 @@ export async function encode(
  * @throws What {@linkcode encode} rejects with.
  */
 export function encodeSoon(value: unknown, limits?: Partial<WireLimits>): string | Promise<string> {
+  if (value === undefined && limits === undefined) return UNDEFINED; // what most tasks return
+  if (isScalar(value)) return encodeScalarText(value, limitsOf(limits));
   const encoder = new Encoder(limitsOf(limits), { takesBlobs: true });
   encoder.write(value);
   return encoder.hasBlobs ? encoder.readBlobs().then(() => encoder.toText()) : encoder.toText();
@@ -58,6 +60,19 @@ export function encodeSync(
   encoder.write(value);
   return encoder.toText();
 }
+
+/** Whether a value has no parts: it needs no encoder. */
+function isScalar(value: unknown): value is Scalar {
+  const type = typeof value;
+  return value === null || type !== "object" && type !== "function" && type !== "symbol";
+}
+
+function encodeScalarText(value: Scalar, limits: WireLimits): string {
+  return encodeText(stringify(encodeScalar(value, limits)), limits.maxBytes);
+}
+
+/** How `undefined` is written. */
+const UNDEFINED = btoa(JSON.stringify({ $: "undefined" }));
 
 const readBlob = Blob.prototype.arrayBuffer;
 

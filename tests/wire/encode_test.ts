@@ -95,6 +95,36 @@ Deno.test("encode() rejects with a DataCloneError", async () => {
   assertEquals(error.name, "DataCloneError");
 });
 
+Deno.test("encodeSoon() writes values without parts as encode() does, and keeps to the same limits", async () => {
+  const values = [
+    undefined,
+    null,
+    true,
+    0,
+    -0,
+    1.5,
+    NaN,
+    -Infinity,
+    "",
+    "x",
+    "\0",
+    "é",
+    "\ud800",
+    "$",
+    1n,
+    -(2n ** 80n),
+  ];
+  for (const value of values) {
+    assertEquals(encodeSoon(value), await encode(value));
+    assertEquals(encodeSoon(value, { maxBytes: 1000 }), await encode(value));
+  }
+  for (const value of [undefined, "x".repeat(20), 10n ** 20n]) {
+    assertThrows(() => encodeSoon(value, { maxBytes: 10 }), FireflyLimitError);
+    await assertRejects(() => encode(value, { maxBytes: 10 }), FireflyLimitError);
+  }
+  assertThrows(() => encodeSoon(Symbol("s")), DOMException, "could not be cloned");
+});
+
 Deno.test("encodeSoon() is encode() without a promise, unless there are Blobs to read", async () => {
   const [plain, blobs] = [[{ a: 1n, b: "é" }], { blob: new Blob(["a"]) }];
 
