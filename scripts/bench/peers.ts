@@ -55,7 +55,7 @@ export const PEERS: readonly Peer[] = [
     driver: "firefly",
     runtime: "deno",
     config: { concurrency: 100, silent: true },
-    note: "its trigger fills `ready` and rings nobody: what the same inserts cost without NOTIFY",
+    note: "its trigger does all that it does, but rings nobody: what the same inserts cost without NOTIFY",
     chunk: 5000,
     share: 1,
     slots: 1000,

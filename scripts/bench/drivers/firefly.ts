@@ -11,7 +11,7 @@ const effect = task("bench.effect", async (payload: Payload) => {
   return handler(payload);
 });
 
-/** Firefly as it comes; with the setting `silent`, its trigger fills `ready` and rings nobody. */
+/** Firefly as it comes; with the setting `silent`, its trigger does all that it does, but rings nobody. */
 export function openDriver({ url, effects, config }: Setup): Driver {
   const ff = new Firefly({ database: url });
   const scheduled = effects ? effect : noop;
@@ -45,13 +45,9 @@ export function openDriver({ url, effects, config }: Setup): Driver {
 }
 
 const SILENT = `
-  CREATE OR REPLACE FUNCTION firefly._place_inserted() RETURNS trigger
+  CREATE OR REPLACE FUNCTION firefly._ring(queue text) RETURNS void
   LANGUAGE plpgsql AS $body$
   BEGIN
-    INSERT INTO firefly.ready (id, claim_seq, not_before, priority, queue, func_name)
-    SELECT id, claim_seq, not_before, priority, queue, func_name
-    FROM inserted
-    WHERE status = 'created' AND not_before <= now();
-    RETURN NULL;
+    RETURN;
   END
   $body$`;
