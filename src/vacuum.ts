@@ -1,6 +1,6 @@
 import type { Tag } from "./driver.ts";
 import type { OutageHooks } from "./outages.ts";
-import { vacuumReady } from "./store/vacuum.ts";
+import { mayVacuumReady, vacuumReady } from "./store/vacuum.ts";
 
 /** How many rows this consumer takes out of `ready` before it has them cleared away. */
 const ROWS = 20_000;
@@ -9,11 +9,13 @@ const [PAUSE, PATIENCE] = [1000, 10];
 
 /**
  * Has the dead rows of `ready` cleared away while the consumer is at work. Autovacuum looks once a minute; until then a
- * consumer leaves millions of them, and each claim passes them all.
+ * consumer leaves millions of them, and each claim passes them all. A consumer whose role does not own the table leaves
+ * it to autovacuum.
  */
 export class Vacuum {
   readonly #sql: Tag;
   readonly #hooks: OutageHooks;
+  #may: boolean | undefined;
   #taken = 0;
   #notBefore = 0;
   #running: Promise<void> | undefined;
@@ -38,7 +40,13 @@ export class Vacuum {
 
   async #run(): Promise<void> {
     const began = performance.now();
-    await vacuumReady(this.#sql).then(this.#hooks.onSuccess, this.#hooks.onError);
+    try {
+      this.#may ??= await mayVacuumReady(this.#sql);
+      if (this.#may) await vacuumReady(this.#sql);
+      this.#hooks.onSuccess();
+    } catch (error) {
+      this.#hooks.onError(error);
+    }
     const took = performance.now() - began;
     this.#notBefore = performance.now() + Math.max(PAUSE, PATIENCE * took);
   }
