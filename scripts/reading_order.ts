@@ -92,6 +92,8 @@ export const ORDER: Readonly<Record<string, string>> = {
   "params.ts": "brings arguments that were too long to be claimed",
   "admission.ts": "lets limited tasks in when there are slots",
   "settler.ts": "ends attempts in batches",
+  "ending.ts": "tells how an attempt ended",
+  "effects.ts": "commits what a handler has written, together with its end",
   "progress.ts": "stores how far a handler is, now and then",
   "aborting.ts": "what ends an attempt early; its signal is made when it is needed",
   "attempt_context.ts": "what current() is while a handler runs",

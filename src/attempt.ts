@@ -2,8 +2,18 @@ import { Aborting } from "./aborting.ts";
 import { AttemptContext } from "./attempt_context.ts";
 import { isExhausted, type Tag } from "./driver.ts";
 import type { TaskDefinition } from "./definition.ts";
+import { commitEffects } from "./effects.ts";
 import type { KeyRing } from "./encryption.ts";
-import { CommitUnknown, DatabaseUnreachable, FireflyError, LeaseLost, TaskCancelled } from "./errors.ts";
+import {
+  announceCompletion,
+  type Announced,
+  announceLoss,
+  announceOutcome,
+  announceTwin,
+  type Ending,
+  lossOf,
+} from "./ending.ts";
+import { DatabaseUnreachable, FireflyError, LeaseLost, TaskCancelled } from "./errors.ts";
 import type { AttemptInfo, Emitter } from "./events.ts";
 import { callHandler, isThenable } from "./handler_call.ts";
 import type { Hooks } from "./hooks.ts";
@@ -12,10 +22,9 @@ import { areParamsLoaded, loadParams } from "./params.ts";
 import type { Redactor } from "./redaction.ts";
 import type { Instance, Scope, TaskContext } from "./scope.ts";
 import type { Sessions } from "./session.ts";
-import { isOwnEnd, type Settler, type Settling } from "./settler.ts";
+import type { Settler, Settling } from "./settler.ts";
 import type { ClaimedTask } from "./store/claim.ts";
-import { completeTask, isNotHeld, readFreeClaim } from "./store/complete.ts";
-import { type ClaimState, type Outcome, readClaims } from "./store/settle.ts";
+import { type Outcome, readClaims } from "./store/settle.ts";
 import { Transaction } from "./transaction.ts";
 import { judgeError, maxRetriesOf, type RetryRules } from "./verdict.ts";
 import { encodeSoon } from "./wire/encode.ts";
@@ -41,9 +50,6 @@ export class Shutdown extends FireflyError {
   override name = "Shutdown";
 }
 
-/** How an attempt ended, for the consumer's statistics. */
-export type Ending = "completed" | "failed" | "retried" | "returned" | "cancelled" | "lost";
-
 /** Who is told how far an attempt is. */
 export interface AttemptOwner {
   /** The handler is done with: what is left is to settle, which needs no slot. */
@@ -56,7 +62,7 @@ export interface AttemptOwner {
  * One attempt: calls the handler, and settles by what came of it. It is the scope of its handler, of which most ask for
  * nothing: the context and the transaction are made when they are needed.
  */
-export class Attempt implements Scope, Settling {
+export class Attempt implements Scope, Settling, Announced {
   readonly task: ClaimedTask;
   readonly info: AttemptInfo;
   readonly #definition: TaskDefinition;
@@ -90,6 +96,11 @@ export class Attempt implements Scope, Settling {
       delay: null,
       counts: null,
     };
+  }
+
+  /** Who is told of it. */
+  get events(): Emitter {
+    return this.#env.events;
   }
 
   /** Where the handler's calls of `schedule()` go. */
@@ -191,11 +202,15 @@ export class Attempt implements Scope, Settling {
   /** Settles as completed: in the attempt's transaction if the handler used one, else together with others. */
   #complete(returned: string): void {
     this.#close();
+    this.task.params = null; // many may wait to be settled
     this.outcome.status = "completed";
     this.outcome.returned = returned;
     const transaction = this.#transaction;
     if (transaction?.begun) {
-      void this.#commit(transaction, this.outcome).then(() => this.#onCompleted(), (error) => this.#onError(error));
+      void commitEffects({ task: this.task, outcome: this.outcome, transaction }, this.#env).then(
+        () => this.#onCompleted(),
+        (error) => this.#onError(error),
+      );
       return;
     }
     transaction?.abandon(); // from here on nothing can begin it
@@ -207,7 +222,7 @@ export class Attempt implements Scope, Settling {
   /** The settler has completed the task, or found that it was no longer held. */
   settled(status: Outcome["status"] | false): void {
     if (status) this.#onCompleted();
-    else void this.#findLoss().then((reason) => this.#end(this.#announceLoss(reason)));
+    else void this.#findLoss().then((reason) => this.#end(announceLoss(this, reason)));
   }
 
   /** The database refuses the result. */
@@ -216,11 +231,7 @@ export class Attempt implements Scope, Settling {
   }
 
   #onCompleted(): void {
-    const { events } = this.#env;
-    if (events.has("completed")) {
-      events.emit("completed", { ...this.info, seconds: (performance.now() - this.outcome.began!) / 1000 });
-    }
-    this.#end("completed");
+    this.#end(announceCompletion(this, this.outcome.began!));
   }
 
   #onError(error: unknown): void {
@@ -238,28 +249,6 @@ export class Attempt implements Scope, Settling {
     this.#context?.end();
   }
 
-  /** Commits the handler's effects together with `outcome`, or neither. */
-  async #commit(transaction: Transaction, outcome: Outcome): Promise<void> {
-    const { settler, sql } = this.#env;
-    const { id, claimSeq, leaseId } = this.task;
-    const isLast = settler.remaining(leaseId) === 1;
-    try {
-      await transaction.commit({
-        run: (statements) => completeTask(statements, outcome, isLast ? leaseId : null),
-        isWaiting: async () => await readFreeClaim(sql, id) === "locked",
-      });
-    } catch (error) {
-      const isUnknown = error instanceof CommitUnknown;
-      if (!isUnknown && !isNotHeld(error)) throw error;
-      const state = await untilAnswered(() => readFreeClaim(sql, id));
-      if (!isUnknown || !isOwnEnd(state, outcome)) {
-        throw state?.claimSeq === claimSeq ? isUnknown ? error.cause : error : lossOf(id, state);
-      }
-    }
-    if (isLast) settler.forget(leaseId);
-    settler.ended(this.task);
-  }
-
   /** Undoes the handler's effects, and settles by what was thrown. */
   async #fail(error: unknown): Promise<Ending> {
     const databaseFailed = await this.#hasDatabaseFailed(error);
@@ -269,13 +258,13 @@ export class Attempt implements Scope, Settling {
     const outcome = { ...this.outcome, returned: null, ...this.#verdictOn(error, databaseFailed) };
     try {
       const status = await this.#env.settler.settle(this.task, outcome);
-      if (!status) return this.#announceLoss(await this.#findLoss(error));
-      if (status !== outcome.status) return this.#announceTwin(error);
+      if (!status) return announceLoss(this, await this.#findLoss(error));
+      if (status !== outcome.status) return announceTwin(this, error);
     } catch (refusal) {
       // The database refuses even this: the consumer hands back what it holds and knows nothing of any more.
       return this.#lost(refusal);
     }
-    return this.#announce(outcome, error);
+    return announceOutcome(this, outcome, error);
   }
 
   /** Whether it was the connection or the server that failed, and not the handler. */
@@ -298,37 +287,10 @@ export class Attempt implements Scope, Settling {
     return { task: this.task, definition: this.#definition, defaults, redactor };
   }
 
-  #announce(outcome: Outcome, error: unknown): Ending {
-    const { events } = this.#env;
-    if (outcome.status === "failed") {
-      events.emit("failed", { ...this.info, error });
-      return "failed";
-    }
-    if (outcome.error === null) {
-      events.emit("returned", { ...this.info, reason: error });
-      return "returned";
-    }
-    events.emit("retried", { ...this.info, error, delay: outcome.delay ?? 0 });
-    return "retried";
-  }
-
-  /** The task was to be tried again, and cannot be: a twin has taken its unique key since the claim released it. */
-  #announceTwin(cause: unknown): Ending {
-    const error = new FireflyError(`Cannot run task ${this.task.id} again as a twin has its unique key`, { cause });
-    this.#env.events.emit("failed", { ...this.info, error });
-    return "failed";
-  }
-
   /** The task is somebody else's: there is nothing to settle, only the lease to leave. */
   #lost(reason: unknown): Ending {
     this.#env.settler.ended(this.task);
-    return this.#announceLoss(reason);
-  }
-
-  #announceLoss(reason: unknown): Ending {
-    const ending = reason instanceof TaskCancelled ? "cancelled" : "lost";
-    this.#env.events.emit(ending, { ...this.info, reason });
-    return ending;
+    return announceLoss(this, reason);
   }
 
   /** Why a settle did not find the task as this attempt's own; `thrown` is what the handler made of it. */
@@ -337,26 +299,5 @@ export class Attempt implements Scope, Settling {
     const states = await readClaims(this.#env.sql, [id]).catch(() => undefined);
     const loss = lossOf(id, states?.get(id));
     return loss instanceof TaskCancelled ? loss : thrown ?? loss;
-  }
-}
-
-/** Why a task is not an attempt's any more. */
-export function lossOf(id: number, state: ClaimState | undefined): LeaseLost {
-  if (state?.status === "cancelled") return new TaskCancelled(`Task ${id} was cancelled`);
-  return new LeaseLost(`Task ${id} was taken away from this attempt: it was rescued, deleted or ended by another`);
-}
-
-/** Asks until the database answers, and nobody is at the record any more: what became of a COMMIT is not to be guessed. */
-async function untilAnswered(
-  ask: () => Promise<ClaimState | "locked" | undefined>,
-): Promise<ClaimState | undefined> {
-  for (let delay = 50;; delay = Math.min(delay * 2, 1000)) {
-    try {
-      const state = await ask();
-      if (state !== "locked") return state;
-    } catch (error) {
-      if (!(error instanceof DatabaseUnreachable)) throw error;
-    }
-    await new Promise((resolve) => setTimeout(resolve, delay));
   }
 }

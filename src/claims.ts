@@ -1,5 +1,6 @@
-import { Attempt, type AttemptEnvironment, type AttemptOwner, type Ending, lossOf } from "./attempt.ts";
+import { Attempt, type AttemptEnvironment, type AttemptOwner } from "./attempt.ts";
 import type { TaskDefinition } from "./definition.ts";
+import { type Ending, lossOf } from "./ending.ts";
 import { LeaseLost } from "./errors.ts";
 import { areParamsLoaded, loadParams } from "./params.ts";
 import type { Held } from "./settler.ts";

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { current, Fail, FireflyError, LeaseLost, Retry, TaskCancelled, type TaskOptions, transaction } from "../mod.ts";
-import { Attempt, type AttemptEnvironment, type Ending, Shutdown } from "../src/attempt.ts";
+import { Attempt, type AttemptEnvironment, Shutdown } from "../src/attempt.ts";
+import type { Ending } from "../src/ending.ts";
 import { defineTask, type Handler } from "../src/definition.ts";
 import type { Events } from "../src/events.ts";
 import { LiveInstance } from "../src/instance.ts";

@@ -33,6 +33,7 @@ export async function completeTasks(
         returned = held.returned,
         started = statement_timestamp() - make_interval(secs => held.elapsed),
         completed = statement_timestamp(),
+        failed = NULL,
         suspect_deaths = 0
       FROM patience, unnest(
         ${completions.map(({ id }) => id)}::bigint[], ${completions.map(({ claimSeq }) => claimSeq)}::bigint[],

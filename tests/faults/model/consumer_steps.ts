@@ -9,7 +9,7 @@ import {
   renewConsumer,
   rescueTasks,
 } from "../../../src/store/consumers.ts";
-import { completeTask, isNotHeld } from "../../../src/store/complete.ts";
+import { completeTask, completeTasks, isNotHeld } from "../../../src/store/complete.ts";
 import { deleteLeases, settleTasks, storeProgress } from "../../../src/store/settle.ts";
 import { type Attempt, type Consumer, LONG, type State } from "./state.ts";
 import * as model from "./transitions.ts";
@@ -189,7 +189,7 @@ const settle: Maker = ({ dice, sql, state }) => {
   const own = state.attempts.filter((attempt) => attempt.consumerId === consumerId);
   const chosen = dice.some(own, dice.pick([1, 1, 2, 3]));
   const endings = chosen.map(({ id, claimSeq }): model.Ending => ({ id, claimSeq, ...dice.pick(WEIGHED_ENDS) }));
-  const leases = emptiedBy(chosen);
+  const leases = emptiedBy(state, chosen);
   const outcomes = endings.map(({ began, error, ...ending }) => ({
     ...ending,
     returned: ending.status === "completed" ? "bnVsbA==" : null,
@@ -207,14 +207,41 @@ const settle: Maker = ({ dice, sql, state }) => {
     const forgotten = chosen.filter(() => !dice.once(10));
     state.attempts = state.attempts.filter((attempt) => !forgotten.includes(attempt)).slice(-40);
   });
+};
 
-  /** The leases of which no other claim is left. */
-  function emptiedBy(ended: Attempt[]): string[] {
-    const isEnded = (id: number, seq: number) => ended.some((one) => one.id === id && one.claimSeq === seq);
-    return [...new Set(ended.map(({ leaseId }) => leaseId))].filter((id) =>
-      (state.leases.get(id)?.claims ?? []).every((claim) => !state.holds(claim) || isEnded(claim.id, claim.claimSeq))
-    );
-  }
+/** The leases of which no other claim is left. */
+function emptiedBy(state: State, ended: Attempt[]): string[] {
+  const isEnded = (id: number, seq: number) => ended.some((one) => one.id === id && one.claimSeq === seq);
+  return [...new Set(ended.map(({ leaseId }) => leaseId))].filter((id) =>
+    (state.leases.get(id)?.claims ?? []).every((claim) => !state.holds(claim) || isEnded(claim.id, claim.claimSeq))
+  );
+}
+
+/** How an attempt ends that returned. */
+const COMPLETED: Omit<model.Ending, "id" | "claimSeq"> = {
+  status: "completed",
+  error: null,
+  delay: null,
+  counts: null,
+  began: true,
+};
+
+/** Ends attempts that returned, of any consumers, all by one statement. */
+const completeAll: Maker = ({ dice, sql, state }) => {
+  if (state.attempts.length === 0) return;
+  const chosen = dice.some(state.attempts, dice.pick([1, 2, 3]));
+  const endings = chosen.map(({ id, claimSeq }): model.Ending => ({ id, claimSeq, ...COMPLETED }));
+  const leases = emptiedBy(state, chosen);
+  const completions = endings.map(({ id, claimSeq }) => ({
+    id,
+    claimSeq,
+    returned: "bnVsbA==",
+    began: performance.now(),
+  }));
+  return step("completeTasks", completions, () => completeTasks(sql, completions, leases), (completed) => {
+    const expected = model.settleTasks(state, endings, leases);
+    assertEquals(completed, expected.length === endings.length ? undefined : new Set(expected));
+  });
 };
 
 /** Ends one attempt with what it wrote. */
@@ -230,15 +257,7 @@ const complete: Maker = ({ dice, sql, state }) => {
       return false;
     });
   return step("completeTask", { id, claimSeq }, send, (completed) => {
-    const ending: model.Ending = {
-      id,
-      claimSeq,
-      status: "completed",
-      error: null,
-      delay: null,
-      counts: null,
-      began: true,
-    };
+    const ending: model.Ending = { id, claimSeq, ...COMPLETED };
     assertEquals(completed, state.holds(ending));
     if (completed) model.settleTasks(state, [ending], lease === null ? [] : [lease]);
   });
@@ -306,6 +325,7 @@ export const CONSUMER_STEPS: [number, Maker][] = [
   [2, unpark],
   [16, settle],
   [3, complete],
+  [3, completeAll],
   [6, rescue],
   [1, readBack],
   [1, dropLeases],

@@ -38,6 +38,7 @@ export const TRANSITIONS: readonly Transition[] = [
   { from: ["ready"], to: ["running"], by: "claimTasks" },
   { from: ["running"], to: [...LINES, "failed"], by: "sendToLimits" },
   { from: ["running"], to: [...PLACES, "completed", "failed"], by: "settleTasks" },
+  { from: ["running"], to: ["completed"], by: "completeTasks" },
   { from: ["running"], to: ["completed"], by: "completeTask" },
   { from: ["running"], to: ["ready", ...LINES, "failed"], by: "rescueTasks" },
   { from: [...CREATED, "running", "nowhere"], to: ["cancelled"], by: "firefly.cancel" },
