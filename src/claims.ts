@@ -144,7 +144,9 @@ export class Claims implements AttemptOwner {
     const held = this.#held();
     if (held.length === 0) return;
     const states = await readClaims(this.#env.sql, held.map(({ id }) => id));
+    const still = new Set(this.#held());
     for (const task of held) {
+      if (!still.has(task)) continue;
       const state = states.get(task.id);
       if (state?.claimSeq !== task.claimSeq) {
         this.#drop(task, lossOf(task.id, state));
