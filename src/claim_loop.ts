@@ -101,10 +101,11 @@ export class ClaimLoop {
     this.#wakeup.wake();
   }
 
-  /** A slot is free: begins the next task, and looks for more if the last look may have left some. */
+  /** A slot is free: begins the next task, and looks for more, unless there was none and whoever brings some will ring. */
   freed(): void {
     this.begin();
-    if (this.#mayBeMore || this.#options.drain || this.#intake.claimsSuspect) this.#wakeup.wake();
+    const isSure = !this.#mayBeMore && this.#doorbell.taken;
+    if (!isSure || this.#options.drain || this.#intake.claimsSuspect) this.#wakeup.wake();
   }
 
   /** Goes on until {@linkcode ClaimLoop.end} is called. */
@@ -157,6 +158,7 @@ export class ClaimLoop {
       }
     }
     this.#mayBeMore = claimed >= wanted;
+    if (claimed > 0) this.#doorbell.expect();
     this.begin();
     if (this.#ended) return;
     this.#returnStuck();

@@ -488,3 +488,21 @@ Deno.test("consume() looks once for each task that comes alone", async () => {
   const took = await looks() - before;
   assert(took >= 20 && took < 35, `${took} looks for 20 tasks`);
 });
+
+Deno.test("consume() that hears nothing looks again whenever a task ends", async () => {
+  await using test = await testInstance({ listenDatabase: "postgres://postgres@127.0.0.1:1/nowhere" });
+  const slow = gate();
+  const wait = task(taskName(), slow.handler);
+  const noop = task(taskName(), () => {});
+  await using consumer = test.ff.consume({ concurrency: 2, pollInterval: "1h" });
+  await test.ff.run(() => wait.schedule());
+  await slow.began;
+  await sleep(300); // it has found nothing else by now
+  const row = await test.ff.run(() => noop.schedule());
+
+  slow.open();
+
+  // Long before the next renewal, after 10 s.
+  await until(async () => (await row.refresh()).status === "completed", 3_000);
+  await consumer.stop();
+});
