@@ -19,7 +19,7 @@ export interface Target {
 /** Why a target is missed, as profiling showed. */
 export const REASONS: Readonly<Record<string, string>> = {
   "drain_1/graphile":
-    "Both take about 26 µs of the two processors for a task, and graphile-worker keeps no row. Of Firefly's, the claim takes 8 and the completion 7 on the server (`pg_stat_statements`); the consumer's 11 are spread thin: a sixth is garbage collection, and most is code that is not compiled yet, as a second drain in the same process takes 6 to 9 (`--cpu-prof`)",
+    "Both take about 26 µs of the two processors for a task, and graphile-worker keeps no row of it. Of Firefly's, the claim takes 8 and the completion 7 on the server (`pg_stat_statements`); the consumer's 11 are spread thin: a sixth is garbage collection, and most is code that is not compiled yet, as a second drain in the same process takes 6 to 9 (`--cpu-prof`)",
   "drain_1/pgboss": "As above: 3 × would leave 20 µs of both processors for a task, and Firefly takes 26",
   "drain_1/sql":
     "SQL alone takes 9 µs of one processor, and sends nobody any arguments. Claims that do take 8, completions with results 7 (`pg_stat_statements`), and the consumer the other processor",
