@@ -99,6 +99,7 @@ export const ORDER: Readonly<Record<string, string>> = {
   "attempt_context.ts": "what current() is while a handler runs",
   "handler_call.ts": "calls a handler: decode, check, time-box",
   "verdict.ts": "what becomes of a task whose attempt threw",
+  "attempt_environment.ts": "what all attempts of a consumer share",
   "attempt.ts": "one attempt: call, then settle by what came of it",
   "unslotted.ts": "claimed tasks that must wait for their slots",
   "claims.ts": "what a consumer holds",

@@ -1,9 +1,9 @@
 import { Aborting } from "./aborting.ts";
 import { AttemptContext } from "./attempt_context.ts";
-import { isExhausted, type Tag } from "./driver.ts";
+import type { AttemptEnvironment } from "./attempt_environment.ts";
+import { isExhausted } from "./driver.ts";
 import type { TaskDefinition } from "./definition.ts";
 import { commitEffects } from "./effects.ts";
-import type { KeyRing } from "./encryption.ts";
 import {
   announceCompletion,
   type Announced,
@@ -11,39 +11,19 @@ import {
   announceOutcome,
   announceTwin,
   type Ending,
-  lossOf,
+  findLoss,
 } from "./ending.ts";
-import { DatabaseUnreachable, FireflyError, LeaseLost, TaskCancelled } from "./errors.ts";
+import { DatabaseUnreachable, FireflyError, LeaseLost } from "./errors.ts";
 import type { AttemptInfo, Emitter } from "./events.ts";
-import { callHandler, isThenable } from "./handler_call.ts";
-import type { Hooks } from "./hooks.ts";
-import type { TaskOptions } from "./options.ts";
+import { callHandler } from "./handler_call.ts";
 import { areParamsLoaded, loadParams } from "./params.ts";
-import type { Redactor } from "./redaction.ts";
 import type { Instance, Scope, TaskContext } from "./scope.ts";
-import type { Sessions } from "./session.ts";
-import type { Settler, Settling } from "./settler.ts";
+import type { Settling } from "./settler.ts";
 import type { ClaimedTask } from "./store/claim.ts";
-import { type Outcome, readClaims } from "./store/settle.ts";
+import type { Outcome } from "./store/settle.ts";
 import { Transaction } from "./transaction.ts";
 import { judgeError, maxRetriesOf, type RetryRules } from "./verdict.ts";
 import { encodeSoon } from "./wire/encode.ts";
-
-/** What all attempts of a consumer share. */
-export interface AttemptEnvironment {
-  readonly instance: Instance;
-  readonly sql: Tag;
-  readonly sessions: Sessions;
-  readonly settler: Settler;
-  readonly events: Emitter;
-  readonly hooks: Hooks;
-  /** What arguments and results are encrypted with, if they are. */
-  readonly keys: KeyRing | undefined;
-  readonly redactor: Redactor;
-  readonly defaults: Pick<TaskOptions, "maxRetries" | "retryDelay" | "timeout">;
-  /** Seconds after which the server ends a transaction whose consumer shows no life. */
-  readonly lease: number;
-}
 
 /** Why an attempt is ended from outside without being counted: its task goes back. */
 export class Shutdown extends FireflyError {
@@ -174,8 +154,9 @@ export class Attempt implements Scope, Settling, Announced {
         abort: this.#abort,
         timeout: this.task.timeout ?? this.#definition.timeout ?? defaults.timeout,
       });
-      if (isThenable(called)) called.then((returned) => this.#handled(returned), (error) => this.#onError(error));
-      else this.#handled(called);
+      if (called instanceof Promise) {
+        called.then((returned) => this.#handled(returned), (error) => this.#onError(error));
+      } else this.#handled(called);
     } catch (error) {
       this.#onError(error);
     }
@@ -222,7 +203,7 @@ export class Attempt implements Scope, Settling, Announced {
   /** The settler has completed the task, or found that it was no longer held. */
   settled(status: Outcome["status"] | false): void {
     if (status) this.#onCompleted();
-    else void this.#findLoss().then((reason) => this.#end(announceLoss(this, reason)));
+    else void findLoss(this.#env.sql, this.task.id).then((reason) => this.#end(announceLoss(this, reason)));
   }
 
   /** The database refuses the result. */
@@ -258,7 +239,7 @@ export class Attempt implements Scope, Settling, Announced {
     const outcome = { ...this.outcome, returned: null, ...this.#verdictOn(error, databaseFailed) };
     try {
       const status = await this.#env.settler.settle(this.task, outcome);
-      if (!status) return announceLoss(this, await this.#findLoss(error));
+      if (!status) return announceLoss(this, await findLoss(this.#env.sql, this.task.id, error));
       if (status !== outcome.status) return announceTwin(this, error);
     } catch (refusal) {
       // The database refuses even this: the consumer hands back what it holds and knows nothing of any more.
@@ -291,13 +272,5 @@ export class Attempt implements Scope, Settling, Announced {
   #lost(reason: unknown): Ending {
     this.#env.settler.ended(this.task);
     return announceLoss(this, reason);
-  }
-
-  /** Why a settle did not find the task as this attempt's own; `thrown` is what the handler made of it. */
-  async #findLoss(thrown?: unknown): Promise<unknown> {
-    const { id } = this.task;
-    const states = await readClaims(this.#env.sql, [id]).catch(() => undefined);
-    const loss = lossOf(id, states?.get(id));
-    return loss instanceof TaskCancelled ? loss : thrown ?? loss;
   }
 }

@@ -27,6 +27,7 @@ export class Batch {
     if (claimed === limit && took < SHORT) this.size = Math.min(this.size * 2, Math.max(MAX_BATCH, this.#concurrency));
     else if (took > LONG) this.size = Math.max(Math.floor(this.size / 2), this.#concurrency);
   }
+
   /** Goes back to as many as may run at a time. */
   reset(): void {
     this.size = this.#concurrency;

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Admission } from "./admission.ts";
-import type { AttemptEnvironment } from "./attempt.ts";
+import type { AttemptEnvironment } from "./attempt_environment.ts";
 import type { Claims } from "./claims.ts";
 import { Doorbell, nextStep } from "./doorbell.ts";
 import { openTasks } from "./encryption.ts";

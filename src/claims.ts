@@ -1,4 +1,5 @@
-import { Attempt, type AttemptEnvironment, type AttemptOwner } from "./attempt.ts";
+import { Attempt, type AttemptOwner } from "./attempt.ts";
+import type { AttemptEnvironment } from "./attempt_environment.ts";
 import type { TaskDefinition } from "./definition.ts";
 import { type Ending, lossOf } from "./ending.ts";
 import { LeaseLost } from "./errors.ts";

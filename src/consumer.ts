@@ -1,7 +1,8 @@
 import { hostname } from "node:os";
 import process from "node:process";
 import { Admission } from "./admission.ts";
-import { type AttemptEnvironment, Shutdown } from "./attempt.ts";
+import { Shutdown } from "./attempt.ts";
+import type { AttemptEnvironment } from "./attempt_environment.ts";
 import { CancellationWatch } from "./cancellation.ts";
 import { Claims } from "./claims.ts";
 import { ClaimLoop } from "./claim_loop.ts";

@@ -1,6 +1,7 @@
+import type { Tag } from "./driver.ts";
 import { FireflyError, LeaseLost, TaskCancelled } from "./errors.ts";
 import type { AttemptInfo, Emitter } from "./events.ts";
-import type { ClaimState, Outcome } from "./store/settle.ts";
+import { type ClaimState, type Outcome, readClaims } from "./store/settle.ts";
 
 /** How an attempt ended, for the consumer's statistics. */
 export type Ending = "completed" | "failed" | "retried" | "returned" | "cancelled" | "lost";
@@ -51,4 +52,11 @@ export function announceLoss({ events, info }: Announced, reason: unknown): Endi
 export function lossOf(id: number, state: ClaimState | undefined): LeaseLost {
   if (state?.status === "cancelled") return new TaskCancelled(`Task ${id} was cancelled`);
   return new LeaseLost(`Task ${id} was taken away from this attempt: it was rescued, deleted or ended by another`);
+}
+
+/** Why a settle did not find a task as an attempt's own; `thrown` is what the handler made of it. */
+export async function findLoss(sql: Tag, id: number, thrown?: unknown): Promise<unknown> {
+  const states = await readClaims(sql, [id]).catch(() => undefined);
+  const loss = lossOf(id, states?.get(id));
+  return loss instanceof TaskCancelled ? loss : thrown ?? loss;
 }

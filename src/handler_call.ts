@@ -27,7 +27,7 @@ export interface HandlerCall {
 /**
  * Calls a handler: decodes and checks its arguments, and checks what it returns, all of it inside the middleware and for
  * as long as the timeout and the signal allow. What is there at once is returned at once, and not as a promise: those
- * around a short handler would cost more than the handler.
+ * around a short handler would cost more than the handler. All else is a promise of its own.
  *
  * @throws What the handler threw, or why it was not called.
  */
@@ -35,21 +35,22 @@ export function callHandler(call: HandlerCall): unknown {
   const { info, middleware, scope, abort } = call;
   if (abort.aborted) throw abort.reason;
   const timer = startTimeout(call);
-  let returned: unknown;
+  let isOver = true;
   try {
-    returned = middleware.length === 0
+    const returned = middleware.length === 0
       ? enterScope(scope, handleTask, call)
       : enterScope(scope, callThrough, middleware, info, async () => await handleTask(call));
-    if (isThenable(returned)) return unlessAborted(returned, abort, timer);
+    isOver = !isThenable(returned);
+    if (!isOver) return unlessAborted(returned as PromiseLike<unknown>, abort, timer);
     if (abort.aborted) throw abort.reason;
     return returned;
   } finally {
-    if (!isThenable(returned)) clearTimeout(timer);
+    if (isOver) clearTimeout(timer);
   }
 }
 
 /** Whether a value is to be awaited. */
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
+function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (typeof value === "object" && value !== null || typeof value === "function") &&
     typeof (value as { then?: unknown }).then === "function";
 }

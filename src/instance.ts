@@ -152,6 +152,7 @@ export class LiveInstance implements Instance, AsyncDisposable {
     const records = rows.map((row) =>
       toRecord(row, this.#access, row.inserted ? fresh : { ...fresh, inserted: false })
     );
+    if (!this.events.has("scheduled")) return records;
     for (const { id, funcName, queue, inserted } of records) {
       this.events.emit("scheduled", { id, funcName, queue, inserted });
     }

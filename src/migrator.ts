@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ConnectionSettings } from "./connection.ts";
-import { codeOf, type Tag } from "./driver.ts";
+import { codeOf, LOCK_NOT_AVAILABLE, type Tag } from "./driver.ts";
 import { FireflyError, SchemaMismatch } from "./errors.ts";
 import { type Migration, MIGRATIONS } from "./migrations.ts";
 import { Session } from "./session.ts";
@@ -26,7 +26,7 @@ interface AppliedMigration {
 }
 
 /** A lock was not to be had in time, or only by a deadlock: both pass. */
-const LOCKED_OUT = ["55P03", "40P01"];
+const LOCKED_OUT = [LOCK_NOT_AVAILABLE, "40P01"];
 const LOCK_TRIES = 10;
 const LOCK_PATIENCE = 120_000;
 /** How long the server may take for its first answer, in milliseconds. */

@@ -1,6 +1,6 @@
 import { Coalescer } from "./coalescing.ts";
 import type { Database } from "./database.ts";
-import { codeOf } from "./driver.ts";
+import { codeOf, LOCK_NOT_AVAILABLE } from "./driver.ts";
 import { type KeyRing, openRow } from "./encryption.ts";
 import { FireflyError } from "./errors.ts";
 import type { ScheduleOptions } from "./options.ts";
@@ -36,7 +36,6 @@ export interface SchedulerOptions {
 /** Nothing is to be known; of a user's own transaction, nothing is known. */
 const COMMITTED: FreshRecord = {};
 
-const LOCK_NOT_AVAILABLE = "55P03";
 /** Seconds that scheduling waits for an open transaction that schedules a twin: it may be one that waits for this call. */
 const UNIQUE_PATIENCE = 15;
 const UNIQUE_SETUP = `SET LOCAL lock_timeout = '${UNIQUE_PATIENCE}s';`;

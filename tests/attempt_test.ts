@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { current, Fail, FireflyError, LeaseLost, Retry, TaskCancelled, type TaskOptions, transaction } from "../mod.ts";
-import { Attempt, type AttemptEnvironment, Shutdown } from "../src/attempt.ts";
+import { Attempt, Shutdown } from "../src/attempt.ts";
+import type { AttemptEnvironment } from "../src/attempt_environment.ts";
 import type { Ending } from "../src/ending.ts";
 import { defineTask, type Handler } from "../src/definition.ts";
 import type { Events } from "../src/events.ts";

@@ -6,19 +6,11 @@ import { Settler } from "../src/settler.ts";
 import type { ClaimedTask } from "../src/store/claim.ts";
 import type { Outcome } from "../src/store/settle.ts";
 import { type TestDatabase, testDatabase } from "./database.ts";
-import { claim, counting, outcomeOf, placesOf, recordOf, startConsumer, until } from "./steps.ts";
+import { claimMany, counting, outcomeOf, placesOf, recordOf, until } from "./steps.ts";
 import { TcpProxy } from "./tcp_proxy.ts";
 
 /** A result by which the statement that stores it is known on the wire. */
 const MARKER = btoa('"marker"');
-
-/** Tasks that one consumer has claimed with one lease. */
-async function claimedTasks(db: TestDatabase, count: number): Promise<ClaimedTask[]> {
-  await db.sql`INSERT INTO firefly.task (func_name) SELECT 'test.task' FROM generate_series(1, ${count})`;
-  const { tasks } = await claim(db, { consumerId: await startConsumer(db), limit: count });
-  assertEquals(tasks.length, count);
-  return tasks;
-}
 
 /** A settler that answers for the lease of `tasks`. */
 function settlerOf(sql: Tag, tasks: ClaimedTask[]) {
@@ -51,7 +43,7 @@ async function completed(db: TestDatabase): Promise<number> {
 
 Deno.test("settle() ends what comes together in few statements, and its lease with the last", async () => {
   await using db = await testDatabase();
-  const tasks = await claimedTasks(db, 1200);
+  const tasks = await claimMany(db, 1200);
   const sql = counting(db.store);
   const { settler, settle } = settlerOf(sql, tasks);
 
@@ -67,7 +59,7 @@ Deno.test("settle() ends what comes together in few statements, and its lease wi
 
 Deno.test("settle() counts down the lease, together with release()", async () => {
   await using db = await testDatabase();
-  const tasks = await claimedTasks(db, 3);
+  const tasks = await claimMany(db, 3);
   const { settler, settle } = settlerOf(db.store, tasks);
   const { leaseId } = tasks[0]!;
 
@@ -84,8 +76,8 @@ Deno.test("settle() counts down the lease, together with release()", async () =>
 
 Deno.test("release() of the last task deletes the lease, and forget() leaves it to the rescue", async () => {
   await using db = await testDatabase();
-  const [task] = await claimedTasks(db, 1) as [ClaimedTask];
-  const [forgotten] = await claimedTasks(db, 1) as [ClaimedTask];
+  const [task] = await claimMany(db, 1) as [ClaimedTask];
+  const [forgotten] = await claimMany(db, 1) as [ClaimedTask];
   const { settler } = settlerOf(db.store, [task]);
   settler.open(forgotten.leaseId, 1);
   await db.sql`UPDATE firefly.task SET claim_seq = 9`;
@@ -100,7 +92,7 @@ Deno.test("release() of the last task deletes the lease, and forget() leaves it 
 
 Deno.test("settle() resolves to false for a claim that was ended by another, and leaves its lease", async () => {
   await using db = await testDatabase();
-  const tasks = await claimedTasks(db, 2);
+  const tasks = await claimMany(db, 2);
   const { settler, settle } = settlerOf(db.store, tasks);
   await db.sql`SELECT firefly.cancel(${tasks[0]!.id})`;
   await db.sql`DELETE FROM firefly.task WHERE id = ${tasks[1]!.id}`;
@@ -114,7 +106,7 @@ Deno.test("settle() resolves to false for a claim that was ended by another, and
 
 Deno.test("settle() is delayed by a locked row for that row alone", async () => {
   await using db = await testDatabase();
-  const tasks = await claimedTasks(db, 20);
+  const tasks = await claimMany(db, 20);
   const { settler, settle } = settlerOf(db.store, tasks);
   const locked = tasks[7]!;
   let waiting: Promise<string | false>;
@@ -134,7 +126,7 @@ Deno.test("settle() is delayed by a locked row for that row alone", async () => 
 
 Deno.test("settle() takes one statement more for all whose batch meets a locked row", async () => {
   await using db = await testDatabase();
-  const tasks = await claimedTasks(db, 100);
+  const tasks = await claimMany(db, 100);
   const sql = counting(db.store);
   const { settler, settle } = settlerOf(sql, tasks);
   let all: Promise<unknown>[] = [];
@@ -153,7 +145,7 @@ Deno.test("settle() takes one statement more for all whose batch meets a locked 
 
 Deno.test("settle() rejects for the one outcome that the database refuses, and not for its neighbours", async () => {
   await using db = await testDatabase();
-  const tasks = await claimedTasks(db, 5);
+  const tasks = await claimMany(db, 5);
   await db.sql`ALTER TABLE firefly.task ADD CONSTRAINT refused CHECK (returned <> 'refused')`;
   const { settler, settle } = settlerOf(db.store, tasks);
 
@@ -170,7 +162,7 @@ Deno.test("settle() rejects for the one outcome that the database refuses, and n
 
 Deno.test("settle() tries again while the server has no room, and ends nothing twice", async () => {
   await using db = await testDatabase();
-  const tasks = await claimedTasks(db, 3);
+  const tasks = await claimMany(db, 3);
   await db.sql.unsafe(`
     CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
@@ -198,7 +190,7 @@ Deno.test("settle() resolves to the status when it took effect and its reply was
   await using db = await testDatabase();
   await using network = await behindProxy(db);
   const { proxy } = network;
-  const tasks = await claimedTasks(db, 3);
+  const tasks = await claimMany(db, 3);
   const { settler, settle } = settlerOf(network.sql, tasks);
   proxy.onRequest = (text) => {
     if (text.includes(MARKER)) proxy.mode = "mute";
@@ -220,7 +212,7 @@ Deno.test("settle() tries again when it never reached the database, and while th
   await using db = await testDatabase();
   await using network = await behindProxy(db);
   const { proxy } = network;
-  const tasks = await claimedTasks(db, 3);
+  const tasks = await claimMany(db, 3);
   const { settler, settle } = settlerOf(network.sql, tasks);
   const refused = Promise.withResolvers<void>();
   let sent = false;
@@ -247,7 +239,7 @@ Deno.test("settle() counts each task of a lease once when the connection is lost
   await using db = await testDatabase();
   await using network = await behindProxy(db);
   const { proxy } = network;
-  const tasks = await claimedTasks(db, 3);
+  const tasks = await claimMany(db, 3);
   const sql = counting(network.sql);
   const { settler, settle } = settlerOf(sql, tasks);
   let cut = false;
@@ -274,7 +266,7 @@ Deno.test("abandon() leaves to the rescue what cannot be settled", async () => {
   await using db = await testDatabase();
   await using network = await behindProxy(db);
   await network.proxy[Symbol.asyncDispose](); // nobody answers
-  const tasks = await claimedTasks(db, 2);
+  const tasks = await claimMany(db, 2);
   const { settler, settle } = settlerOf(network.sql, tasks);
 
   const settled = Promise.all(tasks.map((task) => settle(task)));

@@ -1,5 +1,5 @@
-import { assert } from "@std/assert";
-import type { Tag } from "../src/driver.ts";
+import { assert, assertEquals } from "@std/assert";
+import { makeTag, type Tag } from "../src/driver.ts";
 import type { ClaimedTask, ClaimRequest } from "../src/store/claim.ts";
 import { type Claim, claimTasks } from "../src/store/claim.ts";
 import { registerConsumer } from "../src/store/consumers.ts";
@@ -126,4 +126,27 @@ export async function until(condition: () => boolean | Promise<boolean>, timeout
     assert(performance.now() < deadline, `The condition did not come true within ${timeout} ms: ${condition}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
+}
+
+/** How many records `act` updates, and how many of these in place (HOT). */
+export async function updatesOf(
+  db: TestDatabase,
+  act: (store: Tag) => Promise<unknown>,
+): Promise<{ updated: number; hot: number }> {
+  const [row] = await db.sql.begin(async (sql) => {
+    await act(makeTag((build) => build(sql as never) as never, "firefly"));
+    return await sql<{ updated: number; hot: number }[]>`
+      SELECT n_tup_upd::int AS updated, n_tup_hot_upd::int AS hot FROM pg_stat_xact_user_tables
+      WHERE relid = 'firefly.task'::regclass
+    `;
+  });
+  return { ...row! };
+}
+
+/** Tasks that one consumer has claimed with one lease. */
+export async function claimMany(db: TestDatabase, count: number): Promise<ClaimedTask[]> {
+  await db.sql`INSERT INTO firefly.task (func_name) SELECT 'test.task' FROM generate_series(1, ${count})`;
+  const { tasks } = await claim(db, { consumerId: await startConsumer(db), limit: count });
+  assertEquals(tasks.length, count);
+  return tasks;
 }

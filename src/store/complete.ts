@@ -5,7 +5,7 @@ import type { ClaimState, Outcome } from "./settle.ts";
 const DIVISION_BY_ZERO = "22012";
 
 /** A claim that ends well, as nearly all do. */
-export type Completion = Pick<Outcome, "id" | "claimSeq" | "began"> & { returned: string };
+export type Completion = Pick<Outcome, "id" | "claimSeq"> & { began: number; returned: string };
 
 /**
  * Completes tasks, each only if it is still held, as `settleTasks` does, at half of its price: nothing goes
@@ -22,7 +22,7 @@ export async function completeTasks(
 ): Promise<Set<number> | undefined> {
   const now = performance.now();
   // How long ago, since only the database's clock tells when.
-  const elapsed = completions.map(({ began }) => (now - began!) / 1000);
+  const elapsed = completions.map(({ began }) => (now - began) / 1000);
   const [row] = await sql`
     WITH patience AS MATERIALIZED (
       SELECT set_config('lock_timeout', '50ms', true)
@@ -64,7 +64,8 @@ export async function completeTasks(
 /**
  * Completes one task in the transaction of its effects: what {@linkcode completeTasks} does for many. `leaseId` is the
  * lease to delete with it, if this is the last task of one. It fails where the attempt does not hold the task any more, so
- * that a COMMIT which is sent with it commits nothing: {@linkcode isNotHeld} recognizes the error. It waits for whoever has locked the record.
+ * that a COMMIT which is sent with it commits nothing: {@linkcode isNotHeld} recognizes the error. It waits for whoever
+ * has locked the record.
  *
  * The tables of `awaited` and `lease` are opened in any case, as no statement can do without what it may need. Hence
  * both conditions name a parameter and not the row of `settled`: the index is looked at, and no join is planned.

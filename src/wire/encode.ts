@@ -26,10 +26,7 @@ export async function encode(
   value: unknown,
   limits?: Partial<WireLimits>,
 ): Promise<string> {
-  const encoder = new Encoder(limitsOf(limits), { takesBlobs: true });
-  encoder.write(value);
-  await encoder.readBlobs();
-  return encoder.toText();
+  return await encodeSoon(value, limits);
 }
 
 /**

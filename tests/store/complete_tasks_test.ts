@@ -1,15 +1,9 @@
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
-import { makeTag } from "../../src/driver.ts";
 import type { ClaimedTask } from "../../src/store/claim.ts";
 import { awaitTasks } from "../../src/store/records.ts";
 import { completeTasks, type Completion } from "../../src/store/complete.ts";
-import { type TestDatabase, testDatabase } from "../database.ts";
-import { claim, insertTask, placesOf, recordOf, ringsOf, startConsumer } from "../steps.ts";
-
-async function claimed(db: TestDatabase, count: number): Promise<ClaimedTask[]> {
-  await db.sql`INSERT INTO firefly.task (func_name) SELECT 'test.task' FROM generate_series(1, ${count})`;
-  return (await claim(db, { consumerId: await startConsumer(db), limit: count })).tasks;
-}
+import { testDatabase } from "../database.ts";
+import { claimMany, insertTask, placesOf, recordOf, ringsOf, updatesOf } from "../steps.ts";
 
 function completionOf({ id, claimSeq }: ClaimedTask): Completion {
   return { id, claimSeq, began: performance.now() - 250, returned: "WzFd" };
@@ -17,7 +11,7 @@ function completionOf({ id, claimSeq }: ClaimedTask): Completion {
 
 Deno.test("completeTasks() completes all of a batch, and deletes the lease with them", async () => {
   await using db = await testDatabase();
-  const tasks = await claimed(db, 3);
+  const tasks = await claimMany(db, 3);
   await db.sql`UPDATE firefly.task SET suspect_deaths = 2`;
 
   assertEquals(await completeTasks(db.store, tasks.map(completionOf), [tasks[0]!.leaseId]), undefined);
@@ -33,7 +27,7 @@ Deno.test("completeTasks() completes all of a batch, and deletes the lease with 
 
 Deno.test("completeTasks() refuses a task that was taken away, says which it ended, and leaves the lease", async () => {
   await using db = await testDatabase();
-  const tasks = await claimed(db, 3);
+  const tasks = await claimMany(db, 3);
   await db.sql`UPDATE firefly.task SET claim_seq = claim_seq + 1 WHERE id = ${tasks[1]!.id}`;
 
   const ended = await completeTasks(db.store, tasks.map(completionOf), [tasks[0]!.leaseId]);
@@ -46,7 +40,7 @@ Deno.test("completeTasks() refuses a task that was taken away, says which it end
 
 Deno.test("completeTasks() waits for no open transaction, and then has done nothing", async () => {
   await using db = await testDatabase();
-  const tasks = await claimed(db, 3);
+  const tasks = await claimMany(db, 3);
 
   await db.sql.begin(async (sql) => {
     await sql`SELECT FROM firefly.task WHERE id = ${tasks[1]!.id} FOR UPDATE`;
@@ -66,7 +60,7 @@ Deno.test("completeTasks() waits for no open transaction, and then has done noth
 
 Deno.test("completeTasks() rings for a task that somebody awaits, and for no other", async () => {
   await using db = await testDatabase();
-  const [first, second] = await claimed(db, 2);
+  const [first, second] = await claimMany(db, 2);
   const other = await insertTask(db);
   await awaitTasks(db.store, [second!.id, other]);
 
@@ -80,16 +74,9 @@ Deno.test("completeTasks() rings for a task that somebody awaits, and for no oth
 
 Deno.test("completeTasks() updates records in place (HOT)", async () => {
   await using db = await testDatabase();
-  const tasks = await claimed(db, 500);
+  const tasks = await claimMany(db, 500);
 
-  const [row] = await db.sql.begin(async (sql) => {
-    const store = makeTag((build) => build(sql as never) as never, "firefly");
-    await completeTasks(store, tasks.map(completionOf), []);
-    return await sql`
-      SELECT n_tup_upd::int AS updated, n_tup_hot_upd::int AS hot FROM pg_stat_xact_user_tables
-      WHERE relid = 'firefly.task'::regclass
-    `;
-  });
+  const updates = await updatesOf(db, (store) => completeTasks(store, tasks.map(completionOf), []));
 
-  assertEquals(row, { updated: 500, hot: 500 });
+  assertEquals(updates, { updated: 500, hot: 500 });
 });

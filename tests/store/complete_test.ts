@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { makeTag } from "../../src/driver.ts";
 import type { ClaimedTask } from "../../src/store/claim.ts";
 import { completeTask, isNotHeld, readFreeClaim } from "../../src/store/complete.ts";
 import { buryConsumers, rescueTasks } from "../../src/store/consumers.ts";
@@ -8,6 +7,7 @@ import { type TestDatabase, testDatabase } from "../database.ts";
 import {
   backends,
   claim,
+  claimMany,
   claimOne,
   expireConsumer,
   insertTask,
@@ -18,6 +18,7 @@ import {
   settle,
   startConsumer,
   until,
+  updatesOf,
 } from "../steps.ts";
 
 async function complete(db: TestDatabase, task: ClaimedTask): Promise<void> {
@@ -123,20 +124,13 @@ Deno.test("completeTask() rings for a task that somebody awaits, and for no othe
 
 Deno.test("completeTask() updates records in place (HOT)", async () => {
   await using db = await testDatabase();
-  const consumerId = await startConsumer(db);
-  await db.sql`INSERT INTO firefly.task (func_name) SELECT 'test.task' FROM generate_series(1, 50)`;
-  const { tasks } = await claim(db, { consumerId, limit: 50 });
+  const tasks = await claimMany(db, 50);
 
-  const [row] = await db.sql.begin(async (sql) => {
-    const store = makeTag((build) => build(sql as never) as never, "firefly");
+  const updates = await updatesOf(db, async (store) => {
     for (const task of tasks) await completeTask(store, outcomeOf(task), null);
-    return await sql`
-      SELECT n_tup_upd::int AS updated, n_tup_hot_upd::int AS hot FROM pg_stat_xact_user_tables
-      WHERE relid = 'firefly.task'::regclass
-    `;
   });
 
-  assertEquals(row, { updated: 50, hot: 50 });
+  assertEquals(updates, { updated: 50, hot: 50 });
 });
 
 Deno.test("completeTask() waits for whoever has locked the record, and then looks again whether it is held", async () => {

@@ -1,11 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
-import { makeTag } from "../../src/driver.ts";
 import { deleteLeases, readClaims, settleTasks, storeProgress } from "../../src/store/settle.ts";
 import { awaitTasks } from "../../src/store/records.ts";
 import { buryConsumers, rescueTasks } from "../../src/store/consumers.ts";
 import { testDatabase } from "../database.ts";
 import {
   claim,
+  claimMany,
   claimOne,
   expireConsumer,
   insertTask,
@@ -14,6 +14,7 @@ import {
   recordOf,
   settle,
   startConsumer,
+  updatesOf,
 } from "../steps.ts";
 
 Deno.test("settleTasks() completes tasks and deletes their lease", async () => {
@@ -179,20 +180,11 @@ Deno.test("settleTasks() rings for a task that somebody awaits, and for no other
 
 Deno.test("settleTasks() updates records in place (HOT)", async () => {
   await using db = await testDatabase();
-  const consumerId = await startConsumer(db);
-  await db.sql`INSERT INTO firefly.task (func_name) SELECT 'test.task' FROM generate_series(1, 500)`;
-  const { tasks } = await claim(db, { consumerId, limit: 500 });
+  const tasks = await claimMany(db, 500);
 
-  const [row] = await db.sql.begin(async (sql) => {
-    const store = makeTag((build) => build(sql as never) as never, "firefly");
-    await settleTasks(store, tasks.map((task) => outcomeOf(task)), []);
-    return await sql`
-      SELECT n_tup_upd::int AS updated, n_tup_hot_upd::int AS hot FROM pg_stat_xact_user_tables
-      WHERE relid = 'firefly.task'::regclass
-    `;
-  });
+  const updates = await updatesOf(db, (store) => settleTasks(store, tasks.map((task) => outcomeOf(task)), []));
 
-  assertEquals(row, { updated: 500, hot: 500 });
+  assertEquals(updates, { updated: 500, hot: 500 });
 });
 
 Deno.test("deleteLeases() keeps a lease with a current claim", async () => {

@@ -115,6 +115,7 @@ Deno.test("encodeSoon() writes values without parts as encode() does, and keeps 
     -(2n ** 80n),
   ];
   for (const value of values) {
+    assertEquals(encodeSoon(value), encodeSync(value));
     assertEquals(encodeSoon(value), await encode(value));
     assertEquals(encodeSoon(value, { maxBytes: 1000 }), await encode(value));
   }
