@@ -35,6 +35,8 @@ Deno.test(`consume() is no larger after ${TASKS} tasks than after a third of the
 Deno.test("consume() holds no more of long arguments than of short ones", async () => {
   const [short, long] = [await drain(2_000, 20), await drain(2_000, 30_000)];
 
-  // All of them would be 80 MB.
-  assertLess(long.third.heap + long.third.external, short.third.heap + short.third.external + 20e6);
+  // All of them would be 80 MB. Texts are on the heap; outside of it are what the driver reads into, and what is not yet
+  // given back of that: as much at the end, when nothing is held.
+  assertLess(long.third.heap, short.third.heap + 5e6);
+  assertLess(long.third.external, long.end.external + 20e6);
 });
