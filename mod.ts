@@ -13,11 +13,11 @@
  *
  * @module
  */
-export type { Backoff, RetryDelay } from "./src/backoff.ts";
-export type { PostgresOptions } from "./src/connection.ts";
-export type { ConsumeOptions, Consumer, ConsumerHealth } from "./src/consume.ts";
-export { type Config, defineConfig } from "./src/config.ts";
-export { current, Fail, Retry } from "./src/context.ts";
+export type { Backoff, RetryDelay } from "./src/task/backoff.ts";
+export type { PostgresOptions } from "./src/database/settings.ts";
+export type { ConsumeOptions, Consumer, ConsumerHealth } from "./src/consume/consume.ts";
+export { type Config, defineConfig } from "./src/firefly/config.ts";
+export { current, Fail, Retry } from "./src/task/context.ts";
 export type { Duration } from "./src/duration.ts";
 export {
   CommitUnknown,
@@ -34,14 +34,14 @@ export {
   TaskExists,
   TaskNotFound,
 } from "./src/errors.ts";
-export type { Encryption } from "./src/encryption.ts";
-export type { Explanation, Reason, ReasonError, SlotHolder } from "./src/explanation.ts";
+export type { Encryption } from "./src/privacy/encryption.ts";
+export type { Explanation, Reason, ReasonError, SlotHolder } from "./src/task/explanation.ts";
 export type { AttemptInfo, Events } from "./src/events.ts";
-export { configure, consume, Firefly, tasks, transaction } from "./src/firefly.ts";
-export type { FireflyOptions } from "./src/instance_options.ts";
-export type { OnFailed } from "./src/hooks.ts";
-export type { Middleware } from "./src/middleware.ts";
-export type { MigrationState } from "./src/migrator.ts";
+export { configure, consume, Firefly, tasks, transaction } from "./src/firefly/firefly.ts";
+export type { FireflyOptions } from "./src/firefly/options.ts";
+export type { OnFailed } from "./src/attempt/hooks.ts";
+export type { Middleware } from "./src/attempt/middleware.ts";
+export type { MigrationState } from "./src/schema/migrator.ts";
 export type {
   Concurrency,
   CronOptions,
@@ -52,16 +52,24 @@ export type {
   TaskOptions,
   Unique,
   When,
-} from "./src/options.ts";
-export type { PruneOptions, PruneProgress } from "./src/prune.ts";
-export type { Page, PageOptions, TaskError, TaskFilter, TaskRecord, TaskStatus, WaitOptions } from "./src/record.ts";
-export type { BulkOptions, Tasks } from "./src/records.ts";
-export { TaskFailed } from "./src/stored_task.ts";
-export type { Logger, TaskContext } from "./src/scope.ts";
+} from "./src/task/options.ts";
+export type { PruneOptions, PruneProgress } from "./src/records/prune.ts";
+export type {
+  Page,
+  PageOptions,
+  TaskError,
+  TaskFilter,
+  TaskRecord,
+  TaskStatus,
+  WaitOptions,
+} from "./src/task/record.ts";
+export type { BulkOptions, Tasks } from "./src/records/tasks.ts";
+export { TaskFailed } from "./src/records/task_record.ts";
+export type { Logger, TaskContext } from "./src/task/scope.ts";
 export type { Queryable, Sql } from "./src/sql.ts";
 export type { QueueState } from "./src/store/queues.ts";
-export { type Redact, SENSITIVE_KEYS } from "./src/redaction.ts";
-export type { SchemaIssue, SchemaResult, StandardSchemaV1 } from "./src/standard_schema.ts";
-export type { Atom, Check, NotStorable, Storable } from "./src/storable.ts";
-export { ValidationFailed } from "./src/validation.ts";
-export { type Schedulable, type Scheduled, type Spec, type Task, task, type TaskFunction } from "./src/task.ts";
+export { type Redact, SENSITIVE_KEYS } from "./src/privacy/redaction.ts";
+export type { SchemaIssue, SchemaResult, StandardSchemaV1 } from "./src/task/standard_schema.ts";
+export type { Atom, Check, NotStorable, Storable } from "./src/task/storable.ts";
+export { ValidationFailed } from "./src/task/validation.ts";
+export { type Schedulable, type Scheduled, type Spec, type Task, task, type TaskFunction } from "./src/task/task.ts";

@@ -1,5 +1,5 @@
 /**
- * Writes `migrations/NNNN_name.sql` into the module `src/migrations.ts`, since a package that is loaded over https has
+ * Writes `migrations/NNNN_name.sql` into the module `src/schema/migrations.ts`, since a package that is loaded over https has
  * no directory to list. With `--check` it writes nothing and exits with 1 when the module is stale.
  *
  * The first lines of a migration may say `-- firefly: no transaction`, for what cannot run inside one, and
@@ -7,10 +7,10 @@
  *
  * @module
  */
-import type { Migration } from "../src/migrations.ts";
+import type { Migration } from "../src/schema/migrations.ts";
 
 const DIRECTORY = new URL("../migrations/", import.meta.url);
-const MODULE = new URL("../src/migrations.ts", import.meta.url);
+const MODULE = new URL("../src/schema/migrations.ts", import.meta.url);
 
 const FILE_NAME = /^(\d{4})_([a-z][a-z0-9_]*)\.sql$/;
 
@@ -88,7 +88,7 @@ if (import.meta.main) {
   if (!Deno.args.includes("--check")) {
     await Deno.writeTextFile(MODULE, text);
   } else if (text !== await Deno.readTextFile(MODULE)) {
-    console.error("src/migrations.ts is stale: run deno task migrations");
+    console.error("src/schema/migrations.ts is stale: run deno task migrations");
     Deno.exit(1);
   }
 }

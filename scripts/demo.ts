@@ -9,7 +9,7 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { configure, type Firefly } from "../mod.ts";
-import { resolveConnection } from "../src/connection.ts";
+import { resolveConnection } from "../src/database/settings.ts";
 import { ConsumerProcess } from "./demo/consumer_process.ts";
 import { readProgress, runAlone, startClean } from "./demo/database.ts";
 import { defaultFolders, findFiles, type FoundFile, LARGEST } from "./demo/files.ts";

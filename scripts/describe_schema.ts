@@ -1,14 +1,14 @@
 /**
- * Writes `src/schema_parts.ts`, which `doctor` compares databases with, from a database that was just migrated, at
+ * Writes `src/schema/expected.ts`, which `doctor` compares databases with, from a database that was just migrated, at
  * `TEST_DATABASE_URL` or the embedded server.
  *
  * @module
  */
-import { linesOf } from "../src/schema.ts";
-import { readSchemaFunctions, readSchemaParts } from "../src/store/schema_parts.ts";
-import { testDatabase } from "../tests/database.ts";
+import { linesOf } from "../src/schema/drift.ts";
+import { readSchemaFunctions, readSchemaParts } from "../src/store/schema.ts";
+import { testDatabase } from "../tests/support/database.ts";
 
-const MODULE = new URL("../src/schema_parts.ts", import.meta.url);
+const MODULE = new URL("../src/schema/expected.ts", import.meta.url);
 
 /** The text of the module, by a new database. */
 export async function schemaModule(): Promise<string> {

@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { current, type Events, Firefly, task, TaskCancelled } from "../mod.ts";
 import { Emitter } from "../src/events.ts";
-import { type TestDatabase, testDatabase } from "./database.ts";
-import { taskName, testInstance } from "./instance.ts";
-import { claim, expireConsumer, startConsumer, until } from "./steps.ts";
-import { TcpProxy } from "./tcp_proxy.ts";
+import { type TestDatabase, testDatabase } from "./support/database.ts";
+import { taskName, testInstance } from "./support/instance.ts";
+import { claim, expireConsumer, startConsumer, until } from "./support/steps.ts";
+import { TcpProxy } from "./support/tcp_proxy.ts";
 
 const detail = { consumerId: "c1" };
 

@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals, assertExists, assertRejects } from "@std/assert";
 import { current, Firefly, task, TaskFailed } from "../mod.ts";
-import { testDatabase } from "./database.ts";
+import { testDatabase } from "./support/database.ts";
 
 Deno.test("A task is defined, scheduled, claimed, run and completed, and its result is there in TypeScript and SQL", async () => {
   await using db = await testDatabase();

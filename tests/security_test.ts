@@ -1,11 +1,11 @@
 /** Threats of SECURITY.md that no other test stands for. */
 import { assert, assertEquals, assertMatch, assertNotMatch, assertRejects, assertThrows } from "@std/assert";
 import { Firefly, task } from "../mod.ts";
-import { resolveConnection } from "../src/connection.ts";
-import { migrate } from "../src/migrator.ts";
-import { commandLine, jsonLines, PACKAGE, testProject } from "./cli/project.ts";
-import { type TestDatabase, testDatabase } from "./database.ts";
-import { taskName, testInstance } from "./instance.ts";
+import { resolveConnection } from "../src/database/settings.ts";
+import { migrate } from "../src/schema/migrator.ts";
+import { commandLine, jsonLines, PACKAGE, testProject } from "./support/project.ts";
+import { type TestDatabase, testDatabase } from "./support/database.ts";
+import { taskName, testInstance } from "./support/instance.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const INJECTION = `q"; DROP TABLE firefly.task; --`;

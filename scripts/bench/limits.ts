@@ -6,7 +6,7 @@
  * @module
  */
 import { Firefly, task } from "../../mod.ts";
-import { testDatabase } from "../../tests/database.ts";
+import { testDatabase } from "../../tests/support/database.ts";
 
 if (Deno.args[0]) Deno.env.set("TEST_DATABASE_URL", Deno.args[0]);
 

@@ -1,4 +1,4 @@
-import { COLOURS, drawPanel, drawText, GAP, HEIGHT, LEFT, RIGHT, toText, WIDTH } from "../panels.ts";
+import { COLOURS, drawPanel, drawText, GAP, HEIGHT, LEFT, RIGHT, toText, WIDTH } from "../charts.ts";
 import { PEERS } from "./peers.ts";
 import type { Metric, Results } from "./results.ts";
 import type { Scenario } from "./scenarios.ts";

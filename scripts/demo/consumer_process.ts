@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 
 const CLI = fileURLToPath(new URL("../../cli.ts", import.meta.url));
 const TASKS = fileURLToPath(new URL("./tasks.ts", import.meta.url));
-const LEASH = fileURLToPath(new URL("./leash.ts", import.meta.url));
+const LEASH = fileURLToPath(new URL("./timeout.ts", import.meta.url));
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 /** How long a consumer has to end after SIGTERM, in milliseconds. */
 const PATIENCE = 10_000;

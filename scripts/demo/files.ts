@@ -1,4 +1,4 @@
-import { embeddedStatus } from "../../src/embedded.ts";
+import { embeddedStatus } from "../../src/embedded/embedded.ts";
 import { join, resolve } from "node:path";
 
 /** A file as the walk found it. */

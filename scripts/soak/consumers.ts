@@ -1,10 +1,10 @@
 import { fileURLToPath } from "node:url";
-import { TcpProxy } from "../../tests/tcp_proxy.ts";
+import { TcpProxy } from "../../tests/support/tcp_proxy.ts";
 import type { Watched } from "./probe.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const CLI = fileURLToPath(new URL("../../cli.ts", import.meta.url));
-const IMPORTS = ["./tasks.ts", "./reporting.ts", "../demo/leash.ts"].map((file) =>
+const IMPORTS = ["./tasks.ts", "./reporting.ts", "../demo/timeout.ts"].map((file) =>
   fileURLToPath(new URL(file, import.meta.url))
 );
 

@@ -1,5 +1,5 @@
 import postgres from "postgres";
-import { resolveConnection } from "../../src/connection.ts";
+import { resolveConnection } from "../../src/database/settings.ts";
 import { type Server, startServer } from "../../tests/faults/servers.ts";
 import type { SoakOptions } from "./options.ts";
 

@@ -1,5 +1,5 @@
 import { type Firefly, TaskFailed, type TaskRecord } from "../../mod.ts";
-import { Dice } from "../../tests/dice.ts";
+import { Dice } from "../../tests/support/random.ts";
 import { insist } from "./database.ts";
 import { noteTold } from "./ledger.ts";
 import * as tasks from "./tasks.ts";

@@ -1,4 +1,4 @@
-import { Dice } from "../../tests/dice.ts";
+import { Dice } from "../../tests/support/random.ts";
 
 /** What happens to processes, connections and the server. */
 export const FAULT_KINDS = [

@@ -1,4 +1,4 @@
-import { drawPanel, drawText, GAP, HEIGHT, LEFT, type Panel, toText, WIDTH } from "../panels.ts";
+import { drawPanel, drawText, GAP, HEIGHT, LEFT, type Panel, toText, WIDTH } from "../charts.ts";
 import type { Evidence } from "./evidence.ts";
 import type { Point } from "./numbers.ts";
 import { FAULT_KINDS, FAULT_TITLES } from "./plan.ts";

@@ -1,8 +1,8 @@
 import process from "node:process";
-import type { ConsumeOptions, Consumer } from "../consume.ts";
+import type { ConsumeOptions, Consumer } from "../consume/consume.ts";
 import { toSeconds } from "../duration.ts";
-import type { LiveInstance } from "../instance.ts";
-import { currentScope } from "../scope.ts";
+import type { LiveInstance } from "../firefly/instance.ts";
+import { currentScope } from "../task/scope.ts";
 import { type Arguments, asUsage, given, usageError } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { logEvents } from "./consumer_log.ts";

@@ -1,7 +1,7 @@
 import { DatabaseUnreachable } from "../errors.ts";
 import type { AttemptInfo } from "../events.ts";
 import { type Duration, toSeconds } from "../duration.ts";
-import type { LiveInstance } from "../instance.ts";
+import type { LiveInstance } from "../firefly/instance.ts";
 import { toJsonSync } from "./json.ts";
 import type { Log } from "./log.ts";
 import { describe } from "./terminal.ts";

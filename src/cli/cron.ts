@@ -1,7 +1,7 @@
-import { parseCron } from "../cron.ts";
+import { parseCron } from "../task/cron_expression.ts";
 import { FireflyError } from "../errors.ts";
 import { type CronRow, deleteOrphanedCron, listCrons, pauseCron, resumeCron, runCron } from "../store/cron.ts";
-import type { Tag } from "../driver.ts";
+import type { Tag } from "../database/driver.ts";
 import { didYouMean } from "../suggest.ts";
 import { usageError } from "./arguments.ts";
 import type { Command } from "./command.ts";

@@ -1,5 +1,5 @@
-import { resolveConnection } from "../connection.ts";
-import { embeddedStatus, startEmbedded, stopEmbedded } from "../embedded.ts";
+import { resolveConnection } from "../database/settings.ts";
+import { embeddedStatus, startEmbedded, stopEmbedded } from "../embedded/embedded.ts";
 import type { Arguments } from "./arguments.ts";
 import { usageError } from "./arguments.ts";
 import { FireflyError } from "../errors.ts";

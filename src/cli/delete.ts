@@ -1,5 +1,5 @@
-import type { LiveInstance } from "../instance.ts";
-import type { TaskFilter } from "../record.ts";
+import type { LiveInstance } from "../firefly/instance.ts";
+import type { TaskFilter } from "../task/record.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
 import { countTasks, FILTER_FLAGS, filterOf, findMissing, reportMissing, requireSelection } from "./filter.ts";

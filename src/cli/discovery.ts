@@ -3,11 +3,11 @@ import { dirname, relative, resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { stripVTControlCharacters } from "node:util";
-import type { Config } from "../config.ts";
-import { codeOf, withDeadline } from "../driver.ts";
+import type { Config } from "../firefly/config.ts";
+import { codeOf, withDeadline } from "../database/driver.ts";
 import { FireflyError } from "../errors.ts";
-import { OPTION_KEYS } from "../instance_options.ts";
-import { registry } from "../scope.ts";
+import { OPTION_KEYS } from "../firefly/options.ts";
+import { registry } from "../task/scope.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 
 /** The configuration or the tasks cannot be found or imported. */

@@ -1,11 +1,11 @@
-import { resolveConnection } from "../connection.ts";
+import { resolveConnection } from "../database/settings.ts";
 import { diagnose, type Diagnosis } from "../doctor/doctor.ts";
 import type { Verdict } from "../doctor/check.ts";
-import { Patient } from "../doctor/patient.ts";
+import { Patient } from "../doctor/target.ts";
 import { unreachable } from "../doctor/server_checks.ts";
 import { EmbeddedServerError } from "../errors.ts";
-import { checkOptions, DEFAULT_SCHEMA, type FireflyOptions } from "../instance_options.ts";
-import { registry } from "../scope.ts";
+import { checkOptions, DEFAULT_SCHEMA, type FireflyOptions } from "../firefly/options.ts";
+import { registry } from "../task/scope.ts";
 import { asUsage } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { escapeLine } from "./escape.ts";

@@ -1,6 +1,6 @@
 import { DatabaseUnreachable, EmbeddedServerError, SchemaMismatch, TaskNotFound } from "../errors.ts";
-import { TaskFailed } from "../stored_task.ts";
-import { ValidationFailed } from "../validation.ts";
+import { TaskFailed } from "../records/task_record.ts";
+import { ValidationFailed } from "../task/validation.ts";
 import { UsageError } from "./arguments.ts";
 
 /** How the program ended, for whoever called it. */

@@ -1,4 +1,4 @@
-import type { Explanation, Reason } from "../explanation.ts";
+import type { Explanation, Reason } from "../task/explanation.ts";
 import { usageError } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { escapeLine } from "./escape.ts";

@@ -1,6 +1,6 @@
 import { toMilliseconds } from "../duration.ts";
-import type { LiveInstance } from "../instance.ts";
-import { TASK_STATUSES, type TaskFilter } from "../record.ts";
+import type { LiveInstance } from "../firefly/instance.ts";
+import { TASK_STATUSES, type TaskFilter } from "../task/record.ts";
 import { type Arguments, type Flags, given, usageError } from "./arguments.ts";
 import { EXIT } from "./exit_code.ts";
 import type { Terminal } from "./terminal.ts";

@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from "node:util";
-import type { TaskRecord } from "../record.ts";
-import { columnsOf } from "../stored_task.ts";
+import type { TaskRecord } from "../task/record.ts";
+import { columnsOf } from "../records/task_record.ts";
 import { EXIT } from "./exit_code.ts";
 import { renderPage } from "./record_page.ts";
 import { widthOf } from "./table.ts";

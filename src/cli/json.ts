@@ -1,4 +1,4 @@
-import { Projection } from "../projection.ts";
+import { Projection } from "../wire/to_json.ts";
 import { escapeJson } from "./escape.ts";
 
 /** A value as one line of JSON, with what JSON cannot hold as {@linkcode Projection} has it. */

@@ -1,5 +1,5 @@
-import type { TaskRecord } from "../record.ts";
-import { columnsOf } from "../stored_task.ts";
+import type { TaskRecord } from "../task/record.ts";
+import { columnsOf } from "../records/task_record.ts";
 import { given, usageError } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";

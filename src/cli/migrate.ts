@@ -1,9 +1,9 @@
-import { resolveConnection } from "../connection.ts";
-import { Database } from "../database.ts";
-import { MIGRATIONS } from "../migrations.ts";
-import { type MigrationState, migrationStates, pendingText } from "../migrator.ts";
-import { makeRoles, rolesText } from "../roles.ts";
-import { DEFAULT_SCHEMA, type FireflyOptions } from "../instance_options.ts";
+import { resolveConnection } from "../database/settings.ts";
+import { Database } from "../database/pools.ts";
+import { MIGRATIONS } from "../schema/migrations.ts";
+import { type MigrationState, migrationStates, pendingText } from "../schema/migrator.ts";
+import { makeRoles, rolesText } from "../schema/roles.ts";
+import { DEFAULT_SCHEMA, type FireflyOptions } from "../firefly/options.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
 import { readSettings, withInstanceOf } from "./settings.ts";

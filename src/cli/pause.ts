@@ -1,7 +1,7 @@
-import type { LiveInstance } from "../instance.ts";
+import type { LiveInstance } from "../firefly/instance.ts";
 import type { Command } from "./command.ts";
 import { type Arguments, asUsage } from "./arguments.ts";
-import { checkQueueName } from "../definition.ts";
+import { checkQueueName } from "../task/definition.ts";
 import { EXIT } from "./exit_code.ts";
 import { withInstance } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";

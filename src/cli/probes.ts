@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { Consumer, ConsumerHealth } from "../consume.ts";
+import type { Consumer, ConsumerHealth } from "../consume/consume.ts";
 import { usageError } from "./arguments.ts";
 
 /** One line of an answer. */

@@ -1,4 +1,4 @@
-import type { PruneOptions } from "../prune.ts";
+import type { PruneOptions } from "../records/prune.ts";
 import { given } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";

@@ -1,4 +1,4 @@
-import { TASK_STATUSES } from "../record.ts";
+import { TASK_STATUSES } from "../task/record.ts";
 import type { QueueState } from "../store/queues.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";

@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
-import type { TaskError, TaskRecord, TaskStatus } from "../record.ts";
-import { columnsOf } from "../stored_task.ts";
+import type { TaskError, TaskRecord, TaskStatus } from "../task/record.ts";
+import { columnsOf } from "../records/task_record.ts";
 import { escapeLine, escapeLines } from "./escape.ts";
 import type { Style, Terminal } from "./terminal.ts";
 import { formatAge, formatSeconds, formatTime } from "./times.ts";

@@ -1,11 +1,11 @@
-import { checkScheduleOptions, type TaskDefinition } from "../definition.ts";
+import { checkScheduleOptions, type TaskDefinition } from "../task/definition.ts";
 import { type Duration, toSeconds } from "../duration.ts";
-import type { LiveInstance } from "../instance.ts";
-import type { TaskRecord } from "../record.ts";
-import { columnsOf, TaskFailed } from "../stored_task.ts";
-import { registry } from "../scope.ts";
+import type { LiveInstance } from "../firefly/instance.ts";
+import type { TaskRecord } from "../task/record.ts";
+import { columnsOf, TaskFailed } from "../records/task_record.ts";
+import { registry } from "../task/scope.ts";
 import { didYouMean } from "../suggest.ts";
-import type { ScheduleOptions } from "../options.ts";
+import type { ScheduleOptions } from "../task/options.ts";
 import { type Arguments, asUsage, given, usageError } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";

@@ -1,10 +1,10 @@
 import process from "node:process";
-import type { Config } from "../config.ts";
-import { resolveConnection } from "../connection.ts";
-import { LiveInstance } from "../instance.ts";
-import type { FireflyOptions } from "../instance_options.ts";
-import { Redactor } from "../redaction.ts";
-import { defaultInstance, setDefaultInstance } from "../scope.ts";
+import type { Config } from "../firefly/config.ts";
+import { resolveConnection } from "../database/settings.ts";
+import { LiveInstance } from "../firefly/instance.ts";
+import type { FireflyOptions } from "../firefly/options.ts";
+import { Redactor } from "../privacy/redaction.ts";
+import { defaultInstance, setDefaultInstance } from "../task/scope.ts";
 import { type Arguments, asUsage, given, UsageError } from "./arguments.ts";
 import { importTasks, loadConfig } from "./discovery.ts";
 import { describe, type Terminal } from "./terminal.ts";

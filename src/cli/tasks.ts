@@ -1,9 +1,9 @@
 import process from "node:process";
 import { pathToFileURL } from "node:url";
-import { DEFAULT_RETRY_DELAY, type RetryDelay } from "../backoff.ts";
+import { DEFAULT_RETRY_DELAY, type RetryDelay } from "../task/backoff.ts";
 import { toSeconds } from "../duration.ts";
-import type { FireflyOptions } from "../instance_options.ts";
-import { type Registered, registry } from "../scope.ts";
+import type { FireflyOptions } from "../firefly/options.ts";
+import { type Registered, registry } from "../task/scope.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
 import { readSettings } from "./settings.ts";

@@ -3,7 +3,7 @@ import { createInterface } from "node:readline/promises";
 import type { WriteStream } from "node:tty";
 import { inspect, styleText } from "node:util";
 import { FireflyError } from "../errors.ts";
-import { Redactor } from "../redaction.ts";
+import { Redactor } from "../privacy/redaction.ts";
 import { escapeLine } from "./escape.ts";
 import { toJson } from "./json.ts";
 

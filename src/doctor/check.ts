@@ -1,4 +1,4 @@
-import type { Patient } from "./patient.ts";
+import type { Patient } from "./target.ts";
 
 /**
  * What a check found: `note` is worth knowing, `warning` will be trouble one day, `wrong` is trouble now, `unknown`

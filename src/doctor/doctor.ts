@@ -1,6 +1,6 @@
-import { withDeadline } from "../driver.ts";
+import { withDeadline } from "../database/driver.ts";
 import { type Check, type Finding, found } from "./check.ts";
-import type { Patient } from "./patient.ts";
+import type { Patient } from "./target.ts";
 import { SCHEMA_CHECKS } from "./schema_checks.ts";
 import { SERVER_CHECKS } from "./server_checks.ts";
 import { TASK_CHECKS } from "./task_checks.ts";

@@ -1,12 +1,12 @@
 import { SchemaMismatch, type SchemaMismatchReason } from "../errors.ts";
-import { MIGRATIONS } from "../migrations.ts";
-import { requireSchema } from "../migrator.ts";
-import { type Drift, driftOf, indexStatement, linesOf, originOf } from "../schema.ts";
+import { MIGRATIONS } from "../schema/migrations.ts";
+import { requireSchema } from "../schema/migrator.ts";
+import { type Drift, driftOf, indexStatement, linesOf, originOf } from "../schema/drift.ts";
 import { readDeadRows, readHolders } from "../store/health.ts";
 import { readVersions } from "../store/health_tasks.ts";
-import { readInvalidIndexes, readSchemaFunctions, readSchemaParts } from "../store/schema_parts.ts";
+import { readInvalidIndexes, readSchemaFunctions, readSchemaParts } from "../store/schema.ts";
 import { type Check, counted, type Finding, found, grade, listed, ok } from "./check.ts";
-import type { Patient } from "./patient.ts";
+import type { Patient } from "./target.ts";
 
 /** What to do about a schema that does not serve. */
 const CURES: Readonly<Record<SchemaMismatchReason, string>> = {

@@ -1,10 +1,10 @@
-import { Database } from "../database.ts";
-import { codeOf, withDeadline } from "../driver.ts";
-import { OLDEST_MAJOR } from "../local_postgres.ts";
+import { Database } from "../database/pools.ts";
+import { codeOf, withDeadline } from "../database/driver.ts";
+import { OLDEST_MAJOR } from "../embedded/installed_binaries.ts";
 import { notify, readBackend, readMoment, readServer, type ServerState } from "../store/health.ts";
 import { listenOn } from "../store/listen.ts";
 import { type Check, type Finding, found, grade, ok } from "./check.ts";
-import type { Patient } from "./patient.ts";
+import type { Patient } from "./target.ts";
 
 const ROUND_TRIPS = 5;
 const RING_DEADLINE = 3_000;

@@ -1,4 +1,4 @@
-import type { Tag } from "../driver.ts";
+import type { Tag } from "../database/driver.ts";
 import { toNumber } from "./rows.ts";
 
 /** A task as a list showed it. */

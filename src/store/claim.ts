@@ -1,5 +1,5 @@
-import type { Backoff } from "../backoff.ts";
-import type { Tag } from "../driver.ts";
+import type { Backoff } from "../task/backoff.ts";
+import type { Tag } from "../database/driver.ts";
 import { toNumber } from "./rows.ts";
 
 /** What a consumer asks for. */

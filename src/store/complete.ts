@@ -1,4 +1,4 @@
-import { codeOf, type Tag } from "../driver.ts";
+import { codeOf, type Tag } from "../database/driver.ts";
 import { toNumber } from "./rows.ts";
 import type { ClaimState, Outcome } from "./settle.ts";
 

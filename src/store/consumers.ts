@@ -1,5 +1,5 @@
-import type { Tag } from "../driver.ts";
-import type { TaskStatus } from "../record.ts";
+import type { Tag } from "../database/driver.ts";
+import type { TaskStatus } from "../task/record.ts";
 import { toNumber } from "./rows.ts";
 
 /** A consumer as it introduces itself. */

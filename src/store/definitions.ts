@@ -1,5 +1,5 @@
-import type { Tag } from "../driver.ts";
-import type { DefinitionRow } from "../limits.ts";
+import type { Tag } from "../database/driver.ts";
+import type { DefinitionRow } from "../task/limit_keys.ts";
 
 /**
  * Stores what this release says of its tasks: the consumer that starts last decides. Names of which nothing is to be

@@ -1,6 +1,6 @@
-import type { Tag } from "../driver.ts";
-import type { Explanation, Reason } from "../explanation.ts";
-import type { TaskStatus } from "../record.ts";
+import type { Tag } from "../database/driver.ts";
+import type { Explanation, Reason } from "../task/explanation.ts";
+import type { TaskStatus } from "../task/record.ts";
 
 /** Asks the database why a task does not run; undefined if there is no such task. */
 export async function explainTask(sql: Tag, id: number): Promise<Explanation | undefined> {

@@ -1,4 +1,4 @@
-import type { Tag } from "../driver.ts";
+import type { Tag } from "../database/driver.ts";
 import { toNumber } from "./rows.ts";
 
 /** A consumer, and how long its lease still runs: less than nothing if it has died. */

@@ -1,4 +1,4 @@
-import type { Tag } from "../driver.ts";
+import type { Tag } from "../database/driver.ts";
 
 /** The channel that wakes consumers of a queue. The SQL function `channel` agrees. */
 export function queueChannel(schema: string, queue: string): string {

@@ -1,5 +1,5 @@
-import type { Tag } from "../driver.ts";
-import type { RetentionSeconds } from "../retention.ts";
+import type { Tag } from "../database/driver.ts";
+import type { RetentionSeconds } from "../task/retention.ts";
 import { toNumber } from "./rows.ts";
 
 /** Where to look for records that were kept for long enough, and what to do with them. */

@@ -1,6 +1,6 @@
-import type { Tag } from "../driver.ts";
-import type { QueueSettings } from "../queue_options.ts";
-import { TASK_STATUSES, type TaskStatus } from "../record.ts";
+import type { Tag } from "../database/driver.ts";
+import type { QueueSettings } from "../task/queue_options.ts";
+import { TASK_STATUSES, type TaskStatus } from "../task/record.ts";
 import { toNumber } from "./rows.ts";
 
 /** How a queue is, as far as the database knows. */

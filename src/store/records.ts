@@ -1,5 +1,5 @@
-import type { Tag } from "../driver.ts";
-import type { TaskFilter, TaskStatus } from "../record.ts";
+import type { Tag } from "../database/driver.ts";
+import type { TaskFilter, TaskStatus } from "../task/record.ts";
 import { type TaskRow, toNumber } from "./rows.ts";
 
 /** Reads records by id; ids without a record are missing. */

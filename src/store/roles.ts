@@ -1,4 +1,4 @@
-import type { Tag } from "../driver.ts";
+import type { Tag } from "../database/driver.ts";
 
 /** What a role is for. */
 export type RoleKind = "producer" | "consumer" | "viewer";

@@ -1,5 +1,5 @@
-import type { Backoff } from "../backoff.ts";
-import type { TaskStatus } from "../record.ts";
+import type { Backoff } from "../task/backoff.ts";
+import type { TaskStatus } from "../task/record.ts";
 
 /** A row of the view `task_record`, as the driver gives it. */
 export interface TaskRow {

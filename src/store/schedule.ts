@@ -1,6 +1,6 @@
-import type { Backoff } from "../backoff.ts";
-import type { Tag } from "../driver.ts";
-import type { TaskStatus } from "../record.ts";
+import type { Backoff } from "../task/backoff.ts";
+import type { Tag } from "../database/driver.ts";
+import type { TaskStatus } from "../task/record.ts";
 import type { Queryable, Sql } from "../sql.ts";
 import type { TaskRow } from "./rows.ts";
 

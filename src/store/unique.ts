@@ -1,4 +1,4 @@
-import type { Tag } from "../driver.ts";
+import type { Tag } from "../database/driver.ts";
 import { toNumber } from "./rows.ts";
 
 /** The holder of a unique key that another task would have. */

@@ -1,4 +1,4 @@
-import type { Tag } from "../driver.ts";
+import type { Tag } from "../database/driver.ts";
 
 /** Whether the role behind `sql` may vacuum `ready`: its owner may. Who tries without leaves a warning in the server's log. */
 export async function mayVacuumReady(sql: Tag): Promise<boolean> {

@@ -1,4 +1,4 @@
-import type { Tag } from "../driver.ts";
+import type { Tag } from "../database/driver.ts";
 import type { LimitKeys } from "./limits.ts";
 
 /** What has become due. */

@@ -14,7 +14,7 @@ import {
   type Scalar,
 } from "./encode_simple.ts";
 import { checkDepth, type Json, type JsonObject, limitsOf, type WireLimits } from "./format.ts";
-import { type Key, type Place, Places } from "./places.ts";
+import { type Key, type Place, Places } from "./references.ts";
 
 /**
  * Encodes `value` in the wire format: whatever structured cloning takes, Blobs and Files included.

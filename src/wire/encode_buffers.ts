@@ -3,7 +3,7 @@ import { types } from "node:util";
 import { base64, checkSize } from "./base64.ts";
 import { builtInGetter } from "./brand.ts";
 import { type JsonObject, Reservations, type WireLimits } from "./format.ts";
-import type { Key, Place, Places } from "./places.ts";
+import type { Key, Place, Places } from "./references.ts";
 
 const typedArrayPrototype = Object.getPrototypeOf(Uint8Array.prototype);
 const typedArray = {

@@ -1,6 +1,6 @@
 import { encodeString } from "./encode_simple.ts";
 import { checkSparseLength, ERRORS, isIndex, type Json, type JsonObject, type WireLimits } from "./format.ts";
-import type { Key, Place } from "./places.ts";
+import type { Key, Place } from "./references.ts";
 
 /** What writes the parts of a container. */
 export interface PartWriter {

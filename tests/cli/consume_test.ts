@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertMatch, assertNotMatch, assertStringIncludes } from "@std/assert";
-import { testDatabase } from "../database.ts";
-import { gateTo } from "./gate.ts";
-import { jsonLines, PACKAGE, testProject } from "./project.ts";
-import { until } from "./waiting.ts";
+import { testDatabase } from "../support/database.ts";
+import { gateTo } from "../support/gate.ts";
+import { jsonLines, PACKAGE, testProject } from "../support/project.ts";
+import { until } from "../support/waiting.ts";
 
 /** Schedules a task of a test's project. */
 async function scheduleIn(db: Awaited<ReturnType<typeof testDatabase>>, name: string, params: unknown[] = []) {

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { testDatabase } from "../database.ts";
-import { until } from "../steps.ts";
-import { jsonLines, PACKAGE, testProject } from "./project.ts";
+import { testDatabase } from "../support/database.ts";
+import { until } from "../support/steps.ts";
+import { jsonLines, PACKAGE, testProject } from "../support/project.ts";
 
 const TASKS = `
   import { task } from ${JSON.stringify(PACKAGE)};

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import postgres from "postgres";
-import { defaultHome, stopEmbedded } from "../../src/embedded.ts";
-import { jsonLines, type Project, testProject } from "./project.ts";
+import { defaultHome, stopEmbedded } from "../../src/embedded/embedded.ts";
+import { jsonLines, type Project, testProject } from "../support/project.ts";
 
 /** A project with an embedded server of its own, which has the binaries of the default one. */
 async function embeddedProject(): Promise<Project & { home: string }> {

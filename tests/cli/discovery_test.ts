@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertNotMatch, assertStringIncludes } from "@std/assert";
-import { testDatabase } from "../database.ts";
-import { jsonLines, PACKAGE, testProject } from "./project.ts";
+import { testDatabase } from "../support/database.ts";
+import { jsonLines, PACKAGE, testProject } from "../support/project.ts";
 
 /** A module that defines tasks. */
 function defining(...names: string[]): string {

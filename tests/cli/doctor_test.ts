@@ -1,22 +1,22 @@
 import { assertEquals, assertMatch, assertNotEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { renderDiagnosis } from "../../src/cli/doctor.ts";
-import { resolveConnection } from "../../src/connection.ts";
+import { resolveConnection } from "../../src/database/settings.ts";
 import type { Check } from "../../src/doctor/check.ts";
 import { diagnose } from "../../src/doctor/doctor.ts";
-import { Patient } from "../../src/doctor/patient.ts";
+import { Patient } from "../../src/doctor/target.ts";
 import { gradeConnections, gradeNotifications, gradeSettings } from "../../src/doctor/server_checks.ts";
 import { gradeHolder } from "../../src/doctor/schema_checks.ts";
-import { withDeadline } from "../../src/driver.ts";
-import { migrate } from "../../src/migrator.ts";
-import { SCHEMA_PARTS } from "../../src/schema_parts.ts";
+import { withDeadline } from "../../src/database/driver.ts";
+import { migrate } from "../../src/schema/migrator.ts";
+import { SCHEMA_PARTS } from "../../src/schema/expected.ts";
 import { readBackend, readHolders } from "../../src/store/health.ts";
 import { schemaModule } from "../../scripts/describe_schema.ts";
-import { type TestDatabase, testDatabase } from "../database.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { isLeftOut } from "../faults/fault.ts";
 import { startPgBouncer } from "../faults/pgbouncer.ts";
-import { claimOne, expireConsumer, insertTask, recordOf, startConsumer } from "../steps.ts";
-import { TcpProxy } from "../tcp_proxy.ts";
-import { jsonLines, PACKAGE, testProject } from "./project.ts";
+import { claimOne, expireConsumer, insertTask, recordOf, startConsumer } from "../support/steps.ts";
+import { TcpProxy } from "../support/tcp_proxy.ts";
+import { jsonLines, PACKAGE, testProject } from "../support/project.ts";
 
 /** Waits until `holds`. */
 async function until(holds: () => Promise<boolean>): Promise<void> {

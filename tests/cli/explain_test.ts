@@ -2,9 +2,9 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { Reason } from "../../mod.ts";
 import { renderExplanation } from "../../src/cli/explain.ts";
 import { formatTime } from "../../src/cli/times.ts";
-import { insertTask, startConsumer } from "../steps.ts";
-import { testDatabase } from "../database.ts";
-import { jsonLines, testProject } from "./project.ts";
+import { insertTask, startConsumer } from "../support/steps.ts";
+import { testDatabase } from "../support/database.ts";
+import { jsonLines, testProject } from "../support/project.ts";
 
 Deno.test("explain prints the reasons as JSON, in the names of columns", async () => {
   await using db = await testDatabase();

@@ -1,7 +1,7 @@
 import { assertEquals, assertNotMatch } from "@std/assert";
 import { toJson, toJsonSync } from "../../src/cli/json.ts";
 import { encode } from "../../src/wire/encode.ts";
-import { testDatabase } from "../database.ts";
+import { testDatabase } from "../support/database.ts";
 
 const shared = { of: "both" };
 const cyclic: Record<string, unknown> = { name: "cyclic" };

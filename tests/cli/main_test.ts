@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertNotMatch, assertStringIncludes } from "@std/assert";
 import { VERSION } from "../../src/version.ts";
-import { testDatabase } from "../database.ts";
-import { commandLine, testProject } from "./project.ts";
+import { testDatabase } from "../support/database.ts";
+import { commandLine, testProject } from "../support/project.ts";
 
 const COMMANDS = [
   "consume",

@@ -1,8 +1,8 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import postgres from "postgres";
-import { MIGRATIONS } from "../../src/migrations.ts";
-import { testDatabase } from "../database.ts";
-import { jsonLines, testProject } from "./project.ts";
+import { MIGRATIONS } from "../../src/schema/migrations.ts";
+import { testDatabase } from "../support/database.ts";
+import { jsonLines, testProject } from "../support/project.ts";
 
 const VERSIONS = MIGRATIONS.map(({ version }) => version);
 

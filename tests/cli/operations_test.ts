@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { type TestDatabase, testDatabase } from "../database.ts";
-import { jsonLines, testProject } from "./project.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { jsonLines, testProject } from "../support/project.ts";
 
 /** Records that ended so many days ago, with their ids. */
 async function ended(db: TestDatabase, rows: [status: "completed" | "failed", days: number, name?: string][]) {

@@ -1,10 +1,10 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { type TestDatabase, testDatabase } from "../database.ts";
-import { type CliProcess, startCli } from "../process.ts";
-import { insertTask, recordOf, until } from "../steps.ts";
-import { without } from "../faults/without.ts";
-import { TcpProxy } from "../tcp_proxy.ts";
-import { jsonLines, testProject } from "./project.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { type CliProcess, startCli } from "../support/process.ts";
+import { insertTask, recordOf, until } from "../support/steps.ts";
+import { without } from "../support/without.ts";
+import { TcpProxy } from "../support/tcp_proxy.ts";
+import { jsonLines, testProject } from "../support/project.ts";
 
 const TASKS = new URL("../faults/blocking_tasks.ts", import.meta.url).pathname;
 
@@ -143,7 +143,7 @@ Deno.test("/livez fails when the consumer's loop has not turned for too long", a
   await using db = await testDatabase();
   await using proxy = await TcpProxy.start(db.url);
   const [find, replace] = ["const LONGEST_TURN = 120_000;", "const LONGEST_TURN = 1_000;"];
-  await using copy = await without({ file: "src/claim_loop.ts", find, replace });
+  await using copy = await without({ file: "src/claim/loop.ts", find, replace });
   await using probed = await startProbedFrom(copy.root, proxy.through(db.url), "--poll-interval", "100ms");
   await probed.answers("/livez", 200);
   await probed.answers("/readyz", 200);

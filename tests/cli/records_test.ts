@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { testDatabase } from "../database.ts";
-import { jsonLines, testProject } from "./project.ts";
+import { testDatabase } from "../support/database.ts";
+import { jsonLines, testProject } from "../support/project.ts";
 
 /** Tasks of every kind: 1 completed, 2 failed, 3 cancelled, 4 ready, 5 in another queue with labels. */
 async function fill(sql: Awaited<ReturnType<typeof testDatabase>>["sql"]): Promise<void> {

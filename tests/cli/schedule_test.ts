@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { testDatabase } from "../database.ts";
-import { jsonLines, PACKAGE, testProject } from "./project.ts";
+import { testDatabase } from "../support/database.ts";
+import { jsonLines, PACKAGE, testProject } from "../support/project.ts";
 
 Deno.test("schedule --wait prints the record that a consumer completed", async () => {
   await using db = await testDatabase();

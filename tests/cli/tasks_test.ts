@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { jsonLines, PACKAGE, testProject } from "./project.ts";
+import { jsonLines, PACKAGE, testProject } from "../support/project.ts";
 
 Deno.test("tasks tells what definitions say, and what the configuration's defaults do", async () => {
   const tasks = `

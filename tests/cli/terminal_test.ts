@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertNotMatch, assertStringIncludes } from "@std/assert";
-import { testDatabase } from "../database.ts";
-import { commandLine, type Project, testProject } from "./project.ts";
-import { until } from "./waiting.ts";
+import { testDatabase } from "../support/database.ts";
+import { commandLine, type Project, testProject } from "../support/project.ts";
+import { until } from "../support/waiting.ts";
 
 /** Gives a command a terminal; part of util-linux. */
 const SCRIPT = "/usr/bin/script";

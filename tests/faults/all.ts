@@ -5,7 +5,7 @@ import { failover } from "./failover.ts";
 import type { Fault } from "./fault.ts";
 import { fullDisk } from "./full_disk.ts";
 import { handEditedRows } from "./hand_edited_rows.ts";
-import { holedListener } from "./holed_listener.ts";
+import { holedListener } from "./dead_listener.ts";
 import { killedConsumers } from "./killed_consumers.ts";
 import { largeValues } from "./large_values.ts";
 import { longSnapshot } from "./long_snapshot.ts";

@@ -1,6 +1,6 @@
-import type { TestDatabase } from "../database.ts";
-import { type CliProcess, startCli } from "../process.ts";
-import { insertTask, recordOf, until } from "../steps.ts";
+import type { TestDatabase } from "../support/database.ts";
+import { type CliProcess, startCli } from "../support/process.ts";
+import { insertTask, recordOf, until } from "../support/steps.ts";
 import type { Fault, Figures, Scale } from "./fault.ts";
 import { ledgerDatabase } from "./ledger.ts";
 

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
-import type { TestDatabase } from "../database.ts";
-import { startCli } from "../process.ts";
-import { insertTask, placesOf, recordOf, until } from "../steps.ts";
+import type { TestDatabase } from "../support/database.ts";
+import { startCli } from "../support/process.ts";
+import { insertTask, placesOf, recordOf, until } from "../support/steps.ts";
 import { ledgerDatabase } from "./ledger.ts";
 
 /** Consumers in processes of their own that die of real signals. The lease is short, so that the tests are. */

@@ -1,13 +1,13 @@
-import { Database } from "../../src/database.ts";
-import { codeOf } from "../../src/driver.ts";
+import { Database } from "../../src/database/pools.ts";
+import { codeOf } from "../../src/database/driver.ts";
 import { cancelTasks } from "../../src/store/bulk.ts";
 import type { ClaimedTask } from "../../src/store/claim.ts";
 import { renewConsumer, rescueTasks } from "../../src/store/consumers.ts";
 import { settleTasks } from "../../src/store/settle.ts";
-import { type TestDatabase, testDatabase } from "../database.ts";
-import { claim, outcomeOf, startConsumer, until } from "../steps.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { claim, outcomeOf, startConsumer, until } from "../support/steps.ts";
 import type { Fault } from "./fault.ts";
-import { without } from "./without.ts";
+import { without } from "../support/without.ts";
 
 const DEADLOCK = "40P01";
 /** How many tasks a round claims. */

@@ -1,6 +1,6 @@
-import { type TestDatabase, testDatabase } from "../database.ts";
-import { type CliProcess, startCli } from "../process.ts";
-import { insertTask, recordOf, until } from "../steps.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { type CliProcess, startCli } from "../support/process.ts";
+import { insertTask, recordOf, until } from "../support/steps.ts";
 import type { Fault } from "./fault.ts";
 
 const TASKS = new URL("./blocking_tasks.ts", import.meta.url).pathname;

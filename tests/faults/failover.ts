@@ -1,11 +1,11 @@
 import postgres from "postgres";
 import { Firefly } from "../../mod.ts";
-import { type CliProcess, startCli } from "../process.ts";
-import { until } from "../steps.ts";
+import { type CliProcess, startCli } from "../support/process.ts";
+import { until } from "../support/steps.ts";
 import type { Fault, Figures, Scale } from "./fault.ts";
 import { write } from "./ledger_tasks.ts";
 import { type Server, startServer, startStandby } from "./servers.ts";
-import { without } from "./without.ts";
+import { without } from "../support/without.ts";
 
 const TASKS = new URL("./ledger_tasks.ts", import.meta.url).pathname;
 
@@ -13,7 +13,7 @@ const TASKS = new URL("./ledger_tasks.ts", import.meta.url).pathname;
 
 /** Without it, a consumer stays on the first of the hosts that answers. */
 const PRIMARY_ONLY = {
-  file: "src/driver.ts",
+  file: "src/database/driver.ts",
   find: `{ target_session_attrs: "primary" as const }`,
   replace: "{}",
 };

@@ -1,15 +1,19 @@
 import { chown, mkdtemp, realpath, rmdir } from "node:fs/promises";
 import postgres from "postgres";
 import { Firefly } from "../../mod.ts";
-import { run, serverUser } from "../../src/local_postgres.ts";
-import { until } from "../steps.ts";
+import { run, serverUser } from "../../src/embedded/installed_binaries.ts";
+import { until } from "../support/steps.ts";
 import { allEnded, consumersLive, startConsumerOf, statusesOf } from "./consumers.ts";
 import type { Fault, Figures } from "./fault.ts";
 import { type Server, startServer } from "./servers.ts";
-import { without } from "./without.ts";
+import { without } from "../support/without.ts";
 
 /** Without it, what the server lacks is the handler's failure. */
-const EXHAUSTED = { file: "src/driver.ts", find: "if (EXHAUSTED.test(codeOf(cause))) return true;", replace: "" };
+const EXHAUSTED = {
+  file: "src/database/driver.ts",
+  find: "if (EXHAUSTED.test(codeOf(cause))) return true;",
+  replace: "",
+};
 
 /** Fault 19: a full disk is no handler's failure, wherever it is met. */
 export const fullDisk: Fault = {

@@ -1,4 +1,4 @@
-import { testDatabase } from "../database.ts";
+import { testDatabase } from "../support/database.ts";
 import type { Fault } from "./fault.ts";
 import { allEnded, startConsumerOf } from "./consumers.ts";
 

@@ -4,7 +4,7 @@ import { Fleet, LEASE } from "./fleet.ts";
 import { checkEffects, countOf, effectsOf, ledgerDatabase, reclaimTimes, scheduleMarks, untilDone } from "./ledger.ts";
 import type { Ledger } from "./ledger.ts";
 import { NO_FENCE, NO_FENCE_OF_EFFECTS, NO_TIMEOUT } from "./protections.ts";
-import { without } from "./without.ts";
+import { without } from "../support/without.ts";
 
 /** How much happens to how many consumers. There are more tasks if these are not enough for that. */
 interface Size {

@@ -1,8 +1,8 @@
 import postgres from "postgres";
-import { outcomeOf, startConsumer, until } from "../steps.ts";
+import { outcomeOf, startConsumer, until } from "../support/steps.ts";
 import { claimTasks } from "../../src/store/claim.ts";
 import { settleTasks } from "../../src/store/settle.ts";
-import { type TestDatabase, testDatabase } from "../database.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { consumersLive, startConsumerOf } from "./consumers.ts";
 import { type Fault, percentile } from "./fault.ts";
 

@@ -1,5 +1,5 @@
-import { insertTask, recordOf, until } from "../steps.ts";
-import { TcpProxy } from "../tcp_proxy.ts";
+import { insertTask, recordOf, until } from "../support/steps.ts";
+import { TcpProxy } from "../support/tcp_proxy.ts";
 import type { Fault, Figures } from "./fault.ts";
 import { entriesOf, startConsumer } from "./fleet.ts";
 import { countOf, ledgerDatabase } from "./ledger.ts";

@@ -1,4 +1,4 @@
-import { testDatabase } from "../database.ts";
+import { testDatabase } from "../support/database.ts";
 import type { Fault } from "./fault.ts";
 import { type Seen, TRANSITIONS } from "./model/life.ts";
 import { runModel } from "./model/run.ts";

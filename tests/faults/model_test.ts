@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { testDatabase } from "../database.ts";
+import { testDatabase } from "../support/database.ts";
 import { runSeeds, SEEDS, STEPS } from "./model.ts";
 import { TRANSITIONS } from "./model/life.ts";
 import { runModel } from "./model/run.ts";

@@ -1,17 +1,17 @@
 import { Firefly } from "../../mod.ts";
-import { type TestDatabase, testDatabase } from "../database.ts";
-import { type CliOptions, type CliProcess, startCli } from "../process.ts";
-import { recordOf, until } from "../steps.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { type CliOptions, type CliProcess, startCli } from "../support/process.ts";
+import { recordOf, until } from "../support/steps.ts";
 import { type Fault, type Figures, percentile, type Scale } from "./fault.ts";
 import { write } from "./ledger_tasks.ts";
 import { startPgBouncer } from "./pgbouncer.ts";
-import { without } from "./without.ts";
+import { without } from "../support/without.ts";
 
 const TASKS = new URL("./ledger_tasks.ts", import.meta.url).pathname;
 
 /** Without it, the hot path starts its connections with settings that PgBouncer refuses. */
 const CLEAN_STARTUP = {
-  file: "src/database.ts",
+  file: "src/database/pools.ts",
   find: "settings.pooled || !await database.#isPooled()",
   replace: "true",
 };

@@ -1,4 +1,4 @@
-import type { Removal } from "./without.ts";
+import type { Removal } from "../support/without.ts";
 
 /** Protections that more than one fault is survived by. */
 
@@ -18,7 +18,7 @@ export const NO_FENCE_OF_EFFECTS: Removal = {
 
 /** The server ends the transaction of a consumer that shows no life. */
 export const NO_TIMEOUT: Removal = {
-  file: "src/attempt.ts",
+  file: "src/attempt/attempt.ts",
   find: "setup: `SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(lease * 1000)};`",
   replace: 'setup: ""',
 };

@@ -1,5 +1,5 @@
-import { testDatabase } from "../database.ts";
-import { until } from "../steps.ts";
+import { testDatabase } from "../support/database.ts";
+import { until } from "../support/steps.ts";
 import { allEnded, consumersLive, startConsumerOf } from "./consumers.ts";
 import type { Fault } from "./fault.ts";
 

@@ -8,8 +8,8 @@ import {
   OLDEST_MAJOR,
   runPostgres,
   serverUser,
-} from "../../src/local_postgres.ts";
-import { findBinaries } from "../../src/npm_postgres.ts";
+} from "../../src/embedded/installed_binaries.ts";
+import { findBinaries } from "../../src/embedded/npm_binaries.ts";
 
 /** How a server is stopped: `fast` rolls back what is open, `immediate` is a crash that it recovers from. */
 export type StopMode = "fast" | "immediate";

@@ -1,6 +1,6 @@
-import { insertTask, recordOf, until } from "../steps.ts";
-import type { TestDatabase } from "../database.ts";
-import type { CliProcess } from "../process.ts";
+import { insertTask, recordOf, until } from "../support/steps.ts";
+import type { TestDatabase } from "../support/database.ts";
+import type { CliProcess } from "../support/process.ts";
 import type { Fault, Figures } from "./fault.ts";
 import { entriesOf, LEASE, startConsumer, untilRegistered } from "./fleet.ts";
 import { ledgerDatabase } from "./ledger.ts";

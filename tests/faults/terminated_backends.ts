@@ -1,14 +1,14 @@
-import { until } from "../steps.ts";
-import { storm } from "../storm.ts";
-import type { CliProcess } from "../process.ts";
+import { until } from "../support/steps.ts";
+import { storm } from "../support/load.ts";
+import type { CliProcess } from "../support/process.ts";
 import type { Fault, Figures } from "./fault.ts";
 import { entriesOf, startConsumer, untilRegistered } from "./fleet.ts";
 import { checkEffects, countOf, ledgerDatabase, scheduleMarks } from "./ledger.ts";
-import { without } from "./without.ts";
+import { without } from "../support/without.ts";
 
 /** A connection that was lost is the driver's again: it opens another one, and runs there what it is given. */
 const NO_LOSS = {
-  file: "src/session.ts",
+  file: "src/database/session.ts",
   find:
     'onclose: () => this.#lose(Object.assign(new Error("the connection was closed"), { code: "CONNECTION_CLOSED" })),',
   replace: "",

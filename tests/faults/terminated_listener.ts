@@ -1,23 +1,23 @@
-import { type TestDatabase, testDatabase } from "../database.ts";
-import { type CliOptions, startCli } from "../process.ts";
-import { insertTask, recordOf, until } from "../steps.ts";
-import { TcpProxy } from "../tcp_proxy.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { type CliOptions, startCli } from "../support/process.ts";
+import { insertTask, recordOf, until } from "../support/steps.ts";
+import { TcpProxy } from "../support/tcp_proxy.ts";
 import { type Fault, type Figures, percentile } from "./fault.ts";
-import { without } from "./without.ts";
+import { without } from "../support/without.ts";
 
 const TASKS = new URL("./process_tasks.ts", import.meta.url).pathname;
 const CONFIG = new URL("./listen_config.ts", import.meta.url).pathname;
 
 /** Without it, what was scheduled while nobody listened waits for the poll. The look after the first connection stays. */
 const LOOK_AFTER_RECONNECT = {
-  file: "src/listener.ts",
+  file: "src/notify/listener.ts",
   find: "        this.#ring(undefined);\n",
   replace: "        if (!globalThis.rang) this.#ring(undefined);\n        globalThis.rang = true;\n",
 };
 
 /** Maintenance wakes the consumer too, every five seconds: a control must not mistake that for the look. */
 const WAKE_BY_MAINTENANCE = {
-  file: "src/admission.ts",
+  file: "src/claim/admission.ts",
   find: "      this.#flushing = undefined;\n      this.#hooks.onProgress();\n",
   replace: "      this.#flushing = undefined;\n",
 };

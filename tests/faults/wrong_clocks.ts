@@ -1,8 +1,8 @@
-import { type TestDatabase, testDatabase } from "../database.ts";
-import { until } from "../steps.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { until } from "../support/steps.ts";
 import { allEnded, consumersLive, startConsumerOf } from "./consumers.ts";
 import { type Fault, type Figures, percentile, type Scale } from "./fault.ts";
-import { without } from "./without.ts";
+import { without } from "../support/without.ts";
 
 /** The clocks of four consumers, beside the server's. */
 const CLOCKS = ["+2h", "-2h", "+90m", "+0"];

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { CliProcess } from "../process.ts";
-import { insertTask, recordOf, until } from "../steps.ts";
-import type { TestDatabase } from "../database.ts";
+import type { CliProcess } from "../support/process.ts";
+import { insertTask, recordOf, until } from "../support/steps.ts";
+import type { TestDatabase } from "../support/database.ts";
 import type { Fault, Figures } from "./fault.ts";
 import { entriesOf, Fleet, LEASE } from "./fleet.ts";
 import { ledgerDatabase } from "./ledger.ts";
 import { NO_FENCE, NO_FENCE_OF_EFFECTS, NO_TIMEOUT } from "./protections.ts";
-import { without } from "./without.ts";
+import { without } from "../support/without.ts";
 
 /** How long a successor that waits for the zombie is watched, in milliseconds. */
 const PATIENCE = LEASE + 3_000;

@@ -4,12 +4,12 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { Firefly, task } from "../../mod.ts";
-import { Database } from "../../src/database.ts";
-import { migrate } from "../../src/migrator.ts";
-import { MIGRATIONS } from "../../src/migrations.ts";
-import { type TestDatabase, testDatabase } from "../database.ts";
-import { taskName } from "../instance.ts";
-import { placesOf, recordOf } from "../steps.ts";
+import { Database } from "../../src/database/pools.ts";
+import { migrate } from "../../src/schema/migrator.ts";
+import { MIGRATIONS } from "../../src/schema/migrations.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { taskName } from "../support/instance.ts";
+import { placesOf, recordOf } from "../support/steps.ts";
 import { type ClaimedTask, claimTasks, parkUnknownTasks, promoteDueTasks, unparkKnownTasks } from "./first/claim.ts";
 import { buryConsumers, registerConsumer, renewConsumer, rescueTasks } from "./first/consumers.ts";
 import { insertTasks, type NewTask } from "./first/schedule.ts";

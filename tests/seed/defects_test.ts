@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { current, task } from "../../mod.ts";
-import { taskName, testInstance } from "../instance.ts";
-import { claim, expireConsumer, insertTask, placesOf, recordOf, startConsumer, until } from "../steps.ts";
+import { taskName, testInstance } from "../support/instance.ts";
+import { claim, expireConsumer, insertTask, placesOf, recordOf, startConsumer, until } from "../support/steps.ts";
 
 /** The eighteen defects of the seed, in the order of the design, each with the proof that it is not repeated. */
 

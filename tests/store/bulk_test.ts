@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { cancelTasks, type Chosen, deleteTasks, retryTasks } from "../../src/store/bulk.ts";
 import { awaitTasks } from "../../src/store/records.ts";
-import { type TestDatabase, testDatabase } from "../database.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
 import {
   backends,
   claim,
@@ -13,7 +13,7 @@ import {
   settle,
   startConsumer,
   until,
-} from "../steps.ts";
+} from "../support/steps.ts";
 
 /** These tasks, however they have changed. */
 function chosen(ids: number[]): Chosen[] {

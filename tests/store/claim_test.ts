@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { testDatabase } from "../database.ts";
-import { claim, claimOne, expireConsumer, insertTask, placesOf, recordOf, startConsumer } from "../steps.ts";
+import { testDatabase } from "../support/database.ts";
+import { claim, claimOne, expireConsumer, insertTask, placesOf, recordOf, startConsumer } from "../support/steps.ts";
 import { buryConsumers, rescueTasks } from "../../src/store/consumers.ts";
 
 Deno.test("claimTasks() takes the larger priority first, then the earlier due time, then the smaller id", async () => {

@@ -2,8 +2,8 @@ import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import type { ClaimedTask } from "../../src/store/claim.ts";
 import { awaitTasks } from "../../src/store/records.ts";
 import { completeTasks, type Completion } from "../../src/store/complete.ts";
-import { testDatabase } from "../database.ts";
-import { claimMany, insertTask, placesOf, recordOf, ringsOf, updatesOf } from "../steps.ts";
+import { testDatabase } from "../support/database.ts";
+import { claimMany, insertTask, placesOf, recordOf, ringsOf, updatesOf } from "../support/steps.ts";
 
 function completionOf({ id, claimSeq }: ClaimedTask): Completion {
   return { id, claimSeq, began: performance.now() - 250, returned: "WzFd" };

@@ -3,7 +3,7 @@ import type { ClaimedTask } from "../../src/store/claim.ts";
 import { completeTask, isNotHeld, readFreeClaim } from "../../src/store/complete.ts";
 import { buryConsumers, rescueTasks } from "../../src/store/consumers.ts";
 import { awaitTasks } from "../../src/store/records.ts";
-import { type TestDatabase, testDatabase } from "../database.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
 import {
   backends,
   claim,
@@ -19,7 +19,7 @@ import {
   startConsumer,
   until,
   updatesOf,
-} from "../steps.ts";
+} from "../support/steps.ts";
 
 async function complete(db: TestDatabase, task: ClaimedTask): Promise<void> {
   await completeTask(db.store, outcomeOf(task), task.leaseId);

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { makeTag } from "../../src/driver.ts";
+import { makeTag } from "../../src/database/driver.ts";
 import { parkUnknownTasks, promoteDueTasks, unparkKnownTasks } from "../../src/store/waiting.ts";
 import {
   buryConsumers,
@@ -12,7 +12,7 @@ import {
 } from "../../src/store/consumers.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import { awaitTasks } from "../../src/store/records.ts";
-import { type TestDatabase, testDatabase } from "../database.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
 import {
   claim,
   claimOne,
@@ -24,7 +24,7 @@ import {
   ringsOf,
   settle,
   startConsumer,
-} from "../steps.ts";
+} from "../support/steps.ts";
 
 /** The end of a consumer that held its tasks: they are rescued. */
 async function die(db: TestDatabase, consumerId: string): Promise<{ id: number; status: string }[]> {

@@ -13,8 +13,8 @@ import {
   runCron,
 } from "../../src/store/cron.ts";
 import type { NewTask } from "../../src/store/schedule.ts";
-import { type TestDatabase, testDatabase } from "../database.ts";
-import { backends, expireConsumer, startConsumer, until } from "../steps.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { backends, expireConsumer, startConsumer, until } from "../support/steps.ts";
 
 /** A cron of `name`, as a consumer would introduce it. */
 function cronOf(

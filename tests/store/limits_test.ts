@@ -10,8 +10,17 @@ import {
   startRates,
   waitingKeys,
 } from "../../src/store/limits.ts";
-import { type TestDatabase, testDatabase } from "../database.ts";
-import { claim, claimOne, expireConsumer, insertTask, recordOf, ringsOf, settle, startConsumer } from "../steps.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import {
+  claim,
+  claimOne,
+  expireConsumer,
+  insertTask,
+  recordOf,
+  ringsOf,
+  settle,
+  startConsumer,
+} from "../support/steps.ts";
 
 /** Stores the limits of `test.task`. */
 async function limit(

@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
-import type { QueueSettings } from "../../src/queue_options.ts";
+import type { QueueSettings } from "../../src/task/queue_options.ts";
 import { pruneTasks, readBounds, storeRetention } from "../../src/store/prune.ts";
 import { storeQueues } from "../../src/store/queues.ts";
-import { type TestDatabase, testDatabase } from "../database.ts";
-import { backends, until } from "../steps.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { backends, until } from "../support/steps.ts";
 
 const DAY = 86_400;
 const UNSAID = { completed: null, failed: null };

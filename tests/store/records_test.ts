@@ -1,9 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
-import type { TaskFilter } from "../../src/record.ts";
+import type { TaskFilter } from "../../src/task/record.ts";
 import { awaitTasks, countRecords, forgetAwaited, listRecords, readRecords } from "../../src/store/records.ts";
 import { settleTasks } from "../../src/store/settle.ts";
-import { type TestDatabase, testDatabase } from "../database.ts";
-import { claim, claimOne, insertTask, outcomeOf, settle, startConsumer } from "../steps.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { claim, claimOne, insertTask, outcomeOf, settle, startConsumer } from "../support/steps.ts";
 
 async function idsOf(db: TestDatabase, filter: TaskFilter, { limit = 100, before = null as number | null } = {}) {
   return (await listRecords(db.records, filter, { limit, before })).map(({ id }) => Number(id));

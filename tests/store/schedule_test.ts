@@ -2,9 +2,9 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import postgres from "postgres";
 import { Firefly, type Queryable, task, type TaskRecord } from "../../mod.ts";
 import { insertTasks, type NewTask } from "../../src/store/schedule.ts";
-import { testDatabase } from "../database.ts";
-import { taskName, testInstance } from "../instance.ts";
-import { placesOf, recordOf, ringsOf } from "../steps.ts";
+import { testDatabase } from "../support/database.ts";
+import { taskName, testInstance } from "../support/instance.ts";
+import { placesOf, recordOf, ringsOf } from "../support/steps.ts";
 
 /** A task as `schedule()` hands it to the store. */
 function newTask(columns: Partial<NewTask> = {}): NewTask {

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { deleteLeases, readClaims, settleTasks, storeProgress } from "../../src/store/settle.ts";
 import { awaitTasks } from "../../src/store/records.ts";
 import { buryConsumers, rescueTasks } from "../../src/store/consumers.ts";
-import { testDatabase } from "../database.ts";
+import { testDatabase } from "../support/database.ts";
 import {
   claim,
   claimMany,
@@ -15,7 +15,7 @@ import {
   settle,
   startConsumer,
   updatesOf,
-} from "../steps.ts";
+} from "../support/steps.ts";
 
 Deno.test("settleTasks() completes tasks and deletes their lease", async () => {
   await using db = await testDatabase();

@@ -5,8 +5,18 @@ import { retryTasks } from "../../src/store/bulk.ts";
 import { type NewTask, scheduleUnique } from "../../src/store/schedule.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import { deleteExpiredKeys, findTwin } from "../../src/store/unique.ts";
-import { type TestDatabase, testDatabase } from "../database.ts";
-import { backends, claim, claimOne, insertTask, outcomeOf, recordOf, settle, startConsumer, until } from "../steps.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import {
+  backends,
+  claim,
+  claimOne,
+  insertTask,
+  outcomeOf,
+  recordOf,
+  settle,
+  startConsumer,
+  until,
+} from "../support/steps.ts";
 
 /** A task with a unique key, as `schedule()` hands it to the store. */
 function uniqueTask(key: string, columns: Partial<NewTask> = {}): NewTask {

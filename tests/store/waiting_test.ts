@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { parkUnknownTasks, promoteDueTasks, unparkKnownTasks } from "../../src/store/waiting.ts";
-import { testDatabase } from "../database.ts";
-import { claim, claimOne, insertTask, placesOf, settle, startConsumer } from "../steps.ts";
+import { testDatabase } from "../support/database.ts";
+import { claim, claimOne, insertTask, placesOf, settle, startConsumer } from "../support/steps.ts";
 
 Deno.test("promoteDueTasks() moves what is due, and a due task goes before every younger one", async () => {
   await using db = await testDatabase();

@@ -4,7 +4,7 @@ import { base64 } from "../../src/wire/base64.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { encodeSync } from "../../src/wire/encode.ts";
 import { VIEWS } from "../../src/wire/format.ts";
-import { Dice } from "../dice.ts";
+import { Dice } from "../support/random.ts";
 import { textOf } from "./hostile_cases.ts";
 import { difference } from "./same.ts";
 

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { decode } from "../../src/wire/decode.ts";
 import { encodeSync } from "../../src/wire/encode.ts";
-import { type TestDatabase, testDatabase } from "../database.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { bomb, BULKY, EXCESSIVE, MALFORMED, textOf } from "./hostile_cases.ts";
 
 /** What `firefly.decode()` shows of `text`, as JSON. */

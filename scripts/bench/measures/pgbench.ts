@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { findInstalled, OLDEST_MAJOR } from "../../../src/local_postgres.ts";
+import { findInstalled, OLDEST_MAJOR } from "../../../src/embedded/installed_binaries.ts";
 import type { Metrics } from "../results.ts";
 import { runCommand } from "../run_command.ts";
 import type { Stage } from "../stage.ts";

@@ -1,6 +1,6 @@
-import { makeTag, openClient, type Rows } from "../../../src/driver.ts";
-import { Dice } from "../../dice.ts";
-import type { TestDatabase } from "../../database.ts";
+import { makeTag, openClient, type Rows } from "../../../src/database/driver.ts";
+import { Dice } from "../../support/random.ts";
+import type { TestDatabase } from "../../support/database.ts";
 import { CONSUMER_STEPS } from "./consumer_steps.ts";
 import { CRON_STEPS } from "./cron_steps.ts";
 import { HAND_STEPS } from "./hand_steps.ts";

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { codeOf } from "../../../src/driver.ts";
+import { codeOf } from "../../../src/database/driver.ts";
 import {
   insertTasks,
   insertTasksWith,

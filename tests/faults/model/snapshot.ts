@@ -1,4 +1,4 @@
-import type { Tag } from "../../../src/driver.ts";
+import type { Tag } from "../../../src/database/driver.ts";
 import { type Place, type State, Time } from "./state.ts";
 
 /** A row of a table; times are microseconds. */

@@ -1,6 +1,6 @@
-import type { Tag } from "../../../src/driver.ts";
+import type { Tag } from "../../../src/database/driver.ts";
 import type { Queryable } from "../../../src/sql.ts";
-import type { Dice } from "../../dice.ts";
+import type { Dice } from "../../support/random.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { type Consumer, type State, Time } from "./state.ts";
 

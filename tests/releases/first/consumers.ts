@@ -1,5 +1,5 @@
-import type { Tag } from "../../../src/driver.ts";
-import type { TaskStatus } from "../../../src/record.ts";
+import type { Tag } from "../../../src/database/driver.ts";
+import type { TaskStatus } from "../../../src/task/record.ts";
 import { toNumber } from "../../../src/store/rows.ts";
 
 /** A consumer as it introduces itself. */

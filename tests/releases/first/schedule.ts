@@ -1,5 +1,5 @@
-import type { Backoff } from "../../../src/backoff.ts";
-import type { Tag } from "../../../src/driver.ts";
+import type { Backoff } from "../../../src/task/backoff.ts";
+import type { Tag } from "../../../src/database/driver.ts";
 
 /** A task to insert, in the names of its columns; null takes the default. */
 export interface NewTask {

@@ -1,4 +1,4 @@
-import type { Tag } from "../../../src/driver.ts";
+import type { Tag } from "../../../src/database/driver.ts";
 import { toNumber } from "../../../src/store/rows.ts";
 
 /** How an attempt ended. */

@@ -1,0 +1,106 @@
+import type { Aborting } from "./lazy_abort.ts";
+import type { TaskDefinition } from "../task/definition.ts";
+import { type Duration, toSeconds } from "../duration.ts";
+import { asFail } from "../task/context.ts";
+import { decodeOpened, type KeyRing } from "../privacy/encryption.ts";
+import type { AttemptInfo } from "../events.ts";
+import { callThrough, type Middleware } from "./middleware.ts";
+import { enterScope, type Scope } from "../task/scope.ts";
+import { validate, validateArguments, ValidationFailed } from "../task/validation.ts";
+
+/** Everything that one call of a handler needs. */
+export interface HandlerCall {
+  readonly definition: TaskDefinition;
+  /** The arguments, encoded, and decrypted if `keys` can do that. */
+  readonly params: string;
+  readonly keys: KeyRing | undefined;
+  /** The attempt, as middleware is told of it. */
+  readonly info: AttemptInfo;
+  readonly middleware: readonly Middleware[];
+  /** What `current()` and `schedule()` see. */
+  readonly scope: Scope;
+  /** Aborts at the timeout; the call is over when it aborts, by whomever. */
+  readonly abort: Aborting;
+  readonly timeout: Duration | undefined;
+}
+
+/**
+ * Calls a handler: decodes and checks its arguments, and checks what it returns, all of it inside the middleware and for
+ * as long as the timeout and the signal allow. What is there at once is returned at once, and not as a promise: those
+ * around a short handler would cost more than the handler. All else is a promise of its own.
+ *
+ * @throws What the handler threw, or why it was not called.
+ */
+export function callHandler(call: HandlerCall): unknown {
+  const { info, middleware, scope, abort } = call;
+  if (abort.aborted) throw abort.reason;
+  const timer = startTimeout(call);
+  let isOver = true;
+  try {
+    const returned = middleware.length === 0
+      ? enterScope(scope, handleTask, call)
+      : enterScope(scope, callThrough, middleware, info, async () => await handleTask(call));
+    isOver = !isThenable(returned);
+    if (!isOver) return unlessAborted(returned as PromiseLike<unknown>, abort, timer);
+    if (abort.aborted) throw abort.reason;
+    return returned;
+  } finally {
+    if (isOver) clearTimeout(timer);
+  }
+}
+
+/** Whether a value is to be awaited. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (typeof value === "object" && value !== null || typeof value === "function") &&
+    typeof (value as { then?: unknown }).then === "function";
+}
+
+async function unlessAborted(
+  returned: PromiseLike<unknown>,
+  abort: Aborting,
+  timer: ReturnType<typeof setTimeout> | undefined,
+): Promise<unknown> {
+  try {
+    return await new Promise((resolve, reject) => {
+      abort.onAbort = reject;
+      if (abort.aborted) reject(abort.reason);
+      returned.then(resolve, reject);
+    });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function handleTask(call: HandlerCall): unknown {
+  const { definition: { input, output, handler }, params, keys } = call;
+  const args = decodeOpened(params, keys);
+  if (!Array.isArray(args)) throw new TypeError("Cannot call the handler as params is no list of arguments");
+  return input || output ? handleChecked(call, args) : handler(...args as unknown[]);
+}
+
+async function handleChecked({ definition, abort }: HandlerCall, given: unknown[]): Promise<unknown> {
+  const { name, input, output, handler } = definition;
+  let args = given;
+  if (input) {
+    const refusal = `Cannot run task "${name}" as its arguments are not valid`;
+    args = await noRetryHelps(validateArguments(input, args, refusal));
+  }
+  if (abort.aborted) throw abort.reason; // whatever came before may have taken its time
+  const returned = await handler(...args);
+  if (!output) return returned;
+  return await noRetryHelps(validate(output, returned, `Cannot complete task "${name}" as its result is not valid`));
+}
+
+/** The same value fails the same check again. A validator that throws is another matter. */
+async function noRetryHelps<T>(validated: Promise<T>): Promise<T> {
+  return await validated.catch((error) => {
+    throw error instanceof ValidationFailed ? asFail(error) : error;
+  });
+}
+
+function startTimeout({ abort, timeout }: HandlerCall): ReturnType<typeof setTimeout> | undefined {
+  if (timeout === undefined) return undefined;
+  const seconds = toSeconds(timeout, "timeout");
+  const late = new DOMException(`The attempt took longer than its timeout of ${seconds} s`, "TimeoutError");
+  return setTimeout(() => abort.abort(late), Math.min(seconds * 1000, 2 ** 31 - 1));
+}

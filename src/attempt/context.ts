@@ -1,0 +1,85 @@
+import type { Aborting } from "./lazy_abort.ts";
+import type { Tag } from "../database/driver.ts";
+import { DatabaseUnreachable } from "../errors.ts";
+import type { AttemptInfo, Emitter } from "../events.ts";
+import { Progress } from "./progress.ts";
+import type { Redactor } from "../privacy/redaction.ts";
+import type { Logger, TaskContext } from "../task/scope.ts";
+import type { ClaimedTask } from "../store/claim.ts";
+import { storeProgress } from "../store/settle.ts";
+import type { Transaction } from "../database/transaction.ts";
+
+/** What the context of an attempt is made of. */
+export interface ContextParts {
+  readonly task: ClaimedTask;
+  readonly info: AttemptInfo;
+  readonly env: { readonly sql: Tag; readonly events: Emitter; readonly redactor: Redactor };
+  readonly lastAttempt: boolean;
+  readonly abort: Aborting;
+  readonly transaction: Transaction;
+}
+
+/** What `current()` is while a handler runs. What few handlers ask for is made when they do. */
+export class AttemptContext {
+  readonly #parts: ContextParts;
+  readonly context: TaskContext;
+  #progress: Progress | undefined;
+  #ended = false;
+
+  constructor(parts: ContextParts) {
+    const { task, lastAttempt, abort, transaction } = this.#parts = parts;
+    const makeLogger = () => this.#logger();
+    let log: Logger | undefined;
+    this.context = {
+      queued: true,
+      id: task.id,
+      attempt: task.attempt,
+      lastAttempt,
+      get signal() {
+        return abort.signal;
+      },
+      get sql() {
+        return transaction.sql;
+      },
+      get log() {
+        return log ??= makeLogger();
+      },
+      progress: (value, note) => this.#report(value, note),
+    };
+  }
+
+  /** The handler is done with, or given up: what it may still report is about nothing. */
+  end(): void {
+    this.#ended = true;
+    this.#progress?.end();
+  }
+
+  #logger(): Logger {
+    const { info, env: { events, redactor } } = this.#parts;
+    const log = (level: keyof Logger) => (message: string, fields: object = {}) =>
+      events.emit("log", {
+        ...info,
+        level,
+        message: redactor.text(message, ["message"]),
+        fields: redactor.of(fields, ["fields"]),
+      });
+    return { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") };
+  }
+
+  async #report(value: number, note?: string): Promise<void> {
+    if (!(value >= 0 && value <= 1)) {
+      throw new RangeError(`Cannot report progress as it must be between 0 and 1: current value is ${value}`);
+    }
+    if (this.#ended) return;
+    const { env: { sql }, task: { id, claimSeq } } = this.#parts;
+    const warn = () => this.#logger().warn("Cannot store progress");
+    this.#progress ??= new Progress((report) => storeProgress(sql, { id, claimSeq, ...report }), warn);
+    try {
+      await this.#progress.report({ value, note: note ?? null });
+    } catch (error) {
+      // A task must not fail, perhaps for good, since nobody could be told how far it is.
+      if (!(error instanceof DatabaseUnreachable)) throw error;
+      warn();
+    }
+  }
+}

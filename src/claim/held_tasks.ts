@@ -1,0 +1,264 @@
+import { Attempt, type AttemptOwner } from "../attempt/attempt.ts";
+import type { AttemptEnvironment } from "../attempt/environment.ts";
+import type { TaskDefinition } from "../task/definition.ts";
+import { type Ending, lossOf } from "../settle/outcome_events.ts";
+import { LeaseLost } from "../errors.ts";
+import { areParamsLoaded, loadParams } from "../attempt/load_params.ts";
+import type { Held } from "../settle/settler.ts";
+import type { ClaimedTask } from "../store/claim.ts";
+import { readLeases } from "../store/consumers.ts";
+import { sendToLimits } from "../store/limits.ts";
+import { readPaused } from "../store/queues.ts";
+import { deleteLeases, readClaims } from "../store/settle.ts";
+import { needsKeys, partByLimits } from "./limit_check.ts";
+
+/** What the claims of a consumer need of it. */
+export interface ClaimsOwner {
+  readonly env: AttemptEnvironment;
+  readonly definitions: ReadonlyMap<string, TaskDefinition>;
+  /** Called when a task begins. */
+  onBegin(task: ClaimedTask): void;
+  /** Called when a slot is free again. */
+  onFree(): void;
+  /** Called when something failed that is tried again. */
+  onError(action: string, error: unknown): void;
+}
+
+/** The tasks that a consumer holds: claimed and not begun, in a slot, or being settled. */
+export class Claims implements AttemptOwner {
+  readonly #owner: ClaimsOwner;
+  readonly #env: AttemptEnvironment;
+  /** Not begun, most urgent first, but a suspect before all others. */
+  readonly #buffer: ClaimedTask[] = [];
+  /** Begun, and not settled. */
+  readonly #running = new Set<Attempt>();
+  /** How many of these are in a slot: the handler is not done. */
+  #busy = 0;
+  /** Resolves when nothing runs any more; undefined while nobody waits for that. */
+  #idle: PromiseWithResolvers<void> | undefined;
+  /** Tasks that cannot be run, with the reason. */
+  readonly #mistakes = new WeakMap<ClaimedTask, unknown>();
+  /** How the attempts ended. */
+  readonly endings: Record<Ending, number> = {
+    completed: 0,
+    failed: 0,
+    retried: 0,
+    returned: 0,
+    cancelled: 0,
+    lost: 0,
+  };
+  /** How many attempts were begun. */
+  begun = 0;
+
+  constructor(owner: ClaimsOwner) {
+    this.#owner = owner;
+    this.#env = owner.env;
+  }
+
+  /** How many tasks have not begun. */
+  get buffered(): number {
+    return this.#buffer.length;
+  }
+
+  /** How many handlers run. */
+  get busy(): number {
+    return this.#busy;
+  }
+
+  /** Whether a suspect is among them. */
+  get hasSuspect(): boolean {
+    // One that has not begun stands before all others.
+    if (this.#buffer[0]?.suspect) return true;
+    for (const { task } of this.#running) if (task.suspect) return true;
+    return false;
+  }
+
+  /** Whether nothing is held, and nothing left to settle. */
+  get isEmpty(): boolean {
+    return this.#buffer.length === 0 && this.#running.size === 0 && this.#env.settler.unsettled === 0;
+  }
+
+  /** Takes over what a claim has brought; limited tasks without slots are sent to wait for them. */
+  async add(tasks: ClaimedTask[]): Promise<void> {
+    const counts = new Map<string, number>();
+    for (const { leaseId } of tasks) counts.set(leaseId, (counts.get(leaseId) ?? 0) + 1);
+    for (const [leaseId, count] of counts) this.#env.settler.open(leaseId, count);
+    // A suspect begins at once: the death of its consumer counts against it.
+    const { runnable, unslotted, mistakes } = partByLimits(await this.#withKeyParams(tasks), {
+      definitions: this.#owner.definitions,
+      keys: this.#env.keys,
+    });
+    for (const [task, mistake] of mistakes) this.#mistakes.set(task, mistake);
+    this.#buffer.unshift(...runnable.filter(({ suspect }) => suspect));
+    this.#buffer.push(...runnable.filter(({ suspect }) => !suspect));
+    if (unslotted.length > 0) await this.#sendToLimits(unslotted);
+  }
+
+  /** Begins the next task; false if there is none. */
+  beginNext(): boolean {
+    const task = this.#buffer.shift();
+    if (!task) return false;
+    const attempt = new Attempt(task, this.#definitionOf(task), this.#env);
+    this.#owner.onBegin(task);
+    this.begun++;
+    this.#busy++;
+    this.#running.add(attempt);
+    attempt.start(this);
+    return true;
+  }
+
+  /** An attempt needs its slot no more. */
+  onHandled(): void {
+    this.#busy--;
+    this.#owner.onFree();
+  }
+
+  /** An attempt is over. */
+  onEnded(attempt: Attempt, ending: Ending): void {
+    this.endings[ending]++;
+    if (attempt.inSlot) this.#busy--;
+    this.#running.delete(attempt);
+    if (this.#running.size === 0) {
+      this.#idle?.resolve();
+      this.#idle = undefined;
+    }
+    this.#owner.onFree();
+  }
+
+  /** Resolves when everything that was begun is settled. */
+  async ended(): Promise<void> {
+    while (this.#running.size > 0) await (this.#idle ??= Promise.withResolvers()).promise;
+  }
+
+  /** Aborts every attempt. */
+  abort(reason: Error): void {
+    for (const attempt of this.#running) attempt.abort(reason);
+  }
+
+  /** Keeps the transactions of attempts alive. */
+  ping(): void {
+    for (const attempt of this.#running) attempt.ping();
+  }
+
+  /** Aborts attempts, and forgets claims, that were cancelled, rescued or deleted under way. */
+  async dropLost(): Promise<void> {
+    const held = this.#held();
+    if (held.length === 0) return;
+    const states = await readClaims(this.#env.sql, held.map(({ id }) => id));
+    const still = new Set(this.#held());
+    for (const task of held) {
+      if (!still.has(task)) continue;
+      const state = states.get(task.id);
+      if (state?.claimSeq !== task.claimSeq) {
+        this.#drop(task, lossOf(task.id, state));
+      }
+    }
+  }
+
+  /**
+   * Compares what the consumer holds with its leases in the database. Claims that are there and that it knows nothing of
+   * it gives back: their reply was lost. What it holds by a lease that is not there it lets go of: a crash of the server
+   * may undo a claim, since claims do not wait for the disk, and another consumer may have the task by now. `claiming`
+   * tells the leases of a claim under way.
+   */
+  async compare(consumerId: string, claiming: () => readonly string[]): Promise<void> {
+    const { sql, settler } = this.#env;
+    const [before, held] = [claiming(), this.#held()];
+    const leases = await readLeases(sql, consumerId);
+    const known = new Set(leases.map(({ id }) => id));
+    const undone = new Set(held.filter(({ leaseId }) => settler.holds(leaseId) && !known.has(leaseId)));
+    for (const task of this.#held()) {
+      if (undone.has(task)) this.#drop(task, new LeaseLost(`The claim of task ${task.id} was undone by the server`));
+    }
+    for (const lease of leases) {
+      if (before.includes(lease.id) || claiming().includes(lease.id)) continue;
+      const inHand = new Set(this.#held().map(({ id }) => id));
+      const forgotten = lease.claims.filter(({ id }) => !inHand.has(id));
+      await Promise.all(forgotten.map((claim) => this.#return({ ...claim, leaseId: "" })));
+      if (!settler.holds(lease.id)) await deleteLeases(sql, [lease.id]);
+    }
+  }
+
+  /** Lets go of everything: others may run it from now on, and what nobody took is found by the next renewal. */
+  expire(reason: Error): void {
+    for (const { leaseId } of this.#held()) this.#env.settler.forget(leaseId);
+    this.#buffer.length = 0;
+    this.abort(reason);
+  }
+
+  /** Hands back what has not begun: all of it, or what belongs to these queues. */
+  async handBack(queues?: readonly string[]): Promise<void> {
+    const kept = queues ? this.#buffer.filter(({ queue }) => !queues.includes(queue)) : [];
+    const returned = this.#buffer.filter((task) => !kept.includes(task));
+    this.#buffer.splice(0, Infinity, ...kept);
+    await Promise.all(returned.map((task) => this.#return(task)));
+  }
+
+  /** Hands back what has not begun of queues that were paused since it was claimed. */
+  async dropPaused(): Promise<void> {
+    const queues = [...new Set(this.#buffer.map(({ queue }) => queue))];
+    if (queues.length > 0) await this.handBack(await readPaused(this.#env.sql, queues));
+  }
+
+  #definitionOf(task: ClaimedTask): TaskDefinition {
+    const definition = this.#owner.definitions.get(task.funcName)!;
+    if (!this.#mistakes.has(task)) return definition;
+    const fail = () => {
+      throw this.#mistakes.get(task);
+    };
+    return { ...definition, handler: fail };
+  }
+
+  /** The tasks without those whose limits' keys cannot be told, as their params cannot be had now: these go back. */
+  async #withKeyParams(tasks: ClaimedTask[]): Promise<ClaimedTask[]> {
+    const missing = new Set<ClaimedTask>();
+    for (const task of tasks) {
+      if (areParamsLoaded(task) || !needsKeys(task, this.#definitionOf(task))) continue;
+      await loadParams(task, this.#env).catch(() => missing.add(task));
+    }
+    for (const task of missing) void this.#return(task);
+    return missing.size > 0 ? tasks.filter((task) => !missing.has(task)) : tasks;
+  }
+
+  async #sendToLimits(tasks: ClaimedTask[]): Promise<void> {
+    const { sql, settler } = this.#env;
+    try {
+      const sent = await sendToLimits(sql, tasks);
+      for (const task of tasks) {
+        if (sent.has(task.id)) settler.ended(task);
+        else void this.#return(task); // it is lost, or somebody has its record locked
+      }
+    } catch (error) {
+      // What became of them is found by the next renewal.
+      for (const { leaseId } of tasks) settler.release(leaseId);
+      throw error;
+    }
+  }
+
+  #held(): ClaimedTask[] {
+    return [...this.#buffer, ...[...this.#running].map(({ task }) => task)];
+  }
+
+  #drop(task: ClaimedTask, reason: LeaseLost): void {
+    const place = this.#buffer.indexOf(task);
+    if (place >= 0) {
+      this.#buffer.splice(place, 1);
+      this.#env.settler.ended(task);
+      return;
+    }
+    for (const attempt of this.#running) {
+      if (attempt.task === task) attempt.abort(reason);
+    }
+  }
+
+  /** Hands one task back that never began, uncounted and in its old place in the order. */
+  async #return(task: Pick<ClaimedTask, "id" | "claimSeq"> & Held): Promise<void> {
+    const { id, claimSeq } = task;
+    const outcome = { id, claimSeq, returned: null, error: null, began: null, delay: null };
+    try {
+      await this.#env.settler.settle(task, { ...outcome, status: "created", counts: "snooze" });
+    } catch (error) {
+      this.#owner.onError(`hand back task ${id}`, error);
+    }
+  }
+}

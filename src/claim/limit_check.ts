@@ -1,0 +1,58 @@
+import type { TaskDefinition } from "../task/definition.ts";
+import { decodeOpened, type KeyRing } from "../privacy/encryption.ts";
+import { isLimited, limitsOf } from "../task/limit_keys.ts";
+import type { ClaimedTask } from "../store/claim.ts";
+
+/** Claimed tasks by what is to be done with them. */
+export interface Parted {
+  /** May begin. */
+  runnable: ClaimedTask[];
+  /** Must wait for their slots first, by the keys that they have now. */
+  unslotted: ClaimedTask[];
+  /** May begin, but only to fail: their definition's function could not tell a key. */
+  mistakes: Map<ClaimedTask, unknown>;
+}
+
+/**
+ * Parts what a claim has brought: a limited task begins only with its slots. Most have them, since `ready` takes no
+ * others in. Without are those that came from SQL and have no keys yet, and those that came into `ready` past their
+ * limits, as by the hand of an older release. A task whose definition has no limits any more just runs.
+ */
+export function partByLimits(
+  tasks: ClaimedTask[],
+  { definitions, keys }: { definitions: ReadonlyMap<string, TaskDefinition>; keys: KeyRing | undefined },
+): Parted {
+  const parted: Parted = { runnable: [], unslotted: [], mistakes: new Map() };
+  for (const task of tasks) {
+    const definition = definitions.get(task.funcName)!;
+    if (!isLimited(definition) || task.slotted && hasKeys(task, definition)) {
+      parted.runnable.push(task);
+      continue;
+    }
+    try {
+      parted.unslotted.push(withKeys(task, definition, keys));
+    } catch (mistake) {
+      parted.runnable.push(task);
+      parted.mistakes.set(task, mistake);
+    }
+  }
+  return parted;
+}
+
+/** Whether the keys of a task are still to be told from its arguments. */
+export function needsKeys(task: ClaimedTask, definition: TaskDefinition): boolean {
+  return isLimited(definition) && !hasKeys(task, definition);
+}
+
+function hasKeys({ concurrencyKey, rateKey }: ClaimedTask, { concurrency, rateLimit }: TaskDefinition): boolean {
+  return (!concurrency || concurrencyKey !== null) && (!rateLimit || rateKey !== null);
+}
+
+/** The task with keys for all of its limits: what is stored with a record stays as it is. */
+function withKeys(task: ClaimedTask, definition: TaskDefinition, keys: KeyRing | undefined): ClaimedTask {
+  if (hasKeys(task, definition)) return task;
+  const args = decodeOpened(task.params!, keys);
+  if (!Array.isArray(args)) throw new TypeError("Cannot tell the key of a limit as params is no list of arguments");
+  const { concurrencyKey, rateKey } = limitsOf(definition, args);
+  return { ...task, concurrencyKey: task.concurrencyKey ?? concurrencyKey, rateKey: task.rateKey ?? rateKey };
+}

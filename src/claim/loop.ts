@@ -1,0 +1,222 @@
+import { randomUUID } from "node:crypto";
+import type { Admission } from "./admission.ts";
+import type { AttemptEnvironment } from "../attempt/environment.ts";
+import type { Claims } from "./held_tasks.ts";
+import { Doorbell, nextStep } from "../notify/wake_lock.ts";
+import { openTasks } from "../privacy/encryption.ts";
+import { DatabaseUnreachable } from "../errors.ts";
+import { Intake } from "./claim_budget.ts";
+import type { ConsumerLease } from "./consumer_lease.ts";
+import type { Listener } from "../notify/listener.ts";
+import type { Outages } from "../outages.ts";
+import { claimTasks } from "../store/claim.ts";
+import { promoteDueTasks } from "../store/waiting.ts";
+import { Vacuum } from "./vacuum_ready.ts";
+import { Wakeup } from "../wakeup.ts";
+
+/** What the loop works with. Durations are in seconds. */
+export interface ClaimLoopOptions {
+  readonly env: AttemptEnvironment;
+  readonly claims: Claims;
+  readonly admission: Admission;
+  readonly lease: ConsumerLease;
+  readonly listener: Listener;
+  readonly outages: Outages;
+  readonly queues: string[];
+  /** The names of the tasks that the consumer knows. */
+  readonly names: string[];
+  readonly concurrency: number;
+  readonly maxTasks: number;
+  readonly pollInterval: number;
+  /** Whether there is an end: when nothing is left to do. */
+  readonly drain: boolean;
+  /** Called when all is done that there was to do. */
+  readonly onDone: () => void;
+}
+
+/** How long to wait before due tasks are looked for again, in milliseconds. */
+const DUE_PAUSE = 5;
+/** How many tasks begin before the event loop goes on: handlers that never wait would keep it from all else. */
+const BURST = 50;
+/** Milliseconds that one turn may take at most, its sleep aside: a few statements miss their deadlines. */
+const LONGEST_TURN = 120_000;
+
+/** Claims what there is room for, begins what there is a slot for, and sleeps if there is neither. */
+export class ClaimLoop {
+  readonly #options: ClaimLoopOptions;
+  readonly #intake: Intake;
+  readonly #doorbell: Doorbell;
+  readonly #vacuum: Vacuum;
+  readonly #wakeup = new Wakeup();
+  /** The leases of the claim under way. */
+  #claiming: string[] = [];
+  /** How many tasks may begin before the event loop goes on. */
+  #burst = BURST;
+  #beginning = false;
+  /** Whether the last look had no room for all that is ready. */
+  #mayBeMore = true;
+  #begunAt = performance.now();
+  #goOn: ReturnType<typeof setImmediate> | undefined;
+  #failures = 0;
+  #nextDue: number | null = null;
+  #ended = false;
+  #turnedAt = performance.now();
+
+  constructor(options: ClaimLoopOptions) {
+    const { env, claims, lease, listener, outages, queues, concurrency, maxTasks } = options;
+    this.#options = options;
+    this.#intake = new Intake({
+      concurrency,
+      maxTasks,
+      claims,
+      settler: env.settler,
+      isLeased: () => lease.valid,
+    });
+    this.#vacuum = new Vacuum(env.sql, outages.of("clear away what was claimed"));
+    this.#doorbell = new Doorbell({
+      queues,
+      consumerId: () => lease.id,
+      listening: () => listener.listening,
+      onTaken: () => this.#wakeup.wake(),
+      onError: (error) => {
+        // What becomes of the connection is told by the listener.
+        if (!(error instanceof DatabaseUnreachable)) outages.report("take the doors of its queues", error);
+      },
+    });
+  }
+
+  /** The leases of the claim under way. */
+  get claiming(): readonly string[] {
+    return this.#claiming;
+  }
+
+  /** Whether it still turns. */
+  get turns(): boolean {
+    return this.#ended || performance.now() - this.#turnedAt < this.#options.pollInterval * 1100 + LONGEST_TURN;
+  }
+
+  /** Looks again: there may be something. */
+  wake(): void {
+    this.#doorbell.expect();
+    this.#wakeup.wake();
+  }
+
+  /** A slot is free: begins the next task, and looks for more, unless there was none and whoever brings some will ring. */
+  freed(): void {
+    this.begin();
+    const isSure = !this.#mayBeMore && this.#doorbell.taken;
+    if (!isSure || this.#options.drain || this.#intake.claimsSuspect) this.#wakeup.wake();
+  }
+
+  /** Goes on until {@linkcode ClaimLoop.end} is called. */
+  async run(): Promise<void> {
+    while (!this.#ended) await this.#turn();
+    await this.#vacuum.idle();
+  }
+
+  /** Claims and begins no more. */
+  end(): void {
+    this.#ended = true;
+    this.#doorbell.leave();
+    this.#wakeup.wake();
+  }
+
+  /** Begins claimed tasks while there are slots, a few at once: statements are sent, and replies read, in between. */
+  begin(): void {
+    const { claims, maxTasks, onDone } = this.#options;
+    if (this.#beginning) return; // a task that has ended while it began
+    this.#beginning = true;
+    const { begun } = claims;
+    while (!this.#ended && this.#burst > 0 && this.#intake.mayBegin && claims.beginNext()) this.#burst--;
+    if (claims.begun > begun) this.#begunAt = performance.now();
+    this.#beginning = false;
+    if (this.#burst === 0) this.#goOn ??= setImmediate(() => this.#beginMore());
+    if (claims.begun >= maxTasks && claims.isEmpty) onDone();
+  }
+
+  #beginMore(): void {
+    this.#goOn = undefined;
+    this.#burst = BURST;
+    this.begin();
+  }
+
+  async #turn(): Promise<void> {
+    this.#turnedAt = performance.now();
+    const { claims, admission, outages, drain, onDone } = this.#options;
+    const { wanted } = this.#intake;
+    const { admitted } = admission;
+    const [wasEmpty, atDoor] = [claims.isEmpty, this.#doorbell.taken];
+    let claimed = 0;
+    if (wanted > 0 || this.#intake.claimsSuspect) {
+      try {
+        claimed = await this.#claim(wanted);
+        outages.recovered("claim tasks");
+        this.#failures = 0;
+      } catch (error) {
+        outages.report("claim tasks", error);
+        return await this.#wakeup.sleep(Math.min(200 * 2 ** this.#failures++, 5000));
+      }
+    }
+    this.#mayBeMore = claimed >= wanted;
+    if (claimed > 0) this.#doorbell.expect();
+    this.begin();
+    if (this.#ended) return;
+    this.#returnStuck();
+    const step = nextStep({ atDoor, room: wanted > 0, claimed });
+    if (step === "leave and look" || step === "leave and sleep") this.#doorbell.leave();
+    if (claimed > 0 && claimed >= wanted) return;
+    if (this.#isDue()) return await this.#wakeup.sleep(DUE_PAUSE);
+    const isDone = claims.isEmpty && admission.isIdle && admission.admitted === admitted;
+    if (drain && wanted > 0 && isDone) {
+      // What ended while the claim was under way may have gone back to where it had looked already: look once more.
+      return wasEmpty ? onDone() : undefined;
+    }
+    if (step === "look" || step === "leave and look") return;
+    if (step === "take") this.#doorbell.take();
+    await this.#wakeup.sleep(this.#pause(step === "take"));
+  }
+
+  /** Claims up to `limit` tasks, and a suspect; resolves to how many rows that took, stale ones included. */
+  async #claim(limit: number): Promise<number> {
+    const { env: { sql, keys }, claims, admission, lease, queues, names } = this.#options;
+    const [leaseId, suspectLeaseId] = [randomUUID(), claims.hasSuspect ? null : randomUUID()];
+    this.#claiming = suspectLeaseId ? [leaseId, suspectLeaseId] : [leaseId];
+    try {
+      if (this.#isDue()) admission.ask(await promoteDueTasks(sql, queues));
+      const request = { consumerId: lease.id, leaseId, suspectLeaseId, queues, names, limit };
+      const { alive, tasks, taken, nextDue } = await claimTasks(sql, request);
+      this.#nextDue = nextDue === null ? null : performance.now() + nextDue * 1000;
+      this.#vacuum.note(taken);
+      this.#intake.note({ limit, soughtSuspect: suspectLeaseId !== null, tasks, taken });
+      await claims.add(keys ? await openTasks(tasks, keys) : tasks);
+      if (!alive) await lease.renew();
+      return taken;
+    } finally {
+      this.#claiming = [];
+    }
+  }
+
+  /** Hands back what has waited for a slot for too long: its neighbours are long, and others may have slots free. */
+  #returnStuck(): void {
+    const { claims, outages } = this.#options;
+    if ((this.#intake.patience(this.#begunAt) ?? Infinity) > 0) return;
+    this.#intake.holdNone();
+    claims.handBack().catch((error) => outages.report("hand back what has no slot", error));
+  }
+
+  #isDue(): boolean {
+    return this.#nextDue !== null && this.#nextDue <= performance.now() && this.#intake.free > 0;
+  }
+
+  /**
+   * Milliseconds until the next look: when a task is due, sooner without the doors if it wants them, and at the latest
+   * after the poll interval.
+   */
+  #pause(wantsDoors: boolean): number {
+    const poll = this.#options.pollInterval * 1000 * (0.9 + 0.2 * Math.random());
+    const stuck = this.#intake.patience(this.#begunAt);
+    const patience = Math.min(poll, (wantsDoors ? this.#doorbell.patience : undefined) ?? poll, stuck ?? poll);
+    if (this.#nextDue === null || this.#intake.free <= 0) return patience;
+    return Math.min(patience, Math.max(1, this.#nextDue - performance.now()));
+  }
+}

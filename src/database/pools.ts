@@ -1,0 +1,256 @@
+import type { ConnectionSettings } from "./settings.ts";
+import {
+  type Build,
+  type Client,
+  codeOf,
+  discard,
+  isConnectionError,
+  makeTag,
+  makeUserTag,
+  openClient,
+  type Rows,
+  type Tag,
+  transactionControlOf,
+  unreachable,
+  withDeadline,
+} from "./driver.ts";
+import { FireflyError, SchemaMismatch } from "../errors.ts";
+import type { Sql } from "../sql.ts";
+
+const UNDEFINED_TABLE = "42P01";
+const UNDEFINED_FUNCTION = "42883";
+const INVALID_SCHEMA = "3F000";
+const PROTOCOL_VIOLATION = "08P01";
+
+const STATEMENT_DEADLINE = 15_000;
+/** How long statements may go on when a pool is ended. */
+const END_PATIENCE = 5_000;
+/** How long a connection stays open that nobody uses: a program that closes nothing can end, too. */
+const IDLE = 10_000;
+/** The same where leases are renewed, which by default is done every 10 s. */
+const LEASES_IDLE = 15_000;
+
+/** A connection of a pool, and the statements that are under way on it. */
+interface Member {
+  readonly client: Client;
+  readonly queries: Set<ReturnType<Build>>;
+  idle?: ReturnType<typeof setTimeout>;
+}
+
+/**
+ * Connections for single statements, each a client of its own, which is thrown away with all that it has left when its
+ * connection is lost or misses a deadline: a client of this driver whose backend died may swallow what is sent to it.
+ */
+export class Pool {
+  readonly #open: (onclose: () => void) => Client;
+  readonly #max: number;
+  readonly #deadline: number;
+  readonly #idle: number;
+  readonly #members = new Set<Member>();
+
+  /**
+   * @param options `deadline`: milliseconds that a statement may take, 0 for as long as it wants; `idle`: milliseconds
+   * for which a connection stays open that nobody uses.
+   */
+  constructor(
+    open: (onclose: () => void) => Client,
+    { max, deadline, idle = IDLE }: { max: number; deadline: number; idle?: number },
+  ) {
+    this.#open = open;
+    this.#max = max;
+    this.#deadline = deadline;
+    this.#idle = idle;
+  }
+
+  /** Runs one statement. */
+  async run<T>(build: Build): Promise<Rows<T>> {
+    const member = this.#pick();
+    const query = build(member.client);
+    member.queries.add(query);
+    clearTimeout(member.idle);
+    try {
+      return await (this.#deadline ? withDeadline(query, this.#deadline) : query) as unknown as Rows<T>;
+    } catch (error) {
+      if (isConnectionError(error)) this.#drop(member);
+      throw error;
+    } finally {
+      member.queries.delete(query);
+      if (member.queries.size === 0 && this.#members.has(member)) {
+        // Not by the driver's own idle_timeout, which would refuse what is sent while the connection closes.
+        member.idle = setTimeout(() => this.#drop(member), this.#idle);
+      }
+    }
+  }
+
+  /** Ends the pool once its statements have. */
+  async end(): Promise<void> {
+    const members = [...this.#members];
+    const queries = members.flatMap((member) => [...member.queries]);
+    await withDeadline(Promise.allSettled(queries), END_PATIENCE).catch(() => {});
+    for (const member of members) this.#drop(member);
+  }
+
+  /** The connection with the least to do; a new one if none is idle and there may be more. */
+  #pick(): Member {
+    let best: Member | undefined;
+    for (const member of this.#members) if (!best || member.queries.size < best.queries.size) best = member;
+    if (best && (best.queries.size === 0 || this.#members.size >= this.#max)) return best;
+    const member: Member = { client: this.#open(() => this.#drop(member)), queries: new Set() };
+    this.#members.add(member);
+    return member;
+  }
+
+  #drop(member: Member): void {
+    if (!this.#members.delete(member)) return;
+    clearTimeout(member.idle);
+    // What the driver has not sent yet (it has no state then), it would now open another connection for.
+    for (const query of member.queries) if (!(query as { state?: unknown }).state) query.cancel();
+    discard(member.client);
+  }
+}
+
+/**
+ * Settings that keep the plans of the hot path what they are made for, whatever the statistics say: a queue's tables
+ * are empty when they are analyzed and hold 100,000 rows a minute later. Joins are planned once, as nested loops; the
+ * claim reads `ready` in the order of its index instead of sorting all of it; and what the planner then believes to be
+ * the cost is no reason to compile a plan.
+ */
+const HOT_PATH_PLANS = {
+  plan_cache_mode: "force_generic_plan",
+  enable_seqscan: "off",
+  enable_bitmapscan: "off",
+  jit: "off",
+};
+
+/** One connection, which the pool itself ends. */
+const POOL_MEMBER = { max: 1, idle_timeout: 0, max_lifetime: null };
+
+/**
+ * A database as Firefly uses it: a pool for the hot path, one for looking things up, one for users' statements, a
+ * connection for inserts, and one on which nothing stands before a renewal.
+ */
+export class Database {
+  /** Where it is, and how it was decided on. */
+  readonly settings: ConnectionSettings;
+  /** The schema's name. */
+  readonly schemaName: string;
+  /** The tag for statements of the hot path. */
+  readonly sql: Tag;
+  /** The tag for what tasks are scheduled by: one connection, so that they come in the order in which they were sent. */
+  readonly inserts: Tag;
+  /** The tag for consumers' leases. */
+  readonly leases: Tag;
+  /** The tag for lists, counts and bulk operations, which are planned by what the tables hold. */
+  readonly records: Tag;
+  /** The tag for users. */
+  readonly userSql: Sql;
+  readonly #pool: Pool;
+  readonly #insertPool: Pool;
+  readonly #leasePool: Pool;
+  readonly #recordPool: Pool;
+  readonly #userPool: Pool;
+
+  /**
+   * Connects, and finds out whether a pooler stands in between, unless that is known.
+   *
+   * @throws {DatabaseUnreachable} If there is no connection to be had.
+   */
+  static async open(settings: ConnectionSettings, schemaName: string): Promise<Database> {
+    const database = new Database(settings, schemaName);
+    try {
+      if (settings.pooled || !await database.#isPooled()) return database;
+    } catch (error) {
+      await database.end();
+      throw error;
+    }
+    await database.end();
+    return new Database({ ...settings, pooled: true }, schemaName);
+  }
+
+  constructor(settings: ConnectionSettings, schemaName: string) {
+    this.settings = settings;
+    this.schemaName = schemaName;
+    const max = settings.options.max ?? 4;
+    const limits = { statement_timeout: STATEMENT_DEADLINE };
+    const open = (options: object) => (onclose: () => void) =>
+      openClient(settings, { ...POOL_MEMBER, ...options, onclose });
+    this.#pool = new Pool(open({ connection: { ...limits, ...HOT_PATH_PLANS } }), {
+      max,
+      deadline: STATEMENT_DEADLINE,
+    });
+    this.#insertPool = new Pool(open({ connection: { ...limits, ...HOT_PATH_PLANS } }), {
+      max: 1,
+      deadline: STATEMENT_DEADLINE,
+    });
+    this.#leasePool = new Pool(open({ connection: limits }), {
+      max: 1,
+      deadline: STATEMENT_DEADLINE,
+      idle: LEASES_IDLE,
+    });
+    this.#recordPool = new Pool(open({ connection: limits }), { max: 2, deadline: STATEMENT_DEADLINE });
+    this.#userPool = new Pool(open({}), { max, deadline: 0 });
+    this.sql = makeTag((build) => this.#runOwn(this.#pool, build), schemaName);
+    this.inserts = makeTag((build) => this.#runOwn(this.#insertPool, build), schemaName);
+    this.leases = makeTag((build) => this.#runOwn(this.#leasePool, build), schemaName);
+    this.records = makeTag((build) => this.#runOwn(this.#recordPool, build), schemaName);
+    this.userSql = makeUserTag((build) => this.#runUsers(build), refuseOnPool);
+  }
+
+  /**
+   * A pooler refuses the settings that the hot path starts its connections with, or drops them, or introduces itself as
+   * another process than the one that answers.
+   */
+  async #isPooled(): Promise<boolean> {
+    try {
+      const rows = await this.#pool.run<{ pid: number; plans: string }>((client) =>
+        client.unsafe("SELECT pg_backend_pid() AS pid, current_setting('plan_cache_mode') AS plans")
+      );
+      const [row] = rows;
+      const { state } = rows as unknown as { state: { pid: number } };
+      return row!.pid !== state.pid || row!.plans !== HOT_PATH_PLANS.plan_cache_mode;
+    } catch (error) {
+      if (codeOf(error) === PROTOCOL_VIOLATION) return true;
+      throw this.explain(error);
+    }
+  }
+
+  async #runOwn<T>(pool: Pool, build: Build): Promise<Rows<T>> {
+    try {
+      return await pool.run<T>(build);
+    } catch (error) {
+      throw this.explain(error);
+    }
+  }
+
+  async #runUsers<T>(build: Build): Promise<Rows<T>> {
+    try {
+      return await this.#userPool.run<T>(build);
+    } catch (error) {
+      throw isConnectionError(error) ? unreachable(this.settings, error) : error;
+    }
+  }
+
+  /** An error of the driver as one that a user can act on, if there is one. */
+  explain(error: unknown): unknown {
+    const code = codeOf(error);
+    if (isConnectionError(error)) return unreachable(this.settings, error);
+    if (code !== UNDEFINED_TABLE && code !== UNDEFINED_FUNCTION && code !== INVALID_SCHEMA) return error;
+    return new SchemaMismatch(
+      `Cannot find all of schema "${this.schemaName}" in ${this.settings.label}: run the command "migrate", or call migrate(), once per release`,
+      { reason: "missing", cause: error },
+    );
+  }
+
+  /** Ends all of its connections. */
+  async end(): Promise<void> {
+    const pools = [this.#pool, this.#insertPool, this.#leasePool, this.#recordPool, this.#userPool];
+    await Promise.all(pools.map((pool) => pool.end()));
+  }
+}
+
+/** A connection of the pool is anybody's with the next statement. */
+function refuseOnPool(text: string): void {
+  const control = transactionControlOf(text);
+  if (!control) return;
+  throw new FireflyError(`Cannot run ${control} here as each statement may take another connection: use transaction()`);
+}

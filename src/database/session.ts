@@ -1,0 +1,223 @@
+import type { ConnectionSettings } from "./settings.ts";
+import {
+  type Build,
+  type Client,
+  codeOf,
+  discard,
+  isConnectionError,
+  makeTag,
+  openClient,
+  type Rows,
+  type Tag,
+  unreachable,
+  withDeadline,
+} from "./driver.ts";
+import type { DatabaseUnreachable } from "../errors.ts";
+
+/** What a session may be told beside where to connect. */
+export interface SessionOptions {
+  /** Called for every notification of a channel that the session listens on. */
+  onnotify?: (channel: string, payload: string) => void;
+  /** Ends the server's process `pid`, when a session is discarded in the middle of a statement. */
+  terminate?: (pid: number) => void;
+}
+
+/**
+ * One connection for as long as it lives. BEGIN and COMMIT are plain statements on it. Once the connection is lost,
+ * it refuses every further statement, since the driver would quietly run them on a new connection, outside of the
+ * transaction that they belong to. For the same reason the driver is given one statement at a time, but for two that it
+ * writes at once: it would keep those that wait, too, for a new connection.
+ */
+export class Session {
+  readonly #settings: ConnectionSettings;
+  readonly #client: Client;
+  readonly #terminate: ((pid: number) => void) | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #unanswered = 0;
+  #lost: DatabaseUnreachable | undefined;
+  #onLost: (() => void) | undefined;
+
+  /** The server's process, once the session knows it. */
+  pid: number | undefined;
+
+  constructor(settings: ConnectionSettings, { terminate, ...options }: SessionOptions = {}) {
+    this.#settings = settings;
+    this.#terminate = terminate;
+    this.#client = openClient(settings, {
+      max: 1,
+      idle_timeout: 0,
+      max_lifetime: null,
+      // A connection that is killed while it connects is noticed by this timeout alone.
+      connect_timeout: 2,
+      onclose: () => this.#lose(Object.assign(new Error("the connection was closed"), { code: "CONNECTION_CLOSED" })),
+      ...options as object,
+    });
+  }
+
+  /** Whether each of its transactions may be another process of the server's. */
+  get isPooled(): boolean {
+    return this.#settings.pooled ?? false;
+  }
+
+  /** Why the connection is lost; undefined while it is not. */
+  get lost(): DatabaseUnreachable | undefined {
+    return this.#lost;
+  }
+
+  /** Calls `listener` once when the connection is lost or discarded. */
+  set onLost(listener: () => void) {
+    this.#onLost = listener;
+    if (this.#lost) listener();
+  }
+
+  /**
+   * Runs one statement, after those before it.
+   *
+   * @param deadline Milliseconds that the server may take; 0 for as long as it wants. Missed, the connection is lost.
+   * @throws {DatabaseUnreachable} If the connection is lost, now or before.
+   */
+  run<T>(build: Build, deadline = 0): Promise<Rows<T>> {
+    return this.#inTurn(() => build(this.#client) as unknown as Promise<Rows<T>>, deadline);
+  }
+
+  /**
+   * Runs two statements in one round trip, after those before them; resolves to what the second came to. It is under
+   * way before the first has ended, so it must do no harm where that fails: the error is the first's then.
+   *
+   * @param deadline Milliseconds that the server may take for both; 0 for as long as it wants.
+   * @param isWaiting Asked when they have passed: whether the server may take as many again.
+   * @throws {DatabaseUnreachable} If the connection is lost, now or before.
+   */
+  runBoth<T>(first: Build, second: Build, deadline = 0, isWaiting?: () => Promise<boolean>): Promise<Rows<T>> {
+    const give = () => this.#giveBoth(first, second) as unknown as Promise<Rows<T>>;
+    return this.#inTurn(isWaiting ? () => withPatience(give(), deadline, isWaiting) : give, isWaiting ? 0 : deadline);
+  }
+
+  #inTurn<T>(give: () => Promise<T>, deadline: number): Promise<T> {
+    const isNext = this.#unanswered++ === 0;
+    const outcome = isNext ? this.#send(give, deadline) : this.#turn.then(() => this.#send(give, deadline));
+    this.#turn = outcome.then(nothing, nothing);
+    return outcome;
+  }
+
+  async #send<T>(give: () => Promise<T>, deadline: number): Promise<T> {
+    try {
+      if (this.#lost) throw this.#lost;
+      return await (deadline ? withDeadline(give(), deadline) : give());
+    } catch (error) {
+      if (!isConnectionError(error)) throw error;
+      this.#lose(error);
+      throw this.#lost;
+    } finally {
+      this.#unanswered--;
+    }
+  }
+
+  async #giveBoth(first: Build, second: Build): Promise<unknown> {
+    const given = [first(this.#client).execute(), second(this.#client).execute()] as const;
+    const answers = Promise.allSettled(given);
+    await undefined; // by now the driver has written both to the connection that is open
+    // Or it keeps the second, as the first has to be prepared or is large: for a new connection, too. It has no state then.
+    const isKept = !(given[1] as { state?: unknown }).state;
+    if (isKept) given[1].cancel();
+    const [before, after] = await answers;
+    if (before.status === "rejected") throw before.reason;
+    if (isKept) {
+      if (this.#lost) throw this.#lost;
+      return await second(this.#client);
+    }
+    if (after.status === "rejected") throw after.reason;
+    return after.value;
+  }
+
+  /** Sends something, unless a statement is under way: that shows the server life enough. */
+  ping(): void {
+    if (this.#unanswered === 0 && !this.#lost) this.run((client) => client`SELECT 1`).catch(() => {});
+  }
+
+  /** A tag for statements of the store, on this session. */
+  tag(schemaName: string): Tag {
+    return makeTag((build) => this.run(build), schemaName);
+  }
+
+  /** Closes the connection. The server would notice only after the statement that it is at, and hold locks until then. */
+  discard(): void {
+    if (this.#unanswered > 0 && this.pid !== undefined && !this.#lost) this.#terminate?.(this.pid);
+    this.#lose(Object.assign(new Error("the session was discarded"), { code: "CONNECTION_ENDED" }));
+  }
+
+  #lose(error: unknown): void {
+    if (this.#lost) return;
+    this.#lost = unreachable(this.#settings, error);
+    discard(this.#client); // which also rejects what the driver has swallowed
+    this.#onLost?.();
+  }
+}
+
+function nothing(): void {}
+
+/** Rejects with the code DEADLINE if `promise` takes longer than `ms`, and `isWaiting` says that it is not worth while. */
+async function withPatience<T>(promise: Promise<T>, ms: number, isWaiting: () => Promise<boolean>): Promise<T> {
+  for (;;) {
+    try {
+      return await withDeadline(promise, ms);
+    } catch (error) {
+      if (codeOf(error) !== "DEADLINE" || !await isWaiting().catch(() => false)) throw error;
+    }
+  }
+}
+
+/** How long a session is kept for the next who wants one, in milliseconds. */
+const IDLE = 10_000;
+
+/** Sessions that are used one after another: at most `max` at a time, further callers wait for one. */
+export class Sessions {
+  readonly #open: () => Session;
+  /** Those that nobody uses, and since when, the latest last: the next is the one whose process of the server is warm. */
+  readonly #idle: { session: Session; since: number }[] = [];
+  readonly #waiting: (() => void)[] = [];
+  /** One timer for all: each is used again long before, as a rule. */
+  #sweep: ReturnType<typeof setTimeout> | undefined;
+  #taken = 0;
+  #ended = false;
+  /** How many may be taken at a time. */
+  max: number;
+
+  constructor(open: () => Session, max: number) {
+    this.#open = open;
+    this.max = max;
+  }
+
+  /** Takes a session. */
+  async take(): Promise<Session> {
+    while (this.#taken >= this.max) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#taken++;
+    for (let idle; (idle = this.#idle.pop());) if (!idle.session.lost) return idle.session;
+    return this.#open();
+  }
+
+  /** Gives a session back: for the next, or, if it is lost or in the middle of something, to be discarded. */
+  giveBack(session: Session, reusable: boolean): void {
+    this.#taken--;
+    if (reusable && !session.lost && !this.#ended) {
+      this.#idle.push({ session, since: performance.now() });
+      this.#sweep ??= setTimeout(() => this.#dropIdle(), IDLE);
+    } else session.discard();
+    this.#waiting.shift()?.();
+  }
+
+  #dropIdle(): void {
+    this.#sweep = undefined;
+    const now = performance.now();
+    while (this.#idle[0] && now - this.#idle[0].since >= IDLE) this.#idle.shift()!.session.discard();
+    const [oldest] = this.#idle;
+    if (oldest) this.#sweep = setTimeout(() => this.#dropIdle(), IDLE - (now - oldest.since));
+  }
+
+  /** Discards the idle ones, and every other when it is given back. */
+  end(): void {
+    this.#ended = true;
+    clearTimeout(this.#sweep);
+    for (const { session } of this.#idle.splice(0)) session.discard();
+  }
+}

@@ -1,0 +1,143 @@
+import process from "node:process";
+import { startEmbedded } from "../embedded/embedded.ts";
+
+/** How to reach a database, field by field, where a URL does not serve. */
+export interface PostgresOptions {
+  /** The host. @default "localhost" */
+  host?: string;
+  /** The port. @default 5432 */
+  port?: number;
+  /** The database. @default the user's name */
+  database?: string;
+  /** The user. @default the operating system's */
+  username?: string;
+  /** The password, or what fetches it. */
+  password?: string | (() => string | Promise<string>);
+  /** Whether and how to use TLS. @default false */
+  ssl?: boolean | "require" | "allow" | "prefer" | "verify-full" | object;
+  /**
+   * Whether statements are prepared once a connection. False says, too, that a transaction pooler stands in between.
+   *
+   * @default true, unless a pooler is found in between
+   */
+  prepare?: boolean;
+  /** How many connections short statements may share; transactions have their own. @default 4 */
+  max?: number;
+}
+
+/** A database that was decided on. */
+export interface ConnectionSettings {
+  /** The URL, if it is known by one. */
+  readonly url?: string;
+  /** Options beside or instead of the URL. */
+  readonly options: PostgresOptions;
+  /** Whether this is Firefly's own server. */
+  readonly embedded: boolean;
+  /** Whether a pooler stands in between, which may give each transaction another of the server's connections. */
+  readonly pooled?: boolean;
+  /** The place without credentials, for messages: `127.0.0.1:5432/app`. */
+  readonly label: string;
+}
+
+/** What other clients put into URLs and a PostgreSQL server would refuse as a setting that it does not know. */
+const FOREIGN_PARAMETERS = [
+  "channel_binding",
+  "connection_limit",
+  "fallback_application_name",
+  "gssdelegation",
+  "gssencmode",
+  "gsslib",
+  "hostaddr",
+  "keepalives",
+  "keepalives_count",
+  "keepalives_idle",
+  "keepalives_interval",
+  "krbsrvname",
+  "load_balance_hosts",
+  "max_protocol_version",
+  "min_protocol_version",
+  "passfile",
+  "pgbouncer",
+  "pool_timeout",
+  "prepared_statements",
+  "replication",
+  "require_auth",
+  "requirepeer",
+  "requiressl",
+  "schema",
+  "service",
+  "servicefile",
+  "socket_timeout",
+  "ssl_max_protocol_version",
+  "ssl_min_protocol_version",
+  "sslaccept",
+  "sslcert",
+  "sslcertmode",
+  "sslcompression",
+  "sslcrl",
+  "sslcrldir",
+  "sslidentity",
+  "sslkey",
+  "sslkeylogfile",
+  "sslpassword",
+  "sslrootcert",
+  "sslsni",
+  "statement_cache_size",
+  "supa",
+  "tcp_user_timeout",
+  "uselibpqcompat",
+];
+
+/**
+ * Decides on the database: what was given, else `FIREFLY_DATABASE_URL`, `DATABASE_URL`, or `PGHOST` and its friends,
+ * else the embedded server, which is started if need be.
+ *
+ * @param onProgress Told what a first start of the embedded server is busy with.
+ * @throws {TypeError} If a URL is none.
+ * @throws {EmbeddedServerError} If the embedded server cannot run here.
+ */
+export async function resolveConnection(
+  given: string | PostgresOptions | undefined,
+  onProgress: (message: string) => void = () => {},
+): Promise<ConnectionSettings> {
+  if (typeof given === "object") {
+    return { options: given, embedded: false, pooled: given.prepare === false, label: labelOf(given) };
+  }
+  const url = given ?? (process.env.FIREFLY_DATABASE_URL || process.env.DATABASE_URL);
+  if (url) return settingsOf(url, false);
+  if (process.env.PGHOST) return { options: {}, embedded: false, label: labelOf({}) };
+  const server = await startEmbedded({ onProgress });
+  return settingsOf(server.url, true);
+}
+
+function settingsOf(text: string, embedded: boolean): ConnectionSettings {
+  const firstHost = text.replace(/^(postgres(?:ql)?:\/\/(?:[^@/]*@)?)([^/?,]*),[^/?]*/, "$1$2"); // URL knows one host only
+  if (!/^postgres(ql)?:\/\//.test(text) || !URL.canParse(firstHost)) {
+    throw new TypeError(`Cannot use the database URL as it is not of the form postgres://user@host:port/database`);
+  }
+  const { hostname, port, pathname } = new URL(firstHost);
+  return {
+    url: withoutForeignParameters(text),
+    options: {},
+    embedded,
+    pooled: /[?&]pgbouncer=true(&|$)/.test(text),
+    label: `${hostname || "localhost"}:${port || 5432}${pathname}`,
+  };
+}
+
+/** The URL without the parameters that only other clients know. */
+export function withoutForeignParameters(url: string): string {
+  const [base, query] = url.split("?", 2);
+  if (query === undefined) return url;
+  const pairs = query.split("&");
+  const kept = pairs.filter((pair) => !FOREIGN_PARAMETERS.includes(pair.split("=", 1)[0]!));
+  // libpq means by it: verify, against the roots of the system. The driver would understand it, and then send it too.
+  if (pairs.includes("sslrootcert=system")) kept.push("sslmode=verify-full");
+  return kept.length ? `${base}?${kept.join("&")}` : base!;
+}
+
+function labelOf(options: PostgresOptions): string {
+  const { PGHOST, PGPORT, PGDATABASE, PGUSER } = process.env;
+  const database = options.database ?? PGDATABASE ?? options.username ?? PGUSER ?? "";
+  return `${options.host ?? PGHOST ?? "localhost"}:${options.port ?? PGPORT ?? 5432}/${database}`;
+}

@@ -1,0 +1,266 @@
+import { createHmac } from "node:crypto";
+import { DecryptionFailed } from "../errors.ts";
+import { refuseUnknownKeys } from "../suggest.ts";
+import { base64, decodeText, encodeText } from "../wire/base64.ts";
+import { decode } from "../wire/decode.ts";
+
+/** The keys that arguments and results are encrypted with. */
+export interface Encryption {
+  /**
+   * Keys for AES-256-GCM by their ids: Base64 of 32 random bytes, or a `CryptoKey`. An id is stored with all that its key
+   * has encrypted, so it must go on meaning the same key.
+   */
+  keys: Record<string, CryptoKey | string>;
+  /** The id of the key that encrypts from now on. The others are there to read what is older. */
+  current: string;
+}
+
+/** Where a value is stored: it can be decrypted there and nowhere else. */
+export interface ValuePlace {
+  readonly funcName: string;
+  readonly queue: string;
+  readonly column: "params" | "returned";
+}
+
+/** An encrypted value, as JSON. Its tag is one that `encode()` never writes, so no plain value looks like it. */
+interface Envelope {
+  readonly $: "Encrypted";
+  readonly key: string;
+  /** It is not bound to a queue: see {@linkcode KeyRing.seal}. */
+  readonly anyQueue?: true;
+  /** The 12 bytes of the IV, then the ciphertext with its tag. */
+  readonly v: string;
+}
+
+/** How every encrypted value begins: 24 bytes of JSON, so that the Base64 of them does not depend on what follows. */
+const PREFIX = btoa('{"$":"Encrypted","key":"');
+const IV_BYTES = 12;
+const AT_ONCE = 100;
+const ALGORITHM = "AES-GCM";
+/** The IV that the key of {@linkcode KeyRing.digest} is derived with. One of the random ones is it once in 2^96 times. */
+const DIGEST_IV = "firefly:uniq";
+
+/** Whether a stored text is an encrypted value. */
+export function isSealed(text: string): boolean {
+  return text.startsWith(PREFIX);
+}
+
+/**
+ * Decodes a stored text that {@linkcode KeyRing.open} has decrypted, if it could.
+ *
+ * @throws {DecryptionFailed} If it is still encrypted.
+ */
+export function decodeOpened(text: string, keys: KeyRing | undefined): unknown {
+  if (isSealed(text)) throw failureOf(text, keys);
+  return decode(text);
+}
+
+/** Encrypts and decrypts stored values with the keys of an instance. */
+export class KeyRing {
+  readonly #current: string;
+  readonly #given: ReadonlyMap<string, CryptoKey | Uint8Array<ArrayBuffer>>;
+  readonly #imported = new Map<string, Promise<CryptoKey>>();
+  #digestKey: Promise<Uint8Array> | undefined;
+
+  /**
+   * Checks the keys.
+   *
+   * @throws {TypeError | RangeError} If one is none.
+   */
+  constructor(encryption: Encryption, action: string) {
+    if (typeof encryption !== "object" || encryption === null) {
+      throw new TypeError(`Cannot ${action} as "encryption" must be an object with "keys" and "current"`);
+    }
+    refuseUnknownKeys(encryption, ["keys", "current"], `${action} with "encryption"`);
+    const { keys, current } = encryption;
+    if (typeof keys !== "object" || keys === null) {
+      throw new TypeError(`Cannot ${action} as "encryption.keys" must be an object of keys by their ids`);
+    }
+    this.#given = new Map(Object.entries(keys).map(([id, key]) => [id, checkKey(id, key, action)]));
+    if (typeof current !== "string" || !this.#given.has(current)) {
+      const ids = [...this.#given.keys()].join(", ") || "none";
+      throw new RangeError(
+        `Cannot ${action} as "encryption.current" must be the id of one of its keys (${ids}): current value is ${
+          JSON.stringify(current) ?? "undefined"
+        }`,
+      );
+    }
+    this.#current = current;
+  }
+
+  /** Whether there is a key of this id. */
+  has(id: string): boolean {
+    return this.#given.has(id);
+  }
+
+  /**
+   * Encrypts a value in the wire format for its place. With `anyQueue` it can be decrypted in whatever queue the task
+   * stands: for arguments that may replace those of a twin in another one.
+   */
+  async seal(text: string, place: ValuePlace, { anyQueue = false } = {}): Promise<string> {
+    const iv = crypto.getRandomValues(new Uint8Array(IV_BYTES));
+    const algorithm = { name: ALGORITHM, iv, additionalData: boundTo(place, anyQueue) };
+    const ciphertext = await crypto.subtle.encrypt(algorithm, await this.#key(this.#current), base64.decode(text));
+    const bytes = new Uint8Array(IV_BYTES + ciphertext.byteLength);
+    bytes.set(iv);
+    bytes.set(new Uint8Array(ciphertext), IV_BYTES);
+    const envelope: Envelope = {
+      $: "Encrypted",
+      key: this.#current,
+      ...(anyQueue ? { anyQueue } : {}),
+      v: base64.encode(bytes),
+    };
+    return encodeText(JSON.stringify(envelope), Infinity);
+  }
+
+  /** Decrypts a stored text. One that is not encrypted, or cannot be decrypted, is given back as it is. */
+  async open(text: string, place: ValuePlace): Promise<string> {
+    const envelope = isSealed(text) ? readEnvelope(text) : undefined;
+    if (!envelope || !this.has(envelope.key)) return text;
+    try {
+      const bytes = base64.decode(envelope.v);
+      const algorithm = {
+        name: ALGORITHM,
+        iv: bytes.subarray(0, IV_BYTES),
+        additionalData: boundTo(place, envelope.anyQueue === true),
+      };
+      const key = await this.#key(envelope.key);
+      return base64.encode(new Uint8Array(await crypto.subtle.decrypt(algorithm, key, bytes.subarray(IV_BYTES))));
+    } catch {
+      return text; // whoever decodes it finds it still encrypted, and says so
+    }
+  }
+
+  /**
+   * A digest of `text` that tells nothing of it without the current key, not even to those who guess: a plain digest of
+   * arguments of which there are few is as good as the arguments.
+   */
+  async digest(text: string): Promise<string> {
+    return createHmac("sha256", await (this.#digestKey ??= this.#deriveDigestKey())).update(text).digest("hex");
+  }
+
+  /** Derived by encrypting a constant, since a `CryptoKey` may keep its bytes to itself and be good for nothing else. */
+  async #deriveDigestKey(): Promise<Uint8Array> {
+    const algorithm = { name: ALGORITHM, iv: new TextEncoder().encode(DIGEST_IV) };
+    const bytes = await crypto.subtle.encrypt(algorithm, await this.#key(this.#current), new Uint8Array(32));
+    return new Uint8Array(bytes, 0, 32);
+  }
+
+  #key(id: string): Promise<CryptoKey> {
+    const known = this.#imported.get(id);
+    if (known) return known;
+    const given = this.#given.get(id)!;
+    const key = given instanceof Uint8Array
+      ? crypto.subtle.importKey("raw", given, ALGORITHM, false, ["encrypt", "decrypt"])
+      : Promise.resolve(given);
+    this.#imported.set(id, key);
+    return key;
+  }
+}
+
+/** Acts on all of `items`, on some at a time: thousands of calls of Web Crypto at once take twice as long. */
+export async function inParts<T, R>(items: readonly T[], act: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let i = 0; i < items.length; i += AT_ONCE) {
+    results.push(...await Promise.all(items.slice(i, i + AT_ONCE).map(act)));
+  }
+  return results;
+}
+
+/** Claimed tasks with the arguments that `keys` can decrypt decrypted. */
+export async function openTasks<T extends { funcName: string; queue: string; params: string | null }>(
+  tasks: T[],
+  keys: KeyRing,
+): Promise<T[]> {
+  if (!tasks.some(({ params }) => params !== null && isSealed(params))) return tasks;
+  return await inParts(tasks, async (task) => {
+    const { params, funcName, queue } = task;
+    if (params === null) return task;
+    return { ...task, params: await keys.open(params, { funcName, queue, column: "params" }) };
+  });
+}
+
+/** The stored columns of a task, as rows of the store have them. */
+interface StoredColumns {
+  readonly func_name: string;
+  readonly queue: string;
+  readonly params: string;
+  readonly returned: string | null;
+}
+
+/** A row with what its keys can decrypt decrypted. */
+export async function openRow<R extends StoredColumns>(row: R, keys: KeyRing | undefined): Promise<R> {
+  const { func_name: funcName, queue, params, returned } = row;
+  if (!keys || !isSealed(params) && !(returned !== null && isSealed(returned))) return row;
+  return {
+    ...row,
+    params: await keys.open(params, { funcName, queue, column: "params" }),
+    returned: returned === null ? null : await keys.open(returned, { funcName, queue, column: "returned" }),
+  };
+}
+
+/** What the value can be decrypted for: the data that is authenticated with it. */
+function boundTo({ column, funcName, queue }: ValuePlace, anyQueue: boolean): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(JSON.stringify(["firefly", column, funcName, anyQueue ? null : queue]));
+}
+
+function readEnvelope(text: string): Envelope | undefined {
+  try {
+    const { key, v, anyQueue } = JSON.parse(decodeText(text, Infinity));
+    if (typeof key !== "string" || typeof v !== "string") return undefined;
+    return { $: "Encrypted", key, v, ...(anyQueue === true ? { anyQueue } : {}) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Why a text is still encrypted after `keys` were tried. */
+function failureOf(text: string, keys: KeyRing | undefined): DecryptionFailed {
+  const id = readEnvelope(text)?.key;
+  if (id === undefined) return new DecryptionFailed("Cannot decrypt a value as it is damaged", { keyId: "" });
+  if (keys?.has(id)) {
+    const why = "it was changed, or moved from another task, column or queue, or the key is another one than it was";
+    return new DecryptionFailed(`Cannot decrypt a value with key "${id}": ${why}`, { keyId: id });
+  }
+  return new DecryptionFailed(`Cannot decrypt a value as its key "${id}" is not among "encryption.keys"`, {
+    keyId: id,
+    isKeyMissing: true,
+  });
+}
+
+/** A key that may be used as it is. What is wrong with it is told without showing it. */
+function checkKey(id: string, key: unknown, action: string): CryptoKey | Uint8Array<ArrayBuffer> {
+  if (!/^[\w.-]{1,64}$/.test(id)) {
+    throw new RangeError(
+      `Cannot ${action} as the id of a key in "encryption.keys" must be 1 to 64 letters, digits, "_", "." and "-": current value is ${
+        JSON.stringify(id)
+      }`,
+    );
+  }
+  const where = `key "${id}" of "encryption.keys"`;
+  if (typeof key === "string") {
+    const bytes = bytesOf(key);
+    if (bytes?.length === 32) return bytes;
+    const found = bytes ? `that of ${bytes.length} bytes` : `a text of ${key.length} characters that is no Base64`;
+    throw new RangeError(`Cannot ${action} as ${where} must be Base64 of 32 bytes: current value is ${found}`);
+  }
+  if (Object.prototype.toString.call(key) !== "[object CryptoKey]") {
+    throw new TypeError(`Cannot ${action} as ${where} must be Base64 or a CryptoKey: current value is ${typeof key}`);
+  }
+  const { algorithm, usages } = key as CryptoKey;
+  const { name, length } = algorithm as AesKeyAlgorithm;
+  if (name === ALGORITHM && length === 256 && usages.includes("decrypt") && usages.includes("encrypt")) {
+    return key as CryptoKey;
+  }
+  throw new RangeError(
+    `Cannot ${action} as ${where} must be a CryptoKey for AES-GCM of 256 bits that may encrypt and decrypt`,
+  );
+}
+
+function bytesOf(text: string): Uint8Array<ArrayBuffer> | undefined {
+  try {
+    return base64.decode(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,70 @@
+import type { Tag } from "../database/driver.ts";
+import { toMilliseconds, toSeconds } from "../duration.ts";
+import { TaskNotFound } from "../errors.ts";
+import type { Listener } from "../notify/listener.ts";
+import type { WaitOptions } from "../task/record.ts";
+import { endedChannel } from "../store/listen.ts";
+import { awaitTasks, readRecords } from "../store/records.ts";
+import { type TaskRow, toNumber } from "../store/rows.ts";
+import { Wakeup } from "../wakeup.ts";
+
+/** The first and the longest time between two looks at a record, in milliseconds, if nothing rings. */
+const [FIRST_LOOK, LAST_LOOK] = [2, 1000];
+
+/** Waits for tasks to end: woken by NOTIFY, and looking by itself at growing intervals. */
+export class Results {
+  readonly #sql: Tag;
+  readonly #listener: Listener;
+  #reading: { ids: number[]; rows: Promise<Map<number, TaskRow>> } | undefined;
+
+  constructor(sql: Tag, listener: Listener) {
+    this.#sql = sql;
+    this.#listener = listener;
+  }
+
+  /**
+   * Resolves to the record of task `id` once it has ended.
+   *
+   * @throws {TaskNotFound} If it is deleted before.
+   * @throws {DOMException} "TimeoutError" after the timeout; the signal's reason when it aborts.
+   */
+  async wait(id: number, { timeout, signal }: WaitOptions = {}): Promise<TaskRow> {
+    const wakeup = new Wakeup();
+    const deadline = timeout === undefined ? Infinity : performance.now() + toMilliseconds(timeout, "timeout");
+    const onAbort = () => wakeup.wake();
+    signal?.throwIfAborted();
+    signal?.addEventListener("abort", onAbort);
+    const unsubscribe = this.#listener.subscribe([endedChannel(this.#sql.schemaName)], () => wakeup.wake());
+    try {
+      await awaitTasks(this.#sql, [id]);
+      for (let look = FIRST_LOOK;; look = Math.min(look * 2, LAST_LOOK)) {
+        const row = (await this.#read(id)).get(id);
+        if (!row) throw new TaskNotFound(id);
+        if (row.status !== "created" && row.status !== "running") return row;
+        const left = deadline - performance.now();
+        if (left <= 0) {
+          throw new DOMException(`Task ${id} has not ended within ${toSeconds(timeout!, "timeout")} s`, "TimeoutError");
+        }
+        await wakeup.sleep(Math.min(look, left));
+        signal?.throwIfAborted();
+      }
+    } finally {
+      unsubscribe();
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** Reads a record, together with those that others want at the same moment. */
+  #read(id: number): Promise<Map<number, TaskRow>> {
+    if (!this.#reading) {
+      const reading = this.#reading = { ids: [] as number[], rows: Promise.resolve(new Map<number, TaskRow>()) };
+      reading.rows = new Promise<void>((resolve) => setImmediate(resolve)).then(async () => {
+        this.#reading = undefined;
+        const rows = await readRecords(this.#sql, reading.ids);
+        return new Map(rows.map((row) => [toNumber(row.id), row]));
+      });
+    }
+    this.#reading.ids.push(id);
+    return this.#reading.rows;
+  }
+}

@@ -1,0 +1,261 @@
+import { DEFAULT_RETRY_DELAY, type RetryDelay } from "../task/backoff.ts";
+import type { Database } from "../database/pools.ts";
+import { toSeconds } from "../duration.ts";
+import { decodeOpened, type KeyRing, openRow } from "../privacy/encryption.ts";
+import { FireflyError, TaskExists, TaskNotFound } from "../errors.ts";
+import type { Listener } from "../notify/listener.ts";
+import { Projection } from "../wire/to_json.ts";
+import type { TaskError, TaskRecord, TaskStatus, WaitOptions } from "../task/record.ts";
+import type { Results } from "./result_waiter.ts";
+import { registry } from "../task/scope.ts";
+import { cancelTasks, type Chosen, deleteTasks, retryTasks } from "../store/bulk.ts";
+import { readRecords } from "../store/records.ts";
+import { type ErrorRow, type TaskRow, toNumber } from "../store/rows.ts";
+import { type WatchOptions, watchRow } from "./watch.ts";
+import { findTwin } from "../store/unique.ts";
+
+/** A task that was awaited failed or was cancelled. */
+export class TaskFailed extends FireflyError {
+  /** The name of the class. */
+  override name = "TaskFailed";
+  /** The record of the task. */
+  readonly task: TaskRecord;
+
+  /**
+   * Says how the task ended.
+   *
+   * @param task The record of the task.
+   */
+  constructor(task: TaskRecord) {
+    const why = task.status === "failed" ? `failed: ${task.error.message}` : "was cancelled";
+    super(`Task ${task.id} "${task.funcName}" ${why}`);
+    this.task = task;
+  }
+}
+
+/** What records need to act. */
+export interface RecordAccess {
+  readonly keys: KeyRing | undefined;
+  database(): Promise<Database>;
+  results(): Promise<Results>;
+  listener(): Promise<Listener>;
+}
+
+/** Reads a record; undefined if there is none. */
+export async function readRecord(access: RecordAccess, id: number): Promise<TaskRecord | undefined> {
+  const { records: sql } = await access.database();
+  const [row] = await readRecords(sql, [id]);
+  return row && toRecord(await openRow(row, access.keys), access);
+}
+
+/** What differs for the record of a task that was scheduled this moment. */
+export interface FreshRecord {
+  /** Whether the transaction that inserted it is still open. */
+  uncommitted?(): boolean;
+  /** False if it is a twin's. */
+  inserted?: boolean;
+}
+
+/** The columns of a record by their names, with values as they are, which JSON may not hold. */
+export function columnsOf(record: TaskRecord): Record<string, unknown> {
+  return (record as unknown as StoredTask).columns();
+}
+
+/** A row, with what can be decrypted of it decrypted, as users see it. */
+export function toRecord(row: TaskRow, access: RecordAccess, fresh: FreshRecord = {}): TaskRecord {
+  return new StoredTask(row, access, fresh) as unknown as TaskRecord;
+}
+
+class StoredTask {
+  readonly id: number;
+  readonly funcName: string;
+  readonly queue: string;
+  readonly status: TaskStatus;
+  readonly priority: number;
+  readonly created: Date;
+  readonly notBefore: Date;
+  readonly started: Date | null;
+  readonly completed: Date | null;
+  readonly failed: Date | null;
+  readonly cancelled: Date | null;
+  readonly attempt: number;
+  readonly retryAttempts: number;
+  readonly maxRetries: number;
+  readonly retryDelay: number;
+  readonly progress: { value: number; note?: string } | null;
+  readonly error: TaskError | null;
+  readonly errors: TaskError[];
+  readonly tags: string[];
+  readonly inserted: boolean;
+  readonly #params: Decoded;
+  readonly #returned: Decoded;
+  readonly #access: RecordAccess;
+  readonly #fresh: FreshRecord;
+
+  constructor(row: TaskRow, access: RecordAccess, fresh: FreshRecord) {
+    const definition = registry.get(row.func_name)?.definition;
+    this.#access = access;
+    this.#fresh = fresh;
+    this.id = toNumber(row.id);
+    this.funcName = row.func_name;
+    this.queue = row.queue;
+    this.status = row.status;
+    this.#params = new Decoded(row.params, access.keys);
+    this.#returned = new Decoded(row.status === "completed" ? row.returned : null, access.keys);
+    this.priority = row.priority;
+    this.created = row.created;
+    this.notBefore = row.not_before;
+    this.started = row.started;
+    this.completed = row.completed;
+    this.failed = row.failed;
+    this.cancelled = row.cancelled;
+    this.attempt = row.attempt;
+    this.retryAttempts = row.retry_attempts;
+    this.maxRetries = row.max_retries ?? definition?.maxRetries ?? 0;
+    this.retryDelay = row.retry_delay ?? (row.backoff ? undefined : secondsOf(definition?.retryDelay)) ??
+      DEFAULT_RETRY_DELAY;
+    this.progress = row.progress === null
+      ? null
+      : { value: row.progress, ...(row.progress_note === null ? {} : { note: row.progress_note }) };
+    this.errors = row.errors.map(toError);
+    this.error = row.status === "completed" ? null : this.errors.at(-1) ?? null;
+    this.tags = row.tags;
+    this.inserted = fresh.inserted ?? true;
+  }
+
+  get params(): unknown[] {
+    return this.#params.value as unknown[];
+  }
+
+  get returned(): unknown {
+    return this.#returned.value;
+  }
+
+  async result(options?: WaitOptions): Promise<unknown> {
+    this.#requireCommitted("wait for the result of");
+    const results = await this.#access.results();
+    const row = await openRow(await results.wait(this.id, options), this.#access.keys);
+    const record = toRecord(row, this.#access);
+    if (record.status === "completed") return record.returned;
+    throw new TaskFailed(record);
+  }
+
+  async *watch(options: WatchOptions = {}): AsyncGenerator<TaskRecord, void, undefined> {
+    this.#requireCommitted("watch");
+    const { records: sql } = await this.#access.database();
+    const listener = await this.#access.listener();
+    for await (const row of watchRow({ sql, listener, id: this.id }, options)) {
+      yield toRecord(await openRow(row, this.#access.keys), this.#access);
+    }
+  }
+
+  #requireCommitted(action: string): void {
+    if (!this.#fresh.uncommitted?.()) return;
+    throw new FireflyError(
+      `Cannot ${action} task ${this.id} as the transaction that scheduled it has not committed yet`,
+    );
+  }
+
+  /** This task, however it has changed since it was read. */
+  get #chosen(): Chosen {
+    return { id: this.id, claimSeq: null };
+  }
+
+  async refresh(): Promise<TaskRecord> {
+    const record = await readRecord(this.#access, this.id);
+    if (record) return record;
+    throw new TaskNotFound(this.id);
+  }
+
+  async retry(): Promise<TaskRecord> {
+    const { records: sql } = await this.#access.database();
+    if ((await retryTasks(sql, [this.#chosen])).done > 0) return await this.refresh();
+    const [{ status }, twin] = await Promise.all([this.refresh(), findTwin(sql, this.id)]);
+    if (status === "failed" || status === "cancelled") {
+      if (twin) throw new TaskExists(`retry task ${this.id}`, twin);
+      throw new FireflyError(`Cannot retry task ${this.id} as an open transaction schedules a twin of it`);
+    }
+    throw new FireflyError(`Cannot retry task ${this.id} as it must be failed or cancelled: its status is "${status}"`);
+  }
+
+  async cancel(): Promise<boolean> {
+    const { records: sql } = await this.#access.database();
+    return (await cancelTasks(sql, [this.#chosen])).done > 0;
+  }
+
+  async delete(): Promise<void> {
+    const { records: sql } = await this.#access.database();
+    await deleteTasks(sql, [this.#chosen]);
+  }
+
+  /** What `console.log` shows. */
+  [Symbol.for("nodejs.util.inspect.custom")](): unknown {
+    return { ...this, params: attemptRead(() => this.params), returned: attemptRead(() => this.returned) };
+  }
+
+  toJSON(): Record<string, unknown> {
+    return new Projection().of(this.columns()) as Record<string, unknown>;
+  }
+
+  columns(): Record<string, unknown> {
+    return {
+      id: this.id,
+      func_name: this.funcName,
+      queue: this.queue,
+      status: this.status,
+      priority: this.priority,
+      params: attemptRead(() => this.params),
+      returned: attemptRead(() => this.returned),
+      created: this.created,
+      not_before: this.notBefore,
+      started: this.started,
+      completed: this.completed,
+      failed: this.failed,
+      cancelled: this.cancelled,
+      attempt: this.attempt,
+      retry_attempts: this.retryAttempts,
+      max_retries: this.maxRetries,
+      retry_delay: this.retryDelay,
+      progress: this.progress,
+      errors: this.errors,
+      tags: this.tags,
+    };
+  }
+}
+
+/** A delay in seconds; undefined for one that is computed from attempt to attempt. */
+function secondsOf(retryDelay: RetryDelay | undefined): number | undefined {
+  if (retryDelay === undefined || typeof retryDelay === "object" || typeof retryDelay === "function") return undefined;
+  return toSeconds(retryDelay, "retryDelay");
+}
+
+/** A stored value, decoded when it is read: one that cannot be throws then, and not where a list holds its record. */
+class Decoded {
+  readonly #text: string | null;
+  readonly #keys: KeyRing | undefined;
+  #value: unknown;
+  #decoded = false;
+
+  constructor(text: string | null, keys: KeyRing | undefined) {
+    this.#text = text;
+    this.#keys = keys;
+  }
+
+  get value(): unknown {
+    if (!this.#decoded && this.#text !== null) this.#value = decodeOpened(this.#text, this.#keys);
+    this.#decoded = true;
+    return this.#value;
+  }
+}
+
+function attemptRead(read: () => unknown): unknown {
+  try {
+    return read();
+  } catch (error) {
+    return { error: (error as Error).message };
+  }
+}
+
+function toError({ at, ...error }: ErrorRow): TaskError {
+  return { ...error, at: new Date(at) };
+}

@@ -1,0 +1,200 @@
+import type { Tag } from "../database/driver.ts";
+import { TaskNotFound } from "../errors.ts";
+import { openRow } from "../privacy/encryption.ts";
+import type { Explanation } from "../task/explanation.ts";
+import {
+  type Page,
+  type PageOptions,
+  TASK_STATUSES,
+  type TaskFilter,
+  type TaskRecord,
+  type TaskStatus,
+} from "../task/record.ts";
+import { type BulkResult, cancelTasks, type Chosen, deleteTasks, retryTasks } from "../store/bulk.ts";
+import { explainTask } from "../store/explain.ts";
+import { countRecords, type ListedRow, listRecords } from "../store/records.ts";
+import { toNumber } from "../store/rows.ts";
+import { readRecord, type RecordAccess, toRecord } from "./task_record.ts";
+import { refuseUnknownKeys } from "../suggest.ts";
+
+/** How many tasks one statement of a bulk operation touches: short transactions, which nobody has to wait for. */
+const BULK = 1000;
+/** How often a task is looked at again that always changes between the look and the act. */
+const TRIES = 10;
+const FILTER_KEYS = [
+  "status",
+  "queue",
+  "funcName",
+  "ids",
+  "tags",
+  "createdBefore",
+  "createdAfter",
+  "finishedBefore",
+  "params",
+];
+
+/** How an act on many tasks is watched and ended. */
+export interface BulkOptions {
+  /** Ends it with the signal's reason between two batches. What was done stays done. */
+  signal?: AbortSignal;
+  /** Told after each batch of how many tasks it was done to so far. */
+  onProgress?: (done: number) => void;
+}
+
+/** The records of an instance. */
+export class Tasks {
+  readonly #access: RecordAccess;
+
+  /** @ignore */
+  constructor(access: RecordAccess) {
+    this.#access = access;
+  }
+
+  /**
+   * Reads a record.
+   *
+   * @throws {TaskNotFound} If there is none.
+   */
+  async get(id: number): Promise<TaskRecord> {
+    const record = await this.find(id);
+    if (record) return record;
+    throw new TaskNotFound(id);
+  }
+
+  /** Reads a record, or resolves to undefined if there is none. */
+  async find(id: number): Promise<TaskRecord | undefined> {
+    checkId(id, "find");
+    return await readRecord(this.#access, id);
+  }
+
+  /** Lists records, newest first. Iterating the page goes on to the pages that follow. */
+  async list(filter: TaskFilter = {}, { limit = 100, after }: PageOptions = {}): Promise<Page<TaskRecord>> {
+    checkFilter(filter, "list tasks");
+    if (!(Number.isInteger(limit) && limit > 0)) {
+      throw new RangeError(`Cannot list tasks as "limit" must be a positive integer: current value is ${limit}`);
+    }
+    const { records: sql } = await this.#access.database();
+    const before = after === undefined ? null : toNumber(after);
+    const rows = await listRecords(sql, filter, { limit, before });
+    const items = await Promise.all(
+      rows.map(async (row) => toRecord(await openRow(row, this.#access.keys), this.#access)),
+    );
+    const next = rows.length < limit ? null : rows.at(-1)!.id;
+    const list = (after: string) => this.list(filter, { limit, after });
+    return {
+      items,
+      next,
+      async *[Symbol.asyncIterator]() {
+        yield* items;
+        for (let after = next; after !== null;) {
+          const page = await list(after);
+          yield* page.items;
+          after = page.next;
+        }
+      },
+    };
+  }
+
+  /** Counts records by queue and status. */
+  async counts(): Promise<Record<string, Record<TaskStatus, number>>> {
+    const { records: sql } = await this.#access.database();
+    const counts: Record<string, Record<TaskStatus, number>> = {};
+    for (const { queue, status, count } of await countRecords(sql)) {
+      const zeros = Object.fromEntries(TASK_STATUSES.map((status) => [status, 0]));
+      (counts[queue] ??= zeros as Record<TaskStatus, number>)[status] = count;
+    }
+    return counts;
+  }
+
+  /**
+   * Schedules failed and cancelled tasks again, now and with all of their retries; resolves to how many. One that has
+   * changed by the time its turn comes is left, unless the filter still holds for it.
+   */
+  async retry(filter: TaskFilter, options: BulkOptions = {}): Promise<number> {
+    return await this.#inBulk("retry tasks", { filter, options, act: retryTasks });
+  }
+
+  /** Cancels tasks that have not ended; resolves to how many. Of tasks that change meanwhile: see {@linkcode Tasks.retry}. */
+  async cancel(filter: TaskFilter, options: BulkOptions = {}): Promise<number> {
+    const idle = !mayRun(filter);
+    return await this.#inBulk("cancel tasks", {
+      filter,
+      options,
+      act: (sql, chosen) => cancelTasks(sql, chosen, { idle }),
+    });
+  }
+
+  /** Deletes records; resolves to how many. Of tasks that change meanwhile: see {@linkcode Tasks.retry}. */
+  async delete(filter: TaskFilter, options: BulkOptions = {}): Promise<number> {
+    const idle = !mayRun(filter);
+    return await this.#inBulk("delete tasks", {
+      filter,
+      options,
+      act: (sql, chosen) => deleteTasks(sql, chosen, { idle }),
+    });
+  }
+
+  /**
+   * Tells why a task does not run: everything that keeps it, first what somebody must do something about.
+   *
+   * @throws {TaskNotFound} If there is none.
+   */
+  async explain(id: number): Promise<Explanation> {
+    checkId(id, "explain");
+    const { records: sql } = await this.#access.database();
+    const explanation = await explainTask(sql, id);
+    if (explanation) return explanation;
+    throw new TaskNotFound(id);
+  }
+
+  /** Walks over the records that fit, newest first, and acts on them in batches: short transactions. */
+  async #inBulk(action: string, { filter, options: { signal, onProgress }, act }: BulkAct): Promise<number> {
+    checkFilter(filter, action);
+    const { records: sql } = await this.#access.database();
+    let done = 0;
+    for (let before: number | null = null;;) {
+      signal?.throwIfAborted();
+      const rows: ListedRow[] = await listRecords(sql, filter, { limit: BULK, before });
+      let batch = rows;
+      for (let tries = 0; batch.length > 0 && tries < TRIES; tries++) {
+        const chosen = batch.map((row) => ({ id: toNumber(row.id), claimSeq: toNumber(row.claim_seq) }));
+        const result = await act(sql, chosen);
+        done += result.done;
+        const { changed } = result;
+        batch = changed.length > 0
+          ? await listRecords(sql, { ...filter, ids: changed }, { limit: BULK, before: null })
+          : [];
+      }
+      onProgress?.(done);
+      if (rows.length < BULK) return done;
+      before = toNumber(rows.at(-1)!.id);
+    }
+  }
+}
+
+function checkId(id: number, action: string): void {
+  if (Number.isSafeInteger(id)) return;
+  throw new TypeError(`Cannot ${action} a task as its id must be an integer: current value is ${id}`);
+}
+
+interface BulkAct {
+  filter: TaskFilter;
+  options: BulkOptions;
+  act(sql: Tag, chosen: Chosen[]): Promise<BulkResult>;
+}
+
+/** Whether running tasks are among those that are meant. */
+function mayRun({ status }: TaskFilter): boolean {
+  return status === undefined || [status].flat().includes("running");
+}
+
+function checkFilter(filter: TaskFilter, action: string): void {
+  refuseUnknownKeys(filter, FILTER_KEYS, action);
+  for (const status of filter.status === undefined ? [] : [filter.status].flat()) {
+    if (!TASK_STATUSES.includes(status)) {
+      throw new RangeError(
+        `Cannot ${action} as status must be one of ${TASK_STATUSES.join(", ")}: current value is "${status}"`,
+      );
+    }
+  }
+}

@@ -1,0 +1,78 @@
+import { createHash } from "node:crypto";
+import { checkKey, type TaskDefinition } from "../task/definition.ts";
+import { toSeconds } from "../duration.ts";
+import type { ScheduleOptions, Unique } from "../task/options.ts";
+import type { KeyRing } from "../privacy/encryption.ts";
+import type { UniqueColumns } from "../store/schedule.ts";
+import { decode } from "../wire/decode.ts";
+import { encode } from "../wire/encode.ts";
+
+/** Whether a call of such a task, with such options, may have a twin. */
+export function isUnique(definition: TaskDefinition, options: Pick<ScheduleOptions, "unique">): boolean {
+  return definition.unique !== undefined || options.unique !== undefined;
+}
+
+/**
+ * The columns that make a call unique, from its arguments and from the same in the wire format; empty for a task that
+ * is not unique. An option of the call wins over the definition's. With `keys`, nobody can guess arguments by their key.
+ */
+export async function uniqueColumns(
+  definition: TaskDefinition,
+  options: Pick<ScheduleOptions, "unique">,
+  { args, params, keys }: { args: unknown[]; params: string; keys?: KeyRing | undefined },
+): Promise<Partial<UniqueColumns>> {
+  if (!isUnique(definition, options)) return {};
+  const { unique: defined } = definition;
+  const { unique: called } = options;
+  const base: Unique = typeof defined === "object" ? defined as Unique : {};
+  const call: Unique = typeof called === "string" ? { key: called } : called ?? {};
+  const key = call.key ?? base.key;
+  const lasts = call.for ?? base.for;
+  return {
+    unique_key: key === undefined ? await keyOfArguments(params, keys) : givenKey(definition.name, key, args),
+    unique_among: call.among ?? base.among ?? null,
+    unique_for: lasts === undefined ? null : toSeconds(lasts, "unique.for"),
+    on_conflict: call.onConflict ?? base.onConflict ?? "keep",
+  };
+}
+
+function givenKey(name: string, key: NonNullable<Unique["key"]>, args: unknown[]): string {
+  const action = `schedule task "${name}"`;
+  if (typeof key === "string") return key;
+  let computed: unknown;
+  try {
+    computed = key(...args);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new TypeError(`Cannot ${action} as the key function of "unique" threw: ${reason}`, { cause: error });
+  }
+  if (computed instanceof Promise) computed.catch(() => {}); // it is refused below, and nobody else awaits it
+  return checkKey("unique", computed, action);
+}
+
+/**
+ * The same text for the same arguments, whatever the order of the keys in their objects, and of a fixed length. It is
+ * made of the wire format, so that a Date and its ISO text differ.
+ */
+async function keyOfArguments(params: string, keys: KeyRing | undefined): Promise<string> {
+  const args = decode(params); // a copy, which may be put in order
+  sortKeys(args, new Set());
+  const text = await encode(args);
+  return keys ? await keys.digest(text) : createHash("sha256").update(text).digest("hex");
+}
+
+/** Puts the keys of every plain object within `value` in order, in place. */
+function sortKeys(value: unknown, seen: Set<object>): void {
+  if (typeof value !== "object" || value === null || seen.has(value) || ArrayBuffer.isView(value)) return;
+  seen.add(value);
+  if (value instanceof Map) { for (const entry of value) entry.forEach((part) => sortKeys(part, seen)); }
+  if (value instanceof Set) { for (const part of value) sortKeys(part, seen); }
+  const entries = Object.entries(value);
+  for (const [, part] of entries) sortKeys(part, seen);
+  if (Array.isArray(value) || Object.getPrototypeOf(value) !== Object.prototype) return;
+  for (const [key] of entries) delete (value as Record<string, unknown>)[key];
+  for (const [key, part] of entries.sort(([a], [b]) => a < b ? -1 : 1)) {
+    // Not by assignment: a key may be "__proto__".
+    Object.defineProperty(value, key, { value: part, configurable: true, enumerable: true, writable: true });
+  }
+}

@@ -1,0 +1,56 @@
+import type { Tag } from "../database/driver.ts";
+import { lossOf } from "./outcome_events.ts";
+import { CommitUnknown, DatabaseUnreachable } from "../errors.ts";
+import { type Held, isOwnEnd, type Settler } from "./settler.ts";
+import { completeTask, isNotHeld, readFreeClaim } from "../store/complete.ts";
+import type { ClaimState, Outcome } from "../store/settle.ts";
+import type { Transaction } from "../database/transaction.ts";
+
+/** A task whose handler has written, and how it ends. */
+export interface Effects {
+  readonly task: Held;
+  readonly outcome: Outcome;
+  readonly transaction: Transaction;
+}
+
+/**
+ * Commits a handler's effects together with its task's `outcome`, or neither.
+ *
+ * @throws {LeaseLost} If the task is not held any more. And what COMMIT throws.
+ */
+export async function commitEffects(
+  { task, outcome, transaction }: Effects,
+  { settler, sql }: { settler: Settler; sql: Tag },
+): Promise<void> {
+  const { leaseId } = task;
+  const { id, claimSeq } = outcome;
+  const isLast = settler.remaining(leaseId) === 1;
+  try {
+    await transaction.commit({
+      run: (statements) => completeTask(statements, outcome, isLast ? leaseId : null),
+      isWaiting: async () => await readFreeClaim(sql, id) === "locked",
+    });
+  } catch (error) {
+    const isUnknown = error instanceof CommitUnknown;
+    if (!isUnknown && !isNotHeld(error)) throw error;
+    const state = await untilAnswered(() => readFreeClaim(sql, id));
+    if (!isUnknown || !isOwnEnd(state, outcome)) {
+      throw state?.claimSeq === claimSeq ? isUnknown ? error.cause : error : lossOf(id, state);
+    }
+  }
+  if (isLast) settler.forget(leaseId);
+  settler.ended(task);
+}
+
+/** Asks until the database answers, and nobody is at the record any more: what became of a COMMIT is not to be guessed. */
+async function untilAnswered(ask: () => Promise<ClaimState | "locked" | undefined>): Promise<ClaimState | undefined> {
+  for (let delay = 50;; delay = Math.min(delay * 2, 1000)) {
+    try {
+      const state = await ask();
+      if (state !== "locked") return state;
+    } catch (error) {
+      if (!(error instanceof DatabaseUnreachable)) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, delay));
+  }
+}

@@ -1,0 +1,56 @@
+import { Redactor } from "../privacy/redaction.ts";
+import { parametersOf, withoutParameters } from "../privacy/statement_parameters.ts";
+import type { ErrorRow } from "../store/rows.ts";
+
+const MESSAGE_CAP = 8 * 1024;
+const STACK_CAP = 16 * 1024;
+const CAUSES = 5;
+const DEFAULT = new Redactor();
+
+/**
+ * What is stored of a thrown value: its name, message, stack and the messages of its causes, capped in size. Nothing
+ * else of it, since the driver's errors carry the parameters of their statement in further fields; and where the texts
+ * quote those, they are hidden.
+ */
+export function describeError(thrown: unknown, redactor: Redactor = DEFAULT): Omit<ErrorRow, "at" | "attempt"> {
+  const parameters = parametersOf(thrown);
+  const shown = (part: string, text: string) => redactor.text(withoutParameters(text, parameters), ["error", part]);
+  const { name, message, stack } = partsOf(thrown);
+  const causes: string[] = [];
+  for (let cause = causeOf(thrown); cause !== undefined && causes.length < CAUSES; cause = causeOf(cause)) {
+    const parts = partsOf(cause);
+    causes.push(`${parts.name}: ${parts.message}`);
+  }
+  return {
+    name: storable(name, 200),
+    message: storable(shown("message", message), MESSAGE_CAP),
+    ...(stack ? { stack: storable(shown("stack", stack), STACK_CAP) } : {}),
+    ...(causes.length ? { cause: storable(shown("cause", causes.join("\n")), MESSAGE_CAP) } : {}),
+  };
+}
+
+/** A thrown value may be anything, a getter that throws included. */
+function partsOf(thrown: unknown): { name: string; message: string; stack?: string } {
+  try {
+    if (thrown instanceof Error) {
+      return { name: String(thrown.name), message: String(thrown.message), stack: String(thrown.stack ?? "") };
+    }
+    return { name: typeof thrown, message: String(thrown) };
+  } catch {
+    return { name: "Error", message: "The thrown value cannot be read" };
+  }
+}
+
+function causeOf(thrown: unknown): unknown {
+  try {
+    return thrown instanceof Error ? thrown.cause : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** jsonb holds neither U+0000 nor lone surrogates. */
+function storable(text: string, cap: number): string {
+  const cut = text.length > cap ? `${text.slice(0, cap)}…` : text;
+  return cut.toWellFormed().replaceAll("\0", "\uFFFD");
+}

@@ -1,0 +1,44 @@
+import { checkQueueName, checkRetention } from "./definition.ts";
+import type { QueueOptions } from "./options.ts";
+import { type RetentionSeconds, secondsOfRetention } from "./retention.ts";
+import { refuseUnknownKeys } from "../suggest.ts";
+
+/** What is said of a queue, as it is stored; null where nothing is. */
+export interface QueueSettings {
+  readonly name: string;
+  readonly retention: RetentionSeconds;
+  readonly notify: "asleep" | "always" | null;
+}
+
+const OPTION_KEYS = ["retention", "notify"];
+
+/**
+ * Checks what an instance says of its queues.
+ *
+ * @throws {TypeError | RangeError} If a name or an option is wrong.
+ */
+export function checkQueues(queues: Readonly<Record<string, QueueOptions>>, action: string, schema: string): void {
+  for (const [name, options] of Object.entries(queues)) {
+    checkQueueName(name, action, schema);
+    refuseUnknownKeys(options, OPTION_KEYS, `${action} with queue "${name}"`);
+    const { retention, notify } = options;
+    if (retention !== undefined) checkRetention(retention, `${action} with queue "${name}"`);
+    if (notify === undefined || notify === "asleep" || notify === "always") continue;
+    throw new RangeError(
+      `Cannot ${action} with queue "${name}" as "notify" must be "asleep" or "always": current value is ${
+        JSON.stringify(notify)
+      }`,
+    );
+  }
+}
+
+/** What an instance says of its queues; those of which it says nothing are left out. */
+export function settingsOf(queues: Readonly<Record<string, QueueOptions>> = {}): QueueSettings[] {
+  return Object.entries(queues)
+    .filter(([, { retention, notify }]) => retention !== undefined || notify !== undefined)
+    .map(([name, { retention, notify }]) => ({
+      name,
+      retention: secondsOfRetention(retention),
+      notify: notify ?? null,
+    }));
+}

@@ -1,0 +1,146 @@
+import { checkScheduleOptions, defineTask, type Handler, namesOf, type TaskDefinition } from "./definition.ts";
+import { FireflyError } from "../errors.ts";
+import type { CronOptions, ScheduleOptions, TaskOptions } from "./options.ts";
+import type { Page, PageOptions, TaskFilter, TaskRecord, WaitOptions } from "./record.ts";
+import { currentInstance, registry } from "./scope.ts";
+import type { Check } from "./storable.ts";
+
+/** A promise of the record, from which the result can be awaited at once. */
+export interface Scheduled<A extends unknown[], R> extends Promise<TaskRecord<A, R>> {
+  /** Waits until the task ends, and resolves to what its handler returned. */
+  result(options?: WaitOptions): Promise<R>;
+}
+
+/** What can be scheduled: a task, or a task with options for one call. */
+export interface Schedulable<A extends unknown[], R> {
+  /** Inserts one record; consumers run it. */
+  schedule(...args: A): Scheduled<A, R>;
+  /** Inserts one record for each list of arguments, in few statements; all or none. */
+  scheduleMany(calls: Iterable<Readonly<A>>): Promise<TaskRecord<A, R>[]>;
+}
+
+/** A defined task: still the plain function, and schedulable. */
+export interface Task<A extends unknown[] = unknown[], R = unknown> extends Schedulable<A, Awaited<R>> {
+  /** Calls the handler here and now. */
+  (...args: A): R;
+  /** The name that its records bear. */
+  readonly funcName: string;
+  /** The task with options for one call. */
+  with(options: ScheduleOptions): Schedulable<A, Awaited<R>>;
+  /** Reads one record of this task. */
+  get(id: number): Promise<TaskRecord<A, Awaited<R>>>;
+  /** Lists records of this task, newest first. */
+  list(filter?: Omit<TaskFilter, "funcName">, page?: PageOptions): Promise<Page<TaskRecord<A, Awaited<R>>>>;
+}
+
+/** A name, or options with a name. */
+// deno-lint-ignore no-explicit-any
+export type Spec<A extends unknown[] = any> = string | (TaskOptions<A> & { cron?: never });
+
+/** The four ways to call {@linkcode task}. */
+export interface TaskFunction {
+  /** Defines a task that runs by the clock, and so takes no arguments. */
+  <R>(spec: TaskOptions<[]> & CronOptions, fn: (() => R) & Check<[], R>): Task<[], R>;
+  /** Defines a task. */
+  <A extends unknown[], R>(spec: NoInfer<Spec<A>>, fn: ((...args: A) => R) & Check<A, R>): Task<A, R>;
+  /** Returns a decorator that defines a task that runs by the clock. */
+  (spec: TaskOptions<[]> & CronOptions): <R>(fn: (() => R) & Check<[], R>) => Task<[], R>;
+  /** Returns a decorator that defines a task. */
+  (spec: Spec): <A extends unknown[], R>(fn: ((...args: A) => R) & Check<A, R>) => Task<A, R>;
+}
+
+/** The definition of a task, for this package's own use. */
+export const DEFINITION: unique symbol = Symbol.for("firefly.definition") as never;
+
+/**
+ * Defines a task: `task(spec, fn)`, or `task(spec)(fn)`. The result is still the plain function, and can be scheduled.
+ * Defining does no I/O.
+ *
+ * @throws {TypeError | RangeError} If an option is wrong.
+ * @throws {FireflyError} If another task of this process has the name.
+ *
+ * @example Define and call
+ * ```ts
+ * import { task } from "@firefly/tasks";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const add = task({ name: "docs.add", maxRetries: 3, retryDelay: 10 })((i: number, j: number) => i + j);
+ *
+ * assertEquals(add(1, 3), 4);
+ * assertEquals(add.funcName, "docs.add");
+ * ```
+ *
+ * @example Schedule, and read back
+ * ```ts ignore
+ * const row = await add.schedule(1, 3);
+ * console.log(await row.result()); // 4
+ * ```
+ */
+export const task: TaskFunction = function task(spec: string | TaskOptions<never[]>, fn?: Handler): unknown {
+  if (fn !== undefined) return register(spec, fn, task);
+  return function decorate(fn: Handler) {
+    return register(spec, fn, decorate);
+  };
+} as TaskFunction;
+
+function register(spec: string | TaskOptions<never[]>, handler: Handler, caller: Handler): Task {
+  const definition = defineTask(spec, handler);
+  const site = siteOf(caller);
+  for (const name of namesOf(definition)) {
+    const other = registry.get(name);
+    // The same place again is the same task: development servers evaluate a changed module once more.
+    if (other && other.site !== site) {
+      throw new FireflyError(
+        `Cannot define task "${definition.name}" at ${site} as "${name}" is already a name of task "${other.definition.name}" at ${other.site}`,
+      );
+    }
+  }
+  for (const name of namesOf(definition)) registry.set(name, { definition, site });
+  return makeTask(definition);
+}
+
+/** Where `caller` was called, as `file:line:column`. */
+function siteOf(caller: Handler): string {
+  const trace: { stack?: string } = {};
+  Error.captureStackTrace(trace, caller);
+  const frame = trace.stack?.split("\n").find((line) => /:\d+:\d+\)?$/.test(line)) ?? "";
+  return frame.replace(/^.*?(?:\(|@|at (?:async )?)/, "").replace(/\)$/, "").trim() || "an unknown place";
+}
+
+function makeTask(definition: TaskDefinition): Task {
+  const { name, handler } = definition;
+  function call(this: unknown, ...args: unknown[]): unknown {
+    return handler.apply(this, args);
+  }
+  return Object.assign(call, {
+    [DEFINITION]: definition,
+    funcName: name,
+    ...schedulable(definition, {}),
+    with(options: ScheduleOptions): Schedulable<unknown[], unknown> {
+      checkScheduleOptions(options, `schedule task "${name}"`);
+      return schedulable(definition, options);
+    },
+    async get(id: number): Promise<TaskRecord> {
+      const record = await currentInstance().get(id);
+      if (namesOf(definition).includes(record.funcName)) return record;
+      throw new FireflyError(`Cannot get task ${id} as "${name}" as it is a task "${record.funcName}"`);
+    },
+    list(filter: Omit<TaskFilter, "funcName"> = {}, page: PageOptions = {}): Promise<Page<TaskRecord>> {
+      return currentInstance().list({ ...filter, funcName: namesOf(definition) }, page);
+    },
+  });
+}
+
+function schedulable(definition: TaskDefinition, options: ScheduleOptions): Schedulable<unknown[], unknown> {
+  return {
+    schedule(...args) {
+      const record = currentInstance().schedule(definition, [args], options).then((records) => records[0]!);
+      return Object.assign(record, {
+        result: (wait?: WaitOptions) => record.then((record) => record.result(wait)),
+      });
+    },
+    async scheduleMany(calls) {
+      return await currentInstance().schedule(definition, [...calls] as unknown[][], options);
+    },
+  };
+}

@@ -1,0 +1,102 @@
+import { assert, assertEquals } from "@std/assert";
+import { Admission } from "../../src/claim/admission.ts";
+import { Emitter } from "../../src/events.ts";
+import { Maintenance } from "../../src/consume/maintenance.ts";
+import { awaitTasks } from "../../src/store/records.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { claim, expireConsumer, insertTask, placesOf, recordOf, startConsumer, until } from "../support/steps.ts";
+
+/** Maintenance that goes round often, and a note of what it tells. */
+async function testMaintenance(db: TestDatabase, { interval = 0.05, names = ["test.task"] } = {}) {
+  const events = new Emitter();
+  const rescued: { id: number; failed: boolean }[] = [];
+  const errors: unknown[] = [];
+  const rounds = { done: 0 };
+  events.on("rescued", ({ id, failed }) => rescued.push({ id, failed }));
+  await startConsumer(db, { tasks: names });
+  const onError = (error: unknown) => errors.push(error);
+  const admission = new Admission(db.store, { onProgress() {}, onError, onSuccess() {} });
+  const maintenance = new Maintenance({
+    sql: db.store,
+    events,
+    admission,
+    queues: ["default"],
+    names,
+    interval,
+    onSuccess: () => rounds.done++,
+    onError,
+  });
+  async function end(): Promise<void> {
+    await maintenance.end();
+    await admission.idle();
+  }
+  return { maintenance, rescued, errors, rounds, [Symbol.asyncDispose]: end };
+}
+
+Deno.test("maintenance buries the dead and puts back all that they held in one round, however many leases", async () => {
+  await using db = await testDatabase();
+  const dead = await startConsumer(db);
+  await db.sql`INSERT INTO firefly.task (func_name) SELECT 'test.task' FROM generate_series(1, 90)`;
+  for (let i = 0; i < 45; i++) await claim(db, { consumerId: dead, limit: 2 });
+  await expireConsumer(db, dead);
+  await using test = await testMaintenance(db, { interval: 0.5 });
+
+  await test.maintenance.start();
+
+  await until(() => test.rounds.done > 0);
+  assertEquals(await placesOf(db), { ready: 90, waiting: 0, lease: 0 });
+  assertEquals(test.rescued.map(({ id, failed }) => [id, failed]).length, 90);
+  assert(test.rescued.every(({ failed }) => !failed));
+  assertEquals((await db.sql`SELECT FROM firefly.consumer WHERE id = ${dead}`).length, 0);
+});
+
+Deno.test("maintenance takes back what this consumer knows at once, and moves what nobody knows out of the way", async () => {
+  await using db = await testDatabase();
+  const [known, unknown] = [await insertTask(db), await insertTask(db, { func_name: "test.stranger" })];
+  await db
+    .sql`INSERT INTO firefly.waiting SELECT id, claim_seq, not_before, priority, queue, func_name, 'unknown' FROM firefly.ready WHERE id = ${known}`;
+  await db.sql`DELETE FROM firefly.ready WHERE id = ${known}`;
+  await using test = await testMaintenance(db, { interval: 0.3 });
+
+  await test.maintenance.start();
+  assertEquals((await db.sql`SELECT id::int FROM firefly.ready ORDER BY id`).map(({ id }) => id), [known, unknown]);
+
+  await until(async () => (await placesOf(db)).waiting === 1);
+  assertEquals((await db.sql`SELECT id::int, why FROM firefly.waiting`)[0], { id: unknown, why: "unknown" });
+});
+
+Deno.test("maintenance puts back strays, and forgets whom nobody awaits any more", async () => {
+  await using db = await testDatabase();
+  const stray = await insertTask(db);
+  await db.sql`DELETE FROM firefly.ready`;
+  await awaitTasks(db.store, [stray]);
+  await db.sql`UPDATE firefly.awaited SET until = now() - interval '1 s'`;
+  await using test = await testMaintenance(db);
+
+  await test.maintenance.start();
+
+  await until(async () => (await placesOf(db)).waiting === 1);
+  await until(async () => (await db.sql`SELECT FROM firefly.awaited`).length === 0);
+  assertEquals((await recordOf(db, stray)).claim_seq, "1");
+});
+
+Deno.test("maintenance goes on after an error, and end() waits for the round under way", async () => {
+  await using db = await testDatabase();
+  const test = await testMaintenance(db);
+  await db.sql`ALTER TABLE firefly.lease RENAME TO lease_away`;
+  await test.maintenance.start();
+  await until(() => test.errors.length >= 2);
+  await db.sql`ALTER TABLE firefly.lease_away RENAME TO lease`;
+  const dead = await startConsumer(db);
+  await insertTask(db);
+  await claim(db, { consumerId: dead });
+  await expireConsumer(db, dead);
+
+  await until(() => test.rescued.length === 1);
+  await test.maintenance.end();
+
+  const { done } = test.rounds;
+  await db.sql`DELETE FROM firefly.consumer`;
+  await db.sql`SELECT pg_sleep(0.3)`; // longer than a round would take to come
+  assertEquals(test.rounds.done, done);
+});

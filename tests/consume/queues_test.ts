@@ -1,0 +1,135 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { Firefly, task } from "../../mod.ts";
+import { taskName, testInstance } from "../support/instance.ts";
+import { insertTask, ringsOf, until } from "../support/steps.ts";
+
+Deno.test("pause() keeps every consumer from claiming, and resume() wakes them at once", async () => {
+  await using test = await testInstance();
+  await using elsewhere = new Firefly({ database: test.db.url });
+  const ran: number[] = [];
+  const work = task({ name: taskName(), queue: "mail" }, (i: number) => void ran.push(i));
+  const options = { queues: ["mail", "default"], tasks: [work], pollInterval: "60s" } as const;
+  await using first = test.ff.consume({ ...options, queues: [...options.queues] });
+  await using second = elsewhere.consume({ ...options, queues: [...options.queues] });
+  await Promise.all([first.ready, second.ready]);
+
+  assertEquals([await test.ff.pause("mail"), await test.ff.pause("mail")], [true, false]);
+  await test.ff.run(() => work.scheduleMany([[1], [2], [3]]));
+  const marker = await test.ff.run(() => work.with({ queue: "default" }).schedule(0));
+  await marker.result(); // the consumers have looked since, and other queues go on
+  assertEquals(ran, [0]);
+
+  const resumed = performance.now();
+  assertEquals([await elsewhere.resume("mail"), await elsewhere.resume("mail")], [true, false]);
+  await until(() => ran.length === 4);
+  assert(performance.now() - resumed < 2000, `it took ${performance.now() - resumed} ms, and nobody polls for 60 s`);
+});
+
+Deno.test("a paused queue stays paused when its consumers restart", async () => {
+  await using test = await testInstance();
+  const work = task(taskName(), () => "ran");
+  await test.ff.pause("default");
+  const record = await test.ff.run(() => work.schedule());
+
+  assertEquals(await test.drain({ tasks: [work] }), { completed: 0, failed: 0 });
+  await using restarted = new Firefly({ database: test.db.url });
+  assertEquals(await restarted.consume({ tasks: [work], drain: true }).finished, { completed: 0, failed: 0 });
+  assertEquals((await record.refresh()).status, "created");
+
+  await restarted.resume("default");
+  assertEquals(await test.drain({ tasks: [work] }), { completed: 1, failed: 0 });
+});
+
+Deno.test("pause() lets what runs go on, and has what is claimed and not begun handed back", async () => {
+  await using test = await testInstance();
+  const [slow, waiting] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let began = 0;
+  const work = task(taskName(), async (waits: boolean) => {
+    began++;
+    if (!waits) return;
+    waiting.resolve();
+    await slow.promise;
+  });
+  // Short tasks first: the consumer learns to claim more than it has slots for.
+  await test.ff.run(() => work.scheduleMany(Array.from({ length: 3000 }, () => [false])));
+  await test.ff.run(() => work.scheduleMany(Array.from({ length: 1000 }, () => [true])));
+  await using consumer = test.ff.consume({ tasks: [work], concurrency: 2 });
+  const states = async () => (await test.ff.queues())[0]!.counts;
+  await waiting.promise;
+
+  await test.ff.pause("default"); // before it hands back by itself what gets no slot
+  assert((await states()).running > 2);
+  await until(async () => (await states()).running === 2 && (await states()).completed === 3000);
+  slow.resolve();
+  await until(async () => (await states()).completed === 3002);
+  await consumer.stop();
+
+  assertEquals(began, 3002);
+  assertEquals((await states()).created, 998);
+});
+
+Deno.test("pause() and resume() ring only if they change something", async () => {
+  await using test = await testInstance();
+  const rings = (act: () => Promise<unknown>) => ringsOf(test.db, ["firefly_mail", "firefly:control"], act);
+
+  assertEquals(await rings(() => test.ff.resume("mail")), []);
+  assertEquals(await rings(() => test.ff.pause("mail")), ["firefly:control"]);
+  assertEquals(await rings(() => test.ff.pause("mail")), []);
+  assertEquals(await rings(() => test.ff.resume("mail")), ["firefly_mail", "firefly:control"]);
+});
+
+Deno.test("pause() and resume() refuse what is no name of a queue", async () => {
+  await using test = await testInstance();
+
+  await assertRejects(() => test.ff.pause("Mail"), RangeError, "Cannot pause as a queue's name must be");
+  await assertRejects(() => test.ff.resume('q"; drop table'), RangeError, "Cannot resume as a queue's name must be");
+});
+
+Deno.test("queues() shows every queue with what is in it, who serves it and what holds for it", async () => {
+  await using test = await testInstance({
+    defaults: { retention: { failed: "1d" } },
+    queues: { kept: { retention: Infinity }, mail: { retention: { completed: "1h" } } },
+  });
+  const work = task(taskName(), () => {});
+  await test.ff.pause("mail");
+  await insertTask(test.db, { queue: "web", not_before: new Date(Date.now() - 3_600_000) });
+  await insertTask(test.db, { queue: "web", not_before: new Date(Date.now() + 3_600_000) });
+  await insertTask(test.db, { queue: "later", not_before: new Date(Date.now() + 3_600_000) });
+  await using consumer = test.ff.consume({ queues: ["mail", "default"], tasks: [work] });
+  await consumer.ready;
+
+  const queues = await test.ff.queues();
+
+  const none = { created: 0, running: 0, completed: 0, failed: 0, cancelled: 0 };
+  const kept = { completed: 7 * 86_400, failed: 86_400 };
+  const web = queues.find(({ name }) => name === "web")!;
+  assert(Math.abs(web.oldestDue! - 3600) < 60);
+  assertEquals(queues.map((queue) => ({ ...queue, oldestDue: queue === web ? 3600 : queue.oldestDue })), [
+    { name: "default", paused: false, counts: none, oldestDue: null, consumers: 1, retention: kept },
+    {
+      name: "kept",
+      paused: false,
+      counts: none,
+      oldestDue: null,
+      consumers: 0,
+      retention: { completed: Infinity, failed: Infinity },
+    },
+    { name: "later", paused: false, counts: { ...none, created: 1 }, oldestDue: null, consumers: 0, retention: kept },
+    {
+      name: "mail",
+      paused: true,
+      counts: none,
+      oldestDue: null,
+      consumers: 1,
+      retention: { completed: 3600, failed: 86_400 },
+    },
+    { name: "web", paused: false, counts: { ...none, created: 2 }, oldestDue: 3600, consumers: 0, retention: kept },
+  ]);
+});
+
+Deno.test("new Firefly() refuses retentions and queues that are wrong", () => {
+  assertThrows(() => new Firefly({ defaults: { retention: "1 week" as never } }), RangeError, '"retention.completed"');
+  assertThrows(() => new Firefly({ queues: { Mail: {} } }), RangeError, "a queue's name");
+  assertThrows(() => new Firefly({ queues: { mail: { retain: 1 } as never } }), TypeError, '"retain"');
+  assertThrows(() => new Firefly({ queues: { mail: { retention: { done: 1 } as never } } }), TypeError, '"done"');
+});

@@ -1,0 +1,341 @@
+import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects } from "@std/assert";
+import { resolveConnection } from "../../src/database/settings.ts";
+import { withDeadline } from "../../src/database/driver.ts";
+import { DatabaseUnreachable } from "../../src/errors.ts";
+import { Session, Sessions } from "../../src/database/session.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { until } from "../support/steps.ts";
+import { TcpProxy } from "../support/tcp_proxy.ts";
+
+async function pidOf(session: Session): Promise<number> {
+  const [row] = await session.run<{ pid: number }>((client) => client`SELECT pg_backend_pid() AS pid`);
+  return row!.pid;
+}
+
+async function terminate(db: TestDatabase, pid: number): Promise<void> {
+  await db.sql`SELECT pg_terminate_backend(${pid})`;
+}
+
+/** How many connections of Firefly the server has. */
+async function connections(db: TestDatabase): Promise<number> {
+  const rows = await db.sql`
+    SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'firefly'
+  `;
+  return rows.length;
+}
+
+Deno.test("Session.run() runs nothing outside of the transaction that its connection died in, 50 times", async () => {
+  await using db = await testDatabase({ migrated: false });
+  await db.sql`CREATE TABLE ledger (i integer)`;
+  for (let i = 0; i < 50; i++) {
+    const session = new Session(db.settings);
+    await session.run((client) => client`BEGIN`);
+    await session.run((client) => client`INSERT INTO ledger VALUES (${i})`);
+    const pid = await pidOf(session);
+    // Sent while the connection is up, each with a text of its own, which makes the driver keep those behind it.
+    const sent = [1, 2, 3].map((n) =>
+      session.run((client) => client.unsafe(`INSERT INTO ledger SELECT $1::integer FROM pg_sleep(0.01) AS s${n}`, [i]))
+    );
+    await terminate(db, pid);
+
+    const errors = await withDeadline(Promise.all(sent.map((statement) => statement.catch((error) => error))), 5000);
+    assertInstanceOf(errors.at(-1), DatabaseUnreachable);
+    await assertRejects(() => session.run((client) => client`INSERT INTO ledger VALUES (${i})`), DatabaseUnreachable);
+    assertInstanceOf(session.lost, DatabaseUnreachable);
+  }
+  await until(async () => await connections(db) === 0);
+  // A connection that the driver makes anew comes after a while.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+
+  assertEquals([await connections(db), (await db.sql`SELECT FROM ledger`).length], [0, 0]);
+});
+
+Deno.test("Session.run() runs statements one after another, in the order in which they were sent", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const session = new Session(db.settings);
+  await session.run((client) => client`CREATE TEMPORARY TABLE step (at serial, i integer)`);
+
+  await Promise.all([3, 1, 2].map((i) => session.run((client) => client`INSERT INTO step (i) VALUES (${i})`)));
+  const rows = await session.run<{ i: number }>((client) => client`SELECT i FROM step ORDER BY at`);
+  session.discard();
+
+  assertEquals(rows.map(({ i }) => i), [3, 1, 2]);
+});
+
+Deno.test("Session.runBoth() sends both at once, and resolves to what the second came to", async () => {
+  await using db = await testDatabase({ migrated: false });
+  await using proxy = await TcpProxy.start(db.url);
+  const session = new Session(await resolveConnection(proxy.through(db.url)));
+  const both = () =>
+    session.runBoth<{ n: number }>((client) => client`SELECT ${1}::integer`, (client) => client`SELECT 2 AS n`);
+  assertEquals((await both())[0]!.n, 2); // one after the other, as the first has to be prepared
+  let requests = 0;
+  proxy.onRequest = () => requests++;
+
+  const rows = await both();
+
+  assertEquals([rows[0]!.n, requests], [2, 1]);
+  session.discard();
+});
+
+Deno.test("Session.runBoth() rejects with the first's error, and goes on when both are answered", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const session = new Session(db.settings);
+  for (let i = 0; i < 3; i++) {
+    const both = session.runBoth((client) => client`SELECT 1 / ${0}::integer`, (client) => client`SELECT 1 / 0.0`);
+    const next = session.run<{ n: number }>((client) => client`SELECT 3 AS n`);
+
+    await assertRejects(() => both, Error, "division by zero");
+    assertEquals((await next)[0]!.n, 3);
+  }
+  session.discard();
+});
+
+Deno.test("Session.runBoth() leaves nothing to the driver that it would open another connection for", async () => {
+  await using db = await testDatabase({ migrated: false });
+  await db.sql`CREATE TABLE ledger (i integer)`;
+  await using proxy = await TcpProxy.start(db.url);
+  const settings = await resolveConnection(proxy.through(db.url));
+  for (let i = 0; i < 10; i++) {
+    const session = new Session(settings);
+    await session.run((client) => client`SELECT 1`);
+    const before = proxy.accepted;
+    proxy.onRequest = () => proxy.cut();
+    // It has to be prepared first, so the driver would keep the second.
+    const both = session.runBoth(
+      (client) => client`SELECT ${1}::integer`,
+      (client) => client`INSERT INTO ledger VALUES (1)`,
+    );
+
+    await assertRejects(() => withDeadline(both, 5000), DatabaseUnreachable);
+    proxy.onRequest = () => {};
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assertEquals([proxy.accepted - before, (await db.sql`SELECT FROM ledger`).count], [0, 0]);
+  }
+});
+
+Deno.test("Session.run() leaves the server's own errors as they are, and the session usable", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const session = new Session(db.settings);
+
+  await assertRejects(() => session.run((client) => client`SELECT 1 / 0`), Error, "division by zero");
+  const raise = "DO $$ BEGIN RAISE EXCEPTION 'made up' USING ERRCODE = '08006'; END $$";
+  await assertRejects(() => session.run((client) => client.unsafe(raise)), Error, "made up");
+
+  assertEquals([session.lost, typeof await pidOf(session)], [undefined, "number"]);
+  session.discard();
+});
+
+Deno.test("Session.run() loses a connection that misses its deadline, and opens no other", async () => {
+  await using db = await testDatabase({ migrated: false });
+  await using proxy = await TcpProxy.start(db.url);
+  const session = new Session(await resolveConnection(proxy.through(db.url)));
+  await pidOf(session);
+  proxy.mode = "hole";
+
+  await assertRejects(() => session.run((client) => client`SELECT 1`, 300), DatabaseUnreachable, "no answer in 0.3 s");
+  proxy.mode = "pass";
+
+  await assertRejects(() => session.run((client) => client`SELECT 1`), DatabaseUnreachable);
+  assertEquals(proxy.accepted, 1);
+});
+
+Deno.test("Session.run() outlives a server that closes every connection at once", async () => {
+  await using db = await testDatabase({ migrated: false });
+  await using proxy = await TcpProxy.start(db.url);
+  proxy.mode = "reject";
+  const session = new Session(await resolveConnection(proxy.through(db.url)));
+
+  await assertRejects(() => session.run((client) => client`SELECT 1`, 500), DatabaseUnreachable, "no answer in 0.5 s");
+});
+
+Deno.test("Session.run() outlives connections that break off while they are made", async () => {
+  await using db = await testDatabase({ migrated: false });
+  await using proxy = await TcpProxy.start(db.url);
+  const settings = await resolveConnection(proxy.through(db.url));
+  for (let messages = 0; messages < 3; messages++) {
+    let left = messages;
+    proxy.onRequest = () => left-- === 0 && proxy.cut({ reset: true });
+    const session = new Session(settings);
+    const list = session.run((client) => client`SELECT ${["a"]}::text[]`, 5000);
+    if (messages < 2) await assertRejects(() => list, DatabaseUnreachable);
+    else await list.catch(() => {});
+    session.discard();
+  }
+});
+
+Deno.test("Session settles what is sent to it between the error and the end of its connection", async () => {
+  await using db = await testDatabase({ migrated: false });
+  await using proxy = await TcpProxy.start(db.url);
+  const settings = await resolveConnection(proxy.through(db.url));
+  for (let i = 0; i < 20; i++) {
+    const session = new Session(settings);
+    await session.run((client) => client`BEGIN`);
+    const outcomes: Promise<unknown>[] = [];
+    const timer = setInterval(() => outcomes.push(session.run((client) => client`SELECT 1`).catch(() => {})), 0);
+    await until(() => outcomes.length > 3);
+    proxy.cut({ reset: true });
+    await until(() => session.lost !== undefined);
+    clearInterval(timer);
+
+    await withDeadline(Promise.all(outcomes), 5000);
+  }
+});
+
+Deno.test("Session tells once when its connection is lost", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const session = new Session(db.settings);
+  let told = 0;
+  const lost = new Promise<void>((resolve) => session.onLost = () => (told++, resolve()));
+
+  await terminate(db, await pidOf(session));
+  await lost;
+  session.discard();
+
+  assertEquals(told, 1);
+});
+
+Deno.test("Session.discard() in the middle of a statement asks to end the server's process", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const ended: number[] = [];
+  const session = new Session(db.settings, { terminate: (pid) => ended.push(pid) });
+  session.pid = await pidOf(session);
+  const { pid } = session;
+  const statement = assertRejects(() => session.run((client) => client`SELECT pg_sleep(1)`), DatabaseUnreachable);
+  await until(async () =>
+    (await db.sql`SELECT FROM pg_stat_activity WHERE pid = ${pid} AND state = 'active'`).length > 0
+  );
+
+  session.discard();
+  await statement;
+
+  assertEquals(ended, [pid]);
+  await terminate(db, pid);
+});
+
+Deno.test("Session.discard() between statements ends nothing but the connection", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const ended: number[] = [];
+  const session = new Session(db.settings, { terminate: (pid) => ended.push(pid) });
+  session.pid = await pidOf(session);
+
+  session.discard();
+
+  await until(async () => await connections(db) === 0);
+  assertEquals(ended, []);
+  await assertRejects(() => session.run((client) => client`SELECT 1`), DatabaseUnreachable, "discarded");
+});
+
+Deno.test("Session.ping() keeps an idle transaction alive, and is silent when the connection is lost", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const session = new Session(db.settings);
+  await session.run((client) => client.unsafe("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 400"));
+
+  for (let i = 0; i < 8; i++) {
+    session.ping();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  assertEquals(session.lost, undefined);
+
+  await until(() => session.lost !== undefined);
+  session.ping();
+});
+
+Deno.test("Sessions.take() uses a session again that was given back", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const sessions = new Sessions(() => new Session(db.settings), 2);
+  const first = await sessions.take();
+  const pid = await pidOf(first);
+  sessions.giveBack(first, true);
+
+  const second = await sessions.take();
+
+  assertEquals(await pidOf(second), pid);
+  sessions.giveBack(second, true);
+  sessions.end();
+});
+
+Deno.test("Sessions.giveBack() discards a session that is in the middle of something", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const sessions = new Sessions(() => new Session(db.settings), 2);
+  const first = await sessions.take();
+  sessions.giveBack(first, false);
+
+  const second = await sessions.take();
+
+  assert(first.lost && second !== first);
+  sessions.giveBack(second, true);
+  sessions.end();
+});
+
+Deno.test("Sessions.take() passes over a session that was lost while nobody used it", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const sessions = new Sessions(() => new Session(db.settings), 2);
+  const first = await sessions.take();
+  const pid = await pidOf(first);
+  sessions.giveBack(first, true);
+  await terminate(db, pid);
+  await until(() => first.lost !== undefined);
+
+  const second = await sessions.take();
+
+  assert(await pidOf(second) !== pid);
+  sessions.giveBack(second, true);
+  sessions.end();
+});
+
+Deno.test("Sessions keeps a session for 10 s that nobody uses, and gives out the one that was used last", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const sessions = new Sessions(() => new Session(db.settings), 2);
+  const [first, second] = [await sessions.take(), await sessions.take()];
+  await Promise.all([pidOf(first), pidOf(second)]);
+  sessions.giveBack(first, true);
+  sessions.giveBack(second, true);
+  const start = performance.now();
+  let uses = 0;
+
+  await until(async () => {
+    const session = await sessions.take();
+    assert(session === second);
+    uses++;
+    sessions.giveBack(session, true);
+    return first.lost !== undefined;
+  });
+
+  assert(performance.now() - start > 9_900 && uses > 100, `${performance.now() - start} ms, ${uses} times`);
+  sessions.end();
+});
+
+Deno.test("Sessions.take() waits while as many are taken as may be, and then serves all", async () => {
+  await using db = await testDatabase({ migrated: false });
+  let opened = 0;
+  const sessions = new Sessions(() => (opened++, new Session(db.settings)), 2);
+  let [taken, most] = [0, 0];
+
+  await Promise.all(Array.from({ length: 20 }, async (_, i) => {
+    const session = await sessions.take();
+    most = Math.max(most, ++taken);
+    await session.run((client) => client`SELECT ${i}::integer`);
+    taken--;
+    sessions.giveBack(session, i % 5 !== 0);
+  }));
+  sessions.end();
+
+  assertEquals(most, 2);
+  assertLess(opened, 8);
+});
+
+Deno.test("Sessions.end() discards the idle ones, and the others when they are given back", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const sessions = new Sessions(() => new Session(db.settings), 2);
+  const [idle, used] = [await sessions.take(), await sessions.take()];
+  await Promise.all([pidOf(idle), pidOf(used)]);
+  sessions.giveBack(idle, true);
+
+  sessions.end();
+  assert(idle.lost && !used.lost);
+  sessions.giveBack(used, true);
+
+  assert(used.lost);
+  await until(async () => await connections(db) === 0);
+});

@@ -1,0 +1,314 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  configure,
+  consume,
+  current,
+  DatabaseUnreachable,
+  Firefly,
+  FireflyError,
+  SchemaMismatch,
+  task,
+  tasks,
+  transaction,
+} from "../../mod.ts";
+import { defaultInstance } from "../../src/task/scope.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { taskName, testInstance } from "../support/instance.ts";
+import { until } from "../support/steps.ts";
+
+const ping = task(taskName(), (value?: number) => value);
+
+/** How many tasks a schema's queue holds. */
+async function countTasks(db: TestDatabase, schema = "firefly"): Promise<number> {
+  const [row] = await db.sql`SELECT count(*)::int AS n FROM ${db.sql(schema)}.task`;
+  return row!.n;
+}
+
+/** How many connections an instance has. */
+async function countConnections(db: TestDatabase): Promise<number> {
+  const rows = await db.sql`
+    SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'firefly'
+  `;
+  return rows.count;
+}
+
+Deno.test("configure() makes the default instance and closes the one it replaces, and the functions use it", async () => {
+  await using db = await testDatabase();
+  const replaced = configure({ database: db.url });
+  await ping.schedule(1);
+  assert(await countConnections(db) > 0);
+
+  await using ff = configure({ database: db.url, defaults: { queue: "other" } });
+  const row = await ping.schedule(2);
+  assertEquals(row.queue, "other");
+  assertEquals((await tasks.get(row.id)).params, [2]);
+  assertEquals((await tasks.list({ queue: "other" })).items.length, 1);
+  assertEquals((await ff.tasks.counts()).other!.created, 1);
+  await transaction((sql) => sql`SELECT 1`);
+  await using consumer = consume({ queues: "other", drain: true });
+  assertEquals(await consumer.finished, { completed: 1, failed: 0 });
+
+  assertEquals(await tasks.delete({}), 2);
+  await replaced.close();
+  await ff.close();
+  assertEquals(defaultInstance(), undefined);
+  await until(async () => await countConnections(db) === 0);
+});
+
+Deno.test("run() puts an instance in place of the default one, for what runs inside it alone", async () => {
+  await using db = await testDatabase();
+  await using main = new Firefly({ database: db.url });
+  await using jobs = new Firefly({ database: db.url, schema: 'Jo"bs' });
+  await jobs.migrate();
+
+  await main.run(async () => {
+    await ping.schedule(1);
+    await jobs.run(async () => {
+      await ping.schedule(2);
+      await Promise.resolve();
+      await ping.schedule(3);
+    });
+    await ping.schedule(4);
+  });
+
+  assertEquals([await countTasks(db), await countTasks(db, 'Jo"bs')], [2, 2]);
+  assertEquals(jobs.schema, 'Jo"bs');
+  await using consumer = jobs.consume({ tasks: [ping], drain: true });
+  assertEquals(await consumer.finished, { completed: 2, failed: 0 });
+  assertEquals((await main.tasks.counts()).default!.created, 2);
+});
+
+Deno.test("transaction() commits what it scheduled and wrote together, and rolls both back when it throws", async () => {
+  await using test = await testInstance();
+  const { db, ff } = test;
+  await db.sql`CREATE TABLE note (n int)`;
+  const act = (n: number) => async (sql: Firefly["sql"]) => {
+    await sql`INSERT INTO note VALUES (${n})`;
+    const row = await ping.schedule(n);
+    assertEquals(await countTasks(db), 0, "nobody sees it yet");
+    if (n === 1) throw new RangeError("no");
+    return row.id;
+  };
+
+  await assertRejects(() => ff.transaction(act(1)), RangeError, "no");
+  const id = await ff.transaction(act(2));
+
+  assertEquals((await db.sql`SELECT n FROM note`).map(({ n }) => n), [2]);
+  assertEquals((await db.sql`SELECT id::int, xmin = (SELECT xmin FROM note) AS same FROM firefly.task`)[0], {
+    id,
+    same: true,
+  });
+});
+
+Deno.test("transaction() inside another is a savepoint, and concurrent ones queue", async () => {
+  await using test = await testInstance();
+  const { db, ff } = test;
+
+  await ff.transaction(async () => {
+    await ping.schedule(1);
+    await assertRejects(
+      () =>
+        ff.transaction(async () => {
+          await ping.schedule(2);
+          await ff.transaction(() => ping.schedule(3));
+          throw new Error("undone");
+        }),
+      Error,
+      "undone",
+    );
+    const settled = await Promise.allSettled([4, 5, 6, 7].map((n) =>
+      ff.transaction(async (sql) => {
+        await ping.schedule(n);
+        if (n === 5) await sql`SELECT 1 / 0`;
+        await ping.schedule(n * 10);
+      })
+    ));
+    assertEquals(settled.map(({ status }) => status), ["fulfilled", "rejected", "fulfilled", "fulfilled"]);
+  });
+
+  const rows = await db.sql`SELECT firefly.decode(params) AS params FROM firefly.task ORDER BY id`;
+  assertEquals(rows.map(({ params }) => params[0]), [1, 4, 40, 6, 60, 7, 70]);
+});
+
+Deno.test("schedule() joins the transaction of its own instance only, and none with tx: null", async () => {
+  await using test = await testInstance();
+  const { db, ff } = test;
+  await using other = new Firefly({ database: db.url });
+
+  await assertRejects(
+    () =>
+      ff.transaction(async () => {
+        await ping.schedule(1);
+        await ping.scheduleMany([[2], [3]]);
+        await other.run(() => ping.schedule(4));
+        await ping.with({ tx: null }).schedule(5);
+        await other.transaction(() => ping.schedule(6));
+        await ff.run(() => ping.schedule(7)); // the same instance: still inside
+        throw new Error("undone");
+      }),
+    Error,
+    "undone",
+  );
+
+  const rows = await db.sql`SELECT firefly.decode(params) AS params FROM firefly.task ORDER BY id`;
+  assertEquals(rows.map(({ params }) => params[0]), [4, 5, 6]);
+});
+
+Deno.test("what was begun in a transaction and goes on after its end is outside of it", async () => {
+  await using test = await testInstance();
+  const after = Promise.withResolvers<void>();
+  let late: Promise<unknown> | undefined;
+
+  await test.ff.transaction(async (sql) => {
+    await sql`SELECT 1`;
+    late = after.promise.then(() => ping.schedule(1));
+  });
+  after.resolve();
+  await late;
+
+  assertEquals(await countTasks(test.db), 1);
+});
+
+Deno.test("result() of a task that is not committed yet throws, in a savepoint too", async () => {
+  await using test = await testInstance();
+  const { ff } = test;
+
+  const row = await ff.transaction(async () => {
+    const direct = await ping.schedule(1);
+    const nested = await ff.transaction(() => ping.schedule(2));
+    for (const { result } of [direct, nested].map((row) => ({ result: () => row.result({ timeout: "5s" }) }))) {
+      await assertRejects(result, FireflyError, "has not committed yet");
+    }
+    return nested;
+  });
+
+  await test.drain({ tasks: [ping] });
+  assertEquals(await row.result({ timeout: "10s" }), 2);
+});
+
+Deno.test("transaction() of a handler is a savepoint of its attempt", async () => {
+  await using test = await testInstance();
+  const { db, ff } = test;
+  await db.sql`CREATE TABLE note (n int)`;
+  const write = task(taskName(), async () => {
+    await current().sql`INSERT INTO note VALUES (1)`;
+    await transaction(async (sql) => void await sql`INSERT INTO note VALUES (2)`);
+    await assertRejects(() => transaction((sql) => sql`INSERT INTO note VALUES (3, 3)`));
+    return (await current().sql`SELECT n FROM note ORDER BY n`).map(({ n }) => n);
+  });
+  const fail = task(taskName(), async () => {
+    await transaction(async (sql) => void await sql`INSERT INTO note VALUES (9)`);
+    throw new Error("undone");
+  });
+  const row = await ff.run(() => write.schedule());
+  await ff.run(() => fail.schedule());
+
+  assertEquals(await test.drain({ tasks: [write, fail] }), { completed: 1, failed: 1 });
+
+  assertEquals((await row.refresh()).returned, [1, 2]);
+  assertEquals((await db.sql`SELECT n FROM note ORDER BY n`).map(({ n }) => n), [1, 2]);
+});
+
+Deno.test("current().sql outside of any attempt is the pool, or the open transaction", async () => {
+  await using test = await testInstance();
+  const pid = async () => (await current().sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`)[0]!.pid;
+
+  await test.ff.run(async () => {
+    const pool = await pid();
+    await test.ff.transaction(async (sql) => {
+      const [own] = await sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`;
+      assertEquals(await pid(), own!.pid);
+      assert(own!.pid !== pool);
+    });
+  });
+});
+
+Deno.test("close() ends consumers and every connection, can be called twice, and by two at once", async () => {
+  await using db = await testDatabase();
+  const ff = new Firefly({ database: db.url });
+  const consumer = ff.consume({ tasks: [ping] });
+  await consumer.ready;
+  await ff.run(async () => await ping.schedule(1).result({ timeout: "10s" }));
+  await ff.transaction((sql) => sql`SELECT 1`);
+  assert(await countConnections(db) >= 3);
+
+  await Promise.all([ff.close(), ff.close()]);
+  await ff.close();
+
+  assertEquals(await consumer.finished, { completed: 1, failed: 0 });
+  assertEquals((await db.sql`SELECT FROM firefly.consumer`).length, 0);
+  await until(async () => await countConnections(db) === 0);
+});
+
+Deno.test("close() of an instance that never connected does nothing", async () => {
+  await new Firefly({ database: "postgres://127.0.0.1:1/nowhere" }).close();
+});
+
+Deno.test("new Firefly() refuses unknown options, and names that cannot be a schema's", () => {
+  assertThrows(
+    () => new Firefly({ databse: "postgres://localhost/x" } as never),
+    TypeError,
+    'Cannot make an instance as there is no option "databse", did you mean "database"?',
+  );
+  for (const schema of ["", "a:b", "a\0b", "$user", "x".repeat(41)]) {
+    assertThrows(() => new Firefly({ schema }), RangeError, "Cannot use the schema");
+  }
+});
+
+Deno.test("an instance says what is missing: the server, the database, the schema, a sensible URL", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const schedule = async (database: string) => {
+    await using ff = new Firefly({ database });
+    await ff.run(() => ping.schedule(1));
+  };
+
+  await assertRejects(() => schedule("postgres://127.0.0.1:1/nowhere"), DatabaseUnreachable, "127.0.0.1:1/nowhere");
+  const missing = await assertRejects(() => schedule(`${db.url}_missing`), DatabaseUnreachable, "does not exist");
+  assert(missing.refused);
+  await assertRejects(() => schedule(db.url), SchemaMismatch, 'run the command "migrate"');
+  await assertRejects(() => schedule("mysql://localhost/x"), TypeError, "postgres://");
+});
+
+Deno.test("two copies of the package share the tasks, the scope and the default instance", async () => {
+  await using test = await testInstance();
+  const copy = await copyOfPackage();
+  const theirs = copy.task(taskName(), () => copy.current().id);
+  const ours = task(taskName(), async () => (await theirs.schedule(), current().id));
+
+  await test.ff.run(async () => {
+    const [a, b] = [await theirs.schedule(), await ours.schedule()];
+    await test.drain(); // all that are defined, by whichever copy
+    const done = await theirs.get(a.id);
+    assert(done.status === "completed");
+    assertEquals(done.returned, a.id);
+    assertEquals((await b.refresh()).returned, b.id);
+    assertEquals((await copy.tasks.list()).items.length, 3);
+  });
+  assertThrows(() => copy.task(ours.funcName, () => {}), Error, "is already a name of task");
+  const retried = task({ name: taskName(), retryDelay: "1h" }, () => {
+    throw new copy.Retry({ delay: "2h" });
+  });
+  const row = await test.ff.run(() => retried.schedule());
+  await test.drain();
+  assertEquals((await row.refresh()).errors[0]!.delay, 7200);
+});
+
+/** The package's modules once more, as an application has them that got it by two ways. */
+async function copyOfPackage(): Promise<typeof import("../../mod.ts")> {
+  const root = new URL("../../", import.meta.url);
+  const folder = await Deno.makeTempDir();
+  async function copyFolder(path: string): Promise<void> {
+    await Deno.mkdir(`${folder}/${path}`, { recursive: true });
+    for await (const { name, isDirectory } of Deno.readDir(new URL(path, root))) {
+      if (isDirectory) await copyFolder(`${path}/${name}`);
+      else await Deno.copyFile(new URL(`${path}/${name}`, root), `${folder}/${path}/${name}`);
+    }
+  }
+  await copyFolder("src");
+  await Deno.copyFile(new URL("mod.ts", root), `${folder}/mod.ts`);
+  try {
+    return await import(`file://${folder}/mod.ts`);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}

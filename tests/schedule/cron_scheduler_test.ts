@@ -1,0 +1,432 @@
+import { assert, assertEquals } from "@std/assert";
+import { type ConsumeOptions, Firefly, task } from "../../mod.ts";
+import { parseCron } from "../../src/task/cron_expression.ts";
+import { CronTimer, dueSlots } from "../../src/schedule/cron_scheduler.ts";
+import { defineTask, namesOf, type TaskDefinition } from "../../src/task/definition.ts";
+import type { CronOptions, TaskOptions } from "../../src/task/options.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { taskName, testInstance } from "../support/instance.ts";
+import { startConsumer, until } from "../support/steps.ts";
+
+const [EVERY_SECOND, EVERY_MINUTE] = ["* * * * * *", "* * * * *"];
+
+/** A definition as another release may have it: it is in nobody's registry. */
+function define(options: TaskOptions<[]> & Partial<CronOptions>): TaskDefinition {
+  return defineTask(options, () => {});
+}
+
+/** A timer that knows these tasks, and notes of what it tells. */
+function testTimer(
+  db: TestDatabase,
+  definitions: TaskDefinition[],
+  { defaults = {}, consumerId = crypto.randomUUID() as string, round = 60 } = {},
+) {
+  const errors: unknown[] = [];
+  const turns = { good: 0 };
+  const timer = new CronTimer({
+    sql: db.store,
+    definitions: new Map(definitions.flatMap((definition) => namesOf(definition).map((name) => [name, definition]))),
+    defaults,
+    consumerId: () => consumerId,
+    round,
+    onError: (error) => errors.push(error),
+    onSuccess: () => turns.good++,
+  });
+  return { timer, errors, turns, [Symbol.asyncDispose]: () => timer.end() };
+}
+
+/** Starts a timer, as a consumer does at its start. */
+async function startTimer(...args: Parameters<typeof testTimer>) {
+  const test = testTimer(...args);
+  await test.timer.start();
+  return test;
+}
+
+/** The slots that fired, and the tasks that came of them, which must be one each. */
+async function firedSlots(db: TestDatabase, name: string): Promise<Date[]> {
+  // In one statement: the slots go on.
+  const [row] = await db.sql`
+    SELECT (SELECT count(*)::int FROM firefly.task WHERE func_name = ${name}) AS tasks,
+      ARRAY(SELECT not_before FROM firefly.task WHERE func_name = ${name} ORDER BY 1) AS due,
+      ARRAY(SELECT slot FROM firefly.cron_slot WHERE cron = ${name} ORDER BY 1) AS slots
+  `;
+  assertEquals(row!.due, row!.slots);
+  return row!.slots;
+}
+
+/** Makes it look as if nothing had happened to the cron for so many seconds. */
+async function age(db: TestDatabase, name: string, seconds: number): Promise<void> {
+  await db.sql`UPDATE firefly.cron SET since = since - make_interval(secs => ${seconds}) WHERE name = ${name}`;
+  await db.sql`UPDATE firefly.cron_slot SET slot = slot - make_interval(secs => ${seconds}) WHERE cron = ${name}`;
+  await db
+    .sql`UPDATE firefly.task SET not_before = not_before - make_interval(secs => ${seconds}) WHERE func_name = ${name}`;
+}
+
+const NOON = Date.UTC(2026, 0, 1, 12);
+const due: [what: string, expression: string, after: number, counts: Record<CronOptions["missed"] & string, number>][] =
+  [
+    ["nothing in the time since", "0 11 * * *", 3600, { skip: 0, one: 0, all: 0 }],
+    ["what has just come", "59 11 * * *", 3600, { skip: 0, one: 1, all: 1 }],
+    ["what came less than a minute ago", "30 59 11 * * *", 3600, { skip: 1, one: 1, all: 1 }],
+    ["every minute, after an hour", EVERY_MINUTE, 3600, { skip: 1, one: 2, all: 60 }],
+    ["every second, without delay", EVERY_SECOND, 1, { skip: 1, one: 1, all: 1 }],
+    ["every second, half a minute late", EVERY_SECOND, 30, { skip: 30, one: 30, all: 30 }],
+    ["every second, after an hour", EVERY_SECOND, 3600, { skip: 60, one: 61, all: 1060 }],
+  ];
+
+for (const [what, expression, after, counts] of due) {
+  for (const [missed, count] of Object.entries(counts) as [CronOptions["missed"] & string, number][]) {
+    Deno.test(`dueSlots() finds ${what}, where missed is "${missed}": ${count}`, () => {
+      const slots = parseCron(expression, "UTC", "test");
+      const until = new Date(NOON);
+
+      const found = dueSlots({ slots, after: new Date(NOON - after * 1000), missed }, until);
+
+      assertEquals(found.length, count);
+      assertEquals(found, slots.between(new Date(NOON - after * 1000), until, count));
+    });
+  }
+}
+
+Deno.test("a cron of every second gives one task a slot over four consumers, and none is left out", async () => {
+  await using db = await testDatabase();
+  const name = taskName();
+  let calls = 0;
+  const tick = task({ name, cron: EVERY_SECOND }, () => ++calls);
+  const instances = Array.from({ length: 4 }, () => new Firefly({ database: db.url }));
+  const errors: unknown[] = [];
+  try {
+    for (const ff of instances) {
+      ff.on("consumer.error", ({ error }) => errors.push(error));
+      ff.consume({ tasks: [tick] });
+    }
+    await until(async () => (await firedSlots(db, name)).length >= 11, 30_000);
+  } finally {
+    for (const ff of instances) await ff.close();
+  }
+
+  const slots = await firedSlots(db, name);
+  for (const [i, slot] of slots.entries()) assertEquals(slot.getTime(), slots[0]!.getTime() + i * 1000);
+  assertEquals(errors, []);
+  const [{ late } = { late: NaN }] = await db.sql`
+    SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM fired - slot))::float AS late FROM firefly.cron_slot
+  `;
+  assert(late >= 0 && late < 0.5, `half of the slots fired more than ${late} s late`);
+  assert(calls >= slots.length - 1);
+});
+
+Deno.test("a consumer schedules by cron and runs it: without arguments, by the definition's options", async () => {
+  await using test = await testInstance({ defaults: { maxRetries: 4 } });
+  const calls: unknown[][] = [];
+  const name = taskName();
+  const tick = task(
+    { name, cron: EVERY_SECOND, queue: "ticks", priority: 3, timeout: "1m", retryDelay: 7 },
+    (...args) => {
+      calls.push(args);
+    },
+  );
+  await using consumer = test.ff.consume({ tasks: [tick], queues: ["ticks"] });
+  await consumer.ready;
+
+  await until(() => calls.length > 0);
+
+  assertEquals(calls[0], []);
+  const [record] = (await test.ff.run(() => tick.list())).items;
+  assertEquals(
+    [record!.queue, record!.priority, record!.maxRetries, record!.retryDelay, record!.params],
+    ["ticks", 3, 4, 7, []],
+  );
+});
+
+for (
+  const [what, options] of Object.entries<ConsumeOptions>({ "cron: false": { cron: false }, drain: { drain: true } })
+) {
+  Deno.test(`a consumer with ${what} leaves cron to others`, async () => {
+    await using test = await testInstance();
+    const tick = task({ name: `${taskName()}.${what.slice(0, 4)}`, cron: EVERY_SECOND }, () => {});
+    const consumer = test.ff.consume({ tasks: [tick], ...options });
+    await consumer.ready;
+    await consumer.stop();
+
+    assertEquals((await test.db.sql`SELECT FROM firefly.cron`).length, 0);
+  });
+}
+
+Deno.test("a consumer is ready when its crons are registered, and removes those that are no more", async () => {
+  await using test = await testInstance();
+  const [kept, gone] = [taskName(), taskName()];
+  await using old = await startTimer(test.db, [
+    define({ name: kept, cron: EVERY_MINUTE }),
+    define({ name: gone, cron: EVERY_MINUTE }),
+  ]);
+  const tasks = [task({ name: kept, cron: EVERY_MINUTE }, () => {}), task(gone, () => {})];
+  await using consumer = test.ff.consume({ tasks });
+  await consumer.ready;
+
+  const states = await test.db.sql`SELECT name, state FROM firefly.cron_record ORDER BY name`;
+  assertEquals(states.map(({ name, state }) => [name, state]), [[kept, "active"], [gone, "orphaned"]].toSorted());
+  assertEquals(old.errors, []);
+});
+
+Deno.test("of two releases only that fires which started last, until the other is started again", async () => {
+  await using db = await testDatabase();
+  const name = taskName();
+  const old = define({ name, cron: EVERY_SECOND });
+  const even = define({ name, cron: "*/2 * * * * *" });
+  await using first = await startTimer(db, [old]);
+  await until(async () => (await firedSlots(db, name)).length >= 2);
+
+  await using second = await startTimer(db, [even]);
+  const [{ since } = { since: new Date(0) }] = await db.sql`SELECT since FROM firefly.cron`;
+  const later = async () => (await firedSlots(db, name)).filter((slot) => slot > since);
+  await until(async () => (await later()).length >= 3);
+  assert((await later()).every((slot) => slot.getTime() % 2000 === 0), "the old definition fired, too");
+
+  await using again = await startTimer(db, [old]);
+  await until(async () => (await firedSlots(db, name)).filter((slot) => slot.getTime() % 2000 === 1000).length >= 3);
+  assertEquals([first, second, again].map(({ errors }) => errors), [[], [], []]);
+});
+
+Deno.test("a cron whose last consumer is gone goes back to those who live, and to none while another says the same", async () => {
+  await using db = await testDatabase();
+  const name = taskName();
+  const [old, even] = [define({ name, cron: EVERY_SECOND }), define({ name, cron: "*/2 * * * * *" })];
+  const consumers = [await startConsumer(db), await startConsumer(db), await startConsumer(db)];
+  const start = (definition: TaskDefinition, i: number) =>
+    startTimer(db, [definition], { consumerId: consumers[i]!, round: 0.2 });
+  const odd = async () => (await firedSlots(db, name)).filter((slot) => slot.getTime() % 2000 === 1000).length;
+  await using survivor = await start(old, 0);
+  await using newer = await start(even, 1);
+  const newest = await start(even, 2);
+  const before = await odd();
+
+  await newest.timer.end();
+  await db.sql`DELETE FROM firefly.consumer WHERE id = ${consumers[2]!}`;
+  await until(async () => (await db.sql`SELECT FROM firefly.cron WHERE consumer_id = ${consumers[1]!}`).length === 1);
+  await until(async () => (await firedSlots(db, name)).length >= 2);
+  assertEquals(await odd(), before, "the old definition fired though the new one had a consumer");
+
+  await newer.timer.end();
+  await db.sql`DELETE FROM firefly.consumer WHERE id = ${consumers[1]!}`;
+  await until(async () => await odd() >= before + 2);
+  assertEquals([survivor.errors, newer.errors, newest.errors], [[], [], []]);
+});
+
+Deno.test("a paused cron does not fire; resumed, it goes on without what it missed", async () => {
+  await using db = await testDatabase();
+  const name = taskName();
+  const definition = define({ name, cron: EVERY_SECOND, missed: "all" });
+  const test = await startTimer(db, [definition]);
+  await until(async () => (await firedSlots(db, name)).length >= 1);
+
+  await db.sql`SELECT firefly.pause_cron(${name})`;
+  const before = await firedSlots(db, name);
+  const { good } = test.turns;
+  await until(() => test.turns.good >= good + 3); // slots that came, and did not fire
+  assertEquals(await firedSlots(db, name), before);
+  await test.timer.end();
+  await db.sql`SELECT firefly.resume_cron(${name})`;
+  await using next = await startTimer(db, [definition]); // which has not seen the slots come and go
+  await until(async () => (await firedSlots(db, name)).length >= before.length + 2);
+
+  const after = await firedSlots(db, name);
+  const gap = after[before.length]!.getTime() - before.at(-1)!.getTime();
+  assertEquals([test.errors, next.errors], [[], []]);
+  assert(gap >= 3000, `made up for what it missed while paused: only ${gap} ms lie between`);
+});
+
+Deno.test("the first deploy makes up for nothing", async () => {
+  await using db = await testDatabase();
+  const name = taskName();
+  const hourly = define({ name, cron: "0 * * * *", missed: "all" });
+  await using test = await startTimer(db, [
+    hourly,
+    define({ name: `${name}.tick`, cron: EVERY_SECOND, missed: "all" }),
+  ]);
+
+  await until(async () => (await firedSlots(db, `${name}.tick`)).length >= 2);
+
+  const [row] = await db
+    .sql`SELECT min(slot) > (SELECT since FROM firefly.cron LIMIT 1) AS later FROM firefly.cron_slot`;
+  assertEquals([row!.later, test.errors], [true, []]);
+});
+
+for (const [missed, counts] of [["skip", [0]], ["one", [1]], ["all", [71, 72]]] as const) {
+  Deno.test(`what was missed while no consumer ran: ${missed}`, async () => {
+    await using db = await testDatabase();
+    const name = taskName();
+    // Half an hour from any slot, so that none of them is less than a minute late.
+    const [{ minute } = { minute: 0 }] = await db
+      .sql`SELECT extract(minute FROM now() + interval '30 minutes')::int AS minute`;
+    const definition = define({ name, cron: `${minute} * * * *`, missed });
+    await (await startTimer(db, [definition])).timer.end();
+    await age(db, name, 71.5 * 3600);
+
+    await using test = await startTimer(db, [definition]);
+    await using other = await startTimer(db, [definition]);
+    const { good } = test.turns;
+    if (missed === "skip") {
+      await using tick = await startTimer(db, [definition, define({ name: `${name}.tick`, cron: EVERY_SECOND })]);
+      await until(async () => (await firedSlots(db, `${name}.tick`)).length >= 1);
+      assertEquals(tick.errors, []);
+    } else await until(() => test.turns.good > good && other.turns.good > 1);
+
+    const slots = await firedSlots(db, name);
+    assert((counts as readonly number[]).includes(slots.length), `${slots.length} slots were made up for`);
+    const [{ last } = { last: false }] = await db.sql`
+      SELECT COALESCE(max(slot) > now() - interval '1 hour', true) AS last FROM firefly.cron_slot WHERE cron = ${name}
+    `;
+    assertEquals([last, test.errors, other.errors], [true, [], []]);
+  });
+}
+
+Deno.test("what was missed is made up for up to the last thousand slots", async () => {
+  await using db = await testDatabase();
+  const name = taskName();
+  const definition = define({ name, cron: EVERY_SECOND, missed: "all" });
+  await (await startTimer(db, [definition])).timer.end();
+  await age(db, name, 7200);
+
+  await using test = await startTimer(db, [definition]);
+  await until(async () => (await firedSlots(db, name)).length > 0);
+
+  const slots = await firedSlots(db, name);
+  assert(slots.length >= 1055 && slots.length <= 1070, `${slots.length} slots were made up for`);
+  const span = slots.at(-1)!.getTime() - slots[0]!.getTime();
+  assertEquals([span, test.errors], [(slots.length - 1) * 1000, []]);
+});
+
+for (const hours of [-2, 2]) {
+  Deno.test(`a machine whose clock is ${hours} hours off fires by the database's`, async () => {
+    await using db = await testDatabase();
+    const name = taskName();
+    const daily = define({ name: `${name}.hourly`, cron: "30 */2 * * *", missed: "all" });
+    const RealDate = Date;
+    class OffDate extends RealDate {
+      constructor(...args: [] | [number]) {
+        super(...(args.length ? args : [OffDate.now()]) as [number]);
+      }
+      static override now(): number {
+        return RealDate.now() + hours * 3_600_000;
+      }
+    }
+    try {
+      globalThis.Date = OffDate as DateConstructor;
+      await using test = await startTimer(db, [define({ name, cron: EVERY_SECOND }), daily]);
+      await until(async () => (await firedSlots(db, name)).length >= 4);
+      assertEquals(test.errors, []);
+    } finally {
+      globalThis.Date = RealDate;
+    }
+
+    const [row] = await db.sql`SELECT bool_and(fired - slot BETWEEN '0' AND '2 s') AS punctual FROM firefly.cron_slot`;
+    assertEquals(row!.punctual, true);
+    assertEquals((await firedSlots(db, daily.name)).length <= 1, true);
+  });
+}
+
+Deno.test("a failure is told, and nothing of the last minute is lost by it", async () => {
+  await using db = await testDatabase();
+  const name = taskName();
+  await using test = await startTimer(db, [define({ name, cron: EVERY_SECOND })]);
+  await until(async () => (await firedSlots(db, name)).length >= 1);
+
+  await db.sql`ALTER TABLE firefly.cron_slot RENAME TO cron_slot_away`;
+  await until(() => test.errors.length >= 3);
+  await db.sql`ALTER TABLE firefly.cron_slot_away RENAME TO cron_slot`;
+  const before = await firedSlots(db, name);
+  await until(async () => (await firedSlots(db, name)).length >= before.length + 3);
+
+  const slots = await firedSlots(db, name);
+  assertEquals(slots.at(-1)!.getTime() - slots[0]!.getTime(), (slots.length - 1) * 1000);
+});
+
+Deno.test("a timer whose connections are cut goes on", async () => {
+  await using db = await testDatabase();
+  const name = taskName();
+  await using test = await startTimer(db, [define({ name, cron: EVERY_SECOND })]);
+  for (let i = 1; i <= 3; i++) {
+    await until(async () => (await firedSlots(db, name)).length >= i);
+    await db.sql`
+      SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+      WHERE datname = current_database() AND application_name = 'firefly'
+    `;
+  }
+  await until(async () => (await firedSlots(db, name)).length >= 5);
+
+  const slots = await firedSlots(db, name);
+  assertEquals(slots.at(-1)!.getTime() - slots[0]!.getTime(), (slots.length - 1) * 1000);
+  assert(test.turns.good > 0);
+});
+
+Deno.test("a timer that cannot register at its start does so later", async () => {
+  await using db = await testDatabase();
+  const name = taskName();
+  await db.sql`ALTER TABLE firefly.cron RENAME TO cron_away`;
+  await using test = await startTimer(db, [define({ name, cron: EVERY_SECOND })]);
+  await until(() => test.errors.length >= 2);
+  await db.sql`ALTER TABLE firefly.cron_away RENAME TO cron`;
+
+  await until(async () => (await firedSlots(db, name)).length >= 1);
+});
+
+Deno.test("a cron that cannot be scheduled keeps no other from its slots", async () => {
+  await using db = await testDatabase();
+  const [bad, good] = [taskName(), taskName()];
+  await using test = await startTimer(db, [
+    define({ name: bad, cron: EVERY_SECOND }),
+    define({ name: good, cron: EVERY_SECOND }),
+  ]);
+  await db.sql`UPDATE firefly.cron SET task = task || '{"queue": "Not A Queue"}' WHERE name = ${bad}`;
+
+  await until(async () => test.errors.length > 0 && (await firedSlots(db, good)).length >= 2);
+
+  assertEquals((await firedSlots(db, bad)).length, 0);
+});
+
+Deno.test("end() waits for what is under way, and nothing fires after it", async () => {
+  await using db = await testDatabase();
+  const name = taskName();
+  const test = await startTimer(db, [
+    define({ name, cron: EVERY_SECOND }),
+    define({ name: `${name}.rare`, cron: "0 0 29 2 *" }),
+  ]);
+  await until(async () => (await firedSlots(db, name)).length >= 1);
+  await test.timer.end();
+  const slots = await firedSlots(db, name);
+
+  await using other = await startTimer(db, [define({ name: `${name}.other`, cron: EVERY_SECOND })]);
+  await until(async () => (await firedSlots(db, `${name}.other`)).length >= 2);
+  assertEquals([await firedSlots(db, name), other.errors], [slots, []]);
+});
+
+Deno.test("a cron that is unique skips slots while its task runs, and one with a limit runs its tasks one by one", async () => {
+  await using test = await testInstance();
+  const { db, ff } = test;
+  const mayEnd = Promise.withResolvers<void>();
+  const unique = task({ name: taskName(), cron: "* * * * * *", unique: true }, () => mayEnd.promise);
+  let [running, most] = [0, 0];
+  const limited = task({ name: taskName(), cron: "* * * * * *", concurrency: { limit: 1 } }, async () => {
+    most = Math.max(most, ++running);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    running--;
+  });
+  await using consumer = ff.consume({ tasks: [unique, limited] });
+  await consumer.ready;
+
+  const slots = async () =>
+    await db
+      .sql`SELECT cron, count(*)::int AS slots, count(DISTINCT task_id)::int AS tasks FROM firefly.cron_slot GROUP BY cron`;
+  await until(async () => {
+    const rows = await slots();
+    return rows.length === 2 && rows.every((row) => row.slots >= 4);
+  });
+
+  const [of, other] = [unique, limited].map(({ funcName }) => funcName);
+  const rows = await slots();
+  assertEquals(rows.find(({ cron }) => cron === of)!.tasks, 1);
+  const single = rows.find(({ cron }) => cron === other)!;
+  assertEquals(single.tasks, single.slots);
+  assertEquals(most, 1);
+  mayEnd.resolve();
+});

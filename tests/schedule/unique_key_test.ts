@@ -1,0 +1,395 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import postgres from "postgres";
+import { current, Firefly, FireflyError, Retry, task, TaskExists, type TaskRecord, type Unique } from "../../mod.ts";
+import { defineTask } from "../../src/task/definition.ts";
+import { Maintenance } from "../../src/consume/maintenance.ts";
+import { Admission } from "../../src/claim/admission.ts";
+import { Emitter } from "../../src/events.ts";
+import type { ScheduleOptions, TaskOptions } from "../../src/task/options.ts";
+import { uniqueColumns } from "../../src/schedule/unique_key.ts";
+import { encode } from "../../src/wire/encode.ts";
+import { taskName, testInstance } from "../support/instance.ts";
+import { backends, until } from "../support/steps.ts";
+
+async function columnsOf(
+  definition: TaskOptions["unique"] | undefined,
+  call: ScheduleOptions["unique"] | undefined,
+  args: unknown[] = [],
+) {
+  const defined = defineTask(
+    { name: "test.task", ...(definition === undefined ? {} : { unique: definition }) },
+    () => {},
+  );
+  const options = call === undefined ? {} : { unique: call };
+  return await uniqueColumns(defined, options, { args, params: await encode(args) });
+}
+
+/** A handler that can be held while a test looks at it. */
+function gate() {
+  const began = Promise.withResolvers<void>();
+  const end = Promise.withResolvers<void>();
+  return { began, open: end.resolve, wait: () => (began.resolve(), end.promise) };
+}
+
+Deno.test("uniqueColumns() takes each option of the call, else of the definition", async () => {
+  const defined: Unique = { key: "k", among: ["created"], for: "1m", onConflict: "replace" };
+  const of = (unique_key: string, among: string[] | null, seconds: number | null, on_conflict: string) => ({
+    unique_key,
+    unique_among: among,
+    unique_for: seconds,
+    on_conflict,
+  });
+
+  assertEquals(await columnsOf(undefined, undefined), {});
+  assertEquals(await columnsOf(undefined, "acme"), of("acme", null, null, "keep") as never);
+  assertEquals(await columnsOf(defined, undefined), of("k", ["created"], 60, "replace") as never);
+  assertEquals(await columnsOf(defined, "acme"), of("acme", ["created"], 60, "replace") as never);
+  assertEquals(await columnsOf(defined, { onConflict: "error", for: 5 }), of("k", ["created"], 5, "error") as never);
+  assertEquals(
+    await columnsOf({ key: (a: unknown, b: unknown) => `${a} ${b}` }, { among: ["created", "failed"] }, [1, 2]),
+    of("1 2", ["created", "failed"], null, "keep") as never,
+  );
+});
+
+Deno.test("uniqueColumns() makes one key of the same arguments, whatever the order of their keys", async () => {
+  const date = new Date("2026-01-31T08:00:00Z");
+  const key = async (...args: unknown[]) => (await columnsOf(true, undefined, args)).unique_key!;
+  const shared = { z: 1, y: 2 };
+  const loop: Record<string, unknown> = { b: 1, a: 2 };
+  loop.self = loop;
+  const loopToo: Record<string, unknown> = { a: 2, b: 1 };
+  loopToo.self = loopToo;
+  const twins: [unknown[], unknown[]][] = [
+    [[{ a: 1, b: 2 }], [{ b: 2, a: 1 }]],
+    [[{ a: [{ c: 1, d: date }], $: 2 }], [{ $: 2, a: [{ d: date, c: 1 }] }]],
+    [[new Map([["k", { a: 1, b: new Set([{ x: 1, y: 2 }]) }]])], [
+      new Map([["k", { b: new Set([{ y: 2, x: 1 }]), a: 1 }]]),
+    ]],
+    [[{ a: shared, b: shared }], [{ b: shared, a: shared }]],
+    [[loop], [loopToo]],
+    [[JSON.parse('{"__proto__":1,"a":2}')], [JSON.parse('{"a":2,"__proto__":1}')]],
+    [[new Uint8Array([1, 2])], [new Uint8Array([1, 2])]],
+  ];
+  const others: unknown[][] = [[], [undefined], [date], [date.toISOString()], [{ a: 1 }], [{ a: "1" }], [1n], [1], [[
+    1,
+  ]], [{ __proto__: null, a: 2 }]];
+
+  for (const [one, other] of twins) assertEquals(await key(...one), await key(...other));
+  const keys = await Promise.all(others.map((args) => key(...args)));
+  assertEquals(new Set(keys).size, others.length);
+  assert(keys.every((key) => /^[0-9a-f]{64}$/.test(key)));
+  assertEquals(shared, { z: 1, y: 2 }, "the arguments stay as they are");
+  assertEquals(Object.keys(shared), ["z", "y"]);
+});
+
+Deno.test("schedule() refuses a key function that throws, or gives no text, before any I/O", async () => {
+  const fail = () => {
+    throw new RangeError("no customer");
+  };
+  const cases: [(() => unknown), typeof Error, string][] = [
+    [fail, TypeError, 'the key function of "unique" threw: no customer'],
+    [() => 5, TypeError, "must be text: current value is 5"],
+    [() => Promise.reject(new Error("late")), TypeError, "must be text"],
+    [() => "", RangeError, "0 bytes"],
+    [() => "x".repeat(1001), RangeError, "1001 bytes"],
+    [() => "a\0b", RangeError, "without NUL"],
+  ];
+  for (const [key, type, message] of cases) {
+    const work = task({ name: taskName(), unique: { key: key as () => string } }, () => {});
+    await assertRejects(async () => await work.schedule(), type, message);
+  }
+});
+
+Deno.test("schedule() of a twin gives the record that is there, full and true, by whatever way it came", async () => {
+  await using test = await testInstance();
+  const name = taskName();
+  const held = gate();
+  const sync = task(
+    { name, unique: { key: (customer: string, _: Date) => customer } },
+    async (_customer: string, _at: Date) => await held.wait(),
+  );
+  const at = new Date("2026-01-31T08:00:00Z");
+
+  await test.ff.run(async () => {
+    const first = await sync.with({ tags: ["x"] }).schedule("acme", at);
+    const twin = await sync.with({ priority: 5 }).schedule("acme", new Date());
+    assertEquals([first.inserted, twin.inserted], [true, false]);
+    assertEquals(JSON.stringify(twin), JSON.stringify(first));
+    assertEquals([twin.params, twin.tags, twin.priority], [["acme", at], ["x"], 0]);
+    const [{ id }] = await test.db
+      .sql`SELECT firefly.schedule(${name}, '["acme"]', unique_key => 'acme')::int AS id` as [{ id: number }];
+    assertEquals(id, first.id);
+    assertEquals((await sync.schedule("other", at)).inserted, true);
+
+    await using _ = test.ff.consume();
+    await held.began.promise;
+    await until(async () => (await first.refresh()).status === "running");
+    const running = await sync.schedule("acme", at);
+    assertEquals([running.id, running.status, running.inserted, running.started instanceof Date], [
+      first.id,
+      "running",
+      false,
+      true,
+    ]);
+    held.open();
+    await first.result();
+    assertEquals((await sync.schedule("acme", at)).inserted, true);
+  });
+});
+
+Deno.test("replace debounces: the last arguments and time win, once, while the task has not begun", async () => {
+  await using test = await testInstance();
+  const ran: number[] = [];
+  const held = gate();
+  const save = task({ name: taskName(), unique: { key: "save", onConflict: "replace" } }, async (n: number) => {
+    ran.push(n);
+    if (n === 3) await held.wait();
+  });
+
+  await test.ff.run(async () => {
+    const rows: TaskRecord[] = [];
+    for (const n of [1, 2, 3]) rows.push(await save.with({ delay: n === 3 ? "0s" : "1h" }).schedule(n));
+    assertEquals(
+      rows.map(({ id, inserted, params }) => [id, inserted, params]),
+      [1, 2, 3].map((n) => [rows[0]!.id, n === 1, [n]]),
+    );
+    await using _ = test.ff.consume();
+    await held.began.promise;
+    const late = await save.schedule(4);
+    assertEquals([late.id, late.status, late.params], [rows[0]!.id, "running", [3]]);
+    held.open();
+    await late.result();
+  });
+  assertEquals(ran, [3]);
+});
+
+Deno.test("`for` throttles: no twin until its time after completion has passed, and maintenance forgets the key", async () => {
+  await using test = await testInstance();
+  const ping = task({ name: taskName(), unique: { for: "1h" } }, (n: number) => n * 2);
+  await test.ff.run(async () => {
+    const first = await ping.schedule(2);
+    await test.drain();
+    const kept = await ping.schedule(2);
+    assert(kept.status === "completed");
+    assertEquals([kept.id, kept.returned, kept.inserted, await kept.result()], [first.id, 4, false, 4]);
+
+    await first.delete();
+    const gone = await ping.schedule(2);
+    assertEquals([gone.id, gone.status, gone.inserted, gone.returned], [first.id, "completed", false, undefined]);
+
+    await test.db.sql`UPDATE firefly.unique_key SET until = now() - interval '1 s'`;
+    const rounds = { done: 0 };
+    const maintenance = new Maintenance({
+      sql: test.db.store,
+      events: new Emitter(),
+      admission: new Admission(test.db.store, { onProgress() {}, onError() {}, onSuccess() {} }),
+      queues: ["default"],
+      names: [],
+      interval: 0.02,
+      onSuccess: () => rounds.done++,
+      onError: (error) => assertEquals(error, undefined),
+    });
+    await maintenance.start();
+    await until(async () => (await test.db.sql`SELECT FROM firefly.unique_key`).length === 0);
+    await maintenance.end();
+    assertEquals((await ping.schedule(2)).inserted, true);
+  });
+});
+
+Deno.test("error throws TaskExists, schedules nothing of its call, and leaves the transaction usable", async () => {
+  await using test = await testInstance();
+  const name = taskName();
+  const once = task({ name, unique: { key: (n: number) => `n${n}`, onConflict: "error" } }, (n: number) => n);
+  await test.ff.run(async () => {
+    const holder = await once.schedule(5000);
+    const calls = Array.from({ length: 6000 }, (_, i): [number] => [i]);
+    const refused = await assertRejects(() => once.scheduleMany(calls), TaskExists);
+    assertEquals([refused.id, refused.funcName, refused.key], [holder.id, name, "n5000"]);
+    assertEquals(refused.message, `Cannot schedule task "${name}" as task ${holder.id} has its unique key "n5000"`);
+
+    await test.ff.transaction(async () => {
+      await assertRejects(() => once.scheduleMany(calls), TaskExists);
+      await once.schedule(1);
+    });
+    const rows = await test.db.sql`SELECT unique_key FROM firefly.task ORDER BY id`;
+    assertEquals(rows.map(({ unique_key }) => unique_key), ["n5000", "n1"]);
+    await assertRejects(() => once.scheduleMany([[7], [7]]), TaskExists, "n7");
+  });
+});
+
+Deno.test("a unique task joins transactions, of ours and of others' clients", async () => {
+  await using test = await testInstance();
+  const work = task({ name: taskName(), unique: true }, (n: number) => n);
+  const client = postgres(test.db.url, { max: 1, transform: postgres.camel });
+  await using _ = { [Symbol.asyncDispose]: () => client.end() };
+  const throughs: ((fn: (options: ScheduleOptions) => Promise<void>) => Promise<unknown>)[] = [
+    (fn) => test.ff.transaction(() => fn({})),
+    (fn) => client.begin((tx) => fn({ tx })),
+    (fn) =>
+      client.begin((tx) =>
+        fn({ tx: { query: async (text, params) => [...await tx.unsafe(text, params as string[])] } })
+      ),
+  ];
+
+  await test.ff.run(async () => {
+    for (const [n, through] of throughs.entries()) {
+      await assertRejects(
+        () =>
+          through(async (options) => {
+            await work.with(options).schedule(n);
+            throw new RangeError("undone");
+          }),
+        RangeError,
+        "undone",
+      );
+      await through(async (options) => {
+        const first = await work.with(options).schedule(n);
+        const [twin] = await work.with({ ...options, tags: ["x"] }).scheduleMany([[n]]);
+        assertEquals([first.inserted, twin!.inserted, JSON.stringify(twin)], [true, false, JSON.stringify(first)]);
+        assertEquals(twin!.created instanceof Date, true);
+        const refused = await assertRejects(
+          async () => void await work.with({ ...options, unique: { onConflict: "error" } }).schedule(n),
+          TaskExists,
+        );
+        assertEquals(refused.id, first.id);
+        const later = new Date("2030-01-01T00:00:00Z");
+        const replaced = await work.with(
+          { ...options, notBefore: later, unique: { onConflict: "replace" } } as ScheduleOptions,
+        )
+          .schedule(n);
+        assertEquals([replaced.id, replaced.notBefore], [first.id, later]);
+      });
+    }
+  });
+  assertEquals((await test.db.sql`SELECT FROM firefly.task`).length, throughs.length);
+});
+
+Deno.test("20 concurrent schedulers of two instances make one task", async () => {
+  await using test = await testInstance();
+  await using other = new Firefly({ database: test.db.url });
+  const one = task({ name: taskName(), unique: { key: "one" } }, () => 1);
+
+  const rows = await Promise.all(
+    Array.from({ length: 20 }, (_, i) => [test.ff, other][i % 2]!.run(async () => await one.schedule())),
+  );
+
+  assertEquals(new Set(rows.map(({ id }) => id)).size, 1);
+  assertEquals(rows.filter(({ inserted }) => inserted).length, 1);
+});
+
+Deno.test("record.retry() throws TaskExists while a twin has the key, and bulk retry leaves it out", async () => {
+  await using test = await testInstance();
+  const name = taskName();
+  const work = task({ name, unique: { key: "k" } }, () => {});
+  await test.ff.run(async () => {
+    const old = await work.schedule();
+    await old.cancel();
+    const twin = await work.schedule();
+
+    const refused = await assertRejects(
+      () => old.retry(),
+      TaskExists,
+      `Cannot retry task ${old.id} as task ${twin.id}`,
+    );
+    assertEquals([refused.id, refused.funcName, refused.key], [twin.id, name, "k"]);
+    assertEquals(await test.ff.tasks.retry({ status: "cancelled" }), 0);
+    await twin.delete();
+    assertEquals((await old.retry()).status, "created");
+  });
+});
+
+Deno.test("a retry that collides is reported as failed, and its neighbours are retried", async () => {
+  await using test = await testInstance();
+  const held = gate();
+  const failed: [number, string][] = [];
+  const retried: number[] = [];
+  test.ff.on("failed", ({ id, error }) => failed.push([id, (error as Error).message]));
+  test.ff.on("retried", ({ id }) => retried.push(id));
+  const chain = task({
+    name: taskName(),
+    maxRetries: 1,
+    retryDelay: 0,
+    unique: { key: (n: number) => `n${n}`, among: ["created"] },
+  }, async (n: number) => {
+    if (current().attempt > 1 || n > 2) return n;
+    await held.wait();
+    throw new Error("again");
+  });
+
+  await test.ff.run(async () => {
+    const [first, second] = await chain.scheduleMany([[1], [2]]);
+    await using consumer = test.ff.consume({ concurrency: 2 });
+    await using other = test.ff.consume({ concurrency: 2 });
+    await Promise.all([consumer.ready, other.ready]);
+    await until(async () => (await test.db.sql`SELECT FROM firefly.unique_key`).length === 0);
+    const twin = await chain.with({ delay: "1h" }).schedule(1);
+    assert(twin.inserted);
+    held.open();
+    await second!.result();
+    await until(() => failed.length === 1);
+
+    assertEquals(failed, [[first!.id, `Cannot run task ${first!.id} again as a twin has its unique key`]]);
+    assertEquals(retried, [second!.id]);
+    const record = await first!.refresh();
+    assertEquals([record.status, record.error?.name, record.errors.length], ["failed", "TaskExists", 2]);
+  });
+});
+
+Deno.test("two consumers and many schedulers never run two twins at a time", async () => {
+  await using test = await testInstance();
+  let [running, most, runs] = [0, 0, 0];
+  const work = task({ name: taskName(), unique: { key: "one" }, maxRetries: 100 }, async () => {
+    most = Math.max(most, ++running);
+    await new Promise((resolve) => setTimeout(resolve, 3));
+    running--;
+    if (++runs % 5 === 0) throw new Retry({ delay: 0 });
+  });
+  await using one = test.ff.consume();
+  await using two = test.ff.consume();
+  await Promise.all([one.ready, two.ready]);
+
+  await test.ff.run(async () => {
+    while (runs < 40) {
+      const rows = await Promise.all(Array.from({ length: 5 }, () => work.schedule()));
+      await rows.at(-1)!.result();
+    }
+  });
+  assertEquals(most, 1);
+});
+
+Deno.test("a scheduler that waits for a twin's transaction leaves the pool to others", async () => {
+  await using test = await testInstance();
+  const one = task({ name: taskName(), unique: { key: "one" } }, () => 1);
+  const plain = task(taskName(), () => 1);
+  await test.ff.run(async () => {
+    const waiting: Promise<unknown>[] = [];
+    await test.ff.transaction(async () => {
+      await one.schedule();
+      waiting.push(...Array.from({ length: 6 }, async () => await one.with({ tx: null }).schedule()));
+      await until(async () => await backends(test.db, "active", "Lock") === 6);
+      await Promise.all(Array.from({ length: 6 }, () => plain.with({ tx: null }).schedule()));
+    });
+    const rows = await Promise.all(waiting) as { inserted: boolean }[];
+    assertEquals(rows.map(({ inserted }) => inserted), Array(6).fill(false));
+  });
+});
+
+Deno.test("schedule() waits 15 s for an open transaction that schedules a twin, and then says so", async () => {
+  await using test = await testInstance();
+  const { db, ff } = test;
+  const name = taskName();
+  const ping = task({ name, unique: { key: "k" } }, () => {});
+  const end = Promise.withResolvers<void>();
+  const scheduled = Promise.withResolvers<void>();
+  const holder = db.sql.begin(async (sql) => {
+    await sql`SELECT firefly.schedule(${name}, unique_key => 'k')`;
+    scheduled.resolve();
+    await end.promise;
+  });
+  await scheduled.promise;
+
+  const message = `Cannot schedule task "${name}" as an open transaction has held its unique key for 15 s`;
+  await assertRejects(() => ff.run(() => ping.schedule()), FireflyError, message);
+  end.resolve();
+  await holder;
+});

@@ -1,0 +1,309 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Database } from "../../src/database/pools.ts";
+import type { Tag } from "../../src/database/driver.ts";
+import { resolveConnection } from "../../src/database/settings.ts";
+import { DatabaseUnreachable, SchemaMismatch } from "../../src/errors.ts";
+import { Emitter } from "../../src/events.ts";
+import { Listener } from "../../src/notify/listener.ts";
+import { type Migration, MIGRATIONS } from "../../src/schema/migrations.ts";
+import { migrate, migrationStates, migrationText, pendingText, requireSchema } from "../../src/schema/migrator.ts";
+import { Session } from "../../src/database/session.ts";
+import { claimTasks } from "../../src/store/claim.ts";
+import { registerConsumer } from "../../src/store/consumers.ts";
+import { queueChannel } from "../../src/store/listen.ts";
+import { insertTasks } from "../../src/store/schedule.ts";
+import { settleTasks } from "../../src/store/settle.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { outcomeOf, until } from "../support/steps.ts";
+import { TcpProxy } from "../support/tcp_proxy.ts";
+
+const A: Migration = { version: 1, name: "a", sql: 'CREATE TABLE "firefly".a (i integer);' };
+const B: Migration = {
+  version: 2,
+  name: "b",
+  sql: 'CREATE TABLE "firefly".b (i integer); INSERT INTO "firefly".b VALUES (1);',
+};
+
+function run(db: TestDatabase, migrations: readonly Migration[]): ReturnType<typeof migrate> {
+  return migrate(db.settings, "firefly", () => {}, migrations);
+}
+
+/** The tables of the schema. */
+async function tables(db: TestDatabase): Promise<string[]> {
+  const rows = await db.sql`SELECT tablename FROM pg_tables WHERE schemaname = 'firefly' ORDER BY tablename`;
+  return rows.map(({ tablename }) => tablename);
+}
+
+Deno.test("migrate() creates the schema from nothing, and then has nothing to do", async () => {
+  await using db = await testDatabase({ migrated: false });
+
+  const first = await migrate(db.settings, "firefly");
+  const second = await migrate(db.settings, "firefly");
+
+  assertEquals(first.map(({ version }) => version), MIGRATIONS.map(({ version }) => version));
+  assert(first.every(({ applied }) => applied instanceof Date));
+  assertEquals(second, []);
+});
+
+Deno.test("migrate() applies what is missing, in order, and tells of it", async () => {
+  await using db = await testDatabase({ migrated: false });
+  await run(db, [A]);
+  const told: string[] = [];
+
+  const done = await migrate(db.settings, "firefly", (message) => told.push(message), [A, B]);
+
+  assertEquals([done.map(({ name }) => name), told], [["b"], ["Applying migration 2 b"]]);
+  assertEquals(await tables(db), ["a", "b", "migration"]);
+});
+
+Deno.test("migrate() may be called by any number of processes at once", async () => {
+  await using db = await testDatabase({ migrated: false });
+
+  const done = await Promise.all(Array.from({ length: 6 }, () => migrate(db.settings, "firefly")));
+
+  assertEquals(done.flat().map(({ version }) => version), MIGRATIONS.map(({ version }) => version));
+});
+
+Deno.test("migrate() waits for another that is at it, and says so", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const other = await db.sql.reserve();
+  await other`SELECT pg_advisory_lock(hashtextextended('firefly:migrate', 0))`;
+  const told: string[] = [];
+  const waiting = migrate(db.settings, "firefly", (message) => told.push(message), [A]);
+  await until(() => told.length > 0);
+
+  assertEquals([told, await tables(db)], [["Another process is migrating, waiting for it"], []]);
+  await other`SELECT pg_advisory_unlock_all()`;
+  other.release();
+
+  assertEquals((await waiting).length, 1);
+});
+
+Deno.test("migrate() leaves nothing of a migration that fails", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const broken: Migration = { version: 2, name: "broken", sql: `${B.sql} SELECT 1 / 0;` };
+
+  await assertRejects(() => run(db, [A, broken]), Error, "division by zero");
+
+  assertEquals(await tables(db), ["a", "migration"]);
+  assertEquals((await run(db, [A, B])).map(({ name }) => name), ["b"]);
+});
+
+Deno.test("migrate() refuses a migration that was changed after it was applied", async () => {
+  await using db = await testDatabase({ migrated: false });
+  await run(db, [A]);
+  const changed = { ...A, sql: `${A.sql} -- better` };
+
+  await assertRejects(() => run(db, [changed, B]), SchemaMismatch, "migration 1 a is not the one that was applied");
+
+  assertEquals(await tables(db), ["a", "migration"]);
+});
+
+Deno.test("migrate() leaves a newer schema alone that this release can work with", async () => {
+  await using db = await testDatabase({ migrated: false });
+  await run(db, [A, B]);
+
+  assertEquals(await run(db, [A]), []);
+  const database = new Database(db.settings, "firefly");
+  await requireSchema(database.sql, "firefly", [A]);
+  await database.end();
+});
+
+Deno.test("migrate() and requireSchema() refuse a schema that is too new for this release", async () => {
+  await using db = await testDatabase({ migrated: false });
+  await run(db, [A, { ...B, oldest: 2 }]);
+  const database = new Database(db.settings, "firefly");
+
+  await assertRejects(
+    () => run(db, [A]),
+    SchemaMismatch,
+    "needs a release that knows migration 2, and this one knows 1",
+  );
+  await assertRejects(() => requireSchema(database.sql, "firefly", [A]), SchemaMismatch, "update the package");
+  await requireSchema(database.sql, "firefly", [A, B]);
+  await database.end();
+});
+
+Deno.test("requireSchema() says what to do about a schema that is missing or too old", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const database = new Database(db.settings, "firefly");
+
+  await assertRejects(
+    () => requireSchema(database.sql, "firefly"),
+    SchemaMismatch,
+    'does not exist: run the command "migrate"',
+  );
+  await run(db, [A]);
+  await assertRejects(
+    () => requireSchema(database.sql, "firefly", [A, B]),
+    SchemaMismatch,
+    'is at version 1 and this release needs 2: run the command "migrate"',
+  );
+  await database.end();
+});
+
+Deno.test("migrationStates() tells what was applied", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const database = new Database(db.settings, "firefly");
+  const states = async () => (await migrationStates(database.sql, [A, B])).map(({ applied }) => applied !== null);
+
+  assertEquals(await states(), [false, false]);
+  await run(db, [A]);
+  assertEquals(await states(), [true, false]);
+  await database.end();
+});
+
+Deno.test("pendingText() is what migrate() would do, as text for psql: afterwards migrate() has nothing to do", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const database = new Database(db.settings, "other");
+
+  const text = pendingText(await migrationStates(database.sql), "other");
+  const session = new Session(db.settings);
+  await session.run((client) => client.unsafe(text));
+  session.discard();
+
+  assertEquals(await migrate(db.settings, "other"), []);
+  await requireSchema(database.sql, "other");
+  const [row] = await db.sql`SELECT other.schedule('psql') AS id`;
+  assertEquals(Number(row!.id), 1);
+  await database.end();
+});
+
+Deno.test("migrate() runs a migration that cannot be in a transaction statement by statement", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const index: Migration = {
+    version: 2,
+    name: "index",
+    transaction: false,
+    sql: `-- firefly: no transaction
+-- An invalid leftover goes first;
+DROP INDEX CONCURRENTLY IF EXISTS "firefly".a_i;
+CREATE INDEX CONCURRENTLY a_i
+  ON "firefly".a (i);
+`,
+  };
+
+  await run(db, [A, index]);
+
+  assertEquals((await db.sql`SELECT FROM pg_indexes WHERE indexname = 'a_i'`).length, 1);
+  assertEquals(await run(db, [A, index]), []);
+});
+
+Deno.test("migrate() does not deadlock with itself over a concurrent index", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const index: Migration = {
+    version: 2,
+    name: "index",
+    transaction: false,
+    sql: 'CREATE INDEX CONCURRENTLY IF NOT EXISTS a_i ON "firefly".a (i);',
+  };
+
+  const done = await Promise.all(Array.from({ length: 5 }, () => run(db, [A, index])));
+
+  assertEquals(done.flat().length, 2);
+});
+
+Deno.test("migrate() lets others pass while somebody holds a lock that it needs, and tries again", async () => {
+  await using db = await testDatabase({ migrated: false });
+  await run(db, [A]);
+  const holder = await db.sql.reserve();
+  await holder`BEGIN`;
+  await holder`LOCK TABLE firefly.a IN ACCESS SHARE MODE`;
+  const alter: Migration = { version: 2, name: "alter", sql: 'ALTER TABLE "firefly".a ADD COLUMN j integer;' };
+  const migrating = run(db, [A, alter]);
+  await until(async () =>
+    (await db.sql`SELECT FROM pg_locks WHERE NOT granted AND relation = 'firefly.a'::regclass`).length > 0
+  );
+
+  // Stands behind the ALTER until that gives way, although the holder never lets go meanwhile.
+  await db.sql`SELECT FROM firefly.a`;
+  await holder`COMMIT`;
+  holder.release();
+
+  assertEquals((await migrating).map(({ name }) => name), ["alter"]);
+});
+
+Deno.test("migrate() says in time that there is nobody behind the address who answers", async () => {
+  await using db = await testDatabase({ migrated: false });
+  await using proxy = await TcpProxy.start(db.url);
+  proxy.mode = "reject";
+  const settings = await resolveConnection(proxy.through(db.url));
+
+  await assertRejects(() => migrate(settings, "firefly"), DatabaseUnreachable);
+});
+
+Deno.test("migrationText() puts the schema in place of the files' own, as identifier and as text", () => {
+  const sql = `CREATE TABLE "firefly".a; SELECT 'firefly' || '_x', '$&';`;
+
+  assertEquals(migrationText(sql, `o'dd "$&"`), `CREATE TABLE "o'dd ""$&""".a; SELECT 'o''dd "$&"' || '_x', '$&';`);
+});
+
+/** Schedules, claims and settles one task in a schema, and hears the bell. */
+async function useSchema(db: TestDatabase, sql: Tag): Promise<void> {
+  const { schemaName: schema } = sql;
+  const events = new Emitter();
+  const listener = new Listener((options) => new Session(db.settings, options), { schema, events });
+  const heard: (string | undefined)[] = [];
+  listener.subscribe([queueChannel(schema, "mail")], (channel) => heard.push(channel));
+  await until(() => heard.length > 0);
+
+  const [task] = await insertTasks(sql, [{
+    func_name: "odd.task",
+    queue: "mail",
+    params: "W10=",
+    priority: 0,
+    not_before: null,
+    delay: null,
+    max_retries: 0,
+    retry_delay: 1,
+    backoff: null,
+    timeout: null,
+    tags: ["a"],
+  }]);
+  await until(() => heard.includes(queueChannel(schema, "mail")));
+  await listener.end();
+
+  const consumerId = crypto.randomUUID();
+  const info = {
+    id: consumerId,
+    host: "h",
+    pid: 1,
+    version: "0",
+    queues: ["mail"],
+    tasks: ["odd.task"],
+    concurrency: 1,
+  };
+  await registerConsumer(sql, info, 60);
+  const { tasks: [claimed] } = await claimTasks(sql, {
+    consumerId,
+    leaseId: crypto.randomUUID(),
+    suspectLeaseId: null,
+    queues: ["mail"],
+    names: ["odd.task"],
+    limit: 1,
+  });
+  assertEquals(String(claimed?.id), task?.id);
+  await settleTasks(sql, [outcomeOf(claimed!)], [claimed!.leaseId]);
+  const [row] = await sql`SELECT status, returned FROM ${sql.schema}.task_json`;
+  assertEquals({ ...row }, { status: "completed", returned: null });
+  const [scheduled] = await sql`SELECT ${sql.schema}.schedule('odd.task', '[1]', 'mail') AS id`;
+  const [cancelled] = await sql`SELECT ${sql.schema}.cancel(${scheduled!.id}) AS done, ${sql.schema}.retry(${
+    scheduled!.id
+  }) AS again`;
+  assertEquals(cancelled!.done, true);
+}
+
+for (const schema of ["select", "Upper Case", `quo"te'd`, "ünï.\\code"]) {
+  Deno.test(`migrate() makes a schema named ${schema} in which everything works`, async () => {
+    await using db = await testDatabase({ migrated: false });
+    await migrate(db.settings, schema);
+    const database = new Database(db.settings, schema);
+
+    await requireSchema(database.sql, schema);
+    await useSchema(db, database.sql);
+
+    await database.end();
+    assertEquals((await db.sql`SELECT FROM pg_namespace WHERE nspname = ${schema}`).length, 1);
+    assertEquals((await db.sql`SELECT FROM pg_namespace WHERE nspname = 'firefly'`).length, 0);
+  });
+}
