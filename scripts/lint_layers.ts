@@ -1,17 +1,18 @@
+import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ORDER } from "./reading_order.ts";
 
 /** Each dependency, with the one file or folder of `src/` that may import it. */
 const HOMES: Readonly<Record<string, string>> = {
-  "croner": "cron.ts",
-  "postgres": "driver.ts",
+  "croner": "task/cron_expression.ts",
+  "postgres": "database/driver.ts",
   "@std/cli": "cli/",
   "@std/encoding": "wire/",
   "@std/text": "suggest.ts",
 };
 
 /** The files and folders of `src/` that may hold SQL. */
-const SQL_HOMES = ["store/", "migrator.ts", "database.ts", "migrations.ts"];
+const SQL_HOMES = ["store/", "schema/migrator.ts", "schema/migrations.ts", "database/pools.ts"];
 
 /** How a string begins that is an SQL statement; BEGIN and its kind hold no knowledge of tables and are not meant. */
 const STATEMENT =
@@ -20,9 +21,9 @@ const STATEMENT =
 const SQL_TAGS = ["sql", "tx"];
 
 const ROOT = new URL("../", import.meta.url).href;
-const FILES = Object.keys(ORDER);
+const FOLDERS = Object.keys(ORDER);
 
-/** Path from the repository's root, e.g. `src/task.ts`. */
+/** Path from the repository's root, e.g. `src/task/task.ts`. */
 function pathOf(url: string): string {
   return url.startsWith(ROOT) ? url.slice(ROOT.length) : url;
 }
@@ -59,25 +60,74 @@ function onImport(
   };
 }
 
+/** The folder of a file of `src/`: `""` for `errors.ts`, `cli` for `cli/main.ts`. */
+function folderOf(file: string): string {
+  const folder = dirname(file);
+  return folder === "." ? "" : folder;
+}
+
 const readingOrder: Deno.lint.Rule = {
   create(context) {
     const url = pathToFileURL(context.filename).href;
     const file = sourceOf(pathOf(url));
     if (file === undefined) return {};
-    const position = FILES.indexOf(file);
+    const position = FOLDERS.indexOf(folderOf(file));
     if (position < 0) {
-      const message = `Add src/${file} to ORDER in scripts/reading_order.ts`;
+      const message = `Add src/${folderOf(file)}/ to ORDER in scripts/reading_order.ts`;
       return { Program: (node) => context.report({ node, message }) };
     }
     return onImport((source) => {
       if (!source.value.startsWith(".")) return;
       const target = pathOf(new URL(source.value, url).href);
-      const index = FILES.indexOf(sourceOf(target) ?? "");
-      if (index >= 0 && index < position) return;
+      const imported = sourceOf(target);
+      const index = imported === undefined ? -1 : FOLDERS.indexOf(folderOf(imported));
+      if (index >= 0 && index <= position) return;
       const message = index < 0
-        ? `${target} is not in ORDER of scripts/reading_order.ts`
-        : `${target} stands below src/${file} in ORDER of scripts/reading_order.ts`;
+        ? `${target} is in no folder of ORDER in scripts/reading_order.ts`
+        : `${target} is in a folder below src/${folderOf(file)} in ORDER of scripts/reading_order.ts`;
       context.report({ node: source, message });
+    });
+  },
+};
+
+/** An import of a file of the same folder, by whatever syntax; the text of a file is all that other files are known by. */
+const SIBLING = /(?:\bfrom|\bimport\(?)\s*"\.\/([^"/]+)"/g;
+
+const siblings = new Map<string, string[]>();
+
+/** The files of its own folder that a file imports. */
+function siblingsOf(path: string): string[] {
+  let found = siblings.get(path);
+  if (found === undefined) {
+    try {
+      found = Array.from(Deno.readTextFileSync(path).matchAll(SIBLING), ([, name]) => join(dirname(path), name!));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      found = []; // the type checker refuses the import of a file that is not there
+    }
+    siblings.set(path, found);
+  }
+  return found;
+}
+
+/** Whether imports within the folder lead from `start` to `end`. */
+function leadsTo(start: string, end: string, seen: Set<string> = new Set()): boolean {
+  if (start === end) return true;
+  if (seen.has(start)) return false;
+  seen.add(start);
+  return siblingsOf(start).some((next) => leadsTo(next, end, seen));
+}
+
+const noCycle: Deno.lint.Rule = {
+  create(context) {
+    const path = context.filename;
+    const file = sourceOf(pathOf(pathToFileURL(path).href));
+    if (file === undefined) return {};
+    return onImport((source) => {
+      if (!/^\.\/[^/]+$/.test(source.value)) return;
+      const target = join(dirname(path), source.value);
+      if (!leadsTo(target, path)) return;
+      context.report({ node: source, message: `${source.value} imports src/${file}: break the cycle` });
     });
   },
 };
@@ -169,11 +219,12 @@ const silentLibrary: Deno.lint.Rule = {
   },
 };
 
-/** Keeps the layers of `src/`: its reading order, and the one place of SQL, of each dependency and of printing. */
+/** Keeps the layers of `src/`: the order of its folders, no cycles, and the one place of SQL, of each dependency and of printing. */
 const plugin: Deno.lint.Plugin = {
   name: "firefly",
   rules: {
     "reading-order": readingOrder,
+    "no-cycle": noCycle,
     "sql-in-store": sqlInStore,
     "dependency-home": dependencyHome,
     "entry-holds-no-logic": entryHoldsNoLogic,
