@@ -492,8 +492,8 @@ CREATE TABLE "firefly".task (
   rescues integer NOT NULL DEFAULT 0,
   -- Claims that ended uncounted: shutdown, a lost database, Retry.
   snoozes integer NOT NULL DEFAULT 0,
-  -- Consumers that died while this task was the suspect, since its last other end.
-  suspect_deaths smallint NOT NULL DEFAULT 0,
+  -- Consumers that died while this task win quarantine, since its last other end.
+  crash_count smallint NOT NULL DEFAULT 0,
   status text NOT NULL DEFAULT 'created' CHECK (status IN ('created', 'completed', 'failed', 'cancelled')),
   func_name text NOT NULL CHECK (func_name <> '' AND length(func_name) <= 200),
   queue text NOT NULL DEFAULT 'default'
@@ -513,7 +513,7 @@ CREATE TABLE "firefly".ready (
   not_before timestamptz NOT NULL,
   priority integer NOT NULL,
   -- Its consumer died: it is claimed alone, and one at a time by each consumer.
-  suspect boolean NOT NULL DEFAULT false,
+  quarantined boolean NOT NULL DEFAULT false,
   queue text NOT NULL,
   func_name text NOT NULL
 ) WITH (
@@ -522,7 +522,7 @@ CREATE TABLE "firefly".ready (
   autovacuum_vacuum_cost_delay = 0
 );
 CREATE INDEX ready_order ON "firefly".ready (queue, priority DESC, not_before, id);
-CREATE INDEX ready_suspects ON "firefly".ready (queue, priority DESC, not_before, id) WHERE suspect;
+CREATE INDEX ready_quarantined ON "firefly".ready (queue, priority DESC, not_before, id) WHERE quarantined;
 
 -- Tasks that may not run yet: `time`, their not_before has not come; `unknown`, no live consumer knows their name.
 CREATE TABLE "firefly".waiting (
@@ -532,15 +532,15 @@ CREATE TABLE "firefly".waiting (
   priority integer NOT NULL,
   queue text NOT NULL,
   func_name text NOT NULL,
-  why text NOT NULL CHECK (why IN ('time', 'unknown'))
+  reason text NOT NULL CHECK (reason IN ('time', 'unknown'))
 ) WITH (
   autovacuum_vacuum_scale_factor = 0,
   autovacuum_vacuum_threshold = 20000,
   autovacuum_vacuum_cost_delay = 0
 );
 CREATE INDEX waiting_id ON "firefly".waiting (id);
-CREATE INDEX waiting_due ON "firefly".waiting (queue, not_before) WHERE why = 'time';
-CREATE INDEX waiting_unknown ON "firefly".waiting (func_name) WHERE why = 'unknown';
+CREATE INDEX waiting_due ON "firefly".waiting (queue, not_before) WHERE reason = 'time';
+CREATE INDEX waiting_unknown ON "firefly".waiting (func_name) WHERE reason = 'unknown';
 
 -- Processes that run tasks. One whose lease_until has passed is dead, and so is one that has no row.
 CREATE TABLE "firefly".consumer (
@@ -558,11 +558,11 @@ CREATE TABLE "firefly".consumer (
 
 -- One row for each claimed batch, deleted when the last task of it has ended. The id comes from the consumer and not
 -- from a sequence, since a sequence may give a number again after a crash of the server.
-CREATE TABLE "firefly".lease (
+CREATE TABLE "firefly".claim_batch (
   id uuid PRIMARY KEY,
   consumer_id uuid NOT NULL,
   claimed timestamptz NOT NULL DEFAULT now(),
-  suspect boolean NOT NULL DEFAULT false,
+  quarantined boolean NOT NULL DEFAULT false,
   ids bigint[] NOT NULL,
   claim_seqs bigint[] NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
@@ -575,7 +575,7 @@ CREATE TABLE "firefly".queue (
 
 -- Tasks whose end somebody awaits: settling rings the channel of ended tasks for these alone, since every NOTIFY takes a
 -- lock that all commits of the database share. Lost in a crash, which costs the waiting a poll.
-CREATE UNLOGGED TABLE "firefly".awaited (
+CREATE UNLOGGED TABLE "firefly".result_waiter (
   task_id bigint PRIMARY KEY,
   until timestamptz NOT NULL
 );
@@ -589,13 +589,13 @@ BEGIN
   FROM inserted
   WHERE status = 'created' AND not_before <= now();
 
-  INSERT INTO "firefly".waiting (id, claim_seq, not_before, priority, queue, func_name, why)
+  INSERT INTO "firefly".waiting (id, claim_seq, not_before, priority, queue, func_name, reason)
   SELECT id, claim_seq, not_before, priority, queue, func_name, 'time'
   FROM inserted
   WHERE status = 'created' AND not_before > now();
 
   PERFORM pg_notify("firefly".channel(queue), '')
-  FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS rung;
+  FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS notified;
   RETURN NULL;
 END
 $body$;
@@ -649,7 +649,7 @@ BEGIN
   IF NOT "firefly"._take_from_place(task_id) THEN
     PERFORM pg_notify("firefly".control_channel(), '');
   END IF;
-  DELETE FROM "firefly".awaited WHERE awaited.task_id = cancel.task_id;
+  DELETE FROM "firefly".result_waiter WHERE result_waiter.task_id = cancel.task_id;
   IF FOUND THEN
     PERFORM pg_notify("firefly".ended_channel(), '');
   END IF;
@@ -680,13 +680,13 @@ $body$;
 CREATE FUNCTION "firefly".retry(task_id bigint) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 DECLARE
-  rung text;
+  notified text;
 BEGIN
   UPDATE "firefly".task
-  SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = 0, rescues = 0, suspect_deaths = 0,
+  SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = 0, rescues = 0, crash_count = 0,
     failed = NULL, cancelled = NULL, started = NULL, progress = NULL, progress_note = NULL
   WHERE id = task_id AND status IN ('failed', 'cancelled')
-  RETURNING queue INTO rung;
+  RETURNING queue INTO notified;
   IF NOT FOUND THEN
     RETURN false;
   END IF;
@@ -694,7 +694,7 @@ BEGIN
   SELECT id, claim_seq, not_before, priority, queue, func_name
   FROM "firefly".task
   WHERE id = task_id;
-  PERFORM pg_notify("firefly".channel(rung), '');
+  PERFORM pg_notify("firefly".channel(notified), '');
   RETURN true;
 END
 $body$;
@@ -711,8 +711,8 @@ SELECT task.id, task.func_name, task.queue,
   task.progress, task.progress_note, task.errors, task.tags
 FROM "firefly".task
 LEFT JOIN (
-  SELECT u.id, u.claim_seq, lease.claimed
-  FROM "firefly".lease, unnest(lease.ids, lease.claim_seqs) AS u (id, claim_seq)
+  SELECT u.id, u.claim_seq, claim_batch.claimed
+  FROM "firefly".claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS u (id, claim_seq)
 ) AS leased ON leased.id = task.id AND leased.claim_seq = task.claim_seq;
 
 -- The same with params and returned as jsonb; NULL where they cannot be decoded.

@@ -5,7 +5,7 @@
 -- would cost every INSERT some microseconds.
 ALTER TABLE "firefly".task
   ADD COLUMN unique_key text,
-  -- The statuses in which it keeps its twins away; NULL means created and running.
+  -- The statuses in which it keeps its duplicates away; NULL means created and running.
   ADD COLUMN unique_among text[],
   -- Seconds after its completion in which it still does.
   ADD COLUMN unique_for double precision,
@@ -58,23 +58,23 @@ CREATE INDEX slot_until ON "firefly".slot (until) WHERE until IS NOT NULL;
 
 -- Two more reasons to wait: `concurrency`, for a slot of concurrency_key and, if it has a rate_key, for one of that at
 -- the same time, as a task that waits with one slot in hand would keep it from others; `rate`, for a slot of rate_key
--- alone. `look_at` is when a consumer must look at the line that the row stands in: at once for what has just joined
+-- alone. `admit_at` is when a consumer must look at the line that the row stands in: at once for what has just joined
 -- it, and when the next slot ends for the first in line of a rate.
 ALTER TABLE "firefly".waiting
-  DROP CONSTRAINT waiting_why_check,
-  ADD COLUMN suspect boolean NOT NULL DEFAULT false,
+  DROP CONSTRAINT waiting_reason_check,
+  ADD COLUMN quarantined boolean NOT NULL DEFAULT false,
   ADD COLUMN concurrency_key text,
   ADD COLUMN rate_key text,
-  ADD COLUMN look_at timestamptz,
+  ADD COLUMN admit_at timestamptz,
   ADD CONSTRAINT waiting_concurrency_key CHECK (concurrency_key <> '' AND octet_length(concurrency_key) <= 1000) NOT VALID,
   ADD CONSTRAINT waiting_rate_key CHECK (rate_key <> '' AND octet_length(rate_key) <= 1000) NOT VALID,
-  ADD CONSTRAINT waiting_why_check CHECK (why IN ('time', 'unknown', 'concurrency', 'rate')) NOT VALID;
+  ADD CONSTRAINT waiting_reason_check CHECK (reason IN ('time', 'unknown', 'concurrency', 'rate')) NOT VALID;
 CREATE INDEX waiting_concurrency ON "firefly".waiting (concurrency_key, priority DESC, not_before, id)
-  WHERE why = 'concurrency';
-CREATE INDEX waiting_rate ON "firefly".waiting (rate_key, priority DESC, not_before, id) WHERE why = 'rate';
+  WHERE reason = 'concurrency';
+CREATE INDEX waiting_rate ON "firefly".waiting (rate_key, priority DESC, not_before, id) WHERE reason = 'rate';
 CREATE INDEX waiting_both ON "firefly".waiting (rate_key, priority DESC, not_before, id)
-  WHERE why = 'concurrency' AND rate_key IS NOT NULL;
-CREATE INDEX waiting_look_at ON "firefly".waiting (queue, look_at) WHERE look_at IS NOT NULL;
+  WHERE reason = 'concurrency' AND rate_key IS NOT NULL;
+CREATE INDEX waiting_admit_at ON "firefly".waiting (queue, admit_at) WHERE admit_at IS NOT NULL;
 
 -- A plain INSERT, from psql, an ORM or another language, is a scheduled task like any other. Limited tasks wait for a
 -- consumer to let them in: taking a slot here would hold up all others of the key until this transaction ends. One of
@@ -83,7 +83,7 @@ CREATE OR REPLACE FUNCTION "firefly"._place_inserted() RETURNS trigger
 LANGUAGE plpgsql AS $body$
 DECLARE
   has record;
-  twin record;
+  duplicate record;
 BEGIN
   -- Each statement costs: most tasks need one of the three below.
   SELECT bool_or(not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AS waiting,
@@ -98,7 +98,7 @@ BEGIN
 
   IF has.waiting THEN
     INSERT INTO "firefly".waiting (
-      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, why, look_at
+      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
     )
     SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
       CASE WHEN not_before > now() THEN 'time' WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END,
@@ -114,7 +114,7 @@ BEGIN
   -- In the order of the keys, as everywhere, so that two transactions cannot wait for each other. Volatile functions of
   -- a list are called after it is sorted. What _schedule() inserts has its key already.
   IF has.unique_keys THEN
-    FOR twin IN
+    FOR duplicate IN
       SELECT inserted.func_name, inserted.unique_key, inserted.id,
         "firefly"._take_unique_key(inserted.func_name, inserted.unique_key, inserted.id) AS holder
       FROM inserted
@@ -123,21 +123,21 @@ BEGIN
         AND (held.task_id IS DISTINCT FROM inserted.id OR held.until IS NOT NULL)
       ORDER BY inserted.func_name COLLATE "C", inserted.unique_key COLLATE "C", inserted.id
     LOOP
-      IF twin.holder <> twin.id THEN
-        RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', twin.func_name, twin.holder, twin.unique_key
+      IF duplicate.holder <> duplicate.id THEN
+        RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', duplicate.func_name, duplicate.holder, duplicate.unique_key
           USING ERRCODE = 'unique_violation', CONSTRAINT = 'unique_key',
-            HINT = 'firefly.schedule() keeps the twin instead';
+            HINT = 'firefly.schedule() keeps the duplicate instead';
       END IF;
     END LOOP;
   END IF;
 
   PERFORM pg_notify("firefly".channel(queue), '')
-  FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS rung;
+  FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS notified;
   RETURN NULL;
 END
 $body$;
 
--- Takes a unique key for a task, and returns who holds it then: the task, or its twin. It waits for a transaction that
+-- Takes a unique key for a task, and returns who holds it then: the task, or its duplicate. It waits for a transaction that
 -- is about to take or release the key, and holds no lock on what is another's.
 CREATE FUNCTION "firefly"._take_unique_key(func_name text, key text, task_id bigint) RETURNS bigint
 LANGUAGE plpgsql AS $body$
@@ -185,9 +185,9 @@ END
 $body$;
 
 -- Whatever ends a claim or a task gives back what it held: its slots, and its unique key where the new status is not
--- among those that keep twins away. One trigger for settling, rescue, cancel, retry, a release that knows nothing of
+-- among those that keep duplicates away. One trigger for settling, rescue, cancel, retry, a release that knows nothing of
 -- keys, and edits by hand. An attempt that began, or may have, counts for its rate: that slot runs out by itself. A
--- task that would take a key which its twin has by now ends `failed`, by itself, and fails no other of its batch; one
+-- task that would take a key which its duplicate has by now ends `failed`, by itself, and fails no other of its batch; one
 -- that has ended stays as it ended, and keeps nobody away.
 CREATE FUNCTION "firefly"._give_back() RETURNS trigger
 LANGUAGE plpgsql AS $body$
@@ -316,7 +316,7 @@ BEGIN
     VALUES (task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name);
   ELSE
     INSERT INTO "firefly".waiting (
-      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, why, look_at
+      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
     ) VALUES (
       task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name,
       task.concurrency_key, task.rate_key,
@@ -335,10 +335,10 @@ $body$;
 -- Who stands in line for a limit and could run at once: some live consumer knows it, and its queue is not paused. A
 -- task that nobody would claim must not keep a slot from others. The subqueries are no joins, so that a line is read
 -- in the order of its index, and no further than needed.
-CREATE VIEW "firefly"._line AS
+CREATE VIEW "firefly"._limit_queue AS
 SELECT waiting.ctid AS place, waiting.*
 FROM "firefly".waiting
-WHERE why IN ('concurrency', 'rate')
+WHERE reason IN ('concurrency', 'rate')
   AND (
     SELECT true
     FROM "firefly".consumer
@@ -383,8 +383,8 @@ BEGIN
     SELECT DISTINCT next.concurrency_key
     FROM unnest(rate_keys) AS rate (key), LATERAL (
       SELECT line.concurrency_key
-      FROM "firefly"._line AS line
-      WHERE line.why = 'concurrency' AND line.rate_key = rate.key
+      FROM "firefly"._limit_queue AS line
+      WHERE line.reason = 'concurrency' AND line.rate_key = rate.key
         AND (SELECT count(*) FROM "firefly".slot WHERE slot.kind = 'concurrency' AND slot.key = line.concurrency_key)
           < COALESCE((SELECT concurrency_limit FROM "firefly".definition WHERE func_name = line.func_name), 2147483647)
       ORDER BY line.priority DESC, line.not_before, line.id
@@ -396,9 +396,9 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('firefly' || ':concurrency:' || wanted, 0));
     SELECT COALESCE(definition.concurrency_limit, 2147483647)
       - (SELECT count(*) FROM "firefly".slot WHERE kind = 'concurrency' AND key = wanted) INTO room
-    FROM "firefly"._line AS line
+    FROM "firefly"._limit_queue AS line
     LEFT JOIN "firefly".definition USING (func_name)
-    WHERE line.why = 'concurrency' AND line.concurrency_key = wanted
+    WHERE line.reason = 'concurrency' AND line.concurrency_key = wanted
     ORDER BY line.priority DESC, line.not_before, line.id
     LIMIT 1;
     CONTINUE WHEN NOT FOUND OR room <= 0;
@@ -409,12 +409,12 @@ BEGIN
     INTO first
     FROM (
       SELECT line.place, line.rate_key
-      FROM "firefly"._line AS line, LATERAL (
+      FROM "firefly"._limit_queue AS line, LATERAL (
         SELECT FROM "firefly".task
         WHERE task.id = line.id AND task.claim_seq = line.claim_seq AND task.status = 'created'
         FOR NO KEY UPDATE SKIP LOCKED
       ) AS record
-      WHERE line.why = 'concurrency' AND line.concurrency_key = wanted
+      WHERE line.reason = 'concurrency' AND line.concurrency_key = wanted
         AND (line.rate_key IS NULL
           OR (
             SELECT count(*)
@@ -432,11 +432,11 @@ BEGIN
 
     WITH moved AS (
       DELETE FROM "firefly".waiting WHERE ctid = ANY (first.one_keyed) RETURNING *
-    ), slotted AS (
+    ), hasSlots AS (
       INSERT INTO "firefly".slot (kind, key, task_id) SELECT 'concurrency', wanted, id FROM moved
     ), placed AS (
-      INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, suspect, queue, func_name)
-      SELECT id, claim_seq, not_before, priority, suspect, queue, func_name FROM moved
+      INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, quarantined, queue, func_name)
+      SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name FROM moved
       RETURNING queue
     )
     SELECT count(*), array_agg(DISTINCT queue) AS queues INTO passed FROM placed;
@@ -464,8 +464,8 @@ BEGIN
     FROM (
       (
         SELECT func_name, priority, not_before, id
-        FROM "firefly"._line AS line
-        WHERE line.why = 'rate' AND line.rate_key = wanted
+        FROM "firefly"._limit_queue AS line
+        WHERE line.reason = 'rate' AND line.rate_key = wanted
         ORDER BY line.priority DESC, line.not_before, line.id
         LIMIT 1
       )
@@ -486,12 +486,12 @@ BEGIN
           SELECT *
           FROM (
             SELECT line.place, line.priority, line.not_before, line.id
-            FROM "firefly"._line AS line, LATERAL (
+            FROM "firefly"._limit_queue AS line, LATERAL (
               SELECT FROM "firefly".task
               WHERE task.id = line.id AND task.claim_seq = line.claim_seq AND task.status = 'created'
               FOR NO KEY UPDATE SKIP LOCKED
             ) AS record
-            WHERE line.why = 'rate' AND line.rate_key = wanted
+            WHERE line.reason = 'rate' AND line.rate_key = wanted
             ORDER BY line.priority DESC, line.not_before, line.id
             LIMIT LEAST(room, 1000)
             FOR UPDATE OF line
@@ -506,14 +506,14 @@ BEGIN
       ) AS candidate;
       WITH moved AS (
         DELETE FROM "firefly".waiting WHERE ctid = ANY (first.places) RETURNING *
-      ), slotted AS (
+      ), hasSlots AS (
         INSERT INTO "firefly".slot (kind, key, task_id, per)
         SELECT 'rate', wanted, id, span FROM moved
         UNION ALL
         SELECT 'concurrency', concurrency_key, id, NULL FROM moved WHERE concurrency_key IS NOT NULL
       ), placed AS (
-        INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, suspect, queue, func_name)
-        SELECT id, claim_seq, not_before, priority, suspect, queue, func_name FROM moved
+        INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, quarantined, queue, func_name)
+        SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name FROM moved
         RETURNING queue
       )
       SELECT count(*), array_agg(DISTINCT queue) AS queues INTO passed FROM placed;
@@ -528,13 +528,13 @@ BEGIN
     WHERE kind = 'rate' AND key = wanted AND until > clock_timestamp() AND until < 'infinity';
     WITH told AS (
       UPDATE "firefly".waiting
-      SET look_at = ends
-      WHERE look_at IS DISTINCT FROM ends AND ctid = ANY (ARRAY(
+      SET admit_at = ends
+      WHERE admit_at IS DISTINCT FROM ends AND ctid = ANY (ARRAY(
         SELECT *
         FROM (
           SELECT line.place
-          FROM "firefly"._line AS line
-          WHERE line.why = 'rate' AND line.rate_key = wanted
+          FROM "firefly"._limit_queue AS line
+          WHERE line.reason = 'rate' AND line.rate_key = wanted
           ORDER BY line.priority DESC, line.not_before, line.id
           LIMIT 1
           FOR UPDATE OF line SKIP LOCKED
@@ -543,8 +543,8 @@ BEGIN
         SELECT *
         FROM (
           SELECT line.place
-          FROM "firefly"._line AS line
-          WHERE line.why = 'concurrency' AND line.rate_key = wanted
+          FROM "firefly"._limit_queue AS line
+          WHERE line.reason = 'concurrency' AND line.rate_key = wanted
           ORDER BY line.priority DESC, line.not_before, line.id
           LIMIT 1
           FOR UPDATE OF line SKIP LOCKED
@@ -556,13 +556,13 @@ BEGIN
     filled := filled || passed.queues;
   END LOOP;
 
-  PERFORM pg_notify("firefly".channel(queue), '') FROM (SELECT DISTINCT unnest(filled) AS queue) AS rung;
+  PERFORM pg_notify("firefly".channel(queue), '') FROM (SELECT DISTINCT unnest(filled) AS queue) AS notified;
 END
 $body$;
 
 -- Schedules tasks that may have unique keys, given as a list of objects in the names of the columns, in their order.
 -- For each it tells the id of the record that there is then, whether that is a new one, and, where it is not all that
--- was given, the record. Where a twin forbids it, it schedules nothing, and tells of the twin alone and of its key.
+-- was given, the record. Where a duplicate forbids it, it schedules nothing, and tells of the duplicate alone and of its key.
 CREATE FUNCTION "firefly"._schedule(tasks json)
 RETURNS TABLE (
   task_id bigint, created timestamptz, not_before timestamptz, inserted boolean, refused_key text, record json
@@ -594,7 +594,7 @@ BEGIN
       END LOOP;
     END LOOP;
 
-    -- A twin within this call forbids as much as one from before.
+    -- A duplicate within this call forbids as much as one from before.
     SELECT unique_key, holders[ordinal] AS holder INTO new
     FROM ROWS FROM (json_to_recordset(tasks) AS (unique_key text, on_conflict text))
       WITH ORDINALITY AS new (unique_key, on_conflict, ordinal)
@@ -627,7 +627,7 @@ BEGIN
   WHERE holders[ordinal] = ids[ordinal]
   ORDER BY ordinal;
 
-  -- In the order of the twins' ids, as all do that lock several records; the last of a key wins.
+  -- In the order of the duplicates' ids, as all do that lock several records; the last of a key wins.
   PERFORM "firefly"._replace(holders[ordinal], params, CASE
     WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay)
     ELSE COALESCE(due, now())
@@ -642,7 +642,7 @@ BEGIN
   -- nothing that it could know, and scanning all of task, or comparing all with all, takes minutes where there are many.
   RETURN QUERY
     SELECT given.holder, COALESCE(task.created, now()), COALESCE(task.not_before, now()), given.holder = given.id,
-      NULL::text, twin.record
+      NULL::text, duplicate.record
     FROM (
       SELECT id, holder, ordinal, bool_or(holder <> id) OVER (PARTITION BY holder) AS kept
       FROM unnest(ids, holders) WITH ORDINALITY AS given (id, holder, ordinal)
@@ -651,21 +651,21 @@ BEGIN
       SELECT created, not_before FROM "firefly".task WHERE task.id = given.holder OFFSET 0
     ) AS task ON true
     LEFT JOIN LATERAL (
-      SELECT row_to_json(twin) AS record FROM "firefly".task_record AS twin WHERE given.kept AND twin.id = given.holder OFFSET 0
-    ) AS twin ON true
+      SELECT row_to_json(duplicate) AS record FROM "firefly".task_record AS duplicate WHERE given.kept AND duplicate.id = given.holder OFFSET 0
+    ) AS duplicate ON true
     ORDER BY given.ordinal;
 END
 $body$;
 
 -- Overwrites the arguments and the time of a created task, and says whether it did: a running one stays as it is.
-CREATE FUNCTION "firefly"._replace(twin bigint, params text, not_before timestamptz) RETURNS boolean
+CREATE FUNCTION "firefly"._replace(duplicate bigint, params text, not_before timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
 BEGIN
   -- A block, so that the record of a running one is not locked for as long as the caller's transaction lasts: its
   -- consumer could not settle it.
   BEGIN
-    PERFORM FROM "firefly".task WHERE task.id = twin AND task.status = 'created' FOR UPDATE;
-    IF NOT FOUND OR NOT "firefly"._take_from_place(twin) THEN
+    PERFORM FROM "firefly".task WHERE task.id = duplicate AND task.status = 'created' FOR UPDATE;
+    IF NOT FOUND OR NOT "firefly"._take_from_place(duplicate) THEN
       RAISE SQLSTATE 'FFRUN';
     END IF;
   EXCEPTION WHEN SQLSTATE 'FFRUN' THEN
@@ -673,14 +673,14 @@ BEGIN
   END;
   UPDATE "firefly".task
   SET params = _replace.params, not_before = _replace.not_before, claim_seq = task.claim_seq + 1
-  WHERE task.id = twin;
-  PERFORM "firefly"._place(twin);
+  WHERE task.id = duplicate;
+  PERFORM "firefly"._place(duplicate);
   RETURN true;
 END
 $body$;
 
 -- Schedules a task from any language, inside any transaction; returns its id. NULL takes the default. With a unique
--- key, on_conflict says what becomes of a twin: keep (its id is returned), replace (its arguments and time are
+-- key, on_conflict says what becomes of a duplicate: keep (its id is returned), replace (its arguments and time are
 -- overwritten while it is created) or error.
 DROP FUNCTION "firefly".schedule(
   text, jsonb, text, timestamptz, integer, integer, double precision, double precision, text[]
@@ -755,7 +755,7 @@ BEGIN
   IF NOT "firefly"._take_from_place(task_id) OR limited THEN
     PERFORM pg_notify("firefly".control_channel(), '');
   END IF;
-  DELETE FROM "firefly".awaited WHERE awaited.task_id = cancel.task_id;
+  DELETE FROM "firefly".result_waiter WHERE result_waiter.task_id = cancel.task_id;
   IF FOUND THEN
     PERFORM pg_notify("firefly".ended_channel(), '');
   END IF;
@@ -763,7 +763,7 @@ BEGIN
 END
 $body$;
 
--- Schedules a failed or cancelled task again, now and with all of its retries, and says whether it did: not if a twin
+-- Schedules a failed or cancelled task again, now and with all of its retries, and says whether it did: not if a duplicate
 -- has its unique key by now, or is about to in a transaction that is still open. The history of its errors stays, and
 -- claim_seq grows, so that no attempt from before can end it, however it came to be failed.
 CREATE OR REPLACE FUNCTION "firefly".retry(task_id bigint) RETURNS boolean
@@ -784,7 +784,7 @@ BEGIN
     RETURN false;
   END IF;
   UPDATE "firefly".task
-  SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = 0, rescues = 0, suspect_deaths = 0,
+  SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = 0, rescues = 0, crash_count = 0,
     failed = NULL, cancelled = NULL, started = NULL, progress = NULL, progress_note = NULL
   WHERE id = task_id;
   PERFORM "firefly"._place(task_id);
@@ -833,8 +833,8 @@ SELECT task.id, task.func_name, task.queue,
   task.progress, task.progress_note, task.errors, task.tags, task.unique_key, task.concurrency_key, task.rate_key
 FROM "firefly".task
 LEFT JOIN (
-  SELECT u.id, u.claim_seq, lease.claimed
-  FROM "firefly".lease, unnest(lease.ids, lease.claim_seqs) AS u (id, claim_seq)
+  SELECT u.id, u.claim_seq, claim_batch.claimed
+  FROM "firefly".claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS u (id, claim_seq)
 ) AS leased ON leased.id = task.id AND leased.claim_seq = task.claim_seq;
 
 CREATE OR REPLACE VIEW "firefly".task_json AS

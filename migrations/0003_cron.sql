@@ -18,7 +18,7 @@ CREATE TABLE "firefly".cron (
   -- Slots up to here are not made up for, whatever `missed` says.
   since timestamptz NOT NULL DEFAULT now(),
   defined timestamptz NOT NULL DEFAULT now(),
-  -- A consumer that says the same; see _keep_crons.
+  -- A consumer that says the same; see _own_crons.
   consumer_id uuid
 );
 
@@ -27,7 +27,7 @@ CREATE TABLE "firefly".cron (
 CREATE TABLE "firefly".cron_slot (
   cron text NOT NULL REFERENCES "firefly".cron (name) ON DELETE CASCADE,
   slot timestamptz NOT NULL,
-  -- What it scheduled, or the twin that kept it from that.
+  -- What it scheduled, or the duplicate that kept it from that.
   task_id bigint,
   fired timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (cron, slot)
@@ -132,20 +132,20 @@ $body$;
 
 -- Which of these crons nobody who lives stands for any more: the consumer that stood for it is gone, and none that says
 -- the same has taken its place, as the caller does here for those that it agrees with.
-CREATE FUNCTION "firefly"._keep_crons(consumer_id uuid, names text[], definitions text[]) RETURNS SETOF text
+CREATE FUNCTION "firefly"._own_crons(consumer_id uuid, names text[], definitions text[]) RETURNS SETOF text
 LANGUAGE plpgsql AS $body$
 #variable_conflict use_column
 BEGIN
   UPDATE "firefly".cron
-  SET consumer_id = _keep_crons.consumer_id
-  FROM unnest(_keep_crons.names, definitions) AS mine (name, said)
+  SET consumer_id = _own_crons.consumer_id
+  FROM unnest(_own_crons.names, definitions) AS mine (name, said)
   WHERE cron.name = mine.name AND cron.definition = mine.said AND cron.removed IS NULL
     AND NOT EXISTS (SELECT FROM "firefly".consumer WHERE consumer.id = cron.consumer_id AND lease_until > now());
 
   RETURN QUERY
     SELECT cron.name
     FROM "firefly".cron
-    WHERE cron.name = ANY (_keep_crons.names) AND cron.removed IS NULL
+    WHERE cron.name = ANY (_own_crons.names) AND cron.removed IS NULL
       AND NOT EXISTS (SELECT FROM "firefly".consumer WHERE consumer.id = cron.consumer_id AND lease_until > now());
 END
 $body$;
@@ -168,7 +168,7 @@ BEGIN
 END
 $body$;
 
--- Schedules the task of a cron now, beside its slots; returns its id, or that of a twin with its unique key.
+-- Schedules the task of a cron now, beside its slots; returns its id, or that of a duplicate with its unique key.
 CREATE FUNCTION "firefly".run_cron(name text) RETURNS bigint
 LANGUAGE plpgsql AS $body$
 DECLARE
@@ -201,7 +201,7 @@ SELECT cron.name, cron.expression, cron.timezone, cron.missed, cron.task ->> 'qu
   END AS state,
   cron.since, cron.defined, last.slot AS last_slot, last.fired AS last_fired, last.task_id AS last_task_id,
   CASE
-    WHEN task.status = 'created' AND EXISTS (SELECT FROM "firefly".lease WHERE task.id = ANY (lease.ids)) THEN 'running'
+    WHEN task.status = 'created' AND EXISTS (SELECT FROM "firefly".claim_batch WHERE task.id = ANY (claim_batch.ids)) THEN 'running'
     ELSE task.status
   END AS last_status
 FROM "firefly".cron

@@ -7,13 +7,13 @@ CREATE TYPE "firefly".task_reason AS (reason text, message text, data jsonb);
 -- that is claimed meanwhile stands either here or there, never nowhere. A task is `it` in them, as in their sentences.
 
 -- A time as the sentences tell it: to the second, in the time zone of the session.
-CREATE FUNCTION "firefly"._tell_time(at timestamptz) RETURNS text
+CREATE FUNCTION "firefly"._format_time(at timestamptz) RETURNS text
 LANGUAGE sql STABLE AS $body$
   SELECT date_trunc('second', at)::text
 $body$;
 
 -- `1 task`, `3 tasks`, and, as nobody counts on past 10,000, `more than 10000 tasks`.
-CREATE FUNCTION "firefly"._tell_count(count bigint, noun text) RETURNS text
+CREATE FUNCTION "firefly"._format_count(count bigint, noun text) RETURNS text
 LANGUAGE sql IMMUTABLE AS $body$
   SELECT CASE
     WHEN count = 1 THEN '1 ' || noun
@@ -28,7 +28,7 @@ LANGUAGE sql IMMUTABLE STRICT AS $body$
   SELECT jsonb_build_object('name', error -> 'name', 'message', error -> 'message', 'attempt', error -> 'attempt')
 $body$;
 
-CREATE FUNCTION "firefly"._tell_error(error jsonb) RETURNS text
+CREATE FUNCTION "firefly"._format_error(error jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT AS $body$
   SELECT format('%s: %s', error ->> 'name', left(error ->> 'message', 200))
 $body$;
@@ -51,13 +51,13 @@ LANGUAGE sql IMMUTABLE AS $body$
   FROM (SELECT * FROM near WHERE likeness >= 0.5 ORDER BY likeness DESC, candidate LIMIT 3) AS nearest
 $body$;
 
--- A task that has ended: how, and whether a twin keeps it from being retried.
-CREATE FUNCTION "firefly"._explain_end(it "firefly".task) RETURNS SETOF "firefly".task_reason
+-- A task that has ended: how, and whether a duplicate keeps it from being retried.
+CREATE FUNCTION "firefly"._explain_ended(it "firefly".task) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
   at timestamptz := COALESCE(it.completed, it.failed, it.cancelled);
   error jsonb := CASE WHEN it.status = 'failed' THEN it.errors -> -1 END;
-  twin record;
+  duplicate record;
 BEGIN
   RETURN QUERY SELECT 'ended',
     CASE it.status
@@ -65,41 +65,41 @@ BEGIN
       WHEN 'cancelled' THEN 'It was cancelled'
       ELSE 'It failed'
     END
-      || COALESCE(' at ' || "firefly"._tell_time(at), '')
-      || COALESCE(': ' || "firefly"._tell_error(error), ''),
+      || COALESCE(' at ' || "firefly"._format_time(at), '')
+      || COALESCE(': ' || "firefly"._format_error(error), ''),
     jsonb_build_object('status', it.status, 'at', at, 'error', "firefly"._brief_error(error));
 
   IF it.unique_key IS NULL OR it.status = 'completed' THEN
     RETURN;
   END IF;
-  SELECT held.task_id, held.until INTO twin
+  SELECT held.task_id, held.until INTO duplicate
   FROM "firefly".unique_key AS held
   WHERE held.func_name = it.func_name AND held.key = it.unique_key AND held.task_id <> it.id
     AND (held.until IS NULL OR held.until > statement_timestamp());
   IF FOUND THEN
     RETURN QUERY SELECT 'unique',
-      format('It cannot be retried as task %s has its unique key "%s"', twin.task_id, it.unique_key)
-        || COALESCE(' until ' || "firefly"._tell_time(twin.until), ''),
-      jsonb_build_object('key', it.unique_key, 'task_id', twin.task_id, 'until', twin.until);
+      format('It cannot be retried as task %s has its unique key "%s"', duplicate.task_id, it.unique_key)
+        || COALESCE(' until ' || "firefly"._format_time(duplicate.until), ''),
+      jsonb_build_object('key', it.unique_key, 'task_id', duplicate.task_id, 'until', duplicate.until);
   END IF;
 END
 $body$;
 
 -- A task that a consumer holds: since when, and which; or that it died. Nothing if nobody holds it.
-CREATE FUNCTION "firefly"._explain_lease(it "firefly".task) RETURNS SETOF "firefly".task_reason
+CREATE FUNCTION "firefly"._explain_claim(it "firefly".task) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
   held record;
   data jsonb;
   place text;
 BEGIN
-  SELECT lease.claimed, lease.consumer_id, consumer.host, consumer.pid, consumer.lease_until,
+  SELECT claim_batch.claimed, claim_batch.consumer_id, consumer.host, consumer.pid, consumer.lease_until,
     COALESCE(consumer.lease_until > statement_timestamp(), false) AS alive
   INTO held
-  FROM "firefly".lease
-  LEFT JOIN "firefly".consumer ON consumer.id = lease.consumer_id
-  WHERE it.id = ANY (lease.ids) AND EXISTS (
-    SELECT FROM unnest(lease.ids, lease.claim_seqs) AS claim (id, claim_seq)
+  FROM "firefly".claim_batch
+  LEFT JOIN "firefly".consumer ON consumer.id = claim_batch.consumer_id
+  WHERE it.id = ANY (claim_batch.ids) AND EXISTS (
+    SELECT FROM unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
     WHERE claim.id = it.id AND claim.claim_seq = it.claim_seq
   )
   LIMIT 1;
@@ -113,7 +113,7 @@ BEGIN
   );
   IF held.alive THEN
     RETURN QUERY SELECT 'running',
-      format('Attempt %s runs since %s%s', data ->> 'attempt', "firefly"._tell_time(held.claimed), place), data;
+      format('Attempt %s runs since %s%s', data ->> 'attempt', "firefly"._format_time(held.claimed), place), data;
     RETURN;
   END IF;
   RETURN QUERY SELECT 'orphaned',
@@ -175,11 +175,11 @@ BEGIN
   SELECT count(*) INTO ahead
   FROM (
     (SELECT queue FROM "firefly".waiting
-    WHERE why = 'concurrency' AND concurrency_key = it.concurrency_key AND priority > it.priority
+    WHERE reason = 'concurrency' AND concurrency_key = it.concurrency_key AND priority > it.priority
     ORDER BY priority DESC, not_before, id)
     UNION ALL
     (SELECT queue FROM "firefly".waiting
-    WHERE why = 'concurrency' AND concurrency_key = it.concurrency_key AND priority = it.priority
+    WHERE reason = 'concurrency' AND concurrency_key = it.concurrency_key AND priority = it.priority
       AND (not_before, id) < (it.not_before, it.id)
     ORDER BY not_before, id)
     LIMIT 10001
@@ -194,12 +194,12 @@ BEGIN
     SELECT slot.task_id, slot.taken AS since, claimed.consumer, claimed.host, claimed.pid
     FROM "firefly".slot
     LEFT JOIN LATERAL (
-      SELECT lease.consumer_id AS consumer, consumer.host, consumer.pid
-      FROM "firefly".lease
-      LEFT JOIN "firefly".consumer ON consumer.id = lease.consumer_id
+      SELECT claim_batch.consumer_id AS consumer, consumer.host, consumer.pid
+      FROM "firefly".claim_batch
+      LEFT JOIN "firefly".consumer ON consumer.id = claim_batch.consumer_id
       JOIN "firefly".task AS held ON held.id = slot.task_id
-      WHERE slot.task_id = ANY (lease.ids) AND EXISTS (
-        SELECT FROM unnest(lease.ids, lease.claim_seqs) AS claim (id, claim_seq)
+      WHERE slot.task_id = ANY (claim_batch.ids) AND EXISTS (
+        SELECT FROM unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
         WHERE claim.id = held.id AND claim.claim_seq = held.claim_seq
       )
       LIMIT 1
@@ -209,13 +209,13 @@ BEGIN
     LIMIT 20
   ) AS holder;
   RETURN QUERY SELECT 'concurrency',
-    format('Its concurrency key "%s" has %s of %s: ', it.concurrency_key, taken, "firefly"._tell_count(most, 'slot') || ' taken')
+    format('Its concurrency key "%s" has %s of %s: ', it.concurrency_key, taken, "firefly"._format_count(most, 'slot') || ' taken')
       || concat_ws(', and ',
         (SELECT 'held by ' || string_agg(
           'task ' || (holder ->> 'task_id') || COALESCE(' on ' || (holder ->> 'host') || ', process ' || (holder ->> 'pid'), ''),
           ', '
         ) FROM jsonb_path_query(holders, '$[0 to 2]') AS holder),
-        CASE WHEN ahead > 0 THEN "firefly"._tell_count(ahead, 'task') || ' before it' END
+        CASE WHEN ahead > 0 THEN "firefly"._format_count(ahead, 'task') || ' before it' END
       ),
     jsonb_build_object('key', it.concurrency_key, 'limit', most, 'taken', taken, 'holders', holders,
       'ahead', LEAST(ahead, 10000), 'more', ahead > 10000);
@@ -245,11 +245,11 @@ BEGIN
   SELECT count(*) INTO ahead
   FROM (
     (SELECT queue FROM "firefly".waiting
-    WHERE why = 'rate' AND rate_key = it.rate_key AND priority > it.priority
+    WHERE reason = 'rate' AND rate_key = it.rate_key AND priority > it.priority
     ORDER BY priority DESC, not_before, id)
     UNION ALL
     (SELECT queue FROM "firefly".waiting
-    WHERE why = 'rate' AND rate_key = it.rate_key AND priority = it.priority
+    WHERE reason = 'rate' AND rate_key = it.rate_key AND priority = it.priority
       AND (not_before, id) < (it.not_before, it.id)
     ORDER BY not_before, id)
     LIMIT 10001
@@ -265,16 +265,16 @@ BEGIN
   turn := CASE WHEN position > 0 THEN ends[position] ELSE statement_timestamp() END
     + make_interval(secs => rounds * defined.per);
   RETURN QUERY SELECT 'rate',
-    format('Its rate key "%s" lets %s start every %s s: ', it.rate_key, "firefly"._tell_count(defined.most, 'task'), defined.per)
-      || format('its turn does not come before %s', "firefly"._tell_time(turn))
-      || CASE WHEN ahead > 0 THEN format(', with %s before it', "firefly"._tell_count(ahead, 'task')) ELSE '' END,
+    format('Its rate key "%s" lets %s start every %s s: ', it.rate_key, "firefly"._format_count(defined.most, 'task'), defined.per)
+      || format('its turn does not come before %s', "firefly"._format_time(turn))
+      || CASE WHEN ahead > 0 THEN format(', with %s before it', "firefly"._format_count(ahead, 'task')) ELSE '' END,
     jsonb_build_object('key', it.rate_key, 'limit', defined.most, 'per', defined.per, 'taken', cardinality(ends),
       'until', turn, 'ahead', LEAST(ahead, 10000), 'more', ahead > 10000);
 END
 $body$;
 
 -- A task that is ready: who is claimed before it, and whether anybody has room.
-CREATE FUNCTION "firefly"._explain_line(it "firefly".task, suspected boolean) RETURNS SETOF "firefly".task_reason
+CREATE FUNCTION "firefly"._explain_order(it "firefly".task, is_quarantined boolean) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
   -- The names that are claimed at all: others are passed over. NULL if nobody claims from this queue.
@@ -286,39 +286,39 @@ DECLARE
   ahead bigint;
   able record;
 BEGIN
-  IF suspected THEN
-    RETURN QUERY SELECT 'suspect',
+  IF is_quarantined THEN
+    RETURN QUERY SELECT 'quarantined',
       'The consumer that ran it died: it is claimed alone, and one such task at a time by each consumer',
-      jsonb_build_object('rescues', it.rescues, 'deaths', it.suspect_deaths);
+      jsonb_build_object('rescues', it.rescues, 'deaths', it.crash_count);
   END IF;
 
   SELECT count(*) INTO ahead
   FROM (
     (SELECT FROM "firefly".ready
-    WHERE queue = it.queue AND priority > it.priority AND suspect = suspected
+    WHERE queue = it.queue AND priority > it.priority AND quarantined = is_quarantined
       AND (known IS NULL OR func_name = ANY (known))
     ORDER BY priority DESC, not_before, id)
     UNION ALL
     (SELECT FROM "firefly".ready
     WHERE queue = it.queue AND priority = it.priority AND (not_before, id) < (it.not_before, it.id)
-      AND suspect = suspected AND (known IS NULL OR func_name = ANY (known))
+      AND quarantined = is_quarantined AND (known IS NULL OR func_name = ANY (known))
     ORDER BY not_before, id)
     LIMIT 10001
   ) AS earlier;
   IF ahead > 0 THEN
     RETURN QUERY SELECT 'behind',
-      format('It stands behind %s in its queue "%s"', "firefly"._tell_count(ahead, 'task'), it.queue),
+      format('It stands behind %s in its queue "%s"', "firefly"._format_count(ahead, 'task'), it.queue),
       jsonb_build_object('queue', it.queue, 'ahead', LEAST(ahead, 10000), 'more', ahead > 10000);
   END IF;
 
   SELECT count(*) AS consumers, sum(consumer.concurrency) AS most, sum(claims.count) AS running,
-    bool_and(claims.count >= consumer.concurrency OR suspected AND claims.with_suspect) AS busy
+    bool_and(claims.count >= consumer.concurrency OR is_quarantined AND claims.with_quarantined) AS busy
   INTO able
   FROM "firefly".consumer, LATERAL (
-    SELECT count(*), COALESCE(bool_or(lease.suspect), false) AS with_suspect
-    FROM "firefly".lease, unnest(lease.ids, lease.claim_seqs) AS claim (id, claim_seq)
+    SELECT count(*), COALESCE(bool_or(claim_batch.quarantined), false) AS with_quarantined
+    FROM "firefly".claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
     JOIN "firefly".task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
-    WHERE lease.consumer_id = consumer.id
+    WHERE claim_batch.consumer_id = consumer.id
   ) AS claims
   WHERE consumer.lease_until > statement_timestamp()
     AND it.queue = ANY (consumer.queues) AND it.func_name = ANY (consumer.tasks);
@@ -331,7 +331,7 @@ END
 $body$;
 
 -- A task that waits for a consumer: what keeps it, first what somebody must do something about.
-CREATE FUNCTION "firefly"._explain_wait(it "firefly".task) RETURNS SETOF "firefly".task_reason
+CREATE FUNCTION "firefly"._explain_waiting(it "firefly".task) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
   error jsonb := it.errors -> -1;
@@ -349,9 +349,9 @@ BEGIN
     RETURN QUERY SELECT 'not_due',
       CASE
         WHEN it.not_before = 'infinity' THEN 'It is never due, as its not_before is infinity'
-        ELSE format('It is not due before %s', "firefly"._tell_time(it.not_before))
+        ELSE format('It is not due before %s', "firefly"._format_time(it.not_before))
       END
-        || COALESCE(', when it is tried again after ' || "firefly"._tell_error(error), ''),
+        || COALESCE(', when it is tried again after ' || "firefly"._format_error(error), ''),
       jsonb_build_object(
         'until', it.not_before, 'retry', it.started IS NOT NULL, 'error', "firefly"._brief_error(error)
       );
@@ -359,27 +359,27 @@ BEGIN
 
   RETURN QUERY SELECT * FROM "firefly"._explain_consumers(it);
 
-  SELECT 'ready' AS why, suspect INTO place
+  SELECT 'ready' AS reason, quarantined INTO place
   FROM "firefly".ready
   WHERE queue = it.queue AND priority = it.priority AND not_before = it.not_before AND id = it.id
     AND claim_seq = it.claim_seq;
   IF NOT FOUND THEN
-    SELECT why, suspect INTO place FROM "firefly".waiting WHERE id = it.id AND claim_seq = it.claim_seq;
+    SELECT reason, quarantined INTO place FROM "firefly".waiting WHERE id = it.id AND claim_seq = it.claim_seq;
   END IF;
   IF NOT FOUND THEN
-    RETURN QUERY SELECT 'stray',
+    RETURN QUERY SELECT 'unplaced',
       'It stands neither ready nor waiting, as an edit by hand leaves it: consumers look for such and put them back',
       '{}'::jsonb;
   ELSIF it.not_before > statement_timestamp() THEN
     NULL;
-  ELSIF place.why = 'ready' THEN
-    RETURN QUERY SELECT * FROM "firefly"._explain_line(it, place.suspect);
+  ELSIF place.reason = 'ready' THEN
+    RETURN QUERY SELECT * FROM "firefly"._explain_order(it, place.quarantined);
   ELSE
-    IF it.concurrency_key IS NOT NULL AND place.why IN ('time', 'concurrency') THEN
+    IF it.concurrency_key IS NOT NULL AND place.reason IN ('time', 'concurrency') THEN
       RETURN QUERY SELECT * FROM "firefly"._explain_concurrency(it);
       GET DIAGNOSTICS limited = ROW_COUNT;
     END IF;
-    IF it.rate_key IS NOT NULL AND place.why IN ('time', 'concurrency', 'rate') AND limited = 0 THEN
+    IF it.rate_key IS NOT NULL AND place.reason IN ('time', 'concurrency', 'rate') AND limited = 0 THEN
       RETURN QUERY SELECT * FROM "firefly"._explain_rate(it);
     END IF;
   END IF;
@@ -389,17 +389,17 @@ $body$;
 -- Says why a task does not run, in the order in which the reasons matter: what somebody must do something about, then
 -- what time mends. No row means that there is no such task. The reasons, each with its data:
 --
--- ended         status, at, error: it is over; unique (key, task_id, until) says that a twin keeps it from being retried
+-- ended         status, at, error: it is over; unique (key, task_id, until) says that a duplicate keeps it from being retried
 -- running       attempt, since, consumer, host, pid, lease_until
 -- orphaned      the same: that consumer died, and it will be rescued
 -- paused        queue
 -- not_due       until, retry (it was tried before), error
 -- no_consumer   queue, served: which queues live consumers do serve
 -- unknown_name  queue, func_name, near: names like it, elsewhere: queues whose consumers know it
--- stray         it was edited by hand
+-- unplaced         it was edited by hand
 -- concurrency   key, limit, taken, holders (task_id, since, consumer, host, pid; at most 20), ahead, more (than 10,000)
 -- rate          key, limit, per, taken, until, ahead, more
--- suspect       rescues, deaths: its consumer died
+-- quarantined       rescues, deaths: its consumer died
 -- behind        queue, ahead, more
 -- busy          consumers, running, concurrency: those that could run it have no room
 -- due           since: nothing keeps it, and it is about to be claimed, or let in where it has limits
@@ -416,18 +416,18 @@ BEGIN
   it.params := ''; -- large at times, and copied with each call
   it.returned := NULL;
   IF it.status <> 'created' THEN
-    RETURN QUERY SELECT * FROM "firefly"._explain_end(it);
+    RETURN QUERY SELECT * FROM "firefly"._explain_ended(it);
     RETURN;
   END IF;
-  RETURN QUERY SELECT * FROM "firefly"._explain_lease(it);
+  RETURN QUERY SELECT * FROM "firefly"._explain_claim(it);
   GET DIAGNOSTICS reasons = ROW_COUNT;
   IF reasons > 0 THEN
     RETURN;
   END IF;
-  RETURN QUERY SELECT * FROM "firefly"._explain_wait(it);
+  RETURN QUERY SELECT * FROM "firefly"._explain_waiting(it);
   GET DIAGNOSTICS reasons = ROW_COUNT;
   IF reasons = 0 THEN
-    RETURN QUERY SELECT 'due', format('It is due since %s, and about to be taken', "firefly"._tell_time(it.not_before)),
+    RETURN QUERY SELECT 'due', format('It is due since %s, and about to be taken', "firefly"._format_time(it.not_before)),
       jsonb_build_object('since', it.not_before);
   END IF;
 END

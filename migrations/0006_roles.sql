@@ -9,8 +9,8 @@ SELECT id, func_name, queue, status, priority, created, not_before, started, com
   errors -> -1 ->> 'name' AS error, tags
 FROM "firefly".task_record;
 
--- _schedule() for those who may not read the tables: of a twin they learn its id, its state and its times. Its params are
--- text that cannot be decoded, so that nobody takes them for the twin's.
+-- _schedule() for those who may not read the tables: of a duplicate they learn its id, its state and its times. Its params are
+-- text that cannot be decoded, so that nobody takes them for the duplicate's.
 CREATE FUNCTION "firefly"._produce(tasks json)
 RETURNS TABLE (
   task_id bigint, created timestamptz, not_before timestamptz, inserted boolean, refused_key text, record json

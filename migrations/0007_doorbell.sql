@@ -5,13 +5,13 @@
 -- Then it looks once more. Who makes a task ready tries the same lock, shared, and holds it until the end of the
 -- transaction: with it, nobody sleeps, and who wants to must wait for this transaction, and will see its tasks; without
 -- it, somebody does, and is notified.
-CREATE FUNCTION "firefly"._door(queue text) RETURNS bigint
+CREATE FUNCTION "firefly"._wake_lock(queue text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $body$
   SELECT hashtextextended("firefly".channel(queue), 0)
 $body$;
 
 -- Consumers of the releases before this one sleep without it, and are notified always.
-ALTER TABLE "firefly".consumer ADD COLUMN doorbell boolean NOT NULL DEFAULT false;
+ALTER TABLE "firefly".consumer ADD COLUMN wake_lock boolean NOT NULL DEFAULT false;
 
 -- 'always' is for those who listen for purposes of their own; NULL is 'asleep'.
 ALTER TABLE "firefly".queue
@@ -19,19 +19,19 @@ ALTER TABLE "firefly".queue
 
 -- Wakes whoever sleeps at a queue. A queue that no live consumer serves is always notified: who listens there is a person.
 -- Whoever may insert a task need not be allowed to see the consumers.
-CREATE FUNCTION "firefly"._ring(queue text) RETURNS void
+CREATE FUNCTION "firefly"._notify(queue text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 BEGIN
-  IF pg_try_advisory_xact_lock_shared("firefly"._door(_ring.queue)) AND (
-    SELECT bool_and(consumer.doorbell)
+  IF pg_try_advisory_xact_lock_shared("firefly"._wake_lock(_notify.queue)) AND (
+    SELECT bool_and(consumer.wake_lock)
     FROM "firefly".consumer
-    WHERE consumer.lease_until > now() AND _ring.queue = ANY (consumer.queues)
+    WHERE consumer.lease_until > now() AND _notify.queue = ANY (consumer.queues)
   ) AND NOT EXISTS (
-    SELECT FROM "firefly".queue AS its WHERE its.name = _ring.queue AND its.notify = 'always'
+    SELECT FROM "firefly".queue AS its WHERE its.name = _notify.queue AND its.notify = 'always'
   ) THEN
     RETURN;
   END IF;
-  PERFORM pg_notify("firefly".channel(_ring.queue), '');
+  PERFORM pg_notify("firefly".channel(_notify.queue), '');
 END
 $body$;
 
@@ -42,7 +42,7 @@ CREATE OR REPLACE FUNCTION "firefly"._place_inserted() RETURNS trigger
 LANGUAGE plpgsql AS $body$
 DECLARE
   has record;
-  twin record;
+  duplicate record;
 BEGIN
   -- Each statement costs: most tasks need one of the three below.
   SELECT bool_or(not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AS waiting,
@@ -57,7 +57,7 @@ BEGIN
 
   IF has.waiting THEN
     INSERT INTO "firefly".waiting (
-      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, why, look_at
+      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
     )
     SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
       CASE WHEN not_before > now() THEN 'time' WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END,
@@ -73,7 +73,7 @@ BEGIN
   -- In the order of the keys, as everywhere, so that two transactions cannot wait for each other. Volatile functions of
   -- a list are called after it is sorted. What _schedule() inserts has its key already.
   IF has.unique_keys THEN
-    FOR twin IN
+    FOR duplicate IN
       SELECT inserted.func_name, inserted.unique_key, inserted.id,
         "firefly"._take_unique_key(inserted.func_name, inserted.unique_key, inserted.id) AS holder
       FROM inserted
@@ -82,15 +82,15 @@ BEGIN
         AND (held.task_id IS DISTINCT FROM inserted.id OR held.until IS NOT NULL)
       ORDER BY inserted.func_name COLLATE "C", inserted.unique_key COLLATE "C", inserted.id
     LOOP
-      IF twin.holder <> twin.id THEN
-        RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', twin.func_name, twin.holder, twin.unique_key
+      IF duplicate.holder <> duplicate.id THEN
+        RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', duplicate.func_name, duplicate.holder, duplicate.unique_key
           USING ERRCODE = 'unique_violation', CONSTRAINT = 'unique_key',
-            HINT = 'firefly.schedule() keeps the twin instead';
+            HINT = 'firefly.schedule() keeps the duplicate instead';
       END IF;
     END LOOP;
   END IF;
 
-  PERFORM "firefly"._ring(queue) FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS filled;
+  PERFORM "firefly"._notify(queue) FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS filled;
   RETURN NULL;
 END
 $body$;

@@ -13,7 +13,7 @@ CREATE OR REPLACE FUNCTION "firefly"._place_inserted() RETURNS trigger
 LANGUAGE plpgsql AS $body$
 DECLARE
   has record;
-  twin record;
+  duplicate record;
 BEGIN
   -- Each statement costs: most tasks need one of the three below, and nearly all INSERTs fill one queue.
   SELECT bool_or(not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AS waiting,
@@ -29,7 +29,7 @@ BEGIN
 
   IF has.waiting THEN
     INSERT INTO "firefly".waiting (
-      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, why, look_at
+      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
     )
     SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
       CASE WHEN not_before > now() THEN 'time' WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END,
@@ -45,7 +45,7 @@ BEGIN
   -- In the order of the keys, as everywhere, so that two transactions cannot wait for each other. Volatile functions of
   -- a list are called after it is sorted. What _schedule() inserts has its key already.
   IF has.unique_keys THEN
-    FOR twin IN
+    FOR duplicate IN
       SELECT inserted.func_name, inserted.unique_key, inserted.id,
         "firefly"._take_unique_key(inserted.func_name, inserted.unique_key, inserted.id) AS holder
       FROM inserted
@@ -54,18 +54,18 @@ BEGIN
         AND (held.task_id IS DISTINCT FROM inserted.id OR held.until IS NOT NULL)
       ORDER BY inserted.func_name COLLATE "C", inserted.unique_key COLLATE "C", inserted.id
     LOOP
-      IF twin.holder <> twin.id THEN
-        RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', twin.func_name, twin.holder, twin.unique_key
+      IF duplicate.holder <> duplicate.id THEN
+        RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', duplicate.func_name, duplicate.holder, duplicate.unique_key
           USING ERRCODE = 'unique_violation', CONSTRAINT = 'unique_key',
-            HINT = 'firefly.schedule() keeps the twin instead';
+            HINT = 'firefly.schedule() keeps the duplicate instead';
       END IF;
     END LOOP;
   END IF;
 
   IF has.first_queue = has.last_queue THEN
-    PERFORM "firefly"._ring(has.first_queue);
+    PERFORM "firefly"._notify(has.first_queue);
   ELSE
-    PERFORM "firefly"._ring(queue) FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS filled;
+    PERFORM "firefly"._notify(queue) FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS filled;
   END IF;
   RETURN NULL;
 END

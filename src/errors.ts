@@ -135,24 +135,24 @@ export class TaskNotFound extends FireflyError {
 }
 
 /**
- * A twin of a unique task keeps it away: thrown when scheduling with `onConflict: "error"`, which then schedules
+ * A duplicate of a unique task keeps it away: thrown when scheduling with `onConflict: "error"`, which then schedules
  * nothing, and by a record's `retry()`.
  */
 export class TaskExists extends FireflyError {
   /** The name of the class. */
   override name = "TaskExists";
-  /** The id of the twin. */
+  /** The id of the duplicate. */
   readonly id: number;
   /** The name of both tasks. */
   readonly funcName: string;
-  /** The unique key that the twin holds. */
+  /** The unique key that the duplicate holds. */
   readonly key: string;
 
   /**
    * Says which task is in the way.
    *
    * @param action What cannot be done.
-   * @param twin The task that holds the key.
+   * @param duplicate The task that holds the key.
    */
   constructor(action: string, { id, funcName, key }: { id: number; funcName: string; key: string }) {
     super(`Cannot ${action} as task ${id} has its unique key "${key}"`);

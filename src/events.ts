@@ -13,7 +13,7 @@ export interface AttemptInfo {
 /** What happens, by name. Listeners run at once and one after another; what one throws, or rejects with, is dropped. */
 export interface Events {
   /**
-   * This instance scheduled a task, or kept its twin instead (`inserted` is false then). Inside of a transaction it is
+   * This instance scheduled a task, or kept its duplicate instead (`inserted` is false then). Inside of a transaction it is
    * told when the row is inserted, before COMMIT decides about it. Nobody is told of what SQL schedules.
    */
   scheduled: { readonly id: number; readonly funcName: string; readonly queue: string; readonly inserted: boolean };
@@ -73,7 +73,7 @@ export interface Events {
    * Notifications cannot arrive here, as through a transaction pooler, though LISTEN says that all is well: polling goes
    * on, and `listenDatabase` should be a direct URL. Told once.
    */
-  "listener.deaf": { readonly error: unknown };
+  "listener.unavailable": { readonly error: unknown };
 }
 
 /** Tells listeners what happens. */

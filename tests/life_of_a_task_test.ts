@@ -39,9 +39,9 @@ Deno.test("A task is defined, scheduled, claimed, run and completed, and its res
   assertEquals((await db.sql`SELECT id FROM firefly.ready`).length, 0);
   assertEquals((await db.sql`SELECT status FROM firefly.task`)[0]!.status, "created");
   const [lease] = await db.sql`
-    SELECT lease.ids, consumer.queues
-    FROM firefly.lease
-    JOIN firefly.consumer ON consumer.id = lease.consumer_id
+    SELECT claim_batch.ids, consumer.queues
+    FROM firefly.claim_batch
+    JOIN firefly.consumer ON consumer.id = claim_batch.consumer_id
   `;
   assertEquals({ ids: lease!.ids.map(Number), queues: lease!.queues }, { ids: [id], queues: ["default"] });
   assertEquals((await db.sql`SELECT status FROM firefly.task_json`)[0]!.status, "running");
@@ -74,7 +74,7 @@ Deno.test("A task is defined, scheduled, claimed, run and completed, and its res
   await consumer.stop();
   const [left] = await db.sql`
     SELECT
-      (SELECT count(*) FROM firefly.lease) + (SELECT count(*) FROM firefly.consumer)
+      (SELECT count(*) FROM firefly.claim_batch) + (SELECT count(*) FROM firefly.consumer)
         + (SELECT count(*) FROM firefly.ready) + (SELECT count(*) FROM firefly.waiting) AS rows
   `;
   assertEquals(left!.rows, "0");

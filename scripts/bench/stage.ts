@@ -9,7 +9,7 @@ import type { Sizes } from "./scenarios.ts";
 import type { BenchServer } from "./server.ts";
 
 /** How long a measurement may take, in milliseconds. */
-const PATIENCE = 240_000;
+const TIMEOUT = 240_000;
 
 /** What a stage is made of. */
 export interface StageOptions {
@@ -45,7 +45,7 @@ export class Stage implements AsyncDisposable {
     this.#timer = setTimeout(() => {
       this.#isLate = true;
       this.#end();
-    }, PATIENCE);
+    }, TIMEOUT);
   }
 
   /** Makes a database, and has the peer make its tables there. */
@@ -137,7 +137,7 @@ export class Stage implements AsyncDisposable {
 
   #check(): void {
     this.signal.throwIfAborted();
-    if (this.#isLate) throw new Error(`It took longer than ${PATIENCE / 1000} s`);
+    if (this.#isLate) throw new Error(`It took longer than ${TIMEOUT / 1000} s`);
   }
 
   async #meter(children: readonly Child[]) {

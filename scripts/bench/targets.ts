@@ -22,14 +22,14 @@ export const REASONS: Readonly<Record<string, string>> = {
     "Both take about 26 µs of the two processors for a task, and graphile-worker keeps no row of it. Of Firefly's, the claim takes 8 and the completion 7 on the server (`pg_stat_statements`); the consumer's 11 are spread thin: a sixth is garbage collection, and most is code that is not compiled yet, as a second drain in the same process takes 6 to 9 (`--cpu-prof`)",
   "drain_1/pgboss": "As above: 3 × would leave 20 µs of both processors for a task, and Firefly takes 26",
   "drain_1/sql":
-    "SQL alone takes 9 µs of one processor, and sends nobody any arguments. Claims that do take 8, completions with results 7 (`pg_stat_statements`), and the consumer the other processor",
+    "SQL alone takes 9 µs of one processor, and sends nobody any arguments. HeldTasks that do take 8, completions with results 7 (`pg_stat_statements`), and the consumer the other processor",
   "drain_2/drain_1":
     "Two processes compile their code twice: 14 to 18 µs of client CPU for a task instead of 11 to 13, and both share two processors with the server",
   "drain_2/graphile": "As with 1 process; the two processors are busy either way",
   "effects/loop":
     "As many statements as the loop's but one, of about the same cost (560 against 532 µs of both processors): three round trips, of which BEGIN with its settings is parsed anew each time, and an UPDATE of the record as wide as it is. BEGIN sent together with the first statement saved 5 to 15%, and was dropped: where BEGIN is cancelled, the statement would run outside of any transaction",
   "schedule_1/bare":
-    "Through the driver alone the same INSERT with its trigger reaches 0.8 × the bare one (server 271 against 198 µs; filling `ready` and ringing are the difference). The rest is 100 µs in the client: deadlines, promises and the record, none of which takes more than a twentieth (`--cpu-prof`)",
+    "Target the driver alone the same INSERT with its trigger reaches 0.8 × the bare one (server 271 against 198 µs; filling `ready` and ringing are the difference). The rest is 100 µs in the client: deadlines, promises and the record, none of which takes more than a twentieth (`--cpu-prof`)",
   "schedule_1/graphile": "See the line above: the trigger and the client's own work leave too little to the commit",
   "schedule_10/graphile":
     "A statement costs 250 µs of the server and 200 of the client before its first row, and ten tasks share that; calls of one tick are one statement, so the two take turns",
@@ -39,9 +39,9 @@ export const REASONS: Readonly<Record<string, string>> = {
     "6 µs of the server (2.5 to 5 for the INSERT of as wide a row, 2.3 for `ready`) and 7 of the client for a task, one after the other within a call; 3 × would leave 5 for both",
   "fleet_busy/silent": "See the line below",
   "fleet_busy/inserts":
-    "`_ring()` takes 25 of some 190 µs: 10 as a SECURITY DEFINER with a `search_path` of its own, 12 for its two look-ups of consumers and queues, 2.5 for the lock (each taken out in turn)",
+    "`_notify()` takes 25 of some 190 µs: 10 as a SECURITY DEFINER with a `search_path` of its own, 12 for its two look-ups of consumers and queues, 2.5 for the lock (each taken out in turn)",
   "latency/p50":
-    "The INSERT takes 1.2 ms (0.25 to 0.4 in the statement, the rest in commit, driver and network), the claim 0.6 (0.15 in the statement), the ring and the call of the handler 0.15 together. Through this driver on Deno `SELECT 1` alone takes 0.2 ms, of which the server has a quarter",
+    "The INSERT takes 1.2 ms (0.25 to 0.4 in the statement, the rest in commit, driver and network), the claim 0.6 (0.15 in the statement), the ring and the call of the handler 0.15 together. Target this driver on Deno `SELECT 1` alone takes 0.2 ms, of which the server has a quarter",
   "latency/p99": "As above, and the scheduler of a machine with two processors for four processes",
   "wal/graphile":
     "Of 745 B, 282 are images of pages that are changed for the first time after the checkpoint, 262 the HOT update (the fence stands second in the row, so little of the row before it is left out), 108 two row locks, 54 the row of `ready`, 20 the vacuum (`pg_waldump --stats=record`)",

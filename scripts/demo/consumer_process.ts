@@ -5,7 +5,7 @@ const TASKS = fileURLToPath(new URL("./tasks.ts", import.meta.url));
 const LEASH = fileURLToPath(new URL("./timeout.ts", import.meta.url));
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 /** How long a consumer has to end after SIGTERM, in milliseconds. */
-const PATIENCE = 10_000;
+const TIMEOUT = 10_000;
 /** How much of its log is kept for the case that it ends too soon, in lines. */
 const KEPT = 10;
 
@@ -55,7 +55,7 @@ export class ConsumerProcess {
       }
     };
     kill("SIGTERM");
-    const timer = setTimeout(() => kill("SIGKILL"), PATIENCE);
+    const timer = setTimeout(() => kill("SIGKILL"), TIMEOUT);
     await this.#process.status;
     clearTimeout(timer);
     await this.#reading;

@@ -37,7 +37,7 @@ export async function makeDatabase({ database, ownServer }: SoakOptions): Promis
 }
 
 /** How long the server may take to answer, in milliseconds. */
-const PATIENCE = 10_000;
+const TIMEOUT = 10_000;
 
 /** Asks the server over a connection of its own, so that no fault that befell an older one has a say in it. */
 export async function ask<T>(url: string, act: (sql: postgres.Sql) => PromiseLike<T>): Promise<T> {
@@ -45,7 +45,7 @@ export async function ask<T>(url: string, act: (sql: postgres.Sql) => PromiseLik
   const sql = postgres(url, { max: 1, onnotice() {}, fetch_types: false, connect_timeout: 3, connection });
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`The server did not answer within ${PATIENCE} ms`)), PATIENCE);
+    timer = setTimeout(() => reject(new Error(`The server did not answer within ${TIMEOUT} ms`)), TIMEOUT);
   });
   try {
     return await Promise.race([act(sql), late]);

@@ -26,8 +26,8 @@ export async function inflict(
       return consumer.heal();
     case "terminate":
       return await terminate(url, share);
-    case "deafen":
-      return await deafen(url);
+    case "makeUnavailable":
+      return await makeUnavailable(url);
     default:
       await server!.stop(kind === "crash" ? "immediate" : "fast");
       return await server!.start();
@@ -47,12 +47,12 @@ async function terminate(url: string, share: number): Promise<void> {
     `);
 }
 
-async function deafen(url: string): Promise<void> {
+async function makeUnavailable(url: string): Promise<void> {
   await ask(url, (sql) =>
     sql`
       SELECT pg_terminate_backend(pid)
       FROM pg_stat_activity
       WHERE datname = current_database() AND application_name <> 'soak-probe'
-        AND query ~ '^LISTEN|pg_listening_channels|_door'
+        AND query ~ '^LISTEN|pg_listening_channels|_wake_lock'
     `);
 }

@@ -6,7 +6,7 @@ export const FAULT_KINDS = [
   "freeze",
   "deploy",
   "terminate",
-  "deafen",
+  "makeUnavailable",
   "cut",
   "hole",
   "restart",
@@ -22,7 +22,7 @@ export const FAULT_TITLES: Record<FaultKind, string> = {
   freeze: "SIGSTOP",
   deploy: "SIGTERM",
   terminate: "backends terminated",
-  deafen: "listeners terminated",
+  makeUnavailable: "listeners terminated",
   cut: "connections reset",
   hole: "network black-holed",
   restart: "server restart",
@@ -74,7 +74,7 @@ export function planFaults(
   const gap = Math.min(6, period / 5);
   // The first consumer lives as long as the run, or it would never be seen to leak.
   const mortal: FaultKind[] = consumers > 1 ? ["kill", "deploy"] : [];
-  const kinds: FaultKind[] = [...mortal, "freeze", "terminate", "deafen", "cut", "hole"];
+  const kinds: FaultKind[] = [...mortal, "freeze", "terminate", "makeUnavailable", "cut", "hole"];
   for (let at = gap; at < seconds; at += gap * (0.5 + dice.next())) {
     const isServers = ownServer && dice.once(SERVER_FAULT_CHANCE);
     const kind = isServers ? dice.pick(["restart", "crash"] as const) : dice.pick(kinds);

@@ -114,7 +114,7 @@ async function sampleServer(url: string): Promise<ServerSample> {
           SELECT application_name, count(*) AS n FROM backend WHERE application_name <> 'soak-probe' GROUP BY 1
         ) AS each),
         'inTransaction', (SELECT count(*) FROM backend WHERE state LIKE 'idle in transaction%'),
-        'listeners', (SELECT count(*) FROM backend WHERE query ~ '^(UN)?LISTEN|pg_listening_channels|_door'),
+        'listeners', (SELECT count(*) FROM backend WHERE query ~ '^(UN)?LISTEN|pg_listening_channels|_wake_lock'),
         'locks', (SELECT count(*) FROM lock),
         'advisory', (SELECT count(*) FROM lock WHERE locktype = 'advisory'),
         'waited', (SELECT count(*) FROM lock WHERE NOT granted),
@@ -127,8 +127,8 @@ async function sampleServer(url: string): Promise<ServerSample> {
         ) AS each),
         'places', json_build_object(
           'ready', (SELECT count(*) FROM firefly.ready), 'waiting', (SELECT count(*) FROM firefly.waiting),
-          'lease', (SELECT count(*) FROM firefly.lease), 'slot', (SELECT count(*) FROM firefly.slot),
-          'unique_key', (SELECT count(*) FROM firefly.unique_key), 'awaited', (SELECT count(*) FROM firefly.awaited)
+          'lease', (SELECT count(*) FROM firefly.claim_batch), 'slot', (SELECT count(*) FROM firefly.slot),
+          'unique_key', (SELECT count(*) FROM firefly.unique_key), 'awaited', (SELECT count(*) FROM firefly.result_waiter)
         ),
         'rescues', (SELECT COALESCE(sum(rescues), 0) FROM soak.life)
       )::text AS sample

@@ -22,7 +22,7 @@ export interface RunOptions {
 }
 
 /** How long what was put off may take in the end, in milliseconds. */
-const PATIENCE = 60_000;
+const TIMEOUT = 60_000;
 /** How long connections may take to be as few as before, in milliseconds: idle ones are closed after 10 s. */
 const REST = 25_000;
 
@@ -91,7 +91,7 @@ class Soak {
     onNote("The load is over: waiting for what is under way");
     await Promise.all(this.#underWay);
     for (const consumer of consumers) consumer.heal();
-    await load.settle(PATIENCE);
+    await load.settle(TIMEOUT);
     onNote("Nothing is under way any more: waiting until nothing is left");
     const left = await this.#untilEmpty();
     onNote(`Waiting for connections to be as few as before: ${connectionsOf(before)}`);
@@ -192,7 +192,7 @@ class Soak {
 
   /** Resolves to the rows that are left where none may be; crons come all the time, so it looks until there are none. */
   async #untilEmpty(): Promise<Record<string, number>> {
-    const until = performance.now() + PATIENCE;
+    const until = performance.now() + TIMEOUT;
     for (;;) {
       const { server } = await this.#sample();
       const left = server && openRows(server);

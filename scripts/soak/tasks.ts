@@ -31,7 +31,7 @@ export const hopeless = task({ name: "soak.hopeless", retention, maxRetries: 1, 
 /** Comes later. */
 export const delayed = task({ name: "soak.delayed", retention }, (n: number) => n);
 
-/** Has twins. */
+/** Has duplicates. */
 export const unique = task({ name: "soak.unique", retention, unique: true }, async (_key: number) => {
   await pause(20);
 });

@@ -41,7 +41,7 @@ function judgeTasks(figures: Figures, { account, counts, unasked, unhandled, lef
   figures.is("wrong results", counts.wrong, 0);
   figures.is("waits that broke off", counts.broken.length, 0);
   figures.is("tasks held back since too much was under way", counts.heldBack, 0);
-  figures.is("stray rows after the drain", Object.values(left).reduce((sum, count) => sum + count, 0), 0);
+  figures.is("unplaced rows after the drain", Object.values(left).reduce((sum, count) => sum + count, 0), 0);
   figures.is("consumers that ended unasked", unasked, 0);
   figures.is("rejections in the scheduling process that nobody handled", unhandled.length, 0);
 }

@@ -1,29 +1,29 @@
-import { Aborting } from "./lazy_abort.ts";
+import { LazyAbortController } from "./lazy_abort.ts";
 import { AttemptContext } from "./context.ts";
 import type { AttemptEnvironment } from "./environment.ts";
 import { isExhausted } from "../database/driver.ts";
 import type { TaskDefinition } from "../task/definition.ts";
-import { commitEffects } from "../settle/commit.ts";
+import { commitWithTask } from "../settle/commit.ts";
 import {
-  announceCompletion,
-  type Announced,
-  announceLoss,
-  announceOutcome,
-  announceTwin,
-  type Ending,
-  findLoss,
+  type AttemptEvents,
+  type AttemptOutcome,
+  emitCompleted,
+  emitDuplicate,
+  emitLost,
+  emitOutcome,
+  readLossReason,
 } from "../settle/outcome_events.ts";
 import { DatabaseUnreachable, FireflyError, LeaseLost } from "../errors.ts";
 import type { AttemptInfo, Emitter } from "../events.ts";
 import { callHandler } from "./call_handler.ts";
 import { areParamsLoaded, loadParams } from "./load_params.ts";
-import type { Instance, Scope, TaskContext } from "../task/scope.ts";
-import type { Settling } from "../settle/settler.ts";
+import type { CurrentInstance, Scope, TaskContext } from "../task/scope.ts";
+import type { PendingSettle } from "../settle/settler.ts";
 import type { ClaimedTask } from "../store/claim.ts";
 import type { Outcome } from "../store/settle.ts";
 import { Transaction } from "../database/transaction.ts";
-import { judgeError, maxRetriesOf, type RetryRules } from "../settle/retry_decision.ts";
-import { encodeSoon } from "../wire/encode.ts";
+import { decideRetry, maxRetriesOf, type RetryRules } from "../settle/retry_decision.ts";
+import { encode } from "../wire/encode.ts";
 
 /** Why an attempt is ended from outside without being counted: its task goes back. */
 export class Shutdown extends FireflyError {
@@ -35,19 +35,19 @@ export interface AttemptOwner {
   /** The handler is done with: what is left is to settle, which needs no slot. */
   onHandled(attempt: Attempt): void;
   /** It is over. */
-  onEnded(attempt: Attempt, ending: Ending): void;
+  onEnded(attempt: Attempt, ending: AttemptOutcome): void;
 }
 
 /**
  * One attempt: calls the handler, and settles by what came of it. It is the scope of its handler, of which most ask for
  * nothing: the context and the transaction are made when they are needed.
  */
-export class Attempt implements Scope, Settling, Announced {
+export class Attempt implements Scope, PendingSettle, AttemptEvents {
   readonly task: ClaimedTask;
   readonly info: AttemptInfo;
   readonly #definition: TaskDefinition;
   readonly #env: AttemptEnvironment;
-  readonly #abort = new Aborting();
+  readonly #abort = new LazyAbortController();
   #transaction: Transaction | undefined;
   #context: AttemptContext | undefined;
   /** How it ends. */
@@ -84,7 +84,7 @@ export class Attempt implements Scope, Settling, Announced {
   }
 
   /** Where the handler's calls of `schedule()` go. */
-  get instance(): Instance {
+  get instance(): CurrentInstance {
     return this.#env.instance;
   }
 
@@ -173,7 +173,7 @@ export class Attempt implements Scope, Settling, Announced {
   }
 
   #encode(returned: unknown): string | Promise<string> {
-    const text = encodeSoon(returned);
+    const text = encode(returned);
     const { keys } = this.#env;
     if (!keys) return text;
     const { funcName, queue } = this.task;
@@ -188,7 +188,7 @@ export class Attempt implements Scope, Settling, Announced {
     this.outcome.returned = returned;
     const transaction = this.#transaction;
     if (transaction?.begun) {
-      void commitEffects({ task: this.task, outcome: this.outcome, transaction }, this.#env).then(
+      void commitWithTask({ task: this.task, outcome: this.outcome, transaction }, this.#env).then(
         () => this.#onCompleted(),
         (error) => this.#onError(error),
       );
@@ -203,7 +203,7 @@ export class Attempt implements Scope, Settling, Announced {
   /** The settler has completed the task, or found that it was no longer held. */
   settled(status: Outcome["status"] | false): void {
     if (status) this.#onCompleted();
-    else void findLoss(this.#env.sql, this.task.id).then((reason) => this.#end(announceLoss(this, reason)));
+    else void readLossReason(this.#env.sql, this.task.id).then((reason) => this.#end(emitLost(this, reason)));
   }
 
   /** The database refuses the result. */
@@ -212,7 +212,7 @@ export class Attempt implements Scope, Settling, Announced {
   }
 
   #onCompleted(): void {
-    this.#end(announceCompletion(this, this.outcome.began!));
+    this.#end(emitCompleted(this, this.outcome.began!));
   }
 
   #onError(error: unknown): void {
@@ -220,7 +220,7 @@ export class Attempt implements Scope, Settling, Announced {
     void this.#fail(error).then((ending) => this.#end(ending));
   }
 
-  #end(ending: Ending): void {
+  #end(ending: AttemptOutcome): void {
     this.#owner!.onEnded(this, ending);
   }
 
@@ -231,21 +231,21 @@ export class Attempt implements Scope, Settling, Announced {
   }
 
   /** Undoes the handler's effects, and settles by what was thrown. */
-  async #fail(error: unknown): Promise<Ending> {
+  async #fail(error: unknown): Promise<AttemptOutcome> {
     const databaseFailed = await this.#hasDatabaseFailed(error);
     if (this.#abort.aborted) this.#transaction?.abandon();
     else await this.#transaction?.rollback();
     if (error instanceof LeaseLost) return this.#lost(error);
-    const outcome = { ...this.outcome, returned: null, ...this.#verdictOn(error, databaseFailed) };
+    const outcome = { ...this.outcome, returned: null, ...this.#decide(error, databaseFailed) };
     try {
       const status = await this.#env.settler.settle(this.task, outcome);
-      if (!status) return announceLoss(this, await findLoss(this.#env.sql, this.task.id, error));
-      if (status !== outcome.status) return announceTwin(this, error);
+      if (!status) return emitLost(this, await readLossReason(this.#env.sql, this.task.id, error));
+      if (status !== outcome.status) return emitDuplicate(this, error);
     } catch (refusal) {
       // The database refuses even this: the consumer hands back what it holds and knows nothing of any more.
       return this.#lost(refusal);
     }
-    return announceOutcome(this, outcome, error);
+    return emitOutcome(this, outcome, error);
   }
 
   /** Whether it was the connection or the server that failed, and not the handler. */
@@ -258,9 +258,9 @@ export class Attempt implements Scope, Settling, Announced {
     return isExhausted(transaction.failure) || await transaction.isLost();
   }
 
-  #verdictOn(thrown: unknown, databaseFailed: boolean): Partial<Outcome> & Pick<Outcome, "status"> {
+  #decide(thrown: unknown, databaseFailed: boolean): Partial<Outcome> & Pick<Outcome, "status"> {
     if (thrown instanceof Shutdown) return { status: "created", counts: "snooze" };
-    return judgeError(thrown, this.#rules, databaseFailed);
+    return decideRetry(thrown, this.#rules, databaseFailed);
   }
 
   get #rules(): RetryRules {
@@ -269,8 +269,8 @@ export class Attempt implements Scope, Settling, Announced {
   }
 
   /** The task is somebody else's: there is nothing to settle, only the lease to leave. */
-  #lost(reason: unknown): Ending {
+  #lost(reason: unknown): AttemptOutcome {
     this.#env.settler.ended(this.task);
-    return announceLoss(this, reason);
+    return emitLost(this, reason);
   }
 }

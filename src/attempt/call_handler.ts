@@ -1,8 +1,8 @@
-import type { Aborting } from "./lazy_abort.ts";
+import type { LazyAbortController } from "./lazy_abort.ts";
 import type { TaskDefinition } from "../task/definition.ts";
 import { type Duration, toSeconds } from "../duration.ts";
 import { asFail } from "../task/context.ts";
-import { decodeOpened, type KeyRing } from "../privacy/encryption.ts";
+import { decodeParams, type KeyRing } from "../privacy/encryption.ts";
 import type { AttemptInfo } from "../events.ts";
 import { callThrough, type Middleware } from "./middleware.ts";
 import { enterScope, type Scope } from "../task/scope.ts";
@@ -20,7 +20,7 @@ export interface HandlerCall {
   /** What `current()` and `schedule()` see. */
   readonly scope: Scope;
   /** Aborts at the timeout; the call is over when it aborts, by whomever. */
-  readonly abort: Aborting;
+  readonly abort: LazyAbortController;
   readonly timeout: Duration | undefined;
 }
 
@@ -57,7 +57,7 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 
 async function unlessAborted(
   returned: PromiseLike<unknown>,
-  abort: Aborting,
+  abort: LazyAbortController,
   timer: ReturnType<typeof setTimeout> | undefined,
 ): Promise<unknown> {
   try {
@@ -73,7 +73,7 @@ async function unlessAborted(
 
 function handleTask(call: HandlerCall): unknown {
   const { definition: { input, output, handler }, params, keys } = call;
-  const args = decodeOpened(params, keys);
+  const args = decodeParams(params, keys);
   if (!Array.isArray(args)) throw new TypeError("Cannot call the handler as params is no list of arguments");
   return input || output ? handleChecked(call, args) : handler(...args as unknown[]);
 }
@@ -83,16 +83,16 @@ async function handleChecked({ definition, abort }: HandlerCall, given: unknown[
   let args = given;
   if (input) {
     const refusal = `Cannot run task "${name}" as its arguments are not valid`;
-    args = await noRetryHelps(validateArguments(input, args, refusal));
+    args = await failPermanently(validateArguments(input, args, refusal));
   }
   if (abort.aborted) throw abort.reason; // whatever came before may have taken its time
   const returned = await handler(...args);
   if (!output) return returned;
-  return await noRetryHelps(validate(output, returned, `Cannot complete task "${name}" as its result is not valid`));
+  return await failPermanently(validate(output, returned, `Cannot complete task "${name}" as its result is not valid`));
 }
 
 /** The same value fails the same check again. A validator that throws is another matter. */
-async function noRetryHelps<T>(validated: Promise<T>): Promise<T> {
+async function failPermanently<T>(validated: Promise<T>): Promise<T> {
   return await validated.catch((error) => {
     throw error instanceof ValidationFailed ? asFail(error) : error;
   });

@@ -1,4 +1,4 @@
-import type { Aborting } from "./lazy_abort.ts";
+import type { LazyAbortController } from "./lazy_abort.ts";
 import type { Tag } from "../database/driver.ts";
 import { DatabaseUnreachable } from "../errors.ts";
 import type { AttemptInfo, Emitter } from "../events.ts";
@@ -15,7 +15,7 @@ export interface ContextParts {
   readonly info: AttemptInfo;
   readonly env: { readonly sql: Tag; readonly events: Emitter; readonly redactor: Redactor };
   readonly lastAttempt: boolean;
-  readonly abort: Aborting;
+  readonly abort: LazyAbortController;
   readonly transaction: Transaction;
 }
 

@@ -4,13 +4,13 @@ import type { Emitter } from "../events.ts";
 import type { Hooks } from "./hooks.ts";
 import type { TaskOptions } from "../task/options.ts";
 import type { Redactor } from "../privacy/redaction.ts";
-import type { Instance } from "../task/scope.ts";
+import type { CurrentInstance } from "../task/scope.ts";
 import type { Sessions } from "../database/session.ts";
 import type { Settler } from "../settle/settler.ts";
 
 /** What all attempts of a consumer share. */
 export interface AttemptEnvironment {
-  readonly instance: Instance;
+  readonly instance: CurrentInstance;
   readonly sql: Tag;
   readonly sessions: Sessions;
   readonly settler: Settler;

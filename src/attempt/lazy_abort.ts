@@ -4,7 +4,7 @@ function ignore(): void {}
  * An AbortController whose signal is made when somebody asks for it: few handlers do, and making one costs as much as
  * the rest of a short attempt.
  */
-export class Aborting {
+export class LazyAbortController {
   #controller: AbortController | undefined;
   #aborted = false;
   #reason: unknown;

@@ -1,5 +1,5 @@
 import type { Tag } from "../database/driver.ts";
-import { type KeyRing, openTasks } from "../privacy/encryption.ts";
+import { decryptTasks, type KeyRing } from "../privacy/encryption.ts";
 import { LeaseLost } from "../errors.ts";
 import { type ClaimedTask, readParams } from "../store/claim.ts";
 
@@ -22,6 +22,6 @@ export async function loadParams(
 ): Promise<void> {
   const params = await readParams(sql, task);
   if (params === undefined) throw new LeaseLost(`Cannot run task ${task.id} as it is not held any more`);
-  const [opened] = keys ? await openTasks([{ ...task, params }], keys) : [{ params }];
+  const [opened] = keys ? await decryptTasks([{ ...task, params }], keys) : [{ params }];
   task.params = opened!.params;
 }

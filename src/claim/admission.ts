@@ -57,7 +57,7 @@ export class Admission {
   }
 
   /** Looks at the lines of one task that gave back its slots. */
-  askFor(concurrencyKey: string | null, rateKey: string | null): void {
+  requestFor(concurrencyKey: string | null, rateKey: string | null): void {
     if (concurrencyKey === null && rateKey === null) return;
     if (concurrencyKey) this.#concurrencyKeys.add(concurrencyKey);
     if (rateKey) this.#rateKeys.add(rateKey);
@@ -72,7 +72,7 @@ export class Admission {
   }
 
   /** Looks at all lines, a thousand of a kind at a time: what was missed is made good. */
-  askAll(): void {
+  requestAll(): void {
     this.#lookAtAll = true;
     this.#start();
   }

@@ -6,10 +6,10 @@ const SHORT = 50;
 const LONG = 250;
 
 /** What was claimed and has no slot after this long, in milliseconds, is better off elsewhere. */
-export const STUCK = LONG;
+export const MAX_BUFFER_AGE = LONG;
 
 /** How many tasks to hold: latency when handlers are long, throughput when they are short. */
-export class Batch {
+export class BatchSize {
   readonly #concurrency: number;
   #began = 0;
   /** As many as are gone in a moment, and at least as many as may run at a time. */

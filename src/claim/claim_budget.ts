@@ -1,13 +1,13 @@
-import { Batch, MAX_BATCH, STUCK } from "./batch_size.ts";
-import type { Claims } from "./held_tasks.ts";
+import { BatchSize, MAX_BATCH, MAX_BUFFER_AGE } from "./batch_size.ts";
+import type { HeldTasks } from "./held_tasks.ts";
 import type { Settler } from "../settle/settler.ts";
 import type { ClaimedTask } from "../store/claim.ts";
 
 /** What the intake of a consumer is decided by. */
-export interface IntakeOptions {
+export interface ClaimBudgetOptions {
   readonly concurrency: number;
   readonly maxTasks: number;
-  readonly claims: Claims;
+  readonly claims: HeldTasks;
   readonly settler: Settler;
   /** Whether the consumer may claim at all. */
   readonly isLeased: () => boolean;
@@ -16,7 +16,7 @@ export interface IntakeOptions {
 /** A claim as it was asked for, and what it brought. */
 export interface ClaimReport {
   readonly limit: number;
-  readonly soughtSuspect: boolean;
+  readonly soughtQuarantined: boolean;
   readonly tasks: readonly ClaimedTask[];
   /** How many rows it took, stale ones included. */
   readonly taken: number;
@@ -26,15 +26,15 @@ export interface ClaimReport {
 const MAX_UNSETTLED = 2 * MAX_BATCH;
 
 /** Decides how many tasks a consumer claims next, and how many it begins. */
-export class Intake {
-  readonly #options: IntakeOptions;
-  readonly #batch: Batch;
-  /** Whether the last look for a suspect found one: there may be more. */
-  #moreSuspects = false;
+export class ClaimBudget {
+  readonly #options: ClaimBudgetOptions;
+  readonly #batch: BatchSize;
+  /** Whether the last look for a quarantined task found one: there may be more. */
+  #moreQuarantined = false;
 
-  constructor(options: IntakeOptions) {
+  constructor(options: ClaimBudgetOptions) {
     this.#options = options;
-    this.#batch = new Batch(options.concurrency);
+    this.#batch = new BatchSize(options.concurrency);
   }
 
   /** How many slots are free. */
@@ -50,41 +50,41 @@ export class Intake {
     return Math.max(0, Math.min(this.free + stock, maxTasks - begun - buffered));
   }
 
-  /** Whether to claim another suspect, be it alone. */
-  get claimsSuspect(): boolean {
-    return this.#mayClaim && this.#wantsSuspect;
+  /** Whether to claim another quarantined, be it alone. */
+  get claimsQuarantined(): boolean {
+    return this.#mayClaim && this.#wantsQuarantined;
   }
 
   /** Whether a claimed task may begin. */
   get mayBegin(): boolean {
-    return this.free > (this.#wantsSuspect ? 1 : 0);
+    return this.free > (this.#wantsQuarantined ? 1 : 0);
   }
 
   /** Milliseconds until tasks that wait for a slot, the last of which came free at `since`, should wait elsewhere. */
-  patience(since: number): number | undefined {
+  bufferTimeLeft(since: number): number | undefined {
     if (this.#options.claims.buffered === 0 || this.free > 0) return undefined;
-    return since + STUCK - performance.now();
+    return since + MAX_BUFFER_AGE - performance.now();
   }
 
   /** Holds no stock any more, until tasks are short again. */
-  holdNone(): void {
+  reset(): void {
     this.#batch.reset();
   }
 
   /** Learns from a claim. */
-  note({ limit, soughtSuspect, tasks, taken }: ClaimReport): void {
-    if (soughtSuspect) this.#moreSuspects = tasks.some(({ suspect }) => suspect);
+  note({ limit, soughtQuarantined, tasks, taken }: ClaimReport): void {
+    if (soughtQuarantined) this.#moreQuarantined = tasks.some(({ quarantined }) => quarantined);
     if (limit > 0) this.#batch.adapt(taken, limit);
   }
 
   /**
-   * Whether to keep the next free slot for another suspect, and to claim that alone. A consumer holds one at a time: if
+   * Whether to keep the next free slot for another quarantined, and to claim that alone. A consumer holds one at a time: if
    * each waited for the next batch, they would be done long after the tasks behind them.
    */
-  get #wantsSuspect(): boolean {
+  get #wantsQuarantined(): boolean {
     const { maxTasks, claims } = this.#options;
-    // Who holds a suspect is looked for among all that is held: not at every beginning.
-    return this.#moreSuspects && claims.begun + claims.buffered < maxTasks && !claims.hasSuspect;
+    // Who holds a quarantined task is looked for among all that is held: not at every beginning.
+    return this.#moreQuarantined && claims.begun + claims.buffered < maxTasks && !claims.hasQuarantined;
   }
 
   get #mayClaim(): boolean {

@@ -13,7 +13,7 @@ export interface LeaseHooks {
 }
 
 /** The part of a lease after which a consumer that cannot renew it stops by itself, before others take over. */
-const PATIENCE = 0.8;
+const RENEWAL_RATIO = 0.8;
 
 /** A consumer's place in the table of the living, renewed every third of its length by a timer of its own. */
 export class ConsumerLease {
@@ -38,14 +38,14 @@ export class ConsumerLease {
     this.#hooks = hooks;
   }
 
-  /** The id under which the consumer is registered: a new one after it was buried. */
+  /** The id under which the consumer is registered: a new one after it was removed. */
   get id(): string {
     return this.#id;
   }
 
   /** Whether the consumer may claim and run. Judged by when the last successful renewal was sent, not answered. */
   get valid(): boolean {
-    return performance.now() - this.#sentAt < this.#seconds * 1000 * PATIENCE;
+    return performance.now() - this.#sentAt < this.#seconds * 1000 * RENEWAL_RATIO;
   }
 
   /** Registers the consumer and starts to renew. */
@@ -85,15 +85,15 @@ export class ConsumerLease {
   async #renew(): Promise<void> {
     if (this.#ended) return;
     const sentAt = performance.now();
-    const patience = Math.max(0, this.#sentAt + this.#seconds * 1000 * PATIENCE - sentAt);
-    const guard = setTimeout(() => this.#expire(), patience);
+    const remaining = Math.max(0, this.#sentAt + this.#seconds * 1000 * RENEWAL_RATIO - sentAt);
+    const guard = setTimeout(() => this.#expire(), remaining);
     try {
       if (await renewConsumer(this.#sql, this.#id, this.#seconds)) {
         this.#sentAt = sentAt;
         this.#expired = false;
       } else {
         this.#expire();
-        this.#id = randomUUID(); // the old id stays buried, and with it whatever was claimed under it
+        this.#id = randomUUID(); // the old id stays removed, and with it whatever was claimed under it
         await this.#register();
       }
       this.#hooks.onRenewed();

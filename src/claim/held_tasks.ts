@@ -1,19 +1,19 @@
 import { Attempt, type AttemptOwner } from "../attempt/attempt.ts";
 import type { AttemptEnvironment } from "../attempt/environment.ts";
 import type { TaskDefinition } from "../task/definition.ts";
-import { type Ending, lossOf } from "../settle/outcome_events.ts";
+import { type AttemptOutcome, leaseLostError } from "../settle/outcome_events.ts";
 import { LeaseLost } from "../errors.ts";
 import { areParamsLoaded, loadParams } from "../attempt/load_params.ts";
-import type { Held } from "../settle/settler.ts";
+import type { HeldTask } from "../settle/settler.ts";
 import type { ClaimedTask } from "../store/claim.ts";
-import { readLeases } from "../store/consumers.ts";
-import { sendToLimits } from "../store/limits.ts";
+import { readBatches } from "../store/consumers.ts";
+import { requeueForLimits } from "../store/limits.ts";
 import { readPaused } from "../store/queues.ts";
-import { deleteLeases, readClaims } from "../store/settle.ts";
-import { needsKeys, partByLimits } from "./limit_check.ts";
+import { deleteBatches, readClaims } from "../store/settle.ts";
+import { needsKeys, partitionByLimits } from "./limit_check.ts";
 
 /** What the claims of a consumer need of it. */
-export interface ClaimsOwner {
+export interface HeldTasksOwner {
   readonly env: AttemptEnvironment;
   readonly definitions: ReadonlyMap<string, TaskDefinition>;
   /** Called when a task begins. */
@@ -25,10 +25,10 @@ export interface ClaimsOwner {
 }
 
 /** The tasks that a consumer holds: claimed and not begun, in a slot, or being settled. */
-export class Claims implements AttemptOwner {
-  readonly #owner: ClaimsOwner;
+export class HeldTasks implements AttemptOwner {
+  readonly #owner: HeldTasksOwner;
   readonly #env: AttemptEnvironment;
-  /** Not begun, most urgent first, but a suspect before all others. */
+  /** Not begun, most urgent first, but a quarantined task before all others. */
   readonly #buffer: ClaimedTask[] = [];
   /** Begun, and not settled. */
   readonly #running = new Set<Attempt>();
@@ -39,7 +39,7 @@ export class Claims implements AttemptOwner {
   /** Tasks that cannot be run, with the reason. */
   readonly #mistakes = new WeakMap<ClaimedTask, unknown>();
   /** How the attempts ended. */
-  readonly endings: Record<Ending, number> = {
+  readonly endings: Record<AttemptOutcome, number> = {
     completed: 0,
     failed: 0,
     retried: 0,
@@ -50,7 +50,7 @@ export class Claims implements AttemptOwner {
   /** How many attempts were begun. */
   begun = 0;
 
-  constructor(owner: ClaimsOwner) {
+  constructor(owner: HeldTasksOwner) {
     this.#owner = owner;
     this.#env = owner.env;
   }
@@ -65,11 +65,11 @@ export class Claims implements AttemptOwner {
     return this.#busy;
   }
 
-  /** Whether a suspect is among them. */
-  get hasSuspect(): boolean {
+  /** Whether a quarantined task is among them. */
+  get hasQuarantined(): boolean {
     // One that has not begun stands before all others.
-    if (this.#buffer[0]?.suspect) return true;
-    for (const { task } of this.#running) if (task.suspect) return true;
+    if (this.#buffer[0]?.quarantined) return true;
+    for (const { task } of this.#running) if (task.quarantined) return true;
     return false;
   }
 
@@ -81,17 +81,17 @@ export class Claims implements AttemptOwner {
   /** Takes over what a claim has brought; limited tasks without slots are sent to wait for them. */
   async add(tasks: ClaimedTask[]): Promise<void> {
     const counts = new Map<string, number>();
-    for (const { leaseId } of tasks) counts.set(leaseId, (counts.get(leaseId) ?? 0) + 1);
-    for (const [leaseId, count] of counts) this.#env.settler.open(leaseId, count);
-    // A suspect begins at once: the death of its consumer counts against it.
-    const { runnable, unslotted, mistakes } = partByLimits(await this.#withKeyParams(tasks), {
+    for (const { batchId } of tasks) counts.set(batchId, (counts.get(batchId) ?? 0) + 1);
+    for (const [batchId, count] of counts) this.#env.settler.open(batchId, count);
+    // A quarantined task begins at once: the death of its consumer counts against it.
+    const { runnable, unadmitted, mistakes } = partitionByLimits(await this.#withKeyParams(tasks), {
       definitions: this.#owner.definitions,
       keys: this.#env.keys,
     });
     for (const [task, mistake] of mistakes) this.#mistakes.set(task, mistake);
-    this.#buffer.unshift(...runnable.filter(({ suspect }) => suspect));
-    this.#buffer.push(...runnable.filter(({ suspect }) => !suspect));
-    if (unslotted.length > 0) await this.#sendToLimits(unslotted);
+    this.#buffer.unshift(...runnable.filter(({ quarantined }) => quarantined));
+    this.#buffer.push(...runnable.filter(({ quarantined }) => !quarantined));
+    if (unadmitted.length > 0) await this.#requeueForLimits(unadmitted);
   }
 
   /** Begins the next task; false if there is none. */
@@ -114,7 +114,7 @@ export class Claims implements AttemptOwner {
   }
 
   /** An attempt is over. */
-  onEnded(attempt: Attempt, ending: Ending): void {
+  onEnded(attempt: Attempt, ending: AttemptOutcome): void {
     this.endings[ending]++;
     if (attempt.inSlot) this.#busy--;
     this.#running.delete(attempt);
@@ -141,7 +141,7 @@ export class Claims implements AttemptOwner {
   }
 
   /** Aborts attempts, and forgets claims, that were cancelled, rescued or deleted under way. */
-  async dropLost(): Promise<void> {
+  async discardLost(): Promise<void> {
     const held = this.#held();
     if (held.length === 0) return;
     const states = await readClaims(this.#env.sql, held.map(({ id }) => id));
@@ -150,7 +150,7 @@ export class Claims implements AttemptOwner {
       if (!still.has(task)) continue;
       const state = states.get(task.id);
       if (state?.claimSeq !== task.claimSeq) {
-        this.#drop(task, lossOf(task.id, state));
+        this.#drop(task, leaseLostError(task.id, state));
       }
     }
   }
@@ -164,9 +164,9 @@ export class Claims implements AttemptOwner {
   async compare(consumerId: string, claiming: () => readonly string[]): Promise<void> {
     const { sql, settler } = this.#env;
     const [before, held] = [claiming(), this.#held()];
-    const leases = await readLeases(sql, consumerId);
+    const leases = await readBatches(sql, consumerId);
     const known = new Set(leases.map(({ id }) => id));
-    const undone = new Set(held.filter(({ leaseId }) => settler.holds(leaseId) && !known.has(leaseId)));
+    const undone = new Set(held.filter(({ batchId }) => settler.holds(batchId) && !known.has(batchId)));
     for (const task of this.#held()) {
       if (undone.has(task)) this.#drop(task, new LeaseLost(`The claim of task ${task.id} was undone by the server`));
     }
@@ -174,20 +174,20 @@ export class Claims implements AttemptOwner {
       if (before.includes(lease.id) || claiming().includes(lease.id)) continue;
       const inHand = new Set(this.#held().map(({ id }) => id));
       const forgotten = lease.claims.filter(({ id }) => !inHand.has(id));
-      await Promise.all(forgotten.map((claim) => this.#return({ ...claim, leaseId: "" })));
-      if (!settler.holds(lease.id)) await deleteLeases(sql, [lease.id]);
+      await Promise.all(forgotten.map((claim) => this.#return({ ...claim, batchId: "" })));
+      if (!settler.holds(lease.id)) await deleteBatches(sql, [lease.id]);
     }
   }
 
   /** Lets go of everything: others may run it from now on, and what nobody took is found by the next renewal. */
   expire(reason: Error): void {
-    for (const { leaseId } of this.#held()) this.#env.settler.forget(leaseId);
+    for (const { batchId } of this.#held()) this.#env.settler.forget(batchId);
     this.#buffer.length = 0;
     this.abort(reason);
   }
 
   /** Hands back what has not begun: all of it, or what belongs to these queues. */
-  async handBack(queues?: readonly string[]): Promise<void> {
+  async release(queues?: readonly string[]): Promise<void> {
     const kept = queues ? this.#buffer.filter(({ queue }) => !queues.includes(queue)) : [];
     const returned = this.#buffer.filter((task) => !kept.includes(task));
     this.#buffer.splice(0, Infinity, ...kept);
@@ -197,7 +197,7 @@ export class Claims implements AttemptOwner {
   /** Hands back what has not begun of queues that were paused since it was claimed. */
   async dropPaused(): Promise<void> {
     const queues = [...new Set(this.#buffer.map(({ queue }) => queue))];
-    if (queues.length > 0) await this.handBack(await readPaused(this.#env.sql, queues));
+    if (queues.length > 0) await this.release(await readPaused(this.#env.sql, queues));
   }
 
   #definitionOf(task: ClaimedTask): TaskDefinition {
@@ -220,17 +220,17 @@ export class Claims implements AttemptOwner {
     return missing.size > 0 ? tasks.filter((task) => !missing.has(task)) : tasks;
   }
 
-  async #sendToLimits(tasks: ClaimedTask[]): Promise<void> {
+  async #requeueForLimits(tasks: ClaimedTask[]): Promise<void> {
     const { sql, settler } = this.#env;
     try {
-      const sent = await sendToLimits(sql, tasks);
+      const sent = await requeueForLimits(sql, tasks);
       for (const task of tasks) {
         if (sent.has(task.id)) settler.ended(task);
         else void this.#return(task); // it is lost, or somebody has its record locked
       }
     } catch (error) {
       // What became of them is found by the next renewal.
-      for (const { leaseId } of tasks) settler.release(leaseId);
+      for (const { batchId } of tasks) settler.release(batchId);
       throw error;
     }
   }
@@ -252,7 +252,7 @@ export class Claims implements AttemptOwner {
   }
 
   /** Hands one task back that never began, uncounted and in its old place in the order. */
-  async #return(task: Pick<ClaimedTask, "id" | "claimSeq"> & Held): Promise<void> {
+  async #return(task: Pick<ClaimedTask, "id" | "claimSeq"> & HeldTask): Promise<void> {
     const { id, claimSeq } = task;
     const outcome = { id, claimSeq, returned: null, error: null, began: null, delay: null };
     try {

@@ -1,23 +1,23 @@
 import { randomUUID } from "node:crypto";
 import type { Admission } from "./admission.ts";
 import type { AttemptEnvironment } from "../attempt/environment.ts";
-import type { Claims } from "./held_tasks.ts";
-import { Doorbell, nextStep } from "../notify/wake_lock.ts";
-import { openTasks } from "../privacy/encryption.ts";
+import type { HeldTasks } from "./held_tasks.ts";
+import { nextStep, WakeLock } from "../notify/wake_lock.ts";
+import { decryptTasks } from "../privacy/encryption.ts";
 import { DatabaseUnreachable } from "../errors.ts";
-import { Intake } from "./claim_budget.ts";
+import { ClaimBudget } from "./claim_budget.ts";
 import type { ConsumerLease } from "./consumer_lease.ts";
 import type { Listener } from "../notify/listener.ts";
 import type { Outages } from "../outages.ts";
 import { claimTasks } from "../store/claim.ts";
 import { promoteDueTasks } from "../store/waiting.ts";
-import { Vacuum } from "./vacuum_ready.ts";
+import { ReadyVacuum } from "./vacuum_ready.ts";
 import { Wakeup } from "../wakeup.ts";
 
 /** What the loop works with. Durations are in seconds. */
 export interface ClaimLoopOptions {
   readonly env: AttemptEnvironment;
-  readonly claims: Claims;
+  readonly claims: HeldTasks;
   readonly admission: Admission;
   readonly lease: ConsumerLease;
   readonly listener: Listener;
@@ -44,9 +44,9 @@ const LONGEST_TURN = 120_000;
 /** Claims what there is room for, begins what there is a slot for, and sleeps if there is neither. */
 export class ClaimLoop {
   readonly #options: ClaimLoopOptions;
-  readonly #intake: Intake;
-  readonly #doorbell: Doorbell;
-  readonly #vacuum: Vacuum;
+  readonly #intake: ClaimBudget;
+  readonly #wakeLock: WakeLock;
+  readonly #vacuum: ReadyVacuum;
   readonly #wakeup = new Wakeup();
   /** The leases of the claim under way. */
   #claiming: string[] = [];
@@ -60,20 +60,20 @@ export class ClaimLoop {
   #failures = 0;
   #nextDue: number | null = null;
   #ended = false;
-  #turnedAt = performance.now();
+  #loopedAt = performance.now();
 
   constructor(options: ClaimLoopOptions) {
     const { env, claims, lease, listener, outages, queues, concurrency, maxTasks } = options;
     this.#options = options;
-    this.#intake = new Intake({
+    this.#intake = new ClaimBudget({
       concurrency,
       maxTasks,
       claims,
       settler: env.settler,
       isLeased: () => lease.valid,
     });
-    this.#vacuum = new Vacuum(env.sql, outages.of("clear away what was claimed"));
-    this.#doorbell = new Doorbell({
+    this.#vacuum = new ReadyVacuum(env.sql, outages.of("clear away what was claimed"));
+    this.#wakeLock = new WakeLock({
       queues,
       consumerId: () => lease.id,
       listening: () => listener.listening,
@@ -92,20 +92,20 @@ export class ClaimLoop {
 
   /** Whether it still turns. */
   get turns(): boolean {
-    return this.#ended || performance.now() - this.#turnedAt < this.#options.pollInterval * 1100 + LONGEST_TURN;
+    return this.#ended || performance.now() - this.#loopedAt < this.#options.pollInterval * 1100 + LONGEST_TURN;
   }
 
   /** Looks again: there may be something. */
   wake(): void {
-    this.#doorbell.expect();
+    this.#wakeLock.expect();
     this.#wakeup.wake();
   }
 
   /** A slot is free: begins the next task, and looks for more, unless there was none and whoever brings some will ring. */
   freed(): void {
     this.begin();
-    const isSure = !this.#mayBeMore && this.#doorbell.taken;
-    if (!isSure || this.#options.drain || this.#intake.claimsSuspect) this.#wakeup.wake();
+    const isSure = !this.#mayBeMore && this.#wakeLock.taken;
+    if (!isSure || this.#options.drain || this.#intake.claimsQuarantined) this.#wakeup.wake();
   }
 
   /** Goes on until {@linkcode ClaimLoop.end} is called. */
@@ -117,7 +117,7 @@ export class ClaimLoop {
   /** Claims and begins no more. */
   end(): void {
     this.#ended = true;
-    this.#doorbell.leave();
+    this.#wakeLock.leave();
     this.#wakeup.wake();
   }
 
@@ -141,13 +141,13 @@ export class ClaimLoop {
   }
 
   async #turn(): Promise<void> {
-    this.#turnedAt = performance.now();
+    this.#loopedAt = performance.now();
     const { claims, admission, outages, drain, onDone } = this.#options;
     const { wanted } = this.#intake;
     const { admitted } = admission;
-    const [wasEmpty, atDoor] = [claims.isEmpty, this.#doorbell.taken];
+    const [wasEmpty, held] = [claims.isEmpty, this.#wakeLock.taken];
     let claimed = 0;
-    if (wanted > 0 || this.#intake.claimsSuspect) {
+    if (wanted > 0 || this.#intake.claimsQuarantined) {
       try {
         claimed = await this.#claim(wanted);
         outages.recovered("claim tasks");
@@ -158,12 +158,12 @@ export class ClaimLoop {
       }
     }
     this.#mayBeMore = claimed >= wanted;
-    if (claimed > 0) this.#doorbell.expect();
+    if (claimed > 0) this.#wakeLock.expect();
     this.begin();
     if (this.#ended) return;
     this.#returnStuck();
-    const step = nextStep({ atDoor, room: wanted > 0, claimed });
-    if (step === "leave and look" || step === "leave and sleep") this.#doorbell.leave();
+    const step = nextStep({ held, room: wanted > 0, claimed });
+    if (step === "leave and look" || step === "leave and sleep") this.#wakeLock.leave();
     if (claimed > 0 && claimed >= wanted) return;
     if (this.#isDue()) return await this.#wakeup.sleep(DUE_PAUSE);
     const isDone = claims.isEmpty && admission.isIdle && admission.admitted === admitted;
@@ -172,23 +172,23 @@ export class ClaimLoop {
       return wasEmpty ? onDone() : undefined;
     }
     if (step === "look" || step === "leave and look") return;
-    if (step === "take") this.#doorbell.take();
+    if (step === "take") this.#wakeLock.take();
     await this.#wakeup.sleep(this.#pause(step === "take"));
   }
 
-  /** Claims up to `limit` tasks, and a suspect; resolves to how many rows that took, stale ones included. */
+  /** Claims up to `limit` tasks, and a quarantined task; resolves to how many rows that took, stale ones included. */
   async #claim(limit: number): Promise<number> {
     const { env: { sql, keys }, claims, admission, lease, queues, names } = this.#options;
-    const [leaseId, suspectLeaseId] = [randomUUID(), claims.hasSuspect ? null : randomUUID()];
-    this.#claiming = suspectLeaseId ? [leaseId, suspectLeaseId] : [leaseId];
+    const [batchId, quarantinedBatchId] = [randomUUID(), claims.hasQuarantined ? null : randomUUID()];
+    this.#claiming = quarantinedBatchId ? [batchId, quarantinedBatchId] : [batchId];
     try {
       if (this.#isDue()) admission.ask(await promoteDueTasks(sql, queues));
-      const request = { consumerId: lease.id, leaseId, suspectLeaseId, queues, names, limit };
+      const request = { consumerId: lease.id, batchId, quarantinedBatchId, queues, names, limit };
       const { alive, tasks, taken, nextDue } = await claimTasks(sql, request);
       this.#nextDue = nextDue === null ? null : performance.now() + nextDue * 1000;
       this.#vacuum.note(taken);
-      this.#intake.note({ limit, soughtSuspect: suspectLeaseId !== null, tasks, taken });
-      await claims.add(keys ? await openTasks(tasks, keys) : tasks);
+      this.#intake.note({ limit, soughtQuarantined: quarantinedBatchId !== null, tasks, taken });
+      await claims.add(keys ? await decryptTasks(tasks, keys) : tasks);
       if (!alive) await lease.renew();
       return taken;
     } finally {
@@ -199,9 +199,9 @@ export class ClaimLoop {
   /** Hands back what has waited for a slot for too long: its neighbours are long, and others may have slots free. */
   #returnStuck(): void {
     const { claims, outages } = this.#options;
-    if ((this.#intake.patience(this.#begunAt) ?? Infinity) > 0) return;
-    this.#intake.holdNone();
-    claims.handBack().catch((error) => outages.report("hand back what has no slot", error));
+    if ((this.#intake.bufferTimeLeft(this.#begunAt) ?? Infinity) > 0) return;
+    this.#intake.reset();
+    claims.release().catch((error) => outages.report("hand back what has no slot", error));
   }
 
   #isDue(): boolean {
@@ -214,9 +214,9 @@ export class ClaimLoop {
    */
   #pause(wantsDoors: boolean): number {
     const poll = this.#options.pollInterval * 1000 * (0.9 + 0.2 * Math.random());
-    const stuck = this.#intake.patience(this.#begunAt);
-    const patience = Math.min(poll, (wantsDoors ? this.#doorbell.patience : undefined) ?? poll, stuck ?? poll);
-    if (this.#nextDue === null || this.#intake.free <= 0) return patience;
-    return Math.min(patience, Math.max(1, this.#nextDue - performance.now()));
+    const stuck = this.#intake.bufferTimeLeft(this.#begunAt);
+    const longest = Math.min(poll, (wantsDoors ? this.#wakeLock.retryIn : undefined) ?? poll, stuck ?? poll);
+    if (this.#nextDue === null || this.#intake.free <= 0) return longest;
+    return Math.min(longest, Math.max(1, this.#nextDue - performance.now()));
   }
 }

@@ -5,14 +5,14 @@ import { mayVacuumReady, vacuumReady } from "../store/vacuum.ts";
 /** How many rows this consumer takes out of `ready` before it has them cleared away. */
 const ROWS = 20_000;
 /** Milliseconds between two vacuums at least, and how much longer than one it takes until the next. */
-const [PAUSE, PATIENCE] = [1000, 10];
+const [PAUSE, PAUSE_FACTOR] = [1000, 10];
 
 /**
  * Has the dead rows of `ready` cleared away while the consumer is at work. Autovacuum looks once a minute; until then a
  * consumer leaves millions of them, and each claim passes them all. A consumer whose role does not own the table leaves
  * it to autovacuum.
  */
-export class Vacuum {
+export class ReadyVacuum {
   readonly #sql: Tag;
   readonly #hooks: OutageHooks;
   #may: boolean | undefined;
@@ -48,6 +48,6 @@ export class Vacuum {
       this.#hooks.onError(error);
     }
     const took = performance.now() - began;
-    this.#notBefore = performance.now() + Math.max(PAUSE, PATIENCE * took);
+    this.#notBefore = performance.now() + Math.max(PAUSE, PAUSE_FACTOR * took);
   }
 }

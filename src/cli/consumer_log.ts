@@ -1,7 +1,7 @@
 import { DatabaseUnreachable } from "../errors.ts";
 import type { AttemptInfo } from "../events.ts";
 import { type Duration, toSeconds } from "../duration.ts";
-import type { LiveInstance } from "../firefly/instance.ts";
+import type { Instance } from "../firefly/instance.ts";
 import { toJsonSync } from "./json.ts";
 import type { Log } from "./log.ts";
 import { describe } from "./terminal.ts";
@@ -9,7 +9,7 @@ import { formatSeconds } from "./times.ts";
 
 /** Writes what an instance and its consumers report to `log`; returns how many attempts are under way. */
 export function logEvents(
-  ff: LiveInstance,
+  ff: Instance,
   log: Log,
   { pollInterval = "5s" }: { pollInterval?: Duration } = {},
 ): () => number {
@@ -19,7 +19,7 @@ export function logEvents(
   return logAttempts(ff, log);
 }
 
-function logAttempts(ff: LiveInstance, log: Log): () => number {
+function logAttempts(ff: Instance, log: Log): () => number {
   let running = 0;
   ff.on("started", (attempt) => {
     running++;
@@ -82,7 +82,7 @@ function logAttempts(ff: LiveInstance, log: Log): () => number {
   return () => running;
 }
 
-function logConsumers(ff: LiveInstance, log: Log): void {
+function logConsumers(ff: Instance, log: Log): void {
   ff.on("consumer.started", ({ consumerId, queues, concurrency }) => {
     const text = `consumes ${queues.join(", ")}, ${concurrency} at a time`;
     log.add({ level: "info", event: "ready", text, fields: { consumer: consumerId, queues, concurrency } });
@@ -96,8 +96,8 @@ function logConsumers(ff: LiveInstance, log: Log): void {
     log.add({ level: "error", event: "expired", text, fields: { consumer: consumerId } });
   });
   ff.on("consumer.blocked", ({ consumerId, seconds, cpuSeconds, id, funcName }) => {
-    const suspect = id === undefined ? "no task had begun" : `${funcName} #${id} began last`;
-    const text = `The event loop stood still for ${formatSeconds(seconds)}: ${suspect}`;
+    const quarantined = id === undefined ? "no task had begun" : `${funcName} #${id} began last`;
+    const text = `The event loop stood still for ${formatSeconds(seconds)}: ${quarantined}`;
     const fields = { consumer: consumerId, seconds, cpu_seconds: cpuSeconds, id, func_name: funcName };
     log.add({ level: "warn", event: "blocked", text, fields });
   });
@@ -108,7 +108,7 @@ function logConsumers(ff: LiveInstance, log: Log): void {
   });
 }
 
-function logHooks(ff: LiveInstance, log: Log): void {
+function logHooks(ff: Instance, log: Log): void {
   ff.on("hook.error", ({ hook, id, funcName, ...thrown }) => {
     const error = ff.redactor.of(thrown.error);
     const text = `${hook} threw ${inFull(error)}`;
@@ -118,7 +118,7 @@ function logHooks(ff: LiveInstance, log: Log): void {
 }
 
 /** One line when the database is gone and one when it is back, whoever notices first and whatever it was busy with. */
-function logOutages(ff: LiveInstance, log: Log, pollInterval: string): void {
+function logOutages(ff: Instance, log: Log, pollInterval: string): void {
   let since: number | undefined;
   const failing = new Set<string>();
   function onError(what: string, thrown: unknown): void {
@@ -141,10 +141,10 @@ function logOutages(ff: LiveInstance, log: Log, pollInterval: string): void {
   ff.on("consumer.recovered", ({ action }) => onSuccess(action));
   ff.on("consumer.started", () => onSuccess("start"));
   ff.on("listener.lost", ({ error }) => onError("listen for new tasks", error));
-  ff.on("listener.deaf", ({ error }) => {
+  ff.on("listener.unavailable", ({ error }) => {
     const text = "Notifications cannot arrive here, as it is behind a transaction pooler: looking for tasks every " +
       `${pollInterval}; set listenDatabase, or --listen-database, to a direct URL`;
-    log.add({ level: "warn", event: "deaf", text, error });
+    log.add({ level: "warn", event: "unavailable", text, error });
   });
   ff.on("listener.connected", ({ channels }) => {
     log.add({ level: "debug", event: "listening", text: `for ${channels.join(", ")}`, fields: { channels } });

@@ -40,7 +40,7 @@ export const cron: Command = {
         return EXIT.done;
       }
       const names = (await listCrons(records)).map(({ name }) => name);
-      terminal.complain(`There is no cron "${name}"${didYouMean(name, names)}`);
+      terminal.printError(`There is no cron "${name}"${didYouMean(name, names)}`);
       return EXIT.noSuchTask;
     });
   },

@@ -30,12 +30,12 @@ const TASK_PATTERNS = ["tasks", "tasks/**/*", "src/tasks", "src/tasks/**/*"].map
 const NO_TASKS = /[._]test\.\w+$|\.d\.ts$|[\\/]node_modules[\\/]/;
 
 /** Imports the configuration: `given`, or the one in the working directory, or none. */
-export async function loadConfig(given: string | undefined, patience?: number): Promise<FoundConfig> {
+export async function loadConfig(given: string | undefined, timeout?: number): Promise<FoundConfig> {
   const directory = process.cwd();
   const candidates = given === undefined ? CONFIG_FILES : [given];
   for (const file of candidates.map((path) => resolve(directory, path))) {
     if (!await isFile(file)) continue;
-    const { default: config } = await importModule(file, patience) as { default?: Config };
+    const { default: config } = await importModule(file, timeout) as { default?: Config };
     if (typeof config !== "object" || config === null) {
       throw new DiscoveryError(`Cannot use ${shown(file)} as it exports no configuration by default`);
     }
@@ -54,16 +54,16 @@ export async function loadConfig(given: string | undefined, patience?: number): 
  * Imports the modules that define tasks: those that the configuration names, else those in the usual places, and
  * `imports` beside them.
  *
- * @param options `patience`: milliseconds that each may take, as long as it wants unless that is given.
+ * @param options `timeout`: milliseconds that each may take, as long as it wants unless that is given.
  * @throws {DiscoveryError} If a module cannot be imported, or, where tasks are `needed`, if there are none.
  */
 export async function importTasks(
   { config, directory, file }: FoundConfig,
-  { imports, needed, patience }: { imports: readonly string[]; needed: boolean; patience?: number | undefined },
+  { imports, needed, timeout }: { imports: readonly string[]; needed: boolean; timeout?: number | undefined },
 ): Promise<void> {
   const patterns = config.tasks === undefined ? TASK_PATTERNS : [config.tasks].flat();
   const found = await findFiles(patterns, directory);
-  for (const module of [...found, ...imports]) await importModule(module, patience);
+  for (const module of [...found, ...imports]) await importModule(module, timeout);
   if (!needed || registry.size > 0) return;
   if (found.length + imports.length > 0) {
     const names = [...found, ...imports].map(shown).join(", ");
@@ -90,15 +90,15 @@ async function findFiles(patterns: readonly string[], directory: string): Promis
 }
 
 /** Imports a file by its path, or whatever else the runtime can import by its specifier. */
-async function importModule(specifier: string, patience?: number): Promise<unknown> {
+async function importModule(specifier: string, timeout?: number): Promise<unknown> {
   const path = resolve(specifier);
   const isPath = /^(\.{0,2}[\\/]|[a-z]:[\\/])/i.test(specifier) || await isFile(path);
   try {
     const importing = import(isPath ? pathToFileURL(path).href : specifier);
-    return await (patience ? withDeadline(importing, patience) : importing);
+    return await (timeout ? withDeadline(importing, timeout) : importing);
   } catch (error) {
-    if (patience && codeOf(error) === "DEADLINE") {
-      throw new DiscoveryError(`Cannot import ${shown(specifier)} as it takes longer than ${patience / 1000} s`);
+    if (timeout && codeOf(error) === "DEADLINE") {
+      throw new DiscoveryError(`Cannot import ${shown(specifier)} as it takes longer than ${timeout / 1000} s`);
     }
     throw new DiscoveryError(`Cannot import ${shown(specifier)}: ${firstLine(error)}`, { cause: error });
   }

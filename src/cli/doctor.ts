@@ -1,7 +1,7 @@
 import { resolveConnection } from "../database/settings.ts";
 import { diagnose, type Diagnosis } from "../doctor/doctor.ts";
 import type { Verdict } from "../doctor/check.ts";
-import { Patient } from "../doctor/target.ts";
+import { Target } from "../doctor/target.ts";
 import { unreachable } from "../doctor/server_checks.ts";
 import { EmbeddedServerError } from "../errors.ts";
 import { checkOptions, DEFAULT_SCHEMA, type FireflyOptions } from "../firefly/options.ts";
@@ -24,7 +24,7 @@ const MARKS: Readonly<Record<Verdict, [mark: string, style: Style]>> = {
   skipped: ["-", "dim"],
 };
 /** How long a module may take to be imported, in milliseconds: it is a user's, and may wait for what never comes. */
-const IMPORT_PATIENCE = 10_000;
+const IMPORT_TIMEOUT = 10_000;
 const NAME_WIDTH = "oldest transaction".length;
 
 /** `doctor`: looks for whatever may be wrong. */
@@ -39,7 +39,7 @@ export const doctor: Command = {
   flags: { strict: { description: "Exit with 6 for warnings, too" } },
   examples: ["doctor", "doctor --strict", `doctor --json | jq -r 'select(.verdict == "wrong").advice[]'`],
   async run(args, terminal) {
-    const { options } = await readSettings({ args, terminal, tasks: "tried", patience: IMPORT_PATIENCE });
+    const { options } = await readSettings({ args, terminal, tasks: "tried", timeout: IMPORT_TIMEOUT });
     asUsage(() => checkOptions(options));
     const verdicts: Verdict[] = [];
     for await (const diagnosis of diagnoseBy(options)) {
@@ -62,7 +62,7 @@ async function* diagnoseBy(options: FireflyOptions): AsyncGenerator<Diagnosis> {
     if (!(error instanceof EmbeddedServerError)) throw error;
     return yield { check: "connection", ...unreachable(error) };
   }
-  const patient = new Patient({
+  const patient = new Target({
     settings,
     schema,
     names: [...registry.keys()],
@@ -84,10 +84,10 @@ export function renderDiagnosis(
   const indent = NAME_WIDTH + 4;
   const room = Math.max(30, terminal.width - indent);
   const found = wrap(escapeLine(value), room).map((line) => verdict === "skipped" ? terminal.style("dim", line) : line);
-  const cures = advice.flatMap((line) =>
+  const fixes = advice.flatMap((line) =>
     wrap(escapeLine(line), room - 2).map((part, i) => `${i === 0 ? "→" : " "} ${terminal.style("cyan", part)}`)
   );
-  const [first = "", ...rest] = [...found, ...cures];
+  const [first = "", ...rest] = [...found, ...fixes];
   return [
     `${terminal.style(style, mark)} ${check.padEnd(NAME_WIDTH)}  ${first}`,
     ...rest.map((line) => " ".repeat(indent) + line),

@@ -38,8 +38,8 @@ export function renderExplanation(explanation: Explanation, terminal: Pick<Termi
 
 function renderReason(reason: Reason, { id, reasons }: Explanation, terminal: Pick<Terminal, "style">): string[] {
   const time = timeOf(reason);
-  const hasTwin = reasons.some(({ reason }) => reason === "unique");
-  const advices = reason.reason === "ended" && hasTwin ? [] : adviceOn(id, reason);
+  const hasDuplicate = reasons.some(({ reason }) => reason === "unique");
+  const advices = reason.reason === "ended" && hasDuplicate ? [] : adviceOn(id, reason);
   const details = [
     ...(time ? [`${formatTime(time)}, ${formatAge(time)}`] : []),
     ...advices.map((advice) => terminal.style("cyan", escapeLine(advice))),
@@ -59,7 +59,7 @@ function adviceOn(id: number, reason: Reason): string[] {
     case "ended":
       return reason.status === "completed" ? [] : [`Schedule it again: firefly retry ${id}`];
     case "unique":
-      return [`See its twin: firefly show ${reason.taskId}`];
+      return [`See its duplicate: firefly show ${reason.taskId}`];
     case "paused":
       return [`Go on with the queue: firefly resume ${reason.queue}`];
     case "no_consumer":

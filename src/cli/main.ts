@@ -20,7 +20,7 @@ import { retry } from "./retry.ts";
 import { schedule } from "./schedule.ts";
 import { show } from "./show.ts";
 import { tasks } from "./tasks.ts";
-import { endSoon, outliveReaders, Terminal } from "./terminal.ts";
+import { exitSoon, ignoreBrokenPipe, Terminal } from "./terminal.ts";
 
 const COMMANDS: readonly Command[] = [
   consume,
@@ -56,16 +56,16 @@ const ALIASES: Readonly<Record<string, readonly string[]>> = {
 
 /** Runs the command line `args`; resolves to the exit code, and sees to it that the process ends soon. */
 export async function main(args: readonly string[]): Promise<number> {
-  outliveReaders();
+  ignoreBrokenPipe();
   const terminal = terminalFor(args);
   const code = await run(args, terminal).catch((error) => {
-    terminal.complain(error);
+    terminal.printError(error);
     if (error instanceof UsageError && error.command) {
       terminal.note(`See: ${["firefly", "help", ...(error.command === PROGRAM ? [] : [error.command])].join(" ")}`);
     }
     return exitCodeOf(error);
   });
-  await endSoon(code);
+  await exitSoon(code);
   return code;
 }
 

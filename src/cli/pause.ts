@@ -1,4 +1,4 @@
-import type { LiveInstance } from "../firefly/instance.ts";
+import type { Instance } from "../firefly/instance.ts";
 import type { Command } from "./command.ts";
 import { type Arguments, asUsage } from "./arguments.ts";
 import { checkQueueName } from "../task/definition.ts";
@@ -36,7 +36,7 @@ interface Act {
   terminal: Terminal;
   /** What has become of a queue then. */
   verb: "paused" | "resumed";
-  act(ff: LiveInstance, queue: string): Promise<boolean>;
+  act(ff: Instance, queue: string): Promise<boolean>;
 }
 
 async function onQueues({ args, terminal, verb, act }: Act): Promise<number> {

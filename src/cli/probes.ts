@@ -101,7 +101,7 @@ function checkReady(health: ConsumerHealth | undefined): Check[] {
   ];
 }
 
-const LISTENER = { connected: "ok", deaf: "none arrives through the pooler, polling", down: "down" } as const;
+const LISTENER = { connected: "ok", unavailable: "none arrives through the pooler, polling", down: "down" } as const;
 
 function check(name: string, text: string, expected = text): Check {
   return { name, text, ok: text === expected };

@@ -1,6 +1,6 @@
 import { checkScheduleOptions, type TaskDefinition } from "../task/definition.ts";
 import { type Duration, toSeconds } from "../duration.ts";
-import type { LiveInstance } from "../firefly/instance.ts";
+import type { Instance } from "../firefly/instance.ts";
 import type { TaskRecord } from "../task/record.ts";
 import { columnsOf, TaskFailed } from "../records/task_record.ts";
 import { registry } from "../task/scope.ts";
@@ -90,12 +90,14 @@ function paramsOf(args: Arguments): unknown[] {
 
 function refuseUnknown(name: string, terminal: Terminal): number {
   const known = [...registry.keys()];
-  terminal.complain(`There is no task "${name}"${didYouMean(name, known) || `: there are ${known.sort().join(", ")}`}`);
+  terminal.printError(
+    `There is no task "${name}"${didYouMean(name, known) || `: there are ${known.sort().join(", ")}`}`,
+  );
   return EXIT.noSuchTask;
 }
 
 async function scheduleTask(
-  ff: LiveInstance,
+  ff: Instance,
   definition: TaskDefinition,
   { params, options }: { params: unknown[]; options: ScheduleOptions },
 ): Promise<TaskRecord> {
@@ -114,7 +116,7 @@ async function waitFor(
   } catch (error) {
     if (error instanceof TaskFailed) code = EXIT.taskFailed;
     else if (error instanceof DOMException && error.name === "TimeoutError") {
-      terminal.complain(`Task ${record.id} has not ended within ${formatSeconds(toSeconds(timeout!, "timeout"))}`);
+      terminal.printError(`Task ${record.id} has not ended within ${formatSeconds(toSeconds(timeout!, "timeout"))}`);
       code = EXIT.timedOut;
     } else throw error;
   }
@@ -123,7 +125,7 @@ async function waitFor(
 }
 
 function whatBecameOf({ funcName, id, inserted }: TaskRecord): string {
-  return inserted ? `Scheduled ${funcName} as task ${id}` : `Kept task ${id} of ${funcName}, its twin`;
+  return inserted ? `Scheduled ${funcName} as task ${id}` : `Kept task ${id} of ${funcName}, its duplicate`;
 }
 
 function whereAndWhen({ queue, created, notBefore }: TaskRecord): string {

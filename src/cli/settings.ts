@@ -1,7 +1,7 @@
 import process from "node:process";
 import type { Config } from "../firefly/config.ts";
 import { resolveConnection } from "../database/settings.ts";
-import { LiveInstance } from "../firefly/instance.ts";
+import { Instance } from "../firefly/instance.ts";
 import type { FireflyOptions } from "../firefly/options.ts";
 import { Redactor } from "../privacy/redaction.ts";
 import { defaultInstance, setDefaultInstance } from "../task/scope.ts";
@@ -16,7 +16,7 @@ export interface SettingsRequest {
   /** Whether the command is of no use without the tasks' definitions; `tried`: it is, but wants them. */
   readonly tasks: boolean | "tried";
   /** How long each module may take to be imported, in milliseconds. @default as long as it wants */
-  readonly patience?: number;
+  readonly timeout?: number;
   /** Told what a first start of the embedded server is busy with. @default notes on the terminal */
   readonly onProgress?: (message: string) => void;
 }
@@ -28,7 +28,7 @@ export interface Settings {
 }
 
 /** Reads the settings, and lets `act` work on the instance that they describe. */
-export async function withInstance<T>(request: SettingsRequest, act: (ff: LiveInstance) => Promise<T>): Promise<T> {
+export async function withInstance<T>(request: SettingsRequest, act: (ff: Instance) => Promise<T>): Promise<T> {
   const { options } = await readSettings(request);
   return await withInstanceOf(options, act);
 }
@@ -37,9 +37,9 @@ export async function withInstance<T>(request: SettingsRequest, act: (ff: LiveIn
  * Lets `act` work on an instance, which connects when it is first used and is closed in the end. It is the default one,
  * unless the task modules have made another, whose middleware and listeners then are its own too.
  */
-export async function withInstanceOf<T>(options: FireflyOptions, act: (ff: LiveInstance) => Promise<T>): Promise<T> {
-  const configured = defaultInstance() as LiveInstance | undefined;
-  const instance = asUsage(() => new LiveInstance(options, configured));
+export async function withInstanceOf<T>(options: FireflyOptions, act: (ff: Instance) => Promise<T>): Promise<T> {
+  const configured = defaultInstance() as Instance | undefined;
+  const instance = asUsage(() => new Instance(options, configured));
   if (!configured) setDefaultInstance(instance);
   try {
     return await act(instance);
@@ -53,9 +53,9 @@ export async function withInstanceOf<T>(options: FireflyOptions, act: (ff: LiveI
  * to `configure()`.
  */
 export async function readSettings(
-  { args, terminal, tasks, patience, onProgress }: SettingsRequest,
+  { args, terminal, tasks, timeout, onProgress }: SettingsRequest,
 ): Promise<Settings> {
-  const found = await loadConfig(args.text("config"), patience);
+  const found = await loadConfig(args.text("config"), timeout);
   const { tasks: _, consume: __, ...configured } = found.config;
   const flags = given({
     database: args.text("database"),
@@ -63,13 +63,13 @@ export async function readSettings(
     schema: args.text("schema"),
   });
   const imports = args.list("import") ?? [];
-  if (tasks === true) await importTasks(found, { imports, needed: true, patience });
+  if (tasks === true) await importTasks(found, { imports, needed: true, timeout });
   else if (tasks === "tried" || !flags.database && !configured.database) {
     // A broken task module must not keep anyone from looking at what is wrong.
-    await importTasks(found, { imports, needed: false, patience })
+    await importTasks(found, { imports, needed: false, timeout })
       .catch((error) => terminal.warn(describe(error)));
   }
-  const { options: own } = (defaultInstance() ?? {}) as Partial<LiveInstance>;
+  const { options: own } = (defaultInstance() ?? {}) as Partial<Instance>;
   const tell = onProgress ?? ((message: string) => terminal.note(message));
   const options: FireflyOptions = { onProgress: tell, ...own, ...configured, ...flags };
   // Notifications of another database than the one that was asked for would be of no use.

@@ -11,7 +11,7 @@ import { toJson } from "./json.ts";
 export type Style = Parameters<typeof styleText>[0];
 
 /** How much is told on stderr. */
-export type Loudness = "quiet" | "normal" | "verbose";
+export type Verbosity = "quiet" | "normal" | "verbose";
 
 /** How long the process may go on after its command has ended, in milliseconds: a task module may hold it open. */
 const LINGER = 500;
@@ -24,13 +24,13 @@ export class Terminal {
   /** Data are printed as JSON, one value a line: asked for, or nobody looks. */
   readonly json: boolean;
   /** How much is told on stderr. */
-  readonly loudness: Loudness;
+  readonly loudness: Verbosity;
   /** JSON was asked for. */
   readonly wantsJson: boolean;
   /** Hides what should not be shown: the default list, until the configuration is read. */
   redactor: Redactor = new Redactor();
 
-  constructor({ json, loudness }: { json: boolean; loudness: Loudness }) {
+  constructor({ json, loudness }: { json: boolean; loudness: Verbosity }) {
     this.wantsJson = json;
     this.json = json || !process.stdout.isTTY;
     this.loudness = loudness;
@@ -73,7 +73,7 @@ export class Terminal {
   }
 
   /** Says on stderr what went wrong: one line, and the stack only if it is to be verbose. */
-  complain(problem: unknown): void {
+  printError(problem: unknown): void {
     const error = this.redactor.of(problem);
     const message = typeof error === "string" ? error : describe(error);
     process.stderr.write(`${this.styleError(["red", "bold"], "error:")} ${escapeLine(message)}\n`);
@@ -113,7 +113,7 @@ function paint(stream: WriteStream & { fd: 1 | 2 }, style: Style, text: string):
 }
 
 /** Ends quietly when the reader of stdout goes away, as `head` does. That nobody reads stderr is no reason to end. */
-export function outliveReaders(): void {
+export function ignoreBrokenPipe(): void {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") process.exit(0);
     throw error;
@@ -122,7 +122,7 @@ export function outliveReaders(): void {
 }
 
 /** Ends the process soon, even if a task module keeps a timer or a connection of its own; but all output comes first. */
-export async function endSoon(code: number): Promise<void> {
+export async function exitSoon(code: number): Promise<void> {
   await new Promise((resolve) => process.stdout.write("", resolve));
   setTimeout(() => process.exit(code), LINGER).unref();
 }

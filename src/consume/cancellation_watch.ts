@@ -1,11 +1,11 @@
-import type { Claims } from "../claim/held_tasks.ts";
+import type { HeldTasks } from "../claim/held_tasks.ts";
 
 /** How often it is looked for cancelled tasks while notifications do not arrive, in milliseconds. */
 const EVERY = 500;
 
 /** What a watch for cancelled tasks needs of its consumer. */
 export interface CancellationWatchOptions {
-  readonly claims: Claims;
+  readonly claims: HeldTasks;
   readonly listener: { readonly connected: boolean };
   /** Milliseconds between two looks while notifications arrive. */
   readonly pollInterval: number;
@@ -58,7 +58,7 @@ export class CancellationWatch {
     const { claims, onError, onSuccess } = this.#options;
     this.#lookedAt = performance.now();
     try {
-      await claims.dropLost();
+      await claims.discardLost();
       onSuccess();
     } catch (error) {
       onError(error);

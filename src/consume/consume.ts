@@ -14,7 +14,7 @@ import type { QueueOptions, TaskOptions } from "../task/options.ts";
 import type { Redactor } from "../privacy/redaction.ts";
 import { settingsOf } from "../task/queue_options.ts";
 import { secondsOfRetention } from "../task/retention.ts";
-import { type Instance, registry } from "../task/scope.ts";
+import { type CurrentInstance, registry } from "../task/scope.ts";
 import type { Sessions } from "../database/session.ts";
 import { Settler } from "../settle/settler.ts";
 import { registerDefinitions } from "../store/definitions.ts";
@@ -70,10 +70,10 @@ export interface ConsumerHealth {
   /** Its lease holds, as the database answered lately. Without one it runs nothing. */
   readonly leased: boolean;
   /**
-   * Whether notifications arrive; else it looks for tasks every `pollInterval`. `deaf`: none does, as a transaction pooler
+   * Whether notifications arrive; else it looks for tasks every `pollInterval`. `unavailable`: none does, as a transaction pooler
    * stands in between; `down`: their connection is lost, or not there yet.
    */
-  readonly listener: "connected" | "deaf" | "down";
+  readonly listener: "connected" | "unavailable" | "down";
 }
 
 /** A running consumer. */
@@ -89,7 +89,7 @@ export interface Consumer extends AsyncDisposable {
 }
 
 /** The instance that a consumer belongs to. */
-export interface ConsumerHost extends Instance {
+export interface ConsumerHost extends CurrentInstance {
   readonly schema: string;
   readonly hooks: Hooks;
   readonly keys: KeyRing | undefined;
@@ -121,7 +121,7 @@ const LONGEST_LEASE = 86_400;
 const LONGEST_TIMER = (2 ** 31 - 1) / 1000;
 
 /** What the command line knows and nobody else. */
-export interface LastWords {
+export interface WatchdogOutput {
   /** Whether a process that ends by its watchdog says why in a line for people; else it is one of JSON. */
   readonly pretty: boolean;
 }
@@ -134,7 +134,7 @@ export interface LastWords {
 export function startConsumer(
   host: ConsumerHost,
   options: ConsumeOptions,
-  { events, lastWords }: { events: Emitter; lastWords: LastWords },
+  { events, watchdogOutput }: { events: Emitter; watchdogOutput: WatchdogOutput },
 ): Consumer {
   refuseUnknownKeys(options, OPTION_KEYS, ACTION);
   const settings = checkOptions(options, host);
@@ -148,7 +148,9 @@ export function startConsumer(
     loop = started;
     ready.resolve();
   };
-  const finished = run(host, { settings, definitions, events, signal, lastWords, onReady }).finally(() => ended = true);
+  const finished = run(host, { settings, definitions, events, signal, watchdogOutput, onReady }).finally(() =>
+    ended = true
+  );
   finished.then(() => ready.reject(new FireflyError("The consumer was stopped before it was ready")), ready.reject);
   ready.promise.catch(() => {}); // whoever looks at `finished` alone hears of it there
   async function stop(): Promise<void> {
@@ -225,11 +227,11 @@ interface Run {
   definitions: Map<string, TaskDefinition>;
   events: Emitter;
   signal: AbortSignal;
-  lastWords: LastWords;
+  watchdogOutput: WatchdogOutput;
   onReady(loop: ConsumerLoop): void;
 }
 
-async function run(host: ConsumerHost, { settings, definitions, events, signal, lastWords, onReady }: Run) {
+async function run(host: ConsumerHost, { settings, definitions, events, signal, watchdogOutput, onReady }: Run) {
   const { lease, watchdog: ends, ...parts } = settings;
   const defaults = host.options.defaults ?? {};
   const started = await untilReachable({ events, signal }, async () => {
@@ -259,7 +261,7 @@ async function run(host: ConsumerHost, { settings, definitions, events, signal, 
   });
   if (!started) return { completed: 0, failed: 0 };
   const { loop, sessions } = started;
-  const [names, { pretty }] = [[...definitions.keys()], lastWords];
+  const [names, { pretty }] = [[...definitions.keys()], watchdogOutput];
   const watchdog = new Watchdog({ events, consumerId: () => loop.id, lease, names, ends, pretty });
   const stop = () => loop.stop();
   sessions.max += parts.concurrency;

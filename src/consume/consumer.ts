@@ -4,10 +4,10 @@ import { Admission } from "../claim/admission.ts";
 import { Shutdown } from "../attempt/attempt.ts";
 import type { AttemptEnvironment } from "../attempt/environment.ts";
 import { CancellationWatch } from "./cancellation_watch.ts";
-import { Claims } from "../claim/held_tasks.ts";
+import { HeldTasks } from "../claim/held_tasks.ts";
 import { ClaimLoop } from "../claim/loop.ts";
 import type { TaskDefinition } from "../task/definition.ts";
-import { CronTimer } from "../schedule/cron_scheduler.ts";
+import { CronScheduler } from "../schedule/cron_scheduler.ts";
 import type { Tag } from "../database/driver.ts";
 import { LeaseLost } from "../errors.ts";
 import { ConsumerLease } from "../claim/consumer_lease.ts";
@@ -34,18 +34,18 @@ export interface ConsumerParts {
 }
 
 /** How long a stopping consumer waits for the database, in milliseconds. */
-const LAST_WORDS = 5_000;
+const SHUTDOWN_DEADLINE = 5_000;
 
 /** Runs the tasks of its queues, up to `concurrency` of them at a time, and goes on until it is stopped. */
 export class ConsumerLoop {
   readonly #parts: ConsumerParts;
   readonly #env: AttemptEnvironment;
-  readonly #claims: Claims;
+  readonly #claims: HeldTasks;
   readonly #admission: Admission;
   readonly #lease: ConsumerLease;
   readonly #maintenance: Maintenance;
   readonly #cancellations: CancellationWatch;
-  readonly #cron: CronTimer | undefined;
+  readonly #cron: CronScheduler | undefined;
   readonly #outages: Outages;
   readonly #loop: ClaimLoop;
   readonly #grace = Promise.withResolvers<void>();
@@ -63,9 +63,9 @@ export class ConsumerLoop {
       onProgress: () => this.#loop.wake(),
       ...outages.of("let limited tasks in"),
     });
-    env.settler.onEnded = (concurrencyKey, rateKey) => this.#admission.askFor(concurrencyKey, rateKey);
+    env.settler.onEnded = (concurrencyKey, rateKey) => this.#admission.requestFor(concurrencyKey, rateKey);
     env.settler.outage = outages.of("store how attempts ended");
-    this.#claims = new Claims({
+    this.#claims = new HeldTasks({
       env,
       definitions,
       onBegin: ({ id, rateKey }) => rateKey !== null && this.#admission.began(id, rateKey),
@@ -107,7 +107,7 @@ export class ConsumerLoop {
     });
     // One that drains is gone before most slots come, and would be surprised by what it finds there.
     if (!parts.cron || parts.drain) return;
-    this.#cron = new CronTimer({
+    this.#cron = new CronScheduler({
       sql: env.sql,
       definitions,
       defaults: env.defaults,
@@ -136,7 +136,7 @@ export class ConsumerLoop {
   /** Runs until it is stopped, or until there is nothing left to do if it drains. */
   async run(): Promise<{ completed: number; failed: number }> {
     const { queues, concurrency, listener } = this.#parts;
-    const unsubscribe = listener.subscribe(this.#channels(), (channel) => this.#onRing(channel));
+    const unsubscribe = listener.subscribe(this.#channels(), (channel) => this.#onNotification(channel));
     this.#env.events.emit("consumer.started", { consumerId: this.#lease.id, queues, concurrency });
     this.#cancellations.start();
     try {
@@ -165,12 +165,12 @@ export class ConsumerLoop {
     return [controlChannel(schemaName), ...this.#parts.queues.map((queue) => queueChannel(schemaName, queue))];
   }
 
-  #onRing(channel: string | undefined): void {
+  #onNotification(channel: string | undefined): void {
     this.#loop.wake();
     if (channel !== undefined && channel !== controlChannel(this.#env.sql.schemaName)) return;
     if (channel === undefined) this.#checkClaims(); // the server may have been down
     this.#cancellations.look();
-    this.#admission.askAll();
+    this.#admission.requestAll();
     this.#claims.dropPaused().catch((error) => this.#outages.report("look for paused queues", error));
   }
 
@@ -183,7 +183,7 @@ export class ConsumerLoop {
   }
 
   #checkClaims(): void {
-    this.#checking ??= this.#claims.dropLost()
+    this.#checking ??= this.#claims.discardLost()
       .then(() => this.#claims.dropPaused())
       .then(() => this.#claims.compare(this.#lease.id, () => this.#loop.claiming))
       .catch((error) => this.#outages.report("check its claims", error))
@@ -198,7 +198,7 @@ export class ConsumerLoop {
   /** Hands back what never began, waits for what runs, then aborts it. Without a database it does not wait for ever. */
   async #shutDown(): Promise<void> {
     const cronEnded = this.#cron?.end();
-    const handedBack = this.#claims.handBack();
+    const handedBack = this.#claims.release();
     const ended = this.#claims.ended().then(() => this.#env.hooks.idle());
     await Promise.race([ended, this.#grace.promise]);
     clearTimeout(this.#graceTimer);
@@ -206,7 +206,7 @@ export class ConsumerLoop {
     const timer = setTimeout(() => {
       this.#env.settler.abandon();
       this.#admission.abandon();
-    }, LAST_WORDS);
+    }, SHUTDOWN_DEADLINE);
     try {
       await Promise.all([this.#claims.ended(), handedBack]);
       await this.#checking;

@@ -2,10 +2,10 @@ import type { Admission } from "../claim/admission.ts";
 import type { Tag } from "../database/driver.ts";
 import type { Emitter } from "../events.ts";
 import { parkUnknownTasks, unparkKnownTasks } from "../store/waiting.ts";
-import { buryConsumers, placeStrays, rescueTasks } from "../store/consumers.ts";
+import { removeExpiredConsumers, requeueUnplaced, rescueTasks } from "../store/consumers.ts";
 import { deleteEndedSlots, returnIdleSlots } from "../store/limits.ts";
 import { pruneTasks } from "../store/prune.ts";
-import { forgetAwaited } from "../store/records.ts";
+import { deleteExpiredWaiters } from "../store/records.ts";
 import { deleteExpiredKeys } from "../store/unique.ts";
 
 /** What maintenance looks after. */
@@ -25,7 +25,7 @@ export interface MaintenanceOptions {
 }
 
 /** Rounds between two looks at the records for such as stand nowhere. */
-const STRAY_ROUNDS = 4;
+const UNPLACED_ROUNDS = 4;
 /** How long a round may prune while there is more to delete, in milliseconds: rescues must not wait for it. */
 const PRUNE_TIME = 1000;
 
@@ -39,7 +39,7 @@ export class Maintenance {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #round: Promise<void> = Promise.resolve();
   #rounds = 0;
-  #strayCursor = 0;
+  #unplacedCursor = 0;
   #ended = false;
 
   constructor(options: MaintenanceOptions) {
@@ -71,17 +71,17 @@ export class Maintenance {
 
   async #run(): Promise<void> {
     const { sql, queues, names } = this.#options;
-    await buryConsumers(sql);
+    await removeExpiredConsumers(sql);
     await this.#rescue();
     await unparkKnownTasks(sql, { queues, names });
     await parkUnknownTasks(sql, queues);
     await returnIdleSlots(sql);
     await deleteEndedSlots(sql);
-    this.#options.admission.askAll();
+    this.#options.admission.requestAll();
     await this.#prune();
-    if (this.#rounds++ % STRAY_ROUNDS !== 0) return;
-    this.#strayCursor = (await placeStrays(sql, this.#strayCursor)).last;
-    await forgetAwaited(sql);
+    if (this.#rounds++ % UNPLACED_ROUNDS !== 0) return;
+    this.#unplacedCursor = (await requeueUnplaced(sql, this.#unplacedCursor)).last;
+    await deleteExpiredWaiters(sql);
     while (await deleteExpiredKeys(sql) > 0) if (this.#ended) break;
   }
 
@@ -97,7 +97,7 @@ export class Maintenance {
       const rescued = await rescueTasks(this.#options.sql);
       for (const { id, funcName, queue, status, concurrencyKey, rateKey } of rescued) {
         this.#options.events.emit("rescued", { id, funcName, queue, failed: status === "failed" });
-        this.#options.admission.askFor(concurrencyKey, rateKey);
+        this.#options.admission.requestFor(concurrencyKey, rateKey);
       }
       if (rescued.length === 0 || this.#ended) return;
     }

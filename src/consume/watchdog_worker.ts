@@ -29,17 +29,17 @@ const timer = setInterval(() => {
   }
   if (blocked < limit) return;
   clearInterval(timer);
-  write("The event loop was blocked for " + (blocked / 1000).toFixed(1) + " s, so the process is ended: " + suspect());
+  write("The event loop was blocked for " + (blocked / 1000).toFixed(1) + " s, so the process is ended: " + quarantined());
   process.kill(process.pid, "SIGKILL");
   setTimeout(endInit, 200);
 }, tick);
 
-function suspect() {
+function quarantined() {
   const place = Atomics.load(cells, 1);
   return place < 0 ? "no task had begun" : names[place] + " #" + ids[0] + " began last";
 }
 
-// The first process of a container is deaf to its own signals. Only Deno can end it all the same.
+// The first process of a container is unavailable to its own signals. Only Deno can end it all the same.
 function endInit() {
   for (const library of ["libc.so.6", "libc.so"]) {
     try {

@@ -24,7 +24,7 @@ const PROTOCOL_VIOLATION = "08P01";
 
 const STATEMENT_DEADLINE = 15_000;
 /** How long statements may go on when a pool is ended. */
-const END_PATIENCE = 5_000;
+const END_TIMEOUT = 5_000;
 /** How long a connection stays open that nobody uses: a program that closes nothing can end, too. */
 const IDLE = 10_000;
 /** The same where leases are renewed, which by default is done every 10 s. */
@@ -86,7 +86,7 @@ export class Pool {
   async end(): Promise<void> {
     const members = [...this.#members];
     const queries = members.flatMap((member) => [...member.queries]);
-    await withDeadline(Promise.allSettled(queries), END_PATIENCE).catch(() => {});
+    await withDeadline(Promise.allSettled(queries), END_TIMEOUT).catch(() => {});
     for (const member of members) this.#drop(member);
   }
 

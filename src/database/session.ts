@@ -90,7 +90,7 @@ export class Session {
    */
   runBoth<T>(first: Build, second: Build, deadline = 0, isWaiting?: () => Promise<boolean>): Promise<Rows<T>> {
     const give = () => this.#giveBoth(first, second) as unknown as Promise<Rows<T>>;
-    return this.#inTurn(isWaiting ? () => withPatience(give(), deadline, isWaiting) : give, isWaiting ? 0 : deadline);
+    return this.#inTurn(isWaiting ? () => withTimeout(give(), deadline, isWaiting) : give, isWaiting ? 0 : deadline);
   }
 
   #inTurn<T>(give: () => Promise<T>, deadline: number): Promise<T> {
@@ -157,7 +157,7 @@ export class Session {
 function nothing(): void {}
 
 /** Rejects with the code DEADLINE if `promise` takes longer than `ms`, and `isWaiting` says that it is not worth while. */
-async function withPatience<T>(promise: Promise<T>, ms: number, isWaiting: () => Promise<boolean>): Promise<T> {
+async function withTimeout<T>(promise: Promise<T>, ms: number, isWaiting: () => Promise<boolean>): Promise<T> {
   for (;;) {
     try {
       return await withDeadline(promise, ms);

@@ -1,4 +1,4 @@
-import type { Patient } from "./target.ts";
+import type { Target } from "./target.ts";
 
 /**
  * What a check found: `note` is worth knowing, `warning` will be trouble one day, `wrong` is trouble now, `unknown`
@@ -20,7 +20,7 @@ export interface Check {
   readonly name: string;
   /** Checks without which this one makes no sense: it is skipped unless they are better than `wrong`. */
   readonly after: readonly string[];
-  ask(patient: Patient): Promise<Finding>;
+  ask(patient: Target): Promise<Finding>;
 }
 
 /** All is well. */

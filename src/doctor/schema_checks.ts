@@ -6,7 +6,7 @@ import { readDeadRows, readHolders } from "../store/health.ts";
 import { readVersions } from "../store/health_tasks.ts";
 import { readInvalidIndexes, readSchemaFunctions, readSchemaParts } from "../store/schema.ts";
 import { type Check, counted, type Finding, found, grade, listed, ok } from "./check.ts";
-import type { Patient } from "./target.ts";
+import type { Target } from "./target.ts";
 
 /** What to do about a schema that does not serve. */
 const CURES: Readonly<Record<SchemaMismatchReason, string>> = {
@@ -41,7 +41,7 @@ const schema: Check = {
 };
 
 /** What differs from the schema of this release; undefined where the database has one of a later release. */
-async function readDrift(patient: Patient): Promise<Drift[] | undefined> {
+async function readDrift(patient: Target): Promise<Drift[] | undefined> {
   const { schema } = patient.options;
   return await patient.read(async (sql) => {
     if (Math.max(...await readVersions(sql)) > MIGRATIONS.length) return undefined;
@@ -120,14 +120,14 @@ const vacuum: Check = {
         ? `process ${name} of ${user} (${application}, ${state}) ${age}`
         : `${kind} ${name} ${age}`;
     });
-    const cures = bad.map(({ holder: { kind, name } }) =>
+    const fixes = bad.map(({ holder: { kind, name } }) =>
       kind === "transaction"
         ? `End it: SELECT pg_terminate_backend(${name})`
         : kind === "prepared"
         ? `End it: ROLLBACK PREPARED '${name.replaceAll("'", "''")}'`
         : `Let its reader catch up, or: SELECT pg_drop_replication_slot('${name}')`
     );
-    return found(verdict, `vacuum is held back by ${listed(named, 2)}${blind}`, ...cures);
+    return found(verdict, `vacuum is held back by ${listed(named, 2)}${blind}`, ...fixes);
   },
 };
 

@@ -4,7 +4,7 @@ import { OLDEST_MAJOR } from "../embedded/installed_binaries.ts";
 import { notify, readBackend, readMoment, readServer, type ServerState } from "../store/health.ts";
 import { listenOn } from "../store/listen.ts";
 import { type Check, type Finding, found, grade, ok } from "./check.ts";
-import type { Patient } from "./target.ts";
+import type { Target } from "./target.ts";
 
 const ROUND_TRIPS = 5;
 const RING_DEADLINE = 3_000;
@@ -105,7 +105,7 @@ const pooler: Check = {
   },
 };
 
-async function sharesSessions(patient: Patient): Promise<boolean> {
+async function sharesSessions(patient: Target): Promise<boolean> {
   const sessions = [patient.open(), patient.open()];
   try {
     const pids: number[][] = [[], []];
@@ -156,8 +156,8 @@ const listener: Check = {
       return found("warning", "nobody can listen through the pooler", "Set listenDatabase: until then consumers poll");
     }
     const channel = `${schema}:doctor_${crypto.randomUUID().slice(0, 8)}`;
-    const rung = Promise.withResolvers<void>();
-    const session = patient.open({ onnotify: (name) => name === channel && rung.resolve() }, listening);
+    const notified = Promise.withResolvers<void>();
+    const session = patient.open({ onnotify: (name) => name === channel && notified.resolve() }, listening);
     try {
       const sql = session.tag(schema);
       await withDeadline(listenOn(sql, channel), RING_DEADLINE);
@@ -165,7 +165,7 @@ const listener: Check = {
       const sender = patient.open();
       try {
         await withDeadline(notify(sender.tag(schema), channel), RING_DEADLINE);
-        await withDeadline(rung.promise, RING_DEADLINE);
+        await withDeadline(notified.promise, RING_DEADLINE);
       } finally {
         sender.discard();
       }

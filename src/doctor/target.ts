@@ -18,7 +18,7 @@ export interface PatientOptions {
 }
 
 /** A database that is looked at: in transactions that can change nothing, and with a deadline for each. */
-export class Patient {
+export class Target {
   readonly options: PatientOptions;
   /** What the server said of itself, once the check `server` has run. */
   server: ServerState | undefined;

@@ -2,7 +2,7 @@ import { didYouMean } from "../suggest.ts";
 import {
   type ConsumerState,
   countOrphaned,
-  findStrays,
+  findUnplaced,
   readBacklog,
   readConsumers,
   readOrphanedCrons,
@@ -10,8 +10,8 @@ import {
 } from "../store/health_tasks.ts";
 import { type Check, counted, found, listed, ok } from "./check.ts";
 
-/** How long records are looked at for strays, in milliseconds. */
-const STRAY_TIME = 3_000;
+/** How long records are looked at for unplaced, in milliseconds. */
+const UNPLACED_TIME = 3_000;
 
 function isAlive({ seconds }: ConsumerState): boolean {
   return seconds > 0;
@@ -106,17 +106,17 @@ const names: Check = {
   },
 };
 
-const strays: Check = {
-  name: "strays",
+const unplaced: Check = {
+  name: "unplaced",
   after: ["schema"],
   async ask(patient) {
-    const until = performance.now() + STRAY_TIME;
+    const until = performance.now() + UNPLACED_TIME;
     const ids: number[] = [];
     let [last, seen] = [Infinity, 0];
     while (last > 0 && performance.now() < until) {
       const before = last;
-      const round = await patient.read((sql) => findStrays(sql, before === Infinity ? null : before));
-      ids.push(...round.strays);
+      const round = await patient.read((sql) => findUnplaced(sql, before === Infinity ? null : before));
+      ids.push(...round.unplaced);
       [last, seen] = [round.last, seen + round.seen];
     }
     const looked = last > 0 ? `the newest ${counted(seen, "record")}` : counted(seen, "record");
@@ -151,4 +151,4 @@ const crons: Check = {
 };
 
 /** What is asked of queues, tasks and those who run them. */
-export const TASK_CHECKS: readonly Check[] = [consumers, queues, names, strays, crons];
+export const TASK_CHECKS: readonly Check[] = [consumers, queues, names, unplaced, crons];

@@ -9,7 +9,7 @@ export const OLDEST_MAJOR = 15;
 
 const EXE = process.platform === "win32" ? ".exe" : "";
 const TEMPORARY = ".tmp-";
-const PATIENCE = 5_000;
+const TIMEOUT = 5_000;
 const ABANDONED = 3_600_000;
 
 /** A directory with `initdb`, `pg_ctl` and `postgres`, which run here. */
@@ -144,7 +144,7 @@ async function takeTurn(turn: string, path: string): Promise<boolean> {
       await fs.writeFile(turn, "", { flag: "wx" });
       return true;
     } catch {
-      if (await ageOf(turn) > PATIENCE) return true;
+      if (await ageOf(turn) > TIMEOUT) return true;
     }
     await sleep(20);
   }

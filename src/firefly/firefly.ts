@@ -1,7 +1,7 @@
 import type { ConsumeOptions, Consumer } from "../consume/consume.ts";
 import type { Events } from "../events.ts";
 import type { Middleware } from "../attempt/middleware.ts";
-import { LiveInstance, liveInstance } from "./instance.ts";
+import { Instance, liveInstance } from "./instance.ts";
 import type { FireflyOptions } from "./options.ts";
 import type { MigrationState } from "../schema/migrator.ts";
 import type { Tasks } from "../records/tasks.ts";
@@ -21,7 +21,7 @@ import type { QueueState } from "../store/queues.ts";
  * ```
  */
 export class Firefly implements AsyncDisposable {
-  readonly #instance: LiveInstance;
+  readonly #instance: Instance;
 
   /**
    * Makes an instance, without connecting yet.
@@ -31,7 +31,7 @@ export class Firefly implements AsyncDisposable {
    * @throws {RangeError} If the schema's name cannot be part of a channel's name.
    */
   constructor(options: FireflyOptions = {}) {
-    this.#instance = new LiveInstance(options);
+    this.#instance = new Instance(options);
   }
 
   /** The schema's name. */
@@ -168,7 +168,7 @@ export class Firefly implements AsyncDisposable {
    * @ignore
    */
   static configure(options: FireflyOptions): Firefly {
-    const replaced = defaultInstance() as LiveInstance | undefined;
+    const replaced = defaultInstance() as Instance | undefined;
     const firefly = new Firefly(options);
     setDefaultInstance(firefly.#instance);
     replaced?.close().catch(() => {});

@@ -1,5 +1,5 @@
 import { type ConnectionSettings, resolveConnection } from "../database/settings.ts";
-import { type ConsumeOptions, type Consumer, type LastWords, startConsumer } from "../consume/consume.ts";
+import { type ConsumeOptions, type Consumer, startConsumer, type WatchdogOutput } from "../consume/consume.ts";
 import { Database } from "../database/pools.ts";
 import { checkQueueName, checkScheduleOptions, type TaskDefinition } from "../task/definition.ts";
 import { KeyRing } from "../privacy/encryption.ts";
@@ -18,10 +18,10 @@ import { Results } from "../records/result_waiter.ts";
 import { Scheduler } from "../schedule/scheduler.ts";
 import { newTasks } from "../schedule/new_tasks.ts";
 import {
+  type CurrentInstance,
   currentInstance,
   currentScope,
   defaultInstance,
-  type Instance,
   setDefaultInstance,
   setInstanceFactory,
   withScope,
@@ -47,7 +47,7 @@ export interface Connected {
 const TRANSACTIONS = 10;
 
 /** What stands behind a `Firefly`: the connections, made when they are first needed, and what is done over them. */
-export class LiveInstance implements Instance, AsyncDisposable {
+export class Instance implements CurrentInstance, AsyncDisposable {
   readonly options: Readonly<FireflyOptions>;
   readonly schema: string;
   readonly events: Emitter;
@@ -64,7 +64,7 @@ export class LiveInstance implements Instance, AsyncDisposable {
   #connected: Promise<Connected> | undefined;
 
   /** An instance in the place of `predecessor` takes its listeners and its middleware over. */
-  constructor(options: FireflyOptions = {}, predecessor?: LiveInstance) {
+  constructor(options: FireflyOptions = {}, predecessor?: Instance) {
     checkOptions(options);
     this.events = predecessor?.events ?? new Emitter();
     predecessor?.hooks.end();
@@ -102,8 +102,8 @@ export class LiveInstance implements Instance, AsyncDisposable {
     return await migrationStates((await this.connect()).database.sql);
   }
 
-  consume(options: ConsumeOptions = {}, lastWords: LastWords = { pretty: false }): Consumer {
-    const consumer = startConsumer(this, options, { events: this.events, lastWords });
+  consume(options: ConsumeOptions = {}, watchdogOutput: WatchdogOutput = { pretty: false }): Consumer {
+    const consumer = startConsumer(this, options, { events: this.events, watchdogOutput });
     this.#consumers.add(consumer);
     consumer.finished.catch(() => {}).finally(() => this.#consumers.delete(consumer));
     return consumer;
@@ -232,9 +232,9 @@ export class LiveInstance implements Instance, AsyncDisposable {
   }
 }
 
-setInstanceFactory(() => new LiveInstance());
+setInstanceFactory(() => new Instance());
 
 /** The instance of the scope, else the default one. */
-export function liveInstance(): LiveInstance {
-  return currentInstance() as LiveInstance;
+export function liveInstance(): Instance {
+  return currentInstance() as Instance;
 }

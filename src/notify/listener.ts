@@ -15,12 +15,12 @@ const LINGER = 5_000;
 /** The longest wait between two tries to connect. */
 const MAX_BACKOFF = 2_000;
 /** How long a notification may take that another connection has sent, before it is believed that none arrives. */
-const ECHO_PATIENCE = 2_000;
+const ECHO_TIMEOUT = 2_000;
 /** How long a listener that hears nothing rests before it looks whether it still is so. */
-const DEAF_PAUSE = 60_000;
+const UNAVAILABLE_PAUSE = 60_000;
 
 /** LISTEN says that all is well, and nothing comes of it. */
-class Deaf extends Error {}
+class NotificationsUnavailable extends Error {}
 
 /** What a listener needs beside its connection. */
 export interface ListenerOptions {
@@ -37,10 +37,10 @@ export interface ListenerOptions {
 }
 
 /** Notifications arrive; or none does, as a pooler stands in between; or there is no connection for them. */
-export type ListenerState = "connected" | "deaf" | "down";
+export type ListenerState = "connected" | "unavailable" | "down";
 
 /** Called when a channel rang, or (without a channel) when notifications may have been missed: look at everything. */
-export type OnRing = (channel: string | undefined) => void;
+export type OnNotification = (channel: string | undefined) => void;
 
 /**
  * One connection that listens, shared by all who ask. Notifications sent while it was down are lost, so every
@@ -50,7 +50,7 @@ export class Listener {
   readonly #open: (options: SessionOptions) => Session;
   readonly #schema: string;
   readonly #events: Emitter;
-  readonly #subscribers = new Map<OnRing, string[]>();
+  readonly #subscribers = new Map<OnNotification, string[]>();
   readonly #heartbeat: number;
   readonly #deadline: number;
   readonly #linger: number;
@@ -65,7 +65,7 @@ export class Listener {
   #listening: Tag | undefined;
   /** Whether a notification has ever come through. */
   #proven = false;
-  #deafUntil = -Infinity;
+  #unavailableUntil = -Infinity;
   #onEcho: ((channel: string) => void) | undefined;
 
   constructor(open: (options: SessionOptions) => Session, options: ListenerOptions) {
@@ -91,16 +91,16 @@ export class Listener {
   /** How it is. */
   get state(): ListenerState {
     if (this.#listening) return "connected";
-    return this.#deafUntil === -Infinity ? "down" : "deaf";
+    return this.#unavailableUntil === -Infinity ? "down" : "unavailable";
   }
 
-  /** Calls `onRing` whenever one of `channels` rings; what it returns ends that. */
-  subscribe(channels: string[], onRing: OnRing): () => void {
-    this.#subscribers.set(onRing, channels);
+  /** Calls `onNotification` whenever one of `channels` rings; what it returns ends that. */
+  subscribe(channels: string[], onNotification: OnNotification): () => void {
+    this.#subscribers.set(onNotification, channels);
     this.#changed.wake();
     this.#running ??= this.#run();
     return () => {
-      this.#subscribers.delete(onRing);
+      this.#subscribers.delete(onNotification);
       this.#changed.wake();
       if (this.#subscribers.size === 0) this.#retry.wake();
     };
@@ -119,7 +119,7 @@ export class Listener {
     for (let tries = 0; !this.#ended && this.#subscribers.size > 0; tries++) {
       // A sleep of its own: the loss of the connection has ended the other one.
       const pause = tries > 0 ? Math.min(50 * 2 ** tries, MAX_BACKOFF) : 0;
-      await this.#retry.sleep(Math.max(pause, this.#deafUntil - performance.now()));
+      await this.#retry.sleep(Math.max(pause, this.#unavailableUntil - performance.now()));
       if (this.#ended || this.#subscribers.size === 0) break;
       try {
         await this.#listen(() => tries = 0);
@@ -136,10 +136,10 @@ export class Listener {
 
   /** Tells of the first of a row of failures. */
   #report(error: unknown): void {
-    const isDeaf = error instanceof Deaf;
-    const isNew = isDeaf ? this.#deafUntil === -Infinity : !this.#down;
-    if (isNew && !this.#ended) this.#events.emit(isDeaf ? "listener.deaf" : "listener.lost", { error });
-    if (isDeaf) this.#deafUntil = performance.now() + DEAF_PAUSE;
+    const isUnavailable = error instanceof NotificationsUnavailable;
+    const isNew = isUnavailable ? this.#unavailableUntil === -Infinity : !this.#down;
+    if (isNew && !this.#ended) this.#events.emit(isUnavailable ? "listener.unavailable" : "listener.lost", { error });
+    if (isUnavailable) this.#unavailableUntil = performance.now() + UNAVAILABLE_PAUSE;
     else this.#down = true;
   }
 
@@ -163,7 +163,7 @@ export class Listener {
         if (listening.length === 0) this.#events.emit("listener.connected", { channels });
         listening = channels;
         this.#down = false;
-        this.#deafUntil = -Infinity;
+        this.#unavailableUntil = -Infinity;
         this.#listening = sql;
         onConnected();
         this.#ring(undefined);
@@ -181,7 +181,9 @@ export class Listener {
     const { standby, channels } = await withDeadline(checkListening(sql), this.#deadline);
     if (standby) throw new DatabaseUnreachable("Cannot listen as the server is a standby");
     if (!listening.every((channel) => channels.includes(channel))) {
-      throw new Deaf("Cannot listen as LISTEN is forgotten at once, as it is by a transaction pooler");
+      throw new NotificationsUnavailable(
+        "Cannot listen as LISTEN is forgotten at once, as it is by a transaction pooler",
+      );
     }
   }
 
@@ -192,18 +194,20 @@ export class Listener {
   async #hearEcho(sql: Tag, echo: (channel: string) => Promise<void>): Promise<void> {
     const channel = `firefly:${randomUUID()}`;
     const heard = Promise.withResolvers<void>();
-    this.#onEcho = (rung) => rung === channel && heard.resolve();
+    this.#onEcho = (notified) => notified === channel && heard.resolve();
     try {
       await withDeadline(listenOn(sql, channel), this.#deadline);
       await withDeadline(echo(channel), this.#deadline);
-      const late = withDeadline(heard.promise, ECHO_PATIENCE);
+      const late = withDeadline(heard.promise, ECHO_TIMEOUT);
       this.#proven = await late.then(() => true, () => false);
       await withDeadline(unlistenFrom(sql, channel), this.#deadline);
     } finally {
       this.#onEcho = undefined;
     }
     if (!this.#proven) {
-      throw new Deaf("Cannot listen as no notification arrives, as it is behind a transaction pooler");
+      throw new NotificationsUnavailable(
+        "Cannot listen as no notification arrives, as it is behind a transaction pooler",
+      );
     }
   }
 
@@ -217,8 +221,8 @@ export class Listener {
   }
 
   #ring(channel: string | undefined): void {
-    for (const [onRing, channels] of this.#subscribers) {
-      if (channel === undefined || channels.includes(channel)) onRing(channel);
+    for (const [onNotification, channels] of this.#subscribers) {
+      if (channel === undefined || channels.includes(channel)) onNotification(channel);
     }
   }
 }

@@ -1,10 +1,10 @@
 import type { Tag } from "../database/driver.ts";
-import { leaveDoors, takeDoors } from "../store/wake_lock.ts";
+import { acquireWakeLocks, releaseWakeLocks } from "../store/wake_lock.ts";
 
 /** What a consumer found when it looked for tasks. */
 export interface Look {
   /** Whether it had all its doors when it began to look. */
-  readonly atDoor: boolean;
+  readonly held: boolean;
   /** Whether it had room for more tasks. */
   readonly room: boolean;
   /** How many it claimed. */
@@ -17,23 +17,23 @@ export type Step = "leave and look" | "leave and sleep" | "look" | "take" | "sle
 /**
  * What a consumer does after it has looked for tasks.
  *
- * Who sleeps and wants to be rung must have looked with the door in hand. Who is at work leaves it, so that nobody rings:
+ * Who sleeps and wants to be notified must have looked with the door in hand. Who is at work leaves it, so that nobody rings:
  * it will look anyway. One task alone is no work: they come slowly, and each may ring.
  */
-export function nextStep({ atDoor, room, claimed }: Look): Step {
+export function nextStep({ held, room, claimed }: Look): Step {
   if (!room) return "leave and sleep";
   if (claimed > 1) return "leave and look";
-  if (atDoor) return "sleep";
+  if (held) return "sleep";
   return claimed > 0 ? "look" : "take";
 }
 
 /** Milliseconds until a consumer looks again that did not get its doors: others have them, or are about to commit. */
 const RETRY_DELAYS = [2, 10, 50, 250];
-/** The same from then on, give or take a tenth: for as long a task may wait whose doorman was killed. */
+/** The same from then on, give or take a tenth: for as long a task may wait whose holder was killed. */
 const RETRY_DELAY = 900;
 
 /** What doors belong to. */
-export interface DoorbellOptions {
+export interface WakeLockOptions {
   readonly queues: string[];
   readonly consumerId: () => string;
   /** The tag of the connection that listens, another one for each connection; undefined while nothing is heard. */
@@ -48,15 +48,15 @@ export interface DoorbellOptions {
  * The doors of a consumer's queues. While somebody stands at the door of a queue, whoever makes a task ready there
  * notifies; while nobody does, NOTIFY is saved. Each is an advisory lock of the connection that listens.
  */
-export class Doorbell {
-  readonly #options: DoorbellOptions;
+export class WakeLock {
+  readonly #options: WakeLockOptions;
   readonly #taken = new Set<string>();
   /** The connection that has them. */
   #at: Tag | undefined;
   #taking: Promise<void> | undefined;
   #tries = 0;
 
-  constructor(options: DoorbellOptions) {
+  constructor(options: WakeLockOptions) {
     this.#options = options;
   }
 
@@ -66,7 +66,7 @@ export class Doorbell {
   }
 
   /** Milliseconds to sleep at most; undefined if somebody will ring, or nothing would be heard. */
-  get patience(): number | undefined {
+  get retryIn(): number | undefined {
     if (this.taken || !this.#at) return undefined;
     return RETRY_DELAYS[Math.max(0, this.#tries - 1)] ?? RETRY_DELAY * (0.9 + 0.2 * Math.random());
   }
@@ -86,7 +86,7 @@ export class Doorbell {
     if (!sql || this.#taking) return;
     this.#tries++;
     const missing = this.#options.queues.filter((queue) => !taken.has(queue));
-    this.#taking = takeDoors(sql, missing).then((got) => {
+    this.#taking = acquireWakeLocks(sql, missing).then((got) => {
       if (sql !== this.#at) return;
       for (const queue of got) taken.add(queue);
       if (this.taken) this.#options.onTaken();
@@ -98,7 +98,7 @@ export class Doorbell {
     const queues = [...this.#current()];
     if (queues.length === 0) return;
     this.#taken.clear();
-    leaveDoors(this.#at!, { queues, consumerId: this.#options.consumerId() }).catch(this.#options.onError);
+    releaseWakeLocks(this.#at!, { queues, consumerId: this.#options.consumerId() }).catch(this.#options.onError);
   }
 
   /** The doors that are taken. With the connection they are lost. */

@@ -41,7 +41,7 @@ const ALGORITHM = "AES-GCM";
 const DIGEST_IV = "firefly:uniq";
 
 /** Whether a stored text is an encrypted value. */
-export function isSealed(text: string): boolean {
+export function isEncrypted(text: string): boolean {
   return text.startsWith(PREFIX);
 }
 
@@ -50,8 +50,8 @@ export function isSealed(text: string): boolean {
  *
  * @throws {DecryptionFailed} If it is still encrypted.
  */
-export function decodeOpened(text: string, keys: KeyRing | undefined): unknown {
-  if (isSealed(text)) throw failureOf(text, keys);
+export function decodeParams(text: string, keys: KeyRing | undefined): unknown {
+  if (isEncrypted(text)) throw failureOf(text, keys);
   return decode(text);
 }
 
@@ -95,7 +95,7 @@ export class KeyRing {
 
   /**
    * Encrypts a value in the wire format for its place. With `anyQueue` it can be decrypted in whatever queue the task
-   * stands: for arguments that may replace those of a twin in another one.
+   * stands: for arguments that may replace those of a duplicate in another one.
    */
   async seal(text: string, place: ValuePlace, { anyQueue = false } = {}): Promise<string> {
     const iv = crypto.getRandomValues(new Uint8Array(IV_BYTES));
@@ -115,7 +115,7 @@ export class KeyRing {
 
   /** Decrypts a stored text. One that is not encrypted, or cannot be decrypted, is given back as it is. */
   async open(text: string, place: ValuePlace): Promise<string> {
-    const envelope = isSealed(text) ? readEnvelope(text) : undefined;
+    const envelope = isEncrypted(text) ? readEnvelope(text) : undefined;
     if (!envelope || !this.has(envelope.key)) return text;
     try {
       const bytes = base64.decode(envelope.v);
@@ -168,11 +168,11 @@ export async function inParts<T, R>(items: readonly T[], act: (item: T) => Promi
 }
 
 /** Claimed tasks with the arguments that `keys` can decrypt decrypted. */
-export async function openTasks<T extends { funcName: string; queue: string; params: string | null }>(
+export async function decryptTasks<T extends { funcName: string; queue: string; params: string | null }>(
   tasks: T[],
   keys: KeyRing,
 ): Promise<T[]> {
-  if (!tasks.some(({ params }) => params !== null && isSealed(params))) return tasks;
+  if (!tasks.some(({ params }) => params !== null && isEncrypted(params))) return tasks;
   return await inParts(tasks, async (task) => {
     const { params, funcName, queue } = task;
     if (params === null) return task;
@@ -189,9 +189,9 @@ interface StoredColumns {
 }
 
 /** A row with what its keys can decrypt decrypted. */
-export async function openRow<R extends StoredColumns>(row: R, keys: KeyRing | undefined): Promise<R> {
+export async function decryptRow<R extends StoredColumns>(row: R, keys: KeyRing | undefined): Promise<R> {
   const { func_name: funcName, queue, params, returned } = row;
-  if (!keys || !isSealed(params) && !(returned !== null && isSealed(returned))) return row;
+  if (!keys || !isEncrypted(params) && !(returned !== null && isEncrypted(returned))) return row;
   return {
     ...row,
     params: await keys.open(params, { funcName, queue, column: "params" }),

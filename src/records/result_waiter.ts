@@ -4,7 +4,7 @@ import { TaskNotFound } from "../errors.ts";
 import type { Listener } from "../notify/listener.ts";
 import type { WaitOptions } from "../task/record.ts";
 import { endedChannel } from "../store/listen.ts";
-import { awaitTasks, readRecords } from "../store/records.ts";
+import { readRecords, registerWaiters } from "../store/records.ts";
 import { type TaskRow, toNumber } from "../store/rows.ts";
 import { Wakeup } from "../wakeup.ts";
 
@@ -36,7 +36,7 @@ export class Results {
     signal?.addEventListener("abort", onAbort);
     const unsubscribe = this.#listener.subscribe([endedChannel(this.#sql.schemaName)], () => wakeup.wake());
     try {
-      await awaitTasks(this.#sql, [id]);
+      await registerWaiters(this.#sql, [id]);
       for (let look = FIRST_LOOK;; look = Math.min(look * 2, LAST_LOOK)) {
         const row = (await this.#read(id)).get(id);
         if (!row) throw new TaskNotFound(id);

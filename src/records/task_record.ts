@@ -1,7 +1,7 @@
 import { DEFAULT_RETRY_DELAY, type RetryDelay } from "../task/backoff.ts";
 import type { Database } from "../database/pools.ts";
 import { toSeconds } from "../duration.ts";
-import { decodeOpened, type KeyRing, openRow } from "../privacy/encryption.ts";
+import { decodeParams, decryptRow, type KeyRing } from "../privacy/encryption.ts";
 import { FireflyError, TaskExists, TaskNotFound } from "../errors.ts";
 import type { Listener } from "../notify/listener.ts";
 import { Projection } from "../wire/to_json.ts";
@@ -12,7 +12,7 @@ import { cancelTasks, type Chosen, deleteTasks, retryTasks } from "../store/bulk
 import { readRecords } from "../store/records.ts";
 import { type ErrorRow, type TaskRow, toNumber } from "../store/rows.ts";
 import { type WatchOptions, watchRow } from "./watch.ts";
-import { findTwin } from "../store/unique.ts";
+import { findDuplicate } from "../store/unique.ts";
 
 /** A task that was awaited failed or was cancelled. */
 export class TaskFailed extends FireflyError {
@@ -45,14 +45,14 @@ export interface RecordAccess {
 export async function readRecord(access: RecordAccess, id: number): Promise<TaskRecord | undefined> {
   const { records: sql } = await access.database();
   const [row] = await readRecords(sql, [id]);
-  return row && toRecord(await openRow(row, access.keys), access);
+  return row && toRecord(await decryptRow(row, access.keys), access);
 }
 
 /** What differs for the record of a task that was scheduled this moment. */
 export interface FreshRecord {
   /** Whether the transaction that inserted it is still open. */
   uncommitted?(): boolean;
-  /** False if it is a twin's. */
+  /** False if it is a duplicate's. */
   inserted?: boolean;
 }
 
@@ -134,7 +134,7 @@ class StoredTask {
   async result(options?: WaitOptions): Promise<unknown> {
     this.#requireCommitted("wait for the result of");
     const results = await this.#access.results();
-    const row = await openRow(await results.wait(this.id, options), this.#access.keys);
+    const row = await decryptRow(await results.wait(this.id, options), this.#access.keys);
     const record = toRecord(row, this.#access);
     if (record.status === "completed") return record.returned;
     throw new TaskFailed(record);
@@ -145,7 +145,7 @@ class StoredTask {
     const { records: sql } = await this.#access.database();
     const listener = await this.#access.listener();
     for await (const row of watchRow({ sql, listener, id: this.id }, options)) {
-      yield toRecord(await openRow(row, this.#access.keys), this.#access);
+      yield toRecord(await decryptRow(row, this.#access.keys), this.#access);
     }
   }
 
@@ -170,10 +170,10 @@ class StoredTask {
   async retry(): Promise<TaskRecord> {
     const { records: sql } = await this.#access.database();
     if ((await retryTasks(sql, [this.#chosen])).done > 0) return await this.refresh();
-    const [{ status }, twin] = await Promise.all([this.refresh(), findTwin(sql, this.id)]);
+    const [{ status }, duplicate] = await Promise.all([this.refresh(), findDuplicate(sql, this.id)]);
     if (status === "failed" || status === "cancelled") {
-      if (twin) throw new TaskExists(`retry task ${this.id}`, twin);
-      throw new FireflyError(`Cannot retry task ${this.id} as an open transaction schedules a twin of it`);
+      if (duplicate) throw new TaskExists(`retry task ${this.id}`, duplicate);
+      throw new FireflyError(`Cannot retry task ${this.id} as an open transaction schedules a duplicate of it`);
     }
     throw new FireflyError(`Cannot retry task ${this.id} as it must be failed or cancelled: its status is "${status}"`);
   }
@@ -242,7 +242,7 @@ class Decoded {
   }
 
   get value(): unknown {
-    if (!this.#decoded && this.#text !== null) this.#value = decodeOpened(this.#text, this.#keys);
+    if (!this.#decoded && this.#text !== null) this.#value = decodeParams(this.#text, this.#keys);
     this.#decoded = true;
     return this.#value;
   }

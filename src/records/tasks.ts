@@ -1,6 +1,6 @@
 import type { Tag } from "../database/driver.ts";
 import { TaskNotFound } from "../errors.ts";
-import { openRow } from "../privacy/encryption.ts";
+import { decryptRow } from "../privacy/encryption.ts";
 import type { Explanation } from "../task/explanation.ts";
 import {
   type Page,
@@ -77,7 +77,7 @@ export class Tasks {
     const before = after === undefined ? null : toNumber(after);
     const rows = await listRecords(sql, filter, { limit, before });
     const items = await Promise.all(
-      rows.map(async (row) => toRecord(await openRow(row, this.#access.keys), this.#access)),
+      rows.map(async (row) => toRecord(await decryptRow(row, this.#access.keys), this.#access)),
     );
     const next = rows.length < limit ? null : rows.at(-1)!.id;
     const list = (after: string) => this.list(filter, { limit, after });

@@ -2,7 +2,7 @@ import type { Tag } from "../database/driver.ts";
 import { TaskNotFound } from "../errors.ts";
 import type { Listener } from "../notify/listener.ts";
 import { endedChannel } from "../store/listen.ts";
-import { awaitTasks, readRecords } from "../store/records.ts";
+import { readRecords, registerWaiters } from "../store/records.ts";
 import type { TaskRow } from "../store/rows.ts";
 import { Wakeup } from "../wakeup.ts";
 
@@ -34,7 +34,7 @@ export async function* watchRow(
       // What happens before it is known that somebody waits rings nobody, and is seen by the second look.
       if (looks === 1) {
         unsubscribe = listener.subscribe([endedChannel(sql.schemaName)], wake);
-        await awaitTasks(sql, [id]);
+        await registerWaiters(sql, [id]);
       }
       if (looks > 1) await wakeup.sleep(LOOK);
       signal?.throwIfAborted();

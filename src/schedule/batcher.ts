@@ -8,8 +8,8 @@ interface Call<T, R> {
   reject(error: unknown): void;
 }
 
-/** What a {@linkcode Coalescer} does with what it was given. */
-export interface CoalescerOptions<T, R> {
+/** What a {@linkcode Batcher} does with what it was given. */
+export interface BatcherOptions<T, R> {
   /** Inserts all of them, in their order, or none; what it is given by the next call comes after them. */
   readonly insert: (items: T[]) => Promise<R[]>;
   /** How much of a statement an item takes, in characters. */
@@ -30,13 +30,13 @@ const MANY = 64;
  * way: they share one round trip and one commit, and a single call is not delayed. Many calls make two, sent one behind
  * the other: the callers of the first go on while the server is at the second.
  */
-export class Coalescer<T, R> {
-  readonly #options: CoalescerOptions<T, R>;
+export class Batcher<T, R> {
+  readonly #options: BatcherOptions<T, R>;
   #calls: Call<T, R>[] = [];
   #underWay = 0;
   #next: Promise<void> | undefined;
 
-  constructor(options: CoalescerOptions<T, R>) {
+  constructor(options: BatcherOptions<T, R>) {
     this.#options = options;
   }
 

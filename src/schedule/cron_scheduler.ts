@@ -14,7 +14,7 @@ export interface CronTimerOptions {
   defaults: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout">;
   /** The id of the consumer, which may change. */
   consumerId(): string;
-  /** Seconds between two rounds, and so the longest sleep: see {@linkcode CronTimer}. @default 60 */
+  /** Seconds between two rounds, and so the longest sleep: see {@linkcode CronScheduler}. @default 60 */
   round?: number;
   /** Called when something failed; it is tried again. */
   onError(error: unknown): void;
@@ -44,7 +44,7 @@ const MADE_UP = { skip: 0, one: 1, all: 1_000 } as const;
  * consumers are gone that say what is stored, as when an old release was started once more in the middle of a deploy,
  * this one's definition is stored instead.
  */
-export class CronTimer {
+export class CronScheduler {
   readonly #options: CronTimerOptions;
   readonly #wakeup = new Wakeup();
   readonly #round: number;

@@ -20,7 +20,7 @@ import {
 import { type TaskRow, toNumber } from "../store/rows.ts";
 import { isUnique, uniqueColumns } from "./unique_key.ts";
 import { validateArguments } from "../task/validation.ts";
-import { encodeSoon } from "../wire/encode.ts";
+import { encode } from "../wire/encode.ts";
 
 /** How many tasks one statement inserts at most, and how many characters of params. */
 const [CHUNK_ROWS, CHUNK_CHARACTERS] = [5_000, 8 * 1024 * 1024];
@@ -58,7 +58,7 @@ export async function newTasks(
     timeout: timeout === undefined ? null : toSeconds(timeout, "timeout"),
     tags: options.tags ?? [],
   };
-  const texts = calls.map((args) => encodeSoon(args));
+  const texts = calls.map((args) => encode(args));
   const params = texts.every((text) => typeof text === "string") ? texts : await Promise.all(texts);
   const tasks = calls.map((args, i) => ({ ...shared, params: params[i]!, ...storedLimits(definition, args) }));
   if (!isUnique(definition, options)) return tasks;
@@ -67,8 +67,8 @@ export async function newTasks(
   }));
 }
 
-/** The rows with their arguments encrypted. `replace` may put arguments into the record of a twin in another queue. */
-export async function sealTasks(tasks: NewTask[], keys: KeyRing): Promise<NewTask[]> {
+/** The rows with their arguments encrypted. `replace` may put arguments into the record of a duplicate in another queue. */
+export async function encryptTasks(tasks: NewTask[], keys: KeyRing): Promise<NewTask[]> {
   return await inParts(tasks, async (task) => {
     const place = { funcName: task.func_name, queue: task.queue, column: "params" } as const;
     const anyQueue = task.on_conflict === "replace";
@@ -121,28 +121,28 @@ export function isOneStatement(tasks: NewTask[]): boolean {
 }
 
 /** What statements go through: the store's tag, or a client of the user's. */
-export type Through = { sql: Tag } | { client: Sql | Queryable; schema: string };
+export type Target = { sql: Tag } | { client: Sql | Queryable; schema: string };
 
 /** And whether the role there may only call functions. */
-type ThroughRole = Through & { producer: boolean };
+type ThroughRole = Target & { producer: boolean };
 
 /** A row, and whether it is new. */
 export type ScheduledRow = TaskRow & { inserted: boolean };
 
-/** Whether any of `tasks` may have a twin. */
+/** Whether any of `tasks` may have a duplicate. */
 export function areUnique(tasks: NewTask[]): boolean {
   return tasks.some(({ unique_key }) => unique_key !== undefined);
 }
 
 /** Whether what these statements go through is of a role that may not insert into the table. */
-export async function asksFunctions(through: Through): Promise<boolean> {
+export async function mustUseFunction(through: Target): Promise<boolean> {
   return await ("sql" in through ? isProducer(through.sql) : isProducerWith(through.client, through.schema));
 }
 
 /**
  * Inserts tasks.
  *
- * @throws {TaskExists} If some are unique and a twin forbids it: nothing is scheduled then.
+ * @throws {TaskExists} If some are unique and a duplicate forbids it: nothing is scheduled then.
  */
 export async function insertAll(tasks: NewTask[], through: ThroughRole): Promise<ScheduledRow[]> {
   if (areUnique(tasks)) return await insertUnique(tasks, through);
@@ -153,7 +153,7 @@ export async function insertAll(tasks: NewTask[], through: ThroughRole): Promise
   return rows;
 }
 
-/** Schedules tasks that may have twins. */
+/** Schedules tasks that may have duplicates. */
 async function insertUnique(tasks: NewTask[], through: ThroughRole): Promise<ScheduledRow[]> {
   const by = through.producer ? "_produce" : "_schedule";
   const scheduled = "sql" in through
@@ -174,7 +174,7 @@ async function insertUnique(tasks: NewTask[], through: ThroughRole): Promise<Sch
   });
 }
 
-async function insertPlain(tasks: NewTask[], through: Through): Promise<ScheduledRow[]> {
+async function insertPlain(tasks: NewTask[], through: Target): Promise<ScheduledRow[]> {
   const inserted = "sql" in through
     ? await insertTasks(through.sql, tasks)
     : await insertTasksWith(through.client, through.schema, tasks);

@@ -1,17 +1,17 @@
-import { Coalescer } from "./batcher.ts";
+import { Batcher } from "./batcher.ts";
 import type { Database } from "../database/pools.ts";
 import { codeOf, LOCK_NOT_AVAILABLE } from "../database/driver.ts";
-import { type KeyRing, openRow } from "../privacy/encryption.ts";
+import { decryptRow, type KeyRing } from "../privacy/encryption.ts";
 import { FireflyError } from "../errors.ts";
 import type { ScheduleOptions } from "../task/options.ts";
 import {
   areUnique,
-  asksFunctions,
+  encryptTasks,
   insertAll,
   isOneStatement,
+  mustUseFunction,
   type ScheduledRow,
-  sealTasks,
-  type Through,
+  type Target,
 } from "./new_tasks.ts";
 import type { Sessions } from "../database/session.ts";
 import type { NewTask } from "../store/schedule.ts";
@@ -36,33 +36,33 @@ export interface SchedulerOptions {
 /** Nothing is to be known; of a user's own transaction, nothing is known. */
 const COMMITTED: FreshRecord = {};
 
-/** Seconds that scheduling waits for an open transaction that schedules a twin: it may be one that waits for this call. */
-const UNIQUE_PATIENCE = 15;
-const UNIQUE_SETUP = `SET LOCAL lock_timeout = '${UNIQUE_PATIENCE}s';`;
+/** Seconds that scheduling waits for an open transaction that schedules a duplicate: it may be one that waits for this call. */
+const UNIQUE_TIMEOUT = 15;
+const UNIQUE_SETUP = `SET LOCAL lock_timeout = '${UNIQUE_TIMEOUT}s';`;
 
 /** Inserts tasks where they belong: in the user's transaction, in the scope's, or in one of their own. */
 export class Scheduler {
   readonly #options: SchedulerOptions;
-  readonly #coalescer: Coalescer<NewTask, ScheduledRow>;
+  readonly #batcher: Batcher<NewTask, ScheduledRow>;
   /** Whether its role may not insert tasks, but only call functions that do: asked once, of whatever schedules first. */
   #producer: boolean | undefined;
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
-    this.#coalescer = new Coalescer({
+    this.#batcher = new Batcher({
       insert: async (tasks) => await this.#insertThrough(tasks, { sql: (await options.connect()).database.inserts }),
       sizeOf: ({ params }) => params.length,
     });
   }
 
-  /** Inserts the tasks of one call, all or none. What was encrypted here need not be decrypted again; a twin's must be. */
+  /** Inserts the tasks of one call, all or none. What was encrypted here need not be decrypted again; a duplicate's must be. */
   async insert(tasks: NewTask[], tx: ScheduleOptions["tx"]): Promise<Scheduled> {
     const { keys } = this.#options;
     if (!keys) return await this.#insert(tasks, tx);
-    const sealed = await sealTasks(tasks, keys);
+    const sealed = await encryptTasks(tasks, keys);
     const { rows, fresh } = await this.#insert(sealed, tx);
     const opened = rows.map((row, i) =>
-      row.params === sealed[i]!.params ? { ...row, params: tasks[i]!.params } : openRow(row, keys)
+      row.params === sealed[i]!.params ? { ...row, params: tasks[i]!.params } : decryptRow(row, keys)
     );
     return { rows: await Promise.all(opened), fresh };
   }
@@ -77,7 +77,7 @@ export class Scheduler {
     }
     const unique = areUnique(tasks);
     const alone = unique || !isOneStatement(tasks);
-    return { rows: await (alone ? this.#insertAlone(tasks, unique) : this.#coalescer.insert(tasks)), fresh: COMMITTED };
+    return { rows: await (alone ? this.#insertAlone(tasks, unique) : this.#batcher.insert(tasks)), fresh: COMMITTED };
   }
 
   /** In a transaction of their own. */
@@ -92,13 +92,13 @@ export class Scheduler {
       if (!unique || codeOf(error) !== LOCK_NOT_AVAILABLE) throw error;
       const [{ func_name: funcName }] = tasks as [NewTask];
       throw new FireflyError(
-        `Cannot schedule task "${funcName}" as an open transaction has held its unique key for ${UNIQUE_PATIENCE} s`,
+        `Cannot schedule task "${funcName}" as an open transaction has held its unique key for ${UNIQUE_TIMEOUT} s`,
         { cause: error },
       );
     }
   }
 
-  async #insertThrough(tasks: NewTask[], through: Through): Promise<ScheduledRow[]> {
-    return await insertAll(tasks, { ...through, producer: this.#producer ??= await asksFunctions(through) });
+  async #insertThrough(tasks: NewTask[], through: Target): Promise<ScheduledRow[]> {
+    return await insertAll(tasks, { ...through, producer: this.#producer ??= await mustUseFunction(through) });
   }
 }

@@ -7,7 +7,7 @@ import type { UniqueColumns } from "../store/schedule.ts";
 import { decode } from "../wire/decode.ts";
 import { encode } from "../wire/encode.ts";
 
-/** Whether a call of such a task, with such options, may have a twin. */
+/** Whether a call of such a task, with such options, may have a duplicate. */
 export function isUnique(definition: TaskDefinition, options: Pick<ScheduleOptions, "unique">): boolean {
   return definition.unique !== undefined || options.unique !== undefined;
 }

@@ -1,21 +1,24 @@
 /** The schema as the migrations make it; written by scripts/describe_schema.ts. */
 export const SCHEMA_PARTS: string = `
-column _line.claim_seq: bigint
-column _line.concurrency_key: text
-column _line.func_name: text
-column _line.id: bigint
-column _line.look_at: timestamp with time zone
-column _line.not_before: timestamp with time zone
-column _line.place: tid
-column _line.priority: integer
-column _line.queue: text
-column _line.rate_key: text
-column _line.suspect: boolean
-column _line.why: text
-column awaited.task_id: bigint not null
-column awaited.until: timestamp with time zone not null
+column _limit_queue.admit_at: timestamp with time zone
+column _limit_queue.claim_seq: bigint
+column _limit_queue.concurrency_key: text
+column _limit_queue.func_name: text
+column _limit_queue.id: bigint
+column _limit_queue.not_before: timestamp with time zone
+column _limit_queue.place: tid
+column _limit_queue.priority: integer
+column _limit_queue.quarantined: boolean
+column _limit_queue.queue: text
+column _limit_queue.rate_key: text
+column _limit_queue.reason: text
+column claim_batch.claim_seqs: bigint[] not null
+column claim_batch.claimed: timestamp with time zone not null default
+column claim_batch.consumer_id: uuid not null
+column claim_batch.id: uuid not null
+column claim_batch.ids: bigint[] not null
+column claim_batch.quarantined: boolean not null default
 column consumer.concurrency: integer not null
-column consumer.doorbell: boolean not null default
 column consumer.host: text not null
 column consumer.id: uuid not null
 column consumer.lease_until: timestamp with time zone not null
@@ -25,6 +28,7 @@ column consumer.seen: timestamp with time zone not null default
 column consumer.started: timestamp with time zone not null default
 column consumer.tasks: text[] not null
 column consumer.version: text not null
+column consumer.wake_lock: boolean not null default
 column cron.consumer_id: uuid
 column cron.defined: timestamp with time zone not null default
 column cron.definition: text not null
@@ -60,12 +64,6 @@ column definition.rate_limit: integer
 column definition.rate_per: double precision
 column definition.retain_completed: double precision
 column definition.retain_failed: double precision
-column lease.claim_seqs: bigint[] not null
-column lease.claimed: timestamp with time zone not null default
-column lease.consumer_id: uuid not null
-column lease.id: uuid not null
-column lease.ids: bigint[] not null
-column lease.suspect: boolean not null default
 column migration.applied: timestamp with time zone not null default
 column migration.checksum: text not null
 column migration.name: text not null
@@ -81,8 +79,10 @@ column ready.func_name: text not null
 column ready.id: bigint not null
 column ready.not_before: timestamp with time zone not null
 column ready.priority: integer not null
+column ready.quarantined: boolean not null default
 column ready.queue: text not null
-column ready.suspect: boolean not null default
+column result_waiter.task_id: bigint not null
+column result_waiter.until: timestamp with time zone not null
 column retention.one: boolean not null default
 column retention.rests_until: timestamp with time zone not null default
 column retention.retain_completed: double precision not null default
@@ -99,6 +99,7 @@ column task.cancelled: timestamp with time zone
 column task.claim_seq: bigint not null default
 column task.completed: timestamp with time zone
 column task.concurrency_key: text
+column task.crash_count: smallint not null default
 column task.created: timestamp with time zone not null default
 column task.errors: jsonb not null default
 column task.failed: timestamp with time zone
@@ -119,7 +120,6 @@ column task.returned: text
 column task.snoozes: integer not null default
 column task.started: timestamp with time zone
 column task.status: text not null default
-column task.suspect_deaths: smallint not null default
 column task.tags: text[] not null default
 column task.timeout: double precision
 column task.unique_among: text[]
@@ -209,18 +209,18 @@ column unique_key.func_name: text not null
 column unique_key.key: text not null
 column unique_key.task_id: bigint not null
 column unique_key.until: timestamp with time zone
+column waiting.admit_at: timestamp with time zone
 column waiting.claim_seq: bigint not null
 column waiting.concurrency_key: text
 column waiting.func_name: text not null
 column waiting.id: bigint not null
-column waiting.look_at: timestamp with time zone
 column waiting.not_before: timestamp with time zone not null
 column waiting.priority: integer not null
+column waiting.quarantined: boolean not null default
 column waiting.queue: text not null
 column waiting.rate_key: text
-column waiting.suspect: boolean not null default
-column waiting.why: text not null
-constraint awaited.awaited_pkey: primary key (task_id)
+column waiting.reason: text not null
+constraint claim_batch.claim_batch_pkey: primary key (id)
 constraint consumer.consumer_pkey: primary key (id)
 constraint cron.cron_missed_check: check (missed)
 constraint cron.cron_pkey: primary key (name)
@@ -232,12 +232,12 @@ constraint definition.definition_rate_limit_check: check (rate_limit)
 constraint definition.definition_rate_per_check: check (rate_per)
 constraint definition.definition_retain_completed_check: check (retain_completed)
 constraint definition.definition_retain_failed_check: check (retain_failed)
-constraint lease.lease_pkey: primary key (id)
 constraint migration.migration_pkey: primary key (version)
 constraint queue.queue_notify_check: check (notify)
 constraint queue.queue_pkey: primary key (name)
 constraint queue.queue_retain_completed_check: check (retain_completed)
 constraint queue.queue_retain_failed_check: check (retain_failed)
+constraint result_waiter.result_waiter_pkey: primary key (task_id)
 constraint retention.retention_one_check: check (one)
 constraint retention.retention_pkey: primary key (one)
 constraint retention.retention_retain_completed_check: check (retain_completed)
@@ -256,17 +256,17 @@ constraint unique_key.unique_key_key_check: check (key)
 constraint unique_key.unique_key_pkey: primary key (func_name, key)
 constraint waiting.waiting_concurrency_key: check (concurrency_key)
 constraint waiting.waiting_rate_key: check (rate_key)
-constraint waiting.waiting_why_check: check (why)
-index awaited.awaited_pkey: unique (task_id)
+constraint waiting.waiting_reason_check: check (reason)
+index claim_batch.claim_batch_pkey: unique (id)
 index consumer.consumer_pkey: unique (id)
 index cron.cron_pkey: unique (name)
 index cron_slot.cron_slot_pkey: unique (cron, slot)
 index definition.definition_pkey: unique (func_name)
-index lease.lease_pkey: unique (id)
 index migration.migration_pkey: unique (version)
 index queue.queue_pkey: unique (name)
 index ready.ready_order: (queue, priority desc, not_before, id)
-index ready.ready_suspects: (queue, priority desc, not_before, id) partial
+index ready.ready_quarantined: (queue, priority desc, not_before, id) partial
+index result_waiter.result_waiter_pkey: unique (task_id)
 index retention.retention_pkey: unique (one)
 index slot.slot_key: (key, kind)
 index slot.slot_task: (task_id)
@@ -275,24 +275,24 @@ index task.task_pkey: unique (id)
 index unique_key.unique_key_pkey: unique (func_name, key)
 index unique_key.unique_key_task: (task_id)
 index unique_key.unique_key_until: (until) partial
+index waiting.waiting_admit_at: (queue, admit_at) partial
 index waiting.waiting_both: (rate_key, priority desc, not_before, id) partial
 index waiting.waiting_concurrency: (concurrency_key, priority desc, not_before, id) partial
 index waiting.waiting_due: (queue, not_before) partial
 index waiting.waiting_id: (id)
-index waiting.waiting_look_at: (queue, look_at) partial
 index waiting.waiting_rate: (rate_key, priority desc, not_before, id) partial
 index waiting.waiting_unknown: (func_name) partial
-table _line: view
-table awaited: table unlogged
+table _limit_queue: view
+table claim_batch: table
 table consumer: table
 table cron: table
 table cron_record: view
 table cron_slot: table
 table definition: table
-table lease: table
 table migration: table
 table queue: table
 table ready: table
+table result_waiter: table unlogged
 table retention: table
 table slot: table
 table task: table
@@ -306,7 +306,7 @@ trigger task.give_back: 19 _give_back
 trigger task.give_back_all: 32 _give_back_all
 trigger task.give_back_deleted: 9 _give_back_deleted
 trigger task.place_inserted: 4 _place_inserted
-function _admit(text[], text[]): record 4ecabd7d6975
+function _admit(text[], text[]): record 0063356fdce0
 function _base64(bytea): text immutable strict d354c8bf8614
 function _brief_error(jsonb): jsonb immutable strict 7674e2c34922
 function _decode_array(jsonb, jsonb, integer[], integer, bigint): record immutable a06b92be1779
@@ -320,50 +320,50 @@ function _decode_object(jsonb, jsonb, integer[], integer, bigint): record immuta
 function _decode_ref(jsonb, jsonb, integer[], integer, bigint): record immutable 46c3488a13d1
 function _decode_string(jsonb): text immutable strict b78d25b264e7
 function _decode_view(jsonb, jsonb, bigint): record immutable 6d690865d1ae
-function _door(text): bigint immutable 536ec1aeeb94
 function _escape(jsonb): jsonb immutable strict c10637ea10bd
-function _explain_concurrency(task): task_reason stable 7faa4343fb84
+function _explain_claim(task): task_reason stable 03bd52e54c7f
+function _explain_concurrency(task): task_reason stable e47d404c1bd7
 function _explain_consumers(task): task_reason stable 85b49f8647d5
-function _explain_end(task): task_reason stable 109232c54b22
-function _explain_lease(task): task_reason stable edc11bfdc6c8
-function _explain_line(task, boolean): task_reason stable e19a10f411da
-function _explain_rate(task): task_reason stable fef483a8b240
-function _explain_wait(task): task_reason stable c153446a2965
+function _explain_ended(task): task_reason stable a98da8ebfd73
+function _explain_order(task, boolean): task_reason stable 13645fdacdea
+function _explain_rate(task): task_reason stable f918398aa674
+function _explain_waiting(task): task_reason stable 8a493203832f
 function _fire_cron(text, text, timestamp with time zone[]): record 7ed471274cb6
+function _format_count(bigint, text): text immutable 525fb1251652
+function _format_error(jsonb): text immutable strict ceeff8b2dbb3
+function _format_time(timestamp with time zone): text stable b1d979043c01
 function _give_back(): trigger a0f3d29abda9
 function _give_back_all(): trigger 16eaf2e9b85b
 function _give_back_deleted(): trigger f51748bdfa2d
 function _is_base64(text): boolean immutable 5973a73bad8d
-function _keep_crons(uuid, text[], text[]): text dd56e3e93707
 function _mentions_tag(text): boolean immutable a85eb5f62acf
 function _near_words(text, text[]): text[] immutable fb4765b846cf
+function _notify(text): void security definer set search_path 5f5f0a6e0d18
 function _object(text[], jsonb[]): jsonb immutable strict 93925f227ac8
-function _place(bigint): void f58e4718b607
-function _place_inserted(): trigger 168eff4d7656
+function _own_crons(uuid, text[], text[]): text 2733afb77ccf
+function _place(bigint): void 96ce6ca2dea2
+function _place_inserted(): trigger 229ad9a06014
 function _produce(json): record bb47d941bb75
 function _register_crons(uuid, text[], json): record 11cee279ca97
-function _replace(bigint, text, timestamp with time zone): boolean set enable_seqscan, jit d19fcf65df0a
-function _ring(text): void security definer set search_path bc6865798e3f
-function _schedule(json): record set enable_seqscan, jit 19b45d373c62
+function _replace(bigint, text, timestamp with time zone): boolean set enable_seqscan, jit 1cecd4c09098
+function _schedule(json): record set enable_seqscan, jit d475b5da91d4
 function _take_from_place(bigint): boolean e6196b3be52c
 function _take_unique_key(text, text, bigint): bigint c0f357e13b27
-function _tell_count(bigint, text): text immutable 525fb1251652
-function _tell_error(jsonb): text immutable strict ceeff8b2dbb3
-function _tell_time(timestamp with time zone): text stable b1d979043c01
 function _try_unique_key(text, text, bigint): bigint set lock_timeout 82d0b344d3d3
-function cancel(bigint): boolean 74828ce78707
+function _wake_lock(text): bigint immutable 536ec1aeeb94
+function cancel(bigint): boolean 0888508efc7b
 function channel(text): text immutable strict e3b0c44298fc
 function control_channel(): text immutable e3b0c44298fc
 function decode(text): jsonb immutable strict d14d2848cbe9
 function encode(jsonb): text immutable strict af6295b60ca9
 function encode_raw(jsonb): text immutable strict 56392a3b8bee
 function ended_channel(): text immutable e3b0c44298fc
-function explain(bigint): task_reason stable 96cdadf4d06a
+function explain(bigint): task_reason stable 7ad97ede867d
 function pause(text): boolean 79dd068148da
 function pause_cron(text): boolean 1a8bc3bf5965
 function resume(text): boolean 3e819bd78ffe
 function resume_cron(text): boolean 8a2e633eac3d
-function retry(bigint): boolean da5c347d537f
+function retry(bigint): boolean 6a2b2bd1dea7
 function run_cron(text): bigint cdcaa1af8524
 function schedule(text, jsonb, text, timestamp with time zone, integer, integer, double precision, double precision, text[], text, double precision, text): bigint f5c79e1cdd06
 function try_decode(text): jsonb immutable strict cd0780800947

@@ -513,8 +513,8 @@ CREATE TABLE "firefly".task (
   rescues integer NOT NULL DEFAULT 0,
   -- Claims that ended uncounted: shutdown, a lost database, Retry.
   snoozes integer NOT NULL DEFAULT 0,
-  -- Consumers that died while this task was the suspect, since its last other end.
-  suspect_deaths smallint NOT NULL DEFAULT 0,
+  -- Consumers that died while this task win quarantine, since its last other end.
+  crash_count smallint NOT NULL DEFAULT 0,
   status text NOT NULL DEFAULT 'created' CHECK (status IN ('created', 'completed', 'failed', 'cancelled')),
   func_name text NOT NULL CHECK (func_name <> '' AND length(func_name) <= 200),
   queue text NOT NULL DEFAULT 'default'
@@ -534,7 +534,7 @@ CREATE TABLE "firefly".ready (
   not_before timestamptz NOT NULL,
   priority integer NOT NULL,
   -- Its consumer died: it is claimed alone, and one at a time by each consumer.
-  suspect boolean NOT NULL DEFAULT false,
+  quarantined boolean NOT NULL DEFAULT false,
   queue text NOT NULL,
   func_name text NOT NULL
 ) WITH (
@@ -543,7 +543,7 @@ CREATE TABLE "firefly".ready (
   autovacuum_vacuum_cost_delay = 0
 );
 CREATE INDEX ready_order ON "firefly".ready (queue, priority DESC, not_before, id);
-CREATE INDEX ready_suspects ON "firefly".ready (queue, priority DESC, not_before, id) WHERE suspect;
+CREATE INDEX ready_quarantined ON "firefly".ready (queue, priority DESC, not_before, id) WHERE quarantined;
 
 -- Tasks that may not run yet: \`time\`, their not_before has not come; \`unknown\`, no live consumer knows their name.
 CREATE TABLE "firefly".waiting (
@@ -553,15 +553,15 @@ CREATE TABLE "firefly".waiting (
   priority integer NOT NULL,
   queue text NOT NULL,
   func_name text NOT NULL,
-  why text NOT NULL CHECK (why IN ('time', 'unknown'))
+  reason text NOT NULL CHECK (reason IN ('time', 'unknown'))
 ) WITH (
   autovacuum_vacuum_scale_factor = 0,
   autovacuum_vacuum_threshold = 20000,
   autovacuum_vacuum_cost_delay = 0
 );
 CREATE INDEX waiting_id ON "firefly".waiting (id);
-CREATE INDEX waiting_due ON "firefly".waiting (queue, not_before) WHERE why = 'time';
-CREATE INDEX waiting_unknown ON "firefly".waiting (func_name) WHERE why = 'unknown';
+CREATE INDEX waiting_due ON "firefly".waiting (queue, not_before) WHERE reason = 'time';
+CREATE INDEX waiting_unknown ON "firefly".waiting (func_name) WHERE reason = 'unknown';
 
 -- Processes that run tasks. One whose lease_until has passed is dead, and so is one that has no row.
 CREATE TABLE "firefly".consumer (
@@ -579,11 +579,11 @@ CREATE TABLE "firefly".consumer (
 
 -- One row for each claimed batch, deleted when the last task of it has ended. The id comes from the consumer and not
 -- from a sequence, since a sequence may give a number again after a crash of the server.
-CREATE TABLE "firefly".lease (
+CREATE TABLE "firefly".claim_batch (
   id uuid PRIMARY KEY,
   consumer_id uuid NOT NULL,
   claimed timestamptz NOT NULL DEFAULT now(),
-  suspect boolean NOT NULL DEFAULT false,
+  quarantined boolean NOT NULL DEFAULT false,
   ids bigint[] NOT NULL,
   claim_seqs bigint[] NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
@@ -596,7 +596,7 @@ CREATE TABLE "firefly".queue (
 
 -- Tasks whose end somebody awaits: settling rings the channel of ended tasks for these alone, since every NOTIFY takes a
 -- lock that all commits of the database share. Lost in a crash, which costs the waiting a poll.
-CREATE UNLOGGED TABLE "firefly".awaited (
+CREATE UNLOGGED TABLE "firefly".result_waiter (
   task_id bigint PRIMARY KEY,
   until timestamptz NOT NULL
 );
@@ -610,13 +610,13 @@ BEGIN
   FROM inserted
   WHERE status = 'created' AND not_before <= now();
 
-  INSERT INTO "firefly".waiting (id, claim_seq, not_before, priority, queue, func_name, why)
+  INSERT INTO "firefly".waiting (id, claim_seq, not_before, priority, queue, func_name, reason)
   SELECT id, claim_seq, not_before, priority, queue, func_name, 'time'
   FROM inserted
   WHERE status = 'created' AND not_before > now();
 
   PERFORM pg_notify("firefly".channel(queue), '')
-  FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS rung;
+  FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS notified;
   RETURN NULL;
 END
 $body$;
@@ -670,7 +670,7 @@ BEGIN
   IF NOT "firefly"._take_from_place(task_id) THEN
     PERFORM pg_notify("firefly".control_channel(), '');
   END IF;
-  DELETE FROM "firefly".awaited WHERE awaited.task_id = cancel.task_id;
+  DELETE FROM "firefly".result_waiter WHERE result_waiter.task_id = cancel.task_id;
   IF FOUND THEN
     PERFORM pg_notify("firefly".ended_channel(), '');
   END IF;
@@ -701,13 +701,13 @@ $body$;
 CREATE FUNCTION "firefly".retry(task_id bigint) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 DECLARE
-  rung text;
+  notified text;
 BEGIN
   UPDATE "firefly".task
-  SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = 0, rescues = 0, suspect_deaths = 0,
+  SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = 0, rescues = 0, crash_count = 0,
     failed = NULL, cancelled = NULL, started = NULL, progress = NULL, progress_note = NULL
   WHERE id = task_id AND status IN ('failed', 'cancelled')
-  RETURNING queue INTO rung;
+  RETURNING queue INTO notified;
   IF NOT FOUND THEN
     RETURN false;
   END IF;
@@ -715,7 +715,7 @@ BEGIN
   SELECT id, claim_seq, not_before, priority, queue, func_name
   FROM "firefly".task
   WHERE id = task_id;
-  PERFORM pg_notify("firefly".channel(rung), '');
+  PERFORM pg_notify("firefly".channel(notified), '');
   RETURN true;
 END
 $body$;
@@ -732,8 +732,8 @@ SELECT task.id, task.func_name, task.queue,
   task.progress, task.progress_note, task.errors, task.tags
 FROM "firefly".task
 LEFT JOIN (
-  SELECT u.id, u.claim_seq, lease.claimed
-  FROM "firefly".lease, unnest(lease.ids, lease.claim_seqs) AS u (id, claim_seq)
+  SELECT u.id, u.claim_seq, claim_batch.claimed
+  FROM "firefly".claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS u (id, claim_seq)
 ) AS leased ON leased.id = task.id AND leased.claim_seq = task.claim_seq;
 
 -- The same with params and returned as jsonb; NULL where they cannot be decoded.
@@ -754,7 +754,7 @@ FROM "firefly".task_record;
 -- would cost every INSERT some microseconds.
 ALTER TABLE "firefly".task
   ADD COLUMN unique_key text,
-  -- The statuses in which it keeps its twins away; NULL means created and running.
+  -- The statuses in which it keeps its duplicates away; NULL means created and running.
   ADD COLUMN unique_among text[],
   -- Seconds after its completion in which it still does.
   ADD COLUMN unique_for double precision,
@@ -807,23 +807,23 @@ CREATE INDEX slot_until ON "firefly".slot (until) WHERE until IS NOT NULL;
 
 -- Two more reasons to wait: \`concurrency\`, for a slot of concurrency_key and, if it has a rate_key, for one of that at
 -- the same time, as a task that waits with one slot in hand would keep it from others; \`rate\`, for a slot of rate_key
--- alone. \`look_at\` is when a consumer must look at the line that the row stands in: at once for what has just joined
+-- alone. \`admit_at\` is when a consumer must look at the line that the row stands in: at once for what has just joined
 -- it, and when the next slot ends for the first in line of a rate.
 ALTER TABLE "firefly".waiting
-  DROP CONSTRAINT waiting_why_check,
-  ADD COLUMN suspect boolean NOT NULL DEFAULT false,
+  DROP CONSTRAINT waiting_reason_check,
+  ADD COLUMN quarantined boolean NOT NULL DEFAULT false,
   ADD COLUMN concurrency_key text,
   ADD COLUMN rate_key text,
-  ADD COLUMN look_at timestamptz,
+  ADD COLUMN admit_at timestamptz,
   ADD CONSTRAINT waiting_concurrency_key CHECK (concurrency_key <> '' AND octet_length(concurrency_key) <= 1000) NOT VALID,
   ADD CONSTRAINT waiting_rate_key CHECK (rate_key <> '' AND octet_length(rate_key) <= 1000) NOT VALID,
-  ADD CONSTRAINT waiting_why_check CHECK (why IN ('time', 'unknown', 'concurrency', 'rate')) NOT VALID;
+  ADD CONSTRAINT waiting_reason_check CHECK (reason IN ('time', 'unknown', 'concurrency', 'rate')) NOT VALID;
 CREATE INDEX waiting_concurrency ON "firefly".waiting (concurrency_key, priority DESC, not_before, id)
-  WHERE why = 'concurrency';
-CREATE INDEX waiting_rate ON "firefly".waiting (rate_key, priority DESC, not_before, id) WHERE why = 'rate';
+  WHERE reason = 'concurrency';
+CREATE INDEX waiting_rate ON "firefly".waiting (rate_key, priority DESC, not_before, id) WHERE reason = 'rate';
 CREATE INDEX waiting_both ON "firefly".waiting (rate_key, priority DESC, not_before, id)
-  WHERE why = 'concurrency' AND rate_key IS NOT NULL;
-CREATE INDEX waiting_look_at ON "firefly".waiting (queue, look_at) WHERE look_at IS NOT NULL;
+  WHERE reason = 'concurrency' AND rate_key IS NOT NULL;
+CREATE INDEX waiting_admit_at ON "firefly".waiting (queue, admit_at) WHERE admit_at IS NOT NULL;
 
 -- A plain INSERT, from psql, an ORM or another language, is a scheduled task like any other. Limited tasks wait for a
 -- consumer to let them in: taking a slot here would hold up all others of the key until this transaction ends. One of
@@ -832,7 +832,7 @@ CREATE OR REPLACE FUNCTION "firefly"._place_inserted() RETURNS trigger
 LANGUAGE plpgsql AS $body$
 DECLARE
   has record;
-  twin record;
+  duplicate record;
 BEGIN
   -- Each statement costs: most tasks need one of the three below.
   SELECT bool_or(not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AS waiting,
@@ -847,7 +847,7 @@ BEGIN
 
   IF has.waiting THEN
     INSERT INTO "firefly".waiting (
-      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, why, look_at
+      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
     )
     SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
       CASE WHEN not_before > now() THEN 'time' WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END,
@@ -863,7 +863,7 @@ BEGIN
   -- In the order of the keys, as everywhere, so that two transactions cannot wait for each other. Volatile functions of
   -- a list are called after it is sorted. What _schedule() inserts has its key already.
   IF has.unique_keys THEN
-    FOR twin IN
+    FOR duplicate IN
       SELECT inserted.func_name, inserted.unique_key, inserted.id,
         "firefly"._take_unique_key(inserted.func_name, inserted.unique_key, inserted.id) AS holder
       FROM inserted
@@ -872,21 +872,21 @@ BEGIN
         AND (held.task_id IS DISTINCT FROM inserted.id OR held.until IS NOT NULL)
       ORDER BY inserted.func_name COLLATE "C", inserted.unique_key COLLATE "C", inserted.id
     LOOP
-      IF twin.holder <> twin.id THEN
-        RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', twin.func_name, twin.holder, twin.unique_key
+      IF duplicate.holder <> duplicate.id THEN
+        RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', duplicate.func_name, duplicate.holder, duplicate.unique_key
           USING ERRCODE = 'unique_violation', CONSTRAINT = 'unique_key',
-            HINT = 'firefly.schedule() keeps the twin instead';
+            HINT = 'firefly.schedule() keeps the duplicate instead';
       END IF;
     END LOOP;
   END IF;
 
   PERFORM pg_notify("firefly".channel(queue), '')
-  FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS rung;
+  FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS notified;
   RETURN NULL;
 END
 $body$;
 
--- Takes a unique key for a task, and returns who holds it then: the task, or its twin. It waits for a transaction that
+-- Takes a unique key for a task, and returns who holds it then: the task, or its duplicate. It waits for a transaction that
 -- is about to take or release the key, and holds no lock on what is another's.
 CREATE FUNCTION "firefly"._take_unique_key(func_name text, key text, task_id bigint) RETURNS bigint
 LANGUAGE plpgsql AS $body$
@@ -934,9 +934,9 @@ END
 $body$;
 
 -- Whatever ends a claim or a task gives back what it held: its slots, and its unique key where the new status is not
--- among those that keep twins away. One trigger for settling, rescue, cancel, retry, a release that knows nothing of
+-- among those that keep duplicates away. One trigger for settling, rescue, cancel, retry, a release that knows nothing of
 -- keys, and edits by hand. An attempt that began, or may have, counts for its rate: that slot runs out by itself. A
--- task that would take a key which its twin has by now ends \`failed\`, by itself, and fails no other of its batch; one
+-- task that would take a key which its duplicate has by now ends \`failed\`, by itself, and fails no other of its batch; one
 -- that has ended stays as it ended, and keeps nobody away.
 CREATE FUNCTION "firefly"._give_back() RETURNS trigger
 LANGUAGE plpgsql AS $body$
@@ -1065,7 +1065,7 @@ BEGIN
     VALUES (task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name);
   ELSE
     INSERT INTO "firefly".waiting (
-      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, why, look_at
+      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
     ) VALUES (
       task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name,
       task.concurrency_key, task.rate_key,
@@ -1084,10 +1084,10 @@ $body$;
 -- Who stands in line for a limit and could run at once: some live consumer knows it, and its queue is not paused. A
 -- task that nobody would claim must not keep a slot from others. The subqueries are no joins, so that a line is read
 -- in the order of its index, and no further than needed.
-CREATE VIEW "firefly"._line AS
+CREATE VIEW "firefly"._limit_queue AS
 SELECT waiting.ctid AS place, waiting.*
 FROM "firefly".waiting
-WHERE why IN ('concurrency', 'rate')
+WHERE reason IN ('concurrency', 'rate')
   AND (
     SELECT true
     FROM "firefly".consumer
@@ -1132,8 +1132,8 @@ BEGIN
     SELECT DISTINCT next.concurrency_key
     FROM unnest(rate_keys) AS rate (key), LATERAL (
       SELECT line.concurrency_key
-      FROM "firefly"._line AS line
-      WHERE line.why = 'concurrency' AND line.rate_key = rate.key
+      FROM "firefly"._limit_queue AS line
+      WHERE line.reason = 'concurrency' AND line.rate_key = rate.key
         AND (SELECT count(*) FROM "firefly".slot WHERE slot.kind = 'concurrency' AND slot.key = line.concurrency_key)
           < COALESCE((SELECT concurrency_limit FROM "firefly".definition WHERE func_name = line.func_name), 2147483647)
       ORDER BY line.priority DESC, line.not_before, line.id
@@ -1145,9 +1145,9 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('firefly' || ':concurrency:' || wanted, 0));
     SELECT COALESCE(definition.concurrency_limit, 2147483647)
       - (SELECT count(*) FROM "firefly".slot WHERE kind = 'concurrency' AND key = wanted) INTO room
-    FROM "firefly"._line AS line
+    FROM "firefly"._limit_queue AS line
     LEFT JOIN "firefly".definition USING (func_name)
-    WHERE line.why = 'concurrency' AND line.concurrency_key = wanted
+    WHERE line.reason = 'concurrency' AND line.concurrency_key = wanted
     ORDER BY line.priority DESC, line.not_before, line.id
     LIMIT 1;
     CONTINUE WHEN NOT FOUND OR room <= 0;
@@ -1158,12 +1158,12 @@ BEGIN
     INTO first
     FROM (
       SELECT line.place, line.rate_key
-      FROM "firefly"._line AS line, LATERAL (
+      FROM "firefly"._limit_queue AS line, LATERAL (
         SELECT FROM "firefly".task
         WHERE task.id = line.id AND task.claim_seq = line.claim_seq AND task.status = 'created'
         FOR NO KEY UPDATE SKIP LOCKED
       ) AS record
-      WHERE line.why = 'concurrency' AND line.concurrency_key = wanted
+      WHERE line.reason = 'concurrency' AND line.concurrency_key = wanted
         AND (line.rate_key IS NULL
           OR (
             SELECT count(*)
@@ -1181,11 +1181,11 @@ BEGIN
 
     WITH moved AS (
       DELETE FROM "firefly".waiting WHERE ctid = ANY (first.one_keyed) RETURNING *
-    ), slotted AS (
+    ), hasSlots AS (
       INSERT INTO "firefly".slot (kind, key, task_id) SELECT 'concurrency', wanted, id FROM moved
     ), placed AS (
-      INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, suspect, queue, func_name)
-      SELECT id, claim_seq, not_before, priority, suspect, queue, func_name FROM moved
+      INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, quarantined, queue, func_name)
+      SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name FROM moved
       RETURNING queue
     )
     SELECT count(*), array_agg(DISTINCT queue) AS queues INTO passed FROM placed;
@@ -1213,8 +1213,8 @@ BEGIN
     FROM (
       (
         SELECT func_name, priority, not_before, id
-        FROM "firefly"._line AS line
-        WHERE line.why = 'rate' AND line.rate_key = wanted
+        FROM "firefly"._limit_queue AS line
+        WHERE line.reason = 'rate' AND line.rate_key = wanted
         ORDER BY line.priority DESC, line.not_before, line.id
         LIMIT 1
       )
@@ -1235,12 +1235,12 @@ BEGIN
           SELECT *
           FROM (
             SELECT line.place, line.priority, line.not_before, line.id
-            FROM "firefly"._line AS line, LATERAL (
+            FROM "firefly"._limit_queue AS line, LATERAL (
               SELECT FROM "firefly".task
               WHERE task.id = line.id AND task.claim_seq = line.claim_seq AND task.status = 'created'
               FOR NO KEY UPDATE SKIP LOCKED
             ) AS record
-            WHERE line.why = 'rate' AND line.rate_key = wanted
+            WHERE line.reason = 'rate' AND line.rate_key = wanted
             ORDER BY line.priority DESC, line.not_before, line.id
             LIMIT LEAST(room, 1000)
             FOR UPDATE OF line
@@ -1255,14 +1255,14 @@ BEGIN
       ) AS candidate;
       WITH moved AS (
         DELETE FROM "firefly".waiting WHERE ctid = ANY (first.places) RETURNING *
-      ), slotted AS (
+      ), hasSlots AS (
         INSERT INTO "firefly".slot (kind, key, task_id, per)
         SELECT 'rate', wanted, id, span FROM moved
         UNION ALL
         SELECT 'concurrency', concurrency_key, id, NULL FROM moved WHERE concurrency_key IS NOT NULL
       ), placed AS (
-        INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, suspect, queue, func_name)
-        SELECT id, claim_seq, not_before, priority, suspect, queue, func_name FROM moved
+        INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, quarantined, queue, func_name)
+        SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name FROM moved
         RETURNING queue
       )
       SELECT count(*), array_agg(DISTINCT queue) AS queues INTO passed FROM placed;
@@ -1277,13 +1277,13 @@ BEGIN
     WHERE kind = 'rate' AND key = wanted AND until > clock_timestamp() AND until < 'infinity';
     WITH told AS (
       UPDATE "firefly".waiting
-      SET look_at = ends
-      WHERE look_at IS DISTINCT FROM ends AND ctid = ANY (ARRAY(
+      SET admit_at = ends
+      WHERE admit_at IS DISTINCT FROM ends AND ctid = ANY (ARRAY(
         SELECT *
         FROM (
           SELECT line.place
-          FROM "firefly"._line AS line
-          WHERE line.why = 'rate' AND line.rate_key = wanted
+          FROM "firefly"._limit_queue AS line
+          WHERE line.reason = 'rate' AND line.rate_key = wanted
           ORDER BY line.priority DESC, line.not_before, line.id
           LIMIT 1
           FOR UPDATE OF line SKIP LOCKED
@@ -1292,8 +1292,8 @@ BEGIN
         SELECT *
         FROM (
           SELECT line.place
-          FROM "firefly"._line AS line
-          WHERE line.why = 'concurrency' AND line.rate_key = wanted
+          FROM "firefly"._limit_queue AS line
+          WHERE line.reason = 'concurrency' AND line.rate_key = wanted
           ORDER BY line.priority DESC, line.not_before, line.id
           LIMIT 1
           FOR UPDATE OF line SKIP LOCKED
@@ -1305,13 +1305,13 @@ BEGIN
     filled := filled || passed.queues;
   END LOOP;
 
-  PERFORM pg_notify("firefly".channel(queue), '') FROM (SELECT DISTINCT unnest(filled) AS queue) AS rung;
+  PERFORM pg_notify("firefly".channel(queue), '') FROM (SELECT DISTINCT unnest(filled) AS queue) AS notified;
 END
 $body$;
 
 -- Schedules tasks that may have unique keys, given as a list of objects in the names of the columns, in their order.
 -- For each it tells the id of the record that there is then, whether that is a new one, and, where it is not all that
--- was given, the record. Where a twin forbids it, it schedules nothing, and tells of the twin alone and of its key.
+-- was given, the record. Where a duplicate forbids it, it schedules nothing, and tells of the duplicate alone and of its key.
 CREATE FUNCTION "firefly"._schedule(tasks json)
 RETURNS TABLE (
   task_id bigint, created timestamptz, not_before timestamptz, inserted boolean, refused_key text, record json
@@ -1343,7 +1343,7 @@ BEGIN
       END LOOP;
     END LOOP;
 
-    -- A twin within this call forbids as much as one from before.
+    -- A duplicate within this call forbids as much as one from before.
     SELECT unique_key, holders[ordinal] AS holder INTO new
     FROM ROWS FROM (json_to_recordset(tasks) AS (unique_key text, on_conflict text))
       WITH ORDINALITY AS new (unique_key, on_conflict, ordinal)
@@ -1376,7 +1376,7 @@ BEGIN
   WHERE holders[ordinal] = ids[ordinal]
   ORDER BY ordinal;
 
-  -- In the order of the twins' ids, as all do that lock several records; the last of a key wins.
+  -- In the order of the duplicates' ids, as all do that lock several records; the last of a key wins.
   PERFORM "firefly"._replace(holders[ordinal], params, CASE
     WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay)
     ELSE COALESCE(due, now())
@@ -1391,7 +1391,7 @@ BEGIN
   -- nothing that it could know, and scanning all of task, or comparing all with all, takes minutes where there are many.
   RETURN QUERY
     SELECT given.holder, COALESCE(task.created, now()), COALESCE(task.not_before, now()), given.holder = given.id,
-      NULL::text, twin.record
+      NULL::text, duplicate.record
     FROM (
       SELECT id, holder, ordinal, bool_or(holder <> id) OVER (PARTITION BY holder) AS kept
       FROM unnest(ids, holders) WITH ORDINALITY AS given (id, holder, ordinal)
@@ -1400,21 +1400,21 @@ BEGIN
       SELECT created, not_before FROM "firefly".task WHERE task.id = given.holder OFFSET 0
     ) AS task ON true
     LEFT JOIN LATERAL (
-      SELECT row_to_json(twin) AS record FROM "firefly".task_record AS twin WHERE given.kept AND twin.id = given.holder OFFSET 0
-    ) AS twin ON true
+      SELECT row_to_json(duplicate) AS record FROM "firefly".task_record AS duplicate WHERE given.kept AND duplicate.id = given.holder OFFSET 0
+    ) AS duplicate ON true
     ORDER BY given.ordinal;
 END
 $body$;
 
 -- Overwrites the arguments and the time of a created task, and says whether it did: a running one stays as it is.
-CREATE FUNCTION "firefly"._replace(twin bigint, params text, not_before timestamptz) RETURNS boolean
+CREATE FUNCTION "firefly"._replace(duplicate bigint, params text, not_before timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
 BEGIN
   -- A block, so that the record of a running one is not locked for as long as the caller's transaction lasts: its
   -- consumer could not settle it.
   BEGIN
-    PERFORM FROM "firefly".task WHERE task.id = twin AND task.status = 'created' FOR UPDATE;
-    IF NOT FOUND OR NOT "firefly"._take_from_place(twin) THEN
+    PERFORM FROM "firefly".task WHERE task.id = duplicate AND task.status = 'created' FOR UPDATE;
+    IF NOT FOUND OR NOT "firefly"._take_from_place(duplicate) THEN
       RAISE SQLSTATE 'FFRUN';
     END IF;
   EXCEPTION WHEN SQLSTATE 'FFRUN' THEN
@@ -1422,14 +1422,14 @@ BEGIN
   END;
   UPDATE "firefly".task
   SET params = _replace.params, not_before = _replace.not_before, claim_seq = task.claim_seq + 1
-  WHERE task.id = twin;
-  PERFORM "firefly"._place(twin);
+  WHERE task.id = duplicate;
+  PERFORM "firefly"._place(duplicate);
   RETURN true;
 END
 $body$;
 
 -- Schedules a task from any language, inside any transaction; returns its id. NULL takes the default. With a unique
--- key, on_conflict says what becomes of a twin: keep (its id is returned), replace (its arguments and time are
+-- key, on_conflict says what becomes of a duplicate: keep (its id is returned), replace (its arguments and time are
 -- overwritten while it is created) or error.
 DROP FUNCTION "firefly".schedule(
   text, jsonb, text, timestamptz, integer, integer, double precision, double precision, text[]
@@ -1504,7 +1504,7 @@ BEGIN
   IF NOT "firefly"._take_from_place(task_id) OR limited THEN
     PERFORM pg_notify("firefly".control_channel(), '');
   END IF;
-  DELETE FROM "firefly".awaited WHERE awaited.task_id = cancel.task_id;
+  DELETE FROM "firefly".result_waiter WHERE result_waiter.task_id = cancel.task_id;
   IF FOUND THEN
     PERFORM pg_notify("firefly".ended_channel(), '');
   END IF;
@@ -1512,7 +1512,7 @@ BEGIN
 END
 $body$;
 
--- Schedules a failed or cancelled task again, now and with all of its retries, and says whether it did: not if a twin
+-- Schedules a failed or cancelled task again, now and with all of its retries, and says whether it did: not if a duplicate
 -- has its unique key by now, or is about to in a transaction that is still open. The history of its errors stays, and
 -- claim_seq grows, so that no attempt from before can end it, however it came to be failed.
 CREATE OR REPLACE FUNCTION "firefly".retry(task_id bigint) RETURNS boolean
@@ -1533,7 +1533,7 @@ BEGIN
     RETURN false;
   END IF;
   UPDATE "firefly".task
-  SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = 0, rescues = 0, suspect_deaths = 0,
+  SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = 0, rescues = 0, crash_count = 0,
     failed = NULL, cancelled = NULL, started = NULL, progress = NULL, progress_note = NULL
   WHERE id = task_id;
   PERFORM "firefly"._place(task_id);
@@ -1582,8 +1582,8 @@ SELECT task.id, task.func_name, task.queue,
   task.progress, task.progress_note, task.errors, task.tags, task.unique_key, task.concurrency_key, task.rate_key
 FROM "firefly".task
 LEFT JOIN (
-  SELECT u.id, u.claim_seq, lease.claimed
-  FROM "firefly".lease, unnest(lease.ids, lease.claim_seqs) AS u (id, claim_seq)
+  SELECT u.id, u.claim_seq, claim_batch.claimed
+  FROM "firefly".claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS u (id, claim_seq)
 ) AS leased ON leased.id = task.id AND leased.claim_seq = task.claim_seq;
 
 CREATE OR REPLACE VIEW "firefly".task_json AS
@@ -1617,7 +1617,7 @@ CREATE TABLE "firefly".cron (
   -- Slots up to here are not made up for, whatever \`missed\` says.
   since timestamptz NOT NULL DEFAULT now(),
   defined timestamptz NOT NULL DEFAULT now(),
-  -- A consumer that says the same; see _keep_crons.
+  -- A consumer that says the same; see _own_crons.
   consumer_id uuid
 );
 
@@ -1626,7 +1626,7 @@ CREATE TABLE "firefly".cron (
 CREATE TABLE "firefly".cron_slot (
   cron text NOT NULL REFERENCES "firefly".cron (name) ON DELETE CASCADE,
   slot timestamptz NOT NULL,
-  -- What it scheduled, or the twin that kept it from that.
+  -- What it scheduled, or the duplicate that kept it from that.
   task_id bigint,
   fired timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (cron, slot)
@@ -1731,20 +1731,20 @@ $body$;
 
 -- Which of these crons nobody who lives stands for any more: the consumer that stood for it is gone, and none that says
 -- the same has taken its place, as the caller does here for those that it agrees with.
-CREATE FUNCTION "firefly"._keep_crons(consumer_id uuid, names text[], definitions text[]) RETURNS SETOF text
+CREATE FUNCTION "firefly"._own_crons(consumer_id uuid, names text[], definitions text[]) RETURNS SETOF text
 LANGUAGE plpgsql AS $body$
 #variable_conflict use_column
 BEGIN
   UPDATE "firefly".cron
-  SET consumer_id = _keep_crons.consumer_id
-  FROM unnest(_keep_crons.names, definitions) AS mine (name, said)
+  SET consumer_id = _own_crons.consumer_id
+  FROM unnest(_own_crons.names, definitions) AS mine (name, said)
   WHERE cron.name = mine.name AND cron.definition = mine.said AND cron.removed IS NULL
     AND NOT EXISTS (SELECT FROM "firefly".consumer WHERE consumer.id = cron.consumer_id AND lease_until > now());
 
   RETURN QUERY
     SELECT cron.name
     FROM "firefly".cron
-    WHERE cron.name = ANY (_keep_crons.names) AND cron.removed IS NULL
+    WHERE cron.name = ANY (_own_crons.names) AND cron.removed IS NULL
       AND NOT EXISTS (SELECT FROM "firefly".consumer WHERE consumer.id = cron.consumer_id AND lease_until > now());
 END
 $body$;
@@ -1767,7 +1767,7 @@ BEGIN
 END
 $body$;
 
--- Schedules the task of a cron now, beside its slots; returns its id, or that of a twin with its unique key.
+-- Schedules the task of a cron now, beside its slots; returns its id, or that of a duplicate with its unique key.
 CREATE FUNCTION "firefly".run_cron(name text) RETURNS bigint
 LANGUAGE plpgsql AS $body$
 DECLARE
@@ -1800,7 +1800,7 @@ SELECT cron.name, cron.expression, cron.timezone, cron.missed, cron.task ->> 'qu
   END AS state,
   cron.since, cron.defined, last.slot AS last_slot, last.fired AS last_fired, last.task_id AS last_task_id,
   CASE
-    WHEN task.status = 'created' AND EXISTS (SELECT FROM "firefly".lease WHERE task.id = ANY (lease.ids)) THEN 'running'
+    WHEN task.status = 'created' AND EXISTS (SELECT FROM "firefly".claim_batch WHERE task.id = ANY (claim_batch.ids)) THEN 'running'
     ELSE task.status
   END AS last_status
 FROM "firefly".cron
@@ -1847,13 +1847,13 @@ CREATE TYPE "firefly".task_reason AS (reason text, message text, data jsonb);
 -- that is claimed meanwhile stands either here or there, never nowhere. A task is \`it\` in them, as in their sentences.
 
 -- A time as the sentences tell it: to the second, in the time zone of the session.
-CREATE FUNCTION "firefly"._tell_time(at timestamptz) RETURNS text
+CREATE FUNCTION "firefly"._format_time(at timestamptz) RETURNS text
 LANGUAGE sql STABLE AS $body$
   SELECT date_trunc('second', at)::text
 $body$;
 
 -- \`1 task\`, \`3 tasks\`, and, as nobody counts on past 10,000, \`more than 10000 tasks\`.
-CREATE FUNCTION "firefly"._tell_count(count bigint, noun text) RETURNS text
+CREATE FUNCTION "firefly"._format_count(count bigint, noun text) RETURNS text
 LANGUAGE sql IMMUTABLE AS $body$
   SELECT CASE
     WHEN count = 1 THEN '1 ' || noun
@@ -1868,7 +1868,7 @@ LANGUAGE sql IMMUTABLE STRICT AS $body$
   SELECT jsonb_build_object('name', error -> 'name', 'message', error -> 'message', 'attempt', error -> 'attempt')
 $body$;
 
-CREATE FUNCTION "firefly"._tell_error(error jsonb) RETURNS text
+CREATE FUNCTION "firefly"._format_error(error jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT AS $body$
   SELECT format('%s: %s', error ->> 'name', left(error ->> 'message', 200))
 $body$;
@@ -1891,13 +1891,13 @@ LANGUAGE sql IMMUTABLE AS $body$
   FROM (SELECT * FROM near WHERE likeness >= 0.5 ORDER BY likeness DESC, candidate LIMIT 3) AS nearest
 $body$;
 
--- A task that has ended: how, and whether a twin keeps it from being retried.
-CREATE FUNCTION "firefly"._explain_end(it "firefly".task) RETURNS SETOF "firefly".task_reason
+-- A task that has ended: how, and whether a duplicate keeps it from being retried.
+CREATE FUNCTION "firefly"._explain_ended(it "firefly".task) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
   at timestamptz := COALESCE(it.completed, it.failed, it.cancelled);
   error jsonb := CASE WHEN it.status = 'failed' THEN it.errors -> -1 END;
-  twin record;
+  duplicate record;
 BEGIN
   RETURN QUERY SELECT 'ended',
     CASE it.status
@@ -1905,41 +1905,41 @@ BEGIN
       WHEN 'cancelled' THEN 'It was cancelled'
       ELSE 'It failed'
     END
-      || COALESCE(' at ' || "firefly"._tell_time(at), '')
-      || COALESCE(': ' || "firefly"._tell_error(error), ''),
+      || COALESCE(' at ' || "firefly"._format_time(at), '')
+      || COALESCE(': ' || "firefly"._format_error(error), ''),
     jsonb_build_object('status', it.status, 'at', at, 'error', "firefly"._brief_error(error));
 
   IF it.unique_key IS NULL OR it.status = 'completed' THEN
     RETURN;
   END IF;
-  SELECT held.task_id, held.until INTO twin
+  SELECT held.task_id, held.until INTO duplicate
   FROM "firefly".unique_key AS held
   WHERE held.func_name = it.func_name AND held.key = it.unique_key AND held.task_id <> it.id
     AND (held.until IS NULL OR held.until > statement_timestamp());
   IF FOUND THEN
     RETURN QUERY SELECT 'unique',
-      format('It cannot be retried as task %s has its unique key "%s"', twin.task_id, it.unique_key)
-        || COALESCE(' until ' || "firefly"._tell_time(twin.until), ''),
-      jsonb_build_object('key', it.unique_key, 'task_id', twin.task_id, 'until', twin.until);
+      format('It cannot be retried as task %s has its unique key "%s"', duplicate.task_id, it.unique_key)
+        || COALESCE(' until ' || "firefly"._format_time(duplicate.until), ''),
+      jsonb_build_object('key', it.unique_key, 'task_id', duplicate.task_id, 'until', duplicate.until);
   END IF;
 END
 $body$;
 
 -- A task that a consumer holds: since when, and which; or that it died. Nothing if nobody holds it.
-CREATE FUNCTION "firefly"._explain_lease(it "firefly".task) RETURNS SETOF "firefly".task_reason
+CREATE FUNCTION "firefly"._explain_claim(it "firefly".task) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
   held record;
   data jsonb;
   place text;
 BEGIN
-  SELECT lease.claimed, lease.consumer_id, consumer.host, consumer.pid, consumer.lease_until,
+  SELECT claim_batch.claimed, claim_batch.consumer_id, consumer.host, consumer.pid, consumer.lease_until,
     COALESCE(consumer.lease_until > statement_timestamp(), false) AS alive
   INTO held
-  FROM "firefly".lease
-  LEFT JOIN "firefly".consumer ON consumer.id = lease.consumer_id
-  WHERE it.id = ANY (lease.ids) AND EXISTS (
-    SELECT FROM unnest(lease.ids, lease.claim_seqs) AS claim (id, claim_seq)
+  FROM "firefly".claim_batch
+  LEFT JOIN "firefly".consumer ON consumer.id = claim_batch.consumer_id
+  WHERE it.id = ANY (claim_batch.ids) AND EXISTS (
+    SELECT FROM unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
     WHERE claim.id = it.id AND claim.claim_seq = it.claim_seq
   )
   LIMIT 1;
@@ -1953,7 +1953,7 @@ BEGIN
   );
   IF held.alive THEN
     RETURN QUERY SELECT 'running',
-      format('Attempt %s runs since %s%s', data ->> 'attempt', "firefly"._tell_time(held.claimed), place), data;
+      format('Attempt %s runs since %s%s', data ->> 'attempt', "firefly"._format_time(held.claimed), place), data;
     RETURN;
   END IF;
   RETURN QUERY SELECT 'orphaned',
@@ -2015,11 +2015,11 @@ BEGIN
   SELECT count(*) INTO ahead
   FROM (
     (SELECT queue FROM "firefly".waiting
-    WHERE why = 'concurrency' AND concurrency_key = it.concurrency_key AND priority > it.priority
+    WHERE reason = 'concurrency' AND concurrency_key = it.concurrency_key AND priority > it.priority
     ORDER BY priority DESC, not_before, id)
     UNION ALL
     (SELECT queue FROM "firefly".waiting
-    WHERE why = 'concurrency' AND concurrency_key = it.concurrency_key AND priority = it.priority
+    WHERE reason = 'concurrency' AND concurrency_key = it.concurrency_key AND priority = it.priority
       AND (not_before, id) < (it.not_before, it.id)
     ORDER BY not_before, id)
     LIMIT 10001
@@ -2034,12 +2034,12 @@ BEGIN
     SELECT slot.task_id, slot.taken AS since, claimed.consumer, claimed.host, claimed.pid
     FROM "firefly".slot
     LEFT JOIN LATERAL (
-      SELECT lease.consumer_id AS consumer, consumer.host, consumer.pid
-      FROM "firefly".lease
-      LEFT JOIN "firefly".consumer ON consumer.id = lease.consumer_id
+      SELECT claim_batch.consumer_id AS consumer, consumer.host, consumer.pid
+      FROM "firefly".claim_batch
+      LEFT JOIN "firefly".consumer ON consumer.id = claim_batch.consumer_id
       JOIN "firefly".task AS held ON held.id = slot.task_id
-      WHERE slot.task_id = ANY (lease.ids) AND EXISTS (
-        SELECT FROM unnest(lease.ids, lease.claim_seqs) AS claim (id, claim_seq)
+      WHERE slot.task_id = ANY (claim_batch.ids) AND EXISTS (
+        SELECT FROM unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
         WHERE claim.id = held.id AND claim.claim_seq = held.claim_seq
       )
       LIMIT 1
@@ -2049,13 +2049,13 @@ BEGIN
     LIMIT 20
   ) AS holder;
   RETURN QUERY SELECT 'concurrency',
-    format('Its concurrency key "%s" has %s of %s: ', it.concurrency_key, taken, "firefly"._tell_count(most, 'slot') || ' taken')
+    format('Its concurrency key "%s" has %s of %s: ', it.concurrency_key, taken, "firefly"._format_count(most, 'slot') || ' taken')
       || concat_ws(', and ',
         (SELECT 'held by ' || string_agg(
           'task ' || (holder ->> 'task_id') || COALESCE(' on ' || (holder ->> 'host') || ', process ' || (holder ->> 'pid'), ''),
           ', '
         ) FROM jsonb_path_query(holders, '$[0 to 2]') AS holder),
-        CASE WHEN ahead > 0 THEN "firefly"._tell_count(ahead, 'task') || ' before it' END
+        CASE WHEN ahead > 0 THEN "firefly"._format_count(ahead, 'task') || ' before it' END
       ),
     jsonb_build_object('key', it.concurrency_key, 'limit', most, 'taken', taken, 'holders', holders,
       'ahead', LEAST(ahead, 10000), 'more', ahead > 10000);
@@ -2085,11 +2085,11 @@ BEGIN
   SELECT count(*) INTO ahead
   FROM (
     (SELECT queue FROM "firefly".waiting
-    WHERE why = 'rate' AND rate_key = it.rate_key AND priority > it.priority
+    WHERE reason = 'rate' AND rate_key = it.rate_key AND priority > it.priority
     ORDER BY priority DESC, not_before, id)
     UNION ALL
     (SELECT queue FROM "firefly".waiting
-    WHERE why = 'rate' AND rate_key = it.rate_key AND priority = it.priority
+    WHERE reason = 'rate' AND rate_key = it.rate_key AND priority = it.priority
       AND (not_before, id) < (it.not_before, it.id)
     ORDER BY not_before, id)
     LIMIT 10001
@@ -2105,16 +2105,16 @@ BEGIN
   turn := CASE WHEN position > 0 THEN ends[position] ELSE statement_timestamp() END
     + make_interval(secs => rounds * defined.per);
   RETURN QUERY SELECT 'rate',
-    format('Its rate key "%s" lets %s start every %s s: ', it.rate_key, "firefly"._tell_count(defined.most, 'task'), defined.per)
-      || format('its turn does not come before %s', "firefly"._tell_time(turn))
-      || CASE WHEN ahead > 0 THEN format(', with %s before it', "firefly"._tell_count(ahead, 'task')) ELSE '' END,
+    format('Its rate key "%s" lets %s start every %s s: ', it.rate_key, "firefly"._format_count(defined.most, 'task'), defined.per)
+      || format('its turn does not come before %s', "firefly"._format_time(turn))
+      || CASE WHEN ahead > 0 THEN format(', with %s before it', "firefly"._format_count(ahead, 'task')) ELSE '' END,
     jsonb_build_object('key', it.rate_key, 'limit', defined.most, 'per', defined.per, 'taken', cardinality(ends),
       'until', turn, 'ahead', LEAST(ahead, 10000), 'more', ahead > 10000);
 END
 $body$;
 
 -- A task that is ready: who is claimed before it, and whether anybody has room.
-CREATE FUNCTION "firefly"._explain_line(it "firefly".task, suspected boolean) RETURNS SETOF "firefly".task_reason
+CREATE FUNCTION "firefly"._explain_order(it "firefly".task, is_quarantined boolean) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
   -- The names that are claimed at all: others are passed over. NULL if nobody claims from this queue.
@@ -2126,39 +2126,39 @@ DECLARE
   ahead bigint;
   able record;
 BEGIN
-  IF suspected THEN
-    RETURN QUERY SELECT 'suspect',
+  IF is_quarantined THEN
+    RETURN QUERY SELECT 'quarantined',
       'The consumer that ran it died: it is claimed alone, and one such task at a time by each consumer',
-      jsonb_build_object('rescues', it.rescues, 'deaths', it.suspect_deaths);
+      jsonb_build_object('rescues', it.rescues, 'deaths', it.crash_count);
   END IF;
 
   SELECT count(*) INTO ahead
   FROM (
     (SELECT FROM "firefly".ready
-    WHERE queue = it.queue AND priority > it.priority AND suspect = suspected
+    WHERE queue = it.queue AND priority > it.priority AND quarantined = is_quarantined
       AND (known IS NULL OR func_name = ANY (known))
     ORDER BY priority DESC, not_before, id)
     UNION ALL
     (SELECT FROM "firefly".ready
     WHERE queue = it.queue AND priority = it.priority AND (not_before, id) < (it.not_before, it.id)
-      AND suspect = suspected AND (known IS NULL OR func_name = ANY (known))
+      AND quarantined = is_quarantined AND (known IS NULL OR func_name = ANY (known))
     ORDER BY not_before, id)
     LIMIT 10001
   ) AS earlier;
   IF ahead > 0 THEN
     RETURN QUERY SELECT 'behind',
-      format('It stands behind %s in its queue "%s"', "firefly"._tell_count(ahead, 'task'), it.queue),
+      format('It stands behind %s in its queue "%s"', "firefly"._format_count(ahead, 'task'), it.queue),
       jsonb_build_object('queue', it.queue, 'ahead', LEAST(ahead, 10000), 'more', ahead > 10000);
   END IF;
 
   SELECT count(*) AS consumers, sum(consumer.concurrency) AS most, sum(claims.count) AS running,
-    bool_and(claims.count >= consumer.concurrency OR suspected AND claims.with_suspect) AS busy
+    bool_and(claims.count >= consumer.concurrency OR is_quarantined AND claims.with_quarantined) AS busy
   INTO able
   FROM "firefly".consumer, LATERAL (
-    SELECT count(*), COALESCE(bool_or(lease.suspect), false) AS with_suspect
-    FROM "firefly".lease, unnest(lease.ids, lease.claim_seqs) AS claim (id, claim_seq)
+    SELECT count(*), COALESCE(bool_or(claim_batch.quarantined), false) AS with_quarantined
+    FROM "firefly".claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
     JOIN "firefly".task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
-    WHERE lease.consumer_id = consumer.id
+    WHERE claim_batch.consumer_id = consumer.id
   ) AS claims
   WHERE consumer.lease_until > statement_timestamp()
     AND it.queue = ANY (consumer.queues) AND it.func_name = ANY (consumer.tasks);
@@ -2171,7 +2171,7 @@ END
 $body$;
 
 -- A task that waits for a consumer: what keeps it, first what somebody must do something about.
-CREATE FUNCTION "firefly"._explain_wait(it "firefly".task) RETURNS SETOF "firefly".task_reason
+CREATE FUNCTION "firefly"._explain_waiting(it "firefly".task) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
   error jsonb := it.errors -> -1;
@@ -2189,9 +2189,9 @@ BEGIN
     RETURN QUERY SELECT 'not_due',
       CASE
         WHEN it.not_before = 'infinity' THEN 'It is never due, as its not_before is infinity'
-        ELSE format('It is not due before %s', "firefly"._tell_time(it.not_before))
+        ELSE format('It is not due before %s', "firefly"._format_time(it.not_before))
       END
-        || COALESCE(', when it is tried again after ' || "firefly"._tell_error(error), ''),
+        || COALESCE(', when it is tried again after ' || "firefly"._format_error(error), ''),
       jsonb_build_object(
         'until', it.not_before, 'retry', it.started IS NOT NULL, 'error', "firefly"._brief_error(error)
       );
@@ -2199,27 +2199,27 @@ BEGIN
 
   RETURN QUERY SELECT * FROM "firefly"._explain_consumers(it);
 
-  SELECT 'ready' AS why, suspect INTO place
+  SELECT 'ready' AS reason, quarantined INTO place
   FROM "firefly".ready
   WHERE queue = it.queue AND priority = it.priority AND not_before = it.not_before AND id = it.id
     AND claim_seq = it.claim_seq;
   IF NOT FOUND THEN
-    SELECT why, suspect INTO place FROM "firefly".waiting WHERE id = it.id AND claim_seq = it.claim_seq;
+    SELECT reason, quarantined INTO place FROM "firefly".waiting WHERE id = it.id AND claim_seq = it.claim_seq;
   END IF;
   IF NOT FOUND THEN
-    RETURN QUERY SELECT 'stray',
+    RETURN QUERY SELECT 'unplaced',
       'It stands neither ready nor waiting, as an edit by hand leaves it: consumers look for such and put them back',
       '{}'::jsonb;
   ELSIF it.not_before > statement_timestamp() THEN
     NULL;
-  ELSIF place.why = 'ready' THEN
-    RETURN QUERY SELECT * FROM "firefly"._explain_line(it, place.suspect);
+  ELSIF place.reason = 'ready' THEN
+    RETURN QUERY SELECT * FROM "firefly"._explain_order(it, place.quarantined);
   ELSE
-    IF it.concurrency_key IS NOT NULL AND place.why IN ('time', 'concurrency') THEN
+    IF it.concurrency_key IS NOT NULL AND place.reason IN ('time', 'concurrency') THEN
       RETURN QUERY SELECT * FROM "firefly"._explain_concurrency(it);
       GET DIAGNOSTICS limited = ROW_COUNT;
     END IF;
-    IF it.rate_key IS NOT NULL AND place.why IN ('time', 'concurrency', 'rate') AND limited = 0 THEN
+    IF it.rate_key IS NOT NULL AND place.reason IN ('time', 'concurrency', 'rate') AND limited = 0 THEN
       RETURN QUERY SELECT * FROM "firefly"._explain_rate(it);
     END IF;
   END IF;
@@ -2229,17 +2229,17 @@ $body$;
 -- Says why a task does not run, in the order in which the reasons matter: what somebody must do something about, then
 -- what time mends. No row means that there is no such task. The reasons, each with its data:
 --
--- ended         status, at, error: it is over; unique (key, task_id, until) says that a twin keeps it from being retried
+-- ended         status, at, error: it is over; unique (key, task_id, until) says that a duplicate keeps it from being retried
 -- running       attempt, since, consumer, host, pid, lease_until
 -- orphaned      the same: that consumer died, and it will be rescued
 -- paused        queue
 -- not_due       until, retry (it was tried before), error
 -- no_consumer   queue, served: which queues live consumers do serve
 -- unknown_name  queue, func_name, near: names like it, elsewhere: queues whose consumers know it
--- stray         it was edited by hand
+-- unplaced         it was edited by hand
 -- concurrency   key, limit, taken, holders (task_id, since, consumer, host, pid; at most 20), ahead, more (than 10,000)
 -- rate          key, limit, per, taken, until, ahead, more
--- suspect       rescues, deaths: its consumer died
+-- quarantined       rescues, deaths: its consumer died
 -- behind        queue, ahead, more
 -- busy          consumers, running, concurrency: those that could run it have no room
 -- due           since: nothing keeps it, and it is about to be claimed, or let in where it has limits
@@ -2256,18 +2256,18 @@ BEGIN
   it.params := ''; -- large at times, and copied with each call
   it.returned := NULL;
   IF it.status <> 'created' THEN
-    RETURN QUERY SELECT * FROM "firefly"._explain_end(it);
+    RETURN QUERY SELECT * FROM "firefly"._explain_ended(it);
     RETURN;
   END IF;
-  RETURN QUERY SELECT * FROM "firefly"._explain_lease(it);
+  RETURN QUERY SELECT * FROM "firefly"._explain_claim(it);
   GET DIAGNOSTICS reasons = ROW_COUNT;
   IF reasons > 0 THEN
     RETURN;
   END IF;
-  RETURN QUERY SELECT * FROM "firefly"._explain_wait(it);
+  RETURN QUERY SELECT * FROM "firefly"._explain_waiting(it);
   GET DIAGNOSTICS reasons = ROW_COUNT;
   IF reasons = 0 THEN
-    RETURN QUERY SELECT 'due', format('It is due since %s, and about to be taken', "firefly"._tell_time(it.not_before)),
+    RETURN QUERY SELECT 'due', format('It is due since %s, and about to be taken', "firefly"._format_time(it.not_before)),
       jsonb_build_object('since', it.not_before);
   END IF;
 END
@@ -2288,8 +2288,8 @@ SELECT id, func_name, queue, status, priority, created, not_before, started, com
   errors -> -1 ->> 'name' AS error, tags
 FROM "firefly".task_record;
 
--- _schedule() for those who may not read the tables: of a twin they learn its id, its state and its times. Its params are
--- text that cannot be decoded, so that nobody takes them for the twin's.
+-- _schedule() for those who may not read the tables: of a duplicate they learn its id, its state and its times. Its params are
+-- text that cannot be decoded, so that nobody takes them for the duplicate's.
 CREATE FUNCTION "firefly"._produce(tasks json)
 RETURNS TABLE (
   task_id bigint, created timestamptz, not_before timestamptz, inserted boolean, refused_key text, record json
@@ -2320,13 +2320,13 @@ $body$;
 -- Then it looks once more. Who makes a task ready tries the same lock, shared, and holds it until the end of the
 -- transaction: with it, nobody sleeps, and who wants to must wait for this transaction, and will see its tasks; without
 -- it, somebody does, and is notified.
-CREATE FUNCTION "firefly"._door(queue text) RETURNS bigint
+CREATE FUNCTION "firefly"._wake_lock(queue text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $body$
   SELECT hashtextextended("firefly".channel(queue), 0)
 $body$;
 
 -- Consumers of the releases before this one sleep without it, and are notified always.
-ALTER TABLE "firefly".consumer ADD COLUMN doorbell boolean NOT NULL DEFAULT false;
+ALTER TABLE "firefly".consumer ADD COLUMN wake_lock boolean NOT NULL DEFAULT false;
 
 -- 'always' is for those who listen for purposes of their own; NULL is 'asleep'.
 ALTER TABLE "firefly".queue
@@ -2334,19 +2334,19 @@ ALTER TABLE "firefly".queue
 
 -- Wakes whoever sleeps at a queue. A queue that no live consumer serves is always notified: who listens there is a person.
 -- Whoever may insert a task need not be allowed to see the consumers.
-CREATE FUNCTION "firefly"._ring(queue text) RETURNS void
+CREATE FUNCTION "firefly"._notify(queue text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 BEGIN
-  IF pg_try_advisory_xact_lock_shared("firefly"._door(_ring.queue)) AND (
-    SELECT bool_and(consumer.doorbell)
+  IF pg_try_advisory_xact_lock_shared("firefly"._wake_lock(_notify.queue)) AND (
+    SELECT bool_and(consumer.wake_lock)
     FROM "firefly".consumer
-    WHERE consumer.lease_until > now() AND _ring.queue = ANY (consumer.queues)
+    WHERE consumer.lease_until > now() AND _notify.queue = ANY (consumer.queues)
   ) AND NOT EXISTS (
-    SELECT FROM "firefly".queue AS its WHERE its.name = _ring.queue AND its.notify = 'always'
+    SELECT FROM "firefly".queue AS its WHERE its.name = _notify.queue AND its.notify = 'always'
   ) THEN
     RETURN;
   END IF;
-  PERFORM pg_notify("firefly".channel(_ring.queue), '');
+  PERFORM pg_notify("firefly".channel(_notify.queue), '');
 END
 $body$;
 
@@ -2357,7 +2357,7 @@ CREATE OR REPLACE FUNCTION "firefly"._place_inserted() RETURNS trigger
 LANGUAGE plpgsql AS $body$
 DECLARE
   has record;
-  twin record;
+  duplicate record;
 BEGIN
   -- Each statement costs: most tasks need one of the three below.
   SELECT bool_or(not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AS waiting,
@@ -2372,7 +2372,7 @@ BEGIN
 
   IF has.waiting THEN
     INSERT INTO "firefly".waiting (
-      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, why, look_at
+      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
     )
     SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
       CASE WHEN not_before > now() THEN 'time' WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END,
@@ -2388,7 +2388,7 @@ BEGIN
   -- In the order of the keys, as everywhere, so that two transactions cannot wait for each other. Volatile functions of
   -- a list are called after it is sorted. What _schedule() inserts has its key already.
   IF has.unique_keys THEN
-    FOR twin IN
+    FOR duplicate IN
       SELECT inserted.func_name, inserted.unique_key, inserted.id,
         "firefly"._take_unique_key(inserted.func_name, inserted.unique_key, inserted.id) AS holder
       FROM inserted
@@ -2397,15 +2397,15 @@ BEGIN
         AND (held.task_id IS DISTINCT FROM inserted.id OR held.until IS NOT NULL)
       ORDER BY inserted.func_name COLLATE "C", inserted.unique_key COLLATE "C", inserted.id
     LOOP
-      IF twin.holder <> twin.id THEN
-        RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', twin.func_name, twin.holder, twin.unique_key
+      IF duplicate.holder <> duplicate.id THEN
+        RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', duplicate.func_name, duplicate.holder, duplicate.unique_key
           USING ERRCODE = 'unique_violation', CONSTRAINT = 'unique_key',
-            HINT = 'firefly.schedule() keeps the twin instead';
+            HINT = 'firefly.schedule() keeps the duplicate instead';
       END IF;
     END LOOP;
   END IF;
 
-  PERFORM "firefly"._ring(queue) FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS filled;
+  PERFORM "firefly"._notify(queue) FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS filled;
   RETURN NULL;
 END
 $body$;
@@ -2429,7 +2429,7 @@ CREATE OR REPLACE FUNCTION "firefly"._place_inserted() RETURNS trigger
 LANGUAGE plpgsql AS $body$
 DECLARE
   has record;
-  twin record;
+  duplicate record;
 BEGIN
   -- Each statement costs: most tasks need one of the three below, and nearly all INSERTs fill one queue.
   SELECT bool_or(not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AS waiting,
@@ -2445,7 +2445,7 @@ BEGIN
 
   IF has.waiting THEN
     INSERT INTO "firefly".waiting (
-      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, why, look_at
+      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
     )
     SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
       CASE WHEN not_before > now() THEN 'time' WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END,
@@ -2461,7 +2461,7 @@ BEGIN
   -- In the order of the keys, as everywhere, so that two transactions cannot wait for each other. Volatile functions of
   -- a list are called after it is sorted. What _schedule() inserts has its key already.
   IF has.unique_keys THEN
-    FOR twin IN
+    FOR duplicate IN
       SELECT inserted.func_name, inserted.unique_key, inserted.id,
         "firefly"._take_unique_key(inserted.func_name, inserted.unique_key, inserted.id) AS holder
       FROM inserted
@@ -2470,18 +2470,18 @@ BEGIN
         AND (held.task_id IS DISTINCT FROM inserted.id OR held.until IS NOT NULL)
       ORDER BY inserted.func_name COLLATE "C", inserted.unique_key COLLATE "C", inserted.id
     LOOP
-      IF twin.holder <> twin.id THEN
-        RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', twin.func_name, twin.holder, twin.unique_key
+      IF duplicate.holder <> duplicate.id THEN
+        RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', duplicate.func_name, duplicate.holder, duplicate.unique_key
           USING ERRCODE = 'unique_violation', CONSTRAINT = 'unique_key',
-            HINT = 'firefly.schedule() keeps the twin instead';
+            HINT = 'firefly.schedule() keeps the duplicate instead';
       END IF;
     END LOOP;
   END IF;
 
   IF has.first_queue = has.last_queue THEN
-    PERFORM "firefly"._ring(has.first_queue);
+    PERFORM "firefly"._notify(has.first_queue);
   ELSE
-    PERFORM "firefly"._ring(queue) FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS filled;
+    PERFORM "firefly"._notify(queue) FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS filled;
   END IF;
   RETURN NULL;
 END

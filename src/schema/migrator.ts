@@ -28,7 +28,7 @@ interface AppliedMigration {
 /** A lock was not to be had in time, or only by a deadlock: both pass. */
 const LOCKED_OUT = [LOCK_NOT_AVAILABLE, "40P01"];
 const LOCK_TRIES = 10;
-const LOCK_PATIENCE = 120_000;
+const LOCK_TIMEOUT = 120_000;
 /** How long the server may take for its first answer, in milliseconds. */
 const CONNECT_DEADLINE = 5_000;
 
@@ -184,7 +184,7 @@ export async function lockMigrations(holder: Session, onProgress: (message: stri
     );
     if (row!.locked) return;
     if (tries === 0) onProgress("Another process is migrating, waiting for it");
-    if (performance.now() - started > LOCK_PATIENCE) {
+    if (performance.now() - started > LOCK_TIMEOUT) {
       throw new FireflyError("Cannot migrate as another process has been migrating for two minutes");
     }
     await sleep(100);

@@ -1,14 +1,14 @@
 import type { Tag } from "../database/driver.ts";
-import { lossOf } from "./outcome_events.ts";
+import { leaseLostError } from "./outcome_events.ts";
 import { CommitUnknown, DatabaseUnreachable } from "../errors.ts";
-import { type Held, isOwnEnd, type Settler } from "./settler.ts";
+import { type HeldTask, isOwnEnd, type Settler } from "./settler.ts";
 import { completeTask, isNotHeld, readFreeClaim } from "../store/complete.ts";
 import type { ClaimState, Outcome } from "../store/settle.ts";
 import type { Transaction } from "../database/transaction.ts";
 
 /** A task whose handler has written, and how it ends. */
-export interface Effects {
-  readonly task: Held;
+export interface TaskCommit {
+  readonly task: HeldTask;
   readonly outcome: Outcome;
   readonly transaction: Transaction;
 }
@@ -18,16 +18,16 @@ export interface Effects {
  *
  * @throws {LeaseLost} If the task is not held any more. And what COMMIT throws.
  */
-export async function commitEffects(
-  { task, outcome, transaction }: Effects,
+export async function commitWithTask(
+  { task, outcome, transaction }: TaskCommit,
   { settler, sql }: { settler: Settler; sql: Tag },
 ): Promise<void> {
-  const { leaseId } = task;
+  const { batchId } = task;
   const { id, claimSeq } = outcome;
-  const isLast = settler.remaining(leaseId) === 1;
+  const isLast = settler.remaining(batchId) === 1;
   try {
     await transaction.commit({
-      run: (statements) => completeTask(statements, outcome, isLast ? leaseId : null),
+      run: (statements) => completeTask(statements, outcome, isLast ? batchId : null),
       isWaiting: async () => await readFreeClaim(sql, id) === "locked",
     });
   } catch (error) {
@@ -35,10 +35,10 @@ export async function commitEffects(
     if (!isUnknown && !isNotHeld(error)) throw error;
     const state = await untilAnswered(() => readFreeClaim(sql, id));
     if (!isUnknown || !isOwnEnd(state, outcome)) {
-      throw state?.claimSeq === claimSeq ? isUnknown ? error.cause : error : lossOf(id, state);
+      throw state?.claimSeq === claimSeq ? isUnknown ? error.cause : error : leaseLostError(id, state);
     }
   }
-  if (isLast) settler.forget(leaseId);
+  if (isLast) settler.forget(batchId);
   settler.ended(task);
 }
 

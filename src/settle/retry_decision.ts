@@ -1,5 +1,5 @@
 import { DEFAULT_RETRY_DELAY, secondsUntilRetry } from "../task/backoff.ts";
-import { isSealed } from "../privacy/encryption.ts";
+import { isEncrypted } from "../privacy/encryption.ts";
 import { DecryptionFailed } from "../errors.ts";
 import { isFail, isRetry } from "../task/context.ts";
 import type { TaskDefinition } from "../task/definition.ts";
@@ -33,7 +33,7 @@ export function maxRetriesOf({ task, definition, defaults }: Omit<RetryRules, "r
 }
 
 /** What becomes of a task whose attempt threw; `databaseFailed` says that it was the database, not the handler. */
-export function judgeError(
+export function decideRetry(
   thrown: unknown,
   rules: RetryRules,
   databaseFailed: boolean,
@@ -57,7 +57,7 @@ export function judgeError(
 function judge(thrown: unknown, rules: RetryRules, databaseFailed: boolean) {
   const { task } = rules;
   // A consumer without the key of the arguments is a mistake in its deployment: another one may have it.
-  const lostKey = task.params !== null && isSealed(task.params) && thrown instanceof DecryptionFailed &&
+  const lostKey = task.params !== null && isEncrypted(task.params) && thrown instanceof DecryptionFailed &&
     thrown.isKeyMissing;
   if (databaseFailed || lostKey) return { delay: REST(task.snoozes), counts: "snooze" } as const;
   if (isRetry(thrown)) {

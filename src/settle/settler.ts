@@ -5,7 +5,7 @@ import type { Limits } from "../task/limit_keys.ts";
 import type { OutageHooks } from "../outages.ts";
 import type { ClaimedTask } from "../store/claim.ts";
 import { completeTasks, type Completion } from "../store/complete.ts";
-import { type ClaimState, deleteLeases, type Outcome, readClaims, settleTasks } from "../store/settle.ts";
+import { type ClaimState, deleteBatches, type Outcome, readClaims, settleTasks } from "../store/settle.ts";
 
 /** How many claims one statement ends at most. */
 const BATCH = 1000;
@@ -13,33 +13,33 @@ const BATCH = 1000;
 const RETRY_DELAYS = [20, 50, 100, 250, 500, 1000];
 
 /** What a claim held: a task in its lease, and the slots of its limits. */
-export type Held = Pick<ClaimedTask, "leaseId"> & Partial<Limits>;
+export type HeldTask = Pick<ClaimedTask, "batchId"> & Partial<Limits>;
 
 /** What became of a task whose attempt ended; false if it was no longer held. */
-type Settled = Outcome["status"] | false;
+type SettledStatus = Outcome["status"] | false;
 
 /** A claim that is to be ended, and who waits for that. */
-export interface Settling {
-  readonly task: Held;
+export interface PendingSettle {
+  readonly task: HeldTask;
   readonly outcome: Outcome;
   tries: number;
   /** Whether an earlier try may have taken effect without its reply arriving. */
   uncertain: boolean;
   /** Called with the task's status once it is ended, or with false if it was no longer held. */
-  settled(status: Settled): void;
+  settled(status: SettledStatus): void;
   /** Called if the database refuses this very outcome. */
   refused(error: unknown): void;
 }
 
 /**
  * Ends attempts in batches: whatever ended while one statement was under way goes out with the next, so that a
- * single one is not delayed and many share the cost. Keeps count of the leases, and deletes those with nothing left.
+ * single one is not delayed and many share the cost. Keeps count of the batches, and deletes those with nothing left.
  */
 export class Settler {
   readonly #sql: Tag;
-  readonly #leases = new Map<string, number>();
+  readonly #batches = new Map<string, number>();
   #emptied: string[] = [];
-  #entries: Settling[] = [];
+  #entries: PendingSettle[] = [];
   #flushing: Promise<void> | undefined;
   #unsettled = 0;
   #abandoned = false;
@@ -58,22 +58,22 @@ export class Settler {
   }
 
   /** Notes that a lease with `count` tasks was taken. */
-  open(leaseId: string, count: number): void {
-    this.#leases.set(leaseId, count);
+  open(batchId: string, count: number): void {
+    this.#batches.set(batchId, count);
   }
 
   /** Whether a lease has tasks left that this consumer answers for. */
-  holds(leaseId: string): boolean {
-    return this.#leases.has(leaseId);
+  holds(batchId: string): boolean {
+    return this.#batches.has(batchId);
   }
 
   /** How many tasks of a lease have not ended. */
-  remaining(leaseId: string): number {
-    return this.#leases.get(leaseId) ?? 0;
+  remaining(batchId: string): number {
+    return this.#batches.get(batchId) ?? 0;
   }
 
   /** Ends a claim. It keeps trying while the database is away, or has no room. */
-  add(settling: Settling): void {
+  add(settling: PendingSettle): void {
     this.#unsettled++;
     this.#entries.push(settling);
     this.#start();
@@ -85,31 +85,31 @@ export class Settler {
    *
    * @throws The database's error, if it refuses this very outcome.
    */
-  settle(task: Held, outcome: Outcome): Promise<Settled> {
+  settle(task: HeldTask, outcome: Outcome): Promise<SettledStatus> {
     return new Promise((settled, refused) => {
       this.add({ task, outcome, tries: 0, uncertain: false, settled, refused });
     });
   }
 
   /** Notes that a claim was ended elsewhere, or lost. */
-  ended(task: Held): void {
-    this.release(task.leaseId);
+  ended(task: HeldTask): void {
+    this.release(task.batchId);
     this.onEnded(task.concurrencyKey ?? null, task.rateKey ?? null);
   }
 
   /** Notes that a task has left its lease. */
-  release(leaseId: string): void {
-    const remaining = this.#leases.get(leaseId);
+  release(batchId: string): void {
+    const remaining = this.#batches.get(batchId);
     if (remaining === undefined) return; // deleted together with its last task
-    if (remaining > 1) return void this.#leases.set(leaseId, remaining - 1);
-    this.#leases.delete(leaseId);
-    this.#emptied.push(leaseId);
+    if (remaining > 1) return void this.#batches.set(batchId, remaining - 1);
+    this.#batches.delete(batchId);
+    this.#emptied.push(batchId);
     this.#start();
   }
 
   /** Takes no more care of a lease: its tasks may be somebody else's. */
-  forget(leaseId: string): void {
-    this.#leases.delete(leaseId);
+  forget(batchId: string): void {
+    this.#batches.delete(batchId);
   }
 
   /** Resolves when all that was given is settled, and every empty lease deleted. */
@@ -134,22 +134,22 @@ export class Settler {
     while (this.#entries.length > 0 || this.#emptied.length > 0) {
       const entries = this.#entries.splice(0, BATCH);
       const emptied = this.#emptied.splice(0);
-      const others = entries.filter((entry) => !endsWell(entry));
-      const completed = others.length === 0 ? entries : entries.filter(endsWell);
+      const others = entries.filter((entry) => !isCompletion(entry));
+      const completed = others.length === 0 ? entries : entries.filter(isCompletion);
       if (completed.length > 0) await this.#flushEntries(completed, complete);
       if (others.length > 0) await this.#flushEntries(others, settle);
-      if (emptied.length > 0) await deleteLeases(this.#sql, emptied).catch(() => {}); // the next renewal finds them
+      if (emptied.length > 0) await deleteBatches(this.#sql, emptied).catch(() => {}); // the next renewal finds them
     }
   }
 
-  async #flushEntries(entries: Settling[], end: typeof settle): Promise<void> {
-    const leases = this.#leasesEndedBy(entries);
+  async #flushEntries(entries: PendingSettle[], end: typeof settle): Promise<void> {
+    const batches = this.#batchesEndedBy(entries);
     let leftOver = entries;
     try {
-      const settled = await end(this.#sql, entries, leases);
+      const settled = await end(this.#sql, entries, batches);
       this.outage.onSuccess();
       leftOver = entries.filter((_, i) => settled[i] === undefined);
-      if (leftOver.length === 0) { for (const leaseId of leases) this.#leases.delete(leaseId); }
+      if (leftOver.length === 0) { for (const batchId of batches) this.#batches.delete(batchId); }
       entries.forEach((entry, i) => settled[i] !== undefined && this.#end(entry, settled[i]));
       if (leftOver.length > 0) await this.#resolveLeftOver(leftOver);
     } catch (error) {
@@ -174,16 +174,16 @@ export class Settler {
     }
   }
 
-  /** The leases of which nothing is left once all of `entries` are settled. */
-  #leasesEndedBy(entries: Settling[]): string[] {
+  /** The batches of which nothing is left once all of `entries` are settled. */
+  #batchesEndedBy(entries: PendingSettle[]): string[] {
     const counts = new Map<string, number>();
-    for (const { task: { leaseId } } of entries) counts.set(leaseId, (counts.get(leaseId) ?? 0) + 1);
-    return [...counts].filter(([leaseId, count]) => count === this.remaining(leaseId)).map(([leaseId]) => leaseId);
+    for (const { task: { batchId } } of entries) counts.set(batchId, (counts.get(batchId) ?? 0) + 1);
+    return [...counts].filter(([batchId, count]) => count === this.remaining(batchId)).map(([batchId]) => batchId);
   }
 
-  #end(entry: Settling, settled: Settled): void {
+  #end(entry: PendingSettle, settled: SettledStatus): void {
     const { task, outcome } = entry;
-    this.release(task.leaseId);
+    this.release(task.batchId);
     // The slot of a rate outlasts an attempt that began.
     if (settled && outcome.began !== null) this.onEnded(task.concurrencyKey ?? null, null);
     else this.onEnded(task.concurrencyKey ?? null, task.rateKey ?? null);
@@ -192,7 +192,7 @@ export class Settler {
   }
 
   /** What a settle left over is locked by somebody, ended by an earlier try of ours, or lost. */
-  async #resolveLeftOver(entries: Settling[]): Promise<void> {
+  async #resolveLeftOver(entries: PendingSettle[]): Promise<void> {
     const states = await readClaims(this.#sql, entries.map(({ outcome }) => outcome.id));
     for (const entry of entries) {
       const state = states.get(entry.outcome.id);
@@ -204,7 +204,7 @@ export class Settler {
     }
   }
 
-  #again(entry: Settling): void {
+  #again(entry: PendingSettle): void {
     if (this.#abandoned) {
       this.#unsettled--;
       return entry.settled(false);
@@ -217,19 +217,27 @@ export class Settler {
   }
 }
 
-function endsWell({ outcome: { status, began } }: Settling): boolean {
+function isCompletion({ outcome: { status, began } }: PendingSettle): boolean {
   return status === "completed" && began !== null;
 }
 
 /** Ends claims; resolves to the status that each has now, undefined for those that it did not end. */
-async function settle(sql: Tag, entries: Settling[], leases: string[]): Promise<(Outcome["status"] | undefined)[]> {
-  const settled = await settleTasks(sql, entries.map(({ outcome }) => outcome), leases);
+async function settle(
+  sql: Tag,
+  entries: PendingSettle[],
+  batches: string[],
+): Promise<(Outcome["status"] | undefined)[]> {
+  const settled = await settleTasks(sql, entries.map(({ outcome }) => outcome), batches);
   return entries.map(({ outcome }) => settled.get(outcome.id));
 }
 
 /** The same for claims that end well. */
-async function complete(sql: Tag, entries: Settling[], leases: string[]): Promise<(Outcome["status"] | undefined)[]> {
-  const completed = await completeTasks(sql, entries.map(({ outcome }) => outcome as Completion), leases);
+async function complete(
+  sql: Tag,
+  entries: PendingSettle[],
+  batches: string[],
+): Promise<(Outcome["status"] | undefined)[]> {
+  const completed = await completeTasks(sql, entries.map(({ outcome }) => outcome as Completion), batches);
   return entries.map(({ outcome: { id } }) => !completed || completed.has(id) ? "completed" : undefined);
 }
 

@@ -87,19 +87,19 @@ export async function deleteTasks(sql: Tag, chosen: Chosen[], { idle = false } =
       DELETE FROM ${sql.schema}.task
       USING taken
       WHERE task.id = taken.id AND taken.unchanged AND (taken.status <> 'created' OR taken.stood OR NOT ${idle}::boolean)
-      RETURNING task.id, taken.status = 'created' AND (taken.limited OR NOT taken.stood) AS rings
-    ), awaited AS (
-      DELETE FROM ${sql.schema}.awaited
+      RETURNING task.id, taken.status = 'created' AND (taken.limited OR NOT taken.stood) AS notifies
+    ), waiter AS (
+      DELETE FROM ${sql.schema}.result_waiter
       USING deleted
-      WHERE awaited.task_id = deleted.id
-      RETURNING awaited.task_id
-    ), rung AS MATERIALIZED (
-      SELECT pg_notify(${sql.schema}.control_channel(), '') WHERE EXISTS (SELECT FROM deleted WHERE rings)
+      WHERE result_waiter.task_id = deleted.id
+      RETURNING result_waiter.task_id
+    ), notified AS MATERIALIZED (
+      SELECT pg_notify(${sql.schema}.control_channel(), '') WHERE EXISTS (SELECT FROM deleted WHERE notifies)
       UNION ALL
-      SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM awaited)
+      SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM waiter)
     )
     SELECT id, deleted.id IS NOT NULL AS done,
-      unchanged AND (deleted.id IS NOT NULL OR status <> 'created') AS unchanged, (SELECT count(*) FROM rung) AS rung
+      unchanged AND (deleted.id IS NOT NULL OR status <> 'created') AS unchanged, (SELECT count(*) FROM notified) AS notified
     FROM taken
     LEFT JOIN deleted USING (id)
   `;

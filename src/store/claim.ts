@@ -6,9 +6,9 @@ import { toNumber } from "./rows.ts";
 export interface ClaimRequest {
   consumerId: string;
   /** The id of the batch's lease, made up by the consumer, so that it knows the lease even if the reply is lost. */
-  leaseId: string;
-  /** The id of a suspect's lease; null if the consumer has a suspect already. */
-  suspectLeaseId: string | null;
+  batchId: string;
+  /** The id of a quarantined task's lease; null if the consumer has a quarantined task already. */
+  quarantinedBatchId: string | null;
   queues: string[];
   /** The names of the tasks that the consumer knows. */
   names: string[];
@@ -20,8 +20,8 @@ export interface ClaimedTask {
   id: number;
   /** The fence: whoever ends the claim must find it unchanged. */
   claimSeq: number;
-  leaseId: string;
-  suspect: boolean;
+  batchId: string;
+  quarantined: boolean;
   funcName: string;
   queue: string;
   /** Null if they are long: then they stay in the database until they are needed, see {@linkcode readParams}. */
@@ -36,14 +36,14 @@ export interface ClaimedTask {
   concurrencyKey: string | null;
   rateKey: string | null;
   /** Whether it holds a slot for each of its keys. */
-  slotted: boolean;
+  hasSlots: boolean;
 }
 
 /** A claimed task as the statement gives it: the columns of {@linkcode ClaimedTask} in the order of `claimed`. */
 type ClaimedRow = [
   id: number,
   claimSeq: number,
-  suspect: boolean,
+  quarantined: boolean,
   funcName: string,
   queue: string,
   params: string | null,
@@ -55,7 +55,7 @@ type ClaimedRow = [
 /** What most tasks have none of. One column that is NULL costs them less than eight. */
 type Rest = Pick<
   ClaimedTask,
-  "attempt" | "retryAttempts" | "snoozes" | "backoff" | "timeout" | "concurrencyKey" | "rateKey" | "slotted"
+  "attempt" | "retryAttempts" | "snoozes" | "backoff" | "timeout" | "concurrencyKey" | "rateKey" | "hasSlots"
 >;
 
 const NOTHING_ELSE: Rest = {
@@ -66,7 +66,7 @@ const NOTHING_ELSE: Rest = {
   timeout: null,
   concurrencyKey: null,
   rateKey: null,
-  slotted: true,
+  hasSlots: true,
 };
 
 /** Params of more characters are not part of a claim: a consumer may hold many tasks that have not begun. */
@@ -85,7 +85,7 @@ export interface Claim {
 }
 
 /**
- * Claims up to `limit` ready tasks of `queues`, most urgent first, and at most one suspect.
+ * Claims up to `limit` ready tasks of `queues`, most urgent first, and at most one quarantined.
  *
  * Each queue is one probe of the index, in its order; `queue = ANY (…)` would sort everything that is ready. The
  * locking subqueries are materialized, since the planner may run one more than once and so claim more than `limit`.
@@ -99,7 +99,7 @@ export interface Claim {
  * The reply is one row with one JSON text: a row of as many columns as a task has costs the driver three times as much.
  */
 export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim> {
-  const { consumerId, leaseId, suspectLeaseId, queues, names, limit } = request;
+  const { consumerId, batchId, quarantinedBatchId, queues, names, limit } = request;
   const [row] = await sql`
     WITH lax AS MATERIALIZED (
       SELECT set_config('synchronous_commit', 'off', true)
@@ -113,35 +113,35 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       FROM served, LATERAL (
         SELECT ready.ctid AS place, ready.priority, ready.not_before, ready.id
         FROM ${sql.schema}.ready
-        WHERE ready.queue = served.name AND ready.func_name = ANY (${names}::text[]) AND NOT ready.suspect
+        WHERE ready.queue = served.name AND ready.func_name = ANY (${names}::text[]) AND NOT ready.quarantined
         ORDER BY ready.priority DESC, ready.not_before, ready.id
         LIMIT ${limit}::bigint
         FOR UPDATE SKIP LOCKED
       ) AS next
       ORDER BY next.priority DESC, next.not_before, next.id
       LIMIT ${limit}::bigint
-    ), suspect AS MATERIALIZED (
+    ), quarantined AS MATERIALIZED (
       SELECT next.place
       FROM served, LATERAL (
         SELECT ready.ctid AS place, ready.priority, ready.not_before, ready.id
         FROM ${sql.schema}.ready
-        WHERE ready.queue = served.name AND ready.func_name = ANY (${names}::text[]) AND ready.suspect
+        WHERE ready.queue = served.name AND ready.func_name = ANY (${names}::text[]) AND ready.quarantined
         ORDER BY ready.priority DESC, ready.not_before, ready.id
         LIMIT 1
         FOR UPDATE SKIP LOCKED
       ) AS next
-      WHERE ${suspectLeaseId}::uuid IS NOT NULL
+      WHERE ${quarantinedBatchId}::uuid IS NOT NULL
       ORDER BY next.priority DESC, next.not_before, next.id
       LIMIT 1
     ), taken AS (
       DELETE FROM ${sql.schema}.ready
-      WHERE ctid = ANY (ARRAY(SELECT place FROM due UNION ALL SELECT place FROM suspect))
-      RETURNING id, claim_seq, suspect
+      WHERE ctid = ANY (ARRAY(SELECT place FROM due UNION ALL SELECT place FROM quarantined))
+      RETURNING id, claim_seq, quarantined
     ), claimed AS (
-      SELECT task.id, task.claim_seq, taken.suspect, task.func_name, task.priority, task.not_before,
+      SELECT task.id, task.claim_seq, taken.quarantined, task.func_name, task.priority, task.not_before,
         task.unique_key, task.unique_among, task.concurrency_key, task.rate_key,
         json_build_array(
-          task.id, task.claim_seq, taken.suspect, task.func_name, task.queue,
+          task.id, task.claim_seq, taken.quarantined, task.func_name, task.queue,
           CASE WHEN octet_length(task.params) <= ${LONG_PARAMS}::integer THEN task.params END,
           task.max_retries, task.retry_delay,
           CASE WHEN task.retry_attempts + task.rescues + task.snoozes > 0 OR task.backoff IS NOT NULL
@@ -150,7 +150,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
             'attempt', task.retry_attempts + task.rescues + 1, 'retryAttempts', task.retry_attempts,
             'snoozes', task.snoozes, 'backoff', task.backoff, 'timeout', task.timeout,
             'concurrencyKey', task.concurrency_key, 'rateKey', task.rate_key,
-            'slotted', (task.concurrency_key IS NULL OR (
+            'hasSlots', (task.concurrency_key IS NULL OR (
               SELECT count(*)
               FROM ${sql.schema}.slot
               WHERE slot.task_id = task.id AND slot.kind = 'concurrency' AND slot.until IS NULL
@@ -164,11 +164,11 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       FROM taken
       JOIN ${sql.schema}.task ON task.id = taken.id AND task.claim_seq = taken.claim_seq AND task.status = 'created'
     ), leased AS (
-      INSERT INTO ${sql.schema}.lease (id, consumer_id, suspect, ids, claim_seqs)
-      SELECT CASE WHEN suspect THEN ${suspectLeaseId}::uuid ELSE ${leaseId}::uuid END, ${consumerId}::uuid, suspect,
+      INSERT INTO ${sql.schema}.claim_batch (id, consumer_id, quarantined, ids, claim_seqs)
+      SELECT CASE WHEN quarantined THEN ${quarantinedBatchId}::uuid ELSE ${batchId}::uuid END, ${consumerId}::uuid, quarantined,
         array_agg(id), array_agg(claim_seq)
       FROM claimed
-      GROUP BY suspect
+      GROUP BY quarantined
     ), special AS MATERIALIZED (
       -- Few tasks have any of these: they are looked for once.
       SELECT id, func_name, unique_key, unique_among, rate_key
@@ -207,15 +207,15 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
         (
           SELECT waiting.not_before
           FROM ${sql.schema}.waiting
-          WHERE waiting.queue = served.name AND waiting.why = 'time'
+          WHERE waiting.queue = served.name AND waiting.reason = 'time'
           ORDER BY waiting.not_before
           LIMIT 1
         ),
         (
-          SELECT waiting.look_at
+          SELECT waiting.admit_at
           FROM ${sql.schema}.waiting
-          WHERE waiting.queue = served.name AND waiting.look_at IS NOT NULL
-          ORDER BY waiting.look_at
+          WHERE waiting.queue = served.name AND waiting.admit_at IS NOT NULL
+          ORDER BY waiting.admit_at
           LIMIT 1
         )
       )) AS due
@@ -229,17 +229,22 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
   `;
   const { alive, tasks, taken, next_due: nextDue } = row!;
   const claimed: ClaimedRow[] = tasks === null ? [] : JSON.parse(`[${tasks}]`);
-  return { alive, tasks: claimed.map((row) => claimedTask(row, row[2] ? suspectLeaseId! : leaseId)), taken, nextDue };
+  return {
+    alive,
+    tasks: claimed.map((row) => claimedTask(row, row[2] ? quarantinedBatchId! : batchId)),
+    taken,
+    nextDue,
+  };
 }
 
 /** By index: to destructure the row would cost more than all the rest. */
-function claimedTask(row: ClaimedRow, leaseId: string): ClaimedTask {
+function claimedTask(row: ClaimedRow, batchId: string): ClaimedTask {
   const rest = row[8] ?? NOTHING_ELSE;
   return {
     id: toNumber(row[0]),
     claimSeq: row[1],
-    leaseId,
-    suspect: row[2],
+    batchId,
+    quarantined: row[2],
     funcName: row[3],
     queue: row[4],
     params: row[5],
@@ -253,7 +258,7 @@ function claimedTask(row: ClaimedRow, leaseId: string): ClaimedTask {
     timeout: rest.timeout && Number(rest.timeout),
     concurrencyKey: rest.concurrencyKey,
     rateKey: rest.rateKey,
-    slotted: rest.slotted,
+    hasSlots: rest.hasSlots,
   };
 }
 

@@ -18,13 +18,13 @@ export type Completion = Pick<Outcome, "id" | "claimSeq"> & { began: number; ret
 export async function completeTasks(
   sql: Tag,
   completions: Completion[],
-  leases: string[],
+  batches: string[],
 ): Promise<Set<number> | undefined> {
   const now = performance.now();
   // How long ago, since only the database's clock tells when.
   const elapsed = completions.map(({ began }) => (now - began) / 1000);
   const [row] = await sql`
-    WITH patience AS MATERIALIZED (
+    WITH options AS MATERIALIZED (
       SELECT set_config('lock_timeout', '50ms', true)
     ), completed AS (
       UPDATE ${sql.schema}.task
@@ -34,27 +34,27 @@ export async function completeTasks(
         started = statement_timestamp() - make_interval(secs => held.elapsed),
         completed = statement_timestamp(),
         failed = NULL,
-        suspect_deaths = 0
-      FROM patience, unnest(
+        crash_count = 0
+      FROM options, unnest(
         ${completions.map(({ id }) => id)}::bigint[], ${completions.map(({ claimSeq }) => claimSeq)}::bigint[],
         ${completions.map(({ returned }) => returned)}::text[], ${elapsed}::double precision[]
       ) AS held (id, claim_seq, returned, elapsed)
       WHERE task.id = held.id AND task.claim_seq = held.claim_seq AND task.status = 'created'
       RETURNING task.id
-    ), awaited AS (
+    ), waiter AS (
       -- As a rule nobody awaits anything: then no row of \`completed\` is looked at.
-      DELETE FROM ${sql.schema}.awaited
+      DELETE FROM ${sql.schema}.result_waiter
       USING completed
-      WHERE awaited.task_id = completed.id AND (SELECT EXISTS (SELECT FROM ${sql.schema}.awaited))
-      RETURNING awaited.task_id
-    ), rung AS MATERIALIZED (
-      SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM awaited)
+      WHERE result_waiter.task_id = completed.id AND (SELECT EXISTS (SELECT FROM ${sql.schema}.result_waiter))
+      RETURNING result_waiter.task_id
+    ), notified AS MATERIALIZED (
+      SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM waiter)
     ), ended AS (
-      DELETE FROM ${sql.schema}.lease
-      WHERE id = ANY (${leases}::uuid[]) AND (SELECT count(*) FROM completed) = ${completions.length}::bigint
+      DELETE FROM ${sql.schema}.claim_batch
+      WHERE id = ANY (${batches}::uuid[]) AND (SELECT count(*) FROM completed) = ${completions.length}::bigint
     )
     SELECT CASE WHEN count(*) < ${completions.length}::bigint THEN COALESCE(json_agg(id), '[]') END AS ids,
-      (SELECT count(*) FROM rung) AS rung
+      (SELECT count(*) FROM notified) AS notified
     FROM completed
   `;
   const ids: number[] | null = row!.ids;
@@ -62,7 +62,7 @@ export async function completeTasks(
 }
 
 /**
- * Completes one task in the transaction of its effects: what {@linkcode completeTasks} does for many. `leaseId` is the
+ * Completes one task in the transaction of its effects: what {@linkcode completeTasks} does for many. `batchId` is the
  * lease to delete with it, if this is the last task of one. It fails where the attempt does not hold the task any more, so
  * that a COMMIT which is sent with it commits nothing: {@linkcode isNotHeld} recognizes the error. It waits for whoever
  * has locked the record.
@@ -73,7 +73,7 @@ export async function completeTasks(
 export async function completeTask(
   sql: Tag,
   { id, claimSeq, returned, began }: Pick<Outcome, "id" | "claimSeq" | "returned" | "began">,
-  leaseId: string | null,
+  batchId: string | null,
 ): Promise<void> {
   const elapsed = (performance.now() - (began ?? 0)) / 1000;
   await sql`
@@ -85,19 +85,19 @@ export async function completeTask(
         started = statement_timestamp() - make_interval(secs => ${elapsed}),
         completed = statement_timestamp(),
         failed = NULL,
-        suspect_deaths = 0
+        crash_count = 0
       WHERE id = ${id} AND claim_seq = ${claimSeq} AND status = 'created'
       RETURNING id
-    ), awaited AS (
-      DELETE FROM ${sql.schema}.awaited
+    ), waiter AS (
+      DELETE FROM ${sql.schema}.result_waiter
       WHERE task_id = ${id} AND EXISTS (SELECT FROM settled)
       RETURNING task_id
     ), ended AS (
-      DELETE FROM ${sql.schema}.lease
-      WHERE id = ${leaseId} AND EXISTS (SELECT FROM settled)
+      DELETE FROM ${sql.schema}.claim_batch
+      WHERE id = ${batchId} AND EXISTS (SELECT FROM settled)
     )
     SELECT 1 / count(*) AS held,
-      (SELECT count(pg_notify(${sql.schema}.ended_channel(), '')) FROM awaited) AS rung
+      (SELECT count(pg_notify(${sql.schema}.ended_channel(), '')) FROM waiter) AS notified
     FROM settled
   `;
 }

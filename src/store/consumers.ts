@@ -16,7 +16,7 @@ export interface ConsumerInfo {
 /** Registers a consumer, whose lease then runs for `lease` seconds. */
 export async function registerConsumer(sql: Tag, info: ConsumerInfo, lease: number): Promise<void> {
   await sql`
-    INSERT INTO ${sql.schema}.consumer (id, host, pid, version, queues, tasks, concurrency, doorbell, lease_until)
+    INSERT INTO ${sql.schema}.consumer (id, host, pid, version, queues, tasks, concurrency, wake_lock, lease_until)
     VALUES (
       ${info.id}, ${info.host}, ${info.pid}, ${info.version}, ${info.queues}::text[], ${info.tasks}::text[],
       ${info.concurrency}, true, now() + make_interval(secs => ${lease})
@@ -44,7 +44,7 @@ export async function removeConsumer(sql: Tag, id: string): Promise<void> {
  * Buries consumers whose lease has expired. From then on they cannot renew it: a consumer that was only stopped for
  * a while finds its row missing, and knows. The lock of the row decides between burial and a renewal at the last moment.
  */
-export async function buryConsumers(sql: Tag): Promise<string[]> {
+export async function removeExpiredConsumers(sql: Tag): Promise<string[]> {
   const rows = await sql`
     DELETE FROM ${sql.schema}.consumer
     WHERE id = ANY (ARRAY(
@@ -68,48 +68,48 @@ export interface RescuedTask {
 /**
  * Puts back what up to 20 leases of consumers without a row hold. `not_before` stays: set to now, it would put them
  * behind the whole backlog. One death befalls whatever a machine held when it went down; what was there at two in a row,
- * without an end of its own in between, is a suspect from then on: it is claimed alone, and three deaths as the suspect,
+ * without an end of its own in between, is quarantined from then on: it is claimed alone, and three deaths in quarantine,
  * and so the likely cause, end it `failed`. One that somebody's open transaction has locked must not make all
  * the others wait: its lease stays for the next round.
  */
 export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
   const rows = await sql`
     WITH orphaned AS MATERIALIZED (
-      SELECT lease.id, lease.ids, lease.claim_seqs, lease.suspect
-      FROM ${sql.schema}.lease
-      WHERE NOT EXISTS (SELECT FROM ${sql.schema}.consumer WHERE consumer.id = lease.consumer_id)
-      ORDER BY lease.id
+      SELECT claim_batch.id, claim_batch.ids, claim_batch.claim_seqs, claim_batch.quarantined
+      FROM ${sql.schema}.claim_batch
+      WHERE NOT EXISTS (SELECT FROM ${sql.schema}.consumer WHERE consumer.id = claim_batch.consumer_id)
+      ORDER BY claim_batch.id
       LIMIT 20
       FOR UPDATE SKIP LOCKED
     ), left_behind AS MATERIALIZED (
-      SELECT orphaned.id AS lease_id, orphaned.suspect, claim.id, claim.claim_seq
+      SELECT orphaned.id AS batch_id, orphaned.quarantined, claim.id, claim.claim_seq
       FROM orphaned, unnest(orphaned.ids, orphaned.claim_seqs) AS claim (id, claim_seq)
     ), held AS MATERIALIZED (
-      -- The deaths in a row: two among others, then three as the suspect.
-      SELECT task.id, left_behind.suspect AND task.suspect_deaths >= 4 AS guilty
+      -- The deaths in a row: two among others, then three in quarantine.
+      SELECT task.id, left_behind.quarantined AND task.crash_count >= 4 AS exhausted
       FROM left_behind
       JOIN ${sql.schema}.task
         ON task.id = left_behind.id AND task.claim_seq = left_behind.claim_seq AND task.status = 'created'
       ORDER BY task.id
       FOR UPDATE OF task SKIP LOCKED
     ), passed_over AS (
-      SELECT left_behind.lease_id
+      SELECT left_behind.batch_id
       FROM left_behind
       JOIN ${sql.schema}.task
         ON task.id = left_behind.id AND task.claim_seq = left_behind.claim_seq AND task.status = 'created'
       WHERE left_behind.id NOT IN (SELECT id FROM held)
     ), ended AS (
-      DELETE FROM ${sql.schema}.lease
-      WHERE id = ANY (ARRAY(SELECT id FROM orphaned)) AND id NOT IN (SELECT lease_id FROM passed_over)
+      DELETE FROM ${sql.schema}.claim_batch
+      WHERE id = ANY (ARRAY(SELECT id FROM orphaned)) AND id NOT IN (SELECT batch_id FROM passed_over)
     ), rescued AS (
       UPDATE ${sql.schema}.task
       SET claim_seq = task.claim_seq + 1,
         rescues = task.rescues + 1,
-        suspect_deaths = task.suspect_deaths + 1,
-        status = CASE WHEN held.guilty THEN 'failed' ELSE 'created' END,
-        failed = CASE WHEN held.guilty THEN now() END,
+        crash_count = task.crash_count + 1,
+        status = CASE WHEN held.exhausted THEN 'failed' ELSE 'created' END,
+        failed = CASE WHEN held.exhausted THEN now() END,
         errors = CASE
-          WHEN held.guilty THEN task.errors || jsonb_build_array(jsonb_build_object(
+          WHEN held.exhausted THEN task.errors || jsonb_build_array(jsonb_build_object(
             'name', 'ConsumerDied',
             'message', 'Three consumers in a row died while they ran this task',
             'at', now(), 'attempt', task.retry_attempts + task.rescues + 1
@@ -119,32 +119,32 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
       FROM held
       WHERE task.id = held.id
       RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
-        task.concurrency_key, task.rate_key, task.suspect_deaths >= 2 AS suspect
+        task.concurrency_key, task.rate_key, task.crash_count >= 2 AS quarantined
     ), placed AS (
-      INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, suspect, queue, func_name)
-      SELECT id, claim_seq, not_before, priority, suspect, queue, func_name
+      INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, quarantined, queue, func_name)
+      SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name
       FROM rescued
       WHERE status = 'created' AND concurrency_key IS NULL AND rate_key IS NULL
-    ), lined_up AS (
+    ), placed_waiting AS (
       INSERT INTO ${sql.schema}.waiting (
-        id, claim_seq, not_before, priority, suspect, queue, func_name, concurrency_key, rate_key, why, look_at
+        id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason, admit_at
       )
-      SELECT id, claim_seq, not_before, priority, suspect, queue, func_name, concurrency_key, rate_key,
+      SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key,
         CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END, now()
       FROM rescued
       WHERE status = 'created' AND (concurrency_key IS NOT NULL OR rate_key IS NOT NULL)
-    ), awaited AS (
-      DELETE FROM ${sql.schema}.awaited
+    ), waiter AS (
+      DELETE FROM ${sql.schema}.result_waiter
       USING rescued
-      WHERE awaited.task_id = rescued.id AND rescued.status = 'failed'
-      RETURNING awaited.task_id
-    ), rung AS MATERIALIZED (
-      SELECT ${sql.schema}._ring(queue)
+      WHERE result_waiter.task_id = rescued.id AND rescued.status = 'failed'
+      RETURNING result_waiter.task_id
+    ), notified AS MATERIALIZED (
+      SELECT ${sql.schema}._notify(queue)
       FROM (SELECT DISTINCT queue FROM rescued WHERE status = 'created') AS filled
       UNION ALL
-      SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM awaited)
+      SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM waiter)
     )
-    SELECT id, func_name, queue, status, concurrency_key, rate_key, (SELECT count(*) FROM rung) AS rung FROM rescued
+    SELECT id, func_name, queue, status, concurrency_key, rate_key, (SELECT count(*) FROM notified) AS notified FROM rescued
   `;
   return rows.map((row) => ({
     id: toNumber(row.id),
@@ -157,26 +157,26 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
 }
 
 /** A lease of this consumer, as the database has it. */
-export interface LeaseRow {
+export interface BatchRow {
   id: string;
   /** Those of its claims that are current: not ended by anybody. */
   claims: { id: number; claimSeq: number; concurrencyKey: string | null; rateKey: string | null }[];
 }
 
 /** Reads a consumer's leases back: a claim that it does not know is one whose reply was lost. */
-export async function readLeases(sql: Tag, consumerId: string): Promise<LeaseRow[]> {
+export async function readBatches(sql: Tag, consumerId: string): Promise<BatchRow[]> {
   const rows = await sql`
-    SELECT lease.id,
+    SELECT claim_batch.id,
       COALESCE(json_agg(
         json_build_object(
           'id', task.id, 'claimSeq', task.claim_seq, 'concurrencyKey', task.concurrency_key, 'rateKey', task.rate_key
         )
       ) FILTER (WHERE task.id IS NOT NULL), '[]') AS claims
-    FROM ${sql.schema}.lease
-    CROSS JOIN unnest(lease.ids, lease.claim_seqs) AS claim (id, claim_seq)
+    FROM ${sql.schema}.claim_batch
+    CROSS JOIN unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
     LEFT JOIN ${sql.schema}.task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
-    WHERE lease.consumer_id = ${consumerId}
-    GROUP BY lease.id
+    WHERE claim_batch.consumer_id = ${consumerId}
+    GROUP BY claim_batch.id
   `;
   return rows.map(({ id, claims }) => ({ id, claims }));
 }
@@ -185,7 +185,7 @@ export async function readLeases(sql: Tag, consumerId: string): Promise<LeaseRow
  * Puts back `created` records with ids above `after` that stand nowhere: neither ready, nor waiting, nor leased, as
  * an UPDATE by hand leaves them. Looks at up to 5,000 records a call; resolves to the last id seen, or 0 at the end.
  */
-export async function placeStrays(sql: Tag, after: number): Promise<{ last: number; placed: number }> {
+export async function requeueUnplaced(sql: Tag, after: number): Promise<{ last: number; placed: number }> {
   const [row] = await sql`
     WITH seen AS MATERIALIZED (
       SELECT id, status, claim_seq, queue, priority, not_before
@@ -193,7 +193,7 @@ export async function placeStrays(sql: Tag, after: number): Promise<{ last: numb
       WHERE id > ${after}
       ORDER BY id
       LIMIT 5000
-    ), stray AS MATERIALIZED (
+    ), unplaced AS MATERIALIZED (
       SELECT seen.id
       FROM seen
       WHERE seen.status = 'created'
@@ -206,13 +206,13 @@ export async function placeStrays(sql: Tag, after: number): Promise<{ last: numb
           SELECT FROM ${sql.schema}.waiting WHERE waiting.id = seen.id AND waiting.claim_seq = seen.claim_seq
         )
         AND NOT EXISTS (
-          SELECT FROM ${sql.schema}.lease, unnest(lease.ids, lease.claim_seqs) AS claim (id, claim_seq)
+          SELECT FROM ${sql.schema}.claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
           WHERE claim.id = seen.id AND claim.claim_seq = seen.claim_seq
         )
     ), held AS MATERIALIZED (
       SELECT task.id
-      FROM stray
-      JOIN ${sql.schema}.task ON task.id = stray.id AND task.status = 'created'
+      FROM unplaced
+      JOIN ${sql.schema}.task ON task.id = unplaced.id AND task.status = 'created'
       ORDER BY task.id
       FOR UPDATE OF task SKIP LOCKED
     ), fenced AS (
@@ -225,7 +225,7 @@ export async function placeStrays(sql: Tag, after: number): Promise<{ last: numb
         task.concurrency_key, task.rate_key
     ), placed AS (
       INSERT INTO ${sql.schema}.waiting (
-        id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, why
+        id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason
       )
       SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, 'time' FROM fenced
       RETURNING id

@@ -58,7 +58,7 @@ export async function keepCrons(
 ): Promise<Set<string>> {
   const [names, definitions] = [crons.map(({ name }) => name), crons.map(({ definition }) => definition)];
   const rows = await sql`
-    SELECT name FROM ${sql.schema}._keep_crons(${consumerId}::uuid, ${names}::text[], ${definitions}::text[]) AS name
+    SELECT name FROM ${sql.schema}._own_crons(${consumerId}::uuid, ${names}::text[], ${definitions}::text[]) AS name
   `;
   return new Set(rows.map(({ name }) => name));
 }

@@ -21,9 +21,9 @@ export async function readConsumers(sql: Tag): Promise<ConsumerState[]> {
       EXTRACT(epoch FROM lease_until - clock_timestamp())::double precision AS seconds,
       (
         SELECT count(*)::integer
-        FROM ${sql.schema}.lease, unnest(lease.ids, lease.claim_seqs) AS claim (id, claim_seq)
+        FROM ${sql.schema}.claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
         JOIN ${sql.schema}.task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
-        WHERE lease.consumer_id = consumer.id
+        WHERE claim_batch.consumer_id = consumer.id
       ) AS held
     FROM ${sql.schema}.consumer
     ORDER BY started
@@ -35,9 +35,9 @@ export async function readConsumers(sql: Tag): Promise<ConsumerState[]> {
 export async function countOrphaned(sql: Tag): Promise<number> {
   const [row] = await sql`
     SELECT count(*) AS count
-    FROM ${sql.schema}.lease, unnest(lease.ids, lease.claim_seqs) AS claim (id, claim_seq)
+    FROM ${sql.schema}.claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
     JOIN ${sql.schema}.task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
-    WHERE NOT EXISTS (SELECT FROM ${sql.schema}.consumer WHERE consumer.id = lease.consumer_id)
+    WHERE NOT EXISTS (SELECT FROM ${sql.schema}.consumer WHERE consumer.id = claim_batch.consumer_id)
   `;
   return toNumber(row!.count);
 }
@@ -84,10 +84,10 @@ export async function readPausedQueues(sql: Tag): Promise<string[]> {
  * Looks at up to 20,000 records with ids below `before` (all, if that is null), the newest first, for such as are
  * `created` and stand nowhere: neither ready, nor waiting, nor leased. Resolves to the lowest id seen, 0 at the end.
  */
-export async function findStrays(
+export async function findUnplaced(
   sql: Tag,
   before: number | null,
-): Promise<{ last: number; seen: number; strays: number[] }> {
+): Promise<{ last: number; seen: number; unplaced: number[] }> {
   // All in one statement, since a record changes its place with every claim, and stands in one place in each snapshot.
   const [row] = await sql`
     WITH seen AS MATERIALIZED (
@@ -98,8 +98,8 @@ export async function findStrays(
       LIMIT 20000
     ), leased AS MATERIALIZED (
       SELECT claim.id, claim.claim_seq
-      FROM ${sql.schema}.lease, unnest(lease.ids, lease.claim_seqs) AS claim (id, claim_seq)
-    ), stray AS MATERIALIZED (
+      FROM ${sql.schema}.claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
+    ), unplaced AS MATERIALIZED (
       SELECT seen.id
       FROM seen
       WHERE seen.status = 'created'
@@ -116,9 +116,9 @@ export async function findStrays(
     SELECT
       CASE WHEN (SELECT count(*) FROM seen) < 20000 THEN 0 ELSE (SELECT min(id) FROM seen) END AS last,
       (SELECT count(*)::integer FROM seen) AS seen,
-      ARRAY(SELECT id FROM stray ORDER BY id) AS strays
+      ARRAY(SELECT id FROM unplaced ORDER BY id) AS unplaced
   `;
-  return { last: toNumber(row!.last), seen: row!.seen, strays: row!.strays.map(toNumber) };
+  return { last: toNumber(row!.last), seen: row!.seen, unplaced: row!.unplaced.map(toNumber) };
 }
 
 /** A cron that no live consumer stands for; `removed`: because its definition has no cron any more. */

@@ -28,10 +28,10 @@ export async function admitTasks(sql: Tag, { concurrencyKeys, rateKeys }: LimitK
 }
 
 /** A claimed task that must wait for its slots first. */
-export interface UnslottedTask {
+export interface UnadmittedTask {
   id: number;
   claimSeq: number;
-  suspect: boolean;
+  quarantined: boolean;
   concurrencyKey: string | null;
   rateKey: string | null;
 }
@@ -41,15 +41,15 @@ export interface UnslottedTask {
  * their limits. They join their lines with the keys given, and no attempt is counted; resolves to the ids of those whose
  * claims it ended.
  */
-export async function sendToLimits(sql: Tag, tasks: UnslottedTask[]): Promise<Set<number>> {
+export async function requeueForLimits(sql: Tag, tasks: UnadmittedTask[]): Promise<Set<number>> {
   const rows = await sql`
     WITH sent AS MATERIALIZED (
       SELECT *
       FROM unnest(
         ${tasks.map(({ id }) => id)}::bigint[], ${tasks.map(({ claimSeq }) => claimSeq)}::bigint[],
-        ${tasks.map(({ suspect }) => String(suspect))}::boolean[],
+        ${tasks.map(({ quarantined }) => String(quarantined))}::boolean[],
         ${tasks.map(({ concurrencyKey }) => concurrencyKey)}::text[], ${tasks.map(({ rateKey }) => rateKey)}::text[]
-      ) AS sent (id, claim_seq, suspect, concurrency_key, rate_key)
+      ) AS sent (id, claim_seq, quarantined, concurrency_key, rate_key)
     ), held AS MATERIALIZED (
       SELECT sent.*
       FROM sent
@@ -61,13 +61,13 @@ export async function sendToLimits(sql: Tag, tasks: UnslottedTask[]): Promise<Se
       SET claim_seq = task.claim_seq + 1, concurrency_key = held.concurrency_key, rate_key = held.rate_key
       FROM held
       WHERE task.id = held.id
-      RETURNING task.*, held.suspect
-    ), lined_up AS (
-      -- One whose unique key a twin has by now is failed by this.
+      RETURNING task.*, held.quarantined
+    ), placed_waiting AS (
+      -- One whose unique key a duplicate has by now is failed by this.
       INSERT INTO ${sql.schema}.waiting (
-        id, claim_seq, not_before, priority, queue, func_name, suspect, concurrency_key, rate_key, why, look_at
+        id, claim_seq, not_before, priority, queue, func_name, quarantined, concurrency_key, rate_key, reason, admit_at
       )
-      SELECT id, claim_seq, not_before, priority, queue, func_name, suspect, concurrency_key, rate_key,
+      SELECT id, claim_seq, not_before, priority, queue, func_name, quarantined, concurrency_key, rate_key,
         CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END, now()
       FROM fenced
       WHERE status = 'created'
@@ -125,9 +125,9 @@ export async function returnIdleSlots(sql: Tag): Promise<number> {
       DELETE FROM ${sql.schema}.ready WHERE ctid = ANY (ARRAY(SELECT place FROM idle)) RETURNING ready.*
     ), back AS (
       INSERT INTO ${sql.schema}.waiting (
-        id, claim_seq, not_before, priority, queue, func_name, suspect, concurrency_key, rate_key, why
+        id, claim_seq, not_before, priority, queue, func_name, quarantined, concurrency_key, rate_key, reason
       )
-      SELECT moved.id, moved.claim_seq, moved.not_before, moved.priority, moved.queue, moved.func_name, moved.suspect,
+      SELECT moved.id, moved.claim_seq, moved.not_before, moved.priority, moved.queue, moved.func_name, moved.quarantined,
         task.concurrency_key, task.rate_key, CASE WHEN task.concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END
       FROM moved
       JOIN ${sql.schema}.task ON task.id = moved.id AND task.claim_seq = moved.claim_seq
@@ -189,14 +189,14 @@ export async function waitingKeys(
     WITH RECURSIVE concurrency (key, n) AS (
       SELECT (
         SELECT concurrency_key FROM ${sql.schema}.waiting
-        WHERE why = 'concurrency' AND concurrency_key > ${after.concurrency}
+        WHERE reason = 'concurrency' AND concurrency_key > ${after.concurrency}
         ORDER BY concurrency_key
         LIMIT 1
       ), 1
       UNION ALL
       SELECT (
         SELECT concurrency_key FROM ${sql.schema}.waiting
-        WHERE why = 'concurrency' AND concurrency_key > concurrency.key
+        WHERE reason = 'concurrency' AND concurrency_key > concurrency.key
         ORDER BY concurrency_key
         LIMIT 1
       ), n + 1
@@ -205,14 +205,14 @@ export async function waitingKeys(
     ), rate (key, n) AS (
       SELECT (
         SELECT rate_key FROM ${sql.schema}.waiting
-        WHERE why = 'rate' AND rate_key > ${after.rate}
+        WHERE reason = 'rate' AND rate_key > ${after.rate}
         ORDER BY rate_key
         LIMIT 1
       ), 1
       UNION ALL
       SELECT (
         SELECT rate_key FROM ${sql.schema}.waiting
-        WHERE why = 'rate' AND rate_key > rate.key
+        WHERE reason = 'rate' AND rate_key > rate.key
         ORDER BY rate_key
         LIMIT 1
       ), n + 1

@@ -86,9 +86,9 @@ export async function countRecords(sql: Tag): Promise<{ queue: string; status: T
 }
 
 /** Says that somebody waits for the end of those of these tasks that have not ended, so that settling them rings. */
-export async function awaitTasks(sql: Tag, ids: number[]): Promise<void> {
+export async function registerWaiters(sql: Tag, ids: number[]): Promise<void> {
   await sql`
-    INSERT INTO ${sql.schema}.awaited (task_id, until)
+    INSERT INTO ${sql.schema}.result_waiter (task_id, until)
     SELECT id, now() + interval '1 hour'
     FROM ${sql.schema}.task
     WHERE id = ANY (${ids}::bigint[]) AND status = 'created'
@@ -98,6 +98,6 @@ export async function awaitTasks(sql: Tag, ids: number[]): Promise<void> {
 }
 
 /** Forgets who waited for tasks and went away. */
-export async function forgetAwaited(sql: Tag): Promise<void> {
-  await sql`DELETE FROM ${sql.schema}.awaited WHERE until < now()`;
+export async function deleteExpiredWaiters(sql: Tag): Promise<void> {
+  await sql`DELETE FROM ${sql.schema}.result_waiter WHERE until < now()`;
 }

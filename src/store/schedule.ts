@@ -24,7 +24,7 @@ export interface NewTask extends Partial<UniqueColumns> {
   rate_key?: string;
 }
 
-/** The columns of a unique task, and what becomes of its twin. */
+/** The columns of a unique task, and what becomes of its duplicate. */
 export interface UniqueColumns {
   unique_key: string;
   /** Null means created and running. */
@@ -154,13 +154,13 @@ export async function insertTasksWith(
   });
 }
 
-/** What became of a task that may have had a twin. */
+/** What became of a task that may have had a duplicate. */
 export interface UniqueTask extends InsertedTask {
-  /** False if `id` is a twin's. */
+  /** False if `id` is a duplicate's. */
   inserted: boolean;
-  /** The key for which a twin's task forbids it all: nothing was scheduled then. */
+  /** The key for which a duplicate's task forbids it all: nothing was scheduled then. */
   refusedKey: string | null;
-  /** The record, if it is not just what was given: null also for a twin that is deleted, and whose key outlasts it. */
+  /** The record, if it is not just what was given: null also for a duplicate that is deleted, and whose key outlasts it. */
   record: TaskRow | null;
 }
 

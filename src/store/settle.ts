@@ -21,16 +21,16 @@ export interface Outcome {
 
 /**
  * Ends claims, each only if it is still held: `claim_seq` must be the one that the claim read. Resolves to the ids of
- * those that it ended, with the status that each has now: one that would be tried again is `failed` if a twin has its
+ * those that it ended, with the status that each has now: one that would be tried again is `failed` if a duplicate has its
  * unique key by now. Others were lost, or are locked by somebody's open transaction, which must not make a whole
- * batch wait. `leases` are deleted if nothing was left over.
+ * batch wait. `batches` are deleted if nothing was left over.
  *
  * SKIP LOCKED also keeps two batches that hold the same tasks in different orders from a deadlock: neither waits.
  */
 export async function settleTasks(
   sql: Tag,
   outcomes: Outcome[],
-  leases: string[],
+  batches: string[],
 ): Promise<Map<number, Outcome["status"]>> {
   const now = performance.now();
   // How long ago, since only the database's clock tells when.
@@ -75,7 +75,7 @@ export async function settleTasks(
         END,
         retry_attempts = task.retry_attempts + (held.counts IS NOT DISTINCT FROM 'retry')::integer,
         snoozes = task.snoozes + (held.counts IS NOT DISTINCT FROM 'snooze')::integer,
-        suspect_deaths = 0
+        crash_count = 0
       FROM held
       WHERE task.id = held.id
       RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
@@ -90,7 +90,7 @@ export async function settleTasks(
     ), back_in_waiting AS (
       -- Limited ones join their lines anew, also if they never began: their slots are free by this.
       INSERT INTO ${sql.schema}.waiting (
-        id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, why, look_at
+        id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
       )
       SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
         CASE
@@ -102,22 +102,22 @@ export async function settleTasks(
       FROM settled
       WHERE status = 'created'
         AND (not_before > statement_timestamp() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL)
-      RETURNING queue, why
-    ), awaited AS (
-      DELETE FROM ${sql.schema}.awaited
+      RETURNING queue, reason
+    ), waiter AS (
+      DELETE FROM ${sql.schema}.result_waiter
       USING settled
-      WHERE awaited.task_id = settled.id AND settled.status <> 'created'
-      RETURNING awaited.task_id
-    ), rung AS MATERIALIZED (
-      SELECT ${sql.schema}._ring(queue)
-      FROM (SELECT queue FROM back_in_ready UNION SELECT queue FROM back_in_waiting WHERE why <> 'time') AS filled
+      WHERE result_waiter.task_id = settled.id AND settled.status <> 'created'
+      RETURNING result_waiter.task_id
+    ), notified AS MATERIALIZED (
+      SELECT ${sql.schema}._notify(queue)
+      FROM (SELECT queue FROM back_in_ready UNION SELECT queue FROM back_in_waiting WHERE reason <> 'time') AS filled
       UNION ALL
-      SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM awaited)
+      SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM waiter)
     ), ended AS (
-      DELETE FROM ${sql.schema}.lease
-      WHERE id = ANY (${leases}::uuid[]) AND (SELECT count(*) FROM settled) = (SELECT count(*) FROM outcome)
+      DELETE FROM ${sql.schema}.claim_batch
+      WHERE id = ANY (${batches}::uuid[]) AND (SELECT count(*) FROM settled) = (SELECT count(*) FROM outcome)
     )
-    SELECT id, status, (SELECT count(*) FROM rung) AS rung FROM settled
+    SELECT id, status, (SELECT count(*) FROM notified) AS notified FROM settled
   `;
   return new Map(rows.map((row) => [toNumber(row.id), row.status]));
 }
@@ -142,13 +142,13 @@ export async function readClaims(sql: Tag, ids: number[]): Promise<Map<number, C
   }));
 }
 
-/** Deletes those of `leases` of which no claim is current any more. */
-export async function deleteLeases(sql: Tag, leases: string[]): Promise<void> {
+/** Deletes those of `batches` of which no claim is current any more. */
+export async function deleteBatches(sql: Tag, batches: string[]): Promise<void> {
   await sql`
-    DELETE FROM ${sql.schema}.lease
-    WHERE lease.id = ANY (${leases}::uuid[])
+    DELETE FROM ${sql.schema}.claim_batch
+    WHERE claim_batch.id = ANY (${batches}::uuid[])
       AND NOT EXISTS (
-        SELECT FROM unnest(lease.ids, lease.claim_seqs) AS claim (id, claim_seq)
+        SELECT FROM unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
         JOIN ${sql.schema}.task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
       )
   `;

@@ -2,14 +2,14 @@ import type { Tag } from "../database/driver.ts";
 import { toNumber } from "./rows.ts";
 
 /** The holder of a unique key that another task would have. */
-export interface Twin {
+export interface Duplicate {
   id: number;
   funcName: string;
   key: string;
 }
 
 /** Finds who else holds the unique key of a task. */
-export async function findTwin(sql: Tag, id: number): Promise<Twin | undefined> {
+export async function findDuplicate(sql: Tag, id: number): Promise<Duplicate | undefined> {
   const [row] = await sql`
     SELECT held.task_id, held.func_name, held.key
     FROM ${sql.schema}.task

@@ -16,7 +16,7 @@ export async function promoteDueTasks(sql: Tag, queues: string[]): Promise<Promo
     WITH due AS MATERIALIZED (
       SELECT ctid AS place
       FROM ${sql.schema}.waiting
-      WHERE queue = ANY (${queues}::text[]) AND why = 'time' AND not_before <= now()
+      WHERE queue = ANY (${queues}::text[]) AND reason = 'time' AND not_before <= now()
       ORDER BY not_before
       LIMIT 1000
       FOR UPDATE SKIP LOCKED
@@ -25,16 +25,16 @@ export async function promoteDueTasks(sql: Tag, queues: string[]): Promise<Promo
       WHERE ctid = ANY (ARRAY(SELECT place FROM due))
       RETURNING waiting.*
     ), placed AS (
-      INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, suspect, queue, func_name)
-      SELECT id, claim_seq, not_before, priority, suspect, queue, func_name
+      INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, quarantined, queue, func_name)
+      SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name
       FROM moved
       WHERE concurrency_key IS NULL AND rate_key IS NULL
       RETURNING queue
-    ), lined_up AS (
+    ), placed_waiting AS (
       INSERT INTO ${sql.schema}.waiting (
-        id, claim_seq, not_before, priority, suspect, queue, func_name, concurrency_key, rate_key, why
+        id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason
       )
-      SELECT id, claim_seq, not_before, priority, suspect, queue, func_name, concurrency_key, rate_key,
+      SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key,
         CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END
       FROM moved
       WHERE concurrency_key IS NOT NULL OR rate_key IS NOT NULL
@@ -42,22 +42,22 @@ export async function promoteDueTasks(sql: Tag, queues: string[]): Promise<Promo
     ), marked AS MATERIALIZED (
       SELECT ctid AS place
       FROM ${sql.schema}.waiting
-      WHERE queue = ANY (${queues}::text[]) AND look_at <= now()
+      WHERE queue = ANY (${queues}::text[]) AND admit_at <= now()
       LIMIT 1000
       FOR UPDATE SKIP LOCKED
     ), looked AS (
       UPDATE ${sql.schema}.waiting
-      SET look_at = NULL
+      SET admit_at = NULL
       WHERE ctid = ANY (ARRAY(SELECT place FROM marked))
       RETURNING concurrency_key, rate_key
     ), line AS (
-      SELECT concurrency_key, rate_key FROM lined_up
+      SELECT concurrency_key, rate_key FROM placed_waiting
       UNION
       SELECT concurrency_key, rate_key FROM looked
-    ), rung AS MATERIALIZED (
-      SELECT ${sql.schema}._ring(queue) FROM (SELECT DISTINCT queue FROM placed) AS filled
+    ), notified AS MATERIALIZED (
+      SELECT ${sql.schema}._notify(queue) FROM (SELECT DISTINCT queue FROM placed) AS filled
     )
-    SELECT (SELECT count(*) FROM moved)::integer AS moved, (SELECT count(*) FROM rung) AS rung,
+    SELECT (SELECT count(*) FROM moved)::integer AS moved, (SELECT count(*) FROM notified) AS notified,
       ARRAY(SELECT DISTINCT concurrency_key FROM line WHERE concurrency_key IS NOT NULL) AS concurrency_keys,
       ARRAY(SELECT DISTINCT rate_key FROM line WHERE rate_key IS NOT NULL) AS rate_keys
   `;
@@ -66,7 +66,7 @@ export async function promoteDueTasks(sql: Tag, queues: string[]): Promise<Promo
 
 /**
  * Moves tasks that no live consumer of their queue knows out of the claim's way, from the first 10,000 of each queue.
- * Skipping 100,000 of them costs every claim 15 ms. Suspects stay, since they are few, and `waiting` would forget what
+ * Skipping 100,000 of them costs every claim 15 ms. Quarantined tasks stay, since they are few, and `waiting` would forget what
  * they are: the consumers that know one may have died of it.
  */
 export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<number> {
@@ -74,13 +74,13 @@ export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<numb
     WITH stranger AS MATERIALIZED (
       SELECT head.place
       FROM unnest(${queues}::text[]) AS served (name), LATERAL (
-        SELECT ready.ctid AS place, ready.queue, ready.func_name, ready.suspect
+        SELECT ready.ctid AS place, ready.queue, ready.func_name, ready.quarantined
         FROM ${sql.schema}.ready
         WHERE ready.queue = served.name
         ORDER BY ready.priority DESC, ready.not_before, ready.id
         LIMIT 10000
       ) AS head
-      WHERE NOT head.suspect AND NOT EXISTS (
+      WHERE NOT head.quarantined AND NOT EXISTS (
         SELECT FROM ${sql.schema}.consumer
         WHERE consumer.lease_until > now()
           AND head.queue = ANY (consumer.queues) AND head.func_name = ANY (consumer.tasks)
@@ -108,7 +108,7 @@ export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<numb
       RETURNING task_id
     )
     INSERT INTO ${sql.schema}.waiting (
-      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, why
+      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason
     )
     SELECT moved.id, moved.claim_seq, moved.not_before, moved.priority, moved.queue, moved.func_name,
       task.concurrency_key, task.rate_key, 'unknown'
@@ -127,7 +127,7 @@ export async function unparkKnownTasks(
     WITH known AS MATERIALIZED (
       SELECT ctid AS place
       FROM ${sql.schema}.waiting
-      WHERE why = 'unknown' AND func_name = ANY (${names}::text[]) AND queue = ANY (${queues}::text[])
+      WHERE reason = 'unknown' AND func_name = ANY (${names}::text[]) AND queue = ANY (${queues}::text[])
       LIMIT 10000
       FOR UPDATE SKIP LOCKED
     ), moved AS (
@@ -139,18 +139,18 @@ export async function unparkKnownTasks(
       SELECT id, claim_seq, not_before, priority, queue, func_name
       FROM moved
       WHERE concurrency_key IS NULL AND rate_key IS NULL
-    ), lined_up AS (
+    ), placed_waiting AS (
       INSERT INTO ${sql.schema}.waiting (
-        id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, why, look_at
+        id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
       )
       SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
         CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END, now()
       FROM moved
       WHERE concurrency_key IS NOT NULL OR rate_key IS NOT NULL
-    ), rung AS MATERIALIZED (
-      SELECT ${sql.schema}._ring(queue) FROM (SELECT DISTINCT queue FROM moved) AS filled
+    ), notified AS MATERIALIZED (
+      SELECT ${sql.schema}._notify(queue) FROM (SELECT DISTINCT queue FROM moved) AS filled
     )
-    SELECT (SELECT count(*) FROM moved)::integer AS moved, (SELECT count(*) FROM rung) AS rung
+    SELECT (SELECT count(*) FROM moved)::integer AS moved, (SELECT count(*) FROM notified) AS notified
   `;
   return row!.moved;
 }

@@ -20,7 +20,7 @@ export interface Backoff {
 /** Everything that `retryDelay` may be. */
 export type RetryDelay = Duration | Backoff | ((attempt: number, error: Error) => Duration);
 
-/** The delay of the seed, in seconds, where neither the record nor the definition has one. */
+/** The delay of django-firefly-tasks, in seconds, where neither the record nor the definition has one. */
 export const DEFAULT_RETRY_DELAY = 120;
 
 /**

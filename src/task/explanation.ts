@@ -24,7 +24,7 @@ export type Reason =
       readonly at: Date | null;
       readonly error: ReasonError | null;
     }
-    // A failed or cancelled task cannot be retried, as a twin has its unique key.
+    // A failed or cancelled task cannot be retried, as a duplicate has its unique key.
     | {
       readonly reason: "unique";
       readonly key: string;
@@ -72,7 +72,7 @@ export type Reason =
       readonly elsewhere: readonly string[];
     }
     // It stands nowhere, as an edit by hand leaves it; consumers look for such tasks and put them back.
-    | { readonly reason: "stray" }
+    | { readonly reason: "unplaced" }
     // As many tasks of its concurrency key run as may.
     | {
       readonly reason: "concurrency";
@@ -101,7 +101,7 @@ export type Reason =
     }
     // The consumer that ran it died: it is claimed alone, and one such task at a time by each consumer.
     | {
-      readonly reason: "suspect";
+      readonly reason: "quarantined";
       /** How often it was rescued from a dead consumer. */
       readonly rescues: number;
       /** How many consumers died while they ran it alone: with the third, it fails. */

@@ -23,7 +23,7 @@ export interface TaskOptions<A extends unknown[] = unknown[]> {
   priority?: number;
   /** Aborts `current().signal` and fails the attempt after this time. @default none */
   timeout?: Duration;
-  /** Keeps twins away; `true` means tasks of this name with the same arguments. @default none */
+  /** Keeps duplicates away; `true` means tasks of this name with the same arguments. @default none */
   unique?: true | Unique<A>;
   /** How many may run at a time, over all consumers. @default no limit */
   concurrency?: Concurrency<A>;
@@ -37,21 +37,21 @@ export interface TaskOptions<A extends unknown[] = unknown[]> {
   retention?: Retention;
 }
 
-/** What makes two tasks twins, and what happens to the second. Tasks of different names are never twins. */
+/** What makes two tasks duplicates, and what happens to the second. Tasks of different names are never duplicates. */
 export interface Unique<A extends unknown[] = unknown[]> {
-  /** What twins share. @default the arguments */
+  /** What duplicates share. @default the arguments */
   key?: string | ((...args: A) => string);
   /**
-   * The statuses in which a task keeps its twins away; "created" must be among them. Without "running", a twin can be
+   * The statuses in which a task keeps its duplicates away; "created" must be among them. Without "running", a duplicate can be
    * scheduled as soon as the task runs.
    *
    * @default ["created", "running"]
    */
   among?: TaskStatus[];
-  /** Keeps twins away for this time after completion, too (throttling). @default none */
+  /** Keeps duplicates away for this time after completion, too (throttling). @default none */
   for?: Duration;
   /**
-   * What scheduling a twin does: `keep` gives the record that is there; `replace` overwrites the arguments and the time
+   * What scheduling a duplicate does: `keep` gives the record that is there; `replace` overwrites the arguments and the time
    * of one that is `created` (debouncing), and keeps a running one as it is; `error` throws `TaskExists`.
    *
    * @default "keep"
@@ -130,7 +130,7 @@ export type ScheduleOptions = When & {
   retryDelay?: Duration | Backoff;
   /** Fails an attempt after this time. */
   timeout?: Duration;
-  /** Keeps twins away: a key, or what makes two tasks twins. */
+  /** Keeps duplicates away: a key, or what makes two tasks duplicates. */
   unique?: string | Unique;
   /** Labels to find the task by. */
   tags?: string[];

@@ -60,7 +60,7 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
     readonly retryAttempts: number;
     /** How many retries it has after the first attempt. */
     readonly maxRetries: number;
-    /** Seconds until a retry. Where the definition computes the delay, the seed's 120. */
+    /** Seconds until a retry. Where the definition computes the delay, django-firefly-tasks' 120. */
     readonly retryDelay: number;
     /** What the handler last reported. */
     readonly progress: { value: number; note?: string } | null;
@@ -68,7 +68,7 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
     readonly errors: TaskError[];
     /** Labels given when scheduling. */
     readonly tags: string[];
-    /** False if a unique twin was kept instead of a new record. */
+    /** False if a unique duplicate was kept instead of a new record. */
     readonly inserted: boolean;
     /** Waits until the task ends, and resolves to what its handler returned. */
     result(options?: WaitOptions): Promise<R>;
@@ -88,7 +88,7 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
     /** Deletes the record. */
     delete(): Promise<void>;
     /**
-     * The record as plain data in the names of its columns (the seed's `task_as_dict`), which JSON can hold: what it
+     * The record as plain data in the names of its columns (django-firefly-tasks' `task_as_dict`), which JSON can hold: what it
      * cannot stands there as in SQL, a Date as ISO, a Map as pairs, bytes as Base64.
      */
     toJSON(): Record<string, unknown>;

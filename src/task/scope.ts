@@ -40,7 +40,7 @@ export interface TaskContext {
 }
 
 /** What a task asks of the instance that it is scheduled on. */
-export interface Instance {
+export interface CurrentInstance {
   readonly sql: Sql;
   schedule(definition: TaskDefinition, calls: unknown[][], options: ScheduleOptions): Promise<TaskRecord[]>;
   get(id: number): Promise<TaskRecord>;
@@ -50,7 +50,7 @@ export interface Instance {
 /** What surrounds the code that runs now, carried along by AsyncLocalStorage. */
 export interface Scope {
   /** The instance chosen by `run()`, `transaction()` or the attempt. */
-  readonly instance?: Instance;
+  readonly instance?: CurrentInstance;
   /** The attempt whose handler runs. */
   readonly attempt?: TaskContext;
   /** The transaction that `schedule()` joins. */
@@ -66,8 +66,8 @@ export interface Registered {
 interface Shared {
   readonly scopes: AsyncLocalStorage<Scope>;
   readonly registry: Map<string, Registered>;
-  instance?: Instance;
-  createInstance?: () => Instance;
+  instance?: CurrentInstance;
+  createInstance?: () => CurrentInstance;
 }
 
 // An application may end up with two copies of this package (one from JSR, one from npm): they must share tasks,
@@ -96,22 +96,22 @@ export function enterScope<T, A extends unknown[]>(scope: Scope, fn: (...args: A
 }
 
 /** The instance of the current scope, else the default one, which is made when it is first needed. */
-export function currentInstance(): Instance {
+export function currentInstance(): CurrentInstance {
   return currentScope().instance ?? (shared.instance ??= shared.createInstance!());
 }
 
 /** Sets the default instance; undefined lets the next need make a new one. */
-export function setDefaultInstance(instance: Instance | undefined): void {
+export function setDefaultInstance(instance: CurrentInstance | undefined): void {
   if (instance) shared.instance = instance;
   else delete shared.instance;
 }
 
 /** The default instance, if there is one yet. */
-export function defaultInstance(): Instance | undefined {
+export function defaultInstance(): CurrentInstance | undefined {
   return shared.instance;
 }
 
 /** Says how the default instance is made. */
-export function setInstanceFactory(create: () => Instance): void {
+export function setInstanceFactory(create: () => CurrentInstance): void {
   shared.createInstance ??= create;
 }

@@ -107,7 +107,7 @@ function decodeShortText(encoded: string): string | undefined {
   }
 }
 
-/** Whether `encoded`, of which atob() makes `text`, is written the one way: it takes spaces, and stray bits in the end. */
+/** Whether `encoded`, of which atob() makes `text`, is written the one way: it takes spaces, and unplaced bits in the end. */
 function isCanonical(encoded: string, text: string): boolean {
   if (encoded.length !== Math.ceil(text.length / 3) * 4) return false;
   const tail = text.length % 3;

@@ -17,45 +17,18 @@ import { checkDepth, type Json, type JsonObject, limitsOf, type WireLimits } fro
 import { type Key, type Place, Places } from "./references.ts";
 
 /**
- * Encodes `value` in the wire format: whatever structured cloning takes, Blobs and Files included.
+ * Encodes `value` in the wire format: whatever structured cloning takes, Blobs and Files included. Returns the text, or a
+ * promise of it when a Blob has to be read: a promise for every value would cost as much as encoding a short one.
  *
  * @throws {DOMException} `DataCloneError`, with the path, if structured cloning refuses a part of `value`.
  * @throws {FireflyLimitError} If `value` is over one of `limits`.
  */
-export async function encode(
-  value: unknown,
-  limits?: Partial<WireLimits>,
-): Promise<string> {
-  return await encodeSoon(value, limits);
-}
-
-/**
- * Encodes `value` like {@linkcode encode}, and at once unless a Blob has to be read.
- *
- * @throws What {@linkcode encode} rejects with.
- */
-export function encodeSoon(value: unknown, limits?: Partial<WireLimits>): string | Promise<string> {
+export function encode(value: unknown, limits?: Partial<WireLimits>): string | Promise<string> {
   if (value === undefined && limits === undefined) return UNDEFINED; // what most tasks return
   if (isScalar(value)) return encodeScalarText(value, limitsOf(limits));
-  const encoder = new Encoder(limitsOf(limits), { takesBlobs: true });
+  const encoder = new Encoder(limitsOf(limits));
   encoder.write(value);
   return encoder.hasBlobs ? encoder.readBlobs().then(() => encoder.toText()) : encoder.toText();
-}
-
-/**
- * Encodes `value` like {@linkcode encode}, but refuses Blobs and Files, which can only be read in time.
- *
- * @throws {DOMException} `DataCloneError`, with the path, if structured cloning refuses a part of `value`,
- *   or it is a Blob.
- * @throws {FireflyLimitError} If `value` is over one of `limits`.
- */
-export function encodeSync(
-  value: unknown,
-  limits?: Partial<WireLimits>,
-): string {
-  const encoder = new Encoder(limitsOf(limits), { takesBlobs: false });
-  encoder.write(value);
-  return encoder.toText();
 }
 
 /** Whether a value has no parts: it needs no encoder. */
@@ -76,7 +49,6 @@ const readBlob = Blob.prototype.arrayBuffer;
 /** Writes one value as JSON. */
 class Encoder implements PartWriter {
   readonly limits: WireLimits;
-  readonly #takesBlobs: boolean;
   readonly #top: JsonObject = {};
   readonly #places = new Places();
   /** The keys that lead from the root to what is being written. */
@@ -85,9 +57,8 @@ class Encoder implements PartWriter {
   readonly #blobs: { node: JsonObject; blob: Blob }[] = [];
   #buffers: BufferEncoder | undefined;
 
-  constructor(limits: WireLimits, { takesBlobs }: { takesBlobs: boolean }) {
+  constructor(limits: WireLimits) {
     this.limits = limits;
-    this.#takesBlobs = takesBlobs;
   }
 
   /** Writes `root`, except the bytes of its Blobs. */
@@ -179,9 +150,6 @@ class Encoder implements PartWriter {
   }
 
   #encodeBlob(blob: Blob, place: Place): void {
-    if (!this.#takesBlobs) {
-      throw this.#uncloneable(`${nameOf(blob)}, which only encode() can read,`);
-    }
     this.#bufferEncoder().spend(blob.size);
     const node = encodeBlob(blob);
     place.put(node);

@@ -11,13 +11,13 @@ import {
 } from "../../mod.ts";
 import { Attempt, Shutdown } from "../../src/attempt/attempt.ts";
 import type { AttemptEnvironment } from "../../src/attempt/environment.ts";
-import type { Ending } from "../../src/settle/outcome_events.ts";
+import type { AttemptOutcome } from "../../src/settle/outcome_events.ts";
 import { defineTask, type Handler } from "../../src/task/definition.ts";
 import type { Events } from "../../src/events.ts";
-import { LiveInstance } from "../../src/firefly/instance.ts";
+import { Instance } from "../../src/firefly/instance.ts";
 import { Settler } from "../../src/settle/settler.ts";
 import type { ErrorRow } from "../../src/store/rows.ts";
-import { buryConsumers, rescueTasks } from "../../src/store/consumers.ts";
+import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import {
@@ -45,7 +45,7 @@ interface Begun {
   id: number;
   consumerId: string;
   attempt: Attempt;
-  ending: Promise<Ending>;
+  ending: Promise<AttemptOutcome>;
   /** Whether the attempt has left its slot. */
   handled: boolean;
 }
@@ -59,7 +59,7 @@ interface Bench extends AsyncDisposable {
   heard: { event: string; detail: Record<string, unknown> }[];
   begin(handler: Handler, options?: AttemptOptions): Promise<Begun>;
   /** Runs a handler to the attempt's end, and reads the record. */
-  run(handler: Handler, options?: AttemptOptions): Promise<{ ending: Ending; record: Outcome }>;
+  run(handler: Handler, options?: AttemptOptions): Promise<{ ending: AttemptOutcome; record: Outcome }>;
 }
 
 interface Outcome {
@@ -73,14 +73,14 @@ interface Outcome {
 }
 
 /** Runs an attempt to its end. */
-function run(attempt: Attempt, onHandled = () => {}): Promise<Ending> {
+function run(attempt: Attempt, onHandled = () => {}): Promise<AttemptOutcome> {
   return new Promise((resolve) => attempt.start({ onHandled, onEnded: (_, ending) => resolve(ending) }));
 }
 
 async function bench({ lease = 30 } = {}): Promise<Bench> {
   const db = await testDatabase();
   const proxy = await TcpProxy.start(db.url);
-  const instance = new LiveInstance({ database: proxy.through(db.url) });
+  const instance = new Instance({ database: proxy.through(db.url) });
   const { database: { sql }, sessions } = await instance.connect();
   const { events } = instance;
   const { hooks, keys, redactor } = instance;
@@ -103,7 +103,7 @@ async function bench({ lease = 30 } = {}): Promise<Bench> {
     const consumerId = await startConsumer(db);
     const id = await insertTask(db, columns);
     const task = await claimOne(db, consumerId);
-    env.settler.open(task.leaseId, 1);
+    env.settler.open(task.batchId, 1);
     const attempt = new Attempt(task, defineTask({ name: "test.task", ...options }, handler), env);
     const begun: Begun = { id, consumerId, attempt, handled: false, ending: Promise.resolve("lost") };
     begun.ending = run(attempt, () => begun.handled = true);
@@ -388,7 +388,7 @@ Deno.test("a handler that ended cannot write or schedule any more", async () => 
   await using test = await bench();
   const after = gate();
   const leaked: Promise<unknown>[] = [];
-  const instance = test.env.instance as LiveInstance;
+  const instance = test.env.instance as Instance;
   const followUp = defineTask("test.follow_up", () => {});
   const { ending } = await test.begin(() => {
     const { sql } = current();
@@ -509,10 +509,10 @@ Deno.test("start() rolls the effects back with LeaseLost when the task was rescu
   const first = await test.begin(write(1));
   await step.reached;
   await expireConsumer(db, first.consumerId);
-  await buryConsumers(db.store);
+  await removeExpiredConsumers(db.store);
   await rescueTasks(db.store);
   const successor = await claimOne(db, await startConsumer(db));
-  test.env.settler.open(successor.leaseId, 1);
+  test.env.settler.open(successor.batchId, 1);
 
   step.open();
   assertEquals(await first.ending, "lost");
@@ -710,7 +710,7 @@ Deno.test("start() gives up the lease of a task that the database refuses to set
   assertEquals(await ending, "lost");
   const [lost] = test.heard.filter(({ event }) => event === "lost");
   assertStringIncludes(String(lost!.detail.reason), "refused");
-  assert(!test.env.settler.holds(attempt.task.leaseId));
+  assert(!test.env.settler.holds(attempt.task.batchId));
   assertEquals((await recordOf(test.db, id)).status, "created");
 });
 

@@ -48,11 +48,11 @@ Deno.test("onFailed is called for a task that a rescue has failed, by the consum
   const told: Told[] = [];
   await using test = await testInstance({ onFailed: (task, error) => void told.push({ task, error }) });
   const work = task(taskName(), () => {});
-  const id = await insertTask(test.db, { func_name: work.funcName, suspect_deaths: 4, rescues: 4 });
+  const id = await insertTask(test.db, { func_name: work.funcName, crash_count: 4, rescues: 4 });
   const dead = await startConsumer(test.db, { tasks: [work.funcName] });
   await test.db.sql`DELETE FROM firefly.ready`;
   await test.db.sql`
-    INSERT INTO firefly.lease (id, consumer_id, suspect, ids, claim_seqs)
+    INSERT INTO firefly.claim_batch (id, consumer_id, quarantined, ids, claim_seqs)
     SELECT gen_random_uuid(), ${dead}, true, array[id], array[claim_seq] FROM firefly.task WHERE id = ${id}
   `;
   await expireConsumer(test.db, dead);

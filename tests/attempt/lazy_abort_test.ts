@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
-import { Aborting } from "../../src/attempt/lazy_abort.ts";
+import { LazyAbortController } from "../../src/attempt/lazy_abort.ts";
 
-Deno.test("Aborting tells of the first reason alone, once", () => {
-  const aborting = new Aborting();
+Deno.test("LazyAbortController tells of the first reason alone, once", () => {
+  const aborting = new LazyAbortController();
   const told: unknown[] = [];
   aborting.onAbort = (reason) => told.push(reason);
 
@@ -13,8 +13,8 @@ Deno.test("Aborting tells of the first reason alone, once", () => {
   assertEquals([told, aborting.aborted, aborting.reason], [["first"], true, "first"]);
 });
 
-Deno.test("Aborting has the same signal whenever it is asked, before and after", () => {
-  const [early, late] = [new Aborting(), new Aborting()];
+Deno.test("LazyAbortController has the same signal whenever it is asked, before and after", () => {
+  const [early, late] = [new LazyAbortController(), new LazyAbortController()];
   const { signal } = early;
   const reason = new Error("enough");
 

@@ -3,7 +3,7 @@ import { resolveConnection } from "../../src/database/settings.ts";
 import { Database } from "../../src/database/pools.ts";
 import type { Tag } from "../../src/database/driver.ts";
 import { ConsumerLease } from "../../src/claim/consumer_lease.ts";
-import { buryConsumers } from "../../src/store/consumers.ts";
+import { removeExpiredConsumers } from "../../src/store/consumers.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { until } from "../support/steps.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
@@ -55,7 +55,7 @@ Deno.test("a lease that was buried expires once, and goes on under a new id", as
   await lease.start();
   const { id } = lease;
   await db.sql`UPDATE firefly.consumer SET lease_until = now() - interval '1 s'`;
-  assertEquals(await buryConsumers(db.store), [id]);
+  assertEquals(await removeExpiredConsumers(db.store), [id]);
 
   await lease.renew();
 

@@ -439,7 +439,7 @@ Deno.test("the slots of a dead consumer are free once its tasks are rescued, and
   await test.db.sql`SELECT firefly._admit(${[serial.funcName]}, '{}')`;
   await test.db.sql`
     WITH taken AS (DELETE FROM firefly.ready RETURNING id, claim_seq)
-    INSERT INTO firefly.lease (id, consumer_id, ids, claim_seqs)
+    INSERT INTO firefly.claim_batch (id, consumer_id, ids, claim_seqs)
     SELECT gen_random_uuid(), ${dead}, array_agg(id), array_agg(claim_seq) FROM taken
   `;
   await expireConsumer(test.db, dead);
@@ -526,7 +526,7 @@ Deno.test("a paused queue keeps no slot of a key that it shares, and takes its t
   });
   await consumer.ready;
   await test.ff.run(() => blocker.with({ priority: 1 }).schedule());
-  await until(async () => (await test.db.sql`SELECT FROM firefly.lease`).count === 1);
+  await until(async () => (await test.db.sql`SELECT FROM firefly.claim_batch`).count === 1);
   await test.ff.run(() => shared.with({ queue: "still" }).schedule(0));
   // It is let in, and then its queue is paused.
   await test.db.sql`SELECT firefly._admit(${[key]}, '{}')`;

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { resolveConnection } from "../../src/database/settings.ts";
 import { Database } from "../../src/database/pools.ts";
 import { mayVacuumReady, vacuumReady } from "../../src/store/vacuum.ts";
-import { Vacuum } from "../../src/claim/vacuum_ready.ts";
+import { ReadyVacuum } from "../../src/claim/vacuum_ready.ts";
 import { testDatabase } from "../support/database.ts";
 import { counting } from "../support/steps.ts";
 
@@ -20,11 +20,11 @@ Deno.test("vacuumReady() clears away rows that were claimed", async () => {
   assertEquals(await size(), before);
 });
 
-Deno.test("Vacuum clears away after 20,000 rows, and not again at once", async () => {
+Deno.test("ReadyVacuum clears away after 20,000 rows, and not again at once", async () => {
   await using db = await testDatabase();
   const sql = counting(db.store);
   const failures: unknown[] = [];
-  const vacuum = new Vacuum(sql, { onError: (error) => void failures.push(error), onSuccess() {} });
+  const vacuum = new ReadyVacuum(sql, { onError: (error) => void failures.push(error), onSuccess() {} });
 
   vacuum.note(19_999);
   await vacuum.idle();
@@ -38,7 +38,7 @@ Deno.test("Vacuum clears away after 20,000 rows, and not again at once", async (
   assertEquals([sql.calls, failures], [2, []]);
 });
 
-Deno.test("Vacuum leaves it to autovacuum where the role does not own the table", async () => {
+Deno.test("ReadyVacuum leaves it to autovacuum where the role does not own the table", async () => {
   await using db = await testDatabase();
   const role = `test_${crypto.randomUUID().slice(0, 8)}`;
   await db.sql.unsafe(`CREATE ROLE ${role} LOGIN PASSWORD 'test'; GRANT USAGE ON SCHEMA firefly TO ${role}`);
@@ -49,7 +49,7 @@ Deno.test("Vacuum leaves it to autovacuum where the role does not own the table"
     assert(!await mayVacuumReady(other.sql));
     const sql = counting(other.sql);
     const failures: unknown[] = [];
-    const vacuum = new Vacuum(sql, { onError: (error) => void failures.push(error), onSuccess() {} });
+    const vacuum = new ReadyVacuum(sql, { onError: (error) => void failures.push(error), onSuccess() {} });
     vacuum.note(20_000);
     await vacuum.idle();
     assertEquals([sql.calls, failures], [1, []], "it has asked, and no more");

@@ -221,7 +221,7 @@ Deno.test("consume tells of an outage in one line, and of its end in another", a
   await consumer.said("ready");
   gate.shut();
   const outage = await consumer.said("outage");
-  await new Promise((resolve) => setTimeout(resolve, 3000)); // time for other parts of it to complain
+  await new Promise((resolve) => setTimeout(resolve, 3000)); // time for other parts of it to printError
   gate.open();
   await consumer.said("recovered");
   await scheduleIn(db, "math.add", [1, 2]);

@@ -3,7 +3,7 @@ import { renderDiagnosis } from "../../src/cli/doctor.ts";
 import { resolveConnection } from "../../src/database/settings.ts";
 import type { Check } from "../../src/doctor/check.ts";
 import { diagnose } from "../../src/doctor/doctor.ts";
-import { Patient } from "../../src/doctor/target.ts";
+import { Target } from "../../src/doctor/target.ts";
 import { gradeConnections, gradeNotifications, gradeSettings } from "../../src/doctor/server_checks.ts";
 import { gradeHolder } from "../../src/doctor/schema_checks.ts";
 import { withDeadline } from "../../src/database/driver.ts";
@@ -58,7 +58,7 @@ const BROKEN: [what: string, check: string, breakIt: (db: TestDatabase) => Promi
   ["an invalid index", "indexes", async (db) => {
     await insertTask(db);
     await insertTask(db);
-    await db.sql`CREATE UNIQUE INDEX CONCURRENTLY twins ON firefly.task (func_name)`.catch(() => {});
+    await db.sql`CREATE UNIQUE INDEX CONCURRENTLY duplicates ON firefly.task (func_name)`.catch(() => {});
   }],
   ["a missing column", "drift", (db) => db.sql`ALTER TABLE firefly.task DROP COLUMN snoozes CASCADE`],
   ["a disabled trigger", "drift", (db) => db.sql`ALTER TABLE firefly.task DISABLE TRIGGER place_inserted`],
@@ -102,14 +102,14 @@ Deno.test("doctor says of what is out of order what it is, changes nothing, and 
   await insertTask(db);
   const { id } = await claimOne(db, dead);
   await expireConsumer(db, dead);
-  const stray = await insertTask(db);
-  await db.sql`DELETE FROM firefly.ready WHERE id = ${stray}`;
+  const unplaced = await insertTask(db);
+  await db.sql`DELETE FROM firefly.ready WHERE id = ${unplaced}`;
   await db.sql`INSERT INTO firefly.queue (name, paused) VALUES ('slow', true)`;
   const before = await recordOf(db, id);
   const { code, verdicts, found } = await doctor(db.url);
-  assertEquals([code, verdicts], [6, { consumers: "wrong", strays: "warning" }]);
+  assertEquals([code, verdicts], [6, { consumers: "wrong", unplaced: "warning" }]);
   assertStringIncludes(found.consumers.value, "1 task to rescue");
-  assertStringIncludes(found.strays.value, `: ${stray}`);
+  assertStringIncludes(found.unplaced.value, `: ${unplaced}`);
   assertEquals([found.queues.verdict, found.queues.value], ["note", "paused: slow"]);
   assertEquals(await recordOf(db, id), before);
 });
@@ -126,7 +126,7 @@ Deno.test("doctor tells of a consumer that was killed, of its task, and of its c
   await using project = await testProject({ files, database: db.url });
   await using consumer = project.start("consume", "--lease", "2s");
   const id = await insertTask(db, { func_name: "nap" });
-  await until(async () => (await db.sql`SELECT FROM firefly.lease WHERE ${id} = ANY (ids)`).length > 0);
+  await until(async () => (await db.sql`SELECT FROM firefly.claim_batch WHERE ${id} = ANY (ids)`).length > 0);
   assertEquals((await doctor(db.url)).code, 0);
   consumer.kill("SIGKILL");
   await consumer.ended();
@@ -165,7 +165,7 @@ Deno.test("doctor exits with 6 for what it could not find out, and goes on with 
   const { code, found, verdicts } = await doctor(db.url);
   await holder`ROLLBACK`;
   holder.release();
-  const unknown = ["drift", "indexes", "queues", "task names", "strays"];
+  const unknown = ["drift", "indexes", "queues", "task names", "unplaced"];
   assertEquals([code, verdicts], [6, Object.fromEntries(unknown.map((check) => [check, "unknown"]))]);
   assertStringIncludes(found.queues.value, "lock timeout");
   assertEquals(found.crons.verdict, "ok");
@@ -180,14 +180,14 @@ Deno.test("diagnose() waits for no check for ever, and goes on after one that th
     check("dependent", () => Promise.resolve({ verdict: "ok", value: "", advice: [] }), ["mute"]),
   ];
   const settings = await resolveConnection("postgres://postgres@127.0.0.1:1/nowhere");
-  const patient = new Patient({ settings, schema: "firefly", names: [] });
-  const verdicts = await Array.fromAsync(diagnose(patient, { checks, patience: 50 }), ({ verdict }) => verdict);
+  const patient = new Target({ settings, schema: "firefly", names: [] });
+  const verdicts = await Array.fromAsync(diagnose(patient, { checks, timeout: 50 }), ({ verdict }) => verdict);
   assertEquals(verdicts, ["unknown", "unknown", "ok", "skipped"]);
 });
 
-Deno.test("Patient.read() can change nothing", async () => {
+Deno.test("Target.read() can change nothing", async () => {
   await using db = await testDatabase();
-  const patient = new Patient({ settings: db.settings, schema: "firefly", names: [] });
+  const patient = new Target({ settings: db.settings, schema: "firefly", names: [] });
   await assertRejects(
     () => patient.read((sql) => sql`INSERT INTO firefly.queue (name) VALUES ('q')`),
     Error,
@@ -196,11 +196,11 @@ Deno.test("Patient.read() can change nothing", async () => {
   patient.end();
 });
 
-Deno.test("Patient.read() does not wait for a network that swallows everything, and connects again after it", async () => {
+Deno.test("Target.read() does not wait for a network that swallows everything, and connects again after it", async () => {
   await using db = await testDatabase();
   await using proxy = await TcpProxy.start(db.url);
   const settings = await resolveConnection(proxy.through(db.url));
-  const patient = new Patient({ settings, schema: "firefly", names: [] });
+  const patient = new Target({ settings, schema: "firefly", names: [] });
   const first = await patient.read(readBackend);
   proxy.mode = "hole";
   await assertRejects(() => withDeadline(patient.read(readBackend), 15_000), Error, "no answer in 8 s");
@@ -230,7 +230,7 @@ Deno.test("doctor looks at a schema with another name", async () => {
 
 Deno.test("doctor finds nothing wrong with an embedded server that was not used yet", async () => {
   await using db = await testDatabase({ migrated: false });
-  const patient = new Patient({ settings: { ...db.settings, embedded: true }, schema: "firefly", names: [] });
+  const patient = new Target({ settings: { ...db.settings, embedded: true }, schema: "firefly", names: [] });
   const found = await Array.fromAsync(diagnose(patient));
   patient.end();
   assertEquals(found.filter(({ verdict }) => verdict === "wrong" || verdict === "unknown"), []);

@@ -68,7 +68,9 @@ const shown: Record<string, [reason: Reason, lines: string[]]> = {
     { reason: "ended", message, status: "cancelled", at: null, error: null },
     ["Schedule it again: firefly retry 12"],
   ],
-  "a twin": [{ reason: "unique", message, key: "k", taskId: 7, until: null }, ["See its twin: firefly show 7"]],
+  "a duplicate": [{ reason: "unique", message, key: "k", taskId: 7, until: null }, [
+    "See its duplicate: firefly show 7",
+  ]],
   "a running task": [{ reason: "running", message, ...held }, [AGO]],
   "an orphan": [{ reason: "orphaned", message, ...held }, [AGO]],
   "a paused queue": [{ reason: "paused", message, queue: "mail" }, ["Go on with the queue: firefly resume mail"]],
@@ -88,13 +90,13 @@ const shown: Record<string, [reason: Reason, lines: string[]]> = {
       "If the task was renamed, list its old name in the option aliases of the definition",
     ],
   ],
-  "a stray": [{ reason: "stray", message }, []],
+  "a unplaced": [{ reason: "unplaced", message }, []],
   "a concurrency key": [
     { reason: "concurrency", message, key: "k", limit: 2, taken: 2, holders, ...line },
     ["See who has a slot: firefly show 7", "See who has a slot: firefly show 8"],
   ],
   "a rate key": [{ reason: "rate", message, key: "k", limit: 2, per: 60, taken: 2, until: soon, ...line }, [IN]],
-  "a suspect": [{ reason: "suspect", message, rescues: 1, deaths: 0 }, []],
+  "a quarantined task": [{ reason: "quarantined", message, rescues: 1, deaths: 0 }, []],
   "a line": [
     { reason: "behind", message, queue: "mail", ...line },
     ["If that is too slow, start another consumer, or one with a larger --concurrency"],
@@ -112,13 +114,13 @@ for (const [what, [reason, lines]] of Object.entries(shown)) {
   });
 }
 
-Deno.test("explain does not advise to retry a task whose twin forbids it", () => {
+Deno.test("explain does not advise to retry a task whose duplicate forbids it", () => {
   const text = shownOf(
     { reason: "ended", message: "It failed", status: "failed", at: null, error: null },
     { reason: "unique", message, key: "k", taskId: 7, until: null },
   );
 
-  assertEquals(text, `It failed\n\n${message}\n  See its twin: firefly show 7`);
+  assertEquals(text, `It failed\n\n${message}\n  See its duplicate: firefly show 7`);
 });
 
 Deno.test("explain shows no control characters of a task's own", () => {

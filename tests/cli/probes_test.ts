@@ -116,7 +116,7 @@ Deno.test("/readyz fails while a consumer stops, and /livez does not", async () 
   await using probed = await startProbed(db.url);
   await probed.answers("/readyz", 200);
   const id = await insertLinger(db);
-  await until(async () => (await db.sql`SELECT FROM firefly.lease`).length === 1);
+  await until(async () => (await db.sql`SELECT FROM firefly.claim_batch`).length === 1);
   probed.consumer.kill("SIGTERM");
   await probed.answers("/readyz", 503);
 

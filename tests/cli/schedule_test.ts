@@ -155,7 +155,7 @@ Deno.test("schedule ends soon even if a task module keeps the process open", asy
   assert(jsonLines(stdout)[0].id > 0);
 });
 
-Deno.test("schedule --unique keeps a twin, and says so", async () => {
+Deno.test("schedule --unique keeps a duplicate, and says so", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url });
   const schedule = async () =>

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Firefly, task } from "../../mod.ts";
 import { CancellationWatch } from "../../src/consume/cancellation_watch.ts";
-import type { Claims } from "../../src/claim/held_tasks.ts";
+import type { HeldTasks } from "../../src/claim/held_tasks.ts";
 import { jsonLines, PACKAGE, type Project, type Running, testProject } from "../support/project.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
@@ -123,13 +123,13 @@ Deno.test("cancel() of a task that nobody runs is immediate: no consumer gets it
 /** A watch over claims that only count how often they are looked through. */
 function watchOf({ connected, pollInterval }: { connected: boolean; pollInterval: number }) {
   const counts = { looks: 0, errors: 0, fail: false, hold: undefined as Promise<void> | undefined };
-  const dropLost = async () => {
+  const discardLost = async () => {
     counts.looks++;
     await counts.hold;
     if (counts.fail) throw new Error("no database");
   };
   const watch = new CancellationWatch({
-    claims: { dropLost } as unknown as Claims,
+    claims: { discardLost } as unknown as HeldTasks,
     listener: { connected },
     pollInterval,
     onError: () => counts.errors++,

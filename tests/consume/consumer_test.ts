@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { setTimeout as sleep } from "node:timers/promises";
 import { current, LeaseLost, task } from "../../mod.ts";
-import { buryConsumers, rescueTasks } from "../../src/store/consumers.ts";
+import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import {
@@ -105,7 +105,7 @@ Deno.test("consume() finds tasks scheduled while its listener was away", async (
   const before = await insertTask(test.db, { func_name: work.funcName });
   await until(async () => (await recordOf(test.db, before)).status === "completed", 5_000);
 
-  await terminateAll(test.db, "query ~* 'listen|_door'");
+  await terminateAll(test.db, "query ~* 'listen|_wake_lock'");
   const id = await insertTask(test.db, { func_name: work.funcName });
 
   // Sooner than the next renewal of the lease, which looks for tasks too.
@@ -289,7 +289,7 @@ Deno.test("a claim whose reply was lost is handed back and run", async () => {
   // As a claim leaves it that took effect and whose reply never came.
   await test.db.sql`
     WITH taken AS (DELETE FROM firefly.waiting WHERE id = ${blocker} RETURNING id, claim_seq)
-    INSERT INTO firefly.lease (id, consumer_id, ids, claim_seqs)
+    INSERT INTO firefly.claim_batch (id, consumer_id, ids, claim_seqs)
     SELECT gen_random_uuid(), (SELECT id FROM firefly.consumer), array_agg(id), array_agg(claim_seq) FROM taken
   `;
   await test.db.sql`UPDATE firefly.task SET not_before = now() WHERE id = ${blocker}`;
@@ -330,7 +330,7 @@ Deno.test("a record set back by hand, which stands nowhere, is found and run", a
   await until(async () => (await recordOf(test.db, row.id)).status === "completed");
 });
 
-Deno.test("consume() claims one suspect after another, without a batch of others between them", async () => {
+Deno.test("consume() claims one quarantined after another, without a batch of others between them", async () => {
   await using test = await testInstance();
   const work = task(taskName(), (ms: number) => sleep(ms));
   const schedule = (count: number, ms: number) => {
@@ -340,24 +340,24 @@ Deno.test("consume() claims one suspect after another, without a batch of others
     `;
   };
   await schedule(30, 0);
-  await test.db.sql`UPDATE firefly.task SET suspect_deaths = 1`;
+  await test.db.sql`UPDATE firefly.task SET crash_count = 1`;
   const dead = await startConsumer(test.db, { tasks: [work.funcName] });
   await claim(test.db, { consumerId: dead, names: [work.funcName] });
   await expireConsumer(test.db, dead);
-  await buryConsumers(test.db.store);
+  await removeExpiredConsumers(test.db.store);
   assertEquals((await rescueTasks(test.db.store)).length, 30);
   await schedule(1000, 100);
 
   await using _ = test.ff.consume();
-  const completed = async (what: "suspects" | "others") => {
+  const completed = async (what: "quarantined" | "others") => {
     const rows = await test.db.sql`
-      SELECT FROM firefly.task WHERE status = 'completed' AND (rescues > 0) = ${what === "suspects"}
+      SELECT FROM firefly.task WHERE status = 'completed' AND (rescues > 0) = ${what === "quarantined"}
     `;
     return rows.count;
   };
-  await until(async () => await completed("suspects") === 30, 30_000);
+  await until(async () => await completed("quarantined") === 30, 30_000);
 
-  // With each claim of a batch comes one suspect: so it would be some 16 others for each.
+  // With each claim of a batch comes one quarantined: so it would be some 16 others for each.
   assertLess(await completed("others"), 300);
 });
 
@@ -395,7 +395,7 @@ Deno.test("consume() holds no long params of tasks that have not begun, and brin
   assertEquals(tasks.map(({ params }) => params === null), [false, false, true, true]);
 
   await expireConsumer(test.db, dead);
-  await buryConsumers(test.db.store);
+  await removeExpiredConsumers(test.db.store);
   await rescueTasks(test.db.store);
 
   assertEquals(await test.drain(), { completed: 4, failed: 0 });
@@ -457,7 +457,7 @@ Deno.test("consume() lets go of a claim that a crash of the server undid, as soo
 
   // As the server is after a crash that came before the claim was on its disk.
   await test.db.sql.begin(async (sql) => {
-    await sql`DELETE FROM firefly.lease`;
+    await sql`DELETE FROM firefly.claim_batch`;
     await sql`
       INSERT INTO firefly.ready (id, claim_seq, not_before, priority, queue, func_name)
       SELECT id, claim_seq, not_before, priority, queue, func_name FROM firefly.task
@@ -482,7 +482,7 @@ Deno.test("consume() looks once for each task that comes alone", async () => {
     await test.ff.run(() => work.schedule().result());
     await test.db.sql`SELECT pg_stat_clear_snapshot()`;
     const [row] = await test.db.sql`
-      SELECT idx_scan::int AS looks FROM pg_stat_user_indexes WHERE indexrelname = 'ready_suspects'
+      SELECT idx_scan::int AS looks FROM pg_stat_user_indexes WHERE indexrelname = 'ready_quarantined'
     `;
     return row!.looks;
   };

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { Admission } from "../../src/claim/admission.ts";
 import { Emitter } from "../../src/events.ts";
 import { Maintenance } from "../../src/consume/maintenance.ts";
-import { awaitTasks } from "../../src/store/records.ts";
+import { registerWaiters } from "../../src/store/records.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { claim, expireConsumer, insertTask, placesOf, recordOf, startConsumer, until } from "../support/steps.ts";
 
@@ -62,31 +62,31 @@ Deno.test("maintenance takes back what this consumer knows at once, and moves wh
   assertEquals((await db.sql`SELECT id::int FROM firefly.ready ORDER BY id`).map(({ id }) => id), [known, unknown]);
 
   await until(async () => (await placesOf(db)).waiting === 1);
-  assertEquals((await db.sql`SELECT id::int, why FROM firefly.waiting`)[0], { id: unknown, why: "unknown" });
+  assertEquals((await db.sql`SELECT id::int, reason FROM firefly.waiting`)[0], { id: unknown, reason: "unknown" });
 });
 
-Deno.test("maintenance puts back strays, and forgets whom nobody awaits any more", async () => {
+Deno.test("maintenance puts back unplaced, and forgets whom nobody awaits any more", async () => {
   await using db = await testDatabase();
-  const stray = await insertTask(db);
+  const unplaced = await insertTask(db);
   await db.sql`DELETE FROM firefly.ready`;
-  await awaitTasks(db.store, [stray]);
-  await db.sql`UPDATE firefly.awaited SET until = now() - interval '1 s'`;
+  await registerWaiters(db.store, [unplaced]);
+  await db.sql`UPDATE firefly.result_waiter SET until = now() - interval '1 s'`;
   await using test = await testMaintenance(db);
 
   await test.maintenance.start();
 
   await until(async () => (await placesOf(db)).waiting === 1);
-  await until(async () => (await db.sql`SELECT FROM firefly.awaited`).length === 0);
-  assertEquals((await recordOf(db, stray)).claim_seq, "1");
+  await until(async () => (await db.sql`SELECT FROM firefly.result_waiter`).length === 0);
+  assertEquals((await recordOf(db, unplaced)).claim_seq, "1");
 });
 
 Deno.test("maintenance goes on after an error, and end() waits for the round under way", async () => {
   await using db = await testDatabase();
   const test = await testMaintenance(db);
-  await db.sql`ALTER TABLE firefly.lease RENAME TO lease_away`;
+  await db.sql`ALTER TABLE firefly.claim_batch RENAME TO batches_away`;
   await test.maintenance.start();
   await until(() => test.errors.length >= 2);
-  await db.sql`ALTER TABLE firefly.lease_away RENAME TO lease`;
+  await db.sql`ALTER TABLE firefly.batches_away RENAME TO claim_batch`;
   const dead = await startConsumer(db);
   await insertTask(db);
   await claim(db, { consumerId: dead });

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Firefly, task } from "../../mod.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { insertTask, ringsOf, until } from "../support/steps.ts";
+import { insertTask, notificationsOf, until } from "../support/steps.ts";
 
 Deno.test("pause() keeps every consumer from claiming, and resume() wakes them at once", async () => {
   await using test = await testInstance();
@@ -70,7 +70,7 @@ Deno.test("pause() lets what runs go on, and has what is claimed and not begun h
 
 Deno.test("pause() and resume() ring only if they change something", async () => {
   await using test = await testInstance();
-  const rings = (act: () => Promise<unknown>) => ringsOf(test.db, ["firefly_mail", "firefly:control"], act);
+  const rings = (act: () => Promise<unknown>) => notificationsOf(test.db, ["firefly_mail", "firefly:control"], act);
 
   assertEquals(await rings(() => test.ff.resume("mail")), []);
   assertEquals(await rings(() => test.ff.pause("mail")), ["firefly:control"]);

@@ -183,7 +183,7 @@ Deno.test("consume() with watchdog: true ends its thread with the consumer", asy
   assertEquals(await test.drain({ tasks: [work], watchdog: true, lease: "1s" }), { completed: 1, failed: 0 });
 });
 
-Deno.test("Watchdog ends the first process of a container, which is deaf to SIGKILL by itself", {
+Deno.test("Watchdog ends the first process of a container, which is unavailable to SIGKILL by itself", {
   ignore: Deno.build.os !== "linux" || Deno.uid() !== 0,
 }, async () => {
   await using db = await testDatabase();

@@ -8,7 +8,7 @@ const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
 const ABOUT_TOOLS = ["benchmarks.md", "soak.md"];
 
 /** Milliseconds that one program may take: far more than any needs, on a machine that is busy. */
-const PATIENCE = 90_000;
+const TIMEOUT = 90_000;
 
 /** A block of a page that is a program. */
 interface Program {
@@ -45,9 +45,9 @@ async function deno(args: string[], found: Program[], database: string): Promise
     }).spawn();
     let late = "";
     const timer = setTimeout(() => {
-      late = `It did not end within ${PATIENCE / 1000} s`;
+      late = `It did not end within ${TIMEOUT / 1000} s`;
       child.kill("SIGKILL");
-    }, PATIENCE);
+    }, TIMEOUT);
     const { code, stdout, stderr } = await child.output().finally(() => clearTimeout(timer));
     const decoder = new TextDecoder();
     return { code, output: [decoder.decode(stdout), decoder.decode(stderr), late].filter(Boolean).join("\n") };

@@ -23,9 +23,9 @@ export async function statusesOf({ sql }: Pick<TestDatabase, "sql">, name: strin
 export async function allEnded(
   db: Pick<TestDatabase, "sql">,
   name: string,
-  patience = 30_000,
+  timeout = 30_000,
 ): Promise<Record<string, number>> {
-  await until(async () => !((await statusesOf(db, name)).created), patience);
+  await until(async () => !((await statusesOf(db, name)).created), timeout);
   return await statusesOf(db, name);
 }
 

@@ -49,7 +49,7 @@ Deno.test("kill -9 again and again fails none of the tasks that were claimed", a
   await assertAllOnce(db, 400);
 });
 
-Deno.test("a task that kills its consumer ends failed after three deaths as the suspect, and the others finish", async () => {
+Deno.test("a task that kills its consumer ends failed after three deaths in quarantine, and the others finish", async () => {
   await using db = await ledgerDatabase();
   const poison = await insertTask(db, { func_name: "ledger.poison", max_retries: 1000 });
   await scheduleLedger(db, 20);
@@ -72,5 +72,5 @@ Deno.test("a task that kills its consumer ends failed after three deaths as the 
   const { status, errors, rescues } = await recordOf(db, poison);
   assertEquals(status, "failed");
   assertEquals((errors as { name: string }[]).at(-1)!.name, "ConsumerDied");
-  assertEquals(rescues, 5, "two deaths as one of many, three as the suspect");
+  assertEquals(rescues, 5, "two deaths as one of many, three in quarantine");
 });

@@ -40,8 +40,8 @@ export const holedListener: Fault = {
   },
 };
 
-/** Black-holes a consumer's listener; milliseconds until each step, Infinity if it did not come within `patience`. */
-async function fall(root: string | undefined, patience: number, only = false) {
+/** Black-holes a consumer's listener; milliseconds until each step, Infinity if it did not come within `timeout`. */
+async function fall(root: string | undefined, timeout: number, only = false) {
   await using db = await testDatabase();
   await using proxy = await TcpProxy.start(db.url);
   await db.sql`CREATE TABLE ledger (n int, task_id bigint, attempt int)`;
@@ -54,7 +54,7 @@ async function fall(root: string | undefined, patience: number, only = false) {
   await until(() => count(consumer, "listening") === 1, 20_000);
 
   proxy.mode = "hole";
-  const noticed = await timed(() => count(consumer, "outage") + count(consumer, "error") > 0, patience);
+  const noticed = await timed(() => count(consumer, "outage") + count(consumer, "error") > 0, timeout);
   if (only) return { noticed, back: Infinity, woken: Infinity };
   proxy.mode = "pass";
   const back = await timed(() => count(consumer, "listening") > 1, 20_000);
@@ -67,9 +67,9 @@ async function completes(db: TestDatabase): Promise<() => Promise<boolean>> {
   return async () => (await recordOf(db, id)).status === "completed";
 }
 
-async function timed(condition: () => boolean | Promise<boolean>, patience: number): Promise<number> {
+async function timed(condition: () => boolean | Promise<boolean>, timeout: number): Promise<number> {
   const began = performance.now();
-  return await until(condition, patience).then(() => performance.now() - began, () => Infinity);
+  return await until(condition, timeout).then(() => performance.now() - began, () => Infinity);
 }
 
 function count({ log }: CliProcess, event: string): number {

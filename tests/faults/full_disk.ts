@@ -22,19 +22,19 @@ export const fullDisk: Fault = {
   needs: ["mount"],
   async run(figures, scale) {
     const count = scale === "full" ? 40 : 10;
-    const patience = scale === "full" ? 10 : 1;
+    const timeout = scale === "full" ? 10 : 1;
     await using server = await startServer();
-    const handlers = await fillDisk(server, { count, patience, own: false });
+    const handlers = await fillDisk(server, { count, timeout, own: false });
     report(figures, "the handlers' table full", handlers, count);
     figures.atLeast("attempts that met 53100", handlers.met, count);
-    const own = await fillDisk(server, { count, patience, own: true });
+    const own = await fillDisk(server, { count, timeout, own: true });
     report(figures, "Firefly's tables full", own, count);
     figures.is("their consumer told of it", own.told, true);
   },
   async control(figures) {
     await using copy = await without(EXHAUSTED);
     await using server = await startServer();
-    const { failed } = await fillDisk(server, { count: 10, patience: 1, own: false, root: copy.root });
+    const { failed } = await fillDisk(server, { count: 10, timeout: 1, own: false, root: copy.root });
     figures.atLeast("tasks failed by a full disk", failed, 1);
   },
 };
@@ -43,7 +43,7 @@ interface Filling {
   /** How many tasks there are. */
   readonly count: number;
   /** Seconds for which the disk is full. */
-  readonly patience: number;
+  readonly timeout: number;
   /** Whether Firefly's tables are on it too. */
   readonly own: boolean;
   readonly root?: string;
@@ -77,7 +77,7 @@ function report(
 }
 
 /** Runs tasks that need room on a disk that is full, until it is not. */
-async function fillDisk(server: Server, { count, patience, own, root }: Filling): Promise<Filled> {
+async function fillDisk(server: Server, { count, timeout, own, root }: Filling): Promise<Filled> {
   await using disk = await smallDisk();
   const database = own ? "own" : "handlers";
   const admin = postgres(server.url, { max: 1, onnotice() {} });
@@ -102,7 +102,7 @@ async function fillDisk(server: Server, { count, patience, own, root }: Filling)
     await schedulePaused(db.sql, { name, count });
     await fillUp(db.sql);
     await db.sql`DELETE FROM firefly.queue`;
-    await new Promise((resolve) => setTimeout(resolve, patience * 1000));
+    await new Promise((resolve) => setTimeout(resolve, timeout * 1000));
     const { completed: completedEarly = 0 } = await statusesOf(db, name);
     const told = () => consumer.log.some((line) => line.includes("No space left on device"));
     await until(async () => own ? told() : await metBy(db.sql) >= count, 30_000);

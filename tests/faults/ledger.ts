@@ -39,7 +39,7 @@ async function prepare(sql: postgres.Sql): Promise<void> {
       FROM unnest(NEW.ids) AS id;
       RETURN NULL;
     END $$;
-    CREATE TRIGGER note_claim AFTER INSERT ON firefly.lease FOR EACH ROW EXECUTE FUNCTION note_claim();
+    CREATE TRIGGER note_claim AFTER INSERT ON firefly.claim_batch FOR EACH ROW EXECUTE FUNCTION note_claim();
   `);
 }
 

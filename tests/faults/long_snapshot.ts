@@ -29,7 +29,7 @@ export const longSnapshot: Fault = {
       const { scheduled, claims } = await traffic(db, scale === "full" ? 30 : 3);
       const listeners = await db.sql`
         SELECT FROM pg_stat_activity
-        WHERE datname = current_database() AND application_name = 'firefly' AND query ~ 'LISTEN|pg_listening_channels|_door'
+        WHERE datname = current_database() AND application_name = 'firefly' AND query ~ 'LISTEN|pg_listening_channels|_wake_lock'
       `;
       const [row] = await db.sql`SELECT count(*)::int AS completed FROM firefly.task WHERE status = 'completed'`;
       const [kept] = await db.sql`
@@ -69,19 +69,19 @@ async function traffic(db: TestDatabase, seconds: number): Promise<{ scheduled: 
   const consumerId = await startConsumer(db, { queues: QUEUES, tasks: ["data.echo"], lease: 600 });
   async function consume(): Promise<void> {
     for (let claimed = 0; elapsed() < seconds || claimed > 0;) {
-      const [leaseId, suspectLeaseId] = [crypto.randomUUID(), crypto.randomUUID()];
+      const [batchId, quarantinedBatchId] = [crypto.randomUUID(), crypto.randomUUID()];
       const sent = performance.now();
       const { tasks } = await claimTasks(db.store, {
         consumerId,
-        leaseId,
-        suspectLeaseId,
+        batchId,
+        quarantinedBatchId,
         queues: QUEUES,
         names: ["data.echo"],
         limit: 10,
       });
       claims.push(performance.now() - sent);
       claimed = tasks.length;
-      if (claimed > 0) await settleTasks(db.store, tasks.map((task) => outcomeOf(task)), [leaseId]);
+      if (claimed > 0) await settleTasks(db.store, tasks.map((task) => outcomeOf(task)), [batchId]);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
@@ -89,7 +89,7 @@ async function traffic(db: TestDatabase, seconds: number): Promise<{ scheduled: 
   // The last ones may wait for the second after which a consumer looks that has not got the doors of all its queues.
   await until(async () => {
     const [left] = await db.sql`
-      SELECT (SELECT count(*) FROM firefly.ready)::int AS ready, (SELECT count(*) FROM firefly.lease)::int AS leased
+      SELECT (SELECT count(*) FROM firefly.ready)::int AS ready, (SELECT count(*) FROM firefly.claim_batch)::int AS leased
     `;
     return left!.ready + left!.leased === 0;
   }, 5_000).catch(() => {});

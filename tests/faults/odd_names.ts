@@ -54,7 +54,7 @@ export const oddNames: Fault = {
 async function listening(db: TestDatabase): Promise<number> {
   const rows = await db.sql`
     SELECT FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'firefly' AND query ~ 'LISTEN|pg_listening_channels|_door'
+    WHERE datname = current_database() AND application_name = 'firefly' AND query ~ 'LISTEN|pg_listening_channels|_wake_lock'
   `;
   return rows.count;
 }

@@ -32,14 +32,14 @@ export const pooled: Fault = {
     await using consumer = consume(url, {}, "1s");
     const records = await scheduleAll(ff, count);
     const done = await doneWithin(db, count, 60_000);
-    await until(() => lines(consumer, "deaf").length > 0, 15_000).catch(() => {});
+    await until(() => lines(consumer, "unavailable").length > 0, 15_000).catch(() => {});
     figures.is(`of ${count} tasks completed`, done, count);
     figures.is("scheduled", records, count);
     figures.is("written", Number((await db.sql`SELECT count(*) FROM ledger`)[0]!.count), count);
     figures.is("attempts that failed", await failures(db), 0);
     figures.is("errors in the log", lines(consumer, '"level":"error"').length, 0);
     for (const line of lines(consumer, '"level":"error"')) console.error(line);
-    figures.is("missing LISTEN reported", lines(consumer, '"event":"deaf"').length, 1);
+    figures.is("missing LISTEN reported", lines(consumer, '"event":"unavailable"').length, 1);
     await direct(figures, { db, url, ff }, scale === "full" ? 20 : 5);
   },
   async control(figures: Figures) {
@@ -72,7 +72,7 @@ async function direct(
   }
   figures.within("completed with a direct URL for LISTEN, slowest", Math.max(...delays), 1_000);
   figures.within("completed with a direct URL for LISTEN, median", percentile(delays, 0.5), 1_000);
-  figures.is("missing LISTEN reported with a direct URL", lines(told, '"event":"deaf"').length, 0);
+  figures.is("missing LISTEN reported with a direct URL", lines(told, '"event":"unavailable"').length, 0);
 }
 
 function consume(url: string, options: CliOptions, poll: string, more: string[] = []): CliProcess {
@@ -93,9 +93,9 @@ async function scheduleAll(ff: Firefly, count: number): Promise<number> {
   return resolved;
 }
 
-async function doneWithin({ sql }: TestDatabase, count: number, patience: number): Promise<number> {
+async function doneWithin({ sql }: TestDatabase, count: number, timeout: number): Promise<number> {
   const done = async () => Number((await sql`SELECT count(*) FROM firefly.task WHERE status = 'completed'`)[0]!.count);
-  await until(async () => await done() >= count, patience).catch(() => {});
+  await until(async () => await done() >= count, timeout).catch(() => {});
   return await done();
 }
 

@@ -29,7 +29,7 @@ export const freeze = task("process.freeze", async (n: number, account: string |
 export type Fate = "rejected" | "answered" | "outside" | "hung";
 
 /** How long a query may take before it counts as hung, in milliseconds. */
-const PATIENCE = 3_000;
+const TIMEOUT = 3_000;
 const terminated = new Set<number>();
 
 /** In its first attempt, terminates the backend of its own transaction, goes on with it, and writes down what that did. */
@@ -67,7 +67,7 @@ async function backendOf(sql: Tag): Promise<number> {
 async function fateOf(query: Promise<number>, expected: number): Promise<Fate> {
   const fate = query.then((pid): Fate => pid === expected ? "answered" : "outside", (): Fate => "rejected");
   const ended = new AbortController();
-  const late = sleep(PATIENCE, "hung" as const, { signal: ended.signal }).catch(() => "hung" as const);
+  const late = sleep(TIMEOUT, "hung" as const, { signal: ended.signal }).catch(() => "hung" as const);
   try {
     return await Promise.race([fate, late]);
   } finally {

@@ -21,7 +21,7 @@ export const rollingDeploy: Fault = {
     `;
     const { completed } = await allEnded(db, "ledger.write");
     await until(async () => {
-      const rows = await db.sql`SELECT FROM firefly.waiting WHERE why = 'unknown'`;
+      const rows = await db.sql`SELECT FROM firefly.waiting WHERE reason = 'unknown'`;
       return rows.count === count;
     });
     const [before] = await db.sql`

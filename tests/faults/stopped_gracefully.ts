@@ -79,7 +79,7 @@ async function claimsOf({ sql }: TestDatabase, id: number): Promise<number[]> {
 /** Leases of which nobody but the process `pid` can be the owner: its own, and those of consumers that are gone. */
 async function leasesOf({ sql }: TestDatabase, { pid }: CliProcess): Promise<number> {
   const rows = await sql`
-    SELECT FROM firefly.lease
+    SELECT FROM firefly.claim_batch
     WHERE consumer_id NOT IN (SELECT id FROM firefly.consumer WHERE pid <> ${pid})
   `;
   return rows.count;

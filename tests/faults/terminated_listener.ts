@@ -34,17 +34,17 @@ export const terminatedListener: Fault = {
   async control(figures: Figures) {
     await using looks = await without(WAKE_BY_MAINTENANCE);
     await using looksNot = await without(WAKE_BY_MAINTENANCE, LOOK_AFTER_RECONNECT);
-    const patience = 4_000;
+    const timeout = 4_000;
     const [[seen], [missed]] = await Promise.all([looks, looksNot].map(({ root }) => {
-      return delaysAfterTermination(1, { root }, patience);
+      return delaysAfterTermination(1, { root }, timeout);
     })) as [number[], number[]];
-    figures.is("picked up within 4 s, with a look after reconnecting alone", seen! < patience, true);
-    figures.is("picked up within 4 s, without it", missed! < patience, false);
+    figures.is("picked up within 4 s, with a look after reconnecting alone", seen! < timeout, true);
+    figures.is("picked up within 4 s, without it", missed! < timeout, false);
   },
 };
 
-/** Milliseconds from scheduling in the gap to the end, each time; `patience` if it did not come by then. */
-async function delaysAfterTermination(times: number, options: CliOptions, patience = 20_000): Promise<number[]> {
+/** Milliseconds from scheduling in the gap to the end, each time; `timeout` if it did not come by then. */
+async function delaysAfterTermination(times: number, options: CliOptions, timeout = 20_000): Promise<number[]> {
   await using db = await testDatabase();
   await using proxy = await TcpProxy.start(db.url);
   const env = { FAULT_DATABASE_URL: db.url, FAULT_LISTEN_URL: proxy.through(db.url) };
@@ -64,7 +64,7 @@ async function delaysAfterTermination(times: number, options: CliOptions, patien
     const scheduled = performance.now();
     const id = await schedule(db, 0);
     proxy.mode = "pass";
-    await until(() => isCompleted(db, id), patience).catch(() => {});
+    await until(() => isCompleted(db, id), timeout).catch(() => {});
     delays.push(performance.now() - scheduled);
   }
   return delays;
@@ -82,7 +82,7 @@ async function isCompleted(db: TestDatabase, id: number): Promise<boolean> {
 async function listeners({ sql }: TestDatabase): Promise<number[]> {
   const rows = await sql`
     SELECT pid FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'firefly' AND query ~ 'LISTEN|pg_listening_channels|_door'
+    WHERE datname = current_database() AND application_name = 'firefly' AND query ~ 'LISTEN|pg_listening_channels|_wake_lock'
   `;
   return rows.map(({ pid }) => pid);
 }

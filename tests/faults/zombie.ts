@@ -9,7 +9,7 @@ import { NO_FENCE, NO_FENCE_OF_EFFECTS, NO_TIMEOUT } from "./protections.ts";
 import { without } from "../support/without.ts";
 
 /** How long a successor that waits for the zombie is watched, in milliseconds. */
-const PATIENCE = LEASE + 3_000;
+const TIMEOUT = LEASE + 3_000;
 
 /** Fault 2: a consumer is stopped past its lease with a transaction open, and goes on as if nothing had been. */
 export const zombie: Fault = {
@@ -59,7 +59,7 @@ async function freeze({ account, root }: { account: string | null; root?: string
   const { pid, at } = await untilFrozen(db);
   const frozen = fleet.members.find((member) => member.pid === pid)!;
   const isDone = async () => (await recordOf(db, id)).status === "completed";
-  await until(isDone, PATIENCE).catch(() => {});
+  await until(isDone, TIMEOUT).catch(() => {});
   const endedBefore = await isDone();
   // Awake only well after its lease, as the rescue has to have come first.
   while (Date.now() < at + LEASE + 500) await sleep(50);

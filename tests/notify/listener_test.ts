@@ -19,7 +19,7 @@ interface Bench extends AsyncDisposable {
 function listenTo(settings: ConnectionSettings, options: Partial<ListenerOptions> = {}): Bench {
   const emitter = new Emitter();
   const events: string[] = [];
-  for (const event of ["listener.connected", "listener.lost", "listener.deaf"] as const) {
+  for (const event of ["listener.connected", "listener.lost", "listener.unavailable"] as const) {
     emitter.on(event, () => events.push(event));
   }
   const listener = new Listener((session) => new Session(settings, session), {
@@ -197,7 +197,7 @@ Deno.test("Listener does not say that it is connected where LISTEN has no effect
   await until(() => at.events.length > 0);
   await new Promise((resolve) => setTimeout(resolve, 500));
 
-  assertEquals([at.events, heard.rings], [["listener.deaf"], []]);
+  assertEquals([at.events, heard.rings], [["listener.unavailable"], []]);
 });
 
 Deno.test("Listener closes its connection a while after the last subscriber has gone, and opens one for the next", async () => {

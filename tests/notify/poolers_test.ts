@@ -29,7 +29,7 @@ async function listenThrough(mode: PoolMode, event: string): Promise<string[]> {
   const opened = await Database.open(await resolveConnection(bouncer.through(db.url)), "firefly");
   const events = new Emitter();
   const told: string[] = [];
-  for (const name of ["listener.connected", "listener.lost", "listener.deaf"] as const) {
+  for (const name of ["listener.connected", "listener.lost", "listener.unavailable"] as const) {
     events.on(name, () => told.push(name));
   }
   const listener = new Listener((options) => new Session(opened.settings, options), {
@@ -95,8 +95,8 @@ test("Listener hears through a pooler that keeps sessions", async () => {
   assertEquals(await listenThrough("session", "listener.connected"), ["listener.connected"]);
 });
 
-test("Listener tells once that it is deaf behind a transaction pooler, where its own NOTIFY would reach it", async () => {
-  assertEquals(await listenThrough("transaction", "listener.deaf"), ["listener.deaf"]);
+test("Listener tells once that it is unavailable behind a transaction pooler, where its own NOTIFY would reach it", async () => {
+  assertEquals(await listenThrough("transaction", "listener.unavailable"), ["listener.unavailable"]);
 });
 
 test("a task is scheduled, run and awaited through a pooler, in a session and in a transaction of it", async () => {

@@ -1,6 +1,6 @@
 import { type Look, nextStep } from "../../src/notify/wake_lock.ts";
 
-/** What is taken away from the doorbell, to see that the model notices. */
+/** What is taken away from the wakeLock, to see that the model notices. */
 export type Removed =
   | "the look with the door in hand"
   | "the lock until the commit"
@@ -58,7 +58,7 @@ interface State {
   door: number | null;
 }
 
-const NOTHING: Look = { atDoor: false, room: false, claimed: 0 };
+const NOTHING: Look = { held: false, room: false, claimed: 0 };
 const INSERTERS = 2;
 const CONSUMERS = 2;
 
@@ -99,7 +99,7 @@ interface Next {
 function keyOf({ inserters, consumers, door }: State): string {
   const texts = inserters.map(({ at, shared, rings, claimed }) => `${at[0]}${at[1]}${+shared}${+rings}${+claimed}`);
   const others = consumers.map(({ at, taken, found, pending, timer, busy, statements }, i) =>
-    `${at}${+taken}${+found.atDoor}${+found
+    `${at}${+taken}${+found.held}${+found
       .room}${found.claimed}${+pending}${+timer}${busy}${statements}${+(door === i)}`
   );
   return `${texts.sort()} ${others.sort()}`;
@@ -118,8 +118,8 @@ function isLost(state: State, next: Next[]): boolean {
   const isReady = state.inserters.some(({ at, claimed }) => (at === "ended" || at === "unlocked") && !claimed);
   if (!isReady || next.some(({ late }) => !late)) return false;
   const alive = state.consumers.filter(({ at }) => at !== "dead");
-  const doorman = state.door === null ? undefined : state.consumers[state.door];
-  return alive.length > 0 && (doorman?.at === "asleep" || alive.every(({ timer }) => !timer));
+  const holder = state.door === null ? undefined : state.consumers[state.door];
+  return alive.length > 0 && (holder?.at === "asleep" || alive.every(({ timer }) => !timer));
 }
 
 function steps(state: State, world: World): Next[] {
@@ -227,7 +227,7 @@ function consumerSteps(state: State, i: number, world: World): Next[] {
 
 /** The claim loop, as far as it goes at once: up to a statement, at the server, and from its reply on. */
 function begin(me: Consumer, { concurrency }: World): void {
-  me.found = { atDoor: me.taken, room: me.busy < concurrency, claimed: 0 };
+  me.found = { held: me.taken, room: me.busy < concurrency, claimed: 0 };
   me.at = me.found.room ? "looking" : "back";
 }
 
@@ -245,7 +245,7 @@ function look(state: State, me: Consumer, { concurrency }: World): void {
 
 function decide(me: Consumer, { concurrency, removed }: World): void {
   const { claimed } = me.found;
-  const step = nextStep(removed === "the look with the door in hand" ? { ...me.found, atDoor: me.taken } : me.found);
+  const step = nextStep(removed === "the look with the door in hand" ? { ...me.found, held: me.taken } : me.found);
   const wasFull = claimed > 0 && me.busy + claimed >= concurrency;
   me.busy += claimed;
   me.found = NOTHING;

@@ -2,7 +2,7 @@ import { assertEquals, assertLess } from "@std/assert";
 import { Firefly, task } from "../../mod.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { taskName, type TestInstance, testInstance } from "../support/instance.ts";
-import { insertTask, ringsOf, until } from "../support/steps.ts";
+import { insertTask, notificationsOf, until } from "../support/steps.ts";
 
 const CHANNEL = "firefly_default";
 
@@ -11,14 +11,14 @@ async function doormen({ sql }: TestDatabase, queue = "default"): Promise<number
   const rows = await sql`
     SELECT pid FROM pg_locks
     WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND (classid::bigint << 32) + objid::bigint = firefly._door(${queue}) AND mode = 'ExclusiveLock' AND granted
+      AND (classid::bigint << 32) + objid::bigint = firefly._wake_lock(${queue}) AND mode = 'ExclusiveLock' AND granted
   `;
   return rows.map(({ pid }) => pid);
 }
 
 /** How often the queue rings while `count` tasks come in, one after another. */
 async function ringsBy({ db, ff }: Pick<TestInstance, "db" | "ff">, schedule: () => Promise<unknown>, count: number) {
-  const rings = await ringsOf(db, [CHANNEL], async () => {
+  const rings = await notificationsOf(db, [CHANNEL], async () => {
     for (let i = 0; i < count; i++) await ff.run(schedule);
   });
   return rings.length;
@@ -42,8 +42,8 @@ Deno.test("tasks that come in ring nowhere while the only consumer is at work", 
   const work = task(taskName(), () => finish.promise);
   await using _ = test.ff.consume({ concurrency: 1, pollInterval: "60s" });
   await test.ff.run(() => work.schedule());
-  await until(async () => (await test.db.sql`SELECT FROM firefly.lease`).length === 1);
-  await test.ff.run(() => work.schedule()); // this one the consumer may be rung for, and have no room
+  await until(async () => (await test.db.sql`SELECT FROM firefly.claim_batch`).length === 1);
+  await test.ff.run(() => work.schedule()); // this one the consumer may be notified for, and have no room
   await until(async () => (await doormen(test.db)).length === 0);
 
   assertEquals(await ringsBy(test, () => work.schedule(), 20), 0);
@@ -53,7 +53,7 @@ Deno.test("tasks that come in ring nowhere while the only consumer is at work", 
   await until(async () => (await doormen(test.db)).length === 1);
 });
 
-Deno.test("a doorman that goes to work rings for another who sleeps, and that one takes the door", async () => {
+Deno.test("a holder that goes to work rings for another who sleeps, and that one takes the door", async () => {
   await using test = await testInstance();
   await using other = new Firefly({ database: test.db.url });
   const finish = Promise.withResolvers<void>();
@@ -66,7 +66,7 @@ Deno.test("a doorman that goes to work rings for another who sleeps, and that on
   await two.ready;
 
   await test.ff.run(() => busy.schedule());
-  await until(async () => (await test.db.sql`SELECT FROM firefly.lease`).length === 1);
+  await until(async () => (await test.db.sql`SELECT FROM firefly.claim_batch`).length === 1);
   await until(async () => (await doormen(test.db)).length === 1);
 
   const record = await test.ff.run(() => quick.schedule());
@@ -89,14 +89,14 @@ Deno.test('a queue with notify: "always" rings always', async () => {
   const work = task(taskName(), () => finish.promise);
   await using _ = test.ff.consume({ concurrency: 1, pollInterval: "60s" });
   await test.ff.run(() => work.scheduleMany([[], []]));
-  await until(async () => (await test.db.sql`SELECT FROM firefly.lease`).length === 1);
+  await until(async () => (await test.db.sql`SELECT FROM firefly.claim_batch`).length === 1);
   await until(async () => (await doormen(test.db)).length === 0);
 
   assertEquals(await ringsBy(test, () => work.schedule(), 3), 3);
   finish.resolve();
 });
 
-Deno.test("a consumer of an older release, which knows no door, is rung always", async () => {
+Deno.test("a consumer of an older release, which knows no wake lock, is notified always", async () => {
   await using test = await testInstance();
   const name = taskName();
   await test.db.sql`
@@ -104,10 +104,10 @@ Deno.test("a consumer of an older release, which knows no door, is rung always",
     VALUES (gen_random_uuid(), 'old', 1, '0.1.0', '{default}', ${[name]}, 1, now() + interval '1 minute')
   `;
 
-  assertEquals((await ringsOf(test.db, [CHANNEL], () => insertTask(test.db, { func_name: name }))).length, 1);
+  assertEquals((await notificationsOf(test.db, [CHANNEL], () => insertTask(test.db, { func_name: name }))).length, 1);
 
-  await test.db.sql`UPDATE firefly.consumer SET doorbell = true`;
-  assertEquals((await ringsOf(test.db, [CHANNEL], () => insertTask(test.db, { func_name: name }))).length, 0);
+  await test.db.sql`UPDATE firefly.consumer SET wake_lock = true`;
+  assertEquals((await notificationsOf(test.db, [CHANNEL], () => insertTask(test.db, { func_name: name }))).length, 0);
 });
 
 Deno.test("a task of a transaction that stays open for a while starts soon after its commit, without a ring", async () => {
@@ -117,8 +117,8 @@ Deno.test("a task of a transaction that stays open for a while starts soon after
   const work = task(taskName(), () => performance.now());
   await using _ = test.ff.consume({ concurrency: 1, pollInterval: "60s" });
   await test.ff.run(() => busy.schedule());
-  await until(async () => (await test.db.sql`SELECT FROM firefly.lease`).length === 1);
-  await test.ff.run(() => busy.schedule()); // this one the consumer may be rung for, and have no room
+  await until(async () => (await test.db.sql`SELECT FROM firefly.claim_batch`).length === 1);
+  await test.ff.run(() => busy.schedule()); // this one the consumer may be notified for, and have no room
   await until(async () => (await doormen(test.db)).length === 0);
 
   const record = await test.ff.transaction(async () => {
@@ -132,7 +132,7 @@ Deno.test("a task of a transaction that stays open for a while starts soon after
   assertLess(await record.result({ timeout: "5s" }) - committed, 1300);
 });
 
-Deno.test("a killed doorman's queue is looked after by another within a second or so", async () => {
+Deno.test("a killed holder's queue is looked after by another within a second or so", async () => {
   await using test = await testInstance();
   await using other = new Firefly({ database: test.db.url });
   const work = task(taskName(), () => "done");

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { DecryptionFailed, Fail, Firefly, task } from "../../mod.ts";
-import { decodeOpened, type Encryption, isSealed, KeyRing, type ValuePlace } from "../../src/privacy/encryption.ts";
-import { encodeSync } from "../../src/wire/encode.ts";
+import { decodeParams, type Encryption, isEncrypted, KeyRing, type ValuePlace } from "../../src/privacy/encryption.ts";
+import { encodePlain } from "../support/encode.ts";
 import { jsonLines, PACKAGE, testProject } from "../support/project.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
@@ -65,7 +65,7 @@ for (const encryption of [undefined, OLD]) {
 
 Deno.test("encryption: each value has an IV of its own", async () => {
   const keys = ring(OLD);
-  const text = encodeSync([1]);
+  const text = encodePlain([1]);
   const sealed = await Promise.all(Array.from({ length: 100 }, () => keys.seal(text, PLACE)));
 
   assertEquals(new Set(sealed.map((one) => JSON.parse(atob(one)).v.slice(0, 16))).size, 100);
@@ -80,19 +80,19 @@ const otherPlaces: Record<string, Partial<ValuePlace>> = {
 for (const [what, other] of Object.entries(otherPlaces)) {
   Deno.test(`KeyRing.open() refuses what was encrypted for ${what}`, async () => {
     const keys = ring(OLD);
-    const sealed = await keys.seal(encodeSync(["a"]), { ...PLACE, ...other });
+    const sealed = await keys.seal(encodePlain(["a"]), { ...PLACE, ...other });
 
     const opened = await keys.open(sealed, PLACE);
 
-    const error = assertThrows(() => decodeOpened(opened, keys), DecryptionFailed, 'with key "old"');
+    const error = assertThrows(() => decodeParams(opened, keys), DecryptionFailed, 'with key "old"');
     assertEquals([error.keyId, error.isKeyMissing], ["old", false]);
-    assertEquals(decodeOpened(await keys.open(sealed, { ...PLACE, ...other }), keys), ["a"]);
+    assertEquals(decodeParams(await keys.open(sealed, { ...PLACE, ...other }), keys), ["a"]);
   });
 }
 
 Deno.test("KeyRing.open() refuses a value of which any byte was changed, and one that claims another key or any queue", async () => {
   const keys = ring(ROTATED);
-  const envelope = JSON.parse(atob(await keys.seal(encodeSync(["a"]), PLACE)));
+  const envelope = JSON.parse(atob(await keys.seal(encodePlain(["a"]), PLACE)));
   const bytes = Uint8Array.fromBase64(envelope.v);
   const forged = [
     ...Array.from(bytes, (byte, i) => ({ ...envelope, v: bytes.with(i, byte ^ 1).toBase64() })),
@@ -104,19 +104,19 @@ Deno.test("KeyRing.open() refuses a value of which any byte was changed, and one
 
   for (const one of forged) {
     const text = btoa(JSON.stringify(one));
-    assert(isSealed(text));
+    assert(isEncrypted(text));
     const opened = await keys.open(text, PLACE);
-    assertThrows(() => decodeOpened(opened, keys), DecryptionFailed);
+    assertThrows(() => decodeParams(opened, keys), DecryptionFailed);
   }
-  assertThrows(() => decodeOpened(btoa('{"$":"Encrypted","key":"old"'), keys), DecryptionFailed, "damaged");
+  assertThrows(() => decodeParams(btoa('{"$":"Encrypted","key":"old"'), keys), DecryptionFailed, "damaged");
 });
 
 Deno.test("no plain value is taken for an encrypted one", async () => {
   const [plain] = [{ $: "Encrypted", key: "old", v: "AAAA" }];
-  const text = encodeSync(plain);
+  const text = encodePlain(plain);
 
-  assertEquals(isSealed(text), false);
-  assertEquals(decodeOpened(await ring(OLD).open(text, PLACE), ring(OLD)), plain);
+  assertEquals(isEncrypted(text), false);
+  assertEquals(decodeParams(await ring(OLD).open(text, PLACE), ring(OLD)), plain);
 });
 
 Deno.test("encryption: swapped ciphertexts fail, and their attempt tells why without running the handler", async () => {
@@ -199,23 +199,23 @@ Deno.test("encryption: a handler that lacks the key of another record fails as o
   assertEquals([failed.status, failed.retryAttempts, failed.error?.name], ["failed", 1, "DecryptionFailed"]);
 });
 
-Deno.test("encryption: twins are found by a digest that nobody can guess, until the key changes", async () => {
+Deno.test("encryption: duplicates are found by a digest that nobody can guess, until the key changes", async () => {
   await using test = await testInstance({ encryption: OLD });
   const { ff, db } = test;
   const sync = task({ name: taskName(), unique: true }, (pin: number) => pin);
-  const [first, twin] = [await ff.run(() => sync.schedule(1234)), await ff.run(() => sync.schedule(1234))];
+  const [first, duplicate] = [await ff.run(() => sync.schedule(1234)), await ff.run(() => sync.schedule(1234))];
   await using plain = new Firefly({ database: db.url });
   const guess = await plain.run(() => sync.schedule(1234));
   await using rotated = new Firefly({ database: db.url, encryption: ROTATED });
   const after = await rotated.run(() => sync.schedule(1234));
 
-  assertEquals([twin.id, twin.inserted, twin.params], [first.id, false, [1234]]);
+  assertEquals([duplicate.id, duplicate.inserted, duplicate.params], [first.id, false, [1234]]);
   const key = async (id: number) => (await recordOf(db, id)).unique_key;
   assertNotEquals(await key(first.id), await key(guess.id));
   assertEquals([guess.inserted, after.inserted], [true, true]);
 });
 
-Deno.test("encryption: replaced arguments reach a twin in another queue, and a twin within the same call", async () => {
+Deno.test("encryption: replaced arguments reach a duplicate in another queue, and a duplicate within the same call", async () => {
   await using test = await testInstance({ encryption: OLD });
   const { ff } = test;
   const save = task(
@@ -244,7 +244,7 @@ Deno.test("encryption: what SQL schedules runs as ever, and its result is encryp
   const record = await ff.tasks.get(Number(row!.id));
 
   assertEquals([record.params, record.returned], [[1, 3], 4]);
-  assert(isSealed((await recordOf(db, record.id)).returned as string));
+  assert(isEncrypted((await recordOf(db, record.id)).returned as string));
 });
 
 Deno.test("encryption: SQL shows encrypted values with their key, and acts on their tasks as on others", async () => {

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { type Explanation, type Reason, task, TaskNotFound } from "../../mod.ts";
 import { parkUnknownTasks, promoteDueTasks } from "../../src/store/waiting.ts";
-import { buryConsumers, placeStrays, rescueTasks } from "../../src/store/consumers.ts";
+import { removeExpiredConsumers, requeueUnplaced, rescueTasks } from "../../src/store/consumers.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
@@ -36,8 +36,8 @@ async function define(db: TestDatabase, definition: Record<string, unknown>): Pr
 }
 
 /** Lets limited tasks in: what a consumer does once it looks at those that are due. */
-async function admit(db: TestDatabase, why: "concurrency" | "rate", key: string): Promise<void> {
-  const [concurrencyKeys, rateKeys] = why === "concurrency" ? [[key], []] : [[], [key]];
+async function admit(db: TestDatabase, reason: "concurrency" | "rate", key: string): Promise<void> {
+  const [concurrencyKeys, rateKeys] = reason === "concurrency" ? [[key], []] : [[], [key]];
   await db.sql`SELECT firefly._admit(${concurrencyKeys}::text[], ${rateKeys}::text[])`;
 }
 
@@ -205,7 +205,7 @@ Deno.test("explain() puts no task of a paused queue before another of its concur
   await define(db, { concurrency_limit: 1 });
   await insertTask(db, { queue: "mail", concurrency_key: "acme" });
   const id = await insertTask(db, { concurrency_key: "acme" });
-  await db.sql`UPDATE firefly.waiting SET why = 'concurrency'`;
+  await db.sql`UPDATE firefly.waiting SET reason = 'concurrency'`;
   const before = codesOf(await ff.tasks.explain(id));
   await db.sql`SELECT firefly.pause('mail')`;
 
@@ -245,7 +245,7 @@ Deno.test("explain() tells that a rate limit has room again once its slots have 
   await startConsumer(db);
   await define(db, { rate_limit: 1, rate_per: 60 });
   const id = await insertTask(db, { rate_key: "api" });
-  await db.sql`UPDATE firefly.waiting SET why = 'rate'`;
+  await db.sql`UPDATE firefly.waiting SET reason = 'rate'`;
   await db
     .sql`INSERT INTO firefly.slot (kind, key, task_id, per, until) VALUES ('rate', 'api', 99, 60, now() + interval '1 minute')`;
   const full = codesOf(await ff.tasks.explain(id));
@@ -254,14 +254,14 @@ Deno.test("explain() tells that a rate limit has room again once its slots have 
   assertEquals([full, codesOf(await ff.tasks.explain(id))], [["rate"], ["due"]]);
 });
 
-Deno.test("explain() tells which twin keeps a cancelled task from being retried, and for how long", async () => {
+Deno.test("explain() tells which duplicate keeps a cancelled task from being retried, and for how long", async () => {
   await using test = await testInstance();
   const { db, ff } = test;
   const consumerId = await startConsumer(db);
   const id = await insertTask(db, { unique_key: "acme" });
   await ff.tasks.cancel({ ids: [id] });
   const alone = await ff.tasks.explain(id);
-  const twin = await insertTask(db, { unique_key: "acme", unique_for: 3600 });
+  const duplicate = await insertTask(db, { unique_key: "acme", unique_for: 3600 });
   const conflict = await ff.tasks.explain(id);
   await settle(db, await claimOne(db, consumerId));
   const throttled = await ff.tasks.explain(id);
@@ -270,29 +270,29 @@ Deno.test("explain() tells which twin keeps a cancelled task from being retried,
   assertEquals([alone.status, codesOf(alone), codesOf(conflict)], ["cancelled", ["ended"], ["ended", "unique"]]);
   assertEquals(conflict.reasons[1], {
     reason: "unique",
-    message: `It cannot be retried as task ${twin} has its unique key "acme"`,
+    message: `It cannot be retried as task ${duplicate} has its unique key "acme"`,
     key: "acme",
-    taskId: twin,
+    taskId: duplicate,
     until: null,
   });
   assert(pick(throttled, "unique").until!.getTime() > Date.now() + 3000_000);
   assertEquals(codesOf(await ff.tasks.explain(id)), ["ended"]);
-  assertEquals(codesOf(await ff.tasks.explain(twin)), ["ended"]);
+  assertEquals(codesOf(await ff.tasks.explain(duplicate)), ["ended"]);
 });
 
-Deno.test("explain() tells of the twin of a task that failed because of it", async () => {
+Deno.test("explain() tells of the duplicate of a task that failed because of it", async () => {
   await using test = await testInstance();
   const { db, ff } = test;
   await startConsumer(db);
   const id = await insertTask(db, { unique_key: "acme" });
   await ff.tasks.cancel({ ids: [id] });
-  const twin = await insertTask(db, { unique_key: "acme" });
+  const duplicate = await insertTask(db, { unique_key: "acme" });
   await db.sql`UPDATE firefly.task SET status = 'created', cancelled = NULL WHERE id = ${id}`;
 
   const explanation = await ff.tasks.explain(id);
 
   assertEquals([explanation.status, codesOf(explanation)], ["failed", ["ended", "unique"]]);
-  assertEquals([pick(explanation, "ended").error?.name, pick(explanation, "unique").taskId], ["TaskExists", twin]);
+  assertEquals([pick(explanation, "ended").error?.name, pick(explanation, "unique").taskId], ["TaskExists", duplicate]);
 });
 
 Deno.test("explain() counts the tasks that are claimed first", async () => {
@@ -309,7 +309,7 @@ Deno.test("explain() counts the tasks that are claimed first", async () => {
   await insertTask(db, { priority: 9, func_name: "nobody.knows" });
   await insertTask(db, { priority: 9, not_before: new Date(Date.now() + 60_000) });
   await insertTask(db, { priority: 8 });
-  await db.sql`UPDATE firefly.ready SET suspect = true WHERE priority = 8`;
+  await db.sql`UPDATE firefly.ready SET quarantined = true WHERE priority = 8`;
 
   const { reasons } = await ff.tasks.explain(id);
 
@@ -344,7 +344,7 @@ Deno.test("explain() tells who runs a task, and since when", async () => {
   const { status, reasons: [reason, ...more] } = await test.ff.tasks.explain(id);
 
   const [held] = await test.db
-    .sql`SELECT claimed AS since, lease_until AS "leaseUntil" FROM firefly.lease, firefly.consumer`;
+    .sql`SELECT claimed AS since, lease_until AS "leaseUntil" FROM firefly.claim_batch, firefly.consumer`;
   const { message, ...data } = reason!;
   assertEquals([status, more], ["running", []]);
   assertEquals(data, { reason: "running", attempt: 1, consumer, host: "test", pid: 1, ...held } as typeof data);
@@ -399,7 +399,7 @@ Deno.test("explain() tells that the consumer of a task died, and whether another
   const alone = await ff.tasks.explain(id);
   await startConsumer(db);
   const expired = await ff.tasks.explain(id);
-  await buryConsumers(db.store);
+  await removeExpiredConsumers(db.store);
   const buried = await ff.tasks.explain(id);
 
   assertEquals([alone, expired, buried].map(codesOf), [["orphaned", "no_consumer"], ["orphaned"], ["orphaned"]]);
@@ -412,15 +412,15 @@ Deno.test("explain() tells that the consumer of a task died, and whether another
   assertEquals(pick(buried, "orphaned").pid, null);
 });
 
-Deno.test("explain() tells that a rescued task is a suspect, and counts only suspects before it", async () => {
+Deno.test("explain() tells that a rescued task is a quarantined task, and counts only quarantined before it", async () => {
   await using test = await testInstance();
   const { db, ff } = test;
   const dead = await startConsumer(db);
   const ids = [await insertTask(db), await insertTask(db)];
-  await db.sql`UPDATE firefly.task SET suspect_deaths = 1`;
+  await db.sql`UPDATE firefly.task SET crash_count = 1`;
   await claim(db, { consumerId: dead });
   await expireConsumer(db, dead);
-  await buryConsumers(db.store);
+  await removeExpiredConsumers(db.store);
   await rescueTasks(db.store);
   const live = await startConsumer(db);
   await insertTask(db, { priority: 9 });
@@ -429,11 +429,11 @@ Deno.test("explain() tells that a rescued task is a suspect, and counts only sus
   await claim(db, { consumerId: live });
   const next = await ff.tasks.explain(ids[1]!);
 
-  assertEquals([codesOf(first!), codesOf(second!)], [["suspect"], ["suspect", "behind"]]);
-  const { message: _, ...data } = pick(first!, "suspect");
-  assertEquals([data, pick(second!, "behind").ahead], [{ reason: "suspect", rescues: 1, deaths: 2 }, 1]);
-  // The consumer has room, but not for a second suspect.
-  assertEquals(codesOf(next), ["suspect", "busy"]);
+  assertEquals([codesOf(first!), codesOf(second!)], [["quarantined"], ["quarantined", "behind"]]);
+  const { message: _, ...data } = pick(first!, "quarantined");
+  assertEquals([data, pick(second!, "behind").ahead], [{ reason: "quarantined", rescues: 1, deaths: 2 }, 1]);
+  // The consumer has room, but not for a second quarantined.
+  assertEquals(codesOf(next), ["quarantined", "busy"]);
 });
 
 Deno.test("explain() tells that all consumers that could run a task have no room", async () => {
@@ -459,11 +459,11 @@ Deno.test("explain() tells that a task stands nowhere, until it is put back", as
   await startConsumer(db);
   const id = await insertTask(db);
   await db.sql`UPDATE firefly.task SET priority = 7 WHERE id = ${id}`;
-  const stray = await ff.tasks.explain(id);
-  await placeStrays(db.store, 0);
+  const unplaced = await ff.tasks.explain(id);
+  await requeueUnplaced(db.store, 0);
   await promoteDueTasks(db.store, ["default"]);
 
-  assertEquals([codesOf(stray), codesOf(await ff.tasks.explain(id))], [["stray"], ["due"]]);
+  assertEquals([codesOf(unplaced), codesOf(await ff.tasks.explain(id))], [["unplaced"], ["due"]]);
 });
 
 Deno.test("explain() tells how a task ended", async () => {
@@ -521,7 +521,7 @@ Deno.test("explain() sees one snapshot: a task that is claimed meanwhile does no
     await until(async () => await backends(db, "active", "Lock") === 1);
     await tx`DELETE FROM firefly.ready`;
     await tx`
-      INSERT INTO firefly.lease (id, consumer_id, ids, claim_seqs)
+      INSERT INTO firefly.claim_batch (id, consumer_id, ids, claim_seqs)
       VALUES (gen_random_uuid(), ${consumerId}, ${[id]}::bigint[], '{0}')
     `;
   });

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { TaskFailed, TaskNotFound } from "../../mod.ts";
-import { LiveInstance } from "../../src/firefly/instance.ts";
+import { Instance } from "../../src/firefly/instance.ts";
 import { Results } from "../../src/records/result_waiter.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { claim, claimOne, counting, insertTask, settle, startConsumer, until } from "../support/steps.ts";
@@ -8,7 +8,7 @@ import { TcpProxy } from "../support/tcp_proxy.ts";
 
 /** Results of an instance, with its statements counted. */
 async function testResults(db: TestDatabase, listenDatabase = db.url) {
-  const instance = new LiveInstance({ database: db.url, listenDatabase });
+  const instance = new Instance({ database: db.url, listenDatabase });
   const { database, listener } = await instance.connect();
   const sql = counting(database.sql);
   return {
@@ -64,7 +64,7 @@ Deno.test("wait() of a task that has ended resolves at once, and leaves no trace
 
   assertEquals((await test.results.wait(id, { timeout: 0 })).returned, "Nw==");
 
-  assertEquals((await db.sql`SELECT FROM firefly.awaited`).length, 0);
+  assertEquals((await db.sql`SELECT FROM firefly.result_waiter`).length, 0);
 });
 
 Deno.test("wait() ends with its timeout, or with its signal", async () => {
@@ -112,7 +112,7 @@ Deno.test("result() throws TaskFailed with the record when the task failed or wa
   const task = await claimOne(db, await startConsumer(db));
   const [first, second] = [await test.instance.get(failing), await test.instance.get(cancelled)];
   const waited = [first, second].map((record) => assertRejects(() => record.result(), TaskFailed));
-  await until(async () => (await db.sql`SELECT FROM firefly.awaited`).length === 2);
+  await until(async () => (await db.sql`SELECT FROM firefly.result_waiter`).length === 2);
 
   await settle(db, task, {
     status: "failed",
@@ -135,7 +135,7 @@ Deno.test("wait() goes on over a retry of the task", async () => {
   const consumerId = await startConsumer(db);
   const first = await claimOne(db, consumerId);
   const waited = test.results.wait(id);
-  await until(async () => (await db.sql`SELECT FROM firefly.awaited`).length === 1);
+  await until(async () => (await db.sql`SELECT FROM firefly.result_waiter`).length === 1);
 
   await settle(db, first, { status: "created", returned: null, counts: "retry", delay: 0 });
   await settle(db, await claimOne(db, consumerId), { returned: "Nw==" });
@@ -150,7 +150,7 @@ Deno.test("wait() of a hundred costs one look at a time for all, and each gets i
   const consumerId = await startConsumer(db);
   const { tasks } = await claim(db, { consumerId });
   const waited = tasks.map(({ id }) => test.results.wait(id));
-  await until(async () => (await db.sql`SELECT FROM firefly.awaited`).length === 100);
+  await until(async () => (await db.sql`SELECT FROM firefly.result_waiter`).length === 100);
   const before = test.sql.calls;
 
   await Promise.all(tasks.map((task) => settle(db, task, { returned: btoa(String(task.id)) })));
@@ -159,7 +159,7 @@ Deno.test("wait() of a hundred costs one look at a time for all, and each gets i
   assertEquals(rows.map(({ returned }) => Number(atob(returned!))), tasks.map(({ id }) => id));
   const looks = test.sql.calls - before;
   assert(looks < 300, `${looks} looks of a hundred`);
-  assertEquals((await db.sql`SELECT FROM firefly.awaited`).length, 0);
+  assertEquals((await db.sql`SELECT FROM firefly.result_waiter`).length, 0);
 });
 
 Deno.test("awaiting a task that ends at the same moment misses no end", async () => {

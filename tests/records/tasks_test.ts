@@ -45,7 +45,7 @@ Deno.test("a record shows how its task ended", async () => {
   assertEquals([failed.error.cause, failed.error.attempt, failed.errors.length], ["Error: why", 1, 1]);
 });
 
-Deno.test("a record's missing limits are its definition's, else the seed's", async () => {
+Deno.test("a record's missing limits are its definition's, else django-firefly-tasks'", async () => {
   await using test = await testInstance();
   const known = task({ name: taskName(), maxRetries: 4, retryDelay: "1m" }, () => {});
   const ids = [await insertTask(test.db, { func_name: known.funcName }), await insertTask(test.db)];

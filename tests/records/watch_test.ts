@@ -66,7 +66,7 @@ Deno.test("watch() is told of the end by a notification", async () => {
     const changes = record.watch()[Symbol.asyncIterator]();
     await changes.next();
     const change = changes.next();
-    await until(async () => await test.db.sql`SELECT FROM firefly.awaited`.then(({ length }) => length === 1));
+    await until(async () => await test.db.sql`SELECT FROM firefly.result_waiter`.then(({ length }) => length === 1));
     await new Promise((resolve) => setTimeout(resolve, 20));
     const cancelled = performance.now();
     await record.cancel();
@@ -146,7 +146,7 @@ Deno.test("watch() by many sees the same end", async () => {
     for await (const { status } of record.watch()) last = status;
     return last;
   });
-  await until(async () => await test.db.sql`SELECT FROM firefly.awaited`.then(({ length }) => length === 1));
+  await until(async () => await test.db.sql`SELECT FROM firefly.result_waiter`.then(({ length }) => length === 1));
 
   await record.cancel();
 

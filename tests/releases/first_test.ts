@@ -11,7 +11,7 @@ import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { taskName } from "../support/instance.ts";
 import { placesOf, recordOf } from "../support/steps.ts";
 import { type ClaimedTask, claimTasks, parkUnknownTasks, promoteDueTasks, unparkKnownTasks } from "./first/claim.ts";
-import { buryConsumers, registerConsumer, renewConsumer, rescueTasks } from "./first/consumers.ts";
+import { registerConsumer, removeExpiredConsumers, renewConsumer, rescueTasks } from "./first/consumers.ts";
 import { insertTasks, type NewTask } from "./first/schedule.ts";
 import { type Outcome, settleTasks } from "./first/settle.ts";
 
@@ -41,13 +41,13 @@ async function firstConsumer(db: TestDatabase, names: string[]) {
       delay: null,
       counts: null,
       ...outcome,
-    }], [task.leaseId]);
+    }], [task.batchId]);
   return {
     id: consumerId,
     settle,
     async claim(limit = 100): Promise<ClaimedTask[]> {
-      const [leaseId, suspectLeaseId] = [crypto.randomUUID(), crypto.randomUUID()];
-      const request = { consumerId, leaseId, suspectLeaseId, queues: QUEUES, names, limit };
+      const [batchId, quarantinedBatchId] = [crypto.randomUUID(), crypto.randomUUID()];
+      const request = { consumerId, batchId, quarantinedBatchId, queues: QUEUES, names, limit };
       return (await claimTasks(db.store, request)).tasks;
     },
   };
@@ -119,7 +119,7 @@ Deno.test("the statements of the first release retry, promote, park and rescue o
   assertEquals((await consumer.claim()).map(({ id }) => id).sort(), ids.slice(0, 2));
 
   await db.sql`UPDATE firefly.consumer SET lease_until = now() - interval '1 hour'`;
-  assertEquals(await buryConsumers(db.store), [consumer.id]);
+  assertEquals(await removeExpiredConsumers(db.store), [consumer.id]);
   assertEquals((await rescueTasks(db.store)).map(({ id }) => id).sort(), ids.slice(0, 2));
 });
 

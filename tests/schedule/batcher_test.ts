@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { DatabaseUnreachable, Firefly, task } from "../../mod.ts";
-import { Coalescer } from "../../src/schedule/batcher.ts";
+import { Batcher } from "../../src/schedule/batcher.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 
-/** A coalescer that refuses what is negative, and the statements that it made. */
-function coalescer(error: (n: number) => Error = (n) => new Error(`refused: ${n}`)) {
+/** A batcher that refuses what is negative, and the statements that it made. */
+function batcher(error: (n: number) => Error = (n) => new Error(`refused: ${n}`)) {
   const statements: number[][] = [];
   const insert = async (items: number[]) => {
     statements.push(items);
@@ -14,7 +14,7 @@ function coalescer(error: (n: number) => Error = (n) => new Error(`refused: ${n}
     if (refused !== undefined) throw error(refused);
     return items.map((n) => n * 10);
   };
-  return { statements, coalescer: new Coalescer({ insert, sizeOf: () => 1000 }) };
+  return { statements, batcher: new Batcher({ insert, sizeOf: () => 1000 }) };
 }
 
 /** How many statements have made the records: each was a transaction of its own. */
@@ -22,8 +22,8 @@ async function statementsOf({ sql }: TestDatabase): Promise<number> {
   return (await sql`SELECT count(DISTINCT xmin::text)::int AS count FROM firefly.task`)[0]!.count;
 }
 
-Deno.test("Coalescer makes one statement of the calls of a turn, and of those that come meanwhile", async () => {
-  const { statements, coalescer: calls } = coalescer();
+Deno.test("Batcher makes one statement of the calls of a turn, and of those that come meanwhile", async () => {
+  const { statements, batcher: calls } = batcher();
 
   const first = [calls.insert([1]), calls.insert([2, 3])];
   await Promise.resolve();
@@ -36,7 +36,7 @@ Deno.test("Coalescer makes one statement of the calls of a turn, and of those th
   assertEquals(statements, [[1, 2, 3, 4], [5, 6]]);
 });
 
-Deno.test("Coalescer makes two statements of many calls, and sends the second before the first is answered", async () => {
+Deno.test("Batcher makes two statements of many calls, and sends the second before the first is answered", async () => {
   const sent: number[][] = [];
   const answers: PromiseWithResolvers<number[]>[] = [];
   const insert = (items: number[]) => {
@@ -44,7 +44,7 @@ Deno.test("Coalescer makes two statements of many calls, and sends the second be
     answers.push(Promise.withResolvers());
     return answers.at(-1)!.promise;
   };
-  const calls = new Coalescer({ insert, sizeOf: () => 1 });
+  const calls = new Batcher({ insert, sizeOf: () => 1 });
   const turn = () => new Promise((resolve) => setImmediate(resolve));
   const all = [...Array(100).keys()].map((n) => calls.insert([n]));
   await turn();
@@ -68,8 +68,8 @@ Deno.test("Coalescer makes two statements of many calls, and sends the second be
   assertEquals((await Promise.all([...all, ...more])).flat(), [...Array(141).keys()]);
 });
 
-Deno.test("Coalescer keeps statements small, but no call is taken apart", async () => {
-  const { statements, coalescer: calls } = coalescer();
+Deno.test("Batcher keeps statements small, but no call is taken apart", async () => {
+  const { statements, batcher: calls } = batcher();
 
   await Promise.all([calls.insert(Array(600).fill(1)), calls.insert(Array(600).fill(2)), calls.insert([3])]);
   await calls.insert(Array(3000).fill(4));
@@ -77,8 +77,8 @@ Deno.test("Coalescer keeps statements small, but no call is taken apart", async 
   assertEquals(statements.map(({ length }) => length), [600, 601, 3000]);
 });
 
-Deno.test("Coalescer tells a refusal to the call that it is about, and inserts the others", async () => {
-  const { statements, coalescer: calls } = coalescer();
+Deno.test("Batcher tells a refusal to the call that it is about, and inserts the others", async () => {
+  const { statements, batcher: calls } = batcher();
 
   const outcomes = await Promise.allSettled([...Array(100).keys()].map((n) => calls.insert(n === 37 ? [n, -n] : [n])));
 
@@ -88,8 +88,8 @@ Deno.test("Coalescer tells a refusal to the call that it is about, and inserts t
   assertLess(statements.length, 2 * Math.log2(100) + 2);
 });
 
-Deno.test("Coalescer tells everybody of an outage, and sends nothing twice", async () => {
-  const { statements, coalescer: calls } = coalescer(() => new DatabaseUnreachable("gone"));
+Deno.test("Batcher tells everybody of an outage, and sends nothing twice", async () => {
+  const { statements, batcher: calls } = batcher(() => new DatabaseUnreachable("gone"));
 
   const outcomes = await Promise.allSettled([calls.insert([1]), calls.insert([-2]), calls.insert([3])]);
 

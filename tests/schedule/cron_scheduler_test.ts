@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { type ConsumeOptions, Firefly, task } from "../../mod.ts";
 import { parseCron } from "../../src/task/cron_expression.ts";
-import { CronTimer, dueSlots } from "../../src/schedule/cron_scheduler.ts";
+import { CronScheduler, dueSlots } from "../../src/schedule/cron_scheduler.ts";
 import { defineTask, namesOf, type TaskDefinition } from "../../src/task/definition.ts";
 import type { CronOptions, TaskOptions } from "../../src/task/options.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
@@ -23,7 +23,7 @@ function testTimer(
 ) {
   const errors: unknown[] = [];
   const turns = { good: 0 };
-  const timer = new CronTimer({
+  const timer = new CronScheduler({
     sql: db.store,
     definitions: new Map(definitions.flatMap((definition) => namesOf(definition).map((name) => [name, definition]))),
     defaults,

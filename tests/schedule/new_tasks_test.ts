@@ -21,7 +21,7 @@ async function newTask(
   return (await newTasks(defined, [args], { options, defaults, schema: "firefly" }))[0]!;
 }
 
-Deno.test("newTasks() takes an option of the call, else of the definition, else of the instance, else the seed's", async () => {
+Deno.test("newTasks() takes an option of the call, else of the definition, else of the instance, else django-firefly-tasks'", async () => {
   const layers = (key: keyof TaskOptions, values: unknown[]): Layers[] => [
     { options: { [key]: values[0] }, definition: { [key]: values[1] }, defaults: { [key]: values[2] } },
     { definition: { [key]: values[1] }, defaults: { [key]: values[2] } },

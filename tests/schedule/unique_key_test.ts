@@ -59,7 +59,7 @@ Deno.test("uniqueColumns() makes one key of the same arguments, whatever the ord
   loop.self = loop;
   const loopToo: Record<string, unknown> = { a: 2, b: 1 };
   loopToo.self = loopToo;
-  const twins: [unknown[], unknown[]][] = [
+  const duplicates: [unknown[], unknown[]][] = [
     [[{ a: 1, b: 2 }], [{ b: 2, a: 1 }]],
     [[{ a: [{ c: 1, d: date }], $: 2 }], [{ $: 2, a: [{ d: date, c: 1 }] }]],
     [[new Map([["k", { a: 1, b: new Set([{ x: 1, y: 2 }]) }]])], [
@@ -74,7 +74,7 @@ Deno.test("uniqueColumns() makes one key of the same arguments, whatever the ord
     1,
   ]], [{ __proto__: null, a: 2 }]];
 
-  for (const [one, other] of twins) assertEquals(await key(...one), await key(...other));
+  for (const [one, other] of duplicates) assertEquals(await key(...one), await key(...other));
   const keys = await Promise.all(others.map((args) => key(...args)));
   assertEquals(new Set(keys).size, others.length);
   assert(keys.every((key) => /^[0-9a-f]{64}$/.test(key)));
@@ -100,7 +100,7 @@ Deno.test("schedule() refuses a key function that throws, or gives no text, befo
   }
 });
 
-Deno.test("schedule() of a twin gives the record that is there, full and true, by whatever way it came", async () => {
+Deno.test("schedule() of a duplicate gives the record that is there, full and true, by whatever way it came", async () => {
   await using test = await testInstance();
   const name = taskName();
   const held = gate();
@@ -112,10 +112,10 @@ Deno.test("schedule() of a twin gives the record that is there, full and true, b
 
   await test.ff.run(async () => {
     const first = await sync.with({ tags: ["x"] }).schedule("acme", at);
-    const twin = await sync.with({ priority: 5 }).schedule("acme", new Date());
-    assertEquals([first.inserted, twin.inserted], [true, false]);
-    assertEquals(JSON.stringify(twin), JSON.stringify(first));
-    assertEquals([twin.params, twin.tags, twin.priority], [["acme", at], ["x"], 0]);
+    const duplicate = await sync.with({ priority: 5 }).schedule("acme", new Date());
+    assertEquals([first.inserted, duplicate.inserted], [true, false]);
+    assertEquals(JSON.stringify(duplicate), JSON.stringify(first));
+    assertEquals([duplicate.params, duplicate.tags, duplicate.priority], [["acme", at], ["x"], 0]);
     const [{ id }] = await test.db
       .sql`SELECT firefly.schedule(${name}, '["acme"]', unique_key => 'acme')::int AS id` as [{ id: number }];
     assertEquals(id, first.id);
@@ -163,7 +163,7 @@ Deno.test("replace debounces: the last arguments and time win, once, while the t
   assertEquals(ran, [3]);
 });
 
-Deno.test("`for` throttles: no twin until its time after completion has passed, and maintenance forgets the key", async () => {
+Deno.test("`for` throttles: no duplicate until its time after completion has passed, and maintenance forgets the key", async () => {
   await using test = await testInstance();
   const ping = task({ name: taskName(), unique: { for: "1h" } }, (n: number) => n * 2);
   await test.ff.run(async () => {
@@ -244,9 +244,13 @@ Deno.test("a unique task joins transactions, of ours and of others' clients", as
       );
       await through(async (options) => {
         const first = await work.with(options).schedule(n);
-        const [twin] = await work.with({ ...options, tags: ["x"] }).scheduleMany([[n]]);
-        assertEquals([first.inserted, twin!.inserted, JSON.stringify(twin)], [true, false, JSON.stringify(first)]);
-        assertEquals(twin!.created instanceof Date, true);
+        const [duplicate] = await work.with({ ...options, tags: ["x"] }).scheduleMany([[n]]);
+        assertEquals([first.inserted, duplicate!.inserted, JSON.stringify(duplicate)], [
+          true,
+          false,
+          JSON.stringify(first),
+        ]);
+        assertEquals(duplicate!.created instanceof Date, true);
         const refused = await assertRejects(
           async () => void await work.with({ ...options, unique: { onConflict: "error" } }).schedule(n),
           TaskExists,
@@ -277,23 +281,23 @@ Deno.test("20 concurrent schedulers of two instances make one task", async () =>
   assertEquals(rows.filter(({ inserted }) => inserted).length, 1);
 });
 
-Deno.test("record.retry() throws TaskExists while a twin has the key, and bulk retry leaves it out", async () => {
+Deno.test("record.retry() throws TaskExists while a duplicate has the key, and bulk retry leaves it out", async () => {
   await using test = await testInstance();
   const name = taskName();
   const work = task({ name, unique: { key: "k" } }, () => {});
   await test.ff.run(async () => {
     const old = await work.schedule();
     await old.cancel();
-    const twin = await work.schedule();
+    const duplicate = await work.schedule();
 
     const refused = await assertRejects(
       () => old.retry(),
       TaskExists,
-      `Cannot retry task ${old.id} as task ${twin.id}`,
+      `Cannot retry task ${old.id} as task ${duplicate.id}`,
     );
-    assertEquals([refused.id, refused.funcName, refused.key], [twin.id, name, "k"]);
+    assertEquals([refused.id, refused.funcName, refused.key], [duplicate.id, name, "k"]);
     assertEquals(await test.ff.tasks.retry({ status: "cancelled" }), 0);
-    await twin.delete();
+    await duplicate.delete();
     assertEquals((await old.retry()).status, "created");
   });
 });
@@ -322,20 +326,20 @@ Deno.test("a retry that collides is reported as failed, and its neighbours are r
     await using other = test.ff.consume({ concurrency: 2 });
     await Promise.all([consumer.ready, other.ready]);
     await until(async () => (await test.db.sql`SELECT FROM firefly.unique_key`).length === 0);
-    const twin = await chain.with({ delay: "1h" }).schedule(1);
-    assert(twin.inserted);
+    const duplicate = await chain.with({ delay: "1h" }).schedule(1);
+    assert(duplicate.inserted);
     held.open();
     await second!.result();
     await until(() => failed.length === 1);
 
-    assertEquals(failed, [[first!.id, `Cannot run task ${first!.id} again as a twin has its unique key`]]);
+    assertEquals(failed, [[first!.id, `Cannot run task ${first!.id} again as a duplicate has its unique key`]]);
     assertEquals(retried, [second!.id]);
     const record = await first!.refresh();
     assertEquals([record.status, record.error?.name, record.errors.length], ["failed", "TaskExists", 2]);
   });
 });
 
-Deno.test("two consumers and many schedulers never run two twins at a time", async () => {
+Deno.test("two consumers and many schedulers never run two duplicates at a time", async () => {
   await using test = await testInstance();
   let [running, most, runs] = [0, 0, 0];
   const work = task({ name: taskName(), unique: { key: "one" }, maxRetries: 100 }, async () => {
@@ -357,7 +361,7 @@ Deno.test("two consumers and many schedulers never run two twins at a time", asy
   assertEquals(most, 1);
 });
 
-Deno.test("a scheduler that waits for a twin's transaction leaves the pool to others", async () => {
+Deno.test("a scheduler that waits for a duplicate's transaction leaves the pool to others", async () => {
   await using test = await testInstance();
   const one = task({ name: taskName(), unique: { key: "one" } }, () => 1);
   const plain = task(taskName(), () => 1);
@@ -374,7 +378,7 @@ Deno.test("a scheduler that waits for a twin's transaction leaves the pool to ot
   });
 });
 
-Deno.test("schedule() waits 15 s for an open transaction that schedules a twin, and then says so", async () => {
+Deno.test("schedule() waits 15 s for an open transaction that schedules a duplicate, and then says so", async () => {
   await using test = await testInstance();
   const { db, ff } = test;
   const name = taskName();

@@ -48,8 +48,8 @@ Deno.test("every table, view, sequence and function of the schema is granted to 
 });
 
 const TABLES = [
-  ..."awaited cron cron_slot definition lease ready retention slot task unique_key waiting".split(" "),
-  ..."_line task_json task_record".split(" "),
+  ..."claim_batch cron cron_slot definition ready result_waiter retention slot task unique_key waiting".split(" "),
+  ..."_limit_queue task_json task_record".split(" "),
 ];
 const FUNCTIONS = [
   ..."cancel channel control_channel decode encode encode_raw ended_channel explain pause pause_cron".split(" "),
@@ -75,8 +75,8 @@ Deno.test("exactly three functions act as their owner, and all pin the search_pa
   `;
   const pinned = ["search_path=pg_catalog, pg_temp"];
   assertEquals(rows.map((row) => [row.proname, row.proconfig]), [
+    ["_notify", pinned],
     ["_produce", pinned],
-    ["_ring", pinned],
     ["schedule", pinned],
   ]);
 });

@@ -27,7 +27,9 @@ Deno.test("MIGRATIONS numbers its migrations from 1 without a gap", () => {
 
 Deno.test("bundle_migrations.ts --check refuses a module that is stale", async () => {
   await using root = await directoryOf({});
-  for (const folder of ["migrations", "scripts", "src"]) await Deno.mkdir(new URL(folder, root));
+  for (const folder of ["migrations", "scripts", "src/schema"]) {
+    await Deno.mkdir(new URL(folder, root), { recursive: true });
+  }
   const script = new URL("scripts/bundle_migrations.ts", root);
   await Deno.copyFile(new URL("../../scripts/bundle_migrations.ts", import.meta.url), script);
   async function bundle(...args: string[]): Promise<number> {

@@ -276,14 +276,14 @@ async function useSchema(db: TestDatabase, sql: Tag): Promise<void> {
   await registerConsumer(sql, info, 60);
   const { tasks: [claimed] } = await claimTasks(sql, {
     consumerId,
-    leaseId: crypto.randomUUID(),
-    suspectLeaseId: null,
+    batchId: crypto.randomUUID(),
+    quarantinedBatchId: null,
     queues: ["mail"],
     names: ["odd.task"],
     limit: 1,
   });
   assertEquals(String(claimed?.id), task?.id);
-  await settleTasks(sql, [outcomeOf(claimed!)], [claimed!.leaseId]);
+  await settleTasks(sql, [outcomeOf(claimed!)], [claimed!.batchId]);
   const [row] = await sql`SELECT status, returned FROM ${sql.schema}.task_json`;
   assertEquals({ ...row }, { status: "completed", returned: null });
   const [scheduled] = await sql`SELECT ${sql.schema}.schedule('odd.task', '[1]', 'mail') AS id`;

@@ -81,7 +81,7 @@ const CALLS = [
 Deno.test("a producer schedules by firefly.schedule(), and is given the id", async () => {
   const [first] = await roles.run("producer", "SELECT firefly.schedule('sql.add', '[1, 2]', priority => 3) AS id");
   const [keyed] = await roles.run("producer", "SELECT firefly.schedule('sql.add', unique_key => 'p') AS id");
-  const [twin] = await roles.run("producer", "SELECT firefly.schedule('sql.add', unique_key => 'p') AS id");
+  const [duplicate] = await roles.run("producer", "SELECT firefly.schedule('sql.add', unique_key => 'p') AS id");
 
   const [row] = await roles.run(
     "owner",
@@ -89,7 +89,7 @@ Deno.test("a producer schedules by firefly.schedule(), and is given the id", asy
     FROM firefly.task JOIN firefly.ready USING (id, func_name, priority) WHERE id = ${first!.id}`,
   );
   assertEquals(row, { func_name: "sql.add", priority: 3, params: [1, 2] });
-  assertEquals(twin, keyed);
+  assertEquals(duplicate, keyed);
 });
 
 Deno.test("a producer reads no table and no view", async () => {
@@ -148,14 +148,19 @@ Deno.test("add.schedule() works for a producer: alone, unique, in bulk, in trans
   assertEquals(records.map(({ params }) => [...params]), rows.map(({ params }) => params));
 });
 
-Deno.test("a producer that meets a twin learns its id and state, and nothing that it holds", async () => {
+Deno.test("a producer that meets a duplicate learns its id and state, and nothing that it holds", async () => {
   const probe = task("probe", (text: string) => text);
 
-  const twin = await asProducer(() => probe.with({ unique: { key: MARKER } }).schedule("mine"));
+  const duplicate = await asProducer(() => probe.with({ unique: { key: MARKER } }).schedule("mine"));
 
-  assertEquals([twin.inserted, twin.status, twin.progress?.value, twin.errors], [false, "created", 0.5, []]);
-  assertThrows(() => twin.params);
-  assert(!JSON.stringify(twin).includes(MARKER));
+  assertEquals([duplicate.inserted, duplicate.status, duplicate.progress?.value, duplicate.errors], [
+    false,
+    "created",
+    0.5,
+    [],
+  ]);
+  assertThrows(() => duplicate.params);
+  assert(!JSON.stringify(duplicate).includes(MARKER));
 });
 
 Deno.test("a producer awaits results with the grants that docs/roles.md adds, and without them does not", async () => {

@@ -3,7 +3,7 @@ import { current, task } from "../../mod.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { claim, expireConsumer, insertTask, placesOf, recordOf, startConsumer, until } from "../support/steps.ts";
 
-/** The eighteen defects of the seed, in the order of the design, each with the proof that it is not repeated. */
+/** The eighteen defects of django-firefly-tasks, in the order of the design, each with the proof that it is not repeated. */
 
 Deno.test("defect 1: max_retries = N gives N retries after the first attempt", async () => {
   await using test = await testInstance();
@@ -170,8 +170,8 @@ Deno.test("defect 11: a task whose consumers die is counted and ends, whatever i
     const consumerId = await startConsumer(test.db, { tasks: [poison.funcName] });
     assertEquals((await claim(test.db, { consumerId, names: [poison.funcName] })).tasks.length, 1);
     await expireConsumer(test.db, consumerId);
-    const { buryConsumers, rescueTasks } = await import("../../src/store/consumers.ts");
-    await buryConsumers(test.db.store);
+    const { removeExpiredConsumers, rescueTasks } = await import("../../src/store/consumers.ts");
+    await removeExpiredConsumers(test.db.store);
     await rescueTasks(test.db.store);
   }
 
@@ -234,7 +234,7 @@ Deno.test("defect 14: an idle consumer sends next to nothing, and wakes at once"
   };
   await until(async () =>
     (await test.db
-      .sql`SELECT FROM pg_stat_activity WHERE datname = current_database() AND query ~ 'pg_listening_channels|_door'`)
+      .sql`SELECT FROM pg_stat_activity WHERE datname = current_database() AND query ~ 'pg_listening_channels|_wake_lock'`)
       .length > 0
   );
   const before = await commits();

@@ -105,7 +105,7 @@ Deno.test("seed: a retry waits for its delay", async () => {
   const again = await row.refresh();
   const wait = (Number(again.notBefore) - Date.now()) / 1000;
   assertEquals([again.status, again.retryAttempts, again.retryDelay], ["created", 1, 120]);
-  assert(wait > 110 && wait <= 121, `the seed's delay is 120 s: ${wait}`);
+  assert(wait > 110 && wait <= 121, `django-firefly-tasks' delay is 120 s: ${wait}`);
 });
 
 Deno.test("seed: tasks are consumed in the order in which they were scheduled", async () => {

@@ -8,7 +8,7 @@ Deno.test("describeError() keeps the name, the message, the stack and the causes
   const { name, message, stack, cause } = describeError(error);
 
   assertEquals([name, message, cause], ["RangeError", "too far", "TypeError: too odd\nstring: a rainy day"]);
-  assert(stack?.includes("failure_test.ts"));
+  assert(stack?.includes("error_record_test.ts"));
 });
 
 class Custom extends Error {

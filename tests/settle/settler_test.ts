@@ -15,7 +15,7 @@ const MARKER = btoa('"marker"');
 /** A settler that answers for the lease of `tasks`. */
 function settlerOf(sql: Tag, tasks: ClaimedTask[]) {
   const settler = new Settler(sql);
-  settler.open(tasks[0]!.leaseId, tasks.length);
+  settler.open(tasks[0]!.batchId, tasks.length);
   return {
     settler,
     settle: (task: ClaimedTask, outcome: Partial<Outcome> = {}) => settler.settle(task, outcomeOf(task, outcome)),
@@ -54,24 +54,24 @@ Deno.test("settle() ends what comes together in few statements, and its lease wi
   assertEquals(sql.calls, 2, "1,000 and 200 at a time, and the lease with the second");
   assertEquals(await completed(db), 1200);
   assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
-  assert(!settler.holds(tasks[0]!.leaseId));
+  assert(!settler.holds(tasks[0]!.batchId));
 });
 
 Deno.test("settle() counts down the lease, together with release()", async () => {
   await using db = await testDatabase();
   const tasks = await claimMany(db, 3);
   const { settler, settle } = settlerOf(db.store, tasks);
-  const { leaseId } = tasks[0]!;
+  const { batchId } = tasks[0]!;
 
   await settle(tasks[0]!);
-  assertEquals([settler.remaining(leaseId), settler.unsettled, (await placesOf(db)).lease], [2, 0, 1]);
+  assertEquals([settler.remaining(batchId), settler.unsettled, (await placesOf(db)).lease], [2, 0, 1]);
   await db.sql`UPDATE firefly.task SET claim_seq = 9 WHERE id = ${tasks[1]!.id}`;
-  settler.release(leaseId);
-  assertEquals([settler.remaining(leaseId), settler.holds(leaseId)], [1, true]);
+  settler.release(batchId);
+  assertEquals([settler.remaining(batchId), settler.holds(batchId)], [1, true]);
   await settle(tasks[2]!);
   await settler.idle();
 
-  assertEquals([settler.holds(leaseId), (await placesOf(db)).lease], [false, 0]);
+  assertEquals([settler.holds(batchId), (await placesOf(db)).lease], [false, 0]);
 });
 
 Deno.test("release() of the last task deletes the lease, and forget() leaves it to the rescue", async () => {
@@ -79,15 +79,15 @@ Deno.test("release() of the last task deletes the lease, and forget() leaves it 
   const [task] = await claimMany(db, 1) as [ClaimedTask];
   const [forgotten] = await claimMany(db, 1) as [ClaimedTask];
   const { settler } = settlerOf(db.store, [task]);
-  settler.open(forgotten.leaseId, 1);
+  settler.open(forgotten.batchId, 1);
   await db.sql`UPDATE firefly.task SET claim_seq = 9`;
 
-  settler.forget(forgotten.leaseId);
-  settler.release(forgotten.leaseId);
-  settler.release(task.leaseId);
+  settler.forget(forgotten.batchId);
+  settler.release(forgotten.batchId);
+  settler.release(task.batchId);
   await settler.idle();
 
-  assertEquals((await db.sql`SELECT id FROM firefly.lease`).map(({ id }) => id), [forgotten.leaseId]);
+  assertEquals((await db.sql`SELECT id FROM firefly.claim_batch`).map(({ id }) => id), [forgotten.batchId]);
 });
 
 Deno.test("settle() resolves to false for a claim that was ended by another, and leaves its lease", async () => {

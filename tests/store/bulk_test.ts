@@ -1,15 +1,15 @@
 import { assert, assertEquals } from "@std/assert";
 import { cancelTasks, type Chosen, deleteTasks, retryTasks } from "../../src/store/bulk.ts";
-import { awaitTasks } from "../../src/store/records.ts";
+import { registerWaiters } from "../../src/store/records.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import {
   backends,
   claim,
   claimOne,
   insertTask,
+  notificationsOf,
   placesOf,
   recordOf,
-  ringsOf,
   settle,
   startConsumer,
   until,
@@ -53,7 +53,7 @@ Deno.test("cancelTasks() cancels what has not ended, wherever it stands", async 
   const waiting = await insertTask(db, { not_before: new Date(Date.now() + 3_600_000) });
   const ids = [waiting, ready, running.id, done.id, 404];
 
-  const rings = await ringsOf(db, ["firefly:control"], async () => {
+  const rings = await notificationsOf(db, ["firefly:control"], async () => {
     assertEquals((await cancelTasks(db.records, chosen(ids))).done, 3);
     assertEquals((await cancelTasks(db.records, chosen(ids))).done, 0);
   });
@@ -105,10 +105,10 @@ Deno.test("retryTasks() schedules failed and cancelled tasks again, with fresh r
   assertEquals(retried, { done: 2, changed: [] });
 
   const after = await recordOf(db, failed.id);
-  const { status, retry_attempts, rescues, suspect_deaths, started, errors } = after;
+  const { status, retry_attempts, rescues, crash_count, started, errors } = after;
   assertEquals(
-    { status, retry_attempts, rescues, suspect_deaths, started, failed: after.failed },
-    { status: "created", retry_attempts: 0, rescues: 0, suspect_deaths: 0, started: null, failed: null },
+    { status, retry_attempts, rescues, crash_count, started, failed: after.failed },
+    { status: "created", retry_attempts: 0, rescues: 0, crash_count: 0, started: null, failed: null },
   );
   assertEquals((errors as unknown[]).length, 1);
   assert(Number(after.claim_seq) >= Number(before.claim_seq), "the fence never goes back");
@@ -160,15 +160,15 @@ Deno.test("deleteTasks() rings for running and for limited tasks, and for those 
   await claimOne(db, consumerId);
   const [ready, awaited] = [await insertTask(db), await insertTask(db)];
   const limited = await insertTask(db, { concurrency_key: "k" });
-  await awaitTasks(db.records, [awaited]);
-  const ringsFor = (id: number) => ringsOf(db, channels, () => deleteTasks(db.records, chosen([id])));
+  await registerWaiters(db.records, [awaited]);
+  const ringsFor = (id: number) => notificationsOf(db, channels, () => deleteTasks(db.records, chosen([id])));
 
   assertEquals(await ringsFor(done), []);
   assertEquals(await ringsFor(ready), []);
   assertEquals(await ringsFor(running), ["firefly:control"]);
   assertEquals(await ringsFor(limited), ["firefly:control"]);
   assertEquals(await ringsFor(awaited), ["firefly:ended"]);
-  assertEquals((await db.sql`SELECT FROM firefly.awaited`).length, 0);
+  assertEquals((await db.sql`SELECT FROM firefly.result_waiter`).length, 0);
 });
 
 Deno.test("deleteTasks() frees the slot of a running task", async () => {
@@ -225,7 +225,7 @@ Deno.test("cancelTasks() of idle tasks leaves one that a consumer is claiming", 
     async (sql) => {
       const [row] = await sql`DELETE FROM firefly.ready WHERE id = ${id} RETURNING claim_seq`;
       await sql`
-        INSERT INTO firefly.lease (id, consumer_id, ids, claim_seqs)
+        INSERT INTO firefly.claim_batch (id, consumer_id, ids, claim_seqs)
         VALUES (gen_random_uuid(), ${consumerId}, ARRAY[${id}::bigint], ARRAY[${row!.claim_seq}::bigint])
       `;
     },

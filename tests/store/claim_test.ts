@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { testDatabase } from "../support/database.ts";
 import { claim, claimOne, expireConsumer, insertTask, placesOf, recordOf, startConsumer } from "../support/steps.ts";
-import { buryConsumers, rescueTasks } from "../../src/store/consumers.ts";
+import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
 
 Deno.test("claimTasks() takes the larger priority first, then the earlier due time, then the smaller id", async () => {
   await using db = await testDatabase();
@@ -9,11 +9,11 @@ Deno.test("claimTasks() takes the larger priority first, then the earlier due ti
   const young = await insertTask(db);
   const old = await insertTask(db, { not_before: new Date(Date.now() - 60_000) });
   const urgent = await insertTask(db, { priority: 1 });
-  const twin = await insertTask(db, { not_before: (await recordOf(db, old)).not_before });
+  const duplicate = await insertTask(db, { not_before: (await recordOf(db, old)).not_before });
 
   const { tasks } = await claim(db, { consumerId });
 
-  assertEquals(tasks.map(({ id }) => id), [urgent, old, twin, young]);
+  assertEquals(tasks.map(({ id }) => id), [urgent, old, duplicate, young]);
 });
 
 Deno.test("claimTasks() keeps one order over several queues", async () => {
@@ -127,21 +127,21 @@ Deno.test("claimTasks() reads the record's own counters and limits", async () =>
   );
 });
 
-Deno.test("claimTasks() takes suspects one at a time, each with a lease of its own", async () => {
+Deno.test("claimTasks() takes quarantined one at a time, each with a lease of its own", async () => {
   await using db = await testDatabase();
   const dead = await startConsumer(db);
-  for (let i = 0; i < 3; i++) await insertTask(db, { suspect_deaths: 1 });
+  for (let i = 0; i < 3; i++) await insertTask(db, { crash_count: 1 });
   await claim(db, { consumerId: dead });
   await expireConsumer(db, dead);
-  await buryConsumers(db.store);
+  await removeExpiredConsumers(db.store);
   await rescueTasks(db.store);
   const consumerId = await startConsumer(db);
   const fresh = await insertTask(db);
 
   const { tasks } = await claim(db, { consumerId });
 
-  assertEquals(tasks.map(({ suspect }) => suspect).sort(), [false, true]);
-  assertEquals(tasks.find(({ suspect }) => !suspect)!.id, fresh);
+  assertEquals(tasks.map(({ quarantined }) => quarantined).sort(), [false, true]);
+  assertEquals(tasks.find(({ quarantined }) => !quarantined)!.id, fresh);
   assertEquals((await placesOf(db)).lease, 2);
-  assertEquals((await claim(db, { consumerId, suspectLeaseId: null })).tasks, []);
+  assertEquals((await claim(db, { consumerId, quarantinedBatchId: null })).tasks, []);
 });

@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import type { ClaimedTask } from "../../src/store/claim.ts";
-import { awaitTasks } from "../../src/store/records.ts";
+import { registerWaiters } from "../../src/store/records.ts";
 import { completeTasks, type Completion } from "../../src/store/complete.ts";
 import { testDatabase } from "../support/database.ts";
-import { claimMany, insertTask, placesOf, recordOf, ringsOf, updatesOf } from "../support/steps.ts";
+import { claimMany, insertTask, notificationsOf, placesOf, recordOf, updatesOf } from "../support/steps.ts";
 
 function completionOf({ id, claimSeq }: ClaimedTask): Completion {
   return { id, claimSeq, began: performance.now() - 250, returned: "WzFd" };
@@ -12,14 +12,14 @@ function completionOf({ id, claimSeq }: ClaimedTask): Completion {
 Deno.test("completeTasks() completes all of a batch, and deletes the lease with them", async () => {
   await using db = await testDatabase();
   const tasks = await claimMany(db, 3);
-  await db.sql`UPDATE firefly.task SET suspect_deaths = 2`;
+  await db.sql`UPDATE firefly.task SET crash_count = 2`;
 
-  assertEquals(await completeTasks(db.store, tasks.map(completionOf), [tasks[0]!.leaseId]), undefined);
+  assertEquals(await completeTasks(db.store, tasks.map(completionOf), [tasks[0]!.batchId]), undefined);
 
   assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
   for (const { id, claimSeq } of tasks) {
-    const { status, returned, claim_seq, started, completed, suspect_deaths } = await recordOf(db, id);
-    assertEquals([status, returned, Number(claim_seq), suspect_deaths], ["completed", "WzFd", claimSeq + 1, 0]);
+    const { status, returned, claim_seq, started, completed, crash_count } = await recordOf(db, id);
+    assertEquals([status, returned, Number(claim_seq), crash_count], ["completed", "WzFd", claimSeq + 1, 0]);
     const took = Number(completed) - Number(started);
     assert(took >= 249 && took < 5000, `it took ${took} ms`);
   }
@@ -30,7 +30,7 @@ Deno.test("completeTasks() refuses a task that was taken away, says which it end
   const tasks = await claimMany(db, 3);
   await db.sql`UPDATE firefly.task SET claim_seq = claim_seq + 1 WHERE id = ${tasks[1]!.id}`;
 
-  const ended = await completeTasks(db.store, tasks.map(completionOf), [tasks[0]!.leaseId]);
+  const ended = await completeTasks(db.store, tasks.map(completionOf), [tasks[0]!.batchId]);
 
   assertEquals(ended, new Set([tasks[0]!.id, tasks[2]!.id]));
   assertEquals((await recordOf(db, tasks[1]!.id)).status, "created");
@@ -46,7 +46,7 @@ Deno.test("completeTasks() waits for no open transaction, and then has done noth
     await sql`SELECT FROM firefly.task WHERE id = ${tasks[1]!.id} FOR UPDATE`;
     const began = performance.now();
     const error = await assertRejects(
-      () => completeTasks(db.store, tasks.map(completionOf), [tasks[0]!.leaseId]),
+      () => completeTasks(db.store, tasks.map(completionOf), [tasks[0]!.batchId]),
       Error,
     );
     assertEquals((error as { code?: string }).code, "55P03");
@@ -54,17 +54,17 @@ Deno.test("completeTasks() waits for no open transaction, and then has done noth
   });
 
   for (const { id } of tasks) assertEquals((await recordOf(db, id)).status, "created");
-  const [row] = await db.store`SELECT current_setting('lock_timeout') AS patience`;
-  assertEquals(row!.patience, "0", "the connection is as patient as before");
+  const [row] = await db.store`SELECT current_setting('lock_timeout') AS timeout`;
+  assertEquals(row!.timeout, "0", "the connection is as patient as before");
 });
 
 Deno.test("completeTasks() rings for a task that somebody awaits, and for no other", async () => {
   await using db = await testDatabase();
   const [first, second] = await claimMany(db, 2);
   const other = await insertTask(db);
-  await awaitTasks(db.store, [second!.id, other]);
+  await registerWaiters(db.store, [second!.id, other]);
 
-  const rings = await ringsOf(db, ["firefly:ended"], async () => {
+  const rings = await notificationsOf(db, ["firefly:ended"], async () => {
     await completeTasks(db.store, [completionOf(first!)], []);
     await completeTasks(db.store, [completionOf(second!)], []);
   });

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { ClaimedTask } from "../../src/store/claim.ts";
 import { completeTask, isNotHeld, readFreeClaim } from "../../src/store/complete.ts";
-import { buryConsumers, rescueTasks } from "../../src/store/consumers.ts";
-import { awaitTasks } from "../../src/store/records.ts";
+import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
+import { registerWaiters } from "../../src/store/records.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import {
   backends,
@@ -11,10 +11,10 @@ import {
   claimOne,
   expireConsumer,
   insertTask,
+  notificationsOf,
   outcomeOf,
   placesOf,
   recordOf,
-  ringsOf,
   settle,
   startConsumer,
   until,
@@ -22,7 +22,7 @@ import {
 } from "../support/steps.ts";
 
 async function complete(db: TestDatabase, task: ClaimedTask): Promise<void> {
-  await completeTask(db.store, outcomeOf(task), task.leaseId);
+  await completeTask(db.store, outcomeOf(task), task.batchId);
 }
 
 /** Asserts that the attempt does not hold its task any more. */
@@ -36,7 +36,7 @@ Deno.test("completeTask() leaves the record as settleTasks() would, and deletes 
   const consumerId = await startConsumer(db);
   const records = [];
   for (const end of [complete, settle]) {
-    await insertTask(db, { suspect_deaths: 2 });
+    await insertTask(db, { crash_count: 2 });
     const task = await claimOne(db, consumerId);
     await end(db, task);
     const { id: _, created: __, not_before: ___, started, completed, ...record } = await recordOf(db, task.id);
@@ -45,7 +45,7 @@ Deno.test("completeTask() leaves the record as settleTasks() would, and deletes 
   }
 
   assertEquals(records[0], records[1]);
-  assertEquals([records[0]!.status, records[0]!.claim_seq, records[0]!.suspect_deaths], ["completed", "1", 0]);
+  assertEquals([records[0]!.status, records[0]!.claim_seq, records[0]!.crash_count], ["completed", "1", 0]);
   assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
 });
 
@@ -69,7 +69,7 @@ Deno.test("completeTask() fails for an attempt whose task was claimed again", as
   await insertTask(db);
   const stale = await claimOne(db, dead);
   await expireConsumer(db, dead);
-  await buryConsumers(db.store);
+  await removeExpiredConsumers(db.store);
   await rescueTasks(db.store);
   const fresh = await claimOne(db, await startConsumer(db));
 
@@ -99,12 +99,16 @@ Deno.test("completeTask() leaves awaited and lease alone where it fails", async 
   const consumerId = await startConsumer(db);
   const id = await insertTask(db);
   const task = await claimOne(db, consumerId);
-  await awaitTasks(db.store, [id]);
+  await registerWaiters(db.store, [id]);
   await db.sql`UPDATE firefly.task SET claim_seq = claim_seq + 1 WHERE id = ${id}`;
 
-  const rings = await ringsOf(db, ["firefly:ended"], () => assertNotHeld(db, task));
+  const rings = await notificationsOf(db, ["firefly:ended"], () => assertNotHeld(db, task));
 
-  assertEquals([rings, (await db.sql`SELECT FROM firefly.awaited`).count, (await placesOf(db)).lease], [[], 1, 1]);
+  assertEquals([rings, (await db.sql`SELECT FROM firefly.result_waiter`).count, (await placesOf(db)).lease], [
+    [],
+    1,
+    1,
+  ]);
 });
 
 Deno.test("completeTask() rings for a task that somebody awaits, and for no other", async () => {
@@ -112,14 +116,14 @@ Deno.test("completeTask() rings for a task that somebody awaits, and for no othe
   const consumerId = await startConsumer(db);
   const awaited = await insertTask(db);
   await insertTask(db);
-  await awaitTasks(db.store, [awaited]);
+  await registerWaiters(db.store, [awaited]);
   const { tasks } = await claim(db, { consumerId });
 
-  const rings = await ringsOf(db, ["firefly:ended"], async () => {
+  const rings = await notificationsOf(db, ["firefly:ended"], async () => {
     for (const task of tasks) await complete(db, task);
   });
 
-  assertEquals([rings, (await db.sql`SELECT FROM firefly.awaited`).count], [["firefly:ended"], 0]);
+  assertEquals([rings, (await db.sql`SELECT FROM firefly.result_waiter`).count], [["firefly:ended"], 0]);
 });
 
 Deno.test("completeTask() updates records in place (HOT)", async () => {

@@ -2,26 +2,26 @@ import { assert, assertEquals } from "@std/assert";
 import { makeTag } from "../../src/database/driver.ts";
 import { parkUnknownTasks, promoteDueTasks, unparkKnownTasks } from "../../src/store/waiting.ts";
 import {
-  buryConsumers,
-  placeStrays,
-  readLeases,
+  readBatches,
   registerConsumer,
   removeConsumer,
+  removeExpiredConsumers,
   renewConsumer,
+  requeueUnplaced,
   rescueTasks,
 } from "../../src/store/consumers.ts";
 import { settleTasks } from "../../src/store/settle.ts";
-import { awaitTasks } from "../../src/store/records.ts";
+import { registerWaiters } from "../../src/store/records.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import {
   claim,
   claimOne,
   expireConsumer,
   insertTask,
+  notificationsOf,
   outcomeOf,
   placesOf,
   recordOf,
-  ringsOf,
   settle,
   startConsumer,
 } from "../support/steps.ts";
@@ -29,7 +29,7 @@ import {
 /** The end of a consumer that held its tasks: they are rescued. */
 async function die(db: TestDatabase, consumerId: string): Promise<{ id: number; status: string }[]> {
   await expireConsumer(db, consumerId);
-  await buryConsumers(db.store);
+  await removeExpiredConsumers(db.store);
   return (await rescueTasks(db.store)).map(({ id, status }) => ({ id, status }));
 }
 
@@ -66,19 +66,23 @@ Deno.test("registerConsumer() called again for a lost reply keeps the first row"
   assertEquals((await db.sql`SELECT FROM firefly.consumer`).length, 1);
 });
 
-Deno.test("buryConsumers() buries whose lease has expired, once, and for ever", async () => {
+Deno.test("removeExpiredConsumers() buries whose lease has expired, once, and for ever", async () => {
   await using db = await testDatabase();
   const [dead, alive] = [await startConsumer(db), await startConsumer(db)];
   await expireConsumer(db, dead);
 
-  const burials = await Promise.all([buryConsumers(db.store), buryConsumers(db.store), buryConsumers(db.store)]);
+  const burials = await Promise.all([
+    removeExpiredConsumers(db.store),
+    removeExpiredConsumers(db.store),
+    removeExpiredConsumers(db.store),
+  ]);
 
   assertEquals(burials.flat(), [dead]);
   assertEquals(await renewConsumer(db.store, dead, 30), false);
   assertEquals(await renewConsumer(db.store, alive, 30), true);
 });
 
-Deno.test("buryConsumers() leaves a consumer that renews at the last moment", async () => {
+Deno.test("removeExpiredConsumers() leaves a consumer that renews at the last moment", async () => {
   await using db = await testDatabase();
   const id = await startConsumer(db);
   await expireConsumer(db, id);
@@ -86,7 +90,7 @@ Deno.test("buryConsumers() leaves a consumer that renews at the last moment", as
   const burial = await db.sql.begin(async (sql) => {
     // The renewal has the row, and has not committed.
     await sql`UPDATE firefly.consumer SET lease_until = now() + interval '30 s' WHERE id = ${id}`;
-    return { buried: await Promise.race([buryConsumers(db.store), waiting(db)]) };
+    return { buried: await Promise.race([removeExpiredConsumers(db.store), waiting(db)]) };
   });
 
   assertEquals(burial.buried, []);
@@ -130,25 +134,28 @@ Deno.test("rescueTasks() puts back what a dead consumer held, counted, in its ol
   await insertTask(db); // a younger one
   let rescued: { id: number }[] = [];
 
-  const rings = await ringsOf(db, ["firefly_default"], async () => rescued = await die(db, dead));
+  const rings = await notificationsOf(db, ["firefly_default"], async () => rescued = await die(db, dead));
 
   assertEquals(rescued.map(({ id }) => id).sort(), [first, second]);
-  const { status, rescues, retry_attempts, suspect_deaths, not_before, claim_seq } = await recordOf(db, first);
+  const { status, rescues, retry_attempts, crash_count, not_before, claim_seq } = await recordOf(db, first);
   assertEquals(
-    { status, rescues, retry_attempts, suspect_deaths, not_before, claim_seq },
-    { status: "created", rescues: 1, retry_attempts: 0, suspect_deaths: 1, not_before: minuteAgo, claim_seq: "1" },
+    { status, rescues, retry_attempts, crash_count, not_before, claim_seq },
+    { status: "created", rescues: 1, retry_attempts: 0, crash_count: 1, not_before: minuteAgo, claim_seq: "1" },
   );
-  const ready = await db.sql`SELECT id::int, suspect FROM firefly.ready ORDER BY priority DESC, not_before, id`;
-  assertEquals(ready.map(({ id, suspect }) => [id, suspect]), [[first, false], [second, false], [second + 1, false]]);
+  const ready = await db.sql`SELECT id::int, quarantined FROM firefly.ready ORDER BY priority DESC, not_before, id`;
+  assertEquals(ready.map(({ id, quarantined }) => [id, quarantined]), [[first, false], [second, false], [
+    second + 1,
+    false,
+  ]]);
   assertEquals((await placesOf(db)).lease, 0);
   assertEquals(rings, ["firefly_default"]);
   const again = await claimOne(db, await startConsumer(db));
-  assertEquals([again.id, again.attempt, again.suspect], [first, 2, false]);
+  assertEquals([again.id, again.attempt, again.quarantined], [first, 2, false]);
 });
 
-Deno.test("rescueTasks() suspects what was there at two deaths in a row, and nothing after one", async () => {
+Deno.test("rescueTasks() quarantined what was there at two deaths in a row, and nothing after one", async () => {
   await using db = await testDatabase();
-  const suspects: unknown[] = [];
+  const quarantined: unknown[] = [];
   await insertTask(db);
   await insertTask(db);
 
@@ -156,10 +163,10 @@ Deno.test("rescueTasks() suspects what was there at two deaths in a row, and not
     const consumerId = await startConsumer(db);
     assertEquals((await claim(db, { consumerId })).tasks.length, 2, "both at once");
     await die(db, consumerId);
-    suspects.push((await db.sql`SELECT suspect FROM firefly.ready`).map(({ suspect }) => suspect));
+    quarantined.push((await db.sql`SELECT quarantined FROM firefly.ready`).map(({ quarantined }) => quarantined));
   }
 
-  assertEquals(suspects, [[false, false], [true, true]]);
+  assertEquals(quarantined, [[false, false], [true, true]]);
   assertEquals((await claim(db, { consumerId: await startConsumer(db) })).tasks.length, 1, "one alone");
 });
 
@@ -254,13 +261,13 @@ Deno.test("rescueTasks() passes over a record that somebody's transaction has lo
   assertEquals(await placesOf(db), { ready: 3, waiting: 0, lease: 0 });
 });
 
-Deno.test("rescueTasks() fails a task at the third death as a suspect, with a readable error, and tells who awaits it", async () => {
+Deno.test("rescueTasks() fails a task at the third death as a quarantined task, with a readable error, and tells who awaits it", async () => {
   await using db = await testDatabase();
   const id = await insertTask(db, { max_retries: 1000, retry_attempts: 1 });
-  await awaitTasks(db.store, [id]);
+  await registerWaiters(db.store, [id]);
   const deaths: string[] = [];
 
-  const rings = await ringsOf(db, ["firefly:ended"], async () => {
+  const rings = await notificationsOf(db, ["firefly:ended"], async () => {
     for (let i = 0; i < 5; i++) {
       const consumerId = await startConsumer(db);
       await claimOne(db, consumerId);
@@ -270,8 +277,8 @@ Deno.test("rescueTasks() fails a task at the third death as a suspect, with a re
   });
 
   assertEquals(deaths, ["created", "created", "created", "created", "failed"]);
-  const { status, failed, rescues, suspect_deaths, errors } = await recordOf(db, id);
-  assertEquals({ status, rescues, suspect_deaths }, { status: "failed", rescues: 5, suspect_deaths: 5 });
+  const { status, failed, rescues, crash_count, errors } = await recordOf(db, id);
+  assertEquals({ status, rescues, crash_count }, { status: "failed", rescues: 5, crash_count: 5 });
   assert(failed instanceof Date);
   const [{ at, ...error }] = errors as [Record<string, unknown>];
   assertEquals(error, {
@@ -282,10 +289,10 @@ Deno.test("rescueTasks() fails a task at the third death as a suspect, with a re
   assert(!Number.isNaN(Date.parse(at as string)));
   assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
   assertEquals(rings, ["firefly:ended"]);
-  assertEquals((await db.sql`SELECT FROM firefly.awaited`).length, 0);
+  assertEquals((await db.sql`SELECT FROM firefly.result_waiter`).length, 0);
 });
 
-Deno.test("any end of an attempt but a death clears a suspect", async () => {
+Deno.test("any end of an attempt but a death clears a quarantined task", async () => {
   await using db = await testDatabase();
   const id = await insertTask(db);
   const dieWithIt = async () => {
@@ -294,13 +301,13 @@ Deno.test("any end of an attempt but a death clears a suspect", async () => {
     await die(db, consumerId);
   };
   for (let i = 0; i < 3; i++) await dieWithIt();
-  assertEquals((await recordOf(db, id)).suspect_deaths, 3);
+  assertEquals((await recordOf(db, id)).crash_count, 3);
 
   const task = await claimOne(db, await startConsumer(db));
   await settle(db, task, { status: "created", returned: null, counts: "retry", delay: 0 });
 
-  assertEquals((await recordOf(db, id)).suspect_deaths, 0);
-  assertEquals((await db.sql`SELECT suspect FROM firefly.ready`)[0]!.suspect, false);
+  assertEquals((await recordOf(db, id)).crash_count, 0);
+  assertEquals((await db.sql`SELECT quarantined FROM firefly.ready`)[0]!.quarantined, false);
   for (let i = 0; i < 3; i++) await dieWithIt();
   assertEquals((await recordOf(db, id)).status, "created");
 });
@@ -318,12 +325,12 @@ Deno.test("tasks that were claimed and never begun are not failed by deaths that
     await die(db, consumerId);
   }
 
-  const rows = await db.sql`SELECT id::int, status FROM firefly.task WHERE suspect_deaths > 2`;
+  const rows = await db.sql`SELECT id::int, status FROM firefly.task WHERE crash_count > 2`;
   assertEquals(rows.map(({ id, status }) => [id, status]), [[poison, "failed"]]);
   assertEquals((await placesOf(db)).ready, 20);
 });
 
-Deno.test("a suspect stays one while no live consumer knows its name", async () => {
+Deno.test("a quarantined task stays one while no live consumer knows its name", async () => {
   await using db = await testDatabase();
   const id = await insertTask(db, { func_name: "test.poison" });
   const other = await startConsumer(db);
@@ -342,25 +349,25 @@ Deno.test("a suspect stays one while no live consumer knows its name", async () 
   assertEquals(await renewConsumer(db.store, other, 30), true);
 });
 
-Deno.test("readLeases() reads the claims that are current, and none of a consumer that is not known", async () => {
+Deno.test("readBatches() reads the claims that are current, and none of a consumer that is not known", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   for (let i = 0; i < 3; i++) await insertTask(db);
   const { tasks: [first, second, third] } = await claim(db, { consumerId });
   await db.sql`SELECT firefly.cancel(${second!.id})`;
 
-  const leases = await readLeases(db.store, consumerId);
+  const leases = await readBatches(db.store, consumerId);
 
   assertEquals(leases.length, 1);
-  assertEquals(leases[0]!.id, first!.leaseId);
+  assertEquals(leases[0]!.id, first!.batchId);
   assertEquals(
     leases[0]!.claims.toSorted((a, b) => a.id - b.id),
     [first, third].map((task) => ({ id: task!.id, claimSeq: 0, concurrencyKey: null, rateKey: null })),
   );
-  assertEquals(await readLeases(db.store, crypto.randomUUID()), []);
+  assertEquals(await readBatches(db.store, crypto.randomUUID()), []);
 });
 
-Deno.test("placeStrays() runs again what was set back to created by hand, and touches nothing that stands somewhere", async () => {
+Deno.test("requeueUnplaced() runs again what was set back to created by hand, and touches nothing that stands somewhere", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   await insertTask(db);
@@ -372,40 +379,40 @@ Deno.test("placeStrays() runs again what was set back to created by hand, and to
   const waitingTask = await insertTask(db, { not_before: new Date(Date.now() + 3_600_000) });
   await db.sql`UPDATE firefly.task SET status = 'created' WHERE id = ${done.id}`;
 
-  const { last, placed } = await placeStrays(db.store, 0);
+  const { last, placed } = await requeueUnplaced(db.store, 0);
 
   assertEquals({ last, placed }, { last: 0, placed: 1 });
   for (const id of [leased.id, ready, waitingTask]) assertEquals((await recordOf(db, id)).claim_seq, "0");
   assertEquals((await promoteDueTasks(db.store, ["default"])).moved, 1);
   const { tasks } = await claim(db, { consumerId });
   assertEquals(tasks.map(({ id }) => id).sort(), [done.id, ready]);
-  assertEquals((await placeStrays(db.store, 0)).placed, 0);
+  assertEquals((await requeueUnplaced(db.store, 0)).placed, 0);
   assert(await settle(db, leased));
 });
 
-Deno.test("placeStrays() gives a ready task that was edited by hand its new place", async () => {
+Deno.test("requeueUnplaced() gives a ready task that was edited by hand its new place", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   const [slow, first] = [await insertTask(db), await insertTask(db, { priority: 1 })];
   await db.sql`UPDATE firefly.task SET priority = 9 WHERE id = ${slow}`;
 
-  assertEquals((await placeStrays(db.store, 0)).placed, 1);
+  assertEquals((await requeueUnplaced(db.store, 0)).placed, 1);
   await promoteDueTasks(db.store, ["default"]);
 
   assertEquals((await claim(db, { consumerId })).tasks.map(({ id }) => id), [slow, first]);
 });
 
-Deno.test("placeStrays() walks on through the records, 5,000 at a time", async () => {
+Deno.test("requeueUnplaced() walks on through the records, 5,000 at a time", async () => {
   await using db = await testDatabase();
   await db
     .sql`INSERT INTO firefly.task (func_name, status) SELECT 'test.task', 'completed' FROM generate_series(1, 5100)`;
   await db.sql`UPDATE firefly.task SET status = 'created' WHERE id IN (7, 5050)`;
 
-  assertEquals(await placeStrays(db.store, 0), { last: 5000, placed: 1 });
-  assertEquals(await placeStrays(db.store, 5000), { last: 0, placed: 1 });
+  assertEquals(await requeueUnplaced(db.store, 0), { last: 5000, placed: 1 });
+  assertEquals(await requeueUnplaced(db.store, 5000), { last: 0, placed: 1 });
 });
 
-Deno.test("placeStrays() finds no stray among tasks that are claimed and settled at the same time", async () => {
+Deno.test("requeueUnplaced() finds no unplaced among tasks that are claimed and settled at the same time", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   await db.sql`INSERT INTO firefly.task (func_name) SELECT 'test.task' FROM generate_series(1, 2000)`;
@@ -416,7 +423,7 @@ Deno.test("placeStrays() finds no stray among tasks that are claimed and settled
       const outcomes = tasks.map((task) =>
         outcomeOf(task, task.id % 3 + task.snoozes === 0 ? { status: "created", counts: "snooze" } : {})
       );
-      const settled = await settleTasks(db.store, outcomes, [tasks[0]!.leaseId]);
+      const settled = await settleTasks(db.store, outcomes, [tasks[0]!.batchId]);
       assertEquals(settled.size, tasks.length, "no claim lost its task");
       left -= outcomes.filter(({ status }) => status === "completed").length;
     }
@@ -424,7 +431,7 @@ Deno.test("placeStrays() finds no stray among tasks that are claimed and settled
   })();
 
   let placed = 0;
-  while (working) placed += (await placeStrays(db.store, 0)).placed;
+  while (working) placed += (await requeueUnplaced(db.store, 0)).placed;
   await work;
 
   assertEquals(placed, 0);

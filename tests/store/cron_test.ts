@@ -267,7 +267,7 @@ Deno.test("fireCron() waits for whoever pauses or redefines the cron, and goes b
   assertEquals((await firing!).fired, 0);
 });
 
-Deno.test("fireCron() keeps the twin of a unique task, and goes on with the next slot", async () => {
+Deno.test("fireCron() keeps the duplicate of a unique task, and goes on with the next slot", async () => {
   await using db = await testDatabase();
   const unique = { unique_key: "k", unique_among: null, unique_for: null };
   for (const on_conflict of ["keep", "error"]) {

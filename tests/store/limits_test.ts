@@ -1,12 +1,12 @@
 import { assertEquals } from "@std/assert";
 import { registerDefinitions } from "../../src/store/definitions.ts";
 import { parkUnknownTasks, promoteDueTasks, unparkKnownTasks } from "../../src/store/waiting.ts";
-import { buryConsumers, rescueTasks } from "../../src/store/consumers.ts";
+import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
 import {
   admitTasks,
   deleteEndedSlots,
+  requeueForLimits,
   returnIdleSlots,
-  sendToLimits,
   startRates,
   waitingKeys,
 } from "../../src/store/limits.ts";
@@ -16,8 +16,8 @@ import {
   claimOne,
   expireConsumer,
   insertTask,
+  notificationsOf,
   recordOf,
-  ringsOf,
   settle,
   startConsumer,
 } from "../support/steps.ts";
@@ -60,10 +60,10 @@ async function ready(db: TestDatabase): Promise<number[]> {
   return rows.map(({ id }) => Number(id));
 }
 
-/** The waiting tasks and why. */
+/** The waiting tasks, each with its reason. */
 async function waiting(db: TestDatabase): Promise<Record<number, string>> {
-  const rows = await db.sql`SELECT id, why FROM firefly.waiting ORDER BY id`;
-  return Object.fromEntries(rows.map(({ id, why }) => [id, why]));
+  const rows = await db.sql`SELECT id, reason FROM firefly.waiting ORDER BY id`;
+  return Object.fromEntries(rows.map(({ id, reason }) => [id, reason]));
 }
 
 /** How many slots are held, by key. */
@@ -87,7 +87,7 @@ Deno.test("a limited task waits in its line, and one of those that join it has a
     [both]: "concurrency",
     [later]: "time",
   });
-  const marked = await db.sql`SELECT id FROM firefly.waiting WHERE look_at <= now() ORDER BY id`;
+  const marked = await db.sql`SELECT id FROM firefly.waiting WHERE admit_at <= now() ORDER BY id`;
   assertEquals(marked.map(({ id }) => Number(id)), [first, rated, both]);
   const promotion = await promoteDueTasks(db.store, ["default"]);
   assertEquals({ ...promotion, concurrencyKeys: promotion.concurrencyKeys.toSorted() }, {
@@ -215,15 +215,15 @@ Deno.test("a rate's slot counts from the start of its attempt, and says when to 
   await promoteDueTasks(db.store, ["default"]);
 
   const task = await claimOne(db, consumerId);
-  assertEquals([task.id, task.slotted], [first, true]);
+  assertEquals([task.id, task.hasSlots], [first, true]);
   assertEquals((await db.sql`SELECT until = 'infinity' AS claimed FROM firefly.slot`)[0]!.claimed, true);
   await startRates(db.store, [task.id]);
   // It rings, since the consumer that began the task may be too busy to look when it is time.
-  assertEquals(await ringsOf(db, ["firefly_default"], () => admit(db, [], ["r"])), ["firefly_default"]);
-  assertEquals(await ringsOf(db, ["firefly_default"], () => admit(db, [], ["r"])), []);
+  assertEquals(await notificationsOf(db, ["firefly_default"], () => admit(db, [], ["r"])), ["firefly_default"]);
+  assertEquals(await notificationsOf(db, ["firefly_default"], () => admit(db, [], ["r"])), []);
 
   const [row] = await db.sql`
-    SELECT look_at = slot.until AS same, extract(epoch FROM until - now())::float AS seconds
+    SELECT admit_at = slot.until AS same, extract(epoch FROM until - now())::float AS seconds
     FROM firefly.waiting, firefly.slot WHERE waiting.id = ${second!}
   `;
   assertEquals([row!.same, Math.round(row!.seconds)], [true, 60]);
@@ -254,7 +254,7 @@ Deno.test("an attempt that began counts for its rate however it ended; one that 
     ["rescued", async (db, consumerId) => {
       await claimOne(db, consumerId);
       await expireConsumer(db, consumerId);
-      await buryConsumers(db.store);
+      await removeExpiredConsumers(db.store);
       await rescueTasks(db.store);
     }, 1],
     ["cancelled while it ran", async (db, consumerId) => {
@@ -273,7 +273,7 @@ Deno.test("an attempt that began counts for its rate however it ended; one that 
   await limit(db, { concurrency: 1, rate: 1 });
   for (const [end, act, left] of ends) {
     await db.sql`TRUNCATE firefly.task`;
-    await db.sql`TRUNCATE firefly.ready, firefly.waiting, firefly.lease, firefly.consumer`;
+    await db.sql`TRUNCATE firefly.ready, firefly.waiting, firefly.claim_batch, firefly.consumer`;
     const consumerId = await startConsumer(db);
     await insertTask(db, { concurrency_key: "a", rate_key: "r" });
     assertEquals(await admit(db, ["a"]), 1);
@@ -290,7 +290,7 @@ Deno.test("claimTasks() tells which limited tasks have their slots", async () =>
   const consumerId = await startConsumer(db);
   await limit(db, { concurrency: 1 });
   const plain = await insertTask(db);
-  const slotted = await insertTask(db, { concurrency_key: "a" });
+  const hasSlots = await insertTask(db, { concurrency_key: "a" });
   const smuggled = await insertTask(db, { concurrency_key: "a" });
   await admit(db, ["a"]);
   await db.sql`
@@ -301,35 +301,39 @@ Deno.test("claimTasks() tells which limited tasks have their slots", async () =>
 
   const { tasks } = await claim(db, { consumerId });
 
-  assertEquals(Object.fromEntries(tasks.map((task) => [task.id, [task.concurrencyKey, task.slotted]])), {
+  assertEquals(Object.fromEntries(tasks.map((task) => [task.id, [task.concurrencyKey, task.hasSlots]])), {
     [plain]: [null, true],
-    [slotted]: ["a", true],
+    [hasSlots]: ["a", true],
     [smuggled]: ["a", false],
   });
 });
 
-Deno.test("sendToLimits() stores the keys, fences the claim and keeps a suspect one", async () => {
+Deno.test("requeueForLimits() stores the keys, fences the claim and keeps a quarantined task one", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   const first = await insertTask(db);
-  await db.sql`UPDATE firefly.ready SET suspect = true`;
+  await db.sql`UPDATE firefly.ready SET quarantined = true`;
   const second = await insertTask(db);
   const { tasks } = await claim(db, { consumerId });
   const stale = { ...tasks.find(({ id }) => id === second)!, claimSeq: 7 };
   const task = tasks.find(({ id }) => id === first)!;
 
-  const sent = await sendToLimits(db.store, [{ ...task, concurrencyKey: "a", rateKey: "r" }, stale]);
+  const sent = await requeueForLimits(db.store, [{ ...task, concurrencyKey: "a", rateKey: "r" }, stale]);
 
   assertEquals([...sent], [first]);
   const { claim_seq, concurrency_key, rate_key, snoozes, retry_attempts } = await recordOf(db, first);
   assertEquals([claim_seq, concurrency_key, rate_key, snoozes, retry_attempts], ["1", "a", "r", 0, 0]);
-  const [row] = await db.sql`SELECT id, claim_seq, suspect, why, look_at <= now() AS marked FROM firefly.waiting`;
-  assertEquals(row, { id: `${first}`, claim_seq: "1", suspect: true, why: "concurrency", marked: true });
+  const [row] = await db
+    .sql`SELECT id, claim_seq, quarantined, reason, admit_at <= now() AS marked FROM firefly.waiting`;
+  assertEquals(row, { id: `${first}`, claim_seq: "1", quarantined: true, reason: "concurrency", marked: true });
   assertEquals(await settle(db, task), false);
   await admit(db, ["a"]);
-  assertEquals((await claim(db, { consumerId })).tasks.map(({ id, suspect, slotted }) => [id, suspect, slotted]), [
-    [first, true, true],
-  ]);
+  assertEquals(
+    (await claim(db, { consumerId })).tasks.map(({ id, quarantined, hasSlots }) => [id, quarantined, hasSlots]),
+    [
+      [first, true, true],
+    ],
+  );
 });
 
 Deno.test("a limited task that is given back, retried at once or rescued stands in its line again, without slots", async () => {
@@ -354,15 +358,15 @@ Deno.test("a limited task that is given back, retried at once or rescued stands 
   await promoteDueTasks(db.store, ["default"]);
   await admit(db, ["a"]);
   await claimOne(db, consumerId);
-  await db.sql`UPDATE firefly.task SET suspect_deaths = 1`;
+  await db.sql`UPDATE firefly.task SET crash_count = 1`;
   await expireConsumer(db, consumerId);
-  await buryConsumers(db.store);
+  await removeExpiredConsumers(db.store);
   const rescued = await rescueTasks(db.store);
   assertEquals(rescued.map((task) => [task.id, task.concurrencyKey]), [[id, "a"]]);
   assertEquals([await waiting(db), await slots(db)], [{ [id]: "concurrency" }, {}]);
   await startConsumer(db);
   await admit(db, ["a"]);
-  assertEquals((await db.sql`SELECT suspect FROM firefly.ready`)[0], { suspect: true });
+  assertEquals((await db.sql`SELECT quarantined FROM firefly.ready`)[0], { quarantined: true });
 });
 
 Deno.test("parkUnknownTasks() gives back slots, and unparkKnownTasks() puts limited tasks into their lines", async () => {

@@ -1,6 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
 import type { TaskFilter } from "../../src/task/record.ts";
-import { awaitTasks, countRecords, forgetAwaited, listRecords, readRecords } from "../../src/store/records.ts";
+import {
+  countRecords,
+  deleteExpiredWaiters,
+  listRecords,
+  readRecords,
+  registerWaiters,
+} from "../../src/store/records.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { claim, claimOne, insertTask, outcomeOf, settle, startConsumer } from "../support/steps.ts";
@@ -74,7 +80,7 @@ Deno.test("readRecords() shows running, and the number of the current or next at
   await settle(db, task, { status: "created", returned: null, counts: "retry", delay: 60 });
   assertEquals([(await read()).status, (await read()).attempt], ["created", 4]);
   await db
-    .sql`INSERT INTO firefly.lease (id, consumer_id, ids, claim_seqs) VALUES (gen_random_uuid(), gen_random_uuid(), ARRAY[${id}::bigint], '{0}')`;
+    .sql`INSERT INTO firefly.claim_batch (id, consumer_id, ids, claim_seqs) VALUES (gen_random_uuid(), gen_random_uuid(), ARRAY[${id}::bigint], '{0}')`;
   assertEquals((await read()).status, "created", "a lease of an earlier claim is stale");
 });
 
@@ -106,18 +112,18 @@ Deno.test("countRecords() and a list stay quick beside thousands of leased tasks
   assert(performance.now() - started < 3000, `it took ${performance.now() - started} ms`);
 });
 
-Deno.test("awaitTasks() can be asked for one task by many, and forgetAwaited() drops who went away", async () => {
+Deno.test("registerWaiters() can be asked for one task by many, and deleteExpiredWaiters() drops who went away", async () => {
   await using db = await testDatabase();
   const ids = [await insertTask(db), await insertTask(db)];
 
   await Promise.all([
-    awaitTasks(db.records, ids),
-    awaitTasks(db.records, ids.toReversed()),
-    awaitTasks(db.records, [...ids, 404]),
+    registerWaiters(db.records, ids),
+    registerWaiters(db.records, ids.toReversed()),
+    registerWaiters(db.records, [...ids, 404]),
   ]);
-  assertEquals((await db.sql`SELECT FROM firefly.awaited`).length, 2);
+  assertEquals((await db.sql`SELECT FROM firefly.result_waiter`).length, 2);
 
-  await db.sql`UPDATE firefly.awaited SET until = now() - interval '1 minute' WHERE task_id = ${ids[0]!}`;
-  await forgetAwaited(db.records);
-  assertEquals((await db.sql`SELECT task_id::int FROM firefly.awaited`)[0]!.task_id, ids[1]);
+  await db.sql`UPDATE firefly.result_waiter SET until = now() - interval '1 minute' WHERE task_id = ${ids[0]!}`;
+  await deleteExpiredWaiters(db.records);
+  assertEquals((await db.sql`SELECT task_id::int FROM firefly.result_waiter`)[0]!.task_id, ids[1]);
 });

@@ -4,7 +4,7 @@ import { Firefly, type Queryable, task, type TaskRecord } from "../../mod.ts";
 import { insertTasks, type NewTask } from "../../src/store/schedule.ts";
 import { testDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { placesOf, recordOf, ringsOf } from "../support/steps.ts";
+import { notificationsOf, placesOf, recordOf } from "../support/steps.ts";
 
 /** A task as `schedule()` hands it to the store. */
 function newTask(columns: Partial<NewTask> = {}): NewTask {
@@ -150,7 +150,7 @@ Deno.test("an INSERT rings once for each queue, whatever it inserts, and only wi
   const channels = ["firefly_default", "firefly_mail", "firefly_other"];
   const future = new Date(Date.now() + 3_600_000);
 
-  const rings = await ringsOf(db, channels, async () => {
+  const rings = await notificationsOf(db, channels, async () => {
     await insertTasks(db.store, [
       ...Array.from({ length: 200 }, () => newTask()),
       newTask({ queue: "mail" }),
@@ -159,7 +159,7 @@ Deno.test("an INSERT rings once for each queue, whatever it inserts, and only wi
   });
   assertEquals(rings.sort(), ["firefly_default", "firefly_mail"]);
 
-  const failed = await ringsOf(db, channels, () =>
+  const failed = await notificationsOf(db, channels, () =>
     db.sql.begin(async (sql) => {
       await sql`INSERT INTO firefly.task (func_name) VALUES ('test.task')`;
       throw new Error("undone");
@@ -255,7 +255,7 @@ Deno.test("firefly.schedule() refuses params that are no list, and leaves the tr
   assertEquals(await placesOf(db), { ready: 1, waiting: 0, lease: 0 });
 });
 
-Deno.test("queue names are taken and rung up to the channel's 63 bytes, or refused, in SQL and in TypeScript", async () => {
+Deno.test("queue names are taken and notified up to the channel's 63 bytes, or refused, in SQL and in TypeScript", async () => {
   await using test = await testInstance();
   const { db, ff } = test;
   const work = task(taskName(), () => {});
@@ -275,7 +275,7 @@ Deno.test("queue names are taken and rung up to the channel's 63 bytes, or refus
     'q"; drop table--',
   ];
 
-  const rings = await ringsOf(db, good.map((queue) => `firefly_${queue}`), async () => {
+  const rings = await notificationsOf(db, good.map((queue) => `firefly_${queue}`), async () => {
     for (const queue of good) {
       await ff.run(() => work.with({ queue }).schedule());
       await db.sql`INSERT INTO firefly.task ${db.sql({ func_name: "test.task", queue })}`;

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
-import { deleteLeases, readClaims, settleTasks, storeProgress } from "../../src/store/settle.ts";
-import { awaitTasks } from "../../src/store/records.ts";
-import { buryConsumers, rescueTasks } from "../../src/store/consumers.ts";
+import { deleteBatches, readClaims, settleTasks, storeProgress } from "../../src/store/settle.ts";
+import { registerWaiters } from "../../src/store/records.ts";
+import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
 import { testDatabase } from "../support/database.ts";
 import {
   claim,
@@ -38,7 +38,7 @@ Deno.test("settleTasks() refuses an attempt whose task was claimed again", async
   await insertTask(db);
   const stale = await claimOne(db, dead);
   await expireConsumer(db, dead);
-  await buryConsumers(db.store);
+  await removeExpiredConsumers(db.store);
   await rescueTasks(db.store);
   const fresh = await claimOne(db, await startConsumer(db));
 
@@ -73,7 +73,7 @@ Deno.test("settleTasks() passes over a row that somebody's open transaction has 
 
   await db.sql.begin(async (sql) => {
     await sql`SELECT FROM firefly.task WHERE id = ${locked.id} FOR UPDATE`;
-    const settled = await settleTasks(db.store, tasks.map((task) => outcomeOf(task)), [locked.leaseId]);
+    const settled = await settleTasks(db.store, tasks.map((task) => outcomeOf(task)), [locked.batchId]);
     assertEquals([...settled.keys()].sort(), [tasks[0]!.id, tasks[2]!.id]);
   });
 
@@ -166,7 +166,7 @@ Deno.test("settleTasks() rings for a task that somebody awaits, and for no other
   const consumerId = await startConsumer(db);
   const awaited = await insertTask(db);
   await insertTask(db);
-  await awaitTasks(db.store, [awaited]);
+  await registerWaiters(db.store, [awaited]);
   const { tasks } = await claim(db, { consumerId });
 
   await settle(db, tasks[1]!);
@@ -187,17 +187,17 @@ Deno.test("settleTasks() updates records in place (HOT)", async () => {
   assertEquals(updates, { updated: 500, hot: 500 });
 });
 
-Deno.test("deleteLeases() keeps a lease with a current claim", async () => {
+Deno.test("deleteBatches() keeps a lease with a current claim", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   await insertTask(db);
   const task = await claimOne(db, consumerId);
 
-  await deleteLeases(db.store, [task.leaseId]);
+  await deleteBatches(db.store, [task.batchId]);
   assertEquals((await placesOf(db)).lease, 1);
 
   await settleTasks(db.store, [outcomeOf(task)], []);
-  await deleteLeases(db.store, [task.leaseId]);
+  await deleteBatches(db.store, [task.batchId]);
   assertEquals((await placesOf(db)).lease, 0);
 });
 

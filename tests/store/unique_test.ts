@@ -4,7 +4,7 @@ import { rescueTasks } from "../../src/store/consumers.ts";
 import { retryTasks } from "../../src/store/bulk.ts";
 import { type NewTask, scheduleUnique } from "../../src/store/schedule.ts";
 import { settleTasks } from "../../src/store/settle.ts";
-import { deleteExpiredKeys, findTwin } from "../../src/store/unique.ts";
+import { deleteExpiredKeys, findDuplicate } from "../../src/store/unique.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import {
   backends,
@@ -135,7 +135,7 @@ Deno.test("batches with the same keys in opposite orders never deadlock, whateve
   assertEquals([await count(db), await deadlocks(db)], [1000, before]);
 });
 
-Deno.test("batches that replace the same twins in opposite orders never deadlock", async () => {
+Deno.test("batches that replace the same duplicates in opposite orders never deadlock", async () => {
   await using db = await testDatabase();
   await using two = clients(db, 2);
   const tasks = Array.from({ length: 200 }, (_, i) => uniqueTask(`k${i}`, { on_conflict: "replace" }));
@@ -157,7 +157,7 @@ Deno.test("batches that replace the same twins in opposite orders never deadlock
   });
 });
 
-Deno.test("scheduleUnique() treats twins within one call as it treats older ones", async () => {
+Deno.test("scheduleUnique() treats duplicates within one call as it treats older ones", async () => {
   await using db = await testDatabase();
   const call = (on_conflict: NewTask["on_conflict"] & string, name: string) =>
     scheduleUnique(
@@ -217,7 +217,7 @@ Deno.test("every end of a task gives its key back: completed, failed, cancelled,
   assertEquals([third, fourth, fifth].map(({ inserted }) => inserted), [true, true, true]);
 });
 
-Deno.test("a task of `among` without running is claimed without its key; a twin makes its retry fail, and no other of the batch", async () => {
+Deno.test("a task of `among` without running is claimed without its key; a duplicate makes its retry fail, and no other of the batch", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   const among = { unique_among: ["created" as const] };
@@ -226,8 +226,8 @@ Deno.test("a task of `among` without running is claimed without its key; a twin 
   const { tasks } = await claim(db, { consumerId });
   assertEquals(await holders(db), {});
 
-  const [twin] = await scheduleUnique(db.store, [uniqueTask("a", among)]);
-  const settled = await settleTasks(db.store, tasks.map((task) => outcomeOf(task, RETRY)), [tasks[0]!.leaseId]);
+  const [duplicate] = await scheduleUnique(db.store, [uniqueTask("a", among)]);
+  const settled = await settleTasks(db.store, tasks.map((task) => outcomeOf(task, RETRY)), [tasks[0]!.batchId]);
 
   assertEquals(tasks.map(({ id }) => settled.get(id)), ["failed", "created", "created"]);
   const failed = await recordOf(db, tasks[0]!.id) as {
@@ -237,14 +237,14 @@ Deno.test("a task of `among` without running is claimed without its key; a twin 
   };
   assertEquals([failed.status, failed.failed !== null, failed.errors.at(-1)!.name], ["failed", true, "TaskExists"]);
   assert(
-    failed.errors.at(-1)!.message.includes(`task ${twin!.id} has its unique key "a"`),
+    failed.errors.at(-1)!.message.includes(`task ${duplicate!.id} has its unique key "a"`),
     failed.errors.at(-1)!.message,
   );
-  assertEquals(await holders(db), { a: Number(twin!.id), b: tasks[1]!.id });
+  assertEquals(await holders(db), { a: Number(duplicate!.id), b: tasks[1]!.id });
   assertEquals((await db.sql`SELECT id::int FROM firefly.ready ORDER BY id`).map(({ id }) => id), [
     tasks[1]!.id,
     tasks[2]!.id,
-    Number(twin!.id),
+    Number(duplicate!.id),
   ]);
 });
 
@@ -260,10 +260,10 @@ Deno.test("a task that completes stays completed, whoever has its key by then", 
     const key = JSON.stringify(columns);
     await scheduleUnique(db.store, [uniqueTask(key, columns)]);
     const first = await claimOne(db, consumerId);
-    const [twin] = await scheduleUnique(db.store, [uniqueTask(key, columns)]);
-    assert(twin!.inserted && await settle(db, first));
+    const [duplicate] = await scheduleUnique(db.store, [uniqueTask(key, columns)]);
+    assert(duplicate!.inserted && await settle(db, first));
     assertEquals((await recordOf(db, first.id)).status, "completed");
-    assertEquals((await holders(db))[key], Number(twin!.id));
+    assertEquals((await holders(db))[key], Number(duplicate!.id));
 
     await settle(db, await claimOne(db, consumerId)); // nobody has the key by now: it takes it again
     assertEquals((await scheduleUnique(db.store, [uniqueTask(key, columns)]))[0]!.inserted, false);
@@ -278,7 +278,7 @@ Deno.test("a rescue that collides fails its task alone", async () => {
   await scheduleUnique(db.store, ["a", "b"].map((key) => uniqueTask(key, among)));
   const { tasks } = await claim(db, { consumerId });
   await scheduleUnique(db.store, [uniqueTask("a", among)]);
-  await db.sql`UPDATE firefly.lease SET consumer_id = ${dead}`;
+  await db.sql`UPDATE firefly.claim_batch SET consumer_id = ${dead}`;
 
   const rescued = await rescueTasks(db.store);
 
@@ -288,14 +288,14 @@ Deno.test("a rescue that collides fails its task alone", async () => {
   ]]);
 });
 
-Deno.test("retryTasks() leaves tasks out that collide with a twin, committed or in an open transaction", async () => {
+Deno.test("retryTasks() leaves tasks out that collide with a duplicate, committed or in an open transaction", async () => {
   await using db = await testDatabase();
   await using one = clients(db, 1);
   const ids = (await scheduleUnique(db.store, ["a", "b", "c"].map((key) => uniqueTask(key)))).map(({ id }) =>
     Number(id)
   );
   for (const id of ids) await db.sql`SELECT firefly.cancel(${id})`;
-  const [twin] = await scheduleUnique(db.store, [uniqueTask("a")]);
+  const [duplicate] = await scheduleUnique(db.store, [uniqueTask("a")]);
 
   await one.each[0]!.begin(async (sql) => {
     await sql`SELECT firefly.schedule('test.task', unique_key => 'b')`;
@@ -305,8 +305,12 @@ Deno.test("retryTasks() leaves tasks out that collide with a twin, committed or 
 
   const statuses = await Promise.all(ids.map(async (id) => (await recordOf(db, id)).status));
   assertEquals(statuses, ["cancelled", "cancelled", "created"]);
-  assertEquals(await findTwin(db.records, ids[0]!), { id: Number(twin!.id), funcName: "test.task", key: "a" });
-  assertEquals(await findTwin(db.records, ids[2]!), undefined);
+  assertEquals(await findDuplicate(db.records, ids[0]!), {
+    id: Number(duplicate!.id),
+    funcName: "test.task",
+    key: "a",
+  });
+  assertEquals(await findDuplicate(db.records, ids[2]!), undefined);
 });
 
 Deno.test("many retries that collide with one open transaction hold up their batch for no more than a moment", async () => {
@@ -328,7 +332,7 @@ Deno.test("many retries that collide with one open transaction hold up their bat
   });
 });
 
-Deno.test("`for` keeps twins away until its time has passed, even past the record's end", async () => {
+Deno.test("`for` keeps duplicates away until its time has passed, even past the record's end", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   const task = uniqueTask("a", { unique_for: 3600 });
@@ -362,7 +366,7 @@ Deno.test("deleteExpiredKeys() deletes in batches, and nothing that is held", as
   assertEquals(Object.keys(await holders(db)), ["held"]);
 });
 
-Deno.test("replace leaves a running twin as it is, and its consumer free to settle it", async () => {
+Deno.test("replace leaves a running duplicate as it is, and its consumer free to settle it", async () => {
   await using db = await testDatabase();
   await using one = clients(db, 1);
   const consumerId = await startConsumer(db);
@@ -404,7 +408,7 @@ Deno.test("firefly.schedule() keeps, replaces or refuses, and takes a time after
   assertEquals((await db.sql`SELECT unique_for FROM firefly.task WHERE func_name = 'test.timed'`)[0]!.unique_for, 60);
 });
 
-Deno.test("replace overwrites a twin that is being moved from waiting to ready at that moment", async () => {
+Deno.test("replace overwrites a duplicate that is being moved from waiting to ready at that moment", async () => {
   await using db = await testDatabase();
   await db.sql`SELECT firefly.schedule('test.task', '[1]', unique_key => 'k', not_before => now() + interval '1 hour')`;
   await db.sql`UPDATE firefly.task SET not_before = created`;

@@ -1,6 +1,6 @@
 /** Encrypts and decrypts on whatever runtime this runs on; throws if it cannot, or can where it must not. */
-import { decodeOpened, KeyRing } from "../../src/privacy/encryption.ts";
-import { encodeSync } from "../../src/wire/encode.ts";
+import { decodeParams, KeyRing } from "../../src/privacy/encryption.ts";
+import { encodePlain } from "./encode.ts";
 
 const key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 const place = { funcName: "mail.send", queue: "default", column: "params" } as const;
@@ -16,14 +16,14 @@ const check = (holds: boolean, what: string) => {
 };
 
 for (const ring of rings) {
-  const sealed = await ring.seal(encodeSync(["ünï", 1n]), place);
-  const [text] = decodeOpened(await ring.open(sealed, place), ring) as unknown[];
+  const sealed = await ring.seal(encodePlain(["ünï", 1n]), place);
+  const [text] = decodeParams(await ring.open(sealed, place), ring) as unknown[];
   check(text === "ünï", "round trip");
   const elsewhere = await ring.open(sealed, { ...place, queue: "other" });
   check(elsewhere === sealed, "another queue");
   check(await ring.digest("a") === await ring.digest("a"), "digest");
 }
-const [word] = decodeOpened(await keys.open(FROM_DENO, place), keys) as unknown[];
+const [word] = decodeParams(await keys.open(FROM_DENO, place), keys) as unknown[];
 check(word === "from Deno", "a value from Deno");
 check(
   await keys.digest("a") === "4eed3c1ada3d4413f1ad9d02c00048053aaa3afbe4348ce71e015876019976c8",

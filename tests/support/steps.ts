@@ -28,8 +28,8 @@ export async function startConsumer(
 /** Claims as the consumer would. */
 export async function claim(db: TestDatabase, request: Partial<ClaimRequest> & { consumerId: string }): Promise<Claim> {
   return await claimTasks(db.store, {
-    leaseId: crypto.randomUUID(),
-    suspectLeaseId: crypto.randomUUID(),
+    batchId: crypto.randomUUID(),
+    quarantinedBatchId: crypto.randomUUID(),
     queues: ["default"],
     names: ["test.task"],
     limit: 100,
@@ -61,7 +61,7 @@ export function outcomeOf({ id, claimSeq }: ClaimedTask, outcome: Partial<Outcom
 
 /** Settles one attempt; false if it was fenced off. */
 export async function settle(db: TestDatabase, task: ClaimedTask, outcome: Partial<Outcome> = {}): Promise<boolean> {
-  const settled = await settleTasks(db.store, [outcomeOf(task, outcome)], [task.leaseId]);
+  const settled = await settleTasks(db.store, [outcomeOf(task, outcome)], [task.batchId]);
   return settled.has(task.id);
 }
 
@@ -81,7 +81,7 @@ export async function recordOf(db: TestDatabase, id: number): Promise<Record<str
 export async function placesOf(db: TestDatabase): Promise<{ ready: number; waiting: number; lease: number }> {
   const [row] = await db.sql`
     SELECT (SELECT count(*)::int FROM firefly.ready) AS ready, (SELECT count(*)::int FROM firefly.waiting) AS waiting,
-      (SELECT count(*)::int FROM firefly.lease) AS lease
+      (SELECT count(*)::int FROM firefly.claim_batch) AS lease
   `;
   return row as { ready: number; waiting: number; lease: number };
 }
@@ -105,7 +105,11 @@ export async function backends(db: TestDatabase, state: string, waitFor: string 
 }
 
 /** Calls `act`, and resolves to the channels that rang because of it, in order. */
-export async function ringsOf(db: TestDatabase, channels: string[], act: () => Promise<unknown>): Promise<string[]> {
+export async function notificationsOf(
+  db: TestDatabase,
+  channels: string[],
+  act: () => Promise<unknown>,
+): Promise<string[]> {
   const rings: string[] = [];
   const end = Promise.withResolvers<void>();
   const subscriptions = [

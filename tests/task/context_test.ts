@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { current, Fail, isFail, isRetry, Retry } from "../../src/task/context.ts";
-import { type Instance, type TaskContext, withScope } from "../../src/task/scope.ts";
+import { type CurrentInstance, type TaskContext, withScope } from "../../src/task/scope.ts";
 import type { Sql } from "../../src/sql.ts";
 
 function tag(): Sql {
@@ -44,7 +44,7 @@ Deno.test("current() of two attempts at once is each one's own", async () => {
 
 Deno.test("current().sql outside of an attempt is the transaction's, else the instance's", () => {
   const [pool, transaction] = [tag(), tag()];
-  const instance = { sql: pool } as Instance;
+  const instance = { sql: pool } as CurrentInstance;
 
   withScope({ instance }, () => {
     assertStrictEquals(current().sql, pool);
@@ -77,7 +77,7 @@ Deno.test("Fail holds its message and its cause", () => {
 
 Deno.test("isRetry() and isFail() know their own, also those of another copy of this package", async () => {
   const copy = await import(
-    `../src/context.ts?copy=${crypto.randomUUID()}`
+    `../../src/task/context.ts?copy=${crypto.randomUUID()}`
   ) as typeof import("../../src/task/context.ts");
   assert(copy.Retry !== Retry);
 
@@ -89,7 +89,9 @@ Deno.test("isRetry() and isFail() know their own, also those of another copy of 
 });
 
 Deno.test("Two copies of this package share tasks and context", async () => {
-  const copy = await import(`../src/scope.ts?copy=${crypto.randomUUID()}`) as typeof import("../../src/task/scope.ts");
+  const copy = await import(
+    `../../src/task/scope.ts?copy=${crypto.randomUUID()}`
+  ) as typeof import("../../src/task/scope.ts");
 
   assertEquals(withScope({ attempt: { id: 9 } as TaskContext }, () => copy.currentScope().attempt?.id), 9);
 });

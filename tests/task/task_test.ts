@@ -3,7 +3,7 @@ import type { TaskDefinition } from "../../src/task/definition.ts";
 import type { ScheduleOptions } from "../../src/task/options.ts";
 import { FireflyError } from "../../src/errors.ts";
 import type { TaskFilter, TaskRecord } from "../../src/task/record.ts";
-import { type Instance, withScope } from "../../src/task/scope.ts";
+import { type CurrentInstance, withScope } from "../../src/task/scope.ts";
 import { DEFINITION, task } from "../../src/task/task.ts";
 
 let made = 0;
@@ -19,7 +19,9 @@ interface Call {
 }
 
 /** An instance that notes what is asked of it, and answers with `records`. */
-function recorder(records: Partial<TaskRecord>[] = []): { instance: Instance; calls: Call[]; filters: TaskFilter[] } {
+function recorder(
+  records: Partial<TaskRecord>[] = [],
+): { instance: CurrentInstance; calls: Call[]; filters: TaskFilter[] } {
   const [calls, filters]: [Call[], TaskFilter[]] = [[], []];
   const instance = {
     schedule(definition: TaskDefinition, args: unknown[][], options: ScheduleOptions) {
@@ -28,7 +30,7 @@ function recorder(records: Partial<TaskRecord>[] = []): { instance: Instance; ca
     },
     get: () => Promise.resolve(records[0]),
     list: (filter: TaskFilter) => (filters.push(filter), Promise.resolve({ items: records, next: null })),
-  } as unknown as Instance;
+  } as unknown as CurrentInstance;
   return { instance, calls, filters };
 }
 
@@ -141,7 +143,7 @@ Deno.test("Task.schedule().result() awaits the record's result", async () => {
 
 Deno.test("Task.schedule().result() rejects when scheduling fails, and nothing else does", async () => {
   const add = task(unique("add"), () => 4);
-  const instance = { schedule: () => Promise.reject(new FireflyError("no database")) } as unknown as Instance;
+  const instance = { schedule: () => Promise.reject(new FireflyError("no database")) } as unknown as CurrentInstance;
 
   await withScope({ instance }, async () => {
     await assertRejects(() => add.schedule().result(), FireflyError, "no database");

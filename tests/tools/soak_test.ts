@@ -129,7 +129,7 @@ const LEAKS: Record<string, [Evidence, string]> = {
   "a lost task": [evidence({ account: { ...good.account, lost: 1 } }), "ended otherwise"],
   "a confirmed task that never was": [evidence({ account: { ...good.account, vanished: 1 } }), "confirmed"],
   "an effect twice": [evidence({ account: { ...good.account, twice: 1 } }), "effects twice"],
-  "a stray row": [evidence({ left: { lease: 1 } }), "stray rows"],
+  "a unplaced row": [evidence({ left: { lease: 1 } }), "unplaced rows"],
   "a connection that is left": [
     evidence({ after: { ...good.after, server: { ...good.after.server!, connections: { a: 4 } } } }),
     "connections at rest",

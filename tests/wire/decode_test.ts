@@ -16,7 +16,7 @@ Deno.test("decode() reads bulky text without running out of memory or stack", ()
   assertEquals(checkBulky(), []);
 });
 
-Deno.test("decode() and encodeSync() take 1,000 levels of whatever nests", () => {
+Deno.test("decode() and encode() take 1,000 levels of whatever nests", () => {
   assertEquals(checkDepth(), []);
 });
 

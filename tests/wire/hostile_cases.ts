@@ -2,7 +2,7 @@
 import { FireflyFormatError, FireflyLimitError } from "../../src/errors.ts";
 import { base64 } from "../../src/wire/base64.ts";
 import { decode } from "../../src/wire/decode.ts";
-import { encodeSync } from "../../src/wire/encode.ts";
+import { encodePlain } from "../support/encode.ts";
 
 const utf8 = new TextEncoder();
 
@@ -266,8 +266,8 @@ export function checkDepth(): string[] {
     for (let level = 0; level < levels; level++) value = wrap(value);
     const deeper = name === "aggregates" ? [[value]] : wrap(value);
     return [
-      ...check(`1000 levels of ${name}`, () => decode(encodeSync(value, limits), limits)),
-      ...check(`1001 levels of ${name}`, () => encodeSync(deeper, limits), FireflyLimitError),
+      ...check(`1000 levels of ${name}`, () => decode(encodePlain(value, limits), limits)),
+      ...check(`1001 levels of ${name}`, () => encodePlain(deeper, limits), FireflyLimitError),
     ];
   });
 }

@@ -7,17 +7,17 @@ export function difference(left: unknown, right: unknown): string | undefined {
 }
 
 class Comparison {
-  readonly #twins = new Map<object, object>();
+  readonly #duplicates = new Map<object, object>();
   readonly #rights = new Set<object>();
 
   compare(left: unknown, right: unknown, path: string): string | undefined {
     if (!isObject(left) || !isObject(right)) {
       return Object.is(left, right) ? undefined : `${path}: ${show(left)} is not ${show(right)}`;
     }
-    const twin = this.#twins.get(left);
-    if (twin !== undefined) return twin === right ? undefined : `${path}: another object`;
+    const duplicate = this.#duplicates.get(left);
+    if (duplicate !== undefined) return duplicate === right ? undefined : `${path}: another object`;
     if (this.#rights.has(right)) return `${path}: two objects instead of one`;
-    this.#twins.set(left, right);
+    this.#duplicates.set(left, right);
     this.#rights.add(right);
     if (Object.getPrototypeOf(left) !== Object.getPrototypeOf(right)) return `${path}: another class`;
     const inner = contents(left);

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { decode } from "../../src/wire/decode.ts";
-import { encodeSync } from "../../src/wire/encode.ts";
+import { encodePlain } from "../support/encode.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { bomb, BULKY, EXCESSIVE, MALFORMED, textOf } from "./hostile_cases.ts";
 
@@ -59,7 +59,7 @@ const PROJECTIONS: [value: unknown, json: string][] = [
 
 Deno.test("firefly.decode() shows each kind of value", async () => {
   await using db = await testDatabase();
-  for (const [value, json] of PROJECTIONS) assertEquals(await shown(db, encodeSync(value)), json);
+  for (const [value, json] of PROJECTIONS) assertEquals(await shown(db, encodePlain(value)), json);
 });
 
 Deno.test("firefly.decode() shows the bytes of Blobs and Files", async () => {
@@ -132,17 +132,17 @@ Deno.test("firefly.decode() shows views on one buffer only as far as its budget"
   const large = new Uint8Array(3_000_000).buffer;
   const json = await shown(
     db,
-    encodeSync([large, new Uint8Array(large), new Uint8Array(large), new Uint8Array(large)]),
+    encodePlain([large, new Uint8Array(large), new Uint8Array(large), new Uint8Array(large)]),
   );
   assert(json.length < 13_000_000, `${json.length} characters`);
-  assertEquals((await shown(db, encodeSync(views))).startsWith('["AQIDBA=="'), true);
+  assertEquals((await shown(db, encodePlain(views))).startsWith('["AQIDBA=="'), true);
 });
 
 Deno.test("firefly.decode() shows what is deeper than 100 levels as TooDeep", async () => {
   await using db = await testDatabase();
   let value: unknown = NaN;
   for (let level = 0; level < 200; level++) value = [value];
-  const json = await shown(db, encodeSync(value));
+  const json = await shown(db, encodePlain(value));
   assertEquals(json, `${"[".repeat(101)}{"$": "TooDeep"}${"]".repeat(101)}`);
 });
 
@@ -166,14 +166,14 @@ Deno.test("firefly.encode() carries plain data, keys that look like tags include
     const [row] = await db.sql`SELECT firefly.encode(${JSON.stringify(value)}::text::jsonb) AS text`;
     assertEquals(decode(row!.text), value);
     assertEquals(JSON.parse(await shown(db, row!.text)), value);
-    assertEquals(JSON.parse(await shown(db, encodeSync(value))), value);
+    assertEquals(JSON.parse(await shown(db, encodePlain(value))), value);
   }
 });
 
 Deno.test("firefly.encode() writes long text on one line", async () => {
   await using db = await testDatabase();
   const [row] = await db.sql`SELECT firefly.encode(to_jsonb(repeat('x', 1000))) AS text`;
-  assertEquals(row!.text, encodeSync("x".repeat(1000)));
+  assertEquals(row!.text, encodePlain("x".repeat(1000)));
 });
 
 Deno.test("decode() reads text that Postgres wrapped", async () => {
@@ -187,7 +187,7 @@ Deno.test("firefly.encode_raw() leaves tags live, in whatever order jsonb keeps 
   await using db = await testDatabase();
   const graph = new Map<string, unknown>([["at", new Date(0)]]);
   graph.set("self", graph);
-  const json = new TextDecoder().decode(Uint8Array.fromBase64(encodeSync({ graph, same: graph })));
+  const json = new TextDecoder().decode(Uint8Array.fromBase64(encodePlain({ graph, same: graph })));
   const [row] = await db.sql`SELECT firefly.encode_raw(${json}::text::jsonb) AS text`;
   const value = decode(row!.text) as { graph: Map<string, unknown>; same: unknown };
   assertEquals(value.graph.get("at"), new Date(0));
@@ -223,12 +223,12 @@ Deno.test("firefly.decode() works whatever the search path", async () => {
   await using db = await testDatabase();
   await db.sql`SET search_path = ''`;
   assertEquals(
-    await shown(db, encodeSync(new Map([["a", [new Date(0), NaN]]]))),
+    await shown(db, encodePlain(new Map([["a", [new Date(0), NaN]]]))),
     '[["a", ["1970-01-01T00:00:00.000Z", "NaN"]]]',
   );
   await db.sql`SET search_path = firefly, public`;
   assertEquals(
-    await shown(db, encodeSync([new Uint8Array(3), shared, new Uint8Array(shared, 1)])),
+    await shown(db, encodePlain([new Uint8Array(3), shared, new Uint8Array(shared, 1)])),
     '["AAAA", "AQIDBA==", "AgME"]',
   );
 });

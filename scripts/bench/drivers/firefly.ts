@@ -37,7 +37,7 @@ export function openDriver({ url, effects, config }: Setup): Driver {
     async remaining() {
       // Whatever has not ended stands in `ready` or in a lease; a lease counts once for all of its tasks.
       const [row] = await ask()`
-        SELECT (SELECT count(*) FROM firefly.ready) + (SELECT count(*) FROM firefly.lease) AS remaining
+        SELECT (SELECT count(*) FROM firefly.ready) + (SELECT count(*) FROM firefly.claim_batch) AS remaining
       `;
       return Number(row!.remaining);
     },
@@ -45,7 +45,7 @@ export function openDriver({ url, effects, config }: Setup): Driver {
 }
 
 const SILENT = `
-  CREATE OR REPLACE FUNCTION firefly._ring(queue text) RETURNS void
+  CREATE OR REPLACE FUNCTION firefly._notify(queue text) RETURNS void
   LANGUAGE plpgsql AS $body$
   BEGIN
     RETURN;

@@ -31,11 +31,11 @@ export async function measureSqlDrain(stage: Stage, sessions: number): Promise<M
 const PROCEDURE = `
   CREATE PROCEDURE drain(batch integer) LANGUAGE plpgsql AS $body$
   DECLARE
-    lease_id uuid;
+    batch_id uuid;
     claimed bigint[];
   BEGIN
     LOOP
-      lease_id := gen_random_uuid();
+      batch_id := gen_random_uuid();
       WITH due AS MATERIALIZED (
         SELECT ctid AS place
         FROM firefly.ready
@@ -50,8 +50,8 @@ const PROCEDURE = `
         FROM taken
         JOIN firefly.task ON task.id = taken.id AND task.claim_seq = taken.claim_seq AND task.status = 'created'
       ), leased AS (
-        INSERT INTO firefly.lease (id, consumer_id, ids, claim_seqs)
-        SELECT lease_id, lease_id, array_agg(id), array_agg(claim_seq) FROM held HAVING count(*) > 0
+        INSERT INTO firefly.claim_batch (id, consumer_id, ids, claim_seqs)
+        SELECT batch_id, batch_id, array_agg(id), array_agg(claim_seq) FROM held HAVING count(*) > 0
       )
       SELECT array_agg(id) INTO claimed FROM held;
       COMMIT;
@@ -61,7 +61,7 @@ const PROCEDURE = `
       SET claim_seq = claim_seq + 1, status = 'completed', returned = 'W10=',
         started = clock_timestamp(), completed = clock_timestamp()
       WHERE id = ANY (claimed) AND status = 'created';
-      DELETE FROM firefly.lease WHERE id = lease_id;
+      DELETE FROM firefly.claim_batch WHERE id = batch_id;
       COMMIT;
     END LOOP;
   END

@@ -2,15 +2,15 @@ import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { claimTasks } from "../../../src/store/claim.ts";
 import { parkUnknownTasks, promoteDueTasks, unparkKnownTasks } from "../../../src/store/waiting.ts";
 import {
-  buryConsumers,
-  readLeases,
+  readBatches,
   registerConsumer,
   removeConsumer,
+  removeExpiredConsumers,
   renewConsumer,
   rescueTasks,
 } from "../../../src/store/consumers.ts";
 import { completeTask, completeTasks, isNotHeld } from "../../../src/store/complete.ts";
-import { deleteLeases, settleTasks, storeProgress } from "../../../src/store/settle.ts";
+import { deleteBatches, settleTasks, storeProgress } from "../../../src/store/settle.ts";
 import { type Attempt, type Consumer, LONG, type State } from "./state.ts";
 import * as model from "./transitions.ts";
 import { type Maker, NAMES, QUEUES, step, uuid, type World } from "./world.ts";
@@ -21,9 +21,9 @@ function pickConsumer({ dice, state, buried }: World): Consumer | undefined {
   return known.length > 0 ? dice.pick(known) : undefined;
 }
 
-function runsSuspect(state: State, consumerId: string): boolean {
-  return [...state.leases.values()].some((lease) =>
-    lease.suspect && lease.consumerId === consumerId && lease.claims.some((claim) => state.holds(claim))
+function runsQuarantined(state: State, consumerId: string): boolean {
+  return [...state.batches.values()].some((batch) =>
+    batch.quarantined && batch.consumerId === consumerId && batch.claims.some((claim) => state.holds(claim))
   );
 }
 
@@ -60,10 +60,10 @@ const expire: Maker = ({ dice, sql, state }) => {
   return step("time passes", `lease of consumer ${consumer.id}`, send, () => consumer.alive = false);
 };
 
-/** Most often one that runs a suspect. */
+/** Most often one that runs a quarantined task. */
 const remove: Maker = ({ dice, sql, state, buried }) => {
   const consumers = [...state.consumers.values()];
-  const suspicious = consumers.filter(({ id }) => runsSuspect(state, id));
+  const suspicious = consumers.filter(({ id }) => runsQuarantined(state, id));
   const consumer = dice.once(3) ? dice.pick([...consumers, undefined]) : dice.pick([...suspicious, undefined]);
   if (!consumer) return;
   return step("removeConsumer", consumer.id, () => removeConsumer(sql, consumer.id), () => {
@@ -72,18 +72,20 @@ const remove: Maker = ({ dice, sql, state, buried }) => {
   });
 };
 
-/** Four consumers have died of a suspect already: five deaths in a row come too seldom by chance. */
+/** Four consumers have died of a quarantined task already: five deaths in a row come too seldom by chance. */
 const blame: Maker = ({ dice, sql, state }) => {
-  const suspects = [...state.leases.values()].filter(({ suspect }) => suspect).flatMap(({ claims }) => claims);
-  const current = suspects.filter((claim) => state.holds(claim));
+  const quarantined = [...state.batches.values()].filter(({ quarantined }) => quarantined).flatMap(({ claims }) =>
+    claims
+  );
+  const current = quarantined.filter((claim) => state.holds(claim));
   if (current.length === 0) return;
   const { id } = dice.pick(current);
-  const send = () => sql`UPDATE ${sql.schema}.task SET suspect_deaths = 4 WHERE id = ${id}`;
-  return step("time passes", `four died of task ${id}`, send, () => state.tasks.get(id)!.suspectDeaths = 4);
+  const send = () => sql`UPDATE ${sql.schema}.task SET crash_count = 4 WHERE id = ${id}`;
+  return step("time passes", `four died of task ${id}`, send, () => state.tasks.get(id)!.crashCount = 4);
 };
 
 const bury: Maker = ({ sql, state, buried }) => {
-  return step("buryConsumers", "", () => buryConsumers(sql), (ids) => {
+  return step("removeExpiredConsumers", "", () => removeExpiredConsumers(sql), (ids) => {
     const dead = [...state.consumers.values()].filter(({ alive }) => !alive);
     assertEquals(ids.toSorted(), dead.map(({ id }) => id).toSorted());
     for (const consumer of dead) {
@@ -99,8 +101,8 @@ const claim: Maker = (world) => {
   if (!consumer) return;
   const request = {
     consumerId: consumer.id,
-    leaseId: uuid(dice),
-    suspectLeaseId: runsSuspect(state, consumer.id) || dice.once(10) ? null : uuid(dice),
+    batchId: uuid(dice),
+    quarantinedBatchId: runsQuarantined(state, consumer.id) || dice.once(10) ? null : uuid(dice),
     queues: consumer.queues,
     names: consumer.names,
     limit: dice.pick([1, 2, 3, 10]),
@@ -108,16 +110,16 @@ const claim: Maker = (world) => {
   return step("claimTasks", request, () => claimTasks(sql, request), (claim) => {
     const known = state.attempts.length;
     const expected = model.claimTasks(state, consumer, request);
-    // The reply is lost now and then: nobody runs these, until their consumer reads its leases back or dies.
+    // The reply is lost now and then: nobody runs these, until their consumer reads its batches back or dies.
     if (dice.once(15)) state.attempts.splice(known);
-    const tasks = [...expected.tasks, ...expected.suspects];
+    const tasks = [...expected.tasks, ...expected.quarantined];
     assertEquals(claim.alive, expected.alive);
     assertEquals(claim.taken, expected.taken);
     if (expected.hasNextDue) assertNotEquals(claim.nextDue, null);
     assertEquals(
       claim.tasks.map((
-        { id, claimSeq, attempt, retryAttempts, snoozes, funcName, queue, params, suspect, slotted },
-      ) => [id, claimSeq, attempt, retryAttempts, snoozes, funcName, queue, params, suspect, slotted]),
+        { id, claimSeq, attempt, retryAttempts, snoozes, funcName, queue, params, quarantined, hasSlots },
+      ) => [id, claimSeq, attempt, retryAttempts, snoozes, funcName, queue, params, quarantined, hasSlots]),
       tasks
         .toSorted((a, b) => b.priority - a.priority || a.notBefore.at! - b.notBefore.at! || a.id - b.id)
         .map((task) => [
@@ -129,7 +131,7 @@ const claim: Maker = (world) => {
           task.name,
           task.queue,
           task.params,
-          expected.suspects.includes(task),
+          expected.quarantined.includes(task),
           model.isSlotted(state, task),
         ]),
     );
@@ -139,8 +141,8 @@ const claim: Maker = (world) => {
 const promote: Maker = ({ dice, sql, state }) => {
   const queues = dice.some(QUEUES, 3);
   return step("promoteDueTasks", queues, () => promoteDueTasks(sql, queues), ({ moved, concurrencyKeys, rateKeys }) => {
-    const due = state.waiting.filter(({ queue, why, notBefore }) =>
-      queues.includes(queue) && why === "time" && notBefore.hasCome(state.clock)
+    const due = state.waiting.filter(({ queue, reason, notBefore }) =>
+      queues.includes(queue) && reason === "time" && notBefore.hasCome(state.clock)
     );
     assertEquals(moved, model.promoteDueTasks(state, queues));
     // Whoever promotes is told of every line that was joined by this, and so looks at it.
@@ -168,7 +170,7 @@ const unpark: Maker = ({ dice, sql, state }) => {
   });
 };
 
-type End = Pick<model.Ending, "status" | "counts" | "delay"> & { error: string | null; began: boolean };
+type End = Pick<model.AttemptOutcome, "status" | "counts" | "delay"> & { error: string | null; began: boolean };
 
 const ENDS: [number, End][] = [
   [6, { status: "completed", error: null, delay: null, counts: null, began: true }],
@@ -188,8 +190,12 @@ const settle: Maker = ({ dice, sql, state }) => {
   const { consumerId } = dice.pick(state.attempts);
   const own = state.attempts.filter((attempt) => attempt.consumerId === consumerId);
   const chosen = dice.some(own, dice.pick([1, 1, 2, 3]));
-  const endings = chosen.map(({ id, claimSeq }): model.Ending => ({ id, claimSeq, ...dice.pick(WEIGHED_ENDS) }));
-  const leases = emptiedBy(state, chosen);
+  const endings = chosen.map(({ id, claimSeq }): model.AttemptOutcome => ({
+    id,
+    claimSeq,
+    ...dice.pick(WEIGHED_ENDS),
+  }));
+  const batches = emptiedBy(state, chosen);
   const outcomes = endings.map(({ began, error, ...ending }) => ({
     ...ending,
     returned: ending.status === "completed" ? "bnVsbA==" : null,
@@ -200,8 +206,8 @@ const settle: Maker = ({ dice, sql, state }) => {
       ...(ending.delay === null ? {} : { delay: ending.delay }),
     }),
   }));
-  return step("settleTasks", endings, () => settleTasks(sql, outcomes, leases), (settled) => {
-    const ended = model.settleTasks(state, endings, leases).map((id) => [id, state.tasks.get(id)!.status]);
+  return step("settleTasks", endings, () => settleTasks(sql, outcomes, batches), (settled) => {
+    const ended = model.settleTasks(state, endings, batches).map((id) => [id, state.tasks.get(id)!.status]);
     assertEquals(Object.fromEntries(settled), Object.fromEntries(ended));
     // Some are settled a second time later on.
     const forgotten = chosen.filter(() => !dice.once(10));
@@ -209,16 +215,16 @@ const settle: Maker = ({ dice, sql, state }) => {
   });
 };
 
-/** The leases of which no other claim is left. */
+/** The batches of which no other claim is left. */
 function emptiedBy(state: State, ended: Attempt[]): string[] {
   const isEnded = (id: number, seq: number) => ended.some((one) => one.id === id && one.claimSeq === seq);
-  return [...new Set(ended.map(({ leaseId }) => leaseId))].filter((id) =>
-    (state.leases.get(id)?.claims ?? []).every((claim) => !state.holds(claim) || isEnded(claim.id, claim.claimSeq))
+  return [...new Set(ended.map(({ batchId }) => batchId))].filter((id) =>
+    (state.batches.get(id)?.claims ?? []).every((claim) => !state.holds(claim) || isEnded(claim.id, claim.claimSeq))
   );
 }
 
 /** How an attempt ends that returned. */
-const COMPLETED: Omit<model.Ending, "id" | "claimSeq"> = {
+const COMPLETED: Omit<model.AttemptOutcome, "id" | "claimSeq"> = {
   status: "completed",
   error: null,
   delay: null,
@@ -230,16 +236,16 @@ const COMPLETED: Omit<model.Ending, "id" | "claimSeq"> = {
 const completeAll: Maker = ({ dice, sql, state }) => {
   if (state.attempts.length === 0) return;
   const chosen = dice.some(state.attempts, dice.pick([1, 2, 3]));
-  const endings = chosen.map(({ id, claimSeq }): model.Ending => ({ id, claimSeq, ...COMPLETED }));
-  const leases = emptiedBy(state, chosen);
+  const endings = chosen.map(({ id, claimSeq }): model.AttemptOutcome => ({ id, claimSeq, ...COMPLETED }));
+  const batches = emptiedBy(state, chosen);
   const completions = endings.map(({ id, claimSeq }) => ({
     id,
     claimSeq,
     returned: "bnVsbA==",
     began: performance.now(),
   }));
-  return step("completeTasks", completions, () => completeTasks(sql, completions, leases), (completed) => {
-    const expected = model.settleTasks(state, endings, leases);
+  return step("completeTasks", completions, () => completeTasks(sql, completions, batches), (completed) => {
+    const expected = model.settleTasks(state, endings, batches);
     assertEquals(completed, expected.length === endings.length ? undefined : new Set(expected));
   });
 };
@@ -247,19 +253,19 @@ const completeAll: Maker = ({ dice, sql, state }) => {
 /** Ends one attempt with what it wrote. */
 const complete: Maker = ({ dice, sql, state }) => {
   if (state.attempts.length === 0) return;
-  const { id, claimSeq, leaseId } = dice.pick(state.attempts);
-  const others = (state.leases.get(leaseId)?.claims ?? []).filter((claim) => state.holds(claim) && claim.id !== id);
-  const lease = others.length === 0 ? leaseId : null;
+  const { id, claimSeq, batchId } = dice.pick(state.attempts);
+  const others = (state.batches.get(batchId)?.claims ?? []).filter((claim) => state.holds(claim) && claim.id !== id);
+  const ended = others.length === 0 ? batchId : null;
   const outcome = { id, claimSeq, returned: "bnVsbA==", began: performance.now() };
   const send = () =>
-    completeTask(sql, outcome, lease).then(() => true, (error) => {
+    completeTask(sql, outcome, ended).then(() => true, (error) => {
       if (!isNotHeld(error)) throw error;
       return false;
     });
   return step("completeTask", { id, claimSeq }, send, (completed) => {
-    const ending: model.Ending = { id, claimSeq, ...COMPLETED };
+    const ending: model.AttemptOutcome = { id, claimSeq, ...COMPLETED };
     assertEquals(completed, state.holds(ending));
-    if (completed) model.settleTasks(state, [ending], lease === null ? [] : [lease]);
+    if (completed) model.settleTasks(state, [ending], ended === null ? [] : [ended]);
   });
 };
 
@@ -276,25 +282,25 @@ const readBack: Maker = (world) => {
   const { sql, state } = world;
   const consumer = pickConsumer(world);
   if (!consumer) return;
-  return step("readLeases", consumer.id, () => readLeases(sql, consumer.id), (leases) => {
-    for (const { id: leaseId, claims } of leases) {
-      const lease = state.leases.get(leaseId);
-      const current = (lease?.claims ?? []).filter((claim) => state.holds(claim));
+  return step("readBatches", consumer.id, () => readBatches(sql, consumer.id), (batches) => {
+    for (const { id: batchId, claims } of batches) {
+      const batch = state.batches.get(batchId);
+      const current = (batch?.claims ?? []).filter((claim) => state.holds(claim));
       const held = claims.map(({ id, claimSeq }) => ({ id, claimSeq }));
       assertEquals(held.toSorted((a, b) => a.id - b.id), current.toSorted((a, b) => a.id - b.id));
       for (const claim of held) {
         const isKnown = state.attempts.some(({ id, claimSeq }) => id === claim.id && claimSeq === claim.claimSeq);
-        if (!isKnown) state.attempts.push({ ...claim, leaseId, consumerId: consumer.id });
+        if (!isKnown) state.attempts.push({ ...claim, batchId, consumerId: consumer.id });
       }
     }
   });
 };
 
-const dropLeases: Maker = ({ dice, sql, state }) => {
-  const ids = dice.some([...state.leases.keys()], 3);
-  return step("deleteLeases", ids, () => deleteLeases(sql, ids), () => {
+const dropBatches: Maker = ({ dice, sql, state }) => {
+  const ids = dice.some([...state.batches.keys()], 3);
+  return step("deleteBatches", ids, () => deleteBatches(sql, ids), () => {
     for (const id of ids) {
-      if (!state.leases.get(id)!.claims.some((claim) => state.holds(claim))) state.leases.delete(id);
+      if (!state.batches.get(id)!.claims.some((claim) => state.holds(claim))) state.batches.delete(id);
     }
   });
 };
@@ -328,6 +334,6 @@ export const CONSUMER_STEPS: [number, Maker][] = [
   [3, completeAll],
   [6, rescue],
   [1, readBack],
-  [1, dropLeases],
+  [1, dropBatches],
   [1, progress],
 ];

@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
-import { placeStrays } from "../../../src/store/consumers.ts";
+import { requeueUnplaced } from "../../../src/store/consumers.ts";
 import { type BulkResult, cancelTasks, type Chosen, deleteTasks, retryTasks } from "../../../src/store/bulk.ts";
 import { pruneTasks } from "../../../src/store/prune.ts";
 import { pauseQueue, resumeQueue } from "../../../src/store/queues.ts";
-import { awaitTasks } from "../../../src/store/records.ts";
+import { registerWaiters } from "../../../src/store/records.ts";
 import { deleteExpiredKeys } from "../../../src/store/unique.ts";
 import { giveBack, takeFromPlace } from "./records.ts";
 import { LONG, type State, type Task, Time } from "./state.ts";
@@ -113,7 +113,7 @@ const prune: Maker = ({ dice, sql, state }) => {
 const awaitEnd: Maker = (world) => {
   const { sql, state } = world;
   const ids = pickIds(world, () => true);
-  return step("awaitTasks", ids, () => awaitTasks(sql, ids), () => {
+  return step("registerWaiters", ids, () => registerWaiters(sql, ids), () => {
     for (const id of ids) if (state.tasks.get(id)?.status === "created") state.awaited.add(id);
   });
 };
@@ -136,7 +136,7 @@ const resume: Maker = ({ dice, sql, state }) => {
 /** Time passes: the `not_before` of a waiting task comes. */
 const becomeDue: Maker = (world) => {
   const { dice, sql, state } = world;
-  const later = state.waiting.filter(({ why, notBefore }) => why === "time" && !notBefore.hasCome(state.clock));
+  const later = state.waiting.filter(({ reason, notBefore }) => reason === "time" && !notBefore.hasCome(state.clock));
   if (later.length === 0) return;
   // Only this row of the task: a stale one must not come at the same time, as either could be first in line then.
   const { id, claimSeq } = dice.pick(later);
@@ -208,7 +208,7 @@ const edit: Maker = (world) => {
     `;
   return step("UPDATE", { id, ...change }, send, () => {
     if (change.seq > 0) state.edited.add(id);
-    state.unslotted.add(id);
+    state.unadmitted.add(id);
     Object.assign(task, { priority: change.priority, queue: change.queue, claimSeq: task.claimSeq + change.seq });
     if (change.delay !== null) task.notBefore = new Time(change.delay);
     if (state.expired.has(id)) state.expired.set(id, state.expired.get(id)! + change.seq);
@@ -216,7 +216,7 @@ const edit: Maker = (world) => {
   });
 };
 
-/** Writes a status as the seed's users did, with no word of when. */
+/** Writes a status as django-firefly-tasks' users did, with no word of when. */
 const editStatus: Maker = (world) => {
   const { dice, sql, state } = world;
   const id = pickTask(world, () => true);
@@ -229,16 +229,16 @@ const editStatus: Maker = (world) => {
     `;
   return step("UPDATE", { id, status }, send, () => {
     state.edited.add(id);
-    state.unslotted.add(id);
-    state.expired.delete(id); // it may end again at once, and now: as its twin has its unique key
+    state.unadmitted.add(id);
+    state.expired.delete(id); // it may end again at once, and now: as its duplicate has its unique key
     Object.assign(task, { status, completed: false, failed: false, cancelled: false });
     giveBack(state, task);
   }, { retries: [id] });
 };
 
-const strays: Maker = ({ sql, state }) => {
-  return step("placeStrays", "", () => placeStrays(sql, 0), ({ placed }) => {
-    assertEquals(placed, model.placeStrays(state));
+const unplaced: Maker = ({ sql, state }) => {
+  return step("requeueUnplaced", "", () => requeueUnplaced(sql, 0), ({ placed }) => {
+    assertEquals(placed, model.requeueUnplaced(state));
   });
 };
 
@@ -257,5 +257,5 @@ export const HAND_STEPS: [number, Maker][] = [
   [1, deleteKeys],
   [1, edit],
   [1, editStatus],
-  [3, strays],
+  [3, unplaced],
 ];

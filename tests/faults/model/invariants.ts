@@ -9,7 +9,7 @@ export interface Licence {
   /** Ids that a hand has edited and nothing has put right since: they may stand nowhere. */
   edited: ReadonlySet<number>;
   /** Ids from which a hand has taken their slots. */
-  unslotted: ReadonlySet<number>;
+  unadmitted: ReadonlySet<number>;
 }
 
 /**
@@ -18,7 +18,7 @@ export interface Licence {
  */
 export function violationOf(before: Snapshot, after: Snapshot, licence: Licence): string | undefined {
   return lostOrRevived(before, after, licence) ?? misplaced(after, licence.edited) ?? heldTwice(after) ??
-    unslotted(after, licence.unslotted);
+    unadmitted(after, licence.unadmitted);
 }
 
 /** Nothing vanishes but by delete; an end is final unless retried; the fence never goes backwards; history grows. */
@@ -36,7 +36,7 @@ function lostOrRevived(before: Snapshot, after: Snapshot, { deletes = [], retrie
     }
     if (Number(next.claim_seq) < Number(task.claim_seq)) return `the claim_seq of task ${id} went backwards`;
     const [had, has] = [countErrors(task), countErrors(next)];
-    // An attempt that failed, and then could not be tried again since a twin has the key by now.
+    // An attempt that failed, and then could not be tried again since a duplicate has the key by now.
     const allowed = String(next.errors).includes("TaskExists") ? had + 2 : had + 1;
     if (has < had || has > allowed) return `task ${id} had ${had} errors and has ${has}`;
     if (task.status === "created" && next.status === "failed" && has === had && !retries.includes(id)) {
@@ -58,8 +58,8 @@ function misplaced(after: Snapshot, edited: ReadonlySet<number>): string | undef
     else standing.set(key, [where]);
   };
   for (const row of after.ready) note(`${row.id}/${row.claim_seq}`, "ready");
-  for (const row of after.waiting) note(`${row.id}/${row.claim_seq}`, `waiting: ${row.why}`);
-  for (const lease of after.lease) for (const claim of lease.claims as string[]) note(claim, `lease ${lease.id}`);
+  for (const row of after.waiting) note(`${row.id}/${row.claim_seq}`, `waiting: ${row.reason}`);
+  for (const batch of after.claim_batch) for (const claim of batch.claims as string[]) note(claim, `batch ${batch.id}`);
   for (const { id, claim_seq, status } of after.task) {
     if (status !== "created") continue;
     const places = standing.get(`${id}/${claim_seq}`) ?? [];
@@ -71,7 +71,7 @@ function misplaced(after: Snapshot, edited: ReadonlySet<number>): string | undef
 /** A task that waits to run holds its unique key, and so no other does; one that keeps nobody away any more does not. */
 function heldTwice(after: Snapshot): string | undefined {
   const holders = new Map(after.unique_key.map(({ key, task_id, until }) => [key, { task_id, until }]));
-  const leased = new Set(after.lease.flatMap(({ claims }) => claims as string[]));
+  const leased = new Set(after.claim_batch.flatMap(({ claims }) => claims as string[]));
   const owners = new Map<number, string>();
   for (const { id, claim_seq, status, func_name, unique_key, unique_among } of after.task) {
     if (unique_key === null) continue;
@@ -97,9 +97,9 @@ function heldTwice(after: Snapshot): string | undefined {
  * Whoever is ready or runs under a limit holds one slot of each of its keys, and nobody else holds any. Of a rate, the
  * slot of one that runs may be running out already.
  */
-function unslotted(after: Snapshot, edited: ReadonlySet<number>): string | undefined {
+function unadmitted(after: Snapshot, edited: ReadonlySet<number>): string | undefined {
   const ready = new Set(after.ready.map(({ id, claim_seq }) => `${id}/${claim_seq}`));
-  const leased = new Set(after.lease.flatMap(({ claims }) => claims as string[]));
+  const leased = new Set(after.claim_batch.flatMap(({ claims }) => claims as string[]));
   const slots = Map.groupBy(
     after.slot.filter(({ until }) => until === null || until === "infinity"),
     ({ task_id }) => task_id as number,

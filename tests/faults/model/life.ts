@@ -36,7 +36,7 @@ export const TRANSITIONS: readonly Transition[] = [
   { from: ["ready"], to: ["waiting: unknown"], by: "parkUnknownTasks" },
   { from: ["waiting: unknown"], to: ["ready", ...LINES], by: "unparkKnownTasks" },
   { from: ["ready"], to: ["running"], by: "claimTasks" },
-  { from: ["running"], to: [...LINES, "failed"], by: "sendToLimits" },
+  { from: ["running"], to: [...LINES, "failed"], by: "requeueForLimits" },
   { from: ["running"], to: [...PLACES, "completed", "failed"], by: "settleTasks" },
   { from: ["running"], to: ["completed"], by: "completeTasks" },
   { from: ["running"], to: ["completed"], by: "completeTask" },
@@ -45,7 +45,7 @@ export const TRANSITIONS: readonly Transition[] = [
   { from: ["failed", "cancelled"], to: ["ready", ...LINES], by: "firefly.retry" },
   { from: [...CREATED, "running", "nowhere", ...ENDED], to: ["deleted"], by: "deleteTasks" },
   { from: ENDED, to: ["deleted"], by: "pruneTasks" },
-  { from: ["nowhere", "ready"], to: ["waiting: time"], by: "placeStrays" },
+  { from: ["nowhere", "ready"], to: ["waiting: time"], by: "requeueUnplaced" },
 ];
 
 /** Which transitions of the list happened, and how often. */

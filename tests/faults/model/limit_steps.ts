@@ -4,8 +4,8 @@ import {
   admitTasks,
   type Admitted,
   deleteEndedSlots,
+  requeueForLimits,
   returnIdleSlots,
-  sendToLimits,
   startRates,
 } from "../../../src/store/limits.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -37,7 +37,7 @@ const define: Maker = ({ dice, sql, state }) => {
 /** Keys of lines that are to be looked at, as consumers look at all of them now and then. */
 const admit: Maker = ({ dice, sql, state }) => {
   if (state.definitions.size === 0) return;
-  const lines = state.waiting.filter(({ why }) => why === "concurrency" || why === "rate");
+  const lines = state.waiting.filter(({ reason }) => reason === "concurrency" || reason === "rate");
   const keysOf = (keys: (string | null)[]) => dice.some([...new Set(keys)].filter((key) => key !== null), 3);
   const keys = {
     concurrencyKeys: keysOf(lines.map(({ concurrencyKey }) => concurrencyKey)),
@@ -72,7 +72,7 @@ function applyAdmission(
   state.waiting = state.waiting.filter((row) => !passed.includes(row));
   for (const row of passed) {
     const { id, concurrencyKey, rateKey } = row;
-    state.ready.push({ ...row, why: null });
+    state.ready.push({ ...row, reason: null });
     if (concurrencyKey !== null) takeSlot(state, { kind: "concurrency", key: concurrencyKey, taskId: id, per: null });
     if (rateKey !== null) takeSlot(state, { kind: "rate", key: rateKey, taskId: id, per: LONG });
   }
@@ -83,7 +83,7 @@ function applyAdmission(
 
 /** Who may be let in: the record wants to run, somebody knows it, and its queue is not paused. */
 function isInLine(state: State, row: Place): boolean {
-  return (row.why === "concurrency" || row.why === "rate") && state.holds(row) && isKnown(state, row) &&
+  return (row.reason === "concurrency" || row.reason === "rate") && state.holds(row) && isKnown(state, row) &&
     !state.paused.has(row.queue);
 }
 
@@ -173,18 +173,18 @@ const send: Maker = ({ dice, sql, state }) => {
     return !model.isSlotted(state, task) || task.concurrencyKey === null && task.rateKey === null && dice.once(10);
   });
   if (attempts.length === 0) return;
-  const { id, claimSeq, leaseId } = dice.pick(attempts);
+  const { id, claimSeq, batchId } = dice.pick(attempts);
   const task = state.tasks.get(id);
   const known = task && (task.concurrencyKey ?? task.rateKey) !== null;
   const sent = {
     id,
     claimSeq,
-    suspect: state.leases.get(leaseId)?.suspect ?? false,
+    quarantined: state.batches.get(batchId)?.quarantined ?? false,
     concurrencyKey: known ? task.concurrencyKey : `${task?.name} concurrency`,
     rateKey: known ? task.rateKey : dice.pick([null, `${task?.name} rate`]),
   };
-  return step("sendToLimits", sent, () => sendToLimits(sql, [sent]), (ids) => {
-    const isSent = model.sendToLimits(state, sent);
+  return step("requeueForLimits", sent, () => requeueForLimits(sql, [sent]), (ids) => {
+    const isSent = model.requeueForLimits(state, sent);
     assertEquals([...ids], isSent ? [id] : []);
     state.attempts = state.attempts.filter((attempt) => attempt.id !== id || attempt.claimSeq !== claimSeq);
   });

@@ -34,7 +34,7 @@ export function insertTask(state: State, id: number, fresh: NewTask): void {
     retryAttempts: 0,
     rescues: 0,
     snoozes: 0,
-    suspectDeaths: 0,
+    crashCount: 0,
     errors: [],
     progress: null,
     uniqueKey: null,
@@ -66,19 +66,19 @@ export function takeUniqueKey(state: State, key: string, id: number): number {
 /** `_place`: puts a record that stands nowhere where it belongs. */
 export function place(state: State, task: Task): void {
   if (task.notBefore.hasCome(state.clock)) enter(state, placeOf(task));
-  else state.waiting.push({ ...placeOf(task), why: "time" });
+  else state.waiting.push({ ...placeOf(task), reason: "time" });
 }
 
 /** What is due goes to `ready`, and what is limited into the line of its key, to be let in. */
 export function enter(state: State, row: Place): void {
-  if (row.concurrencyKey !== null) state.waiting.push({ ...row, why: "concurrency" });
-  else if (row.rateKey !== null) state.waiting.push({ ...row, why: "rate" });
-  else state.ready.push({ ...row, why: null });
+  if (row.concurrencyKey !== null) state.waiting.push({ ...row, reason: "concurrency" });
+  else if (row.rateKey !== null) state.waiting.push({ ...row, reason: "rate" });
+  else state.ready.push({ ...row, reason: null });
 }
 
-export function placeOf(task: Task, suspect = false): Place {
+export function placeOf(task: Task, quarantined = false): Place {
   const { id, claimSeq, notBefore, priority, queue, name, concurrencyKey, rateKey } = task;
-  return { id, claimSeq, notBefore, priority, queue, name, concurrencyKey, rateKey, suspect, why: null };
+  return { id, claimSeq, notBefore, priority, queue, name, concurrencyKey, rateKey, quarantined, reason: null };
 }
 
 /** Whether the record's columns lead to this row of `ready`: it has no index on the id alone. */
@@ -102,7 +102,7 @@ export function takeFromPlace(state: State, task: Task): boolean {
 
 /**
  * The trigger `give_back`, to be called after every change of `status` or `claim_seq`: slots and unique keys are given
- * back, or the key taken again, and where its twin has it, the task ends `failed`. `began` says that the change knows of
+ * back, or the key taken again, and where its duplicate has it, the task ends `failed`. `began` says that the change knows of
  * an attempt that began, or may have: then the slot of its rate runs out by itself.
  */
 export function giveBack(
@@ -135,7 +135,7 @@ export function releaseSlots(state: State, id: number, began: boolean): void {
   state.slots = state.slots.filter(({ taskId, until }) => taskId !== id || until instanceof Time);
 }
 
-/** `_replace`: whether the twin was waiting to run, and so is overwritten. */
+/** `_replace`: whether the duplicate was waiting to run, and so is overwritten. */
 export function replaceTask(state: State, id: number, fresh: NewTask): boolean {
   const task = state.tasks.get(id);
   if (task?.status !== "created" || !takeFromPlace(state, task)) return false;

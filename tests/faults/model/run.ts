@@ -60,11 +60,11 @@ async function takeSteps(world: World, steps: number, seed: number): Promise<See
     try {
       const [result, after] = await Promise.all([step.send(), readSnapshot(sql)]);
       step.apply(result, after);
-      const wrong = violationOf(before, after, { ...step, edited: state.edited, unslotted: state.unslotted }) ??
+      const wrong = violationOf(before, after, { ...step, edited: state.edited, unadmitted: state.unadmitted }) ??
         differenceOf(after, state);
       if (wrong !== undefined) throw new Error(wrong);
       const now = state.places();
-      note(seen, { by: step.cause, before: standing, after: now, edited: state.unslotted });
+      note(seen, { by: step.cause, before: standing, after: now, edited: state.unadmitted });
       before = after;
       standing = now;
       state.clock = after.clock;

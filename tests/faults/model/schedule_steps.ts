@@ -93,7 +93,7 @@ const scheduleMany: Maker = (world) => {
   return step("insertTasks", rows, send, (inserted) => insertAll(world, wanted, inserted.map(({ id }) => Number(id))));
 };
 
-/** A plain INSERT of several rows fails as a whole if one has a twin. */
+/** A plain INSERT of several rows fails as a whole if one has a duplicate. */
 const plainInsert: Maker = (world) => {
   const { dice, sql } = world;
   const wanted = wishes(world, { unique: dice.once(2) });
@@ -143,16 +143,16 @@ const scheduleInSql: Maker = (world) => {
     `.then(([row]) => Number(row!.id), (error) => codeOf(error));
   return step("firefly.schedule", row, send, (id) => {
     const holder = fresh.uniqueKey ? state.uniqueKeys.get(keyOf(fresh)) : undefined;
-    const twin = holder && !holder.until?.hasCome(state.clock) ? holder.taskId : undefined;
-    if (twin === undefined) return insertTask(state, Number(id), fresh);
+    const duplicate = holder && !holder.until?.hasCome(state.clock) ? holder.taskId : undefined;
+    if (duplicate === undefined) return insertTask(state, Number(id), fresh);
     if (fresh.onConflict === "error") return assertEquals(id, UNIQUE_VIOLATION);
-    assertEquals(id, twin);
-    if (fresh.onConflict === "replace") replaceTask(state, twin, fresh);
+    assertEquals(id, duplicate);
+    if (fresh.onConflict === "replace") replaceTask(state, duplicate, fresh);
   });
 };
 
-/** Several tasks with unique keys at once, some of them twins of one another. */
-const scheduleTwins: Maker = (world) => {
+/** Several tasks with unique keys at once, some of them duplicates of one another. */
+const scheduleDuplicates: Maker = (world) => {
   const wanted = wishes(world, { unique: true });
   const rows = wanted.map(({ row }) => row as NewRow);
   const send = world.dice.once(3)
@@ -176,8 +176,10 @@ function applyUnique({ state }: World, wanted: NewTask[], result: UniqueTask[]):
   assertEquals(result.map(({ inserted }) => inserted), isNew);
   const ids = result.map(({ id }) => Number(id));
   wanted.forEach((task, index) => isNew[index] && insertTask(state, ids[index]!, task));
-  const twins = wanted.map((task, index) => ({ task, id: ids[index]!, index })).filter(({ index }) => !isNew[index]);
-  for (const { task, id } of twins.toSorted((a, b) => a.id - b.id || a.index - b.index)) {
+  const duplicates = wanted.map((task, index) => ({ task, id: ids[index]!, index })).filter(({ index }) =>
+    !isNew[index]
+  );
+  for (const { task, id } of duplicates.toSorted((a, b) => a.id - b.id || a.index - b.index)) {
     assertEquals(id, takeUniqueKey(state, keyOf(task), -1));
     if (task.onConflict === "replace") replaceTask(state, id, task);
   }
@@ -188,5 +190,5 @@ export const SCHEDULE_STEPS: [number, Maker][] = [
   [8, scheduleMany],
   [3, plainInsert],
   [3, scheduleInSql],
-  [4, scheduleTwins],
+  [4, scheduleDuplicates],
 ];

@@ -9,7 +9,7 @@ export const TABLES = [
   "task",
   "ready",
   "waiting",
-  "lease",
+  "claim_batch",
   "consumer",
   "unique_key",
   "slot",
@@ -30,7 +30,7 @@ export async function readSnapshot(sql: Tag): Promise<Snapshot> {
         SELECT id, claim_seq, status, (EXTRACT(epoch FROM not_before) * 1000000)::bigint AS not_before, priority, queue,
           func_name, params, started IS NOT NULL AS started, completed IS NOT NULL AS completed,
           failed IS NOT NULL AS failed, cancelled IS NOT NULL AS cancelled, returned, retry_attempts, rescues, snoozes,
-          suspect_deaths, progress, unique_key, unique_among, unique_for, concurrency_key, rate_key,
+          crash_count, progress, unique_key, unique_among, unique_for, concurrency_key, rate_key,
           CASE WHEN errors = '[]' THEN '' ELSE (
             SELECT string_agg(concat_ws(' ', error ->> 'name', error ->> 'attempt', error ->> 'delay'), ', ' ORDER BY place)
             FROM jsonb_array_elements(errors) WITH ORDINALITY AS error (error, place)
@@ -39,22 +39,22 @@ export async function readSnapshot(sql: Tag): Promise<Snapshot> {
       ) AS task),
       'ready', (SELECT json_agg(ready) FROM (
         SELECT id, claim_seq, (EXTRACT(epoch FROM not_before) * 1000000)::bigint AS not_before, priority, queue,
-          func_name, suspect
+          func_name, quarantined
         FROM ${sql.schema}.ready
       ) AS ready),
       'waiting', (SELECT json_agg(waiting) FROM (
         SELECT id, claim_seq, (EXTRACT(epoch FROM not_before) * 1000000)::bigint AS not_before, priority, queue,
-          func_name, suspect, why, concurrency_key, rate_key
+          func_name, quarantined, reason, concurrency_key, rate_key
         FROM ${sql.schema}.waiting
       ) AS waiting),
-      'lease', (SELECT json_agg(lease) FROM (
-        SELECT id, consumer_id, suspect, ARRAY(
+      'claim_batch', (SELECT json_agg(claim_batch) FROM (
+        SELECT id, consumer_id, quarantined, ARRAY(
           SELECT concat_ws('/', claim.id, claim.claim_seq)
           FROM unnest(ids, claim_seqs) AS claim (id, claim_seq)
           ORDER BY claim.id
         ) AS claims
-        FROM ${sql.schema}.lease
-      ) AS lease),
+        FROM ${sql.schema}.claim_batch
+      ) AS claim_batch),
       'consumer', (SELECT json_agg(consumer) FROM (
         SELECT id, lease_until > now() AS alive FROM ${sql.schema}.consumer
       ) AS consumer),
@@ -71,7 +71,7 @@ export async function readSnapshot(sql: Tag): Promise<Snapshot> {
       'definition', (SELECT json_agg(definition) FROM (
         SELECT func_name, concurrency_limit, rate_limit, rate_per FROM ${sql.schema}.definition
       ) AS definition),
-      'awaited', (SELECT json_agg(awaited) FROM (SELECT task_id FROM ${sql.schema}.awaited) AS awaited),
+      'awaited', (SELECT json_agg(awaited) FROM (SELECT task_id FROM ${sql.schema}.result_waiter) AS awaited),
       'queue', (SELECT json_agg(queue) FROM (SELECT name FROM ${sql.schema}.queue WHERE paused) AS queue)
     )::text AS snapshot
   `;
@@ -100,7 +100,7 @@ function expected(state: State): Record<typeof TABLES[number], Row[]> {
       retry_attempts: task.retryAttempts,
       rescues: task.rescues,
       snoozes: task.snoozes,
-      suspect_deaths: task.suspectDeaths,
+      crash_count: task.crashCount,
       errors: task.errors.join(", "),
       progress: task.progress,
       unique_key: task.uniqueKey,
@@ -112,14 +112,14 @@ function expected(state: State): Record<typeof TABLES[number], Row[]> {
     ready: state.ready.map(rowOf),
     waiting: state.waiting.map((place) => ({
       ...rowOf(place),
-      why: place.why,
+      reason: place.reason,
       concurrency_key: place.concurrencyKey,
       rate_key: place.rateKey,
     })),
-    lease: [...state.leases.values()].map(({ id, consumerId, suspect, claims }) => ({
+    claim_batch: [...state.batches.values()].map(({ id, consumerId, quarantined, claims }) => ({
       id,
       consumer_id: consumerId,
-      suspect,
+      quarantined,
       claims: claims.toSorted((a, b) => a.id - b.id).map(({ id, claimSeq }) => `${id}/${claimSeq}`),
     })),
     consumer: [...state.consumers.values()].map(({ id, alive }) => ({ id, alive })),
@@ -136,8 +136,8 @@ function expected(state: State): Record<typeof TABLES[number], Row[]> {
   };
 }
 
-function rowOf({ id, claimSeq, notBefore, priority, queue, name, suspect }: Place): Row {
-  return { id, claim_seq: claimSeq, not_before: notBefore, priority, queue, func_name: name, suspect };
+function rowOf({ id, claimSeq, notBefore, priority, queue, name, quarantined }: Place): Row {
+  return { id, claim_seq: claimSeq, not_before: notBefore, priority, queue, func_name: name, quarantined };
 }
 
 /**
@@ -151,19 +151,19 @@ export function differenceOf(snapshot: Snapshot, state: State): string | undefin
     const rows = Map.groupBy(snapshot[table], (row) => keyOf(table, row));
     for (const row of model[table]) {
       const key = keyOf(table, row);
-      const twins = rows.get(key);
-      if (!twins?.length) return `${table} lacks ${show(row)}`;
-      const found = twins.findIndex((twin) =>
-        Object.keys(row).every((column) => isSame(row[column], twin[column], window))
+      const duplicates = rows.get(key);
+      if (!duplicates?.length) return `${table} lacks ${show(row)}`;
+      const found = duplicates.findIndex((duplicate) =>
+        Object.keys(row).every((column) => isSame(row[column], duplicate[column], window))
       );
       if (found < 0) {
-        const [twin] = twins;
-        const wrong = Object.keys(row).filter((column) => !isSame(row[column], twin![column], window));
+        const [duplicate] = duplicates;
+        const wrong = Object.keys(row).filter((column) => !isSame(row[column], duplicate![column], window));
         return `${table} ${key}: ${
-          wrong.map((column) => `${column} is ${twin![column]} instead of ${show(row[column])}`)
+          wrong.map((column) => `${column} is ${duplicate![column]} instead of ${show(row[column])}`)
         }`;
       }
-      twins.splice(found, 1);
+      duplicates.splice(found, 1);
     }
     for (const [extra] of rows.values()) if (extra) return `${table} holds ${show(extra)}\nwhich it should not`;
   }
@@ -172,7 +172,7 @@ export function differenceOf(snapshot: Snapshot, state: State): string | undefin
 function keyOf(table: string, row: Row): string {
   switch (table) {
     case "task":
-    case "lease":
+    case "claim_batch":
     case "consumer":
       return String(row.id);
     case "ready":

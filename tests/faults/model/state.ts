@@ -42,7 +42,7 @@ export interface Task {
   retryAttempts: number;
   rescues: number;
   snoozes: number;
-  suspectDeaths: number;
+  crashCount: number;
   /** The names of its errors, with the attempt and the delay. */
   errors: string[];
   progress: number | null;
@@ -53,7 +53,7 @@ export interface Task {
   rateKey: string | null;
 }
 
-export type Why = "time" | "unknown" | "concurrency" | "rate";
+export type WaitReason = "time" | "unknown" | "concurrency" | "rate";
 
 /** A row of `ready` or, with `why`, of `waiting`. */
 export interface Place {
@@ -63,8 +63,8 @@ export interface Place {
   priority: number;
   queue: string;
   name: string;
-  suspect: boolean;
-  why: Why | null;
+  quarantined: boolean;
+  reason: WaitReason | null;
   concurrencyKey: string | null;
   rateKey: string | null;
 }
@@ -78,7 +78,7 @@ export interface Consumer {
 }
 
 /** The id of a task, and the fence that the claim read. */
-export interface Held {
+export interface HeldTask {
   id: number;
   claimSeq: number;
 }
@@ -86,8 +86,8 @@ export interface Held {
 export interface Lease {
   id: string;
   consumerId: string;
-  suspect: boolean;
-  claims: Held[];
+  quarantined: boolean;
+  claims: HeldTask[];
 }
 
 /** A row of `unique_key`. */
@@ -116,8 +116,8 @@ export interface Limits {
 }
 
 /** An attempt that a consumer has been told of: of a claim that is current, or was. */
-export interface Attempt extends Held {
-  leaseId: string;
+export interface Attempt extends HeldTask {
+  batchId: string;
   consumerId: string;
 }
 
@@ -130,7 +130,7 @@ export class State {
   readonly tasks = new Map<number, Task>();
   ready: Place[] = [];
   waiting: Place[] = [];
-  readonly leases = new Map<string, Lease>();
+  readonly batches = new Map<string, Lease>();
   readonly consumers = new Map<string, Consumer>();
   /** By the task's name, a space, and the key. */
   readonly uniqueKeys = new Map<string, Holder>();
@@ -138,10 +138,10 @@ export class State {
   readonly paused = new Set<string>();
   readonly definitions = new Map<string, Limits>();
   readonly awaited = new Set<number>();
-  /** Records that a hand may have left nowhere; `placeStrays` puts them back. */
+  /** Records that a hand may have left nowhere; `requeueUnplaced` puts them back. */
   readonly edited = new Set<number>();
   /** Records that a hand has ever edited: whatever slots they had, they may be ready or run without. */
-  readonly unslotted = new Set<number>();
+  readonly unadmitted = new Set<number>();
   /** Ended records whose retention is over, with their fence: one that is retried ends anew. */
   readonly expired = new Map<number, number>();
   /** The last slot of the cron that fired, in microseconds; 0 before there is a cron. */
@@ -152,10 +152,10 @@ export class State {
   /** Where each record stands: its status, and while it is `created`, its place. */
   places(): Map<number, string> {
     const standing = new Map<number, string>();
-    const current = ({ id, claimSeq }: Held) => this.tasks.get(id)?.claimSeq === claimSeq;
+    const current = ({ id, claimSeq }: HeldTask) => this.tasks.get(id)?.claimSeq === claimSeq;
     for (const place of this.ready) if (current(place)) standing.set(place.id, "ready");
-    for (const place of this.waiting) if (current(place)) standing.set(place.id, `waiting: ${place.why}`);
-    for (const { claims } of this.leases.values()) {
+    for (const place of this.waiting) if (current(place)) standing.set(place.id, `waiting: ${place.reason}`);
+    for (const { claims } of this.batches.values()) {
       for (const claim of claims) if (current(claim)) standing.set(claim.id, "running");
     }
     for (const { id, status } of this.tasks.values()) {
@@ -166,7 +166,7 @@ export class State {
   }
 
   /** Whether a claim is the current one of its task. */
-  holds({ id, claimSeq }: Held): boolean {
+  holds({ id, claimSeq }: HeldTask): boolean {
     const task = this.tasks.get(id);
     return task?.claimSeq === claimSeq && task.status === "created";
   }

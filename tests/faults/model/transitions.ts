@@ -1,5 +1,14 @@
 import { enter, giveBack, isAt, keyOf, place, placeOf, releaseSlots, takeFromPlace, takeUniqueKey } from "./records.ts";
-import { byUrgency, type Consumer, type Held, type Lease, type Place, type State, type Task, Time } from "./state.ts";
+import {
+  byUrgency,
+  type Consumer,
+  type HeldTask,
+  type Lease,
+  type Place,
+  type State,
+  type Task,
+  Time,
+} from "./state.ts";
 
 /**
  * What the store's statements and the SQL functions should do to the tables, each function named as the one that it
@@ -11,7 +20,7 @@ export interface ExpectedClaim {
   alive: boolean;
   taken: number;
   tasks: Task[];
-  suspects: Task[];
+  quarantined: Task[];
   hasNextDue: boolean;
 }
 
@@ -19,22 +28,22 @@ export interface ExpectedClaim {
 export function claimTasks(
   state: State,
   consumer: Consumer,
-  { leaseId, suspectLeaseId, limit }: { leaseId: string; suspectLeaseId: string | null; limit: number },
+  { batchId, quarantinedBatchId, limit }: { batchId: string; quarantinedBatchId: string | null; limit: number },
 ): ExpectedClaim {
   const alive = state.consumers.get(consumer.id)?.alive ?? false;
   const served = alive ? consumer.queues.filter((queue) => !state.paused.has(queue)) : [];
   const urgent = state.ready
     .filter(({ queue, name }) => served.includes(queue) && consumer.names.includes(name))
     .toSorted(byUrgency);
-  const due = urgent.filter(({ suspect }) => !suspect).slice(0, limit);
-  const suspects = suspectLeaseId === null ? [] : urgent.filter(({ suspect }) => suspect).slice(0, 1);
-  const taken = [...due, ...suspects];
+  const due = urgent.filter(({ quarantined }) => !quarantined).slice(0, limit);
+  const quarantined = quarantinedBatchId === null ? [] : urgent.filter(({ quarantined }) => quarantined).slice(0, 1);
+  const taken = [...due, ...quarantined];
   state.ready = state.ready.filter((row) => !taken.includes(row));
-  const leased = (rows: Place[], id: string | null, suspect: boolean) => {
+  const leased = (rows: Place[], id: string | null, quarantined: boolean) => {
     const claims = rows.filter((row) => state.holds(row)).map(({ id, claimSeq }) => ({ id, claimSeq }));
-    if (id !== null && claims.length > 0) state.leases.set(id, { id, consumerId: consumer.id, suspect, claims });
+    if (id !== null && claims.length > 0) state.batches.set(id, { id, consumerId: consumer.id, quarantined, claims });
     for (const claim of claims) {
-      state.attempts.push({ ...claim, leaseId: id!, consumerId: consumer.id });
+      state.attempts.push({ ...claim, batchId: id!, consumerId: consumer.id });
       releaseKey(state, state.tasks.get(claim.id)!);
     }
     for (const slot of state.slots) {
@@ -46,9 +55,9 @@ export function claimTasks(
   return {
     alive,
     taken: taken.length,
-    tasks: leased(due, leaseId, false),
-    suspects: leased(suspects, suspectLeaseId, true),
-    hasNextDue: state.waiting.some(({ queue, why }) => consumer.queues.includes(queue) && why === "time"),
+    tasks: leased(due, batchId, false),
+    quarantined: leased(quarantined, quarantinedBatchId, true),
+    hasNextDue: state.waiting.some(({ queue, reason }) => consumer.queues.includes(queue) && reason === "time"),
   };
 }
 
@@ -67,8 +76,8 @@ export function isSlotted(state: State, { id, concurrencyKey, rateKey }: Task): 
 
 /** `promoteDueTasks` */
 export function promoteDueTasks(state: State, queues: string[]): number {
-  const due = state.waiting.filter(({ queue, why, notBefore }) =>
-    queues.includes(queue) && why === "time" && notBefore.hasCome(state.clock)
+  const due = state.waiting.filter(({ queue, reason, notBefore }) =>
+    queues.includes(queue) && reason === "time" && notBefore.hasCome(state.clock)
   );
   state.waiting = state.waiting.filter((row) => !due.includes(row));
   for (const row of due) enter(state, row);
@@ -79,13 +88,13 @@ export function promoteDueTasks(state: State, queues: string[]): number {
 export function parkUnknownTasks(state: State, queues: string[]): number {
   const alive = [...state.consumers.values()].filter(({ alive }) => alive);
   const strangers = state.ready.filter((row) =>
-    !row.suspect && queues.includes(row.queue) &&
+    !row.quarantined && queues.includes(row.queue) &&
     !alive.some((consumer) => consumer.queues.includes(row.queue) && consumer.names.includes(row.name))
   );
   state.ready = state.ready.filter((row) => !strangers.includes(row));
   for (const row of strangers) {
     const { concurrencyKey = null, rateKey = null } = state.tasks.get(row.id) ?? {};
-    state.waiting.push({ ...row, concurrencyKey, rateKey, why: "unknown" });
+    state.waiting.push({ ...row, concurrencyKey, rateKey, reason: "unknown" });
     if (state.holds(row)) releaseSlots(state, row.id, false);
   }
   return strangers.length;
@@ -93,8 +102,8 @@ export function parkUnknownTasks(state: State, queues: string[]): number {
 
 /** `unparkKnownTasks` */
 export function unparkKnownTasks(state: State, { queues, names }: { queues: string[]; names: string[] }): number {
-  const known = state.waiting.filter(({ queue, name, why }) =>
-    why === "unknown" && queues.includes(queue) && names.includes(name)
+  const known = state.waiting.filter(({ queue, name, reason }) =>
+    reason === "unknown" && queues.includes(queue) && names.includes(name)
   );
   state.waiting = state.waiting.filter((row) => !known.includes(row));
   for (const row of known) enter(state, row);
@@ -102,7 +111,7 @@ export function unparkKnownTasks(state: State, { queues, names }: { queues: stri
 }
 
 /** How an attempt ended. */
-export interface Ending extends Held {
+export interface AttemptOutcome extends HeldTask {
   status: "completed" | "failed" | "created";
   error: string | null;
   delay: number | null;
@@ -111,7 +120,7 @@ export interface Ending extends Held {
 }
 
 /** `settleTasks`: the ids of the claims that it ended. */
-export function settleTasks(state: State, endings: Ending[], leases: string[]): number[] {
+export function settleTasks(state: State, endings: AttemptOutcome[], batches: string[]): number[] {
   const current = endings.filter((ending) => state.holds(ending));
   for (const ending of current) {
     const task = state.tasks.get(ending.id)!;
@@ -129,41 +138,41 @@ export function settleTasks(state: State, endings: Ending[], leases: string[]): 
     }
     if (ending.counts === "retry") task.retryAttempts++;
     if (ending.counts === "snooze") task.snoozes++;
-    task.suspectDeaths = 0;
+    task.crashCount = 0;
     giveBack(state, task, { attempt, began: ending.began });
     if (task.status === "created") place(state, task);
     else state.awaited.delete(task.id);
   }
-  if (current.length === endings.length) { for (const id of leases) state.leases.delete(id); }
+  if (current.length === endings.length) { for (const id of batches) state.batches.delete(id); }
   return current.map(({ id }) => id);
 }
 
 /** `rescueTasks`: those that it ended the claim of. */
 export function rescueTasks(state: State): Task[] {
-  const orphaned = [...state.leases.values()]
+  const orphaned = [...state.batches.values()]
     .filter(({ consumerId }) => !state.consumers.has(consumerId))
     .toSorted((a, b) => a.id < b.id ? -1 : 1)
     .slice(0, 20);
-  return orphaned.flatMap((lease) => {
-    state.leases.delete(lease.id);
-    return lease.claims.filter((claim) => state.holds(claim)).map((claim) => rescueTask(state, lease, claim));
+  return orphaned.flatMap((batch) => {
+    state.batches.delete(batch.id);
+    return batch.claims.filter((claim) => state.holds(claim)).map((claim) => rescueTask(state, batch, claim));
   });
 }
 
-function rescueTask(state: State, { suspect }: Lease, { id }: Held): Task {
+function rescueTask(state: State, { quarantined }: Lease, { id }: HeldTask): Task {
   const task = state.tasks.get(id)!;
   const attempt = task.retryAttempts + task.rescues + 1;
-  const guilty = suspect && task.suspectDeaths >= 4;
+  const exhausted = quarantined && task.crashCount >= 4;
   task.claimSeq++;
   task.rescues++;
-  task.suspectDeaths++;
-  task.failed = guilty;
-  if (guilty) {
+  task.crashCount++;
+  task.failed = exhausted;
+  if (exhausted) {
     task.status = "failed";
     task.errors.push(`ConsumerDied ${attempt}`);
   }
   giveBack(state, task, { attempt, began: true });
-  if (task.status === "created") enter(state, placeOf(task, task.suspectDeaths >= 2));
+  if (task.status === "created") enter(state, placeOf(task, task.crashCount >= 2));
   else state.awaited.delete(id);
   return task;
 }
@@ -187,7 +196,7 @@ export function retryTask(state: State, id: number): boolean {
   if (task?.status !== "failed" && task?.status !== "cancelled") return false;
   if (task.uniqueKey !== null && takeUniqueKey(state, keyOf(task), id) !== id) return false;
   task.claimSeq++;
-  Object.assign(task, { status: "created", notBefore: new Time(), retryAttempts: 0, rescues: 0, suspectDeaths: 0 });
+  Object.assign(task, { status: "created", notBefore: new Time(), retryAttempts: 0, rescues: 0, crashCount: 0 });
   Object.assign(task, { failed: false, cancelled: false, started: false, progress: null });
   giveBack(state, task);
   place(state, task);
@@ -208,30 +217,30 @@ export function deleteTask(state: State, id: number): boolean {
   return true;
 }
 
-/** `placeStrays`: how many it put into `waiting`. */
-export function placeStrays(state: State): number {
+/** `requeueUnplaced`: how many it put into `waiting`. */
+export function requeueUnplaced(state: State): number {
   const standing = state.places();
-  const strays = [...state.tasks.values()].filter((task) => {
+  const unplaced = [...state.tasks.values()].filter((task) => {
     if (task.status !== "created") return false;
     const stands = standing.get(task.id)!;
     if (stands !== "ready") return stands === "nowhere";
     // A row that the record's columns do not lead to is as good as none.
     return !state.ready.some((row) => row.claimSeq === task.claimSeq && isAt(row, task));
   });
-  for (const task of strays) {
+  for (const task of unplaced) {
     task.claimSeq++;
     giveBack(state, task);
-    if (task.status === "created") state.waiting.push({ ...placeOf(task), why: "time" });
+    if (task.status === "created") state.waiting.push({ ...placeOf(task), reason: "time" });
   }
   state.edited.clear();
-  return strays.length;
+  return unplaced.length;
 }
 
-/** `sendToLimits`: whether the claim was still held, and so the task has joined a line. */
-export function sendToLimits(
+/** `requeueForLimits`: whether the claim was still held, and so the task has joined a line. */
+export function requeueForLimits(
   state: State,
-  { id, claimSeq, suspect, concurrencyKey, rateKey }: Held & {
-    suspect: boolean;
+  { id, claimSeq, quarantined, concurrencyKey, rateKey }: HeldTask & {
+    quarantined: boolean;
     concurrencyKey: string | null;
     rateKey: string | null;
   },
@@ -240,7 +249,7 @@ export function sendToLimits(
   const task = state.tasks.get(id)!;
   Object.assign(task, { claimSeq: claimSeq + 1, concurrencyKey, rateKey });
   giveBack(state, task);
-  if (task.status === "created") enter(state, placeOf(task, suspect));
+  if (task.status === "created") enter(state, placeOf(task, quarantined));
   return true;
 }
 
@@ -256,7 +265,7 @@ export function returnIdleSlots(state: State, isIdle: (row: Place) => boolean): 
   for (const row of idle) {
     const task = state.tasks.get(row.id)!;
     if (!state.holds(row)) continue;
-    enter(state, placeOf(task, row.suspect));
+    enter(state, placeOf(task, row.quarantined));
     freed.add(row.id);
   }
   for (const id of old) if (state.tasks.get(id)?.status !== "created") freed.add(id);

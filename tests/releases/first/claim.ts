@@ -6,9 +6,9 @@ import { toNumber } from "../../../src/store/rows.ts";
 export interface ClaimRequest {
   consumerId: string;
   /** The id of the batch's lease, made up by the consumer, so that it knows the lease even if the reply is lost. */
-  leaseId: string;
-  /** The id of a suspect's lease; null if the consumer has a suspect already. */
-  suspectLeaseId: string | null;
+  batchId: string;
+  /** The id of a quarantined task's lease; null if the consumer has a quarantined task already. */
+  quarantinedBatchId: string | null;
   queues: string[];
   /** The names of the tasks that the consumer knows. */
   names: string[];
@@ -20,8 +20,8 @@ export interface ClaimedTask {
   id: number;
   /** The fence: whoever ends the claim must find it unchanged. */
   claimSeq: number;
-  leaseId: string;
-  suspect: boolean;
+  batchId: string;
+  quarantined: boolean;
   funcName: string;
   queue: string;
   params: string;
@@ -47,7 +47,7 @@ export interface Claim {
 }
 
 /**
- * Claims up to `limit` ready tasks of `queues`, most urgent first, and at most one suspect.
+ * Claims up to `limit` ready tasks of `queues`, most urgent first, and at most one quarantined.
  *
  * Each queue is one probe of the index, in its order; `queue = ANY (…)` would sort everything that is ready. The
  * locking subqueries are materialized, since the planner may run one more than once and so claim more than `limit`.
@@ -55,7 +55,7 @@ export interface Claim {
  * whether the task still wants to run: a row that was deleted or edited by hand drops out in the join.
  */
 export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim> {
-  const { consumerId, leaseId, suspectLeaseId, queues, names, limit } = request;
+  const { consumerId, batchId, quarantinedBatchId, queues, names, limit } = request;
   const rows = await sql`
     WITH served AS MATERIALIZED (
       SELECT served.name
@@ -67,48 +67,48 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       FROM served, LATERAL (
         SELECT ready.ctid AS place, ready.priority, ready.not_before, ready.id
         FROM ${sql.schema}.ready
-        WHERE ready.queue = served.name AND ready.func_name = ANY (${names}::text[]) AND NOT ready.suspect
+        WHERE ready.queue = served.name AND ready.func_name = ANY (${names}::text[]) AND NOT ready.quarantined
         ORDER BY ready.priority DESC, ready.not_before, ready.id
         LIMIT ${limit}::bigint
         FOR UPDATE SKIP LOCKED
       ) AS next
       ORDER BY next.priority DESC, next.not_before, next.id
       LIMIT ${limit}::bigint
-    ), suspect AS MATERIALIZED (
+    ), quarantined AS MATERIALIZED (
       SELECT next.place
       FROM served, LATERAL (
         SELECT ready.ctid AS place, ready.priority, ready.not_before, ready.id
         FROM ${sql.schema}.ready
-        WHERE ready.queue = served.name AND ready.func_name = ANY (${names}::text[]) AND ready.suspect
+        WHERE ready.queue = served.name AND ready.func_name = ANY (${names}::text[]) AND ready.quarantined
         ORDER BY ready.priority DESC, ready.not_before, ready.id
         LIMIT 1
         FOR UPDATE SKIP LOCKED
       ) AS next
-      WHERE ${suspectLeaseId}::uuid IS NOT NULL
+      WHERE ${quarantinedBatchId}::uuid IS NOT NULL
       ORDER BY next.priority DESC, next.not_before, next.id
       LIMIT 1
     ), taken AS (
       DELETE FROM ${sql.schema}.ready
-      WHERE ctid = ANY (ARRAY(SELECT place FROM due UNION ALL SELECT place FROM suspect))
-      RETURNING id, claim_seq, suspect
+      WHERE ctid = ANY (ARRAY(SELECT place FROM due UNION ALL SELECT place FROM quarantined))
+      RETURNING id, claim_seq, quarantined
     ), claimed AS (
-      SELECT task.id, task.claim_seq, taken.suspect, task.func_name, task.queue, task.params,
+      SELECT task.id, task.claim_seq, taken.quarantined, task.func_name, task.queue, task.params,
         task.retry_attempts + task.rescues + 1 AS attempt, task.retry_attempts, task.snoozes,
         task.max_retries, task.retry_delay, task.backoff, task.timeout, task.priority, task.not_before
       FROM taken
       JOIN ${sql.schema}.task ON task.id = taken.id AND task.claim_seq = taken.claim_seq AND task.status = 'created'
     ), leased AS (
-      INSERT INTO ${sql.schema}.lease (id, consumer_id, suspect, ids, claim_seqs)
-      SELECT CASE WHEN suspect THEN ${suspectLeaseId}::uuid ELSE ${leaseId}::uuid END, ${consumerId}::uuid, suspect,
+      INSERT INTO ${sql.schema}.claim_batch (id, consumer_id, quarantined, ids, claim_seqs)
+      SELECT CASE WHEN quarantined THEN ${quarantinedBatchId}::uuid ELSE ${batchId}::uuid END, ${consumerId}::uuid, quarantined,
         array_agg(id), array_agg(claim_seq)
       FROM claimed
-      GROUP BY suspect
+      GROUP BY quarantined
     ), next_due AS (
       SELECT min(next.not_before) AS due
       FROM unnest(${queues}::text[]) AS served (name), LATERAL (
         SELECT waiting.not_before
         FROM ${sql.schema}.waiting
-        WHERE waiting.queue = served.name AND waiting.why = 'time'
+        WHERE waiting.queue = served.name AND waiting.reason = 'time'
         ORDER BY waiting.not_before
         LIMIT 1
       ) AS next
@@ -123,8 +123,8 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
   const tasks = rows.filter((row) => row.id !== null).map((row): ClaimedTask => ({
     id: toNumber(row.id),
     claimSeq: toNumber(row.claim_seq),
-    leaseId: row.suspect ? suspectLeaseId! : leaseId,
-    suspect: row.suspect,
+    batchId: row.quarantined ? quarantinedBatchId! : batchId,
+    quarantined: row.quarantined,
     funcName: row.func_name,
     queue: row.queue,
     params: row.params,
@@ -146,7 +146,7 @@ export async function promoteDueTasks(sql: Tag, queues: string[]): Promise<numbe
     WITH due AS MATERIALIZED (
       SELECT ctid AS place
       FROM ${sql.schema}.waiting
-      WHERE queue = ANY (${queues}::text[]) AND why = 'time' AND not_before <= now()
+      WHERE queue = ANY (${queues}::text[]) AND reason = 'time' AND not_before <= now()
       ORDER BY not_before
       LIMIT 1000
       FOR UPDATE SKIP LOCKED
@@ -158,17 +158,17 @@ export async function promoteDueTasks(sql: Tag, queues: string[]): Promise<numbe
       INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, queue, func_name)
       SELECT id, claim_seq, not_before, priority, queue, func_name FROM moved
       RETURNING queue
-    ), rung AS MATERIALIZED (
+    ), notified AS MATERIALIZED (
       SELECT pg_notify(${sql.schema}.channel(queue), '') FROM (SELECT DISTINCT queue FROM placed) AS filled
     )
-    SELECT (SELECT count(*) FROM placed)::integer AS moved, (SELECT count(*) FROM rung) AS rung
+    SELECT (SELECT count(*) FROM placed)::integer AS moved, (SELECT count(*) FROM notified) AS notified
   `;
   return row!.moved;
 }
 
 /**
  * Moves tasks that no live consumer of their queue knows out of the claim's way, from the first 10,000 of each queue.
- * Skipping 100,000 of them costs every claim 15 ms. Suspects stay, since they are few, and `waiting` would forget what
+ * Skipping 100,000 of them costs every claim 15 ms. Quarantined tasks stay, since they are few, and `waiting` would forget what
  * they are: the consumers that know one may have died of it.
  */
 export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<number> {
@@ -176,13 +176,13 @@ export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<numb
     WITH stranger AS MATERIALIZED (
       SELECT head.place
       FROM unnest(${queues}::text[]) AS served (name), LATERAL (
-        SELECT ready.ctid AS place, ready.queue, ready.func_name, ready.suspect
+        SELECT ready.ctid AS place, ready.queue, ready.func_name, ready.quarantined
         FROM ${sql.schema}.ready
         WHERE ready.queue = served.name
         ORDER BY ready.priority DESC, ready.not_before, ready.id
         LIMIT 10000
       ) AS head
-      WHERE NOT head.suspect AND NOT EXISTS (
+      WHERE NOT head.quarantined AND NOT EXISTS (
         SELECT FROM ${sql.schema}.consumer
         WHERE consumer.lease_until > now()
           AND head.queue = ANY (consumer.queues) AND head.func_name = ANY (consumer.tasks)
@@ -197,7 +197,7 @@ export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<numb
       WHERE ctid = ANY (ARRAY(SELECT place FROM held))
       RETURNING id, claim_seq, not_before, priority, queue, func_name
     )
-    INSERT INTO ${sql.schema}.waiting (id, claim_seq, not_before, priority, queue, func_name, why)
+    INSERT INTO ${sql.schema}.waiting (id, claim_seq, not_before, priority, queue, func_name, reason)
     SELECT id, claim_seq, not_before, priority, queue, func_name, 'unknown' FROM moved
   `;
   return rows.count;
@@ -212,7 +212,7 @@ export async function unparkKnownTasks(
     WITH known AS MATERIALIZED (
       SELECT ctid AS place
       FROM ${sql.schema}.waiting
-      WHERE why = 'unknown' AND func_name = ANY (${names}::text[]) AND queue = ANY (${queues}::text[])
+      WHERE reason = 'unknown' AND func_name = ANY (${names}::text[]) AND queue = ANY (${queues}::text[])
       LIMIT 10000
       FOR UPDATE SKIP LOCKED
     ), moved AS (
@@ -223,10 +223,10 @@ export async function unparkKnownTasks(
       INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, queue, func_name)
       SELECT id, claim_seq, not_before, priority, queue, func_name FROM moved
       RETURNING queue
-    ), rung AS MATERIALIZED (
+    ), notified AS MATERIALIZED (
       SELECT pg_notify(${sql.schema}.channel(queue), '') FROM (SELECT DISTINCT queue FROM placed) AS filled
     )
-    SELECT (SELECT count(*) FROM placed)::integer AS moved, (SELECT count(*) FROM rung) AS rung
+    SELECT (SELECT count(*) FROM placed)::integer AS moved, (SELECT count(*) FROM notified) AS notified
   `;
   return row!.moved;
 }

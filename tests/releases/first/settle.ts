@@ -22,11 +22,11 @@ export interface Outcome {
 /**
  * Ends claims, each only if it is still held: `claim_seq` must be the one that the claim read. Resolves to the ids of
  * those that it ended; others were lost, or are locked by somebody's open transaction, which must not make a whole
- * batch wait. `leases` are deleted if nothing was left over.
+ * batch wait. `batches` are deleted if nothing was left over.
  *
  * SKIP LOCKED also keeps two batches that hold the same tasks in different orders from a deadlock: neither waits.
  */
-export async function settleTasks(sql: Tag, outcomes: Outcome[], leases: string[]): Promise<Set<number>> {
+export async function settleTasks(sql: Tag, outcomes: Outcome[], batches: string[]): Promise<Set<number>> {
   const now = performance.now();
   // How long ago, since only the database's clock tells when.
   const elapsed = outcomes.map(({ began }) => began === null ? null : (now - began) / 1000);
@@ -70,7 +70,7 @@ export async function settleTasks(sql: Tag, outcomes: Outcome[], leases: string[
         END,
         retry_attempts = task.retry_attempts + (held.counts IS NOT DISTINCT FROM 'retry')::integer,
         snoozes = task.snoozes + (held.counts IS NOT DISTINCT FROM 'snooze')::integer,
-        suspect_deaths = 0
+        crash_count = 0
       FROM held
       WHERE task.id = held.id
       RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name
@@ -81,24 +81,24 @@ export async function settleTasks(sql: Tag, outcomes: Outcome[], leases: string[
       WHERE status = 'created' AND not_before <= statement_timestamp()
       RETURNING queue
     ), back_in_waiting AS (
-      INSERT INTO ${sql.schema}.waiting (id, claim_seq, not_before, priority, queue, func_name, why)
+      INSERT INTO ${sql.schema}.waiting (id, claim_seq, not_before, priority, queue, func_name, reason)
       SELECT id, claim_seq, not_before, priority, queue, func_name, 'time'
       FROM settled
       WHERE status = 'created' AND not_before > statement_timestamp()
-    ), awaited AS (
-      DELETE FROM ${sql.schema}.awaited
+    ), waiter AS (
+      DELETE FROM ${sql.schema}.result_waiter
       USING settled
-      WHERE awaited.task_id = settled.id AND settled.status <> 'created'
-      RETURNING awaited.task_id
-    ), rung AS MATERIALIZED (
+      WHERE result_waiter.task_id = settled.id AND settled.status <> 'created'
+      RETURNING result_waiter.task_id
+    ), notified AS MATERIALIZED (
       SELECT pg_notify(${sql.schema}.channel(queue), '') FROM (SELECT DISTINCT queue FROM back_in_ready) AS filled
       UNION ALL
-      SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM awaited)
+      SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM waiter)
     ), ended AS (
-      DELETE FROM ${sql.schema}.lease
-      WHERE id = ANY (${leases}::uuid[]) AND (SELECT count(*) FROM settled) = (SELECT count(*) FROM outcome)
+      DELETE FROM ${sql.schema}.claim_batch
+      WHERE id = ANY (${batches}::uuid[]) AND (SELECT count(*) FROM settled) = (SELECT count(*) FROM outcome)
     )
-    SELECT id, (SELECT count(*) FROM rung) AS rung FROM settled
+    SELECT id, (SELECT count(*) FROM notified) AS notified FROM settled
   `;
   return new Set(rows.map((row) => toNumber(row.id)));
 }
