@@ -236,7 +236,7 @@ async function run(host: ConsumerHost, { settings, definitions, events, signal, 
   const defaults = host.options.defaults ?? {};
   const started = await untilReachable({ events, signal }, async () => {
     const { database, sessions, listener } = await host.connect();
-    const { sql, leases } = database;
+    const { sql, leaseConnection: leases } = database;
     await requireSchema(sql, host.schema);
     await Promise.all([
       registerDefinitions(sql, [...definitions].map(([name, definition]) => storedDefinition(name, definition))),

@@ -1,5 +1,6 @@
 import { Database } from "../database/pools.ts";
-import { codeOf, withDeadline } from "../database/driver.ts";
+import { withDeadline } from "../database/deadline.ts";
+import { codeOf } from "../database/error_codes.ts";
 import { OLDEST_MAJOR } from "../embedded/installed_binaries.ts";
 import { notify, readBackend, readMoment, readServer, type ServerState } from "../store/health.ts";
 import { listenOn } from "../store/listen.ts";

@@ -1,6 +1,6 @@
 import { Batcher } from "./batcher.ts";
 import type { Database } from "../database/pools.ts";
-import { codeOf, LOCK_NOT_AVAILABLE } from "../database/driver.ts";
+import { codeOf, LOCK_NOT_AVAILABLE } from "../database/error_codes.ts";
 import { decryptRow, type KeyRing } from "../privacy/encryption.ts";
 import { FireflyError } from "../errors.ts";
 import type { ScheduleOptions } from "../task/options.ts";

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { codeOf } from "../../../src/database/driver.ts";
+import { codeOf } from "../../../src/database/error_codes.ts";
 import {
   insertTasks,
   insertTasksWith,
