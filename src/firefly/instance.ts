@@ -1,7 +1,7 @@
 import { type ConnectionSettings, resolveConnection } from "../database/settings.ts";
 import { type ConsumeOptions, type Consumer, startConsumer, type WatchdogOutput } from "../consume/consume.ts";
 import { Database } from "../database/pools.ts";
-import { checkQueueName, checkScheduleOptions, type TaskDefinition } from "../task/definition.ts";
+import { checkQueueName, type TaskDefinition } from "../task/definition.ts";
 import { KeyRing } from "../privacy/encryption.ts";
 import { FireflyError } from "../errors.ts";
 import { Emitter, type Events } from "../events.ts";
@@ -16,7 +16,7 @@ import { Tasks } from "../records/tasks.ts";
 import { Redactor } from "../privacy/redaction.ts";
 import { Results } from "../records/result_waiter.ts";
 import { Scheduler } from "../schedule/scheduler.ts";
-import { newTasks } from "../schedule/new_tasks.ts";
+import { prepareTasks } from "../schedule/new_tasks.ts";
 import {
   type CurrentInstance,
   currentInstance,
@@ -81,7 +81,6 @@ export class Instance implements CurrentInstance, AsyncDisposable {
     this.tasks = new Tasks(this.#access);
     this.#scheduler = new Scheduler({
       schema: this.schema,
-      keys: this.keys,
       openTransaction: () => this.#openTransaction(),
       connect: () => this.connect(),
     });
@@ -145,11 +144,10 @@ export class Instance implements CurrentInstance, AsyncDisposable {
 
   /** Inserts one task for each list of arguments: in the user's transaction, in the scope's, or in one of its own. */
   async schedule(definition: TaskDefinition, calls: unknown[][], options: ScheduleOptions): Promise<TaskRecord[]> {
-    checkScheduleOptions(options, `schedule task "${definition.name}"`);
-    const { schema, keys } = this;
-    const tasks = await newTasks(definition, calls, { options, defaults: this.options.defaults ?? {}, schema, keys });
+    const { schema, keys, options: { defaults = {} } } = this;
+    const { tasks, decrypt } = await prepareTasks(definition, calls, { options, defaults, schema, keys });
     const { rows, fresh } = await this.#scheduler.insert(tasks, options.tx);
-    const records = rows.map((row) =>
+    const records = (await decrypt(rows)).map((row) =>
       toRecord(row, this.#access, row.inserted ? fresh : { ...fresh, inserted: false })
     );
     if (!this.events.has("scheduled")) return records;

@@ -42,6 +42,7 @@ export interface TaskContext {
 /** What a task asks of the instance that it is scheduled on. */
 export interface CurrentInstance {
   readonly sql: Sql;
+  /** Schedules one task for each list of arguments. The caller has checked `options`. */
   schedule(definition: TaskDefinition, calls: unknown[][], options: ScheduleOptions): Promise<TaskRecord[]>;
   get(id: number): Promise<TaskRecord>;
   list(filter: TaskFilter, page?: PageOptions): Promise<Page<TaskRecord>>;

@@ -118,7 +118,7 @@ function makeTask(definition: TaskDefinition): Task {
     ...schedulable(definition, {}),
     with(options: ScheduleOptions): Schedulable<unknown[], unknown> {
       checkScheduleOptions(options, `schedule task "${name}"`);
-      return schedulable(definition, options);
+      return schedulable(definition, { ...options }); // what was checked is what schedule() takes
     },
     async get(id: number): Promise<TaskRecord> {
       const record = await currentInstance().get(id);
