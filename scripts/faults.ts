@@ -5,7 +5,7 @@ import { markdownTable } from "./markdown_table.ts";
 
 const HELP = `Makes every fault happen that Firefly survives, and prints what came of it.
 
-Usage: deno task faults [--only 1,8] [--short] [--write docs/reliability.md]
+Usage: deno task faults [--only 1,8] [--short] [--write docs/reports/reliability.md]
 
   --only    the numbers of the faults to run
   --short   less of each, as the tests do

@@ -20,7 +20,7 @@ Usage: deno task bench [options]
 
 Other queues are installed from npm into a directory outside of the checkout. BullMQ is measured if a Redis
 answers at 127.0.0.1:6379: it empties database 9 there. Ctrl-C ends it, and removes what it made.
-It exits with 1 if a measurement failed, with 2 if it was called wrongly. See docs/benchmarks.md.`;
+It exits with 1 if a measurement failed, with 2 if it was called wrongly. See docs/reports/benchmarks.md.`;
 
 /** What to measure. */
 export interface BenchOptions {

@@ -30,7 +30,7 @@ export function renderPage(results: Results, plot: string): string {
     "measurement has a new database, and begins after a checkpoint. All rows are kept and all is durable, unless the " +
     "settings say otherwise.",
     "",
-    "`deno task bench --write docs/benchmarks.md` makes this page, and its `--help` lists the options. Other queues are " +
+    "`deno task bench --write docs/reports/benchmarks.md` makes this page, and its `--help` lists the options. Other queues are " +
     "installed for it alone, from npm, at the versions that stand below.",
     "",
     ...noise(results),

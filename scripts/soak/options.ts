@@ -17,7 +17,7 @@ Usage: deno task soak [options]
                 default: one in the directory for temporary files
 
 Ctrl-C ends the load and reports on what there is; a second one ends it at once.
-It exits with 1 if a verdict is bad, with 2 if it was called wrongly. See docs/soak.md.`;
+It exits with 1 if a verdict is bad, with 2 if it was called wrongly. See docs/reports/soak.md.`;
 
 /** What to do, and for how long. */
 export interface SoakOptions {

@@ -3,10 +3,9 @@ import { assert, assertEquals } from "@std/assert";
 const ROOT = new URL("../../", import.meta.url);
 
 /** The pages that people read, from the root. */
-const pages = [
-  ...Array.from(Deno.readDirSync(ROOT), ({ name }) => name),
-  ...Array.from(Deno.readDirSync(new URL("docs/", ROOT)), ({ name }) => `docs/${name}`),
-].filter((path) => path.endsWith(".md")).sort();
+const pages = ["", "docs/", "docs/reports/"].flatMap((folder) =>
+  Array.from(Deno.readDirSync(new URL(folder || ".", ROOT)), ({ name }) => `${folder}${name}`)
+).filter((path) => path.endsWith(".md")).sort();
 
 /** The targets of a page's links, without those to other sites. */
 function linksOf(markdown: string): string[] {

@@ -4,8 +4,22 @@ import { testDatabase } from "../support/database.ts";
 const DOCS = new URL("../../docs/", import.meta.url);
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
 
-/** Pages about what only this repository has: no program of a user's could show it. */
-const ABOUT_TOOLS = ["benchmarks.md", "soak.md"];
+/** Pages that no program can show: maps, procedures, and results of this repository's tools. */
+const WITHOUT_PROGRAM = [
+  "README.md",
+  "architecture.md",
+  "comparison.md",
+  "concepts.md",
+  "configuration.md",
+  "guarantees.md",
+  "installation.md",
+  "migrating-from-django.md",
+  "production.md",
+  "reports/benchmarks.md",
+  "reports/soak.md",
+  "troubleshooting.md",
+  "upgrading.md",
+];
 
 /** Milliseconds that one program may take: far more than any needs, on a machine that is busy. */
 const TIMEOUT = 90_000;
@@ -20,13 +34,16 @@ interface Program {
 /** The blocks that begin with three backticks and `ts` alone; those of `ts ignore` are fragments. */
 function programsOf(page: string, markdown: string): Program[] {
   const blocks = markdown.matchAll(/^```ts *\n(.*?)^```/gms);
-  return Array.from(blocks, ([, text], index) => ({ name: `${page}_${index + 1}`, text: text! }));
+  const name = page.slice(0, -".md".length).replaceAll("/", "_");
+  return Array.from(blocks, ([, text], index) => ({ name: `${name}_${index + 1}`, text: text! }));
 }
 
-const pages = Array.from(Deno.readDirSync(DOCS), ({ name }) => name).filter((name) => name.endsWith(".md")).sort();
+const pages = ["", "reports/"].flatMap((folder) =>
+  Array.from(Deno.readDirSync(new URL(folder || ".", DOCS)), ({ name }) => `${folder}${name}`)
+).filter((name) => name.endsWith(".md")).sort();
 const programs = pages.map((page) => {
   const markdown = Deno.readTextFileSync(new URL(page, DOCS)).replaceAll("\r\n", "\n");
-  return { page, found: programsOf(page.slice(0, -".md".length), markdown) };
+  return { page, found: programsOf(page, markdown) };
 });
 
 /** Runs `deno` in a directory of its own that holds `found`; resolves to its exit code and all that it printed. */
@@ -57,7 +74,7 @@ async function deno(args: string[], found: Program[], database: string): Promise
 }
 
 for (const { page, found } of programs) {
-  if (ABOUT_TOOLS.includes(page)) continue;
+  if (WITHOUT_PROGRAM.includes(page)) continue;
   Deno.test(`docs/${page} has a program that asserts what comes of it`, () => {
     assert(
       found.some(({ text }) => /from "@std\/assert"/.test(text)),
