@@ -24,6 +24,9 @@ const WITHOUT_PROGRAM = [
 /** Milliseconds that one program may take: far more than any needs, on a machine that is busy. */
 const TIMEOUT = 90_000;
 
+/** A line that says in a comment what it prints. */
+const PRINTS = /^ *console\.log\(.*\); \/\/ (.*)$/gm;
+
 /** A block of a page that is a program. */
 interface Program {
   /** Its page and its number there, from 1. */
@@ -46,8 +49,28 @@ const programs = pages.map((page) => {
   return { page, found: programsOf(page, markdown) };
 });
 
-/** Runs `deno` in a directory of its own that holds `found`; resolves to its exit code and all that it printed. */
-async function deno(args: string[], found: Program[], database: string): Promise<{ code: number; output: string }> {
+/** What `deno` did. */
+interface Ran {
+  readonly code: number;
+  readonly stdout: string;
+  /** All that it printed. */
+  readonly output: string;
+}
+
+/** The lines of `printed` that `program` announces in comments, in the order in which it does. */
+function announced({ text }: Program, printed: string): { expected: string[]; found: string[] } {
+  const expected = Array.from(text.matchAll(PRINTS), ([, comment]) => comment!);
+  const lines = printed.split("\n");
+  const found = expected.filter((line) => {
+    const at = lines.indexOf(line);
+    if (at >= 0) lines.splice(0, at + 1);
+    return at >= 0;
+  });
+  return { expected, found };
+}
+
+/** Runs `deno` in a directory of its own that holds `found`. */
+async function deno(args: string[], found: Program[], database: string): Promise<Ran> {
   // The import map of the configuration holds for modules anywhere, so nothing has to be written into the checkout.
   const cwd = await Deno.realPath(await Deno.makeTempDir({ prefix: "firefly_docs_" }));
   try {
@@ -66,8 +89,8 @@ async function deno(args: string[], found: Program[], database: string): Promise
       child.kill("SIGKILL");
     }, TIMEOUT);
     const { code, stdout, stderr } = await child.output().finally(() => clearTimeout(timer));
-    const decoder = new TextDecoder();
-    return { code, output: [decoder.decode(stdout), decoder.decode(stderr), late].filter(Boolean).join("\n") };
+    const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+    return { code, stdout: out!, output: [out, err, late].filter(Boolean).join("\n") };
   } finally {
     await Deno.remove(cwd, { recursive: true });
   }
@@ -83,12 +106,14 @@ for (const { page, found } of programs) {
   });
 
   for (const program of found) {
-    Deno.test(`docs/${page} program ${program.name.split("_").at(-1)} runs to its end`, async () => {
+    Deno.test(`docs/${page} program ${program.name.split("_").at(-1)} runs, and prints what it says`, async () => {
       await using db = await testDatabase();
 
-      const { code, output } = await deno(["run", "-A", "--no-check"], [program], db.url);
+      const { code, stdout, output } = await deno(["run", "-A", "--no-check"], [program], db.url);
 
       assertEquals(code, 0, output);
+      const { expected, found } = announced(program, stdout);
+      assertEquals(found, expected, output);
     });
   }
 }
