@@ -71,8 +71,8 @@ const GENERATED = ["src/schema/migrations.ts"];
 /** The one explanation of a metaphor that there may be. */
 const EXPLAINED = { file: "docs/waking.md", word: "doorbell" };
 
-/** Text between these stands as an example of what not to write. */
-const EXAMPLES = /<!-- refused -->.*?<!-- \/refused -->/gs;
+/** Where a page quotes what not to write: in tables, code and quotation marks. */
+const QUOTED: Readonly<Record<string, RegExp>> = { "STYLE.md": /^\|.*$|`[^`]*`|"[^"]*"/gm };
 /** A line break with the mark of a comment that goes on. */
 const CONTINUATION = /\n[ \t]*(?:\*(?!\/)|\/\/|--)?[ \t]*/g;
 
@@ -83,10 +83,10 @@ interface Finding {
   readonly instead: string;
 }
 
-/** Finds refused phrases in `text`, in their order. */
-function findRefused(text: string): Finding[] {
+/** Finds refused phrases in `text`, in their order, except where `quoted` matches. */
+function findRefused(text: string, quoted = /(?!)/g): Finding[] {
   const blank = (part: string) => part.replace(/[^\n]/g, " ");
-  const prose = text.replace(EXAMPLES, blank).replace(CONTINUATION, blank);
+  const prose = text.replace(quoted, blank).replace(CONTINUATION, blank);
   return REFUSALS
     .flatMap(({ pattern, instead }) => Array.from(prose.matchAll(pattern), (match) => ({ match, instead })))
     .sort((a, b) => a.match.index - b.match.index)
@@ -125,7 +125,8 @@ for (const [name, files] of FILES) {
     const findings: string[] = [];
     for (const file of files) {
       let explanations = 1;
-      for (const { line, phrase, instead } of findRefused(await Deno.readTextFile(new URL(file, ROOT)))) {
+      const text = await Deno.readTextFile(new URL(file, ROOT));
+      for (const { line, phrase, instead } of findRefused(text, QUOTED[file])) {
         if (file === EXPLAINED.file && phrase === EXPLAINED.word && explanations-- > 0) continue;
         findings.push(`${file}:${line}: "${phrase}": write ${instead}`);
       }
@@ -142,10 +143,10 @@ Deno.test("findRefused() finds a phrase across the lines of a comment, with its 
   assertEquals(findRefused(query).map(({ line, phrase }) => [line, phrase]), [[2, "Nobody"], [3, "told of"]]);
 });
 
-Deno.test("findRefused() skips examples between their marks, and counts their lines", () => {
-  const page = ["<!-- refused -->", "| in vain |", "<!-- /refused -->", "It was in vain."].join("\n");
+Deno.test("findRefused() skips what STYLE.md quotes, and counts its lines", () => {
+  const page = ["| in vain | without success |", 'No "nobody", never `patience`.', "It was in vain."].join("\n");
 
-  assertEquals(findRefused(page).map(({ line }) => line), [4]);
+  assertEquals(findRefused(page, QUOTED["STYLE.md"]).map(({ line }) => line), [3]);
 });
 
 const LEGITIMATE = [
