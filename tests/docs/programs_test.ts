@@ -4,17 +4,8 @@ import { testDatabase } from "../support/database.ts";
 const DOCS = new URL("../../docs/", import.meta.url);
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
 
-/** Pages about what only this repository has, or about commands: no program of a user's could show it. */
-const ABOUT_TOOLS = [
-  "README.md",
-  "architecture.md",
-  "benchmarks.md",
-  "cli.md",
-  "comparison.md",
-  "guarantees.md",
-  "production-checklist.md",
-  "soak.md",
-];
+/** Pages about what only this repository has: no program of a user's could show it. */
+const ABOUT_TOOLS = ["benchmarks.md", "soak.md"];
 
 /** Milliseconds that one program may take: far more than any needs, on a machine that is busy. */
 const TIMEOUT = 90_000;
