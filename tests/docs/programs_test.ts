@@ -14,6 +14,7 @@ const WITHOUT_PROGRAM = [
   "production-checklist.md",
   "reports/benchmarks.md",
   "reports/soak.md",
+  "tables.md",
 ];
 
 /** Milliseconds that one program may take: far more than any needs, on a machine that is busy. */
