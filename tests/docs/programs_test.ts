@@ -8,17 +8,13 @@ const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
 const WITHOUT_PROGRAM = [
   "README.md",
   "architecture.md",
+  "cli.md",
   "comparison.md",
-  "concepts.md",
-  "configuration.md",
   "guarantees.md",
-  "installation.md",
-  "migrating-from-django.md",
-  "production.md",
+  "production-checklist.md",
   "reports/benchmarks.md",
   "reports/soak.md",
-  "troubleshooting.md",
-  "upgrading.md",
+  "tables.md",
 ];
 
 /** Milliseconds that one program may take: far more than any needs, on a machine that is busy. */
