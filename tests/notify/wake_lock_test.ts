@@ -96,20 +96,6 @@ Deno.test('a queue with notify: "always" rings always', async () => {
   finish.resolve();
 });
 
-Deno.test("a consumer of an older release, which knows no wake lock, is notified always", async () => {
-  await using test = await testInstance();
-  const name = taskName();
-  await test.db.sql`
-    INSERT INTO firefly.consumer (id, host, pid, version, queues, tasks, concurrency, lease_until)
-    VALUES (gen_random_uuid(), 'old', 1, '0.1.0', '{default}', ${[name]}, 1, now() + interval '1 minute')
-  `;
-
-  assertEquals((await notificationsOf(test.db, [CHANNEL], () => insertTask(test.db, { func_name: name }))).length, 1);
-
-  await test.db.sql`UPDATE firefly.consumer SET wake_lock = true`;
-  assertEquals((await notificationsOf(test.db, [CHANNEL], () => insertTask(test.db, { func_name: name }))).length, 0);
-});
-
 Deno.test("a task of a transaction that stays open for a while starts soon after its commit, without a ring", async () => {
   await using test = await testInstance();
   const finish = Promise.withResolvers<void>();
