@@ -33,7 +33,11 @@ Deno.test("prune() walks over everything, and tells how far it is", async () => 
   assertEquals(progress.map(({ pruned }) => pruned), [1000, 2000, 2500]);
   assertEquals(progress.at(-1)!.share, 1);
   assert(progress.every(({ share }, i) => i === 0 || share >= progress[i - 1]!.share));
-  assertEquals((await test.db.sql`SELECT prune_cursor FROM firefly.retention`)[0]!.prune_cursor, "99999", "a walk of its own");
+  assertEquals(
+    (await test.db.sql`SELECT prune_cursor FROM firefly.retention`)[0]!.prune_cursor,
+    "99999",
+    "a walk of its own",
+  );
 });
 
 Deno.test("a walk over tables without statistics is not worth compiling to the planner", async () => {
