@@ -1,0 +1,23 @@
+/**
+ * The checksums of the migrations, by the release that brought them. Databases store them, and refuse a release in which
+ * one has changed. Until 0.1.0 is tagged, its entries follow `migrations/`. From then on this file only grows: a later
+ * release appends an entry with its own migrations, and nothing above it ever changes.
+ *
+ * @module
+ */
+export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "0.1.0": {
+    "0001_wire": "75739ac712f9e04f66a46f11a28a50bd752a0408972df0158407e48457c7f0e3",
+    "0002_wire_decode": "d61a06f625eaf9f9e4bf529b79458c7220ea5632778322a76be336211af28872",
+    "0003_tables": "e76c901a9e744a044e2d2503ef22a6763bdbb1460b43e0abd5cf05ad8a9ba77f",
+    "0004_views": "a25848b42d497729c3f67fb08f8f2929bb8cae52e8587da118da29bec6de5fea",
+    "0005_placing": "1cfae8061c4da578480e1f41d7b8cb7273e0dc71381e114559b99712e15cef0a",
+    "0006_keys_and_slots": "e9ac4e5ba45b389fca656a5879d0d16fe3d94b7558f0dcb535dcce1d9ce95722",
+    "0007_limits": "0b0a000c7532ec8f71e63fb094cc774ec491420b33eaa828ab774fd8b0a15146",
+    "0008_schedule": "d56648b6430fd473589c2b51f7c5f20c6399cfb17e5df029a86b706881a78d3d",
+    "0009_operations": "2f71fdefc1be2f0e2442e7d9ee75dfc77a6d70478d5dc027822bc347a77d5bbb",
+    "0010_cron": "a0e17444529dd547d9ee50cb711d375ca034aae62232724db55e05fbe048d120",
+    "0011_explain_parts": "4549be5c5ee42d1e3148f43d87b86345a981554b522e5337e5f7d7f60920eb5b",
+    "0012_explain": "c1c19ac946355bb2e1de9007f9c604bdd241fd421493d435e549f455bcb4f2cc",
+  },
+};
