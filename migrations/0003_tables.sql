@@ -59,8 +59,8 @@ CREATE TABLE "firefly".task (
 ) WITH (fillfactor = 45);
 COMMENT ON TABLE "firefly".task IS
   'A task and its record, from schedule() until it is pruned. Inserted by schedule() or any INSERT; updated as a rule '
-  'once, by the consumer that ends it, else by progress, retry, rescue and cancel; deleted by pruning or '
-  'tasks.delete().';
+  'once, by the consumer that ends it, else by progress, retry, rescue and cancel; deleted when it is pruned or '
+  'deleted.';
 
 CREATE TABLE "firefly".ready (
   id bigint NOT NULL,
@@ -79,7 +79,7 @@ CREATE TABLE "firefly".ready (
 CREATE INDEX ready_order ON "firefly".ready (queue, priority DESC, not_before, id);
 CREATE INDEX ready_quarantined ON "firefly".ready (queue, priority DESC, not_before, id) WHERE quarantined;
 COMMENT ON TABLE "firefly".ready IS
-  'A task that may run now, in claiming order. Inserted with the task or when it becomes due, is admitted, retried or '
+  'A task that may run now, in the order of claiming. Inserted with the task, or when it is due, admitted, retried or '
   'rescued; deleted by the claim. A row whose claim_seq is not that of the task is stale.';
 
 CREATE TABLE "firefly".waiting (
@@ -117,8 +117,8 @@ CREATE INDEX waiting_both ON "firefly".waiting (rate_key, priority DESC, not_bef
   WHERE reason = 'concurrency' AND rate_key IS NOT NULL;
 CREATE INDEX waiting_admit_at ON "firefly".waiting (queue, admit_at) WHERE admit_at IS NOT NULL;
 COMMENT ON TABLE "firefly".waiting IS
-  'A task that may not run yet, and the reason. Inserted with the task, by a retry, or when it is parked or loses its '
-  'slot; deleted by consumers when its time comes, a slot is free or its name is known.';
+  'A task that may not run yet, and the reason. Inserted with the task, by a retry or rescue, or when it is parked or '
+  'loses its slot; deleted by consumers when it is due, gets its slots or its name is known.';
 
 CREATE TABLE "firefly".consumer (
   id uuid PRIMARY KEY,
@@ -133,8 +133,8 @@ CREATE TABLE "firefly".consumer (
   lease_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE "firefly".consumer IS
-  'A process that runs tasks. It inserts the row, renews lease_until and deletes the row when it stops; past '
-  'lease_until any other consumer deletes it, as crashed.';
+  'A process that runs tasks. It inserts the row, renews lease_until, and deletes the row when it stops. Once '
+  'lease_until has passed, any other consumer deletes it, as that of a crashed consumer.';
 
 CREATE TABLE "firefly".claim_batch (
   -- The consumer makes it up: a sequence may repeat a number after a crash of the server.
@@ -148,8 +148,8 @@ CREATE TABLE "firefly".claim_batch (
   claim_seqs bigint[] NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE "firefly".claim_batch IS
-  'The tasks that a consumer took with one claim. Inserted by the claim, deleted with the end of its last task, or by '
-  'the rescue if the consumer has no row.';
+  'The tasks that a consumer took with one claim. Inserted by the claim; deleted with the end of its last task, or by '
+  'another consumer that rescues the tasks once the consumer has no row.';
 
 CREATE TABLE "firefly".queue (
   name text PRIMARY KEY,
@@ -163,16 +163,16 @@ CREATE TABLE "firefly".queue (
 );
 COMMENT ON TABLE "firefly".queue IS
   'The settings of a queue; one without a row has none. Written by pause() and resume(), and by consumers when they '
-  'start, from the option queues.';
+  'start, from the option queues. Never deleted.';
 
 CREATE UNLOGGED TABLE "firefly".result_waiter (
   task_id bigint PRIMARY KEY,
   until timestamptz NOT NULL
 );
 COMMENT ON TABLE "firefly".result_waiter IS
-  'A task whose result a program waits for. Only the end of such a task sends NOTIFY, as every NOTIFY takes a lock '
-  'that all commits share. Inserted by result(), deleted with the end of the task or when it expires; lost in a '
-  'crash, which costs one poll.';
+  'A task whose end a program waits for. Only the end of such a task sends NOTIFY, as every NOTIFY takes a lock that '
+  'all commits share. Inserted by programs that await or watch a task; deleted with its end, or once the row expires. '
+  'Lost in a crash, which costs one poll.';
 
 -- A table, not an index of `task`: an index that mentions `status` would keep completion from being HOT.
 CREATE TABLE "firefly".unique_key (
@@ -186,8 +186,8 @@ CREATE TABLE "firefly".unique_key (
 CREATE INDEX unique_key_task ON "firefly".unique_key (task_id);
 CREATE INDEX unique_key_until ON "firefly".unique_key (until) WHERE until IS NOT NULL;
 COMMENT ON TABLE "firefly".unique_key IS
-  'A unique key and the task that holds it. Inserted when that is scheduled, deleted by the trigger release when it '
-  'ends, by the claim where it does not reject running duplicates, or by pruning after `until`.';
+  'A unique key and the task that holds it. Inserted with the task; deleted by the trigger release when the task '
+  'ends, by the claim where it does not reject duplicates while it runs, or by maintenance after `until`.';
 
 CREATE TABLE "firefly".definition (
   func_name text PRIMARY KEY,
@@ -225,7 +225,7 @@ CREATE INDEX slot_task ON "firefly".slot (task_id);
 CREATE INDEX slot_until ON "firefly".slot (until) WHERE until IS NOT NULL;
 COMMENT ON TABLE "firefly".slot IS
   'The right of a task to run under a limit. Inserted by _admit(), together with the row in ready; deleted by the '
-  'trigger release when the claim ends, that of a rate by consumers once `until` has passed.';
+  'trigger release when the claim ends, and that of a rate by consumers once `until` has passed.';
 
 CREATE TABLE "firefly".cron (
   name text PRIMARY KEY,
