@@ -104,8 +104,8 @@ export type Reason =
       readonly reason: "quarantined";
       /** How often it was rescued from a dead consumer. */
       readonly rescues: number;
-      /** How many consumers died while they ran it alone: with the third, it fails. */
-      readonly deaths: number;
+      /** How many consumers in a row crashed while they held it: with the second it is quarantined, with the fifth it fails. */
+      readonly crashes: number;
     }
     // Others of its queue are claimed first.
     | {
