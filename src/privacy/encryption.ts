@@ -26,7 +26,7 @@ export interface ValuePlace {
 interface Envelope {
   readonly $: "Encrypted";
   readonly key: string;
-  /** It is not bound to a queue: see {@linkcode KeyRing.seal}. */
+  /** It is not bound to a queue: see {@linkcode KeyRing.encrypt}. */
   readonly anyQueue?: true;
   /** The 12 bytes of the IV, then the ciphertext with its tag. */
   readonly v: string;
@@ -46,12 +46,12 @@ export function isEncrypted(text: string): boolean {
 }
 
 /**
- * Decodes a stored text that {@linkcode KeyRing.open} has decrypted, if it could.
+ * Decodes a stored text that {@linkcode KeyRing.decrypt} has decrypted, if it could.
  *
  * @throws {DecryptionFailed} If it is still encrypted.
  */
 export function decodeParams(text: string, keys: KeyRing | undefined): unknown {
-  if (isEncrypted(text)) throw failureOf(text, keys);
+  if (isEncrypted(text)) throw toDecryptionError(text, keys);
   return decode(text);
 }
 
@@ -97,9 +97,9 @@ export class KeyRing {
    * Encrypts a value in the wire format for its place. With `anyQueue` it can be decrypted in whatever queue the task
    * stands: for arguments that may replace those of a duplicate in another one.
    */
-  async seal(text: string, place: ValuePlace, { anyQueue = false } = {}): Promise<string> {
+  async encrypt(text: string, place: ValuePlace, { anyQueue = false } = {}): Promise<string> {
     const iv = crypto.getRandomValues(new Uint8Array(IV_BYTES));
-    const algorithm = { name: ALGORITHM, iv, additionalData: boundTo(place, anyQueue) };
+    const algorithm = { name: ALGORITHM, iv, additionalData: encodeBinding(place, anyQueue) };
     const ciphertext = await crypto.subtle.encrypt(algorithm, await this.#key(this.#current), base64.decode(text));
     const bytes = new Uint8Array(IV_BYTES + ciphertext.byteLength);
     bytes.set(iv);
@@ -114,7 +114,7 @@ export class KeyRing {
   }
 
   /** Decrypts a stored text. One that is not encrypted, or cannot be decrypted, is given back as it is. */
-  async open(text: string, place: ValuePlace): Promise<string> {
+  async decrypt(text: string, place: ValuePlace): Promise<string> {
     const envelope = isEncrypted(text) ? readEnvelope(text) : undefined;
     if (!envelope || !this.has(envelope.key)) return text;
     try {
@@ -122,7 +122,7 @@ export class KeyRing {
       const algorithm = {
         name: ALGORITHM,
         iv: bytes.subarray(0, IV_BYTES),
-        additionalData: boundTo(place, envelope.anyQueue === true),
+        additionalData: encodeBinding(place, envelope.anyQueue === true),
       };
       const key = await this.#key(envelope.key);
       return base64.encode(new Uint8Array(await crypto.subtle.decrypt(algorithm, key, bytes.subarray(IV_BYTES))));
@@ -159,7 +159,7 @@ export class KeyRing {
 }
 
 /** Acts on all of `items`, on some at a time: thousands of calls of Web Crypto at once take twice as long. */
-export async function inParts<T, R>(items: readonly T[], act: (item: T) => Promise<R>): Promise<R[]> {
+export async function mapInChunks<T, R>(items: readonly T[], act: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
   for (let i = 0; i < items.length; i += AT_ONCE) {
     results.push(...await Promise.all(items.slice(i, i + AT_ONCE).map(act)));
@@ -173,10 +173,10 @@ export async function decryptTasks<T extends { funcName: string; queue: string; 
   keys: KeyRing,
 ): Promise<T[]> {
   if (!tasks.some(({ params }) => params !== null && isEncrypted(params))) return tasks;
-  return await inParts(tasks, async (task) => {
+  return await mapInChunks(tasks, async (task) => {
     const { params, funcName, queue } = task;
     if (params === null) return task;
-    return { ...task, params: await keys.open(params, { funcName, queue, column: "params" }) };
+    return { ...task, params: await keys.decrypt(params, { funcName, queue, column: "params" }) };
   });
 }
 
@@ -194,13 +194,13 @@ export async function decryptRow<R extends StoredColumns>(row: R, keys: KeyRing 
   if (!keys || !isEncrypted(params) && !(returned !== null && isEncrypted(returned))) return row;
   return {
     ...row,
-    params: await keys.open(params, { funcName, queue, column: "params" }),
-    returned: returned === null ? null : await keys.open(returned, { funcName, queue, column: "returned" }),
+    params: await keys.decrypt(params, { funcName, queue, column: "params" }),
+    returned: returned === null ? null : await keys.decrypt(returned, { funcName, queue, column: "returned" }),
   };
 }
 
 /** What the value can be decrypted for: the data that is authenticated with it. */
-function boundTo({ column, funcName, queue }: ValuePlace, anyQueue: boolean): Uint8Array<ArrayBuffer> {
+function encodeBinding({ column, funcName, queue }: ValuePlace, anyQueue: boolean): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(JSON.stringify(["firefly", column, funcName, anyQueue ? null : queue]));
 }
 
@@ -215,7 +215,7 @@ function readEnvelope(text: string): Envelope | undefined {
 }
 
 /** Why a text is still encrypted after `keys` were tried. */
-function failureOf(text: string, keys: KeyRing | undefined): DecryptionFailed {
+function toDecryptionError(text: string, keys: KeyRing | undefined): DecryptionFailed {
   const id = readEnvelope(text)?.key;
   if (id === undefined) return new DecryptionFailed("Cannot decrypt a value as it is damaged", { keyId: "" });
   if (keys?.has(id)) {
@@ -239,7 +239,7 @@ function checkKey(id: string, key: unknown, action: string): CryptoKey | Uint8Ar
   }
   const where = `key "${id}" of "encryption.keys"`;
   if (typeof key === "string") {
-    const bytes = bytesOf(key);
+    const bytes = tryDecodeBase64(key);
     if (bytes?.length === 32) return bytes;
     const found = bytes ? `that of ${bytes.length} bytes` : `a text of ${key.length} characters that is no Base64`;
     throw new RangeError(`Cannot ${action} as ${where} must be Base64 of 32 bytes: current value is ${found}`);
@@ -257,7 +257,7 @@ function checkKey(id: string, key: unknown, action: string): CryptoKey | Uint8Ar
   );
 }
 
-function bytesOf(text: string): Uint8Array<ArrayBuffer> | undefined {
+function tryDecodeBase64(text: string): Uint8Array<ArrayBuffer> | undefined {
   try {
     return base64.decode(text);
   } catch {

@@ -1,5 +1,6 @@
 import { types } from "node:util";
-import { hideParameters, parametersOf, readPart, REDACTED } from "./statement_parameters.ts";
+import { isRawJson } from "../wire/to_json.ts";
+import { findParameters, hideParametersInField, readPart, REDACTED } from "./statement_parameters.ts";
 
 /**
  * What is hidden: names of members, as text or as patterns, or a function that returns what is to be shown of a value
@@ -74,13 +75,13 @@ export class Redactor {
       throw new TypeError(`Cannot ${action} as "redact" must be a list of names and patterns, or a function`);
     }
     this.#replace = typeof redact === "function" ? redact : undefined;
-    this.#hidden = typeof redact === "function" ? () => false : matcherOf(redact);
+    this.#hidden = typeof redact === "function" ? () => false : makeMatcher(redact);
   }
 
   /** What may be shown of `value`, which stands at `path`: the value itself if nothing of it is to be hidden. */
-  of<T>(value: T, path: string[] = []): T {
+  redact<T>(value: T, path: string[] = []): T {
     try {
-      if (!this.#replace && !this.#concerns(value)) return value;
+      if (!this.#replace && !this.#hidesAnyOf(value)) return value;
       return new Copier(this.#hidden, this.#replace).copy(value, path) as T;
     } catch {
       return REDACTED as T; // a proxy, say: what cannot be searched is not shown
@@ -88,21 +89,21 @@ export class Redactor {
   }
 
   /** What may be shown of a text that has no name: only a function can tell. */
-  text(text: string, path: string[]): string {
+  redactText(text: string, path: string[]): string {
     if (!this.#replace) return text;
-    const shown = this.of<unknown>(text, path);
+    const shown = this.redact<unknown>(text, path);
     return typeof shown === "string" ? shown : REDACTED;
   }
 
   /** Whether anything within `root` is to be hidden. */
-  #concerns(root: unknown): boolean {
+  #hidesAnyOf(root: unknown): boolean {
     const seen = new Set<object>();
     for (const left = [root]; left.length > 0;) {
       const value = left.pop();
       if (typeof value !== "object" || value === null || seen.has(value) || isLeaf(value)) continue;
       seen.add(value);
-      if (value instanceof Error && parametersOf(value).length > 0) return true;
-      for (const [key, part] of partsOf(value)) {
+      if (value instanceof Error && findParameters(value).length > 0) return true;
+      for (const [key, part] of listParts(value)) {
         if (typeof key === "string" && part !== null && part !== undefined && this.#hidden(key)) return true;
         left.push(key, part);
       }
@@ -150,8 +151,8 @@ class Copier {
     if (value instanceof Error) return this.#copyError(value, path);
     if (value instanceof Map) {
       const copy = this.#begin(value, new Map());
-      for (const [key, part] of partsOf(value)) {
-        copy.set(this.copy(key, [...path, nameOf(key)]), this.#member(key, part, path));
+      for (const [key, part] of listParts(value)) {
+        copy.set(this.copy(key, [...path, toPathSegment(key)]), this.#member(key, part, path));
       }
       return copy;
     }
@@ -162,9 +163,9 @@ class Copier {
       return copy;
     }
     const copy = this.#begin(value, Array.isArray(value) ? new Array(value.length) : {});
-    for (const [key, part] of partsOf(value)) {
+    for (const [key, part] of listParts(value)) {
       // Not by assignment: a key may be "__proto__".
-      Object.defineProperty(copy, key as string, described(this.#member(key, part, path)));
+      Object.defineProperty(copy, key as string, toDescriptor(this.#member(key, part, path)));
     }
     return copy;
   }
@@ -172,12 +173,14 @@ class Copier {
   /** An error of the same class, so that it is shown as one, without the parameters of statements. */
   #copyError(error: Error, path: string[]): Error {
     const copy = this.#begin(error, Object.create(Object.getPrototypeOf(error)) as Error);
-    const parameters = parametersOf(error);
+    const parameters = findParameters(error);
     for (const key of Reflect.ownKeys(error)) {
       const enumerable = Object.prototype.propertyIsEnumerable.call(error, key);
       const part = readPart(error, key);
-      const shown = typeof key === "symbol" ? part : this.#member(key, hideParameters(part, key, parameters), path);
-      Object.defineProperty(copy, key, { ...described(shown), enumerable });
+      const shown = typeof key === "symbol"
+        ? part
+        : this.#member(key, hideParametersInField(part, key, parameters), path);
+      Object.defineProperty(copy, key, { ...toDescriptor(shown), enumerable });
     }
     return copy;
   }
@@ -189,37 +192,35 @@ class Copier {
 
   #member(key: unknown, part: unknown, path: string[]): unknown {
     const isNamed = typeof key === "string" && part !== null && part !== undefined;
-    return isNamed && this.#hidden(key) ? REDACTED : this.copy(part, [...path, nameOf(key)]);
+    return isNamed && this.#hidden(key) ? REDACTED : this.copy(part, [...path, toPathSegment(key)]);
   }
 }
 
-function described(value: unknown): PropertyDescriptor {
+function toDescriptor(value: unknown): PropertyDescriptor {
   return { value, configurable: true, enumerable: true, writable: true };
 }
 
 /** The parts of an object with what they are called: names, or the keys of a Map. A getter may throw. */
-function partsOf(value: object): [key: unknown, part: unknown][] {
+function listParts(value: object): [key: unknown, part: unknown][] {
   if (value instanceof Map) return [...value];
   if (value instanceof Set) return Array.from(value, (part) => [undefined, part]);
   const keys = value instanceof Error ? Object.getOwnPropertyNames(value) : Object.keys(value);
   return keys.map((key) => [key, readPart(value, key)]);
 }
 
-function nameOf(key: unknown): string {
+function toPathSegment(key: unknown): string {
   return typeof key === "object" && key !== null ? "object" : String(key);
 }
-
-const { isRawJSON } = JSON as { isRawJSON?(value: object): boolean };
 
 /** Whether an object has no parts that could be hidden. */
 function isLeaf(value: object): boolean {
   return types.isDate(value) || types.isRegExp(value) || types.isAnyArrayBuffer(value) || ArrayBuffer.isView(value) ||
-    types.isBoxedPrimitive(value) || value instanceof Blob || (isRawJSON?.(value) ?? false);
+    types.isBoxedPrimitive(value) || value instanceof Blob || isRawJson(value);
 }
 
 /** Whether a name is one of `list`. Names come again and again, so the answers are remembered. */
-function matcherOf(list: readonly (string | RegExp)[]): (key: string) => boolean {
-  const names = list.filter((entry) => typeof entry === "string").map(plain).filter(Boolean);
+function makeMatcher(list: readonly (string | RegExp)[]): (key: string) => boolean {
+  const names = list.filter((entry) => typeof entry === "string").map(normalizeName).filter(Boolean);
   const patterns = list.filter((entry) => typeof entry !== "string").map(({ source, flags }) =>
     new RegExp(source, flags.replace(/[gy]/g, "")) // these would remember where the last search ended
   );
@@ -227,13 +228,13 @@ function matcherOf(list: readonly (string | RegExp)[]): (key: string) => boolean
   return (key) => {
     let hidden = known.get(key);
     if (hidden !== undefined) return hidden;
-    const name = plain(key);
+    const name = normalizeName(key);
     hidden = names.some((end) => name.endsWith(end)) || patterns.some((pattern) => pattern.test(key));
     if (known.size < 1000) known.set(key, hidden);
     return hidden;
   };
 }
 
-function plain(name: string): string {
+function normalizeName(name: string): string {
   return name.toLowerCase().replace(/[^\p{L}\p{N}]/gu, "");
 }

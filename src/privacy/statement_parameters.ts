@@ -12,7 +12,7 @@ const CAUSES = 5;
  * The parameters of the failed statement that an error, or a cause of it, tells of, as they may stand in its texts.
  * Drivers keep them beside the message, and some put them into it: so does the server, which quotes what it cannot read.
  */
-export function parametersOf(thrown: unknown): string[] {
+export function findParameters(thrown: unknown): string[] {
   const found = new Set<string>();
   let error: unknown = thrown;
   for (let i = 0; i <= CAUSES && error instanceof Error; i++) {
@@ -30,15 +30,15 @@ export function parametersOf(thrown: unknown): string[] {
 }
 
 /** A text without the parameters of a failed statement. */
-export function withoutParameters(text: string, parameters: readonly string[]): string {
+export function hideParametersInText(text: string, parameters: readonly string[]): string {
   return parameters.reduce((left, parameter) => left.replaceAll(parameter, REDACTED), text);
 }
 
 /** A member of an error without the parameters of a failed statement. */
-export function hideParameters(part: unknown, key: string, parameters: readonly string[]): unknown {
+export function hideParametersInField(part: unknown, key: string, parameters: readonly string[]): unknown {
   if (parameters.length === 0) return part;
   if (PARAMETER_FIELDS.includes(key) && Array.isArray(part)) return REDACTED;
-  return typeof part === "string" ? withoutParameters(part, parameters) : part;
+  return typeof part === "string" ? hideParametersInText(part, parameters) : part;
 }
 
 /** A member of an object, whose getter may throw. */

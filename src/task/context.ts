@@ -68,7 +68,7 @@ export function isFail(error: unknown): boolean {
 }
 
 /** Marks an error as one that no retry can help. */
-export function asFail<E extends Error>(error: E): E {
+export function markAsFail<E extends Error>(error: E): E {
   return Object.defineProperty(error, FAIL, { value: true });
 }
 

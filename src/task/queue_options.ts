@@ -1,6 +1,6 @@
 import { checkQueueName, checkRetention } from "./definition.ts";
 import type { QueueOptions } from "./options.ts";
-import { type RetentionSeconds, secondsOfRetention } from "./retention.ts";
+import { type RetentionSeconds, toRetentionSeconds } from "./retention.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 
 /** What is said of a queue, as it is stored; null where nothing is. */
@@ -33,12 +33,12 @@ export function checkQueues(queues: Readonly<Record<string, QueueOptions>>, acti
 }
 
 /** What an instance says of its queues; those of which it says nothing are left out. */
-export function settingsOf(queues: Readonly<Record<string, QueueOptions>> = {}): QueueSettings[] {
+export function toQueueSettings(queues: Readonly<Record<string, QueueOptions>> = {}): QueueSettings[] {
   return Object.entries(queues)
     .filter(([, { retention, notify }]) => retention !== undefined || notify !== undefined)
     .map(([name, { retention, notify }]) => ({
       name,
-      retention: secondsOfRetention(retention),
+      retention: toRetentionSeconds(retention),
       notify: notify ?? null,
     }));
 }

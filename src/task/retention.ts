@@ -8,12 +8,12 @@ export interface RetentionSeconds {
 }
 
 /** A retention in seconds. */
-export function secondsOfRetention(retention: Retention | undefined): RetentionSeconds {
+export function toRetentionSeconds(retention: Retention | undefined): RetentionSeconds {
   const { completed, failed } = typeof retention === "object" ? retention : { completed: retention, failed: retention };
-  return { completed: toRetained(completed), failed: toRetained(failed) };
+  return { completed: toSecondsKept(completed), failed: toSecondsKept(failed) };
 }
 
-function toRetained(duration: Duration | undefined): number | null {
+function toSecondsKept(duration: Duration | undefined): number | null {
   if (duration === undefined) return null;
   return duration === Infinity ? Infinity : toSeconds(duration, "retention");
 }

@@ -85,7 +85,7 @@ export const task: TaskFunction = function task(spec: string | TaskOptions<never
 
 function register(spec: string | TaskOptions<never[]>, handler: Handler, caller: Handler): Task {
   const definition = defineTask(spec, handler);
-  const site = siteOf(caller);
+  const site = findCallSite(caller);
   for (const name of namesOf(definition)) {
     const other = registry.get(name);
     // The same place again is the same task: development servers evaluate a changed module once more.
@@ -100,7 +100,7 @@ function register(spec: string | TaskOptions<never[]>, handler: Handler, caller:
 }
 
 /** Where `caller` was called, as `file:line:column`. */
-function siteOf(caller: Handler): string {
+function findCallSite(caller: Handler): string {
   const trace: { stack?: string } = {};
   Error.captureStackTrace(trace, caller);
   const frame = trace.stack?.split("\n").find((line) => /:\d+:\d+\)?$/.test(line)) ?? "";
@@ -115,10 +115,10 @@ function makeTask(definition: TaskDefinition): Task {
   return Object.assign(call, {
     [DEFINITION]: definition,
     funcName: name,
-    ...schedulable(definition, {}),
+    ...makeSchedulable(definition, {}),
     with(options: ScheduleOptions): Schedulable<unknown[], unknown> {
       checkScheduleOptions(options, `schedule task "${name}"`);
-      return schedulable(definition, options);
+      return makeSchedulable(definition, options);
     },
     async get(id: number): Promise<TaskRecord> {
       const record = await currentInstance().get(id);
@@ -131,7 +131,7 @@ function makeTask(definition: TaskDefinition): Task {
   });
 }
 
-function schedulable(definition: TaskDefinition, options: ScheduleOptions): Schedulable<unknown[], unknown> {
+function makeSchedulable(definition: TaskDefinition, options: ScheduleOptions): Schedulable<unknown[], unknown> {
   return {
     schedule(...args) {
       const record = currentInstance().schedule(definition, [args], options).then((records) => records[0]!);

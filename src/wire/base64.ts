@@ -30,7 +30,7 @@ export const portableBase64: Base64 = {
       }
       return bytes;
     } catch (cause) {
-      throw notBase64(cause);
+      throw notBase64Error(cause);
     }
   },
 };
@@ -43,7 +43,7 @@ export const nativeBase64: Base64 | undefined = "fromBase64" in Uint8Array && "t
       try {
         return Uint8Array.fromBase64(text, { lastChunkHandling: "strict" });
       } catch (cause) {
-        throw notBase64(cause);
+        throw notBase64Error(cause);
       }
     },
   }
@@ -123,7 +123,7 @@ export function checkSize(bytes: number, maxBytes: number): void {
   }
 }
 
-function notBase64(cause: unknown): FireflyFormatError {
+function notBase64Error(cause: unknown): FireflyFormatError {
   return new FireflyFormatError("Cannot decode text as it is not Base64", {
     cause,
   });

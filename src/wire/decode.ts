@@ -2,8 +2,16 @@ import { FireflyFormatError, FireflyLimitError } from "../errors.ts";
 import { decodeText } from "./base64.ts";
 import { BUFFERS } from "./decode_buffers.ts";
 import { CONTAINERS } from "./decode_containers.ts";
-import { malformed, type PartReader, SCALARS, SIMPLE, type TagReader } from "./decode_simple.ts";
-import { checkDepth, isCount, type Json, type JsonObject, limitsOf, Reservations, type WireLimits } from "./format.ts";
+import { malformedError, type PartReader, SCALARS, SIMPLE, type TagReader } from "./decode_simple.ts";
+import {
+  checkDepth,
+  isCount,
+  type Json,
+  type JsonObject,
+  Reservations,
+  resolveWireLimits,
+  type WireLimits,
+} from "./format.ts";
 
 /**
  * Decodes what {@linkcode encode} made of a value.
@@ -15,7 +23,7 @@ import { checkDepth, isCount, type Json, type JsonObject, limitsOf, Reservations
  * @throws {FireflyLimitError} If the value is over one of `limits`.
  */
 export function decode(text: string, limits?: Partial<WireLimits>): unknown {
-  const whole = limitsOf(limits);
+  const whole = resolveWireLimits(limits);
   const json = decodeText(text, whole.maxBytes);
   try {
     const root = JSON.parse(json);
@@ -63,8 +71,8 @@ class Decoder implements PartReader {
     if (!isTagged(json) || json.$ !== "Graph") return this.read(json);
     checkFields(json, ["$", "root", "refs"]);
     const { root, refs } = json;
-    if (root === undefined) throw malformed("Graph", "root");
-    if (!Array.isArray(refs)) throw malformed("Graph", "refs");
+    if (root === undefined) throw malformedError("Graph", "root");
+    if (!Array.isArray(refs)) throw malformedError("Graph", "refs");
     this.#refs = refs;
     return this.read(root);
   }
@@ -75,7 +83,7 @@ class Decoder implements PartReader {
     const tag = node.$ as string;
     if (tag === "Ref") return this.#readRef(node);
     const reader = TAGS.get(tag);
-    if (reader === undefined) throw unknown("tag", tag);
+    if (reader === undefined) throw unknownError("tag", tag);
     checkFields(node, reader.fields);
     // Primitives do not nest.
     if (SCALARS.has(tag)) return reader.read(node, this);
@@ -115,14 +123,14 @@ class Decoder implements PartReader {
   #readRef(node: JsonObject): unknown {
     checkFields(node, ["$", "v"]);
     const { v: index } = node;
-    if (!isCount(index) || index >= this.#refs.length) throw malformed("Ref", "v");
+    if (!isCount(index) || index >= this.#refs.length) throw malformedError("Ref", "v");
     if (this.#objects[index] !== undefined) return this.#objects[index];
-    if (this.#started.has(index)) throw malformed("Ref", "v");
+    if (this.#started.has(index)) throw malformedError("Ref", "v");
     this.#started.add(index);
     this.#beginning = index;
     const object = this.read(this.#refs[index]!);
     this.#beginning = undefined;
-    if (typeof object !== "object" || object === null) throw malformed("Ref", "v");
+    if (typeof object !== "object" || object === null) throw malformedError("Ref", "v");
     return this.#objects[index] = object;
   }
 }
@@ -133,11 +141,11 @@ function isTagged(node: Json): node is JsonObject {
 
 function checkFields(node: JsonObject, fields: readonly string[]): void {
   for (const field of Object.keys(node)) {
-    if (!fields.includes(field)) throw unknown(`field of ${node.$}`, field);
+    if (!fields.includes(field)) throw unknownError(`field of ${node.$}`, field);
   }
 }
 
-function unknown(what: string, name: unknown): FireflyFormatError {
+function unknownError(what: string, name: unknown): FireflyFormatError {
   const text = JSON.stringify(name).slice(0, 60);
   return new FireflyFormatError(`Cannot decode a value with an unknown ${what}: ${text}`);
 }

@@ -13,8 +13,8 @@ import {
   encodeScalar,
   type Scalar,
 } from "./encode_simple.ts";
-import { checkDepth, type Json, type JsonObject, limitsOf, type WireLimits } from "./format.ts";
-import { type Key, type Place, Places } from "./references.ts";
+import { checkDepth, type Json, type JsonObject, resolveWireLimits, type WireLimits } from "./format.ts";
+import { type Key, type Place, References } from "./references.ts";
 
 /**
  * Encodes `value` in the wire format: whatever structured cloning takes, Blobs and Files included. Returns the text, or a
@@ -25,8 +25,8 @@ import { type Key, type Place, Places } from "./references.ts";
  */
 export function encode(value: unknown, limits?: Partial<WireLimits>): string | Promise<string> {
   if (value === undefined && limits === undefined) return UNDEFINED; // what most tasks return
-  if (isScalar(value)) return encodeScalarText(value, limitsOf(limits));
-  const encoder = new Encoder(limitsOf(limits));
+  if (isScalar(value)) return encodeScalarText(value, resolveWireLimits(limits));
+  const encoder = new Encoder(resolveWireLimits(limits));
   encoder.write(value);
   return encoder.hasBlobs ? encoder.readBlobs().then(() => encoder.toText()) : encoder.toText();
 }
@@ -50,7 +50,7 @@ const readBlob = Blob.prototype.arrayBuffer;
 class Encoder implements PartWriter {
   readonly limits: WireLimits;
   readonly #top: JsonObject = {};
-  readonly #places = new Places();
+  readonly #references = new References();
   /** The keys that lead from the root to what is being written. */
   readonly #path: Key[] = [];
   readonly #deferred: (() => void)[] = [];
@@ -81,7 +81,7 @@ class Encoder implements PartWriter {
 
   /** The text of what was written. */
   toText(): string {
-    const { refs } = this.#places;
+    const { refs } = this.#references;
     const { root = null } = this.#top;
     const graph = refs.length > 0 ? { $: "Graph", root, refs } : root;
     return encodeText(stringify(graph), this.limits.maxBytes);
@@ -106,18 +106,18 @@ class Encoder implements PartWriter {
       holder[key] = encodeScalar(value as Scalar, this.limits);
       return;
     }
-    const known = this.#places.find(value);
+    const known = this.#references.find(value);
     if (known !== undefined) {
       holder[key] = known.refer();
       return;
     }
     checkDepth(this.#path.length + 1, this.limits);
     const brand = brandOf(value);
-    if (brand === undefined) throw this.#uncloneable(nameOf(value));
+    if (brand === undefined) throw this.#uncloneable(describeObject(value));
     if (brand === "ArrayBuffer") {
       this.#bufferEncoder().putBuffer(value as ArrayBuffer, holder, key);
     } else {
-      this.#encode(value, brand, this.#places.add(value, holder, key));
+      this.#encode(value, brand, this.#references.add(value, holder, key));
     }
   }
 
@@ -158,14 +158,14 @@ class Encoder implements PartWriter {
 
   #bufferEncoder(): BufferEncoder {
     return this.#buffers ??= new BufferEncoder({
-      places: this.#places,
+      references: this.#references,
       limits: this.limits,
       uncloneable: (what) => this.#uncloneable(what),
     });
   }
 
   #uncloneable(what: string): DOMException {
-    const at = this.#path.length > 0 ? ` (at ${pathText(this.#path)})` : "";
+    const at = this.#path.length > 0 ? ` (at ${formatPath(this.#path)})` : "";
     return new DOMException(`${what} could not be cloned${at}`, "DataCloneError");
   }
 }
@@ -179,13 +179,13 @@ function stringify(json: unknown): string {
 }
 
 /** What to call an object that cannot be cloned. */
-function nameOf(object: object): string {
+function describeObject(object: object): string {
   if (types.isProxy(object)) return "#<Proxy>";
   return `#<${Object.prototype.toString.call(object).slice(8, -1)}>`;
 }
 
 /** A path as JavaScript would write it from the root `$` on. */
-function pathText(path: readonly Key[]): string {
+function formatPath(path: readonly Key[]): string {
   const steps = path.map((key) => {
     if (typeof key === "number") return `[${key}]`;
     return /^[A-Za-z_]\w*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;

@@ -3,7 +3,7 @@ import { types } from "node:util";
 import { base64, checkSize } from "./base64.ts";
 import { builtInGetter } from "./brand.ts";
 import { type JsonObject, Reservations, type WireLimits } from "./format.ts";
-import type { Key, Place, Places } from "./references.ts";
+import type { Key, Place, References } from "./references.ts";
 
 const typedArrayPrototype = Object.getPrototypeOf(Uint8Array.prototype);
 const typedArray = {
@@ -44,20 +44,20 @@ interface LoneView {
 
 /** Encodes the buffers of one value, and the views on them. */
 export class BufferEncoder {
-  readonly #places: Places;
+  readonly #references: References;
   readonly #maxBytes: number;
   readonly #reservations: Reservations;
   readonly #uncloneable: (what: string) => DOMException;
   readonly #lone = new Map<ArrayBuffer, LoneView>();
   #spent = 0;
 
-  /** Shares `places` with what writes the value; `uncloneable` makes the error for what cannot be cloned. */
-  constructor({ places, limits, uncloneable }: {
-    places: Places;
+  /** Shares `references` with what writes the value; `uncloneable` makes the error for what cannot be cloned. */
+  constructor({ references, limits, uncloneable }: {
+    references: References;
     limits: WireLimits;
     uncloneable: (what: string) => DOMException;
   }) {
-    this.#places = places;
+    this.#references = references;
     this.#maxBytes = limits.maxBytes;
     this.#reservations = new Reservations(limits);
     this.#uncloneable = uncloneable;
@@ -73,7 +73,7 @@ export class BufferEncoder {
   putBuffer(buffer: ArrayBuffer, holder: JsonObject, key: Key): void {
     const lone = this.#lone.get(buffer);
     if (lone === undefined) {
-      this.#places.add(buffer, holder, key).put(this.#bufferNode(buffer));
+      this.#references.add(buffer, holder, key).put(this.#bufferNode(buffer));
     } else {
       holder[key] = this.#share(lone).refer();
     }
@@ -90,7 +90,7 @@ export class BufferEncoder {
       node.v = this.#text(window);
       return;
     }
-    const known = this.#places.find(buffer);
+    const known = this.#references.find(buffer);
     if (known !== undefined) {
       node.v = known.refer();
     } else if (this.#lone.has(buffer) || isResizable(buffer)) {
@@ -109,7 +109,7 @@ export class BufferEncoder {
     const { buffer, offset, length, byteLength } = window;
     this.#lone.delete(buffer);
     this.#spent -= base64Length(byteLength);
-    const place = this.#places.add(buffer, node, "v");
+    const place = this.#references.add(buffer, node, "v");
     place.put(this.#bufferNode(buffer));
     node.o = offset;
     node.n = length;

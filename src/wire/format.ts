@@ -56,7 +56,7 @@ const HIGHEST_LIMITS: WireLimits = {
  *
  * @throws {RangeError} If a limit is not an integer from 1 to the highest that it may be.
  */
-export function limitsOf(options?: Partial<WireLimits>): WireLimits {
+export function resolveWireLimits(options?: Partial<WireLimits>): WireLimits {
   if (options === undefined) return DEFAULT_LIMITS;
   const limits = { ...DEFAULT_LIMITS };
   for (const name of Object.keys(limits) as (keyof WireLimits)[]) {
@@ -199,6 +199,11 @@ export const VIEWS: ReadonlyMap<string, ViewClass | undefined> = new Map<
  */
 export function isStorable(text: string): boolean {
   return text.isWellFormed() && !text.includes("\0");
+}
+
+/** Replaces each U+0000 and lone surrogate by U+FFFD: `jsonb` holds neither, and many readers of JSON reject them. */
+export function toStorable(text: string): string {
+  return text.toWellFormed().replaceAll("\0", "\uFFFD");
 }
 
 /** `text` with each U+0000, lone surrogate and `%` as `%XXXX`, for the tag `string`. */

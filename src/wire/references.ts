@@ -36,7 +36,7 @@ export class Place {
 }
 
 /** Remembers where the node of each object stands. */
-export class Places {
+export class References {
   /** The nodes of the objects that were met twice. */
   readonly refs: Json[] = [];
   readonly #places = new Map<object, Place>();
