@@ -3,35 +3,35 @@ import { toSeconds } from "../duration.ts";
 import type { Concurrency } from "./options.ts";
 import { toRetentionSeconds } from "./retention.ts";
 
-/** What the database must know of a task, by one of the names under which its records may stand. */
+/** The part of a definition that the database stores, under one of the task's names. */
 export interface DefinitionRow {
   func_name: string;
   concurrency_limit: number | null;
   rate_limit: number | null;
-  /** In seconds. */
+  /** Seconds. */
   rate_per: number | null;
-  /** In seconds; `"Infinity"` keeps records for ever. */
+  /** Seconds; `"Infinity"` keeps records forever. */
   retain_completed: number | "Infinity" | null;
-  /** In seconds; `"Infinity"` keeps records for ever. */
+  /** Seconds; `"Infinity"` keeps records forever. */
   retain_failed: number | "Infinity" | null;
 }
 
-/** The keys that a task's limits count by; null where it has no such limit. */
+/** The keys that a task's limits count by; null if it has no such limit. */
 export interface LimitKeys {
   concurrencyKey: string | null;
   rateKey: string | null;
 }
 
-/** Whether a task of this definition stands under any limit. */
+/** Whether a task of this definition has any limit. */
 export function isLimited({ concurrency, rateLimit }: TaskDefinition): boolean {
   return concurrency !== undefined || rateLimit !== undefined;
 }
 
 /**
- * The keys of one task: by default its name; a text is shared by all tasks that give it, and what a function returns
- * counts for this task alone.
+ * Computes the keys of one task. The default is its name. Text is shared by all tasks that give the same text; the key
+ * that a function returns counts for this task only.
  *
- * @throws {TypeError | RangeError} If a function returned what is no key.
+ * @throws {TypeError | RangeError} If a function returned an invalid key.
  */
 export function computeLimitKeys(definition: TaskDefinition, args: unknown[]): LimitKeys {
   const { concurrency, rateLimit } = definition;
@@ -47,7 +47,7 @@ function computeKey(option: string, { key }: Concurrency, { name }: TaskDefiniti
   return checkKey(option, `${name}:${checkKey(option, key(...args), action)}`, action);
 }
 
-/** A definition as the database knows it, under one of its names. */
+/** Converts a definition to the row that the database stores under one of its names. */
 export function toDefinitionRow(name: string, { concurrency, rateLimit, retention }: TaskDefinition): DefinitionRow {
   const { completed, failed } = toRetentionSeconds(retention);
   return {

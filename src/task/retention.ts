@@ -1,13 +1,13 @@
 import { type Duration, toSeconds } from "../duration.ts";
 import type { Retention } from "./options.ts";
 
-/** For how many seconds ended records are kept: Infinity for ever, null where nothing was said. */
+/** For how many seconds to keep ended records: Infinity for forever, null if not set. */
 export interface RetentionSeconds {
   readonly completed: number | null;
   readonly failed: number | null;
 }
 
-/** A retention in seconds. */
+/** Converts a retention to seconds. */
 export function toRetentionSeconds(retention: Retention | undefined): RetentionSeconds {
   const { completed, failed } = typeof retention === "object" ? retention : { completed: retention, failed: retention };
   return { completed: toSecondsKept(completed), failed: toSecondsKept(failed) };

@@ -3,7 +3,7 @@ import { checkQueues, toQueueSettings } from "../../src/task/queue_options.ts";
 
 const [ACTION, SCHEMA] = ["make an instance", "firefly"];
 
-Deno.test("toQueueSettings() leaves out queues of which nothing is said", () => {
+Deno.test("toQueueSettings() leaves out queues without any option", () => {
   const unsaid = { completed: null, failed: null };
 
   assertEquals(toQueueSettings({ mail: { retention: 60 }, web: {}, audit: { notify: "always" } }), [
