@@ -14,30 +14,30 @@ import {
 } from "./format.ts";
 
 /**
- * Decodes what {@linkcode encode} made of a value.
+ * Decodes text that {@linkcode encode} wrote.
  *
- * The text may come from anywhere: none makes this throw anything else, run code of its choice, change
- * prototypes, or take memory out of proportion to its length.
+ * The text may come from anywhere. No text can make this function throw another error, run code of the
+ * text's choice, change prototypes, or take memory out of proportion to the text's length.
  *
  * @throws {FireflyFormatError} If `text` is not in the wire format.
- * @throws {FireflyLimitError} If the value is over one of `limits`.
+ * @throws {FireflyLimitError} If the value exceeds one of `limits`.
  */
 export function decode(text: string, limits?: Partial<WireLimits>): unknown {
   const whole = resolveWireLimits(limits);
   const json = decodeText(text, whole.maxBytes);
   try {
     const root = JSON.parse(json);
-    // Without a tag it is what it is, and short text cannot nest too deeply.
+    // Without a tag the JSON is the value, and short text cannot nest too deeply.
     if (json.length <= whole.maxDepth && !TAG.test(json)) return root;
     return new Decoder(whole).readRoot(root);
   } catch (cause) {
     if (cause instanceof FireflyFormatError) throw cause;
     if (cause instanceof FireflyLimitError) throw cause;
-    throw new FireflyFormatError("Cannot decode text as it is not JSON of a value", { cause });
+    throw new FireflyFormatError("Cannot decode text as it is not the JSON of a value", { cause });
   }
 }
 
-/** What every tag begins with, however it is written. */
+/** The beginning of every tag, escaped or not. */
 const TAG = /"(?:\$|\\u0024)"/;
 
 const TAGS: ReadonlyMap<string, TagReader> = new Map([
@@ -52,10 +52,10 @@ class Decoder implements PartReader {
   readonly limits: WireLimits;
   #depth = 0;
   #refs: Json[] = [];
-  /** The objects that `refs` stand for, as far as they are known. */
+  /** The objects that `refs` stand for, as far as they have been made. */
   readonly #objects: unknown[] = [];
   readonly #started = new Set<number>();
-  /** The reference whose object has not begun. */
+  /** The index of the reference whose object has not been made yet. */
   #beginning: number | undefined;
   #reservations: Reservations | undefined;
 
@@ -112,7 +112,7 @@ class Decoder implements PartReader {
     } else {
       for (const key of Object.keys(node)) {
         const part = node[key]!;
-        // An own "__proto__" is a property like any other: this calls no setter.
+        // "__proto__" is an own property here, like any other: this calls no setter.
         if (typeof part === "object") node[key] = this.read(part) as Json;
       }
     }

@@ -8,7 +8,7 @@ import {
 } from "./decode_simple.ts";
 import { checkSparseLength, ERRORS, isCount, isIndex, type Json, type JsonObject } from "./format.ts";
 
-/** The tags of objects that hold others. */
+/** The tags of objects that contain values. */
 export const CONTAINERS: ReadonlyMap<string, TagReader> = new Map(Object.entries<TagReader>({
   Object: { fields: ["$", "v"], read: readObject },
   Array: { fields: ["$", "n", "v", "p"], read: readArray },
@@ -25,7 +25,7 @@ function readObject(node: JsonObject, reader: PartReader): object {
   return object;
 }
 
-/** Reads the keys and values in `field` of `node`, one by one, as a value may refer to what holds it. */
+/** Reads the keys and values in `field` of `node` one by one, since a value may refer to its container. */
 function* readProperties(
   node: JsonObject,
   field: string,
@@ -38,7 +38,7 @@ function* readProperties(
   }
 }
 
-/** Gives `object` an own property whatever its key: no setter is called. */
+/** Defines an own property of `object`, whatever its key. Calls no setter. */
 function defineProperty(object: object, key: string, value: unknown): void {
   Object.defineProperty(object, key, {
     value,
@@ -66,10 +66,10 @@ function readArray(node: JsonObject, reader: PartReader): unknown[] {
   return array;
 }
 
-/** An array of holes, whose memory is in proportion to its `elements`, not to its length. */
+/** Makes an array of holes whose memory is proportional to its number of `elements`, not to its length. */
 function emptyArray(length: number, elements: number): unknown[] {
   const array: unknown[] = [];
-  // The highest of all indexes makes engines store the array as a dictionary.
+  // Writing to the highest possible index makes engines store the array as a dictionary.
   if (length > 64 + 4 * elements) array[2 ** 32 - 2] = null;
   array.length = length;
   return array;
@@ -97,7 +97,7 @@ function readError(node: JsonObject, reader: PartReader): Error {
   const message = readOptionalString(node, "message", reader);
   if (message !== undefined) defineHidden(error, "message", message);
   const stack = readOptionalString(node, "stack", reader);
-  // Without one, the stack would show where it was decoded.
+  // Without a stored stack, the stack would show where the error was decoded.
   defineHidden(error, "stack", stack ?? `${name}: ${message ?? ""}`);
   if (Object.hasOwn(node, "cause")) defineHidden(error, "cause", reader.read(node.cause!));
   if (Object.hasOwn(node, "errors")) {
@@ -110,14 +110,14 @@ function readError(node: JsonObject, reader: PartReader): Error {
   return error;
 }
 
-/** The list in `field` of `node`. */
+/** Returns the list in `field` of `node`. */
 function readList(node: JsonObject, field: string): Json[] {
   const list = node[field];
   if (!Array.isArray(list)) throw malformedError(node.$ as string, field);
   return list;
 }
 
-/** The list of pairs in `field` of `node`. */
+/** Returns the list of pairs in `field` of `node`. */
 function readPairs(node: JsonObject, field: string): [Json, Json][] {
   const pairs = readList(node, field);
   const isPair = (pair: Json) => Array.isArray(pair) && pair.length === 2;

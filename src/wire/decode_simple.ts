@@ -10,15 +10,15 @@ import {
   type WireLimits,
 } from "./format.ts";
 
-/** What reads the parts of a node. */
+/** Reads the parts of a node. */
 export interface PartReader {
   /** The limits in force. */
   readonly limits: WireLimits;
-  /** The address space that was given to resizable buffers. */
+  /** The address space that resizable buffers have reserved. */
   readonly reservations: Reservations;
   /** Reads the node of a part. */
   read(node: Json): unknown;
-  /** Makes `container` known before its parts are read, as they may refer to it. */
+  /** Registers `container` before its parts are read, since they may refer to it. */
   begin<T extends object>(container: T): T;
 }
 
@@ -26,18 +26,18 @@ export interface PartReader {
 export interface TagReader {
   /** The fields that a node may have. */
   readonly fields: readonly string[];
-  /** Reads a node that has no other fields. */
+  /** Reads a node, which has no other fields. */
   read(node: JsonObject, reader: PartReader): unknown;
 }
 
-/** The error for a node of `tag` whose `field` is missing or malformed. */
+/** Makes the error for a node of `tag` whose `field` is missing or malformed. */
 export function malformedError(tag: string, field: string): FireflyFormatError {
   return new FireflyFormatError(
     `Cannot decode ${tag} as its field "${field}" is missing or malformed`,
   );
 }
 
-/** The tags that stand for primitives. */
+/** The tags of primitives. */
 export const SCALARS: ReadonlyMap<string, TagReader> = new Map(Object.entries<TagReader>({
   undefined: { fields: ["$"], read: () => undefined },
   number: { fields: ["$", "v"], read: readNumber },
@@ -74,7 +74,7 @@ export const SIMPLE: ReadonlyMap<string, TagReader> = new Map(Object.entries<Tag
   File: { fields: ["$", "type", "v", "name", "at"], read: readFile },
 }));
 
-/** Reads a node that stands for a primitive, or gives `undefined` for another. */
+/** Reads a node of a primitive; returns `undefined` for any other node. */
 export function readPrimitive(node: Json | undefined, reader: PartReader): unknown {
   if (typeof node !== "object") return node;
   const isScalar = node !== null && !Array.isArray(node) &&
@@ -119,7 +119,7 @@ const DATE = /^((?:\d{4}|[+-]\d{6})-\d\d-\d\d)T\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|
 function readDate({ v }: JsonObject): Date {
   if (v === null) return new Date(NaN);
   const [text, day] = DATE.exec(v as string) ?? [];
-  // Some engines take February 31 for March 2.
+  // Some engines read February 31 as March 2.
   if (text === undefined || day === undefined || !isDay(day)) {
     throw malformedError("Date", "v");
   }
@@ -128,7 +128,7 @@ function readDate({ v }: JsonObject): Date {
   return date;
 }
 
-/** Whether `day` is in the calendar, and within the range of a Date. */
+/** Whether `day` exists in the calendar and is within the range of a Date. */
 function isDay(day: string): boolean {
   const midnight = new Date(`${day}T00:00:00.000Z`);
   return !Number.isNaN(midnight.getTime()) &&
@@ -150,7 +150,7 @@ function readDOMException(node: JsonObject, reader: PartReader): DOMException {
   return exception;
 }
 
-/** Gives `object` a property that is not enumerable, as those of errors are. */
+/** Defines a property of `object` that is not enumerable, like those of errors. */
 export function defineHidden(object: object, key: string, value: unknown): void {
   Object.defineProperty(object, key, {
     value,

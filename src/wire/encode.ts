@@ -17,21 +17,22 @@ import { checkDepth, type Json, type JsonObject, resolveWireLimits, type WireLim
 import { type Key, type Place, References } from "./references.ts";
 
 /**
- * Encodes `value` in the wire format: whatever structured cloning takes, Blobs and Files included. Returns the text, or a
- * promise of it when a Blob has to be read: a promise for every value would cost as much as encoding a short one.
+ * Encodes `value` in the wire format. It may be any value that structured cloning accepts, including Blobs and Files.
+ * Returns the text, or a promise of it if a Blob must be read: a promise for every value would cost as much as encoding
+ * a short one.
  *
- * @throws {DOMException} `DataCloneError`, with the path, if structured cloning refuses a part of `value`.
- * @throws {FireflyLimitError} If `value` is over one of `limits`.
+ * @throws {DOMException} `DataCloneError`, with the path, if structured cloning rejects a part of `value`.
+ * @throws {FireflyLimitError} If `value` exceeds one of `limits`.
  */
 export function encode(value: unknown, limits?: Partial<WireLimits>): string | Promise<string> {
-  if (value === undefined && limits === undefined) return UNDEFINED; // what most tasks return
+  if (value === undefined && limits === undefined) return UNDEFINED; // most tasks return it
   if (isScalar(value)) return encodeScalarText(value, resolveWireLimits(limits));
   const encoder = new Encoder(resolveWireLimits(limits));
   encoder.write(value);
   return encoder.hasBlobs ? encoder.readBlobs().then(() => encoder.toText()) : encoder.toText();
 }
 
-/** Whether a value has no parts: it needs no encoder. */
+/** Whether a value has no parts, and so needs no encoder. */
 function isScalar(value: unknown): value is Scalar {
   const type = typeof value;
   return value === null || type !== "object" && type !== "function" && type !== "symbol";
@@ -41,7 +42,7 @@ function encodeScalarText(value: Scalar, limits: WireLimits): string {
   return encodeText(stringify(encodeScalar(value, limits)), limits.maxBytes);
 }
 
-/** How `undefined` is written. */
+/** The text of `undefined`. */
 const UNDEFINED = btoa(JSON.stringify({ $: "undefined" }));
 
 const readBlob = Blob.prototype.arrayBuffer;
@@ -51,7 +52,7 @@ class Encoder implements PartWriter {
   readonly limits: WireLimits;
   readonly #top: JsonObject = {};
   readonly #references = new References();
-  /** The keys that lead from the root to what is being written. */
+  /** The keys that lead from the root to the value being written. */
   readonly #path: Key[] = [];
   readonly #deferred: (() => void)[] = [];
   readonly #blobs: { node: JsonObject; blob: Blob }[] = [];
@@ -61,7 +62,7 @@ class Encoder implements PartWriter {
     this.limits = limits;
   }
 
-  /** Writes `root`, except the bytes of its Blobs. */
+  /** Writes `root` without the bytes of its Blobs. */
   write(root: unknown): void {
     this.#put(root, this.#top, "root");
     for (const task of this.#deferred) task();
@@ -79,7 +80,7 @@ class Encoder implements PartWriter {
     }
   }
 
-  /** The text of what was written. */
+  /** Returns the text of the value that was written. */
   toText(): string {
     const { refs } = this.#references;
     const { root = null } = this.#top;
@@ -121,7 +122,7 @@ class Encoder implements PartWriter {
     }
   }
 
-  /** Encodes `object`; the stack has to take this for every level, so that it does little by itself. */
+  /** Encodes `object`. Every level of nesting takes a stack frame of this method, so it is kept small. */
   #encode(object: object, brand: Exclude<Brand, "ArrayBuffer">, place: Place): void {
     switch (brand) {
       case "Object":
@@ -174,17 +175,17 @@ function stringify(json: unknown): string {
   try {
     return JSON.stringify(json);
   } catch (cause) {
-    throw new FireflyLimitError("Cannot carry a value that makes more text than a string holds", { cause });
+    throw new FireflyLimitError("Cannot carry a value whose text is longer than a string can be", { cause });
   }
 }
 
-/** What to call an object that cannot be cloned. */
+/** Describes an object that cannot be cloned, for the error. */
 function describeObject(object: object): string {
   if (types.isProxy(object)) return "#<Proxy>";
   return `#<${Object.prototype.toString.call(object).slice(8, -1)}>`;
 }
 
-/** A path as JavaScript would write it from the root `$` on. */
+/** Formats a path as JavaScript would write it, starting at the root `$`. */
 function formatPath(path: readonly Key[]): string {
   const steps = path.map((key) => {
     if (typeof key === "number") return `[${key}]`;

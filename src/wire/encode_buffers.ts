@@ -26,7 +26,7 @@ const bufferLength = builtInGetter<number>(ArrayBuffer.prototype, "byteLength");
 const maxByteLength = builtInGetter<number>(ArrayBuffer.prototype, "maxByteLength");
 const isResizable = builtInGetter<boolean>(ArrayBuffer.prototype, "resizable");
 
-/** What a view shows of its buffer. */
+/** The part of its buffer that a view shows. */
 interface Window {
   readonly name: string;
   readonly buffer: ArrayBuffer;
@@ -36,7 +36,7 @@ interface Window {
   readonly byteLength: number;
 }
 
-/** A view that holds its own bytes, as its buffer has been met nowhere else so far. */
+/** A view that is written with its own bytes, because its buffer has not been met elsewhere so far. */
 interface LoneView {
   readonly node: JsonObject;
   readonly window: Window;
@@ -51,7 +51,7 @@ export class BufferEncoder {
   readonly #lone = new Map<ArrayBuffer, LoneView>();
   #spent = 0;
 
-  /** Shares `references` with what writes the value; `uncloneable` makes the error for what cannot be cloned. */
+  /** Shares `references` with the writer of the value. `uncloneable` makes the error for what cannot be cloned. */
   constructor({ references, limits, uncloneable }: {
     references: References;
     limits: WireLimits;
@@ -63,13 +63,13 @@ export class BufferEncoder {
     this.#uncloneable = uncloneable;
   }
 
-  /** Counts `byteLength` bytes that will be written, before the memory for their text is taken. */
+  /** Counts `byteLength` bytes that will be written, before memory for their text is allocated. */
   spend(byteLength: number): void {
     this.#spent += base64Length(byteLength);
     checkSize(this.#spent, this.#maxBytes);
   }
 
-  /** Writes a buffer that was not met itself, though a view on it may have been, to `holder[key]`. */
+  /** Writes a buffer to `holder[key]`. The buffer itself was not met before, but a view on it may have been. */
   putBuffer(buffer: ArrayBuffer, holder: JsonObject, key: Key): void {
     const lone = this.#lone.get(buffer);
     if (lone === undefined) {
@@ -79,13 +79,13 @@ export class BufferEncoder {
     }
   }
 
-  /** Encodes a view: with its own bytes, until its buffer is met elsewhere. */
+  /** Encodes a view, with its own bytes until its buffer is met elsewhere. */
   encodeView(view: ArrayBufferView, place: Place): void {
     const window = this.#windowOf(view);
     const { name, buffer, offset, length } = window;
     const node: JsonObject = { $: name, v: null };
     place.put(node);
-    // A Buffer may lie in a pool, beside the secrets of others.
+    // A Buffer may be part of a pool, next to secrets of other code.
     if (Buffer.isBuffer(view)) {
       node.v = this.#text(window);
       return;
@@ -104,7 +104,7 @@ export class BufferEncoder {
     node.n = length;
   }
 
-  /** Gives a lone view its whole buffer, as others need it too. */
+  /** Replaces the bytes of a lone view by its whole buffer, which other values need too. */
   #share({ node, window }: LoneView): Place {
     const { buffer, offset, length, byteLength } = window;
     this.#lone.delete(buffer);
@@ -152,7 +152,7 @@ export class BufferEncoder {
   }
 }
 
-/** Whether the buffer of `view` is detached, or was shrunk so far that the view lies outside. */
+/** Whether the buffer of `view` is detached, or was shrunk so far that the view lies outside it. */
 function isOutOfBounds(view: ArrayBufferView): boolean {
   try {
     if (types.isTypedArray(view)) typedArrayPrototype.keys.call(view);

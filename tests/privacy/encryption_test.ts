@@ -298,7 +298,7 @@ const mistakes: [what: string, encryption: () => any, message: RegExp][] = [
     () => ({ keys: { a: secret }, current: "a" }),
     /Base64 of 32 bytes: .* that of 22 bytes$/,
   ],
-  ["a key that is no Base64", () => ({ keys: { a: "hunter2!" }, current: "a" }), /8 characters that is no Base64$/],
+  ["a key that is not Base64", () => ({ keys: { a: "hunter2!" }, current: "a" }), /8 characters that is not Base64$/],
   ["a key that is missing", () => ({ keys: { a: undefined }, current: "a" }), /or a CryptoKey: .* undefined$/],
   [
     "a current key that is none",
