@@ -2,9 +2,9 @@ import { DEFAULT_RETRY_DELAY, type RetryDelay } from "../task/backoff.ts";
 import type { Tag } from "../database/driver.ts";
 import { checkQueueName, type TaskDefinition } from "../task/definition.ts";
 import { toSeconds } from "../duration.ts";
-import { inParts, type KeyRing } from "../privacy/encryption.ts";
+import { type KeyRing, mapInChunks } from "../privacy/encryption.ts";
 import { FireflyError, TaskExists } from "../errors.ts";
-import { isLimited, limitsOf } from "../task/limit_keys.ts";
+import { computeLimitKeys, isLimited } from "../task/limit_keys.ts";
 import type { ScheduleOptions, TaskOptions } from "../task/options.ts";
 import type { Queryable, Sql } from "../sql.ts";
 import {
@@ -69,10 +69,10 @@ export async function newTasks(
 
 /** The rows with their arguments encrypted. `replace` may put arguments into the record of a duplicate in another queue. */
 export async function encryptTasks(tasks: NewTask[], keys: KeyRing): Promise<NewTask[]> {
-  return await inParts(tasks, async (task) => {
+  return await mapInChunks(tasks, async (task) => {
     const place = { funcName: task.func_name, queue: task.queue, column: "params" } as const;
     const anyQueue = task.on_conflict === "replace";
-    return { ...task, params: await keys.seal(task.params, place, { anyQueue }) };
+    return { ...task, params: await keys.encrypt(task.params, place, { anyQueue }) };
   });
 }
 
@@ -88,7 +88,7 @@ async function checkArguments({ name, input }: TaskDefinition, calls: unknown[][
 /** Keys are computed here, where the arguments are at hand, and stored; most tasks have none, and send none. */
 function storedLimits(definition: TaskDefinition, args: unknown[]): Pick<NewTask, "concurrency_key" | "rate_key"> {
   if (!isLimited(definition)) return {};
-  const { concurrencyKey, rateKey } = limitsOf(definition, args);
+  const { concurrencyKey, rateKey } = computeLimitKeys(definition, args);
   return {
     ...(concurrencyKey === null ? {} : { concurrency_key: concurrencyKey }),
     ...(rateKey === null ? {} : { rate_key: rateKey }),

@@ -1,7 +1,7 @@
 import { chown, mkdtemp, realpath, rmdir } from "node:fs/promises";
 import postgres from "postgres";
 import { Firefly } from "../../mod.ts";
-import { run, serverUser } from "../../src/embedded/installed_binaries.ts";
+import { run, serverUser } from "../../src/embedded/run_program.ts";
 import { until } from "../support/steps.ts";
 import { allEnded, consumersLive, startConsumerOf, statusesOf } from "./consumers.ts";
 import type { Fault, Figures } from "./fault.ts";
