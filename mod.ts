@@ -1,7 +1,10 @@
 /**
- * Firefly: a task queue on Postgres. Tasks are plain functions; the database is the queue.
+ * A Postgres task queue: tasks are plain TypeScript functions, and your database is the queue.
  *
- * @example Define a task, schedule it, consume it, read the result
+ * `schedule()` inserts a row into your database, in your own transaction if you like. Consumers wake on `NOTIFY`, run
+ * the function, and store its result or error, which you can query with plain SQL.
+ *
+ * @example Define a task, start a consumer, schedule the task, wait for its result
  * ```ts ignore
  * import { consume, task } from "@firefly/tasks";
  *

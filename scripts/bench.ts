@@ -1,5 +1,5 @@
 /**
- * The benchmark: `deno task bench` measures Firefly beside other queues on one server, in one run.
+ * The benchmark: `deno task bench` compares Firefly with other queues on one server, in one run.
  *
  * @module
  */

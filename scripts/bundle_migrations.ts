@@ -1,9 +1,9 @@
 /**
- * Writes `migrations/NNNN_name.sql` into the module `src/schema/migrations.ts`, since a package that is loaded over https has
- * no directory to list. With `--check` it writes nothing and exits with 1 when the module is stale.
+ * Writes `migrations/NNNN_name.sql` into the module `src/schema/migrations.ts`, since a package that is loaded over https
+ * has no directory to list. With `--check` it writes nothing and exits with 1 when the module is stale.
  *
- * The first lines of a migration may say `-- firefly: no transaction`, for what cannot run inside one, and
- * `-- firefly: oldest 7`, when a package that does not know migration 7 must not work with the schema any more.
+ * A migration may begin with the directives `-- firefly: no transaction`, for statements that cannot run inside one, and
+ * `-- firefly: oldest 7`, if a package that does not know migration 7 must not work with the schema from then on.
  *
  * @module
  */
@@ -12,6 +12,7 @@ import type { Migration } from "../src/schema/migrations.ts";
 const DIRECTORY = new URL("../migrations/", import.meta.url);
 const MODULE = new URL("../src/schema/migrations.ts", import.meta.url);
 
+const README = "README.md";
 const FILE_NAME = /^(\d{4})_([a-z][a-z0-9_]*)\.sql$/;
 
 const HEADER = `// Generated from migrations/*.sql by \`deno task migrations\`: edit those instead.
@@ -34,13 +35,13 @@ export interface Migration {
 export const MIGRATIONS: readonly Migration[] = [`;
 
 /**
- * Reads the migrations of a directory.
+ * Reads the migrations of a directory, which may have a README.md beside them.
  *
- * @throws {Error} If a file's name, number or directive is not as it should be.
+ * @throws {Error} If the name, number or directive of a file is wrong.
  */
 export async function readMigrations(directory: URL = DIRECTORY): Promise<Migration[]> {
   const names: string[] = [];
-  for await (const entry of Deno.readDir(directory)) names.push(entry.name);
+  for await (const { name } of Deno.readDir(directory)) if (name !== README) names.push(name);
   names.sort();
   return await Promise.all(names.map(async (fileName, index) => {
     const [, digits, name] = FILE_NAME.exec(fileName) ?? [];
@@ -48,7 +49,7 @@ export async function readMigrations(directory: URL = DIRECTORY): Promise<Migrat
       const number = String(index + 1).padStart(4, "0");
       throw new Error(`Cannot bundle migrations as "${number}_some_name.sql" must come next: found "${fileName}"`);
     }
-    // A checkout with CRLF must not have checksums of its own.
+    // A checkout with CRLF must not change the checksums.
     const sql = (await Deno.readTextFile(new URL(fileName, directory))).replaceAll("\r\n", "\n");
     return { version: index + 1, name, ...directivesOf(sql, fileName), sql };
   }));
@@ -67,7 +68,7 @@ function directivesOf(sql: string, fileName: string): Pick<Migration, "oldest" |
   );
 }
 
-/** The text of the module that holds the migrations. */
+/** Writes the text of the module that holds the migrations. */
 export function migrationsModule(migrations: readonly Migration[]): string {
   const entries = migrations.map(({ version, name, oldest, transaction, sql }) =>
     [

@@ -1,6 +1,6 @@
 /**
- * Writes `src/schema/expected.ts`, which `doctor` compares databases with, from a database that was just migrated, at
- * `TEST_DATABASE_URL` or the embedded server.
+ * Writes `src/schema/expected.ts`, with which `doctor` compares databases, from a new database on the server at
+ * `TEST_DATABASE_URL`, or on the embedded one.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { testDatabase } from "../tests/support/database.ts";
 
 const MODULE = new URL("../src/schema/expected.ts", import.meta.url);
 
-/** The text of the module, by a new database. */
+/** Writes the text of the module, from a new database. */
 export async function schemaModule(): Promise<string> {
   await using db = await testDatabase();
   const functions = await readSchemaFunctions(db.records);

@@ -3,15 +3,15 @@ import { FAULTS } from "../tests/faults/all.ts";
 import { type Fault, Figures, missingFor } from "../tests/faults/fault.ts";
 import { markdownTable } from "./markdown_table.ts";
 
-const HELP = `Makes every fault happen that Firefly survives, and prints what came of it.
+const HELP = `Causes every fault that Firefly survives, and prints a table of the results.
 
-Usage: deno task faults [--only 1,8] [--short] [--write docs/reliability.md]
+Usage: deno task faults [--only 1,8] [--short] [--write docs/reports/reliability.md]
 
   --only    the numbers of the faults to run
-  --short   less of each, as the tests do
-  --write   puts the table into a file, between its lines <!-- faults --> and <!-- /faults -->
+  --short   shorter versions, as the tests run them
+  --write   writes the table into a file, between its lines <!-- faults --> and <!-- /faults -->
 
-It exits with 1 if a bound was not kept, or a fault could not be run. It takes about 15 minutes.`;
+It exits with 1 if a bound was exceeded, or a fault could not run. It takes about 15 minutes.`;
 
 /** One row of the table. */
 interface Row {
@@ -47,7 +47,7 @@ async function main(only: number[] | undefined, scale: "short" | "full", file: s
   return failed === 0 && rows.length > 0 ? 0 : 1;
 }
 
-/** Runs a fault and its control; an error of theirs is a bound that was not kept. */
+/** Runs a fault and its control; an error counts as an exceeded bound. */
 async function runFault(fault: Fault, scale: "short" | "full"): Promise<Row[]> {
   const name = `${fault.number}. ${fault.title}`;
   console.error(name);

@@ -18,11 +18,15 @@
  */
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { unlinkUnpublished } from "./pages.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 
 /** Name of the configuration with links, which is not published. */
 const LINKED = "deno.linked.json";
+
+/** What of the documentation is not published: figures of reports, which would be a quarter of the package. */
+const FIGURE = /\.svg$/;
 
 /** What of `deno.json` the published package keeps. */
 const KEPT = ["name", "version", "license", "exports", "imports", "compilerOptions"];
@@ -43,14 +47,24 @@ async function writeConfig(path: string, config: unknown): Promise<void> {
 async function copy(from: string, to: string): Promise<void> {
   if ((await Deno.stat(from)).isFile) return await Deno.copyFile(from, to);
   await Deno.mkdir(to);
-  for await (const { name } of Deno.readDir(from)) await copy(join(from, name), join(to, name));
+  for await (const { name } of Deno.readDir(from)) {
+    if (!FIGURE.test(name)) await copy(join(from, name), join(to, name));
+  }
 }
 
-/** Copies what is published into the directory, which must be empty. */
+/**
+ * Copies what is published into the directory, which must be empty. Links of pages to what is not published, such as
+ * tests, become text: elsewhere than in the repository they would lead nowhere.
+ */
 export async function copyPackage(directory: string): Promise<void> {
   const config = await readConfig();
   await writeConfig(join(directory, "deno.json"), Object.fromEntries(KEPT.map((key) => [key, config[key]])));
   for (const path of config.publish.include) await copy(join(ROOT, path), join(directory, path));
+  const files = [...(await listFiles(directory)).keys()];
+  for (const page of files.filter((file) => file.endsWith(".md"))) {
+    const markdown = await Deno.readTextFile(join(directory, page));
+    await Deno.writeTextFile(join(directory, page), unlinkUnpublished(page, markdown, files));
+  }
 }
 
 /** Every file below the directory with its size in bytes, sorted by path. */

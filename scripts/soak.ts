@@ -1,5 +1,5 @@
 /**
- * The soak: `deno task soak` runs Firefly at a steady rate under random faults, and looks for leaks.
+ * The soak: `deno task soak` runs Firefly at a steady rate under random faults, and checks for leaks.
  *
  * @module
  */
@@ -60,7 +60,7 @@ async function soak(options: SoakOptions, out: string): Promise<number> {
     return figures.pass ? EXIT.good : EXIT.bad;
   } catch (error) {
     if (!force.signal.aborted) throw error;
-    console.error("Ended at once, without a report");
+    console.error("Stopped at once, without a report");
     return Deno.exit(EXIT.interrupted); // what was under way has nothing left to work on
   } finally {
     for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.removeSignalListener(signal, onSignal);

@@ -1,13 +1,13 @@
-/** Seconds, or text with a unit: `90`, `"1500ms"`, `"30s"`, `"5m"`, `"2h"`, `"7d"`. */
+/** A number of seconds, or text with a unit: `90`, `"1500ms"`, `"30s"`, `"5m"`, `"2h"`, `"7d"`. */
 export type Duration = number | `${number}${"ms" | "s" | "m" | "h" | "d"}`;
 
 const UNITS: Record<string, number> = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86400 };
 const PATTERN = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
 
 /**
- * Reads a duration as seconds.
+ * Converts a duration to seconds.
  *
- * @param subject What the duration is of, for the error's text: `Cannot read "timeout"`.
+ * @param subject The name of the option, for the error message: `Cannot read "timeout"`.
  * @throws {RangeError} If it is negative, not finite, or text without a known unit.
  */
 export function toSeconds(duration: Duration, subject: string): number {
@@ -24,7 +24,7 @@ export function toSeconds(duration: Duration, subject: string): number {
   );
 }
 
-/** Reads a duration as milliseconds: see {@linkcode toSeconds}. */
+/** Converts a duration to milliseconds: see {@linkcode toSeconds}. */
 export function toMilliseconds(duration: Duration, subject: string): number {
   return toSeconds(duration, subject) * 1000;
 }

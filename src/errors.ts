@@ -1,5 +1,5 @@
 /**
- * The base of every error that callers may want to catch.
+ * The base class of the errors that callers may want to catch.
  *
  * @example
  * ```ts
@@ -14,35 +14,36 @@ export class FireflyError extends Error {
   override name = "FireflyError";
 }
 
-/** A value that was read from `params` or `returned` is not in the wire format. */
+/** Stored `params` or `returned` are not in the wire format. */
 export class FireflyFormatError extends FireflyError {
   /** The name of the class. */
   override name = "FireflyFormatError";
 }
 
-/** A value is over one of the wire format's limits: bytes, depth, length or digits. */
+/** A value exceeds a limit of the wire format: its bytes, depth, length or digits. */
 export class FireflyLimitError extends RangeError {
   /** The name of the class. */
   override name = "FireflyLimitError";
 }
 
 /**
- * A stored value is encrypted and cannot be read here. Reading `params` or `returned` of a record throws it; a task whose
- * arguments no key of its consumer can read is put off, and one whose arguments were tampered with fails.
+ * A stored value is encrypted and cannot be decrypted. Thrown when `params` or `returned` of a record is read. A task
+ * whose arguments were encrypted with a key that its consumer lacks is postponed; a task whose arguments were tampered
+ * with fails.
  */
 export class DecryptionFailed extends FireflyError {
   /** The name of the class. */
   override name = "DecryptionFailed";
-  /** The id of the key that encrypted the value; empty if the value is too damaged to tell. */
+  /** The id of the key that encrypted the value; empty if the value is too damaged to contain it. */
   readonly keyId: string;
-  /** Whether the instance has no key of this id. If it has, the value is not what was encrypted for this place. */
+  /** Whether the instance lacks this key. If it has the key, the value was changed, or moved from where it was stored. */
   readonly isKeyMissing: boolean;
 
   /**
-   * Says why a value cannot be read.
+   * Creates an error for a value that cannot be decrypted.
    *
-   * @param message Why.
-   * @param options `keyId`: the key's id; `isKeyMissing`: whether it is not there.
+   * @param message The reason.
+   * @param options `keyId`: the id of the key; `isKeyMissing`: whether the instance lacks it (default: false).
    */
   constructor(message: string, { keyId, isKeyMissing = false }: { keyId: string; isKeyMissing?: boolean }) {
     super(message);
@@ -51,18 +52,18 @@ export class DecryptionFailed extends FireflyError {
   }
 }
 
-/** The database cannot be reached, went away, or did not answer in time. */
+/** The database cannot be reached, closed the connection, or did not answer in time. */
 export class DatabaseUnreachable extends FireflyError {
   /** The name of the class. */
   override name = "DatabaseUnreachable";
-  /** Whether the server answered with a no, such as for a wrong password: trying again is of no use. */
+  /** Whether the server rejected the connection (a wrong password, say), so that retrying cannot help. */
   readonly refused: boolean;
 
   /**
-   * Says what cannot be reached.
+   * Creates an error for a database that cannot be reached.
    *
-   * @param message What was tried, and what became of it.
-   * @param options `refused`: whether the server said no; `cause`: the driver's error.
+   * @param message What failed, and how.
+   * @param options `refused`: whether the server rejected the connection (default: false); `cause`: the driver's error.
    */
   constructor(message: string, { refused = false, ...options }: ErrorOptions & { refused?: boolean } = {}) {
     super(message, options);
@@ -71,23 +72,23 @@ export class DatabaseUnreachable extends FireflyError {
 }
 
 /**
- * Why a schema does not serve: it or part of it is `missing`, it is `older` than this package needs or `newer` than it
- * can work with, or a migration was `edited` after it was applied.
+ * Why the schema cannot be used: all or part of it is `missing`, it is `older` than this package requires or `newer`
+ * than it supports, or a migration was `edited` after it was applied.
  */
 export type SchemaMismatchReason = "missing" | "older" | "newer" | "edited";
 
-/** The schema is missing, older than this package needs, newer than it can work with, or made by other migrations. */
+/** The schema in the database does not fit this package; `reason` says why. */
 export class SchemaMismatch extends FireflyError {
   /** The name of the class. */
   override name = "SchemaMismatch";
-  /** Why the schema does not serve. */
+  /** Why the schema cannot be used. */
   readonly reason: SchemaMismatchReason;
 
   /**
-   * Says why the schema does not serve.
+   * Creates an error for a schema that cannot be used.
    *
-   * @param message What was tried, and what is in its way.
-   * @param options `reason`: why the schema does not serve; `cause`: the driver's error.
+   * @param message What failed, and why.
+   * @param options `reason`: why the schema cannot be used; `cause`: the driver's error.
    */
   constructor(message: string, { reason, ...options }: ErrorOptions & { reason: SchemaMismatchReason }) {
     super(message, options);
@@ -95,38 +96,38 @@ export class SchemaMismatch extends FireflyError {
   }
 }
 
-/** The connection was lost during COMMIT, so that it is not known whether the transaction took effect. */
+/** The connection was lost during COMMIT, so the transaction may or may not have been committed. */
 export class CommitUnknown extends FireflyError {
   /** The name of the class. */
   override name = "CommitUnknown";
 }
 
-/** An attempt no longer holds its task: the task was rescued, cancelled or retried, and may run elsewhere. */
+/** An attempt no longer holds its task: the task was rescued, cancelled or retried, and may be running elsewhere. */
 export class LeaseLost extends FireflyError {
   /** The name of the class. */
   override name = "LeaseLost";
 }
 
 /**
- * The task of this attempt was cancelled. It is the reason that `current().signal` aborts with; whatever the handler
- * does from then on is undone, or refused.
+ * The task of this attempt was cancelled. `current().signal` aborts with this error as its reason. What the handler did
+ * through `current().sql` is rolled back; from then on its statements are rejected, and it cannot schedule tasks.
  */
 export class TaskCancelled extends LeaseLost {
   /** The name of the class. */
   override name = "TaskCancelled";
 }
 
-/** No task has the id. */
+/** There is no task with this id. */
 export class TaskNotFound extends FireflyError {
   /** The name of the class. */
   override name = "TaskNotFound";
-  /** The id that was asked for. */
+  /** The requested id. */
   readonly id: number;
 
   /**
-   * Says which task is missing.
+   * Creates an error for a missing task.
    *
-   * @param id The id that was asked for.
+   * @param id The requested id.
    */
   constructor(id: number) {
     super(`Cannot find task ${id}`);
@@ -135,23 +136,23 @@ export class TaskNotFound extends FireflyError {
 }
 
 /**
- * A duplicate of a unique task keeps it away: thrown when scheduling with `onConflict: "error"`, which then schedules
- * nothing, and by a record's `retry()`.
+ * A task with the same unique key already exists. Thrown by `schedule()` with `onConflict: "error"`, which then inserts
+ * nothing, and by `record.retry()`.
  */
 export class TaskExists extends FireflyError {
   /** The name of the class. */
   override name = "TaskExists";
-  /** The id of the duplicate. */
+  /** The id of the existing task. */
   readonly id: number;
   /** The name of both tasks. */
   readonly funcName: string;
-  /** The unique key that the duplicate holds. */
+  /** The unique key that the existing task holds. */
   readonly key: string;
 
   /**
-   * Says which task is in the way.
+   * Creates an error for a duplicate.
    *
-   * @param action What cannot be done.
+   * @param action What failed, as in `Cannot ‹action›`.
    * @param duplicate The task that holds the key.
    */
   constructor(action: string, { id, funcName, key }: { id: number; funcName: string; key: string }) {
@@ -162,7 +163,7 @@ export class TaskExists extends FireflyError {
   }
 }
 
-/** The embedded PostgreSQL cannot be started, stopped or found: the message says what to set instead. */
+/** The embedded PostgreSQL cannot be started, stopped or found. The message says which setting helps. */
 export class EmbeddedServerError extends FireflyError {
   /** The name of the class. */
   override name = "EmbeddedServerError";

@@ -1,9 +1,9 @@
 /**
- * The part of a postgres.js client that Firefly asks for: a tag for statements. `Sql`, `TransactionSql` and
- * `ReservedSql` of the `postgres` package fit it as they are.
+ * The part of a postgres.js client that Firefly needs: a tag for statements. `Sql`, `TransactionSql` and `ReservedSql`
+ * of the `postgres` package implement it.
  */
 export interface Sql {
-  /** Runs a statement; interpolated values travel as parameters, never as text. */
+  /** Runs a statement. Interpolated values are sent as parameters, never as text. */
   // deno-lint-ignore no-explicit-any
   <T = any>(strings: TemplateStringsArray, ...values: any[]): Promise<T[]>;
   /** Runs a statement given as text, with `$1`, `$2`, … for the parameters. */
@@ -11,13 +11,13 @@ export interface Sql {
   unsafe<T = any>(text: string, params?: unknown[]): Promise<T[]>;
 }
 
-/** The part of any other client that Firefly asks for: node-postgres, Drizzle, Kysely, Prisma and Knex fit it with one line. */
+/** The part of other clients that Firefly needs: one line adapts node-postgres, Drizzle, Kysely, Prisma or Knex. */
 export interface Queryable {
   /** Runs a statement with `$1`, `$2`, … for the parameters, and resolves to its rows. */
   query(text: string, params: unknown[]): Promise<unknown[]>;
 }
 
-/** A tag whose client is there once it is needed. */
+/** Makes a tag that resolves its client when it runs a statement. */
 export function lazySql(resolve: () => Promise<Sql>): Sql {
   async function sql<T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T[]> {
     return await (await resolve())<T>(strings, ...values);

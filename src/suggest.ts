@@ -1,8 +1,8 @@
 import { closestString } from "@std/text/closest-string";
 
 /**
- * The end of an error about a word that nobody knows: `, did you mean "retryDelay"?`, or nothing where no known
- * word is near.
+ * Returns the end of an error message about an unknown word: `, did you mean "retryDelay"?`, or "" if no known word is
+ * similar.
  */
 export function didYouMean(word: string, known: readonly string[]): string {
   if (known.length === 0) return "";
@@ -12,9 +12,9 @@ export function didYouMean(word: string, known: readonly string[]): string {
 }
 
 /**
- * Refuses options that do not exist, since a misspelt one would otherwise be silently without effect.
+ * Rejects options that do not exist: a misspelled option would otherwise have no effect, silently.
  *
- * @param action What cannot be done, for the error's text: `define task "add"`.
+ * @param action What fails, for the error message, as in `Cannot ‹action›`: `define task "add"`.
  * @throws {TypeError} If `options` has a key that is not in `known`.
  */
 export function refuseUnknownKeys(options: object, known: readonly string[], action: string): void {

@@ -3,24 +3,24 @@ import { PEERS } from "./peers.ts";
 import { type Scenario, SCENARIOS } from "./scenarios.ts";
 
 /** What `deno task bench --help` says. */
-export const HELP = `Measures Firefly beside other queues, and the server beside all of them, in one run.
+export const HELP = `Compares Firefly with other queues, and with the server alone, in one run.
 
 Usage: deno task bench [options]
 
-  --rounds    how often everything is measured, in turns, 3
+  --rounds    how often everything is measured, in turn, 3
   --only      scenarios, with commas between them: ${wrap(SCENARIOS)}
   --peers     ${wrap(PEERS.map(({ name }) => name))}
-  --seconds   how long each measurement lasts that has no number of tasks, 3
-  --quick     few tasks and short times, to see that it works
-  --database  URL of a server; a database of its own is made there for each measurement, and dropped
+  --seconds   duration of each measurement without a number of tasks, 3
+  --quick     few tasks and short times, to check that it works
+  --database  URL of a server; each measurement creates and drops a database there
               default: a PostgreSQL of the benchmark's own
   --out       file for the results, a line of JSON each; default: none
   --write     writes the page with the tables into this file, and its plots beside it
-  --report    makes the tables, and with --write the page, of such a file of results, and measures nothing
+  --report    renders the tables, and with --write the page, from such a file, and measures nothing
 
 Other queues are installed from npm into a directory outside of the checkout. BullMQ is measured if a Redis
-answers at 127.0.0.1:6379: it empties database 9 there. Ctrl-C ends it, and removes what it made.
-It exits with 1 if a measurement failed, with 2 if it was called wrongly. See docs/benchmarks.md.`;
+answers at 127.0.0.1:6379: database 9 is emptied there. Ctrl-C stops the run and cleans up.
+It exits with 1 if a measurement failed, with 2 for a usage error. See docs/reports/benchmarks.md.`;
 
 /** What to measure. */
 export interface BenchOptions {

@@ -5,7 +5,7 @@ import { FULL } from "./scenarios.ts";
 import { noiseOf, QUIET } from "./statistics.ts";
 import { measuredSections, roundsTable, targetTable } from "./tables.ts";
 
-/** The tables alone, for a terminal. */
+/** Renders the tables alone, for a terminal. */
 export function renderTables(results: Results): string {
   const rounds = roundsTable(results);
   return [
@@ -17,27 +17,24 @@ export function renderTables(results: Results): string {
   ].join("\n");
 }
 
-/** The whole page, but for the breaks of its lines; `plot` is the path of the plots from there. */
+/** Renders the page, without line breaks in paragraphs; `plot` is the path of the plots from there. */
 export function renderPage(results: Results, plot: string): string {
   const { run } = results;
   return [
     "# Benchmarks",
     "",
-    ...quickness(results),
-    `Firefly beside other queues, and beside what the server can do by itself, in one run: ${turns(run.rounds)}, on ` +
-    `${run.started.slice(0, 10)}. Numbers are medians of the rounds, with the least and the most. Producers and ` +
-    "consumers are processes of their own, beside the server, on one machine; what measures them is another. Each " +
-    "measurement has a new database, and begins after a checkpoint. All rows are kept and all is durable, unless the " +
-    "settings say otherwise.",
+    "This report compares Firefly with other queues, and with the server without any queue.",
     "",
-    "`deno task bench --write docs/benchmarks.md` makes this page, and its `--help` lists the options. Other queues are " +
-    "installed for it alone, from npm, at the versions that stand below.",
+    ...quickness(results),
+    `It is one run of ${turns(run.rounds)}, on ${run.started.slice(0, 10)}. Numbers are medians of the rounds, with ` +
+    "minimum and maximum. Producers, consumers and the process that measures are separate processes, on one machine " +
+    "with the server. Each measurement has a new database, and starts after a checkpoint. All rows are kept and all " +
+    "writes are durable, unless the settings say otherwise.",
+    "",
+    "`deno task bench --write docs/reports/benchmarks.md` writes this page; its `--help` lists the options. It installs " +
+    "the other queues from npm, at the versions listed below.",
     "",
     ...noise(results),
-    "## Targets",
-    "",
-    ...targetTable(results),
-    "",
     `![Rates, latencies and rounds](${plot})`,
     "",
     ...measuredSections(results).flatMap(({ section, lines }) => [
@@ -49,6 +46,12 @@ export function renderPage(results: Results, plot: string): string {
       "",
     ]),
     ...rounds(results),
+    "## Targets",
+    "",
+    "These are the targets that Firefly was built for, with the reason for each one that it misses.",
+    "",
+    ...targetTable(results),
+    "",
     ...failures(results),
     ...settings(results),
   ].join("\n");
@@ -56,21 +59,18 @@ export function renderPage(results: Results, plot: string): string {
 
 function quickness({ run }: Results): string[] {
   if (run.sizes.tasks >= FULL.tasks) return [];
-  return ["**This run was a quick one: it shows that the benchmark works, and nothing of how fast anything is.**", ""];
+  return ["**This run was a quick one: it shows that the benchmark works, not how fast anything is.**", ""];
 }
 
 function turns(rounds: number): string {
-  return rounds === 1 ? "one round" : `${rounds} rounds, in each of which everything is measured in turn`;
+  return rounds === 1 ? "one round" : `${rounds} rounds, each of which measures everything in turn`;
 }
 
 function noise({ measurements }: Results): string[] {
   const noisy = measurements.filter(({ metrics }) => noiseOf(metrics) > QUIET).length;
   return [
-    `A measurement during which processes that have nothing to do with it, or the hypervisor, took more than ` +
-    `${
-      QUIET * 100
-    }% of the machine is made once more, and the quieter one counts. ${noisy} of ${measurements.length} ` +
-    "were noisy even so.",
+    `A measurement is repeated, and the quieter result counts, if unrelated processes or the hypervisor took more than ` +
+    `${QUIET * 100}% of the machine. ${noisy} of ${measurements.length} remained noisy.`,
     "",
   ];
 }
@@ -84,9 +84,9 @@ function rounds(results: Results): string[] {
     "",
     `Each round schedules ${
       tasks.toLocaleString("en")
-    } tasks in bulk and drains them with one process, on the tables as ` +
-    "the round before left them. Autovacuum has the server's defaults, but for what Firefly sets for its own tables. " +
-    "Sizes are of all tables and all indexes after the round.",
+    } tasks in bulk and drains them with one process, on the tables ` +
+    "that the previous round left. Autovacuum has the server's defaults, except for Firefly's settings of its own " +
+    "tables. Sizes are of all tables and all indexes after the round.",
     "",
     ...table,
     "",
@@ -101,7 +101,7 @@ function failures({ failures }: Results): string[] {
     String(round),
     message.split("\n")[0]!,
   ]);
-  return ["## What could not be measured", "", ...markdownTable(["Peer", "Scenario", "Round", "Why"], rows), ""];
+  return ["## Failed measurements", "", ...markdownTable(["Peer", "Scenario", "Round", "Error"], rows), ""];
 }
 
 function settings({ run }: Results): string[] {
@@ -123,7 +123,7 @@ function settings({ run }: Results): string[] {
     "",
     ...markdownTable(["", ""], run.machine.map((row) => [...row])),
     "",
-    "The server, where it matters or differs from the defaults:",
+    "Server settings that matter or differ from the defaults:",
     "",
     ...markdownTable(["Setting", "Value"], run.server.map(([name, value]) => [`\`${name}\``, value])),
     "",

@@ -40,9 +40,9 @@ function ofDrain(consumers: 1 | 2): Section {
     about: ({ tasks }) =>
       `${
         tasks.toLocaleString("en")
-      } tasks that do nothing stand in tables that were just vacuumed. From the start of ` +
-      `${consumers === 1 ? "the consumer" : "the consumers"} to the end of the last task. Memory is the most that a ` +
-      "consumer had.",
+      } tasks that do nothing wait in freshly vacuumed tables. Measured from the start of ` +
+      `${consumers === 1 ? "the consumer" : "the consumers"} to the end of the last task. Memory is the maximum of a ` +
+      "consumer.",
     compared: [RATE],
     others: [FROM_FIRST, ...COSTS, MEMORY],
   };
@@ -53,28 +53,28 @@ export const SECTIONS: readonly Section[] = [
   {
     scenario: "schedule_1",
     title: "Schedule, one at a time",
-    about: ({ seconds }) => `One process schedules for ${seconds} s, each call after the one before. Nobody consumes.`,
+    about: ({ seconds }) => `One process schedules for ${seconds} s, one call after another. No consumer runs.`,
     compared: [RATE],
     others: COSTS,
   },
   {
     scenario: "schedule_10",
     title: "Schedule, 10 at a time",
-    about: () => "The same with 10 calls under way at any time.",
+    about: () => "The same with 10 concurrent calls.",
     compared: [RATE],
     others: COSTS,
   },
   {
     scenario: "schedule_100",
     title: "Schedule, 100 at a time",
-    about: () => "The same with 100 calls.",
+    about: () => "The same with 100 concurrent calls.",
     compared: [RATE],
     others: COSTS,
   },
   {
     scenario: "bulk",
     title: "Schedule, bulk",
-    about: ({ tasks }) => `${tasks.toLocaleString("en")} tasks by calls that take many, as settings below say.`,
+    about: ({ tasks }) => `${tasks.toLocaleString("en")} tasks by calls with many tasks each: see the settings below.`,
     compared: [RATE],
     others: COSTS,
   },
@@ -82,8 +82,8 @@ export const SECTIONS: readonly Section[] = [
     scenario: "fleet_idle",
     title: "Many processes scheduling, consumers idle",
     about: ({ fleet }) =>
-      `${fleet} processes schedule, each one call at a time, and one consumer runs what comes. What was not started ` +
-      "when they ended is behind. pgbench does it with as many sessions; SQL alone has no consumer.",
+      `${fleet} processes schedule, each one call at a time, and one consumer runs the tasks. Tasks that have ` +
+      "not started when the processes end are behind. pgbench uses as many sessions; SQL alone has no consumer.",
     compared: [RATE],
     others: [{ metric: "behind", title: "tasks behind" }, ...COSTS],
   },
@@ -91,8 +91,8 @@ export const SECTIONS: readonly Section[] = [
     scenario: "fleet_busy",
     title: "Many processes scheduling, consumers busy",
     about: ({ fleet }) =>
-      `${fleet} processes schedule, each one call at a time, while tasks that do not end keep all slots of the ` +
-      "consumer. pgbench does it with as many sessions; SQL alone has no consumer.",
+      `${fleet} processes schedule, each one call at a time, while endless tasks keep all slots of the ` +
+      "consumer busy. pgbench uses as many sessions; SQL alone has no consumer.",
     compared: [RATE],
     others: COSTS,
   },
@@ -102,10 +102,7 @@ export const SECTIONS: readonly Section[] = [
     scenario: "effects",
     title: "Drain with effects",
     about: ({ effects }) =>
-      `${
-        effects.toLocaleString("en")
-      } tasks, each of which inserts a row in the transaction that completes it, 16 at ` +
-      "a time.",
+      `${effects.toLocaleString("en")} tasks, 16 at a time; each inserts a row in the transaction that completes it.`,
     compared: [RATE],
     others: [FROM_FIRST, ...COSTS, MEMORY],
   },
@@ -122,7 +119,7 @@ export const SECTIONS: readonly Section[] = [
     scenario: "latency_load",
     title: "Latency under the same load",
     about: ({ rate, seconds }) =>
-      `The same while tasks come at random times for ${2 * seconds} s, ${rate} a second on average for each peer.`,
+      `The same while tasks arrive at random times for ${2 * seconds} s, ${rate} a second on average for each peer.`,
     compared: QUANTILES,
     others: [RATE],
   },
@@ -130,7 +127,7 @@ export const SECTIONS: readonly Section[] = [
     scenario: "latency_half",
     title: "Latency under half of its own load",
     about: () =>
-      "The same at half of the rate at which the peer schedules one at a time, so each has a load of its own.",
+      "The same at half of the rate at which the peer schedules one at a time, so each peer has its own load.",
     compared: QUANTILES,
     others: [RATE],
   },
@@ -138,7 +135,7 @@ export const SECTIONS: readonly Section[] = [
     scenario: "result",
     title: "Round trip of a result",
     about: ({ results }) =>
-      `From the call that schedules to the result in the same process, ${results} one after the other; the consumer is ` +
+      `From the call that schedules to the result in the same process, ${results} in succession; the consumer is ` +
       "another process.",
     compared: QUANTILES,
     others: [],
@@ -146,8 +143,7 @@ export const SECTIONS: readonly Section[] = [
   {
     scenario: "memory",
     title: "Memory of an idle consumer",
-    about: () =>
-      "The resident memory of a consumer process that has found nothing to do. Most of it is Node's or Deno's.",
+    about: () => "The resident memory of an idle consumer process. Most of it belongs to Node or Deno.",
     compared: [MEMORY],
     others: [],
   },

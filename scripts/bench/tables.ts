@@ -8,10 +8,10 @@ import { isMet, REASONS, TARGETS } from "./targets.ts";
 
 const [FIREFLY] = PEERS;
 
-/** What a line of a missed target says that nobody has looked into. */
+/** The reason of a missed target that has not been investigated yet. */
 const UNEXPLAINED = "not yet explained";
 
-/** The table of the targets; those that were not measured are left out. */
+/** Renders the table of the targets, without those that were not measured. */
 export function targetTable(results: Results): string[] {
   const rows = TARGETS.flatMap((target) => {
     const measured = target.measured(results);
@@ -22,7 +22,7 @@ export function targetTable(results: Results): string[] {
     const asked = `${sense} ${unit ? `${bound} ${unit}` : `${bound} ×`} ${of}`;
     return [[scenario, asked, size(measured), met ? "met" : "**missed**", met ? "" : REASONS[key] || UNEXPLAINED]];
   });
-  return markdownTable(["Scenario", "Target", "Measured", "", "Why it is missed"], rows);
+  return markdownTable(["Scenario", "Target", "Measured", "", "Reason for a miss"], rows);
 }
 
 /** The sections of which something was measured, with their tables. */

@@ -19,35 +19,35 @@ export interface Target {
 /** Why a target is missed, as profiling showed. */
 export const REASONS: Readonly<Record<string, string>> = {
   "drain_1/graphile":
-    "Both take about 26 µs of the two processors for a task, and graphile-worker keeps no row of it. Of Firefly's, the claim takes 8 and the completion 7 on the server (`pg_stat_statements`); the consumer's 11 are spread thin: a sixth is garbage collection, and most is code that is not compiled yet, as a second drain in the same process takes 6 to 9 (`--cpu-prof`)",
+    "Both take about 26 µs of the two processors for a task, but graphile-worker keeps no row of it. In Firefly the claim takes 8 and the completion 7 on the server (`pg_stat_statements`). The 11 of the consumer have no single cause: a sixth is garbage collection, and most is code that is not compiled yet, as a second drain in the same process takes 6 to 9 (`--cpu-prof`)",
   "drain_1/pgboss": "As above: 3 × would leave 20 µs of both processors for a task, and Firefly takes 26",
   "drain_1/sql":
-    "SQL alone takes 9 µs of one processor, and sends nobody any arguments. HeldTasks that do take 8, completions with results 7 (`pg_stat_statements`), and the consumer the other processor",
+    "SQL alone takes 9 µs of one processor, and sends no arguments to a client. Claims that do take 8, completions with results 7 (`pg_stat_statements`), and the consumer takes the other processor",
   "drain_2/drain_1":
     "Two processes compile their code twice: 14 to 18 µs of client CPU for a task instead of 11 to 13, and both share two processors with the server",
-  "drain_2/graphile": "As with 1 process; the two processors are busy either way",
+  "drain_2/graphile": "As with 1 process; both processors are busy either way",
   "effects/loop":
-    "As many statements as the loop's but one, of about the same cost (560 against 532 µs of both processors): three round trips, of which BEGIN with its settings is parsed anew each time, and an UPDATE of the record as wide as it is. BEGIN sent together with the first statement saved 5 to 15%, and was dropped: where BEGIN is cancelled, the statement would run outside of any transaction",
+    "One statement fewer than the loop, at about the same cost (560 against 532 µs of both processors): three round trips, of which BEGIN with its settings is parsed anew each time, and an UPDATE of the whole, wide record. Sending BEGIN together with the first statement saved 5 to 15%, and was dropped: if BEGIN is cancelled, the statement would run outside of any transaction",
   "schedule_1/bare":
-    "Target the driver alone the same INSERT with its trigger reaches 0.8 × the bare one (server 271 against 198 µs; filling `ready` and ringing are the difference). The rest is 100 µs in the client: deadlines, promises and the record, none of which takes more than a twentieth (`--cpu-prof`)",
-  "schedule_1/graphile": "See the line above: the trigger and the client's own work leave too little to the commit",
+    "Through the driver alone, the same INSERT with its trigger reaches 0.8 × the bare one (server: 271 against 198 µs; filling `ready` and notifying make the difference). The rest is 100 µs in the client: deadlines, promises and the record, none of which takes more than a twentieth (`--cpu-prof`)",
+  "schedule_1/graphile": "As above: the trigger and the client's own work leave too little time for the commit",
   "schedule_10/graphile":
-    "A statement costs 250 µs of the server and 200 of the client before its first row, and ten tasks share that; calls of one tick are one statement, so the two take turns",
+    "A statement costs 250 µs of the server and 200 of the client before its first row, which ten tasks share; calls of one tick are one statement, so client and server take turns",
   "schedule_10/bullmq": "As above; BullMQ sends each job at once and waits for no disk",
   "schedule_100/bullmq": "",
   "bulk/graphile":
-    "6 µs of the server (2.5 to 5 for the INSERT of as wide a row, 2.3 for `ready`) and 7 of the client for a task, one after the other within a call; 3 × would leave 5 for both",
-  "fleet_busy/silent": "See the line below",
+    "6 µs of the server (2.5 to 5 for the INSERT of such a wide row, 2.3 for `ready`) and 7 of the client for a task, one after the other within a call; 3 × would leave 5 for both",
+  "fleet_busy/silent": "See the next line",
   "fleet_busy/inserts":
-    "`_notify()` takes 25 of some 190 µs: 10 as a SECURITY DEFINER with a `search_path` of its own, 12 for its two look-ups of consumers and queues, 2.5 for the lock (each taken out in turn)",
+    "`_notify()` takes 25 of some 190 µs: 10 as a SECURITY DEFINER with a `search_path` of its own, 12 for its two lookups of consumers and queues, 2.5 for the lock (each measured by removing it)",
   "latency/p50":
-    "The INSERT takes 1.2 ms (0.25 to 0.4 in the statement, the rest in commit, driver and network), the claim 0.6 (0.15 in the statement), the ring and the call of the handler 0.15 together. Target this driver on Deno `SELECT 1` alone takes 0.2 ms, of which the server has a quarter",
-  "latency/p99": "As above, and the scheduler of a machine with two processors for four processes",
+    "The INSERT takes 1.2 ms (0.25 to 0.4 in the statement, the rest in commit, driver and network), the claim 0.6 (0.15 in the statement), the notification and the call of the handler 0.15 together. Through this driver on Deno, `SELECT 1` alone takes 0.2 ms, a quarter of it on the server",
+  "latency/p99": "As above, and four processes share two processors",
   "wal/graphile":
-    "Of 745 B, 282 are images of pages that are changed for the first time after the checkpoint, 262 the HOT update (the fence stands second in the row, so little of the row before it is left out), 108 two row locks, 54 the row of `ready`, 20 the vacuum (`pg_waldump --stats=record`)",
+    "Of 745 B, 282 are images of pages changed for the first time after the checkpoint, 262 the HOT update (the fence is the second column, so the unchanged prefix that WAL omits is short), 108 two row locks, 54 the row of `ready`, 20 the vacuum (`pg_waldump --stats=record`)",
   "rounds/last": "",
   "memory/busy":
-    "An idle consumer has 66 MB; the heap in use stays below 80 MB, and what V8 has taken for its young generation and not given back is the rest. It does not grow: 211 MB after a million tasks, as after 400,000",
+    "An idle consumer has 66 MB, and the heap in use stays below 80 MB; the rest is memory that V8 took for its young generation and has not returned. It does not grow: 211 MB after a million tasks, as after 400,000",
 };
 
 const GRAPHILE = "graphile-worker's fastest";

@@ -1,23 +1,23 @@
 import { parseArgs } from "@std/cli/parse-args";
 
 /** What `deno task soak --help` says. */
-export const HELP = `Runs Firefly at a steady rate under random faults, and looks for leaks.
+export const HELP = `Runs Firefly at a steady rate under random faults, and checks for leaks.
 
 Usage: deno task soak [options]
 
   --minutes     how long the load lasts, 30 (fractions are allowed)
   --rate        tasks scheduled a second, 50
-  --consumers   processes of cli.ts consume, 3; the first one lives through all of it
+  --consumers   processes of cli.ts consume, 3; the first is never killed
   --faults      all (default) or none
-  --seed        which faults come when, and which tasks; a random one, which is printed
-  --database    URL of a server; a database of its own is made there, and dropped in the end
+  --seed        chooses faults, times and tasks; random by default, and printed
+  --database    URL of a server; a temporary database is created there
                 default: FIREFLY_DATABASE_URL, else the embedded server
-  --own-server  starts a PostgreSQL of its own instead, which is restarted and crashed, too
-  --out         directory for the table, the plot, the samples and the logs of the consumers
-                default: one in the directory for temporary files
+  --own-server  starts a PostgreSQL of its own instead, and also restarts and crashes it
+  --out         directory for the table, the plot, the samples and the consumers' logs
+                default: a temporary directory
 
-Ctrl-C ends the load and reports on what there is; a second one ends it at once.
-It exits with 1 if a verdict is bad, with 2 if it was called wrongly. See docs/soak.md.`;
+Ctrl-C ends the load and reports the results so far; a second Ctrl-C stops at once.
+It exits with 1 if a verdict is bad, with 2 for a usage error. See docs/reports/soak.md.`;
 
 /** What to do, and for how long. */
 export interface SoakOptions {

@@ -18,7 +18,7 @@ export function plotRun(evidence: Evidence): string {
   const memory = (name: string, what: "rss" | "heap") =>
     pointsOf(samples, name, what).map(([x, y]): Point => [x, y / MIB]);
   const processes = ["scheduler", ...Array.from({ length: options.consumers }, (_, i) => `consumer-${i + 1}`)];
-  const places = ["task", "ready", "waiting", "lease", "slot"];
+  const places = ["task", "ready", "waiting", "claim_batch", "slot"];
   const panels: Panel[] = [
     {
       title: "From scheduling to the start, ms",

@@ -127,8 +127,8 @@ async function sampleServer(url: string): Promise<ServerSample> {
         ) AS each),
         'places', json_build_object(
           'ready', (SELECT count(*) FROM firefly.ready), 'waiting', (SELECT count(*) FROM firefly.waiting),
-          'lease', (SELECT count(*) FROM firefly.claim_batch), 'slot', (SELECT count(*) FROM firefly.slot),
-          'unique_key', (SELECT count(*) FROM firefly.unique_key), 'awaited', (SELECT count(*) FROM firefly.result_waiter)
+          'claim_batch', (SELECT count(*) FROM firefly.claim_batch), 'slot', (SELECT count(*) FROM firefly.slot),
+          'unique_key', (SELECT count(*) FROM firefly.unique_key), 'result_waiter', (SELECT count(*) FROM firefly.result_waiter)
         ),
         'rescues', (SELECT COALESCE(sum(rescues), 0) FROM soak.life)
       )::text AS sample

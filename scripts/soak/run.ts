@@ -232,7 +232,7 @@ export function connectionsOf({ server }: Sample): number {
 }
 
 function openRows({ statuses, places }: ServerSample): Record<string, number> {
-  const { awaited: _, ...others } = places; // forgotten an hour later, if the process that waited was killed
+  const { result_waiter: _, ...others } = places; // removed an hour later if the waiting process was killed
   return { created: statuses.created ?? 0, ...others };
 }
 

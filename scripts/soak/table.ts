@@ -4,11 +4,11 @@ import type { Row } from "./evidence.ts";
 import type { Sample } from "./probe.ts";
 
 const MIB = 2 ** 20;
-const PLACES = ["ready", "waiting", "lease", "slot", "unique_key"];
+const PLACES = ["ready", "waiting", "claim_batch", "slot", "unique_key"];
 
 type Column = readonly [title: string, value: (row: Row) => string];
 
-/** What the table shows of each period. Of what is sampled, the largest value. */
+/** The columns of the table, for one period each; of sampled values the largest. */
 const COLUMNS: readonly Column[] = [
   ["time", ({ to }) => clock(to)],
   ["faults", ({ faults }) => String(faults.length)],
@@ -36,7 +36,7 @@ const COLUMNS: readonly Column[] = [
   ["open", (row) => most(row, ({ server }) => server?.statuses.created ?? (server && 0))],
   ["rescues", (row) => most(row, ({ server }) => server?.rescues)],
   ["xmin", (row) => most(row, ({ server }) => server?.xmin)],
-  ["notify", (row) => most(row, ({ server }) => server?.notify)],
+  ["notify", (row) => percentage(row, ({ server }) => server?.notify)],
 ];
 
 /** The first line of the table. */
@@ -44,12 +44,12 @@ export function tableHead(): string {
   return COLUMNS.map(([title]) => title.padStart(widthOf(title))).join(" ");
 }
 
-/** One line of it. */
+/** One line of the table. */
 export function tableLine(row: Row): string {
   return COLUMNS.map(([title, value]) => value(row).padStart(widthOf(title))).join(" ");
 }
 
-/** The whole table, and the verdicts, as Markdown. */
+/** The table and the verdicts as Markdown. */
 export function toMarkdown(rows: readonly Row[], figures: Figures): string {
   const verdicts = figures.list.map(({ name, value, bound, pass }) => [name, value, bound, pass ? "yes" : "**no**"]);
   return [
@@ -81,6 +81,11 @@ function most({ samples }: Row, value: (sample: Sample) => number | undefined): 
 function mib(row: Row, value: (sample: Sample) => number | undefined): string {
   const largest = Number(most(row, value));
   return largest >= 0 ? (largest / MIB).toFixed(1) : "-";
+}
+
+function percentage(row: Row, value: (sample: Sample) => number | undefined): string {
+  const largest = Number(most(row, value));
+  return largest >= 0 ? `${(100 * largest).toLocaleString("en", { maximumFractionDigits: 4 })}%` : "-";
 }
 
 function total(values: readonly number[]): number {

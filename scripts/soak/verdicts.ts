@@ -32,18 +32,18 @@ export function judge(evidence: Evidence): Figures {
 }
 
 function judgeTasks(figures: Figures, { account, counts, unasked, unhandled, left }: Evidence): void {
-  figures.atLeast("tasks in the book", account.tasks, 1);
-  figures.is("tasks that ended otherwise than they should, or not at all", account.lost, 0);
-  figures.is("tasks that were confirmed and never there", account.vanished, 0);
-  figures.is("tasks that ran to their end though cancelled", account.uncancelled, 0);
+  figures.atLeast("tasks in the ledger", account.tasks, 1);
+  figures.is("tasks that ended otherwise than expected, or not at all", account.lost, 0);
+  figures.is("tasks that were confirmed but never stored", account.vanished, 0);
+  figures.is("cancelled tasks that completed", account.uncancelled, 0);
   figures.is("effects twice", account.twice, 0);
-  figures.is("completed without their effect, or effects without a completed task", account.unmatched, 0);
+  figures.is("completed tasks without their effect, or effects without a completed task", account.unmatched, 0);
   figures.is("wrong results", counts.wrong, 0);
-  figures.is("waits that broke off", counts.broken.length, 0);
-  figures.is("tasks held back since too much was under way", counts.heldBack, 0);
+  figures.is("waits that failed", counts.broken.length, 0);
+  figures.is("tasks held back because too many were under way", counts.heldBack, 0);
   figures.is("unplaced rows after the drain", Object.values(left).reduce((sum, count) => sum + count, 0), 0);
-  figures.is("consumers that ended unasked", unasked, 0);
-  figures.is("rejections in the scheduling process that nobody handled", unhandled.length, 0);
+  figures.is("consumers that ended unexpectedly", unasked, 0);
+  figures.is("unhandled rejections in the scheduling process", unhandled.length, 0);
 }
 
 /** At rest, everything must be as it was at rest before. */
@@ -58,8 +58,8 @@ function judgeRest(figures: Figures, { before, after, final }: Evidence): void {
       figures.atMost(`${what} of ${name} at rest`, last, first + SLACK);
     }
   }
-  figures.is("connections when all had stopped", final ? Object.values(final.connections).length : "?", 0);
-  figures.is("locks when all had stopped", final?.locks ?? "?", 0);
+  figures.is("connections after all had stopped", final ? Object.values(final.connections).length : "?", 0);
+  figures.is("locks after all had stopped", final?.locks ?? "?", 0);
 }
 
 function judgeMemory(figures: Figures, name: string, samples: readonly Sample[]): void {
@@ -87,7 +87,7 @@ function describe({ mean, noise }: Line): string {
 
 /** Tables may be as large as their dead rows between two vacuums make them, and then no larger. */
 function judgeTables(figures: Figures, { samples }: Evidence): void {
-  for (const table of ["task", "ready", "waiting", "lease", "slot", "unique_key"]) {
+  for (const table of ["task", "ready", "waiting", "claim_batch", "slot", "unique_key"]) {
     const points = samples.flatMap(({ at, server }): Point[] => {
       const size = server?.sizes[table];
       return size === undefined ? [] : [[at / 60, size]];

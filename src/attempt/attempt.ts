@@ -177,7 +177,7 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
     const { keys } = this.#env;
     if (!keys) return text;
     const { funcName, queue } = this.task;
-    return Promise.resolve(text).then((text) => keys.seal(text, { funcName, queue, column: "returned" }));
+    return Promise.resolve(text).then((text) => keys.encrypt(text, { funcName, queue, column: "returned" }));
   }
 
   /** Settles as completed: in the attempt's transaction if the handler used one, else together with others. */

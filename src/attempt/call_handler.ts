@@ -1,7 +1,7 @@
 import type { LazyAbortController } from "./lazy_abort.ts";
 import type { TaskDefinition } from "../task/definition.ts";
 import { type Duration, toSeconds } from "../duration.ts";
-import { asFail } from "../task/context.ts";
+import { markAsFail } from "../task/context.ts";
 import { decodeParams, type KeyRing } from "../privacy/encryption.ts";
 import type { AttemptInfo } from "../events.ts";
 import { callThrough, type Middleware } from "./middleware.ts";
@@ -94,7 +94,7 @@ async function handleChecked({ definition, abort }: HandlerCall, given: unknown[
 /** The same value fails the same check again. A validator that throws is another matter. */
 async function failPermanently<T>(validated: Promise<T>): Promise<T> {
   return await validated.catch((error) => {
-    throw error instanceof ValidationFailed ? asFail(error) : error;
+    throw error instanceof ValidationFailed ? markAsFail(error) : error;
   });
 }
 

@@ -60,8 +60,8 @@ export class AttemptContext {
       events.emit("log", {
         ...info,
         level,
-        message: redactor.text(message, ["message"]),
-        fields: redactor.of(fields, ["fields"]),
+        message: redactor.redactText(message, ["message"]),
+        fields: redactor.redact(fields, ["fields"]),
       });
     return { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") };
   }

@@ -1,6 +1,6 @@
 import type { TaskDefinition } from "../task/definition.ts";
 import { decodeParams, type KeyRing } from "../privacy/encryption.ts";
-import { isLimited, limitsOf } from "../task/limit_keys.ts";
+import { computeLimitKeys, isLimited } from "../task/limit_keys.ts";
 import type { ClaimedTask } from "../store/claim.ts";
 
 /** Claimed tasks by what is to be done with them. */
@@ -53,6 +53,6 @@ function withKeys(task: ClaimedTask, definition: TaskDefinition, keys: KeyRing |
   if (hasKeys(task, definition)) return task;
   const args = decodeParams(task.params!, keys);
   if (!Array.isArray(args)) throw new TypeError("Cannot tell the key of a limit as params is no list of arguments");
-  const { concurrencyKey, rateKey } = limitsOf(definition, args);
+  const { concurrencyKey, rateKey } = computeLimitKeys(definition, args);
   return { ...task, concurrencyKey: task.concurrencyKey ?? concurrencyKey, rateKey: task.rateKey ?? rateKey };
 }

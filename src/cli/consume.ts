@@ -52,7 +52,7 @@ export const consume: Command = {
     } catch (error) {
       const code = exitCodeOf(error);
       if (code === EXIT.usage) throw error;
-      const shown = terminal.redactor.of(error);
+      const shown = terminal.redactor.redact(error);
       log.add({ level: "error", event: "error", text: describe(shown), error: shown });
       return code;
     } finally {
@@ -143,14 +143,14 @@ function guardProcess(consumer: Consumer, { ff, log, running, options }: Guarded
     consumer.stop();
   }
   function onRejection(thrown: unknown): void {
-    const reason = ff.redactor.of(thrown);
+    const reason = ff.redactor.redact(thrown);
     const { attempt } = currentScope();
     const where = attempt ? ` in task ${attempt.id}` : "";
     const text = `A promise was rejected and nobody listened${where}, going on: ${describe(reason)}`;
     log.add({ level: "error", event: "rejection", text, error: reason, withStack: true });
   }
   function onException(thrown: unknown): void {
-    const error = ff.redactor.of(thrown);
+    const error = ff.redactor.redact(thrown);
     const text = `An exception was not caught, stopping: ${describe(error)}`;
     log.add({ level: "error", event: "exception", text, error, withStack: true });
     code = EXIT.unexpected;

@@ -33,13 +33,13 @@ function logAttempts(ff: Instance, log: Log): () => number {
   });
   ff.on("failed", (attempt) => {
     running--;
-    const error = ff.redactor.of(attempt.error);
+    const error = ff.redactor.redact(attempt.error);
     log.add({ level: "error", event: "failed", ...about(attempt), text: inFull(error), error });
   });
   ff.on("retried", (attempt) => {
     running--;
     const { delay } = attempt;
-    const error = ff.redactor.of(attempt.error);
+    const error = ff.redactor.redact(attempt.error);
     const text = `${inFull(error)} (attempt ${attempt.attempt}, again in ${formatSeconds(delay)})`;
     log.add({
       level: "warn",
@@ -52,7 +52,7 @@ function logAttempts(ff: Instance, log: Log): () => number {
   });
   ff.on("returned", (attempt) => {
     running--;
-    const text = inFull(ff.redactor.of(attempt.reason));
+    const text = inFull(ff.redactor.redact(attempt.reason));
     log.add({ level: "warn", event: "returned", ...about(attempt), text });
   });
   ff.on("cancelled", (attempt) => {
@@ -61,7 +61,7 @@ function logAttempts(ff: Instance, log: Log): () => number {
   });
   ff.on("lost", (attempt) => {
     running--;
-    log.add({ level: "warn", event: "lost", ...about(attempt), text: inFull(ff.redactor.of(attempt.reason)) });
+    log.add({ level: "warn", event: "lost", ...about(attempt), text: inFull(ff.redactor.redact(attempt.reason)) });
   });
   ff.on("scheduled", ({ id, funcName, queue, inserted }) => {
     const text = inserted ? `into ${queue}` : "is there already";
@@ -110,7 +110,7 @@ function logConsumers(ff: Instance, log: Log): void {
 
 function logHooks(ff: Instance, log: Log): void {
   ff.on("hook.error", ({ hook, id, funcName, ...thrown }) => {
-    const error = ff.redactor.of(thrown.error);
+    const error = ff.redactor.redact(thrown.error);
     const text = `${hook} threw ${inFull(error)}`;
     const fields = { id, func_name: funcName, hook };
     log.add({ level: "error", event: "hook", subject: `${funcName} #${id}`, text, error, withStack: true, fields });
@@ -122,7 +122,7 @@ function logOutages(ff: Instance, log: Log, pollInterval: string): void {
   let since: number | undefined;
   const failing = new Set<string>();
   function onError(what: string, thrown: unknown): void {
-    const error = ff.redactor.of(thrown);
+    const error = ff.redactor.redact(thrown);
     const isOutage = error instanceof DatabaseUnreachable;
     const isKnown = isOutage && since !== undefined;
     if (isOutage) since ??= performance.now();

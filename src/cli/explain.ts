@@ -21,7 +21,7 @@ export const explain: Command = {
     const [id, ...more] = args.ids();
     if (id === undefined || more.length > 0) throw usageError("explain", "it takes one id");
     return await withInstance({ args, terminal, tasks: false }, async (ff) => {
-      const explanation = terminal.redactor.of(await ff.tasks.explain(id));
+      const explanation = terminal.redactor.redact(await ff.tasks.explain(id));
       if (terminal.json) await terminal.printJson(toSnakeCase(explanation));
       else await terminal.print(renderExplanation(explanation, terminal));
       return EXIT.done;

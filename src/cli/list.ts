@@ -81,7 +81,7 @@ function rowOf(record: TaskRecord, terminal: Terminal): Cell[] {
 /** What matters most about a task in its status. */
 function whatOf(record: TaskRecord, { redactor }: Terminal): Cell {
   const { status, started, notBefore } = record;
-  const { progress, error } = redactor.of({ progress: record.progress, error: record.error });
+  const { progress, error } = redactor.redact({ progress: record.progress, error: record.error });
   if (status === "completed") return started ? `took ${secondsBetween(started, record.completed)}` : "";
   if (status === "running") {
     const percent = progress ? `${Math.round(progress.value * 100)}%` : "";

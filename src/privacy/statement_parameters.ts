@@ -1,21 +1,23 @@
-/** What stands in the place of what is hidden. */
+/** Replaces hidden values. */
 export const REDACTED = "[redacted]";
-/** What stands in the place of what throws when it is read. */
+/** Replaces values that throw when they are read. */
 const UNREADABLE = "[cannot be read]";
-/** The members in which drivers, ORMs and query builders keep the parameters of the statement that failed. */
+/** The properties in which drivers, ORMs and query builders store the parameters of a failed statement. */
 const PARAMETER_FIELDS = ["parameters", "params", "args", "bindings", "values"];
-/** Shorter parameters are not looked for in texts: they are as likely to be something else there. */
+/** Shorter parameters are not searched for in texts, where they may as well be something else. */
 const SHORTEST = 4;
-const CAUSES = 5;
+/** How many causes of an error are searched for parameters. */
+const MAX_CAUSES = 5;
 
 /**
- * The parameters of the failed statement that an error, or a cause of it, tells of, as they may stand in its texts.
- * Drivers keep them beside the message, and some put them into it: so does the server, which quotes what it cannot read.
+ * Finds the parameters of a failed statement in an error and its causes, the longest first, as they may appear in their
+ * texts. Drivers store them beside the message, and some put them into it, as does the server, which quotes values that
+ * it cannot read.
  */
-export function parametersOf(thrown: unknown): string[] {
+export function findParameters(thrown: unknown): string[] {
   const found = new Set<string>();
   let error: unknown = thrown;
-  for (let i = 0; i <= CAUSES && error instanceof Error; i++) {
+  for (let i = 0; i <= MAX_CAUSES && error instanceof Error; i++) {
     for (const field of PARAMETER_FIELDS) {
       const list = readPart(error, field);
       if (!Array.isArray(list)) continue;
@@ -29,19 +31,19 @@ export function parametersOf(thrown: unknown): string[] {
   return [...found].sort((a, b) => b.length - a.length);
 }
 
-/** A text without the parameters of a failed statement. */
-export function withoutParameters(text: string, parameters: readonly string[]): string {
+/** Hides the parameters of a failed statement in a text. */
+export function hideParametersInText(text: string, parameters: readonly string[]): string {
   return parameters.reduce((left, parameter) => left.replaceAll(parameter, REDACTED), text);
 }
 
-/** A member of an error without the parameters of a failed statement. */
-export function hideParameters(part: unknown, key: string, parameters: readonly string[]): unknown {
+/** Hides the parameters of a failed statement in the property `key` of an error. */
+export function hideParametersInField(part: unknown, key: string, parameters: readonly string[]): unknown {
   if (parameters.length === 0) return part;
   if (PARAMETER_FIELDS.includes(key) && Array.isArray(part)) return REDACTED;
-  return typeof part === "string" ? withoutParameters(part, parameters) : part;
+  return typeof part === "string" ? hideParametersInText(part, parameters) : part;
 }
 
-/** A member of an object, whose getter may throw. */
+/** Reads a property of an object, whose getter may throw. */
 export function readPart(value: object, key: string | symbol): unknown {
   try {
     return value[key as keyof object];

@@ -1,7 +1,7 @@
 import type { Tag } from "../database/driver.ts";
 import { checkRetention } from "../task/definition.ts";
 import type { Retention } from "../task/options.ts";
-import { secondsOfRetention } from "../task/retention.ts";
+import { toRetentionSeconds } from "../task/retention.ts";
 import { type PrunedBatch, pruneTasks, readBounds } from "../store/prune.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 
@@ -46,7 +46,7 @@ export async function prune(
   let [pruned, last] = [0, bounds ? bounds.first - 1 : null];
   while (bounds && last !== null) {
     signal?.throwIfAborted();
-    const batch: PrunedBatch = await pruneTasks(sql, { after: last, retention: secondsOfRetention(retention), dryRun });
+    const batch: PrunedBatch = await pruneTasks(sql, { after: last, retention: toRetentionSeconds(retention), dryRun });
     pruned += batch.pruned;
     last = batch.last;
     const looked = last === null ? 1 : (last - bounds.first + 1) / (bounds.last - bounds.first + 1);

@@ -117,7 +117,7 @@ class StoredTask {
     this.progress = row.progress === null
       ? null
       : { value: row.progress, ...(row.progress_note === null ? {} : { note: row.progress_note }) };
-    this.errors = row.errors.map(toError);
+    this.errors = row.errors.map(toTaskError);
     this.error = row.status === "completed" ? null : this.errors.at(-1) ?? null;
     this.tags = row.tags;
     this.inserted = fresh.inserted ?? true;
@@ -194,7 +194,7 @@ class StoredTask {
   }
 
   toJSON(): Record<string, unknown> {
-    return new Projection().of(this.columns()) as Record<string, unknown>;
+    return new Projection().toJsonValue(this.columns()) as Record<string, unknown>;
   }
 
   columns(): Record<string, unknown> {
@@ -256,6 +256,6 @@ function attemptRead(read: () => unknown): unknown {
   }
 }
 
-function toError({ at, ...error }: ErrorRow): TaskError {
+function toTaskError({ at, ...error }: ErrorRow): TaskError {
   return { ...error, at: new Date(at) };
 }

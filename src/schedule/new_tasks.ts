@@ -1,8 +1,8 @@
 import { DEFAULT_RETRY_DELAY, type RetryDelay } from "../task/backoff.ts";
 import { checkQueueName, type TaskDefinition } from "../task/definition.ts";
 import { toSeconds } from "../duration.ts";
-import { decryptRow, inParts, type KeyRing } from "../privacy/encryption.ts";
-import { isLimited, limitsOf } from "../task/limit_keys.ts";
+import { decryptRow, type KeyRing, mapInChunks } from "../privacy/encryption.ts";
+import { computeLimitKeys, isLimited } from "../task/limit_keys.ts";
 import type { ScheduleOptions, TaskOptions } from "../task/options.ts";
 import type { NewTask, ScheduledRow } from "../store/schedule.ts";
 import { isUnique, uniqueColumns } from "./unique_key.ts";
@@ -87,10 +87,10 @@ export async function newTasks(
 
 /** Encrypts the arguments. `replace` may store them in the record of a duplicate in another queue. */
 async function encryptTasks(tasks: NewTask[], keys: KeyRing): Promise<NewTask[]> {
-  return await inParts(tasks, async (task) => {
+  return await mapInChunks(tasks, async (task) => {
     const place = { funcName: task.func_name, queue: task.queue, column: "params" } as const;
     const anyQueue = task.on_conflict === "replace";
-    return { ...task, params: await keys.seal(task.params, place, { anyQueue }) };
+    return { ...task, params: await keys.encrypt(task.params, place, { anyQueue }) };
   });
 }
 
@@ -106,7 +106,7 @@ async function checkArguments({ name, input }: TaskDefinition, calls: unknown[][
 /** Computes the keys of the limits, which depend on the arguments; most tasks have none, and send none. */
 function storedLimits(definition: TaskDefinition, args: unknown[]): Pick<NewTask, "concurrency_key" | "rate_key"> {
   if (!isLimited(definition)) return {};
-  const { concurrencyKey, rateKey } = limitsOf(definition, args);
+  const { concurrencyKey, rateKey } = computeLimitKeys(definition, args);
   return {
     ...(concurrencyKey === null ? {} : { concurrency_key: concurrencyKey }),
     ...(rateKey === null ? {} : { rate_key: rateKey }),

@@ -4,30 +4,30 @@ import { migrationText } from "./migrator.ts";
 import { SCHEMA_PARTS } from "./expected.ts";
 import type { SchemaFunction, SchemaPart } from "../store/schema.ts";
 
-/** Where a part is not as the migrations made it. */
+/** A part of the schema that differs from what the migrations make. */
 export interface Drift {
-  /** What it is and what it is called: `index ready.ready_order`. */
+  /** Its kind and name: `index ready.ready_order`. */
   readonly name: string;
-  /** Whether it is there at all. */
+  /** Whether the database lacks it. */
   readonly missing: boolean;
-  /** What it should be. */
+  /** The definition that the migrations give it. */
   readonly expected: string;
-  /** What it is; undefined if it is missing. */
+  /** The definition in the database; undefined if it is missing. */
   readonly found: string | undefined;
 }
 
 const BODY = /\$(\w*)\$([^]*?)\$\1\$/g;
 
 /**
- * The parts as the migrations of this release make them, against which those of a database are compared, each as a line
- * `name: definition`. Of a function's body a hash is part of it.
+ * Writes the parts of a schema as lines `name: definition`, in which those of two schemas can be compared. The definition
+ * of a function ends with a hash of its body.
  */
 export function linesOf(
   parts: readonly SchemaPart[],
   { functions, schema }: { functions: readonly SchemaFunction[]; schema: string },
 ): string[] {
   const written = writtenBodies(schema);
-  // The migrations name the schema "firefly", and a database whose schema is called otherwise holds that other name.
+  // In a schema of another name bodies contain that name: they are hashed as the migrations have them.
   const hashed = functions.map(({ body, ...part }) => ({
     ...part,
     definition: `${part.definition} ${hashOf(written.get(body) ?? body)}`,
@@ -35,7 +35,7 @@ export function linesOf(
   return [...parts, ...hashed].map(({ name, definition }) => `${name}: ${definition}`);
 }
 
-/** What of the schema of this release is missing or different among `lines`. What is there beside it is the user's own. */
+/** Finds the parts of this release's schema that `lines` lacks or that differ. Other parts are the user's own. */
 export function driftOf(lines: readonly string[], expected: string = SCHEMA_PARTS): Drift[] {
   const found = new Map(lines.map(split));
   return expected.trim().split("\n").map(split)
@@ -48,15 +48,31 @@ export function driftOf(lines: readonly string[], expected: string = SCHEMA_PART
     }));
 }
 
-/** The migration whose text has the last word on a part. */
+/** The file name of the last migration that makes or changes a part. */
 export function originOf({ name }: Pick<Drift, "name">): string | undefined {
-  const word = name.replace(/^\w+ /, "").replace(/\(.*/, "").split(".").at(-1)!;
-  const mention = new RegExp(`(?<!\\w)${word}(?!\\w)`);
-  const origin = MIGRATIONS.findLast(({ sql }) => new RegExp(`(CREATE|ADD)[^;]*${mention.source}`).test(sql));
-  return origin && `${String(origin.version).padStart(4, "0")}_${origin.name}.sql`;
+  for (const pattern of statementsOf(name)) {
+    const origin = MIGRATIONS.findLast(({ sql }) => pattern.test(sql));
+    if (origin) return `${String(origin.version).padStart(4, "0")}_${origin.name}.sql`;
+  }
+  return undefined;
 }
 
-/** The statement that makes an index, if a migration has one for it. */
+/** Matches the statements that make a part, the most specific first: a column or key comes with its table if need be. */
+function statementsOf(name: string): RegExp[] {
+  const [, kind, owner, part] = /^(\w+) (\w+)(?:\.(\w+))?/.exec(name)!;
+  const change = `\\w+ TABLE "firefly"\\.${owner} (ADD|ALTER|RENAME) [^;]*\\b${part}\\b`;
+  const specific: Record<string, string> = {
+    function: `CREATE( OR REPLACE)? FUNCTION "firefly"\\.${owner}\\(`,
+    trigger: `CREATE( OR REPLACE)? TRIGGER ${part} `,
+    index: `CREATE( UNIQUE)? INDEX( CONCURRENTLY)?( IF NOT EXISTS)? ${part} `,
+    column: change,
+    constraint: change,
+  };
+  const relation = `CREATE( OR REPLACE| UNLOGGED)* (TABLE|VIEW|TYPE) "firefly"\\.${owner} `;
+  return [specific[kind!] ?? relation, relation].map((text) => new RegExp(`^${text}`, "m"));
+}
+
+/** The statement that builds an index while others write to its table; undefined for the index of a key. */
 export function indexStatement(index: string, schema: string): string | undefined {
   for (const { sql } of MIGRATIONS.toReversed()) {
     const [statement] = new RegExp(`^CREATE (UNIQUE )?INDEX (CONCURRENTLY )?${index} ON [^;]*`, "m").exec(sql) ?? [];
@@ -68,7 +84,7 @@ export function indexStatement(index: string, schema: string): string | undefine
   return undefined;
 }
 
-/** The bodies in the migrations as they stand in a database whose schema is called `schema`, each with what was written. */
+/** Maps the bodies of functions in a schema named `schema` to the same as the migrations have them. */
 function writtenBodies(schema: string): Map<string, string> {
   const bodies = MIGRATIONS.flatMap(({ sql }) => Array.from(sql.matchAll(BODY), ([, , body]) => body!));
   return new Map(bodies.map((body) => [migrationText(body, schema), body]));

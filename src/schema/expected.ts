@@ -28,7 +28,6 @@ column consumer.seen: timestamp with time zone not null default
 column consumer.started: timestamp with time zone not null default
 column consumer.tasks: text[] not null
 column consumer.version: text not null
-column consumer.wake_lock: boolean not null default
 column cron.consumer_id: uuid
 column cron.defined: timestamp with time zone not null default
 column cron.definition: text not null
@@ -83,11 +82,11 @@ column ready.quarantined: boolean not null default
 column ready.queue: text not null
 column result_waiter.task_id: bigint not null
 column result_waiter.until: timestamp with time zone not null
-column retention.one: boolean not null default
-column retention.rests_until: timestamp with time zone not null default
+column retention.next_prune: timestamp with time zone not null default
+column retention.prune_cursor: bigint not null default
 column retention.retain_completed: double precision not null default
 column retention.retain_failed: double precision not null default
-column retention.walked: bigint not null default
+column retention.singleton: boolean not null default
 column slot.key: text not null
 column slot.kind: text not null
 column slot.per: double precision
@@ -238,10 +237,10 @@ constraint queue.queue_pkey: primary key (name)
 constraint queue.queue_retain_completed_check: check (retain_completed)
 constraint queue.queue_retain_failed_check: check (retain_failed)
 constraint result_waiter.result_waiter_pkey: primary key (task_id)
-constraint retention.retention_one_check: check (one)
-constraint retention.retention_pkey: primary key (one)
+constraint retention.retention_pkey: primary key (singleton)
 constraint retention.retention_retain_completed_check: check (retain_completed)
 constraint retention.retention_retain_failed_check: check (retain_failed)
+constraint retention.retention_singleton_check: check (singleton)
 constraint slot.slot_kind_check: check (kind)
 constraint task.task_errors_check: check (errors)
 constraint task.task_func_name_check: check (func_name)
@@ -267,7 +266,7 @@ index queue.queue_pkey: unique (name)
 index ready.ready_order: (queue, priority desc, not_before, id)
 index ready.ready_quarantined: (queue, priority desc, not_before, id) partial
 index result_waiter.result_waiter_pkey: unique (task_id)
-index retention.retention_pkey: unique (one)
+index retention.retention_pkey: unique (singleton)
 index slot.slot_key: (key, kind)
 index slot.slot_task: (task_id)
 index slot.slot_until: (until) partial
@@ -302,11 +301,11 @@ table task_reason: type
 table task_record: view
 table unique_key: table
 table waiting: table
-trigger task.give_back: 19 _give_back
-trigger task.give_back_all: 32 _give_back_all
-trigger task.give_back_deleted: 9 _give_back_deleted
 trigger task.place_inserted: 4 _place_inserted
-function _admit(text[], text[]): record 0063356fdce0
+trigger task.release: 19 _release
+trigger task.release_all: 32 _release_all
+trigger task.release_deleted: 9 _release_deleted
+function _admit(text[], text[]): record 7628d95a6375
 function _base64(bytea): text immutable strict d354c8bf8614
 function _brief_error(jsonb): jsonb immutable strict 7674e2c34922
 function _decode_array(jsonb, jsonb, integer[], integer, bigint): record immutable a06b92be1779
@@ -321,49 +320,49 @@ function _decode_ref(jsonb, jsonb, integer[], integer, bigint): record immutable
 function _decode_string(jsonb): text immutable strict b78d25b264e7
 function _decode_view(jsonb, jsonb, bigint): record immutable 6d690865d1ae
 function _escape(jsonb): jsonb immutable strict c10637ea10bd
-function _explain_claim(task): task_reason stable 03bd52e54c7f
-function _explain_concurrency(task): task_reason stable e47d404c1bd7
+function _explain_claim(task): task_reason stable 1f67aae870ed
+function _explain_concurrency(task): task_reason stable 55365c609f34
 function _explain_consumers(task): task_reason stable 85b49f8647d5
 function _explain_ended(task): task_reason stable a98da8ebfd73
-function _explain_order(task, boolean): task_reason stable 13645fdacdea
-function _explain_rate(task): task_reason stable f918398aa674
-function _explain_waiting(task): task_reason stable 8a493203832f
-function _fire_cron(text, text, timestamp with time zone[]): record 7ed471274cb6
+function _explain_order(task, boolean): task_reason stable dc945277458d
+function _explain_rate(task): task_reason stable 1793b14d61eb
+function _explain_waiting(task): task_reason stable f365e4bd897c
+function _fire_cron(text, text, timestamp with time zone[]): record fcea6e0b8832
 function _format_count(bigint, text): text immutable 525fb1251652
 function _format_error(jsonb): text immutable strict ceeff8b2dbb3
 function _format_time(timestamp with time zone): text stable b1d979043c01
-function _give_back(): trigger a0f3d29abda9
-function _give_back_all(): trigger 16eaf2e9b85b
-function _give_back_deleted(): trigger f51748bdfa2d
 function _is_base64(text): boolean immutable 5973a73bad8d
 function _mentions_tag(text): boolean immutable a85eb5f62acf
 function _near_words(text, text[]): text[] immutable fb4765b846cf
-function _notify(text): void security definer set search_path 5f5f0a6e0d18
+function _notify(text): void security definer set search_path 31e8e747683b
 function _object(text[], jsonb[]): jsonb immutable strict 93925f227ac8
-function _own_crons(uuid, text[], text[]): text 2733afb77ccf
+function _own_crons(uuid, text[], text[]): text 0993e73c1415
 function _place(bigint): void 96ce6ca2dea2
-function _place_inserted(): trigger 229ad9a06014
+function _place_inserted(): trigger bbee673133ff
 function _produce(json): record bb47d941bb75
 function _register_crons(uuid, text[], json): record 11cee279ca97
-function _replace(bigint, text, timestamp with time zone): boolean set enable_seqscan, jit 1cecd4c09098
-function _schedule(json): record set enable_seqscan, jit d475b5da91d4
-function _take_from_place(bigint): boolean e6196b3be52c
-function _take_unique_key(text, text, bigint): bigint c0f357e13b27
+function _release(): trigger a0f3d29abda9
+function _release_all(): trigger 16eaf2e9b85b
+function _release_deleted(): trigger f51748bdfa2d
+function _replace(bigint, text, timestamp with time zone): boolean set enable_seqscan, jit 615e7df959a6
+function _schedule(json): record set enable_seqscan, jit f17b52ccd302
+function _take_unique_key(text, text, bigint): bigint d174ed4a0997
 function _try_unique_key(text, text, bigint): bigint set lock_timeout 82d0b344d3d3
+function _unplace(bigint): boolean e6196b3be52c
 function _wake_lock(text): bigint immutable 536ec1aeeb94
-function cancel(bigint): boolean 0888508efc7b
+function cancel(bigint): boolean f9805334c055
 function channel(text): text immutable strict e3b0c44298fc
 function control_channel(): text immutable e3b0c44298fc
 function decode(text): jsonb immutable strict d14d2848cbe9
 function encode(jsonb): text immutable strict af6295b60ca9
 function encode_raw(jsonb): text immutable strict 56392a3b8bee
 function ended_channel(): text immutable e3b0c44298fc
-function explain(bigint): task_reason stable 7ad97ede867d
+function explain(bigint): task_reason stable 6478f01f9b6d
 function pause(text): boolean 79dd068148da
 function pause_cron(text): boolean 1a8bc3bf5965
 function resume(text): boolean 3e819bd78ffe
 function resume_cron(text): boolean 8a2e633eac3d
-function retry(bigint): boolean 6a2b2bd1dea7
+function retry(bigint): boolean a1533be43533
 function run_cron(text): bigint cdcaa1af8524
 function schedule(text, jsonb, text, timestamp with time zone, integer, integer, double precision, double precision, text[], text, double precision, text): bigint f5c79e1cdd06
 function try_decode(text): jsonb immutable strict cd0780800947

@@ -18,19 +18,18 @@ export interface Migration {
 export const MIGRATIONS: readonly Migration[] = [
   {
     version: 1,
-    name: "initial",
-    sql: `-- Firefly: the wire format in SQL, the tables, and the functions and views that are the API in SQL.
-
--- The wire format, for SQL: decode() shows what a task took or returned as
--- jsonb, encode() makes parameters. What JSON lacks is shown by its nearest
--- likeness: undefined, NaN and holes as null or text, a Date as ISO text, a Map
--- as pairs, bytes as Base64.
+    name: "wire",
+    sql: `-- Firefly: the wire format in SQL, part 1: values without parts, buffers, and encoding.
 --
--- The walker passes these along: \`refs\`, the values that are met more than once;
--- \`path\`, the refs that are being expanded; \`depth\`; and \`budget\`, the bytes
--- that may still come from expanding refs, as a short text of shared references
--- can stand for a value of any size. Whatever is malformed, unknown, cyclic or
--- past the budget stays as it is written.
+-- \`task.params\` and \`task.returned\` hold Base64 of UTF-8 JSON in which an object with the key "$" stands for a value
+-- that JSON lacks. decode() shows such a text as plain jsonb and encode() makes one of plain jsonb. What JSON lacks is
+-- shown as the closest thing it has: undefined and holes as null, NaN as text, a Date as ISO text, a Map as pairs,
+-- bytes as Base64. \`src/wire/\` is the same format in TypeScript.
+--
+-- The functions that walk a value pass these along: \`refs\`, the values that occur more than once; \`path\`, the refs that
+-- are being expanded; \`depth\`; and \`budget\`, the bytes that expanding refs may still produce, since a short text of
+-- shared references can stand for a value of any size. A part that is malformed, unknown, cyclic or over the budget
+-- stays as it is written.
 
 -- Not STRICT: the planner inlines a STRICT function only if its body is strict too.
 CREATE FUNCTION "firefly"._mentions_tag(source text) RETURNS boolean
@@ -38,7 +37,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $body$
   SELECT strpos(source, '"$"') > 0 OR strpos(source, E'\\\\u0024') > 0
 $body$;
 
--- A string, or the tag "string" with what text cannot hold shown as U+FFFD.
+-- A string, or the tag "string", in which U+FFFD stands for characters that text cannot hold.
 CREATE FUNCTION "firefly"._decode_string(node jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $body$
 BEGIN
@@ -54,8 +53,8 @@ BEGIN
 END
 $body$;
 
--- A tagged value without parts, or null for any other. (In PL/pgSQL, as a
--- function in SQL that cannot be inlined takes ten times as long to call.)
+-- A tagged value without parts; NULL for any other. In PL/pgSQL, since an SQL function that cannot be inlined takes ten
+-- times as long to call.
 CREATE FUNCTION "firefly"._decode_leaf(node jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $body$
 BEGIN
@@ -83,7 +82,7 @@ BEGIN
 END
 $body$;
 
--- Base64 on one line.
+-- Base64 on one line: PostgreSQL's own encode() wraps it.
 CREATE FUNCTION "firefly"._base64(bytes bytea) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $body$
   SELECT translate(pg_catalog.encode(bytes, 'base64'), E'\\n', '')
@@ -99,7 +98,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $body$
     ) = ''
 $body$;
 
--- The Base64 of the bytes that a view shows of its buffer.
+-- A typed array or DataView: the Base64 of the bytes that it shows of its buffer.
 CREATE FUNCTION "firefly"._decode_view(
   node jsonb, refs jsonb, INOUT budget bigint, OUT value jsonb
 )
@@ -137,6 +136,52 @@ BEGIN
   END IF;
 END
 $body$;
+
+-- Plain data such that decode() returns it unchanged: an object with a key "$" becomes pairs.
+CREATE FUNCTION "firefly"._escape(plain jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $body$
+BEGIN
+  IF strpos(plain::text, '"$"') = 0 THEN
+    RETURN plain;
+  ELSIF jsonb_typeof(plain) = 'array' THEN
+    RETURN (
+      SELECT jsonb_agg("firefly"._escape(e.value) ORDER BY e.ordinality)
+      FROM jsonb_array_elements(plain) WITH ORDINALITY AS e
+    );
+  ELSIF jsonb_typeof(plain) <> 'object' THEN
+    RETURN plain;
+  ELSIF plain ? '$' THEN
+    RETURN (
+      SELECT jsonb_build_object(
+        '$', 'Object',
+        'v', jsonb_agg(jsonb_build_array(e.key, "firefly"._escape(e.value)))
+      )
+      FROM jsonb_each(plain) AS e
+    );
+  END IF;
+  RETURN (
+    SELECT jsonb_object_agg(e.key, "firefly"._escape(e.value)) FROM jsonb_each(plain) AS e
+  );
+END
+$body$;
+
+-- Encodes JSON that may contain tags: '{"$":"Date","v":"2026-01-31T08:00:00Z"}' is a Date.
+CREATE FUNCTION "firefly".encode_raw(tagged jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $body$
+  SELECT "firefly"._base64(convert_to(tagged::text, 'UTF8'))
+$body$;
+
+-- Encodes plain data.
+CREATE FUNCTION "firefly".encode(plain jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $body$
+  SELECT "firefly".encode_raw("firefly"._escape(plain))
+$body$;
+`,
+  },
+  {
+    version: 2,
+    name: "wire_decode",
+    sql: `-- Firefly: the wire format in SQL, part 2: decoding. 0001_wire.sql explains what the functions pass along.
 
 CREATE FUNCTION "firefly"._decode_list(
   list jsonb, refs jsonb, path int[], depth int, INOUT budget bigint, OUT value jsonb
@@ -295,7 +340,7 @@ BEGIN
 END
 $body$;
 
--- The tag "Ref": the value that it stands for, unless it stands inside of that.
+-- The tag "Ref": the value that it refers to, unless the reference is inside that value.
 CREATE FUNCTION "firefly"._decode_ref(
   node jsonb, refs jsonb, path int[], depth int, INOUT budget bigint, OUT value jsonb
 )
@@ -378,8 +423,8 @@ BEGIN
 END
 $body$;
 
--- Rewrites the commonest tags as the encoder writes them, far faster than the
--- walker finds them. It is exact: no string holds a quote that is not escaped.
+-- Replaces the most common tags in the text as the encoder writes them, far faster than the walk finds them. This is
+-- exact: in JSON no string contains an unescaped quote.
 CREATE FUNCTION "firefly"._decode_leaves(source text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $body$
 BEGIN
@@ -396,7 +441,7 @@ BEGIN
 END
 $body$;
 
--- What a task took or returned, as jsonb. Raises if the text is not Base64 of UTF-8 JSON.
+-- Decodes what a task took or returned. Raises an error if the text is not Base64 of UTF-8 JSON.
 CREATE FUNCTION "firefly".decode(encoded text) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $body$
 DECLARE
@@ -421,7 +466,7 @@ BEGIN
 END
 $body$;
 
--- Like decode(), but null where that raises. Not for parallel plans: it needs a subtransaction.
+-- Like decode(), but NULL where that raises. Not for parallel plans: it needs a subtransaction.
 CREATE FUNCTION "firefly".try_decode(encoded text) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL UNSAFE AS $body$
 BEGIN
@@ -430,69 +475,22 @@ EXCEPTION WHEN OTHERS THEN
   RETURN NULL;
 END
 $body$;
+`,
+  },
+  {
+    version: 3,
+    name: "tables",
+    sql: `-- Firefly: the tables. docs/tables.md draws them.
+--
+-- A task has one record in \`task\` from its INSERT on, and while it has not ended exactly one of these beside it: a row
+-- in \`ready\` or \`waiting\`, which is its place, or an entry in a row of \`claim_batch\`, which is the claim of a consumer.
+-- The tables behind the hot path have few constraints on purpose: each one of \`task\` would cost every INSERT some
+-- microseconds. The keys of tasks are checked by the tables into which they get.
 
--- Plain data such that decode() gives it back: an object with a key "$" becomes pairs.
-CREATE FUNCTION "firefly"._escape(plain jsonb) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $body$
-BEGIN
-  IF strpos(plain::text, '"$"') = 0 THEN
-    RETURN plain;
-  ELSIF jsonb_typeof(plain) = 'array' THEN
-    RETURN (
-      SELECT jsonb_agg("firefly"._escape(e.value) ORDER BY e.ordinality)
-      FROM jsonb_array_elements(plain) WITH ORDINALITY AS e
-    );
-  ELSIF jsonb_typeof(plain) <> 'object' THEN
-    RETURN plain;
-  ELSIF plain ? '$' THEN
-    RETURN (
-      SELECT jsonb_build_object(
-        '$', 'Object',
-        'v', jsonb_agg(jsonb_build_array(e.key, "firefly"._escape(e.value)))
-      )
-      FROM jsonb_each(plain) AS e
-    );
-  END IF;
-  RETURN (
-    SELECT jsonb_object_agg(e.key, "firefly"._escape(e.value)) FROM jsonb_each(plain) AS e
-  );
-END
-$body$;
-
--- The wire format of JSON that may have tags: '{"$":"Date","v":"2026-01-31T08:00:00Z"}' is a Date.
-CREATE FUNCTION "firefly".encode_raw(tagged jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $body$
-  SELECT "firefly"._base64(convert_to(tagged::text, 'UTF8'))
-$body$;
-
--- The wire format of plain data.
-CREATE FUNCTION "firefly".encode(plain jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $body$
-  SELECT "firefly".encode_raw("firefly"._escape(plain))
-$body$;
-
--- The channel that consumers of a queue listen on.
-CREATE FUNCTION "firefly".channel(queue text) RETURNS text
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN 'firefly' || '_' || queue;
-
--- The channel that tells consumers to look for cancelled tasks. No queue can have it, as no queue's name may hold a
--- colon.
-CREATE FUNCTION "firefly".control_channel() RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN 'firefly' || ':control';
-
--- The channel that tells whoever awaits a result to look again.
-CREATE FUNCTION "firefly".ended_channel() RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN 'firefly' || ':ended';
-
--- The record that users read: one INSERT and, as a rule, one UPDATE in its life. The UPDATE stays HOT (a fillfactor
--- of 45 leaves room on the page) as long as no index, not even an index's predicate, mentions a column that it sets.
--- \`status\` knows nothing of running, which is "created, and leased": the view task_json shows it.
 CREATE TABLE "firefly".task (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  -- The fence: grows whenever a claim ends, by whatever end. Whoever ends a claim must find it as the claim read it.
+  -- The fence: it grows whenever a claim ends, in whatever way. A statement that ends a claim must find it as the claim
+  -- read it.
   claim_seq bigint NOT NULL DEFAULT 0,
   created timestamptz NOT NULL DEFAULT now(),
   not_before timestamptz NOT NULL DEFAULT now(),
@@ -500,7 +498,7 @@ CREATE TABLE "firefly".task (
   completed timestamptz,
   failed timestamptz,
   cancelled timestamptz,
-  -- Seconds; NULL means the definition's, as does a NULL in max_retries and timeout.
+  -- Seconds. NULL takes the value of the task's definition, as it does for max_retries and timeout.
   retry_delay double precision CHECK (retry_delay >= 0),
   timeout double precision CHECK (timeout > 0),
   -- { kind, delay, max, jitter } where retry_delay is not a number of seconds.
@@ -508,32 +506,50 @@ CREATE TABLE "firefly".task (
   progress real,
   priority integer NOT NULL DEFAULT 0,
   max_retries integer CHECK (max_retries >= 0),
-  -- The number of an attempt is retry_attempts + rescues + 1; only retry_attempts is compared with max_retries.
+  -- An attempt has the number retry_attempts + rescues + 1. Only retry_attempts is compared with max_retries.
   retry_attempts integer NOT NULL DEFAULT 0,
   rescues integer NOT NULL DEFAULT 0,
-  -- Claims that ended uncounted: shutdown, a lost database, Retry.
+  -- Claims that ended without counting: by a shutdown, a lost database, Retry.
   snoozes integer NOT NULL DEFAULT 0,
-  -- Consumers that died while this task win quarantine, since its last other end.
+  -- Consumers in a row that crashed while they held it. Two put it in quarantine, three more fail it. Any other end of
+  -- a claim resets it.
   crash_count smallint NOT NULL DEFAULT 0,
+  -- Running is not among them: it is \`created\` with a claim. The view task_record shows it.
   status text NOT NULL DEFAULT 'created' CHECK (status IN ('created', 'completed', 'failed', 'cancelled')),
   func_name text NOT NULL CHECK (func_name <> '' AND length(func_name) <= 200),
+  -- The second condition is that channel(queue) is a name for PostgreSQL. It is written out, since every INSERT would
+  -- inline the function again, which takes longer than all the other constraints.
   queue text NOT NULL DEFAULT 'default'
     CONSTRAINT task_queue_name CHECK (queue ~ '^[a-z0-9][a-z0-9_.-]*$')
-    CONSTRAINT task_queue_channel CHECK (octet_length("firefly".channel(queue)) <= 63),
+    CONSTRAINT task_queue_channel CHECK (octet_length('firefly' || '_' || queue) <= 63),
+  -- In the wire format. W10= is [], no arguments.
   params text NOT NULL DEFAULT 'W10=',
   returned text,
   errors jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(errors) = 'array'),
   tags text[] NOT NULL DEFAULT '{}',
-  progress_note text
+  progress_note text,
+  -- The unique key and the limits. All are NULL for a task that uses none of them, which then pays nothing for them.
+  unique_key text,
+  -- The statuses in which it rejects duplicates. NULL means created and running.
+  unique_among text[],
+  -- Seconds after its completion in which it still does.
+  unique_for double precision,
+  concurrency_key text,
+  rate_key text
+  -- UPDATEs stay HOT, for which a fillfactor of 45 leaves room on the page, as long as no index mentions a column that
+  -- they set, not even in its predicate.
 ) WITH (fillfactor = 45);
+COMMENT ON TABLE "firefly".task IS
+  'A task and its record, from schedule() until it is pruned. Inserted by schedule() or any INSERT; updated as a rule '
+  'once, by the consumer that ends it, else by progress, retry, rescue and cancel; deleted when it is pruned or '
+  'deleted.';
 
--- Tasks that may run now, in the order in which they are claimed. A row whose claim_seq is not the record's is stale.
 CREATE TABLE "firefly".ready (
   id bigint NOT NULL,
   claim_seq bigint NOT NULL,
   not_before timestamptz NOT NULL,
   priority integer NOT NULL,
-  -- Its consumer died: it is claimed alone, and one at a time by each consumer.
+  -- It is claimed alone, and each consumer runs one such task at a time: task.crash_count.
   quarantined boolean NOT NULL DEFAULT false,
   queue text NOT NULL,
   func_name text NOT NULL
@@ -544,8 +560,10 @@ CREATE TABLE "firefly".ready (
 );
 CREATE INDEX ready_order ON "firefly".ready (queue, priority DESC, not_before, id);
 CREATE INDEX ready_quarantined ON "firefly".ready (queue, priority DESC, not_before, id) WHERE quarantined;
+COMMENT ON TABLE "firefly".ready IS
+  'A task that may run now, in the order of claiming. Inserted with the task, or when it is due, admitted, retried or '
+  'rescued; deleted by the claim. A row whose claim_seq is not that of the task is stale.';
 
--- Tasks that may not run yet: \`time\`, their not_before has not come; \`unknown\`, no live consumer knows their name.
 CREATE TABLE "firefly".waiting (
   id bigint NOT NULL,
   claim_seq bigint NOT NULL,
@@ -553,7 +571,19 @@ CREATE TABLE "firefly".waiting (
   priority integer NOT NULL,
   queue text NOT NULL,
   func_name text NOT NULL,
-  reason text NOT NULL CHECK (reason IN ('time', 'unknown'))
+  -- \`time\`: its not_before is in the future. \`unknown\`: no live consumer of its queue knows its name. \`concurrency\`: it
+  -- waits for a slot of concurrency_key and, if it has a rate_key, for one of that at the same time, since a task that
+  -- waited with one slot in hand would keep it from others. \`rate\`: it waits for a slot of rate_key alone.
+  reason text NOT NULL,
+  quarantined boolean NOT NULL DEFAULT false,
+  concurrency_key text,
+  rate_key text,
+  -- When a consumer must try to admit tasks of the row's limit queue: at once for a task that has just joined it, and
+  -- for the first task of a rate when the oldest slot ends.
+  admit_at timestamptz,
+  CONSTRAINT waiting_reason_check CHECK (reason IN ('time', 'unknown', 'concurrency', 'rate')),
+  CONSTRAINT waiting_concurrency_key CHECK (concurrency_key <> '' AND octet_length(concurrency_key) <= 1000),
+  CONSTRAINT waiting_rate_key CHECK (rate_key <> '' AND octet_length(rate_key) <= 1000)
 ) WITH (
   autovacuum_vacuum_scale_factor = 0,
   autovacuum_vacuum_threshold = 20000,
@@ -562,8 +592,16 @@ CREATE TABLE "firefly".waiting (
 CREATE INDEX waiting_id ON "firefly".waiting (id);
 CREATE INDEX waiting_due ON "firefly".waiting (queue, not_before) WHERE reason = 'time';
 CREATE INDEX waiting_unknown ON "firefly".waiting (func_name) WHERE reason = 'unknown';
+CREATE INDEX waiting_concurrency ON "firefly".waiting (concurrency_key, priority DESC, not_before, id)
+  WHERE reason = 'concurrency';
+CREATE INDEX waiting_rate ON "firefly".waiting (rate_key, priority DESC, not_before, id) WHERE reason = 'rate';
+CREATE INDEX waiting_both ON "firefly".waiting (rate_key, priority DESC, not_before, id)
+  WHERE reason = 'concurrency' AND rate_key IS NOT NULL;
+CREATE INDEX waiting_admit_at ON "firefly".waiting (queue, admit_at) WHERE admit_at IS NOT NULL;
+COMMENT ON TABLE "firefly".waiting IS
+  'A task that may not run yet, and the reason. Inserted with the task, by a retry or rescue, or when it is parked or '
+  'loses its slot; deleted by consumers when it is due, gets its slots or its name is known.';
 
--- Processes that run tasks. One whose lease_until has passed is dead, and so is one that has no row.
 CREATE TABLE "firefly".consumer (
   id uuid PRIMARY KEY,
   host text NOT NULL,
@@ -576,225 +614,88 @@ CREATE TABLE "firefly".consumer (
   seen timestamptz NOT NULL DEFAULT now(),
   lease_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
+COMMENT ON TABLE "firefly".consumer IS
+  'A process that runs tasks. It inserts the row, renews lease_until, and deletes the row when it stops. Once '
+  'lease_until has passed, any other consumer deletes it, as that of a crashed consumer.';
 
--- One row for each claimed batch, deleted when the last task of it has ended. The id comes from the consumer and not
--- from a sequence, since a sequence may give a number again after a crash of the server.
 CREATE TABLE "firefly".claim_batch (
+  -- The consumer makes it up: a sequence may repeat a number after a crash of the server.
   id uuid PRIMARY KEY,
   consumer_id uuid NOT NULL,
   claimed timestamptz NOT NULL DEFAULT now(),
+  -- Its only task is in quarantine.
   quarantined boolean NOT NULL DEFAULT false,
   ids bigint[] NOT NULL,
+  -- The claim_seq of each task as the claim read it.
   claim_seqs bigint[] NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+COMMENT ON TABLE "firefly".claim_batch IS
+  'The tasks that a consumer took with one claim. Inserted by the claim; deleted with the end of its last task, or by '
+  'another consumer that rescues the tasks once the consumer has no row.';
 
--- Settings of queues; a queue without a row has none. Tasks of a paused queue are not claimed.
 CREATE TABLE "firefly".queue (
   name text PRIMARY KEY,
-  paused boolean NOT NULL DEFAULT false
+  paused boolean NOT NULL DEFAULT false,
+  -- Seconds after its end for which a task's record is kept; cancelled counts as failed. 'Infinity' keeps it for ever.
+  -- The first that is not NULL counts: that of \`definition\`, of \`queue\`, of \`retention\`.
+  retain_completed double precision CHECK (retain_completed >= 0),
+  retain_failed double precision CHECK (retain_failed >= 0),
+  -- 'always' is for programs of others that listen on its channel. NULL is 'asleep'.
+  notify text CHECK (notify IN ('asleep', 'always'))
 );
+COMMENT ON TABLE "firefly".queue IS
+  'The settings of a queue; one without a row has none. Written by pause() and resume(), and by consumers when they '
+  'start, from the option queues. Never deleted.';
 
--- Tasks whose end somebody awaits: settling rings the channel of ended tasks for these alone, since every NOTIFY takes a
--- lock that all commits of the database share. Lost in a crash, which costs the waiting a poll.
 CREATE UNLOGGED TABLE "firefly".result_waiter (
   task_id bigint PRIMARY KEY,
   until timestamptz NOT NULL
 );
+COMMENT ON TABLE "firefly".result_waiter IS
+  'A task whose end a program waits for. Only the end of such a task sends NOTIFY, as every NOTIFY takes a lock that '
+  'all commits share. Inserted by programs that await or watch a task; deleted with its end, or once the row expires. '
+  'Lost in a crash, which costs one poll.';
 
--- A plain INSERT, from psql, an ORM or another language, is a scheduled task like any other.
-CREATE FUNCTION "firefly"._place_inserted() RETURNS trigger
-LANGUAGE plpgsql AS $body$
-BEGIN
-  INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, queue, func_name)
-  SELECT id, claim_seq, not_before, priority, queue, func_name
-  FROM inserted
-  WHERE status = 'created' AND not_before <= now();
-
-  INSERT INTO "firefly".waiting (id, claim_seq, not_before, priority, queue, func_name, reason)
-  SELECT id, claim_seq, not_before, priority, queue, func_name, 'time'
-  FROM inserted
-  WHERE status = 'created' AND not_before > now();
-
-  PERFORM pg_notify("firefly".channel(queue), '')
-  FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS notified;
-  RETURN NULL;
-END
-$body$;
-
-CREATE TRIGGER place_inserted AFTER INSERT ON "firefly".task
-REFERENCING NEW TABLE AS inserted
-FOR EACH STATEMENT EXECUTE FUNCTION "firefly"._place_inserted();
-
--- Schedules a task from any language, inside any transaction; returns its id. NULL takes the default.
-CREATE FUNCTION "firefly".schedule(
-  func_name text,
-  params jsonb DEFAULT '[]',
-  queue text DEFAULT 'default',
-  not_before timestamptz DEFAULT now(),
-  priority integer DEFAULT 0,
-  max_retries integer DEFAULT NULL,
-  retry_delay double precision DEFAULT NULL,
-  timeout double precision DEFAULT NULL,
-  tags text[] DEFAULT '{}'
-) RETURNS bigint
-LANGUAGE plpgsql AS $body$
-DECLARE
-  task_id bigint;
-BEGIN
-  IF jsonb_typeof(COALESCE(params, '[]')) <> 'array' THEN
-    RAISE EXCEPTION 'Cannot schedule task "%" as params must be a JSON array of its arguments: current value is of type %',
-      func_name, jsonb_typeof(params) USING ERRCODE = 'invalid_parameter_value';
-  END IF;
-  INSERT INTO "firefly".task (
-    func_name, params, queue, not_before, priority, max_retries, retry_delay, timeout, tags
-  ) VALUES (
-    schedule.func_name, "firefly".encode(COALESCE(schedule.params, '[]')), COALESCE(schedule.queue, 'default'),
-    COALESCE(schedule.not_before, now()), COALESCE(schedule.priority, 0), schedule.max_retries, schedule.retry_delay,
-    schedule.timeout, COALESCE(schedule.tags, '{}')
-  ) RETURNING id INTO task_id;
-  RETURN task_id;
-END
-$body$;
-
--- Cancels a task that has not ended, and says whether it did. A running handler is fenced off at once, and its
--- consumer is told to abort it.
-CREATE FUNCTION "firefly".cancel(task_id bigint) RETURNS boolean
-LANGUAGE plpgsql AS $body$
-BEGIN
-  UPDATE "firefly".task
-  SET status = 'cancelled', cancelled = now(), claim_seq = claim_seq + 1
-  WHERE id = task_id AND status = 'created';
-  IF NOT FOUND THEN
-    RETURN false;
-  END IF;
-  IF NOT "firefly"._take_from_place(task_id) THEN
-    PERFORM pg_notify("firefly".control_channel(), '');
-  END IF;
-  DELETE FROM "firefly".result_waiter WHERE result_waiter.task_id = cancel.task_id;
-  IF FOUND THEN
-    PERFORM pg_notify("firefly".ended_channel(), '');
-  END IF;
-  RETURN true;
-END
-$body$;
-
--- Takes a task out of ready or waiting, and says whether it stood there; if not, it is leased or has ended.
-CREATE FUNCTION "firefly"._take_from_place(task_id bigint) RETURNS boolean
-LANGUAGE plpgsql AS $body$
-BEGIN
-  -- By the columns of the record, since ready has no index on id alone: the hot path would pay for it.
-  DELETE FROM "firefly".ready
-  USING "firefly".task
-  WHERE task.id = task_id
-    AND ready.queue = task.queue AND ready.priority = task.priority
-    AND ready.not_before = task.not_before AND ready.id = task_id;
-  IF FOUND THEN
-    RETURN true;
-  END IF;
-  DELETE FROM "firefly".waiting WHERE id = task_id;
-  RETURN FOUND;
-END
-$body$;
-
--- Schedules a failed or cancelled task again, now and with all of its retries, and says whether it did. The history
--- of its errors stays, and claim_seq grows, so that no attempt from before can end it, however it came to be failed.
-CREATE FUNCTION "firefly".retry(task_id bigint) RETURNS boolean
-LANGUAGE plpgsql AS $body$
-DECLARE
-  notified text;
-BEGIN
-  UPDATE "firefly".task
-  SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = 0, rescues = 0, crash_count = 0,
-    failed = NULL, cancelled = NULL, started = NULL, progress = NULL, progress_note = NULL
-  WHERE id = task_id AND status IN ('failed', 'cancelled')
-  RETURNING queue INTO notified;
-  IF NOT FOUND THEN
-    RETURN false;
-  END IF;
-  INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, queue, func_name)
-  SELECT id, claim_seq, not_before, priority, queue, func_name
-  FROM "firefly".task
-  WHERE id = task_id;
-  PERFORM pg_notify("firefly".channel(notified), '');
-  RETURN true;
-END
-$body$;
-
--- The records as users see them: with running as a status, and with the number of the current or next attempt.
-CREATE VIEW "firefly".task_record AS
-SELECT task.id, task.func_name, task.queue,
-  CASE WHEN task.status = 'created' AND leased.id IS NOT NULL THEN 'running' ELSE task.status END AS status,
-  task.priority, task.created, task.not_before,
-  CASE WHEN task.status = 'created' THEN COALESCE(leased.claimed, task.started) ELSE task.started END AS started,
-  task.completed, task.failed, task.cancelled, task.params, task.returned,
-  task.retry_attempts + task.rescues + 1 AS attempt,
-  task.retry_attempts, task.max_retries, task.retry_delay, task.backoff, task.timeout, task.rescues, task.snoozes,
-  task.progress, task.progress_note, task.errors, task.tags
-FROM "firefly".task
-LEFT JOIN (
-  SELECT u.id, u.claim_seq, claim_batch.claimed
-  FROM "firefly".claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS u (id, claim_seq)
-) AS leased ON leased.id = task.id AND leased.claim_seq = task.claim_seq;
-
--- The same with params and returned as jsonb; NULL where they cannot be decoded.
-CREATE VIEW "firefly".task_json AS
-SELECT id, func_name, queue, status, priority, created, not_before, started, completed, failed, cancelled,
-  "firefly".try_decode(params) AS params, "firefly".try_decode(returned) AS returned,
-  attempt, retry_attempts, max_retries, retry_delay, backoff, timeout, rescues, snoozes, progress, progress_note, errors, tags
-FROM "firefly".task_record;
-`,
-  },
-  {
-    version: 2,
-    name: "unique_and_limits",
-    sql: `-- Firefly: unique tasks, limits of concurrency and rate, and queues that are paused and resumed by functions.
-
--- What a task is unique by, and which limits it stands under. All are NULL for tasks that use none of this, which then
--- pay nothing for it. So what a key may be is checked by the tables that it gets into: each constraint of this table
--- would cost every INSERT some microseconds.
-ALTER TABLE "firefly".task
-  ADD COLUMN unique_key text,
-  -- The statuses in which it keeps its duplicates away; NULL means created and running.
-  ADD COLUMN unique_among text[],
-  -- Seconds after its completion in which it still does.
-  ADD COLUMN unique_for double precision,
-  ADD COLUMN concurrency_key text,
-  ADD COLUMN rate_key text;
-
--- Who holds the unique key of a task. A table and not an index on task, since an index that mentions \`status\` would
--- keep completion from being HOT. \`until\` is set once the holder has completed and its key outlasts it.
+-- A table, not an index of \`task\`: an index that mentions \`status\` would keep completion from being HOT.
 CREATE TABLE "firefly".unique_key (
   func_name text NOT NULL,
   key text NOT NULL CHECK (key <> '' AND octet_length(key) <= 1000),
   task_id bigint NOT NULL,
+  -- Set once the holder has completed, where its key outlasts it: task.unique_for.
   until timestamptz,
   PRIMARY KEY (func_name, key)
 );
 CREATE INDEX unique_key_task ON "firefly".unique_key (task_id);
 CREATE INDEX unique_key_until ON "firefly".unique_key (until) WHERE until IS NOT NULL;
+COMMENT ON TABLE "firefly".unique_key IS
+  'A unique key and the task that holds it. Inserted with the task; deleted by the trigger release when the task '
+  'ends, by the claim where it does not reject duplicates while it runs, or by maintenance after \`until\`.';
 
--- What the consumer that started last said of each task that it knows, as far as the database must know it. NULL is
--- no limit, and nothing said of how long ended records are kept; 'Infinity' keeps them for ever.
 CREATE TABLE "firefly".definition (
   func_name text PRIMARY KEY,
   concurrency_limit integer CHECK (concurrency_limit > 0),
   rate_limit integer CHECK (rate_limit > 0),
+  -- Seconds.
   rate_per double precision CHECK (rate_per > 0),
   retain_completed double precision CHECK (retain_completed >= 0),
   retain_failed double precision CHECK (retain_failed >= 0),
   defined timestamptz NOT NULL DEFAULT now()
 );
+COMMENT ON TABLE "firefly".definition IS
+  'The limits and the retention of the tasks of a name; NULL is no limit, and no retention of its own. Written by '
+  'consumers when they start: the last one counts. Never deleted.';
 
--- The right to run under a limit. A limited task gets into \`ready\` only with a slot for each of its keys, and so takes
--- no part in any claim before. A slot of \`concurrency\` is held until the claim ends, by whatever end. One of \`rate\` is
--- held until \`per\` seconds after the attempt began: its \`until\` is NULL until it is claimed, then 'infinity', since the
--- task may stand in its consumer's stock for a while, and a time from the moment on at which its handler was called.
+-- A limited task gets into \`ready\` only with a slot for each of its keys, so that limits play no part in a claim.
 CREATE TABLE "firefly".slot (
   kind text NOT NULL CHECK (kind IN ('concurrency', 'rate')),
   key text NOT NULL,
   task_id bigint NOT NULL,
   taken timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- Of a rate, the seconds for which an attempt that has begun keeps it.
   per double precision,
+  -- A slot of \`concurrency\` is held until the claim ends, and this stays NULL. One of \`rate\` is NULL until the task is
+  -- claimed, then 'infinity', since the task may wait in its consumer's buffer, and from the call of its handler on a
+  -- time.
   until timestamptz
 ) WITH (
   autovacuum_vacuum_scale_factor = 0,
@@ -804,39 +705,247 @@ CREATE TABLE "firefly".slot (
 CREATE INDEX slot_key ON "firefly".slot (key, kind);
 CREATE INDEX slot_task ON "firefly".slot (task_id);
 CREATE INDEX slot_until ON "firefly".slot (until) WHERE until IS NOT NULL;
+COMMENT ON TABLE "firefly".slot IS
+  'The right of a task to run under a limit. Inserted by _admit(), together with the row in ready; deleted by the '
+  'trigger release when the claim ends, and that of a rate by consumers once \`until\` has passed.';
 
--- Two more reasons to wait: \`concurrency\`, for a slot of concurrency_key and, if it has a rate_key, for one of that at
--- the same time, as a task that waits with one slot in hand would keep it from others; \`rate\`, for a slot of rate_key
--- alone. \`admit_at\` is when a consumer must look at the line that the row stands in: at once for what has just joined
--- it, and when the next slot ends for the first in line of a rate.
-ALTER TABLE "firefly".waiting
-  DROP CONSTRAINT waiting_reason_check,
-  ADD COLUMN quarantined boolean NOT NULL DEFAULT false,
-  ADD COLUMN concurrency_key text,
-  ADD COLUMN rate_key text,
-  ADD COLUMN admit_at timestamptz,
-  ADD CONSTRAINT waiting_concurrency_key CHECK (concurrency_key <> '' AND octet_length(concurrency_key) <= 1000) NOT VALID,
-  ADD CONSTRAINT waiting_rate_key CHECK (rate_key <> '' AND octet_length(rate_key) <= 1000) NOT VALID,
-  ADD CONSTRAINT waiting_reason_check CHECK (reason IN ('time', 'unknown', 'concurrency', 'rate')) NOT VALID;
-CREATE INDEX waiting_concurrency ON "firefly".waiting (concurrency_key, priority DESC, not_before, id)
-  WHERE reason = 'concurrency';
-CREATE INDEX waiting_rate ON "firefly".waiting (rate_key, priority DESC, not_before, id) WHERE reason = 'rate';
-CREATE INDEX waiting_both ON "firefly".waiting (rate_key, priority DESC, not_before, id)
-  WHERE reason = 'concurrency' AND rate_key IS NOT NULL;
-CREATE INDEX waiting_admit_at ON "firefly".waiting (queue, admit_at) WHERE admit_at IS NOT NULL;
+CREATE TABLE "firefly".cron (
+  name text PRIMARY KEY,
+  -- The name of the task and its aliases: two rows that share one are the same task, renamed.
+  names text[] NOT NULL,
+  expression text NOT NULL,
+  timezone text NOT NULL,
+  missed text NOT NULL CHECK (missed IN ('skip', 'one', 'all')),
+  -- The row that a slot inserts, by the names of the columns.
+  task jsonb NOT NULL,
+  -- All of the above that decides when and what is scheduled, as the code has it: only a consumer with the same text
+  -- may fire its slots.
+  definition text NOT NULL,
+  paused boolean NOT NULL DEFAULT false,
+  -- When a consumer started that knows the task and no cron of it.
+  removed timestamptz,
+  -- Slots up to here are not made up for, whatever \`missed\` is.
+  since timestamptz NOT NULL DEFAULT now(),
+  defined timestamptz NOT NULL DEFAULT now(),
+  -- A consumer with the same definition: _own_crons().
+  consumer_id uuid
+);
+COMMENT ON TABLE "firefly".cron IS
+  'A task with a cron, by the name of the task. Written by consumers when they start, the last one counts, and by '
+  'pause_cron() and resume_cron(); deleted by the command cron delete.';
 
--- A plain INSERT, from psql, an ORM or another language, is a scheduled task like any other. Limited tasks wait for a
--- consumer to let them in: taking a slot here would hold up all others of the key until this transaction ends. One of
--- those that join the same line is enough for a consumer to look at it.
-CREATE OR REPLACE FUNCTION "firefly"._place_inserted() RETURNS trigger
+-- The primary key lets one of any number of consumers fire a slot.
+CREATE TABLE "firefly".cron_slot (
+  cron text NOT NULL REFERENCES "firefly".cron (name) ON DELETE CASCADE,
+  slot timestamptz NOT NULL,
+  -- The task that it scheduled, or the duplicate that kept it from that.
+  task_id bigint,
+  fired timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (cron, slot)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+COMMENT ON TABLE "firefly".cron_slot IS
+  'A time at which a cron fired. Inserted by the consumer that fired it; all but the last hundred of a cron are '
+  'deleted, as no slot fires that is older than the newest.';
+
+-- A walk by id needs no index that the hot path would pay for.
+CREATE TABLE "firefly".retention (
+  singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+  retain_completed double precision NOT NULL DEFAULT 7 * 86400 CHECK (retain_completed >= 0),
+  retain_failed double precision NOT NULL DEFAULT 30 * 86400 CHECK (retain_failed >= 0),
+  -- The id of the last record that pruning has looked at.
+  prune_cursor bigint NOT NULL DEFAULT 0,
+  -- Pruning does not go on before, however many consumers there are.
+  next_prune timestamptz NOT NULL DEFAULT '-infinity'
+) WITH (fillfactor = 50);
+INSERT INTO "firefly".retention DEFAULT VALUES;
+COMMENT ON TABLE "firefly".retention IS
+  'One row: how long records are kept where neither their task nor their queue decides, and how far pruning has come. '
+  'Written by consumers, when they start and when they prune.';
+`,
+  },
+  {
+    version: 4,
+    name: "views",
+    sql: `-- Firefly: the views.
+
+CREATE VIEW "firefly".task_record AS
+SELECT task.id, task.func_name, task.queue,
+  CASE WHEN task.status = 'created' AND leased.id IS NOT NULL THEN 'running' ELSE task.status END AS status,
+  task.priority, task.created, task.not_before,
+  CASE WHEN task.status = 'created' THEN COALESCE(leased.claimed, task.started) ELSE task.started END AS started,
+  task.completed, task.failed, task.cancelled, task.params, task.returned,
+  task.retry_attempts + task.rescues + 1 AS attempt,
+  task.retry_attempts, task.max_retries, task.retry_delay, task.backoff, task.timeout, task.rescues, task.snoozes,
+  task.progress, task.progress_note, task.errors, task.tags, task.unique_key, task.concurrency_key, task.rate_key
+FROM "firefly".task
+LEFT JOIN (
+  SELECT u.id, u.claim_seq, claim_batch.claimed
+  FROM "firefly".claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS u (id, claim_seq)
+) AS leased ON leased.id = task.id AND leased.claim_seq = task.claim_seq;
+COMMENT ON VIEW "firefly".task_record IS
+  'A task as users see it: with running as a status, and the number of its current or next attempt.';
+
+CREATE VIEW "firefly".task_json AS
+SELECT id, func_name, queue, status, priority, created, not_before, started, completed, failed, cancelled,
+  "firefly".try_decode(params) AS params, "firefly".try_decode(returned) AS returned,
+  attempt, retry_attempts, max_retries, retry_delay, backoff, timeout, rescues, snoozes, progress,
+  progress_note, errors, tags, unique_key, concurrency_key, rate_key
+FROM "firefly".task_record;
+COMMENT ON VIEW "firefly".task_json IS
+  'task_record with params and returned as jsonb, NULL where they cannot be decoded.';
+
+CREATE VIEW "firefly".task_overview AS
+SELECT id, func_name, queue, status, priority, created, not_before, started, completed, failed, cancelled,
+  attempt, retry_attempts, max_retries, retry_delay, timeout, rescues, snoozes, progress,
+  errors -> -1 ->> 'name' AS error, tags
+FROM "firefly".task_record;
+COMMENT ON VIEW "firefly".task_overview IS
+  'task_record without anything that arguments, handlers or errors may have left in it, for the role viewer: '
+  'no params and results, no keys, of the last error only its name, and no note of the progress.';
+
+CREATE VIEW "firefly".cron_record AS
+SELECT cron.name, cron.expression, cron.timezone, cron.missed, cron.task ->> 'queue' AS queue,
+  CASE
+    WHEN cron.removed IS NOT NULL
+      OR NOT EXISTS (SELECT FROM "firefly".consumer WHERE lease_until > now() AND cron.name = ANY (consumer.tasks))
+      THEN 'orphaned'
+    WHEN cron.paused THEN 'paused'
+    ELSE 'active'
+  END AS state,
+  cron.since, cron.defined, last.slot AS last_slot, last.fired AS last_fired, last.task_id AS last_task_id,
+  CASE
+    WHEN task.status = 'created' AND EXISTS (SELECT FROM "firefly".claim_batch WHERE task.id = ANY (claim_batch.ids))
+      THEN 'running'
+    ELSE task.status
+  END AS last_status
+FROM "firefly".cron
+LEFT JOIN LATERAL (
+  SELECT slot, fired, task_id FROM "firefly".cron_slot WHERE cron_slot.cron = cron.name ORDER BY slot DESC LIMIT 1
+) AS last ON true
+LEFT JOIN "firefly".task ON task.id = last.task_id;
+COMMENT ON VIEW "firefly".cron_record IS
+  'A cron and its state: orphaned (no live consumer knows the task, or its cron was removed from the code), paused or '
+  'active. The next slot is missing, as the database does not read cron expressions.';
+`,
+  },
+  {
+    version: 5,
+    name: "placing",
+    sql: `-- Firefly: channels, the wake lock, and the place of a task in \`ready\` or \`waiting\`.
+
+-- The channel on which the consumers of a queue listen.
+CREATE FUNCTION "firefly".channel(queue text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN 'firefly' || '_' || queue;
+
+-- The channel on which consumers are asked to look for cancelled tasks and paused queues. No queue has it, as the name
+-- of a queue contains no colon.
+CREATE FUNCTION "firefly".control_channel() RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 'firefly' || ':control';
+
+-- The channel on which programs that wait for results are asked to look again.
+CREATE FUNCTION "firefly".ended_channel() RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 'firefly' || ':ended';
+
+-- NOTIFY takes a lock that serializes all commits of the database, so it is saved where no consumer needs it. Before a
+-- consumer sleeps, it acquires the wake lock of its queue: an advisory lock, exclusive, on the connection that listens.
+-- Then it looks for tasks once more. A transaction that makes a task ready tries to acquire the same lock, shared,
+-- until it ends. If it gets the lock, no consumer sleeps, and one that wants to sleep must wait for this transaction
+-- and then sees its tasks. If not, a consumer sleeps, and is notified.
+CREATE FUNCTION "firefly"._wake_lock(queue text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $body$
+  SELECT hashtextextended("firefly".channel(queue), 0)
+$body$;
+
+-- Notifies the consumers of a queue if one of them sleeps. A queue that no live consumer serves is always notified:
+-- whatever listens there is not a consumer. SECURITY DEFINER, since a role that may insert tasks need not be allowed to
+-- read the consumers.
+CREATE FUNCTION "firefly"._notify(queue text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+BEGIN
+  IF pg_try_advisory_xact_lock_shared("firefly"._wake_lock(_notify.queue)) AND EXISTS (
+    SELECT FROM "firefly".consumer
+    WHERE consumer.lease_until > now() AND _notify.queue = ANY (consumer.queues)
+  ) AND NOT EXISTS (
+    SELECT FROM "firefly".queue AS its WHERE its.name = _notify.queue AND its.notify = 'always'
+  ) THEN
+    RETURN;
+  END IF;
+  PERFORM pg_notify("firefly".channel(_notify.queue), '');
+END
+$body$;
+
+-- Removes a task from ready or waiting, and returns whether it was there: if not, it is claimed or has ended. It looks
+-- twice, since a task that is moved from waiting to ready meanwhile is in neither when each is looked at.
+CREATE FUNCTION "firefly"._unplace(task_id bigint) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  FOR look IN 1 .. 2 LOOP
+    -- By the columns of the record, since ready has no index on id alone: the hot path would pay for it.
+    DELETE FROM "firefly".ready
+    USING "firefly".task
+    WHERE task.id = task_id
+      AND ready.queue = task.queue AND ready.priority = task.priority
+      AND ready.not_before = task.not_before AND ready.id = task_id;
+    IF FOUND THEN
+      RETURN true;
+    END IF;
+    DELETE FROM "firefly".waiting WHERE id = task_id;
+    IF FOUND THEN
+      RETURN true;
+    END IF;
+  END LOOP;
+  RETURN false;
+END
+$body$;
+
+-- Puts a created task without a place where it belongs, and notifies.
+CREATE FUNCTION "firefly"._place(task_id bigint) RETURNS void
+LANGUAGE plpgsql AS $body$
+DECLARE
+  task record;
+BEGIN
+  SELECT * INTO task FROM "firefly".task WHERE id = task_id AND status = 'created';
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  IF task.not_before <= clock_timestamp() AND task.concurrency_key IS NULL AND task.rate_key IS NULL THEN
+    INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, queue, func_name)
+    VALUES (task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name);
+  ELSE
+    INSERT INTO "firefly".waiting (
+      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
+    ) VALUES (
+      task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name,
+      task.concurrency_key, task.rate_key,
+      CASE
+        WHEN task.not_before > clock_timestamp() THEN 'time'
+        WHEN task.concurrency_key IS NULL THEN 'rate'
+        ELSE 'concurrency'
+      END,
+      CASE WHEN task.not_before <= clock_timestamp() THEN clock_timestamp() END
+    );
+  END IF;
+  PERFORM pg_notify("firefly".channel(task.queue), '');
+END
+$body$;
+
+-- Makes a plain INSERT, from psql, an ORM or another language, a scheduled task like any other. A limited task waits
+-- until a consumer admits it: a slot that was taken here would keep all others of its key waiting until this
+-- transaction ends. Of the tasks that join a limit queue together, one with admit_at is enough for a consumer to look
+-- at it.
+CREATE FUNCTION "firefly"._place_inserted() RETURNS trigger
 LANGUAGE plpgsql AS $body$
 DECLARE
   has record;
   duplicate record;
 BEGIN
-  -- Each statement costs: most tasks need one of the three below.
+  -- Each statement costs time: most tasks need only one of the three below, and nearly all INSERTs fill one queue.
   SELECT bool_or(not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AS waiting,
-    bool_or(unique_key IS NOT NULL) AS unique_keys INTO has
+    bool_or(unique_key IS NOT NULL) AS unique_keys,
+    min(queue COLLATE "C") AS first_queue, max(queue COLLATE "C") AS last_queue INTO has
   FROM inserted
   WHERE status = 'created';
 
@@ -860,8 +969,8 @@ BEGIN
     WHERE status = 'created' AND (not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL);
   END IF;
 
-  -- In the order of the keys, as everywhere, so that two transactions cannot wait for each other. Volatile functions of
-  -- a list are called after it is sorted. What _schedule() inserts has its key already.
+  -- In the order of the keys, as everywhere, so that two transactions cannot deadlock. The volatile functions of a
+  -- select list are called after its rows are sorted. Tasks that _schedule() inserts hold their keys already.
   IF has.unique_keys THEN
     FOR duplicate IN
       SELECT inserted.func_name, inserted.unique_key, inserted.id,
@@ -873,27 +982,41 @@ BEGIN
       ORDER BY inserted.func_name COLLATE "C", inserted.unique_key COLLATE "C", inserted.id
     LOOP
       IF duplicate.holder <> duplicate.id THEN
-        RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', duplicate.func_name, duplicate.holder, duplicate.unique_key
+        RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"',
+          duplicate.func_name, duplicate.holder, duplicate.unique_key
           USING ERRCODE = 'unique_violation', CONSTRAINT = 'unique_key',
             HINT = 'firefly.schedule() keeps the duplicate instead';
       END IF;
     END LOOP;
   END IF;
 
-  PERFORM pg_notify("firefly".channel(queue), '')
-  FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS notified;
+  IF has.first_queue = has.last_queue THEN
+    PERFORM "firefly"._notify(has.first_queue);
+  ELSE
+    PERFORM "firefly"._notify(queue) FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS filled;
+  END IF;
   RETURN NULL;
 END
 $body$;
 
--- Takes a unique key for a task, and returns who holds it then: the task, or its duplicate. It waits for a transaction that
--- is about to take or release the key, and holds no lock on what is another's.
+CREATE TRIGGER place_inserted AFTER INSERT ON "firefly".task
+REFERENCING NEW TABLE AS inserted
+FOR EACH STATEMENT EXECUTE FUNCTION "firefly"._place_inserted();
+`,
+  },
+  {
+    version: 6,
+    name: "keys_and_slots",
+    sql: `-- Firefly: taking unique keys, and releasing unique keys and slots.
+
+-- Takes a unique key for a task, and returns which task holds it then: this one or its duplicate. Waits for a
+-- transaction that is about to take or release the key, and locks no key of another task.
 CREATE FUNCTION "firefly"._take_unique_key(func_name text, key text, task_id bigint) RETURNS bigint
 LANGUAGE plpgsql AS $body$
 DECLARE
   holder bigint;
 BEGIN
-  -- The holder may be gone between the INSERT that met it and the SELECT that looks for it: then the key is free.
+  -- The holder may be gone between the INSERT that met it and the SELECT that reads it: then the key is free.
   LOOP
     INSERT INTO "firefly".unique_key (func_name, key, task_id)
     VALUES (_take_unique_key.func_name, _take_unique_key.key, _take_unique_key.task_id)
@@ -918,9 +1041,9 @@ BEGIN
 END
 $body$;
 
--- The same for a task that goes back to \`created\`, or has ended: it returns NULL if an open transaction is about to take
--- or release the key. One transaction must not hold up the many that are settled together: all waits of one statement
--- share half a second, which is also less than it takes the server to look for a deadlock.
+-- The same for a task that goes back to \`created\`, or has ended: NULL if an open transaction is about to take or
+-- release the key. One transaction must not hold up the many tasks that are settled together: all waits of one
+-- statement share half a second, which is also less than the server waits before it looks for a deadlock.
 CREATE FUNCTION "firefly"._try_unique_key(func_name text, key text, task_id bigint) RETURNS bigint
 LANGUAGE plpgsql SET lock_timeout = '500ms' AS $body$
 BEGIN
@@ -933,12 +1056,12 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $body$;
 
--- Whatever ends a claim or a task gives back what it held: its slots, and its unique key where the new status is not
--- among those that keep duplicates away. One trigger for settling, rescue, cancel, retry, a release that knows nothing of
--- keys, and edits by hand. An attempt that began, or may have, counts for its rate: that slot runs out by itself. A
--- task that would take a key which its duplicate has by now ends \`failed\`, by itself, and fails no other of its batch; one
--- that has ended stays as it ended, and keeps nobody away.
-CREATE FUNCTION "firefly"._give_back() RETURNS trigger
+-- The end of a claim or of a task releases what the task holds: its slots, and its unique key where the new status does
+-- not reject duplicates. It is one trigger for settling, rescue, cancel, retry, statements that ignore keys, and edits by
+-- hand. An attempt that began, or may have begun, counts for its rate: that slot stays until its time is over. A task
+-- that needs a key which a duplicate has taken meanwhile ends \`failed\`, and no other task of its batch fails with it. A
+-- task that has ended keeps its status, and rejects no duplicates.
+CREATE FUNCTION "firefly"._release() RETURNS trigger
 LANGUAGE plpgsql AS $body$
 DECLARE
   holder bigint;
@@ -990,13 +1113,14 @@ BEGIN
 END
 $body$;
 
-CREATE TRIGGER give_back BEFORE UPDATE OF status, claim_seq ON "firefly".task
+CREATE TRIGGER release BEFORE UPDATE OF status, claim_seq ON "firefly".task
 FOR EACH ROW
 WHEN (NEW.unique_key IS NOT NULL OR NEW.concurrency_key IS NOT NULL OR NEW.rate_key IS NOT NULL)
-EXECUTE FUNCTION "firefly"._give_back();
+EXECUTE FUNCTION "firefly"._release();
 
--- A key that outlasts its holder outlasts its record, too, and so does a rate's slot. A limited task leaves its line.
-CREATE FUNCTION "firefly"._give_back_deleted() RETURNS trigger
+-- A key that outlasts its holder outlasts the record too, and so does the slot of a rate. A limited task leaves its
+-- limit queue.
+CREATE FUNCTION "firefly"._release_deleted() RETURNS trigger
 LANGUAGE plpgsql AS $body$
 BEGIN
   UPDATE "firefly".slot
@@ -1009,12 +1133,12 @@ BEGIN
 END
 $body$;
 
-CREATE TRIGGER give_back_deleted AFTER DELETE ON "firefly".task
+CREATE TRIGGER release_deleted AFTER DELETE ON "firefly".task
 FOR EACH ROW
 WHEN (OLD.unique_key IS NOT NULL OR OLD.concurrency_key IS NOT NULL OR OLD.rate_key IS NOT NULL)
-EXECUTE FUNCTION "firefly"._give_back_deleted();
+EXECUTE FUNCTION "firefly"._release_deleted();
 
-CREATE FUNCTION "firefly"._give_back_all() RETURNS trigger
+CREATE FUNCTION "firefly"._release_all() RETURNS trigger
 LANGUAGE plpgsql AS $body$
 BEGIN
   DELETE FROM "firefly".slot;
@@ -1023,67 +1147,16 @@ BEGIN
 END
 $body$;
 
-CREATE TRIGGER give_back_all AFTER TRUNCATE ON "firefly".task
-FOR EACH STATEMENT EXECUTE FUNCTION "firefly"._give_back_all();
+CREATE TRIGGER release_all AFTER TRUNCATE ON "firefly".task
+FOR EACH STATEMENT EXECUTE FUNCTION "firefly"._release_all();
+`,
+  },
+  {
+    version: 7,
+    name: "limits",
+    sql: `-- Firefly: admitting tasks under limits.
 
--- Takes a task out of ready or waiting, and says whether it stood there; if not, it is leased or has ended. It looks
--- twice: a task that was being moved from waiting to ready meanwhile stood in neither when each was looked at.
-CREATE OR REPLACE FUNCTION "firefly"._take_from_place(task_id bigint) RETURNS boolean
-LANGUAGE plpgsql AS $body$
-BEGIN
-  FOR look IN 1 .. 2 LOOP
-    -- By the columns of the record, since ready has no index on id alone: the hot path would pay for it.
-    DELETE FROM "firefly".ready
-    USING "firefly".task
-    WHERE task.id = task_id
-      AND ready.queue = task.queue AND ready.priority = task.priority
-      AND ready.not_before = task.not_before AND ready.id = task_id;
-    IF FOUND THEN
-      RETURN true;
-    END IF;
-    DELETE FROM "firefly".waiting WHERE id = task_id;
-    IF FOUND THEN
-      RETURN true;
-    END IF;
-  END LOOP;
-  RETURN false;
-END
-$body$;
-
--- Puts a record that stands nowhere where it belongs, and rings.
-CREATE FUNCTION "firefly"._place(task_id bigint) RETURNS void
-LANGUAGE plpgsql AS $body$
-DECLARE
-  task record;
-BEGIN
-  SELECT * INTO task FROM "firefly".task WHERE id = task_id AND status = 'created';
-  IF NOT FOUND THEN
-    RETURN;
-  END IF;
-  IF task.not_before <= clock_timestamp() AND task.concurrency_key IS NULL AND task.rate_key IS NULL THEN
-    INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, queue, func_name)
-    VALUES (task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name);
-  ELSE
-    INSERT INTO "firefly".waiting (
-      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
-    ) VALUES (
-      task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name,
-      task.concurrency_key, task.rate_key,
-      CASE
-        WHEN task.not_before > clock_timestamp() THEN 'time'
-        WHEN task.concurrency_key IS NULL THEN 'rate'
-        ELSE 'concurrency'
-      END,
-      CASE WHEN task.not_before <= clock_timestamp() THEN clock_timestamp() END
-    );
-  END IF;
-  PERFORM pg_notify("firefly".channel(task.queue), '');
-END
-$body$;
-
--- Who stands in line for a limit and could run at once: some live consumer knows it, and its queue is not paused. A
--- task that nobody would claim must not keep a slot from others. The subqueries are no joins, so that a line is read
--- in the order of its index, and no further than needed.
+-- The subqueries are not joins, so that a limit queue is read in the order of its index, and no further than needed.
 CREATE VIEW "firefly"._limit_queue AS
 SELECT waiting.ctid AS place, waiting.*
 FROM "firefly".waiting
@@ -1096,18 +1169,22 @@ WHERE reason IN ('concurrency', 'rate')
     LIMIT 1
   )
   AND NOT COALESCE((SELECT queue.paused FROM "firefly".queue WHERE queue.name = waiting.queue), false);
+COMMENT ON VIEW "firefly"._limit_queue IS
+  'A task that waits for a slot and could run at once: a live consumer knows it, and its queue is not paused. '
+  'A task that no consumer would claim must not keep a slot from others.';
 
--- Lets tasks in that wait for these keys, as far as there are slots, and, of those of one key, the most urgent first.
--- The limit is that of the task at the head of the line, and a task without a definition has none. A task with two keys
--- gets both slots or none. \`again\` says that such tasks were looked at: others of the same keys may have been kept
--- back by their other key alone, so the caller looks again, which passes those over whose other key has no room.
+-- Admits tasks that wait for these keys, as far as there are free slots, the most urgent of each key first. The limit
+-- is that of the first task in the limit queue, and a task without a definition has none. A task with two keys gets
+-- both slots or none. \`again\`: tasks with two keys were among those looked at. Others of the same keys may have been
+-- kept back by their other key alone, so the caller calls again, which passes over tasks whose other key has no free
+-- slot.
 --
--- A lock for each key, held for the few milliseconds of this call, makes the count of slots exact: every statement
--- below sees what was committed before the lock was granted. Keys are locked in order, concurrency before rate, so
--- that two callers cannot wait for each other. Nobody else takes these locks: not who inserts, and not who settles.
--- Records are locked too, so that one that is being cancelled or deleted takes no slot that nobody would give back.
+-- A lock for each key, held for the few milliseconds of this call, makes the count of slots exact: each statement below
+-- sees what was committed before the lock was granted. Keys are locked in order, concurrency before rate, so that two
+-- callers cannot deadlock. Neither inserting nor settling takes these locks. Records are locked too, so that a task
+-- that is being cancelled or deleted takes no slot that would never be released.
 --
--- Call it after the commit of whatever made it necessary: a task that joined a line, or a slot that was given back.
+-- Call it after the commit of what made it necessary, a task that joined a limit queue or a slot that was released.
 -- Each side first commits what it did and then looks, so the later of two sees both, and no slot stays idle.
 CREATE FUNCTION "firefly"._admit(
   concurrency_keys text[], rate_keys text[], OUT admitted integer, OUT again boolean
@@ -1118,25 +1195,26 @@ DECLARE
   room bigint;
   span double precision;
   ends timestamptz;
-  first record;
-  passed record;
+  picked record;
+  admission record;
   two_keyed tid[] := '{}';
   filled text[] := '{}';
 BEGIN
   admitted := 0;
-  -- A crash of the server that forgets this forgets the slots and the places alike; and no claim outlives it.
+  -- A crash of the server that undoes this undoes the slots and the places alike, and no claim outlives it.
   PERFORM set_config('synchronous_commit', 'off', true);
 
-  -- A rate that has room lets in tasks of two keys as well, if their other key has room.
+  -- A rate with free slots admits tasks of two keys as well, if their other key has a free slot.
   concurrency_keys := concurrency_keys || ARRAY(
     SELECT DISTINCT next.concurrency_key
     FROM unnest(rate_keys) AS rate (key), LATERAL (
-      SELECT line.concurrency_key
-      FROM "firefly"._limit_queue AS line
-      WHERE line.reason = 'concurrency' AND line.rate_key = rate.key
-        AND (SELECT count(*) FROM "firefly".slot WHERE slot.kind = 'concurrency' AND slot.key = line.concurrency_key)
-          < COALESCE((SELECT concurrency_limit FROM "firefly".definition WHERE func_name = line.func_name), 2147483647)
-      ORDER BY line.priority DESC, line.not_before, line.id
+      SELECT queued.concurrency_key
+      FROM "firefly"._limit_queue AS queued
+      WHERE queued.reason = 'concurrency' AND queued.rate_key = rate.key
+        AND (SELECT count(*) FROM "firefly".slot WHERE slot.kind = 'concurrency' AND slot.key = queued.concurrency_key)
+          < COALESCE((SELECT concurrency_limit FROM "firefly".definition WHERE func_name = queued.func_name),
+            2147483647)
+      ORDER BY queued.priority DESC, queued.not_before, queued.id
       LIMIT 100
     ) AS next
   );
@@ -1145,52 +1223,52 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('firefly' || ':concurrency:' || wanted, 0));
     SELECT COALESCE(definition.concurrency_limit, 2147483647)
       - (SELECT count(*) FROM "firefly".slot WHERE kind = 'concurrency' AND key = wanted) INTO room
-    FROM "firefly"._limit_queue AS line
+    FROM "firefly"._limit_queue AS queued
     LEFT JOIN "firefly".definition USING (func_name)
-    WHERE line.reason = 'concurrency' AND line.concurrency_key = wanted
-    ORDER BY line.priority DESC, line.not_before, line.id
+    WHERE queued.reason = 'concurrency' AND queued.concurrency_key = wanted
+    ORDER BY queued.priority DESC, queued.not_before, queued.id
     LIMIT 1;
     CONTINUE WHEN NOT FOUND OR room <= 0;
 
     SELECT array_agg(place) FILTER (WHERE rate_key IS NULL) AS one_keyed,
       array_agg(place) FILTER (WHERE rate_key IS NOT NULL) AS two_keyed,
       array_agg(rate_key) FILTER (WHERE rate_key IS NOT NULL) AS rate_keys
-    INTO first
+    INTO picked
     FROM (
-      SELECT line.place, line.rate_key
-      FROM "firefly"._limit_queue AS line, LATERAL (
+      SELECT queued.place, queued.rate_key
+      FROM "firefly"._limit_queue AS queued, LATERAL (
         SELECT FROM "firefly".task
-        WHERE task.id = line.id AND task.claim_seq = line.claim_seq AND task.status = 'created'
+        WHERE task.id = queued.id AND task.claim_seq = queued.claim_seq AND task.status = 'created'
         FOR NO KEY UPDATE SKIP LOCKED
       ) AS record
-      WHERE line.reason = 'concurrency' AND line.concurrency_key = wanted
-        AND (line.rate_key IS NULL
+      WHERE queued.reason = 'concurrency' AND queued.concurrency_key = wanted
+        AND (queued.rate_key IS NULL
           OR (
             SELECT count(*)
             FROM "firefly".slot
-            WHERE slot.kind = 'rate' AND slot.key = line.rate_key
+            WHERE slot.kind = 'rate' AND slot.key = queued.rate_key
               AND (slot.until IS NULL OR slot.until > clock_timestamp())
-          ) < COALESCE((SELECT rate_limit FROM "firefly".definition WHERE func_name = line.func_name), 2147483647))
-      ORDER BY line.priority DESC, line.not_before, line.id
+          ) < COALESCE((SELECT rate_limit FROM "firefly".definition WHERE func_name = queued.func_name), 2147483647))
+      ORDER BY queued.priority DESC, queued.not_before, queued.id
       LIMIT LEAST(room, 1000)
-      FOR UPDATE OF line
-    ) AS line;
-    two_keyed := two_keyed || first.two_keyed;
-    rate_keys := rate_keys || first.rate_keys;
-    CONTINUE WHEN first.one_keyed IS NULL;
+      FOR UPDATE OF queued
+    ) AS admissible;
+    two_keyed := two_keyed || picked.two_keyed;
+    rate_keys := rate_keys || picked.rate_keys;
+    CONTINUE WHEN picked.one_keyed IS NULL;
 
     WITH moved AS (
-      DELETE FROM "firefly".waiting WHERE ctid = ANY (first.one_keyed) RETURNING *
-    ), hasSlots AS (
+      DELETE FROM "firefly".waiting WHERE ctid = ANY (picked.one_keyed) RETURNING *
+    ), slots_taken AS (
       INSERT INTO "firefly".slot (kind, key, task_id) SELECT 'concurrency', wanted, id FROM moved
     ), placed AS (
       INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, quarantined, queue, func_name)
       SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name FROM moved
       RETURNING queue
     )
-    SELECT count(*), array_agg(DISTINCT queue) AS queues INTO passed FROM placed;
-    admitted := admitted + passed.count;
-    filled := filled || passed.queues;
+    SELECT count(*), array_agg(DISTINCT queue) AS queues INTO admission FROM placed;
+    admitted := admitted + admission.count;
+    filled := filled || admission.queues;
   END LOOP;
   again := two_keyed <> '{}';
 
@@ -1213,9 +1291,9 @@ BEGIN
     FROM (
       (
         SELECT func_name, priority, not_before, id
-        FROM "firefly"._limit_queue AS line
-        WHERE line.reason = 'rate' AND line.rate_key = wanted
-        ORDER BY line.priority DESC, line.not_before, line.id
+        FROM "firefly"._limit_queue AS queued
+        WHERE queued.reason = 'rate' AND queued.rate_key = wanted
+        ORDER BY queued.priority DESC, queued.not_before, queued.id
         LIMIT 1
       )
       UNION ALL
@@ -1228,22 +1306,22 @@ BEGIN
     LIMIT 1;
 
     IF FOUND AND room > 0 THEN
-      SELECT array_agg(place) AS places INTO first
+      SELECT array_agg(place) AS places INTO picked
       FROM (
         SELECT candidate.place
         FROM (
           SELECT *
           FROM (
-            SELECT line.place, line.priority, line.not_before, line.id
-            FROM "firefly"._limit_queue AS line, LATERAL (
+            SELECT queued.place, queued.priority, queued.not_before, queued.id
+            FROM "firefly"._limit_queue AS queued, LATERAL (
               SELECT FROM "firefly".task
-              WHERE task.id = line.id AND task.claim_seq = line.claim_seq AND task.status = 'created'
+              WHERE task.id = queued.id AND task.claim_seq = queued.claim_seq AND task.status = 'created'
               FOR NO KEY UPDATE SKIP LOCKED
             ) AS record
-            WHERE line.reason = 'rate' AND line.rate_key = wanted
-            ORDER BY line.priority DESC, line.not_before, line.id
+            WHERE queued.reason = 'rate' AND queued.rate_key = wanted
+            ORDER BY queued.priority DESC, queued.not_before, queued.id
             LIMIT LEAST(room, 1000)
-            FOR UPDATE OF line
+            FOR UPDATE OF queued
           ) AS one_keyed
           UNION ALL
           SELECT ctid, priority, not_before, id
@@ -1254,8 +1332,8 @@ BEGIN
         LIMIT LEAST(room, 1000)
       ) AS candidate;
       WITH moved AS (
-        DELETE FROM "firefly".waiting WHERE ctid = ANY (first.places) RETURNING *
-      ), hasSlots AS (
+        DELETE FROM "firefly".waiting WHERE ctid = ANY (picked.places) RETURNING *
+      ), slots_taken AS (
         INSERT INTO "firefly".slot (kind, key, task_id, per)
         SELECT 'rate', wanted, id, span FROM moved
         UNION ALL
@@ -1265,53 +1343,60 @@ BEGIN
         SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name FROM moved
         RETURNING queue
       )
-      SELECT count(*), array_agg(DISTINCT queue) AS queues INTO passed FROM placed;
-      admitted := admitted + passed.count;
-      filled := filled || passed.queues;
+      SELECT count(*), array_agg(DISTINCT queue) AS queues INTO admission FROM placed;
+      admitted := admitted + admission.count;
+      filled := filled || admission.queues;
     END IF;
 
-    -- Who is first in line now is looked at when the oldest slot ends, which its consumers are told: the caller may be
-    -- too busy by then. Slots of tasks that have not begun have no end yet: whoever begins one calls again.
+    -- The task that is first in the limit queue now is looked at when the oldest slot ends. Its consumers are notified
+    -- of that time, since the caller may be too busy by then. Slots of tasks that have not begun have no end yet: the
+    -- consumer that begins one calls again.
     SELECT min(until) INTO ends
     FROM "firefly".slot
     WHERE kind = 'rate' AND key = wanted AND until > clock_timestamp() AND until < 'infinity';
-    WITH told AS (
+    WITH dated AS (
       UPDATE "firefly".waiting
       SET admit_at = ends
       WHERE admit_at IS DISTINCT FROM ends AND ctid = ANY (ARRAY(
         SELECT *
         FROM (
-          SELECT line.place
-          FROM "firefly"._limit_queue AS line
-          WHERE line.reason = 'rate' AND line.rate_key = wanted
-          ORDER BY line.priority DESC, line.not_before, line.id
+          SELECT queued.place
+          FROM "firefly"._limit_queue AS queued
+          WHERE queued.reason = 'rate' AND queued.rate_key = wanted
+          ORDER BY queued.priority DESC, queued.not_before, queued.id
           LIMIT 1
-          FOR UPDATE OF line SKIP LOCKED
+          FOR UPDATE OF queued SKIP LOCKED
         ) AS one_keyed
         UNION ALL
         SELECT *
         FROM (
-          SELECT line.place
-          FROM "firefly"._limit_queue AS line
-          WHERE line.reason = 'concurrency' AND line.rate_key = wanted
-          ORDER BY line.priority DESC, line.not_before, line.id
+          SELECT queued.place
+          FROM "firefly"._limit_queue AS queued
+          WHERE queued.reason = 'concurrency' AND queued.rate_key = wanted
+          ORDER BY queued.priority DESC, queued.not_before, queued.id
           LIMIT 1
-          FOR UPDATE OF line SKIP LOCKED
+          FOR UPDATE OF queued SKIP LOCKED
         ) AS two_keyed
       ))
       RETURNING queue
     )
-    SELECT array_agg(queue) AS queues INTO passed FROM told WHERE ends IS NOT NULL;
-    filled := filled || passed.queues;
+    SELECT array_agg(queue) AS queues INTO admission FROM dated WHERE ends IS NOT NULL;
+    filled := filled || admission.queues;
   END LOOP;
 
   PERFORM pg_notify("firefly".channel(queue), '') FROM (SELECT DISTINCT unnest(filled) AS queue) AS notified;
 END
 $body$;
+`,
+  },
+  {
+    version: 8,
+    name: "schedule",
+    sql: `-- Firefly: scheduling tasks.
 
--- Schedules tasks that may have unique keys, given as a list of objects in the names of the columns, in their order.
--- For each it tells the id of the record that there is then, whether that is a new one, and, where it is not all that
--- was given, the record. Where a duplicate forbids it, it schedules nothing, and tells of the duplicate alone and of its key.
+-- Schedules tasks that may have unique keys, given as a list of objects by the names of the columns. Returns for each,
+-- in their order, the id of the record that exists then, whether that is new, and the record where it is not just what
+-- was given. Where a duplicate forbids it, it schedules nothing, and returns one row: the duplicate and its key.
 CREATE FUNCTION "firefly"._schedule(tasks json)
 RETURNS TABLE (
   task_id bigint, created timestamptz, not_before timestamptz, inserted boolean, refused_key text, record json
@@ -1321,14 +1406,14 @@ LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
 DECLARE
   seq regclass := pg_get_serial_sequence(quote_ident('firefly') || '.task', 'id');
   ids bigint[] := ARRAY(SELECT nextval(seq) FROM json_array_elements(tasks));
-  -- Who has the key of each; a task without one is as if it had one of its own.
+  -- The holder of each task's key. A task without a key counts as its own holder.
   holders bigint[] := ids;
   new record;
   place bigint;
 BEGIN
-  -- A block, so that a refused call is rolled back to here, and keeps nobody waiting who wants one of its keys.
+  -- A block, so that a refused call is rolled back to here, and holds no key for which other transactions would wait.
   BEGIN
-    -- In the order of the keys, so that two calls cannot wait for each other. The first of a key speaks for all.
+    -- In the order of the keys, so that two calls cannot deadlock. The first task of a key takes it for all of them.
     FOR new IN
       SELECT func_name, unique_key, array_agg(ordinal ORDER BY ordinal) AS ordinals, 0::bigint AS holder
       FROM ROWS FROM (json_to_recordset(tasks) AS (func_name text, unique_key text))
@@ -1343,7 +1428,7 @@ BEGIN
       END LOOP;
     END LOOP;
 
-    -- A duplicate within this call forbids as much as one from before.
+    -- A duplicate within this call is refused like one from before.
     SELECT unique_key, holders[ordinal] AS holder INTO new
     FROM ROWS FROM (json_to_recordset(tasks) AS (unique_key text, on_conflict text))
       WITH ORDINALITY AS new (unique_key, on_conflict, ordinal)
@@ -1351,9 +1436,9 @@ BEGIN
     ORDER BY ordinal
     LIMIT 1;
     IF FOUND THEN
-      RAISE SQLSTATE 'FFTWN';
+      RAISE SQLSTATE 'FFDUP';
     END IF;
-  EXCEPTION WHEN SQLSTATE 'FFTWN' THEN
+  EXCEPTION WHEN SQLSTATE 'FFDUP' THEN
     RETURN QUERY SELECT new.holder, NULL::timestamptz, NULL::timestamptz, false, new.unique_key, NULL::json;
     RETURN;
   END;
@@ -1376,7 +1461,7 @@ BEGIN
   WHERE holders[ordinal] = ids[ordinal]
   ORDER BY ordinal;
 
-  -- In the order of the duplicates' ids, as all do that lock several records; the last of a key wins.
+  -- In the order of the duplicates' ids, as everywhere where several records are locked. The last task of a key wins.
   PERFORM "firefly"._replace(holders[ordinal], params, CASE
     WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay)
     ELSE COALESCE(due, now())
@@ -1387,8 +1472,8 @@ BEGIN
   WHERE on_conflict = 'replace' AND holders[ordinal] <> ids[ordinal]
   ORDER BY holders[ordinal], ordinal;
 
-  -- One record after the other by its primary key (OFFSET 0 keeps the planner from joining them): how many there are is
-  -- nothing that it could know, and scanning all of task, or comparing all with all, takes minutes where there are many.
+  -- One record after the other by its primary key: OFFSET 0 keeps the planner from joining them. It cannot know how
+  -- many there are, and scanning all of task, or comparing all with all, takes minutes where there are many.
   RETURN QUERY
     SELECT given.holder, COALESCE(task.created, now()), COALESCE(task.not_before, now()), given.holder = given.id,
       NULL::text, duplicate.record
@@ -1400,21 +1485,23 @@ BEGIN
       SELECT created, not_before FROM "firefly".task WHERE task.id = given.holder OFFSET 0
     ) AS task ON true
     LEFT JOIN LATERAL (
-      SELECT row_to_json(duplicate) AS record FROM "firefly".task_record AS duplicate WHERE given.kept AND duplicate.id = given.holder OFFSET 0
+      SELECT row_to_json(duplicate) AS record
+      FROM "firefly".task_record AS duplicate
+      WHERE given.kept AND duplicate.id = given.holder OFFSET 0
     ) AS duplicate ON true
     ORDER BY given.ordinal;
 END
 $body$;
 
--- Overwrites the arguments and the time of a created task, and says whether it did: a running one stays as it is.
+-- Overwrites the arguments and the time of a created task, and returns whether it did: a running one stays as it is.
 CREATE FUNCTION "firefly"._replace(duplicate bigint, params text, not_before timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
 BEGIN
-  -- A block, so that the record of a running one is not locked for as long as the caller's transaction lasts: its
-  -- consumer could not settle it.
+  -- A block, so that the record of a running task is not locked until the caller's transaction ends: its consumer could
+  -- not settle it.
   BEGIN
     PERFORM FROM "firefly".task WHERE task.id = duplicate AND task.status = 'created' FOR UPDATE;
-    IF NOT FOUND OR NOT "firefly"._take_from_place(duplicate) THEN
+    IF NOT FOUND OR NOT "firefly"._unplace(duplicate) THEN
       RAISE SQLSTATE 'FFRUN';
     END IF;
   EXCEPTION WHEN SQLSTATE 'FFRUN' THEN
@@ -1429,11 +1516,8 @@ END
 $body$;
 
 -- Schedules a task from any language, inside any transaction; returns its id. NULL takes the default. With a unique
--- key, on_conflict says what becomes of a duplicate: keep (its id is returned), replace (its arguments and time are
+-- key, on_conflict decides about a duplicate: keep (its id is returned), replace (its arguments and time are
 -- overwritten while it is created) or error.
-DROP FUNCTION "firefly".schedule(
-  text, jsonb, text, timestamptz, integer, integer, double precision, double precision, text[]
-);
 CREATE FUNCTION "firefly".schedule(
   func_name text,
   params jsonb DEFAULT '[]',
@@ -1487,9 +1571,36 @@ BEGIN
 END
 $body$;
 
--- Cancels a task that has not ended, and says whether it did. A running handler is fenced off at once, and its
--- consumer is told to abort it. The slots of a limited one are free: consumers are told to let others in.
-CREATE OR REPLACE FUNCTION "firefly".cancel(task_id bigint) RETURNS boolean
+-- _schedule() for the role producer, which may not read the tables: of a duplicate it learns the id, the state and the
+-- times. Its params are a text that cannot be decoded, so that they are never taken for those of the duplicate.
+CREATE FUNCTION "firefly"._produce(tasks json)
+RETURNS TABLE (
+  task_id bigint, created timestamptz, not_before timestamptz, inserted boolean, refused_key text, record json
+)
+LANGUAGE plpgsql AS $body$
+BEGIN
+  RETURN QUERY
+    SELECT made.task_id, made.created, made.not_before, made.inserted, made.refused_key,
+      (made.record::jsonb || '{
+        "params": "", "returned": null, "errors": [], "progress_note": null, "tags": [],
+        "unique_key": null, "concurrency_key": null, "rate_key": null
+      }')::json
+    FROM "firefly"._schedule(tasks) WITH ORDINALITY AS made (
+      task_id, created, not_before, inserted, refused_key, record, ordinal
+    )
+    ORDER BY made.ordinal;
+END
+$body$;
+`,
+  },
+  {
+    version: 9,
+    name: "operations",
+    sql: `-- Firefly: what operators do with tasks and queues.
+
+-- Cancels a task that has not ended, and returns whether it did. A running handler is fenced off at once, and its
+-- consumer is asked to abort it. The slots of a limited task are free: consumers are asked to admit others.
+CREATE FUNCTION "firefly".cancel(task_id bigint) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 DECLARE
   limited boolean;
@@ -1501,7 +1612,7 @@ BEGIN
   IF NOT FOUND THEN
     RETURN false;
   END IF;
-  IF NOT "firefly"._take_from_place(task_id) OR limited THEN
+  IF NOT "firefly"._unplace(task_id) OR limited THEN
     PERFORM pg_notify("firefly".control_channel(), '');
   END IF;
   DELETE FROM "firefly".result_waiter WHERE result_waiter.task_id = cancel.task_id;
@@ -1512,10 +1623,10 @@ BEGIN
 END
 $body$;
 
--- Schedules a failed or cancelled task again, now and with all of its retries, and says whether it did: not if a duplicate
--- has its unique key by now, or is about to in a transaction that is still open. The history of its errors stays, and
--- claim_seq grows, so that no attempt from before can end it, however it came to be failed.
-CREATE OR REPLACE FUNCTION "firefly".retry(task_id bigint) RETURNS boolean
+-- Schedules a failed or cancelled task again, now and with all of its retries, and returns whether it did: not if a
+-- duplicate has its unique key by now, or is about to in a transaction that is still open. The history of its errors
+-- stays, and claim_seq grows, so that no earlier attempt can end it, however it came to be failed.
+CREATE FUNCTION "firefly".retry(task_id bigint) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 DECLARE
   task record;
@@ -1533,16 +1644,16 @@ BEGIN
     RETURN false;
   END IF;
   UPDATE "firefly".task
-  SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = 0, rescues = 0, crash_count = 0,
-    failed = NULL, cancelled = NULL, started = NULL, progress = NULL, progress_note = NULL
+  SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = 0, rescues = 0,
+    crash_count = 0, failed = NULL, cancelled = NULL, started = NULL, progress = NULL, progress_note = NULL
   WHERE id = task_id;
   PERFORM "firefly"._place(task_id);
   RETURN true;
 END
 $body$;
 
--- Stops the claiming of a queue's tasks, until it is resumed; says whether that is new. What runs goes on, and what a
--- consumer has claimed and not begun it is told to hand back.
+-- Stops the claiming of a queue's tasks until it is resumed; returns whether that is new. Running tasks go on, and
+-- consumers are asked to release what they have claimed and not begun.
 CREATE FUNCTION "firefly".pause(queue text) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 BEGIN
@@ -1556,7 +1667,7 @@ BEGIN
 END
 $body$;
 
--- Goes on with a paused queue, and rings; says whether it was paused.
+-- Resumes a paused queue, and notifies; returns whether it was paused.
 CREATE FUNCTION "firefly".resume(queue text) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 BEGIN
@@ -1569,72 +1680,17 @@ BEGIN
   RETURN false;
 END
 $body$;
-
--- The records as users see them, with the keys of their limits and of uniqueness.
-CREATE OR REPLACE VIEW "firefly".task_record AS
-SELECT task.id, task.func_name, task.queue,
-  CASE WHEN task.status = 'created' AND leased.id IS NOT NULL THEN 'running' ELSE task.status END AS status,
-  task.priority, task.created, task.not_before,
-  CASE WHEN task.status = 'created' THEN COALESCE(leased.claimed, task.started) ELSE task.started END AS started,
-  task.completed, task.failed, task.cancelled, task.params, task.returned,
-  task.retry_attempts + task.rescues + 1 AS attempt,
-  task.retry_attempts, task.max_retries, task.retry_delay, task.backoff, task.timeout, task.rescues, task.snoozes,
-  task.progress, task.progress_note, task.errors, task.tags, task.unique_key, task.concurrency_key, task.rate_key
-FROM "firefly".task
-LEFT JOIN (
-  SELECT u.id, u.claim_seq, claim_batch.claimed
-  FROM "firefly".claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS u (id, claim_seq)
-) AS leased ON leased.id = task.id AND leased.claim_seq = task.claim_seq;
-
-CREATE OR REPLACE VIEW "firefly".task_json AS
-SELECT id, func_name, queue, status, priority, created, not_before, started, completed, failed, cancelled,
-  "firefly".try_decode(params) AS params, "firefly".try_decode(returned) AS returned,
-  attempt, retry_attempts, max_retries, retry_delay, backoff, timeout, rescues, snoozes, progress, progress_note, errors,
-  tags, unique_key, concurrency_key, rate_key
-FROM "firefly".task_record;
 `,
   },
   {
-    version: 3,
+    version: 10,
     name: "cron",
-    sql: `-- Firefly: tasks that are scheduled by the clock.
+    sql: `-- Firefly: scheduling by cron.
 
--- What the consumer that started last said of each task with a cron. The name is the task's.
-CREATE TABLE "firefly".cron (
-  name text PRIMARY KEY,
-  -- The name and the aliases: two rows that share one are the same task, renamed.
-  names text[] NOT NULL,
-  expression text NOT NULL,
-  timezone text NOT NULL,
-  missed text NOT NULL CHECK (missed IN ('skip', 'one', 'all')),
-  -- The row that a slot inserts, in the names of the columns.
-  task jsonb NOT NULL,
-  -- All of the above that decides when and what, as its author wrote it: only consumers that say the same fire.
-  definition text NOT NULL,
-  paused boolean NOT NULL DEFAULT false,
-  -- When a consumer said that the task has no cron any more.
-  removed timestamptz,
-  -- Slots up to here are not made up for, whatever \`missed\` says.
-  since timestamptz NOT NULL DEFAULT now(),
-  defined timestamptz NOT NULL DEFAULT now(),
-  -- A consumer that says the same; see _own_crons.
-  consumer_id uuid
-);
-
--- The slots that fired: the primary key lets one of any number of consumers through. Only the last ones are kept, as no
--- slot fires that is older than the newest.
-CREATE TABLE "firefly".cron_slot (
-  cron text NOT NULL REFERENCES "firefly".cron (name) ON DELETE CASCADE,
-  slot timestamptz NOT NULL,
-  -- What it scheduled, or the duplicate that kept it from that.
-  task_id bigint,
-  fired timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (cron, slot)
-) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
-
--- Stores the crons of a consumer that starts, and tells from when on each has slots to fire. A cron that is new, was
--- removed, or comes at other times now has none from before. Of the names that the consumer knows, those without a cron
--- lose it; so does the other name of a task that was renamed, in either direction, and its pause goes along.
+-- Stores the crons of a consumer that starts, and returns for each the time after which it has slots to fire. A cron
+-- that is new, was removed, or has other times now has none from before. Of the names that the consumer knows, those
+-- without a cron lose theirs. So does the other name of a task that was renamed, in either direction, and its pause
+-- goes along.
 CREATE FUNCTION "firefly"._register_crons(consumer_id uuid, known text[], crons json)
 RETURNS TABLE (name text, after timestamptz, at timestamptz)
 LANGUAGE plpgsql AS $body$
@@ -1686,8 +1742,8 @@ BEGIN
 END
 $body$;
 
--- Schedules a task for each of these slots that has come and did not fire yet, if the cron is still what the caller
--- believes it to be, and is neither paused nor removed. Tells how many it scheduled, and the time.
+-- Schedules a task for each of these slots that has come and has not fired, if the cron still has the definition that
+-- the caller knows, and is neither paused nor removed. Returns how many it scheduled, and the time.
 CREATE FUNCTION "firefly"._fire_cron(
   name text, definition text, slots timestamptz[], OUT fired integer, OUT at timestamptz
 )
@@ -1700,16 +1756,18 @@ DECLARE
 BEGIN
   fired := 0;
   at := now();
-  -- Shared among those who fire; whoever pauses, redefines or removes it waits for them, and they for it.
+  -- Shared with other consumers that fire it. A statement that pauses, redefines or removes it waits for them, and they
+  -- for it.
   SELECT * INTO entry
   FROM "firefly".cron
-  WHERE cron.name = _fire_cron.name AND cron.definition = _fire_cron.definition AND NOT cron.paused AND cron.removed IS NULL
+  WHERE cron.name = _fire_cron.name AND cron.definition = _fire_cron.definition AND NOT cron.paused
+    AND cron.removed IS NULL
   FOR SHARE;
   IF NOT FOUND THEN
     RETURN;
   END IF;
-  -- Whoever fired the newest slot has dealt with all before. The sender's clock may be wrong: a slot that is still to
-  -- come waits for its time, and one that the sender does not know to be missed is.
+  -- The consumer that fired the newest slot has dealt with all before it. The caller's clock may be wrong: a slot that
+  -- is still to come waits for its time, and a slot that is missed by the database's clock counts as missed.
   FOR due IN
     SELECT slot
     FROM unnest(slots) AS given (slot)
@@ -1718,7 +1776,7 @@ BEGIN
       AND (entry.missed <> 'skip' OR slot > now() - interval '1 minute')
     ORDER BY slot
   LOOP
-    -- The fence: it waits for another consumer that is about to fire this slot, and lets one of them through.
+    -- The fence: it waits for another consumer that is about to fire this slot, and lets only one of them do it.
     INSERT INTO "firefly".cron_slot (cron, slot) VALUES (entry.name, due) ON CONFLICT DO NOTHING;
     CONTINUE WHEN NOT FOUND;
     SELECT * INTO scheduled
@@ -1729,16 +1787,16 @@ BEGIN
 END
 $body$;
 
--- Which of these crons nobody who lives stands for any more: the consumer that stood for it is gone, and none that says
--- the same has taken its place, as the caller does here for those that it agrees with.
+-- Returns which of these crons have no live consumer with the stored definition: the consumer of their row is gone, and
+-- no other has taken its place. The caller takes that place here in the rows of the crons that it defines likewise.
 CREATE FUNCTION "firefly"._own_crons(consumer_id uuid, names text[], definitions text[]) RETURNS SETOF text
 LANGUAGE plpgsql AS $body$
 #variable_conflict use_column
 BEGIN
   UPDATE "firefly".cron
   SET consumer_id = _own_crons.consumer_id
-  FROM unnest(_own_crons.names, definitions) AS mine (name, said)
-  WHERE cron.name = mine.name AND cron.definition = mine.said AND cron.removed IS NULL
+  FROM unnest(_own_crons.names, definitions) AS own (name, definition)
+  WHERE cron.name = own.name AND cron.definition = own.definition AND cron.removed IS NULL
     AND NOT EXISTS (SELECT FROM "firefly".consumer WHERE consumer.id = cron.consumer_id AND lease_until > now());
 
   RETURN QUERY
@@ -1749,7 +1807,7 @@ BEGIN
 END
 $body$;
 
--- Stops a cron until it is resumed; says whether that is new. What it has scheduled runs.
+-- Pauses a cron until it is resumed; returns whether that is new. Tasks that it has scheduled run.
 CREATE FUNCTION "firefly".pause_cron(name text) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 BEGIN
@@ -1758,7 +1816,7 @@ BEGIN
 END
 $body$;
 
--- Goes on with a paused cron, without what it missed; says whether it was paused.
+-- Resumes a paused cron, without the slots that it missed; returns whether it was paused.
 CREATE FUNCTION "firefly".resume_cron(name text) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 BEGIN
@@ -1786,73 +1844,26 @@ BEGIN
   RETURN scheduled.task_id;
 END
 $body$;
-
--- The crons, with what becomes of them: \`orphaned\`, no live consumer knows the task, or its cron was removed from the
--- code; \`paused\`; \`active\`. The next slot is not known here: the database does not read cron's expressions.
-CREATE VIEW "firefly".cron_record AS
-SELECT cron.name, cron.expression, cron.timezone, cron.missed, cron.task ->> 'queue' AS queue,
-  CASE
-    WHEN cron.removed IS NOT NULL
-      OR NOT EXISTS (SELECT FROM "firefly".consumer WHERE lease_until > now() AND cron.name = ANY (consumer.tasks))
-      THEN 'orphaned'
-    WHEN cron.paused THEN 'paused'
-    ELSE 'active'
-  END AS state,
-  cron.since, cron.defined, last.slot AS last_slot, last.fired AS last_fired, last.task_id AS last_task_id,
-  CASE
-    WHEN task.status = 'created' AND EXISTS (SELECT FROM "firefly".claim_batch WHERE task.id = ANY (claim_batch.ids)) THEN 'running'
-    ELSE task.status
-  END AS last_status
-FROM "firefly".cron
-LEFT JOIN LATERAL (
-  SELECT slot, fired, task_id FROM "firefly".cron_slot WHERE cron_slot.cron = cron.name ORDER BY slot DESC LIMIT 1
-) AS last ON true
-LEFT JOIN "firefly".task ON task.id = last.task_id;
 `,
   },
   {
-    version: 4,
-    name: "retention",
-    sql: `-- Firefly: how long records of ended tasks are kept.
+    version: 11,
+    name: "explain_parts",
+    sql: `-- Firefly: explain(), part 1: how its sentences are written, and who could run a task or holds it.
 
--- Seconds after its end for which the record of a completed task, and of a failed or cancelled one, is kept. 'Infinity'
--- keeps it for ever, and NULL leaves it to what comes next: the task's own word, the queue's, that of all.
-ALTER TABLE "firefly".queue
-  ADD COLUMN retain_completed double precision CHECK (retain_completed >= 0),
-  ADD COLUMN retain_failed double precision CHECK (retain_failed >= 0);
-
--- What holds for all that nothing else is said of, and how far the walk over the records has come that any consumer goes
--- on with, one at a time. A walk by id needs no index that the hot path would have to pay for.
-CREATE TABLE "firefly".retention (
-  one boolean PRIMARY KEY DEFAULT true CHECK (one),
-  retain_completed double precision NOT NULL DEFAULT 7 * 86400 CHECK (retain_completed >= 0),
-  retain_failed double precision NOT NULL DEFAULT 30 * 86400 CHECK (retain_failed >= 0),
-  -- The id of the last record that was looked at.
-  walked bigint NOT NULL DEFAULT 0,
-  -- However many consumers there are, the walk goes on no sooner.
-  rests_until timestamptz NOT NULL DEFAULT '-infinity'
-) WITH (fillfactor = 50);
-INSERT INTO "firefly".retention DEFAULT VALUES;
-`,
-  },
-  {
-    version: 5,
-    name: "explain",
-    sql: `-- Firefly: explain(), which says why a task does not run.
-
--- One reason: its code, a sentence for people, and what the sentence says as data.
+-- One reason: its code, a sentence for people, and the content of the sentence as data.
 CREATE TYPE "firefly".task_reason AS (reason text, message text, data jsonb);
 
--- All of these functions are STABLE, so that they see one snapshot, that of the statement that calls explain(): a task
--- that is claimed meanwhile stands either here or there, never nowhere. A task is \`it\` in them, as in their sentences.
+-- All functions of explain() are STABLE, so that they see one snapshot, that of the statement that calls it: a task
+-- that is claimed meanwhile is in one place, never in none. They call the task \`it\`, as their sentences do.
 
--- A time as the sentences tell it: to the second, in the time zone of the session.
+-- A time to the second, in the time zone of the session.
 CREATE FUNCTION "firefly"._format_time(at timestamptz) RETURNS text
 LANGUAGE sql STABLE AS $body$
   SELECT date_trunc('second', at)::text
 $body$;
 
--- \`1 task\`, \`3 tasks\`, and, as nobody counts on past 10,000, \`more than 10000 tasks\`.
+-- \`1 task\`, \`3 tasks\` and, since counting stops after 10,000, \`more than 10000 tasks\`.
 CREATE FUNCTION "firefly"._format_count(count bigint, noun text) RETURNS text
 LANGUAGE sql IMMUTABLE AS $body$
   SELECT CASE
@@ -1873,7 +1884,8 @@ LANGUAGE sql IMMUTABLE STRICT AS $body$
   SELECT format('%s: %s', error ->> 'name', left(error ->> 'message', 200))
 $body$;
 
--- Up to three of the known words that share at least half of their pairs of letters with \`word\`, the likest first.
+-- Up to three of the known words that share at least half of their pairs of letters with \`word\`, the most similar
+-- first. didYouMean() in src/suggest.ts does this in TypeScript, but explain() must work from psql too.
 CREATE FUNCTION "firefly"._near_words(word text, known text[]) RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $body$
   WITH pair AS (
@@ -1925,7 +1937,7 @@ BEGIN
 END
 $body$;
 
--- A task that a consumer holds: since when, and which; or that it died. Nothing if nobody holds it.
+-- A task that a consumer holds: since when, and which one, or that it crashed. No row if no consumer holds it.
 CREATE FUNCTION "firefly"._explain_claim(it "firefly".task) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
@@ -1953,7 +1965,8 @@ BEGIN
   );
   IF held.alive THEN
     RETURN QUERY SELECT 'running',
-      format('Attempt %s runs since %s%s', data ->> 'attempt', "firefly"._format_time(held.claimed), place), data;
+      format('Attempt %s has been running since %s%s', data ->> 'attempt', "firefly"._format_time(held.claimed), place),
+      data;
     RETURN;
   END IF;
   RETURN QUERY SELECT 'orphaned',
@@ -1968,7 +1981,7 @@ BEGIN
 END
 $body$;
 
--- Whether anybody is there who could run it.
+-- Whether there is a consumer that could run it.
 CREATE FUNCTION "firefly"._explain_consumers(it "firefly".task) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
@@ -1999,8 +2012,14 @@ BEGIN
   END IF;
 END
 $body$;
+`,
+  },
+  {
+    version: 12,
+    name: "explain",
+    sql: `-- Firefly: explain(), part 2: what keeps a task waiting.
 
--- A concurrency key without a free slot for it: who has them, and who comes before it.
+-- A concurrency key without a free slot for it: the tasks that hold the slots, and how many come before it.
 CREATE FUNCTION "firefly"._explain_concurrency(it "firefly".task) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
@@ -2010,8 +2029,8 @@ DECLARE
   holders jsonb;
 BEGIN
   SELECT count(*) INTO taken FROM "firefly".slot WHERE kind = 'concurrency' AND key = it.concurrency_key;
-  -- Two ranges of the index instead of one OR, for which it would be read to its end. Tasks of paused queues are let
-  -- in by nobody, and so stand in nobody's way.
+  -- Two ranges of the index instead of one OR, for which it would be read to its end. Tasks of paused queues are not
+  -- admitted, and so keep no task waiting.
   SELECT count(*) INTO ahead
   FROM (
     (SELECT queue FROM "firefly".waiting
@@ -2049,10 +2068,12 @@ BEGIN
     LIMIT 20
   ) AS holder;
   RETURN QUERY SELECT 'concurrency',
-    format('Its concurrency key "%s" has %s of %s: ', it.concurrency_key, taken, "firefly"._format_count(most, 'slot') || ' taken')
+    format('Its concurrency key "%s" has %s of %s taken: ', it.concurrency_key, taken,
+      "firefly"._format_count(most, 'slot'))
       || concat_ws(', and ',
         (SELECT 'held by ' || string_agg(
-          'task ' || (holder ->> 'task_id') || COALESCE(' on ' || (holder ->> 'host') || ', process ' || (holder ->> 'pid'), ''),
+          'task ' || (holder ->> 'task_id')
+            || COALESCE(' on ' || (holder ->> 'host') || ', process ' || (holder ->> 'pid'), ''),
           ', '
         ) FROM jsonb_path_query(holders, '$[0 to 2]') AS holder),
         CASE WHEN ahead > 0 THEN "firefly"._format_count(ahead, 'task') || ' before it' END
@@ -2062,8 +2083,8 @@ BEGIN
 END
 $body$;
 
--- A rate key without a free slot for it: when its turn comes. That is known to the moment for the first of the line;
--- for others it is a forecast, and too early where tasks that were let in are still to be claimed.
+-- A rate key without a free slot for it: when its turn comes. That is exact for the first of the limit queue. For
+-- others it is a forecast, and too early where admitted tasks are still to be claimed.
 CREATE FUNCTION "firefly"._explain_rate(it "firefly".task) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
@@ -2075,7 +2096,7 @@ DECLARE
   turn timestamptz;
 BEGIN
   SELECT rate_limit AS most, rate_per AS per INTO defined FROM "firefly".definition WHERE func_name = it.func_name;
-  -- Of a task that is let in, or claimed, and has not begun, the slot has no end yet.
+  -- The slot of a task that is admitted or claimed and has not begun has no end yet.
   SELECT COALESCE(array_agg(
     COALESCE(NULLIF(until, 'infinity'), statement_timestamp() + make_interval(secs => defined.per)) ORDER BY until
   ), '{}')
@@ -2099,13 +2120,14 @@ BEGIN
     RETURN;
   END IF;
 
-  -- Each slot serves one task of the line in every span: the first of it takes the slot that ends first.
+  -- Each slot serves one task of the limit queue in every span: the first of them takes the slot that ends first.
   rounds := ahead / defined.most;
   position := ahead % defined.most - (defined.most - cardinality(ends)) + 1;
   turn := CASE WHEN position > 0 THEN ends[position] ELSE statement_timestamp() END
     + make_interval(secs => rounds * defined.per);
   RETURN QUERY SELECT 'rate',
-    format('Its rate key "%s" lets %s start every %s s: ', it.rate_key, "firefly"._format_count(defined.most, 'task'), defined.per)
+    format('Its rate key "%s" allows %s to start every %s s: ', it.rate_key,
+      "firefly"._format_count(defined.most, 'task'), defined.per)
       || format('its turn does not come before %s', "firefly"._format_time(turn))
       || CASE WHEN ahead > 0 THEN format(', with %s before it', "firefly"._format_count(ahead, 'task')) ELSE '' END,
     jsonb_build_object('key', it.rate_key, 'limit', defined.most, 'per', defined.per, 'taken', cardinality(ends),
@@ -2113,11 +2135,11 @@ BEGIN
 END
 $body$;
 
--- A task that is ready: who is claimed before it, and whether anybody has room.
+-- A task that is ready: how many are claimed before it, and whether a consumer has room.
 CREATE FUNCTION "firefly"._explain_order(it "firefly".task, is_quarantined boolean) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
-  -- The names that are claimed at all: others are passed over. NULL if nobody claims from this queue.
+  -- The names that are claimed at all: others are passed over. NULL if no consumer claims from this queue.
   known text[] := (
     SELECT array_agg(DISTINCT name)
     FROM "firefly".consumer, unnest(consumer.tasks) AS name
@@ -2128,8 +2150,8 @@ DECLARE
 BEGIN
   IF is_quarantined THEN
     RETURN QUERY SELECT 'quarantined',
-      'The consumer that ran it died: it is claimed alone, and one such task at a time by each consumer',
-      jsonb_build_object('rescues', it.rescues, 'deaths', it.crash_count);
+      'Consumers died while they ran it: it is claimed alone, and each consumer runs one such task at a time',
+      jsonb_build_object('rescues', it.rescues, 'crashes', it.crash_count);
   END IF;
 
   SELECT count(*) INTO ahead
@@ -2170,7 +2192,7 @@ BEGIN
 END
 $body$;
 
--- A task that waits for a consumer: what keeps it, first what somebody must do something about.
+-- A task that waits for a consumer: what keeps it, first what an operator must act on.
 CREATE FUNCTION "firefly"._explain_waiting(it "firefly".task) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
@@ -2208,7 +2230,7 @@ BEGIN
   END IF;
   IF NOT FOUND THEN
     RETURN QUERY SELECT 'unplaced',
-      'It stands neither ready nor waiting, as an edit by hand leaves it: consumers look for such and put them back',
+      'It is neither ready nor waiting, as after an edit by hand: consumers look for such tasks and requeue them',
       '{}'::jsonb;
   ELSIF it.not_before > statement_timestamp() THEN
     NULL;
@@ -2226,23 +2248,23 @@ BEGIN
 END
 $body$;
 
--- Says why a task does not run, in the order in which the reasons matter: what somebody must do something about, then
--- what time mends. No row means that there is no such task. The reasons, each with its data:
+-- Explains why a task does not run, in the order in which the reasons matter: first what an operator must act on, then
+-- what time resolves. No row means that there is no such task. The reasons, each with its data:
 --
--- ended         status, at, error: it is over; unique (key, task_id, until) says that a duplicate keeps it from being retried
+-- ended         status, at, error: it is over; unique (key, task_id, until): a duplicate keeps it from being retried
 -- running       attempt, since, consumer, host, pid, lease_until
--- orphaned      the same: that consumer died, and it will be rescued
+-- orphaned      the same: that consumer crashed, and the task will be rescued
 -- paused        queue
 -- not_due       until, retry (it was tried before), error
--- no_consumer   queue, served: which queues live consumers do serve
+-- no_consumer   queue, served: the queues that live consumers serve
 -- unknown_name  queue, func_name, near: names like it, elsewhere: queues whose consumers know it
--- unplaced         it was edited by hand
+-- unplaced      it was edited by hand
 -- concurrency   key, limit, taken, holders (task_id, since, consumer, host, pid; at most 20), ahead, more (than 10,000)
 -- rate          key, limit, per, taken, until, ahead, more
--- quarantined       rescues, deaths: its consumer died
+-- quarantined   rescues, crashes: consumers crashed while they ran it
 -- behind        queue, ahead, more
 -- busy          consumers, running, concurrency: those that could run it have no room
--- due           since: nothing keeps it, and it is about to be claimed, or let in where it has limits
+-- due           since: nothing keeps it: it is about to be claimed, or admitted where it has limits
 CREATE FUNCTION "firefly".explain(task_id bigint) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
@@ -2267,223 +2289,10 @@ BEGIN
   RETURN QUERY SELECT * FROM "firefly"._explain_waiting(it);
   GET DIAGNOSTICS reasons = ROW_COUNT;
   IF reasons = 0 THEN
-    RETURN QUERY SELECT 'due', format('It is due since %s, and about to be taken', "firefly"._format_time(it.not_before)),
+    RETURN QUERY SELECT 'due',
+      format('It has been due since %s, and is about to be claimed', "firefly"._format_time(it.not_before)),
       jsonb_build_object('since', it.not_before);
   END IF;
-END
-$body$;
-`,
-  },
-  {
-    version: 6,
-    name: "roles",
-    sql: `-- Firefly: what the roles that \`migrate --roles\` makes stand on. The roles themselves are of the whole cluster, and what
--- they may do is granted by that command, so that an install that does not ask for roles keeps its privileges.
-
--- The records without anything that their arguments, handlers or errors may have left in them: no params and results,
--- no keys that were made of arguments, of the last error its name alone, and of the progress no words.
-CREATE VIEW "firefly".task_overview AS
-SELECT id, func_name, queue, status, priority, created, not_before, started, completed, failed, cancelled,
-  attempt, retry_attempts, max_retries, retry_delay, timeout, rescues, snoozes, progress,
-  errors -> -1 ->> 'name' AS error, tags
-FROM "firefly".task_record;
-
--- _schedule() for those who may not read the tables: of a duplicate they learn its id, its state and its times. Its params are
--- text that cannot be decoded, so that nobody takes them for the duplicate's.
-CREATE FUNCTION "firefly"._produce(tasks json)
-RETURNS TABLE (
-  task_id bigint, created timestamptz, not_before timestamptz, inserted boolean, refused_key text, record json
-)
-LANGUAGE plpgsql AS $body$
-BEGIN
-  RETURN QUERY
-    SELECT made.task_id, made.created, made.not_before, made.inserted, made.refused_key,
-      (made.record::jsonb || '{
-        "params": "", "returned": null, "errors": [], "progress_note": null, "tags": [],
-        "unique_key": null, "concurrency_key": null, "rate_key": null
-      }')::json
-    FROM "firefly"._schedule(tasks) WITH ORDINALITY AS made (
-      task_id, created, not_before, inserted, refused_key, record, ordinal
-    )
-    ORDER BY made.ordinal;
-END
-$body$;
-`,
-  },
-  {
-    version: 7,
-    name: "doorbell",
-    sql: `-- Firefly: consumers are notified only while one of them sleeps.
-
--- NOTIFY takes a lock that puts all commits of the database in a row, and so it is saved where nobody needs it. A
--- consumer that goes to sleep takes the door of its queue: an advisory lock, exclusively, on the connection that listens.
--- Then it looks once more. Who makes a task ready tries the same lock, shared, and holds it until the end of the
--- transaction: with it, nobody sleeps, and who wants to must wait for this transaction, and will see its tasks; without
--- it, somebody does, and is notified.
-CREATE FUNCTION "firefly"._wake_lock(queue text) RETURNS bigint
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $body$
-  SELECT hashtextextended("firefly".channel(queue), 0)
-$body$;
-
--- Consumers of the releases before this one sleep without it, and are notified always.
-ALTER TABLE "firefly".consumer ADD COLUMN wake_lock boolean NOT NULL DEFAULT false;
-
--- 'always' is for those who listen for purposes of their own; NULL is 'asleep'.
-ALTER TABLE "firefly".queue
-  ADD COLUMN notify text CONSTRAINT queue_notify_check CHECK (notify IN ('asleep', 'always'));
-
--- Wakes whoever sleeps at a queue. A queue that no live consumer serves is always notified: who listens there is a person.
--- Whoever may insert a task need not be allowed to see the consumers.
-CREATE FUNCTION "firefly"._notify(queue text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
-BEGIN
-  IF pg_try_advisory_xact_lock_shared("firefly"._wake_lock(_notify.queue)) AND (
-    SELECT bool_and(consumer.wake_lock)
-    FROM "firefly".consumer
-    WHERE consumer.lease_until > now() AND _notify.queue = ANY (consumer.queues)
-  ) AND NOT EXISTS (
-    SELECT FROM "firefly".queue AS its WHERE its.name = _notify.queue AND its.notify = 'always'
-  ) THEN
-    RETURN;
-  END IF;
-  PERFORM pg_notify("firefly".channel(_notify.queue), '');
-END
-$body$;
-
--- A plain INSERT, from psql, an ORM or another language, is a scheduled task like any other. Limited tasks wait for a
--- consumer to let them in: taking a slot here would hold up all others of the key until this transaction ends. One of
--- those that join the same line is enough for a consumer to look at it.
-CREATE OR REPLACE FUNCTION "firefly"._place_inserted() RETURNS trigger
-LANGUAGE plpgsql AS $body$
-DECLARE
-  has record;
-  duplicate record;
-BEGIN
-  -- Each statement costs: most tasks need one of the three below.
-  SELECT bool_or(not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AS waiting,
-    bool_or(unique_key IS NOT NULL) AS unique_keys INTO has
-  FROM inserted
-  WHERE status = 'created';
-
-  INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, queue, func_name)
-  SELECT id, claim_seq, not_before, priority, queue, func_name
-  FROM inserted
-  WHERE status = 'created' AND not_before <= now() AND concurrency_key IS NULL AND rate_key IS NULL;
-
-  IF has.waiting THEN
-    INSERT INTO "firefly".waiting (
-      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
-    )
-    SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
-      CASE WHEN not_before > now() THEN 'time' WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END,
-      CASE
-        WHEN not_before <= now()
-          AND row_number() OVER (PARTITION BY not_before > now(), queue, concurrency_key, rate_key ORDER BY id) = 1
-        THEN now()
-      END
-    FROM inserted
-    WHERE status = 'created' AND (not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL);
-  END IF;
-
-  -- In the order of the keys, as everywhere, so that two transactions cannot wait for each other. Volatile functions of
-  -- a list are called after it is sorted. What _schedule() inserts has its key already.
-  IF has.unique_keys THEN
-    FOR duplicate IN
-      SELECT inserted.func_name, inserted.unique_key, inserted.id,
-        "firefly"._take_unique_key(inserted.func_name, inserted.unique_key, inserted.id) AS holder
-      FROM inserted
-      LEFT JOIN "firefly".unique_key AS held ON held.func_name = inserted.func_name AND held.key = inserted.unique_key
-      WHERE inserted.status = 'created' AND inserted.unique_key IS NOT NULL
-        AND (held.task_id IS DISTINCT FROM inserted.id OR held.until IS NOT NULL)
-      ORDER BY inserted.func_name COLLATE "C", inserted.unique_key COLLATE "C", inserted.id
-    LOOP
-      IF duplicate.holder <> duplicate.id THEN
-        RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', duplicate.func_name, duplicate.holder, duplicate.unique_key
-          USING ERRCODE = 'unique_violation', CONSTRAINT = 'unique_key',
-            HINT = 'firefly.schedule() keeps the duplicate instead';
-      END IF;
-    END LOOP;
-  END IF;
-
-  PERFORM "firefly"._notify(queue) FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS filled;
-  RETURN NULL;
-END
-$body$;
-`,
-  },
-  {
-    version: 8,
-    name: "insert",
-    sql: `-- Firefly: what each INSERT of tasks costs, whatever it inserts.
-
--- The same condition, written out: a function would be inlined again by every statement that inserts, which takes longer
--- than all the other constraints. Rows that are there have met it already.
-ALTER TABLE "firefly".task
-  DROP CONSTRAINT task_queue_channel,
-  ADD CONSTRAINT task_queue_channel CHECK (octet_length('firefly' || '_' || queue) <= 63) NOT VALID;
-
--- A plain INSERT, from psql, an ORM or another language, is a scheduled task like any other. Limited tasks wait for a
--- consumer to let them in: taking a slot here would hold up all others of the key until this transaction ends. One of
--- those that join the same line is enough for a consumer to look at it.
-CREATE OR REPLACE FUNCTION "firefly"._place_inserted() RETURNS trigger
-LANGUAGE plpgsql AS $body$
-DECLARE
-  has record;
-  duplicate record;
-BEGIN
-  -- Each statement costs: most tasks need one of the three below, and nearly all INSERTs fill one queue.
-  SELECT bool_or(not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AS waiting,
-    bool_or(unique_key IS NOT NULL) AS unique_keys,
-    min(queue COLLATE "C") AS first_queue, max(queue COLLATE "C") AS last_queue INTO has
-  FROM inserted
-  WHERE status = 'created';
-
-  INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, queue, func_name)
-  SELECT id, claim_seq, not_before, priority, queue, func_name
-  FROM inserted
-  WHERE status = 'created' AND not_before <= now() AND concurrency_key IS NULL AND rate_key IS NULL;
-
-  IF has.waiting THEN
-    INSERT INTO "firefly".waiting (
-      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
-    )
-    SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
-      CASE WHEN not_before > now() THEN 'time' WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END,
-      CASE
-        WHEN not_before <= now()
-          AND row_number() OVER (PARTITION BY not_before > now(), queue, concurrency_key, rate_key ORDER BY id) = 1
-        THEN now()
-      END
-    FROM inserted
-    WHERE status = 'created' AND (not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL);
-  END IF;
-
-  -- In the order of the keys, as everywhere, so that two transactions cannot wait for each other. Volatile functions of
-  -- a list are called after it is sorted. What _schedule() inserts has its key already.
-  IF has.unique_keys THEN
-    FOR duplicate IN
-      SELECT inserted.func_name, inserted.unique_key, inserted.id,
-        "firefly"._take_unique_key(inserted.func_name, inserted.unique_key, inserted.id) AS holder
-      FROM inserted
-      LEFT JOIN "firefly".unique_key AS held ON held.func_name = inserted.func_name AND held.key = inserted.unique_key
-      WHERE inserted.status = 'created' AND inserted.unique_key IS NOT NULL
-        AND (held.task_id IS DISTINCT FROM inserted.id OR held.until IS NOT NULL)
-      ORDER BY inserted.func_name COLLATE "C", inserted.unique_key COLLATE "C", inserted.id
-    LOOP
-      IF duplicate.holder <> duplicate.id THEN
-        RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', duplicate.func_name, duplicate.holder, duplicate.unique_key
-          USING ERRCODE = 'unique_violation', CONSTRAINT = 'unique_key',
-            HINT = 'firefly.schedule() keeps the duplicate instead';
-      END IF;
-    END LOOP;
-  END IF;
-
-  IF has.first_queue = has.last_queue THEN
-    PERFORM "firefly"._notify(has.first_queue);
-  ELSE
-    PERFORM "firefly"._notify(queue) FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS filled;
-  END IF;
-  RETURN NULL;
 END
 $body$;
 `,

@@ -27,19 +27,22 @@ interface AppliedMigration {
   applied: Date;
 }
 
-/** A lock was not to be had in time, or only by a deadlock: both pass. */
-const LOCKED_OUT = [LOCK_NOT_AVAILABLE, "40P01"];
+const DEADLOCK_DETECTED = "40P01";
+/** The errors of a migration that could not lock a table. Both are temporary, so it is tried again. */
+const LOCKED_OUT = [LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED];
+/** How often a migration is tried that could not lock a table. */
 const LOCK_TRIES = 10;
+/** How long to wait for another process that migrates, in milliseconds. */
 const LOCK_TIMEOUT = 120_000;
 /** How long the server may take for its first answer, in milliseconds. */
 const CONNECT_DEADLINE = 5_000;
 
-/** The SQL of a migration in the schema of the user's choice; the files name it `"firefly"` and `'firefly'`. */
+/** The SQL of a migration for a schema of any name: the files call it `"firefly"` and `'firefly'`. */
 export function migrationText(sql: string, schema: string): string {
   return sql.replaceAll('"firefly"', () => quoteIdentifier(schema)).replaceAll("'firefly'", () => quoteLiteral(schema));
 }
 
-/** All that {@linkcode migrate} would run on a database without Firefly, as text for `psql`. */
+/** Everything that {@linkcode migrate} would run, as text for `psql`. */
 export function pendingText(states: MigrationState[], schema: string): string {
   const pending = MIGRATIONS.filter(({ version }) => !states.find((state) => state.version === version)?.applied);
   const parts = pending.map((migration) => {
@@ -50,7 +53,7 @@ export function pendingText(states: MigrationState[], schema: string): string {
   return [`${migrationText(BOOTSTRAP, schema)}\n`, ...parts].join("\n");
 }
 
-/** What notes that a migration was applied. */
+/** The SQL that records a migration as applied. */
 function recordText({ version, name, sql, oldest = 1 }: Migration): string {
   return `INSERT INTO "firefly".migration (version, name, checksum, oldest)
 VALUES (${version}, '${name}', '${checksumOf(sql)}', ${oldest});`;
@@ -61,12 +64,14 @@ CREATE TABLE IF NOT EXISTS "firefly".migration (
   version integer PRIMARY KEY,
   name text NOT NULL,
   checksum text NOT NULL,
-  -- A package that knows only migrations below this one must not work with the schema any more.
+  -- A package that does not know this migration must not work with the schema.
   oldest integer NOT NULL,
   applied timestamptz NOT NULL DEFAULT now()
-);`;
+);
+COMMENT ON TABLE "firefly".migration IS
+  'A migration that was applied. Inserted by migrate, never changed or deleted.';`;
 
-/** Every migration that this package knows, and whether it was applied. */
+/** Lists every migration that this package knows, and when each was applied. */
 export async function migrationStates(
   sql: Tag,
   migrations: readonly Migration[] = MIGRATIONS,
@@ -80,7 +85,7 @@ export async function migrationStates(
 }
 
 /**
- * Checks that the schema is one that this package can work with.
+ * Checks that this package can work with the schema.
  *
  * @throws {SchemaMismatch} If it is missing, too old or too new, or if a migration was changed after it was applied.
  */
@@ -103,10 +108,10 @@ export async function requireSchema(
 }
 
 /**
- * Applies what is missing, under a lock, so that any number of processes may call it at once; resolves to what it
- * applied.
+ * Applies the migrations that are missing and resolves to them. Any number of processes may call it at once: it runs
+ * under a lock.
  *
- * @throws {SchemaMismatch} If the schema is newer than this package can work with, or if a migration was changed.
+ * @throws {SchemaMismatch} If the schema is too new for this package, or if a migration was changed after it was applied.
  */
 export async function migrate(
   settings: ConnectionSettings,
@@ -130,7 +135,7 @@ export async function migrate(
       await apply(migration, { run, schema });
       done.push({ version: migration.version, name: migration.name, applied: new Date() });
     }
-    // What is new is not the roles' yet, and a function that was replaced no longer acts as its owner.
+    // The roles have no rights on new objects yet, and a function that was replaced no longer runs as its owner.
     if (done.length > 0 && await hasRoles(sql)) await run(`BEGIN; ${grantsText(schema)} COMMIT`);
     return done;
   } finally {
@@ -147,12 +152,12 @@ interface Target {
 async function apply(migration: Migration, { run, schema }: Target): Promise<void> {
   const text = migrationText(migration.sql, schema);
   if (migration.transaction === false) {
-    // CREATE INDEX CONCURRENTLY and its like must each be a statement, and a transaction, of its own.
+    // Each statement is a transaction of its own, as CREATE INDEX CONCURRENTLY and the like require.
     for (const statement of text.split(/;\s*$/m)) if (statement.trim()) await run(statement);
     return void await run(migrationText(recordText(migration), schema));
   }
   for (let attempt = 1;; attempt++) {
-    // Waiting for a lock on a busy table makes everyone else wait behind: give way soon and try again.
+    // All other statements queue behind one that waits for a lock on a busy table: give up soon and try again.
     await run("BEGIN; SET LOCAL lock_timeout = '2s'");
     try {
       await run(text);
@@ -168,17 +173,16 @@ async function apply(migration: Migration, { run, schema }: Target): Promise<voi
 }
 
 /**
-/**
- * Locks until the session is discarded, by a transaction that does nothing else: the lock of a session would outlive it
- * on a pooler's connection. Polls: a waiter that is blocked on the lock would hold a snapshot, which CREATE INDEX
- * CONCURRENTLY waits for.
+ * Locks all migrations of the database until `holder` is discarded, with a transaction that does nothing else: a lock of
+ * the session would outlive it on the connection of a pooler. It polls, since a statement that is blocked on the lock
+ * holds a snapshot, for which CREATE INDEX CONCURRENTLY waits.
  */
 export async function lockMigrations(holder: Session, onProgress: (message: string) => void): Promise<void> {
   const begin = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0";
   await holder.run((client) => client.unsafe(begin), CONNECT_DEADLINE);
   const started = performance.now();
   for (let tries = 0;; tries++) {
-    // By the simple protocol: the other one keeps its portal, and with it a snapshot, until the next statement.
+    // In the simple protocol: the extended one keeps its portal, and with it a snapshot, until the next statement.
     const [row] = await holder.run<{ locked: boolean }>((client) =>
       client.unsafe("SELECT pg_try_advisory_xact_lock(hashtextextended('firefly:migrate', 0)) AS locked")
     );

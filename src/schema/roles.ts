@@ -7,20 +7,20 @@ import { Session } from "../database/session.ts";
 import { createRolesText, findMissingRoles, grantsText, missingRolesText, roleNames } from "../store/roles.ts";
 
 const INSUFFICIENT_PRIVILEGE = "42501";
-/** Bytes of a name: PostgreSQL cuts longer ones, so that two roles could become one. */
+/** The longest name in bytes. PostgreSQL truncates longer ones, so that two roles could become one. */
 const NAME_BYTES = 63;
 
-/** All that {@linkcode makeRoles} would run, as text for `psql`. */
+/** Everything that {@linkcode makeRoles} would run, as text for `psql`. */
 export function rolesText(schema: string): string {
   checkNames(schema);
   return `-- roles\n\nBEGIN;\n\n${createRolesText(schema)}\n${grantsText(schema)}\nCOMMIT;\n`;
 }
 
 /**
- * Makes the roles of a schema and grants to them what this release needs, however often it is called; resolves to
- * their names. The schema must be migrated.
+ * Creates the roles of a schema, grants them what this release needs, and resolves to their names. It may be called
+ * again: then it creates and grants what is missing, and revokes the rest. The schema must be migrated.
  *
- * @throws {FireflyError} If roles are missing and this user may not make any, or does not own the schema.
+ * @throws {FireflyError} If roles are missing and this user may not create any, or if it does not own the schema.
  */
 export async function makeRoles(
   settings: ConnectionSettings,
@@ -54,12 +54,12 @@ export async function makeRoles(
   }
 }
 
-function refuse(error: unknown, why: string): never {
+function refuse(error: unknown, reason: string): never {
   if (codeOf(error) !== INSUFFICIENT_PRIVILEGE) throw error;
-  throw new FireflyError(`Cannot make the roles as this user ${why}`, { cause: error });
+  throw new FireflyError(`Cannot make the roles as this user ${reason}`, { cause: error });
 }
 
-/** Revoking from PUBLIC what others have in a schema that they share would break them. */
+/** Refuses a schema that others share, as revoking the rights of PUBLIC would break them, and names that are too long. */
 function checkNames(schema: string): void {
   const action = `Cannot make roles for schema "${schema}"`;
   if (schema === "public") throw new FireflyError(`${action} as it is not Firefly's alone: use another schema`);

@@ -1,6 +1,7 @@
 import { Redactor } from "../privacy/redaction.ts";
-import { parametersOf, withoutParameters } from "../privacy/statement_parameters.ts";
+import { findParameters, hideParametersInText } from "../privacy/statement_parameters.ts";
 import type { ErrorRow } from "../store/rows.ts";
+import { toStorable } from "../wire/format.ts";
 
 const MESSAGE_CAP = 8 * 1024;
 const STACK_CAP = 16 * 1024;
@@ -13,8 +14,9 @@ const DEFAULT = new Redactor();
  * quote those, they are hidden.
  */
 export function describeError(thrown: unknown, redactor: Redactor = DEFAULT): Omit<ErrorRow, "at" | "attempt"> {
-  const parameters = parametersOf(thrown);
-  const shown = (part: string, text: string) => redactor.text(withoutParameters(text, parameters), ["error", part]);
+  const parameters = findParameters(thrown);
+  const shown = (part: string, text: string) =>
+    redactor.redactText(hideParametersInText(text, parameters), ["error", part]);
   const { name, message, stack } = partsOf(thrown);
   const causes: string[] = [];
   for (let cause = causeOf(thrown); cause !== undefined && causes.length < CAUSES; cause = causeOf(cause)) {
@@ -22,10 +24,10 @@ export function describeError(thrown: unknown, redactor: Redactor = DEFAULT): Om
     causes.push(`${parts.name}: ${parts.message}`);
   }
   return {
-    name: storable(name, 200),
-    message: storable(shown("message", message), MESSAGE_CAP),
-    ...(stack ? { stack: storable(shown("stack", stack), STACK_CAP) } : {}),
-    ...(causes.length ? { cause: storable(shown("cause", causes.join("\n")), MESSAGE_CAP) } : {}),
+    name: capText(name, 200),
+    message: capText(shown("message", message), MESSAGE_CAP),
+    ...(stack ? { stack: capText(shown("stack", stack), STACK_CAP) } : {}),
+    ...(causes.length ? { cause: capText(shown("cause", causes.join("\n")), MESSAGE_CAP) } : {}),
   };
 }
 
@@ -49,8 +51,6 @@ function causeOf(thrown: unknown): unknown {
   }
 }
 
-/** jsonb holds neither U+0000 nor lone surrogates. */
-function storable(text: string, cap: number): string {
-  const cut = text.length > cap ? `${text.slice(0, cap)}…` : text;
-  return cut.toWellFormed().replaceAll("\0", "\uFFFD");
+function capText(text: string, cap: number): string {
+  return toStorable(text.length > cap ? `${text.slice(0, cap)}…` : text);
 }

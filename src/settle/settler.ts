@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Tag } from "../database/driver.ts";
 import { codeOf, isExhausted, LOCK_NOT_AVAILABLE } from "../database/error_codes.ts";
 import { DatabaseUnreachable } from "../errors.ts";
-import type { Limits } from "../task/limit_keys.ts";
+import type { LimitKeys } from "../task/limit_keys.ts";
 import type { OutageHooks } from "../outages.ts";
 import type { ClaimedTask } from "../store/claim.ts";
 import { completeTasks, type Completion } from "../store/complete.ts";
@@ -14,7 +14,7 @@ const BATCH = 1000;
 const RETRY_DELAYS = [20, 50, 100, 250, 500, 1000];
 
 /** What a claim held: a task in its lease, and the slots of its limits. */
-export type HeldTask = Pick<ClaimedTask, "batchId"> & Partial<Limits>;
+export type HeldTask = Pick<ClaimedTask, "batchId"> & Partial<LimitKeys>;
 
 /** What became of a task whose attempt ended; false if it was no longer held. */
 type SettledStatus = Outcome["status"] | false;

@@ -37,7 +37,7 @@ export async function cancelTasks(sql: Tag, chosen: Chosen[], { idle = false } =
       FOR UPDATE OF task
     ), taken AS MATERIALIZED (
       SELECT id, status, CASE
-        WHEN unchanged AND status = 'created' AND ${idle}::boolean THEN ${sql.schema}._take_from_place(id)
+        WHEN unchanged AND status = 'created' AND ${idle}::boolean THEN ${sql.schema}._unplace(id)
         ELSE unchanged
       END AS unchanged
       FROM held
@@ -81,7 +81,7 @@ export async function deleteTasks(sql: Tag, chosen: Chosen[], { idle = false } =
       FOR UPDATE OF task
     ), taken AS MATERIALIZED (
       SELECT id, status, unchanged, limited,
-        CASE WHEN unchanged AND status = 'created' THEN ${sql.schema}._take_from_place(id) END AS stood
+        CASE WHEN unchanged AND status = 'created' THEN ${sql.schema}._unplace(id) END AS stood
       FROM held
     ), deleted AS (
       DELETE FROM ${sql.schema}.task

@@ -17,10 +17,10 @@ export interface ConsumerInfo {
 /** Registers a consumer, whose lease then runs for `lease` seconds. */
 export async function registerConsumer(sql: Tag, info: ConsumerInfo, lease: number): Promise<void> {
   await sql`
-    INSERT INTO ${sql.schema}.consumer (id, host, pid, version, queues, tasks, concurrency, wake_lock, lease_until)
+    INSERT INTO ${sql.schema}.consumer (id, host, pid, version, queues, tasks, concurrency, lease_until)
     VALUES (
       ${info.id}, ${info.host}, ${info.pid}, ${info.version}, ${info.queues}::text[], ${info.tasks}::text[],
-      ${info.concurrency}, true, now() + make_interval(secs => ${lease})
+      ${info.concurrency}, now() + make_interval(secs => ${lease})
     )
     ON CONFLICT (id) DO NOTHING
   `;

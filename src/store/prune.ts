@@ -36,9 +36,9 @@ export interface PrunedBatch {
 export async function pruneTasks(sql: Tag, { after, retention, dryRun = false }: PruneRequest): Promise<PrunedBatch> {
   const [row] = await sql`
     WITH walk AS MATERIALIZED (
-      SELECT walked
+      SELECT prune_cursor
       FROM ${sql.schema}.retention
-      WHERE ${after}::bigint IS NULL AND rests_until <= now()
+      WHERE ${after}::bigint IS NULL AND next_prune <= now()
       LIMIT 1
       FOR UPDATE SKIP LOCKED
     ), fallback AS MATERIALIZED (
@@ -57,7 +57,7 @@ export async function pruneTasks(sql: Tag, { after, retention, dryRun = false }:
     ), seen AS MATERIALIZED (
       SELECT id, func_name, queue, status, created, COALESCE(completed, failed, cancelled) AS ended
       FROM ${sql.schema}.task
-      WHERE id > COALESCE(${after}::bigint, (SELECT walked FROM walk))
+      WHERE id > COALESCE(${after}::bigint, (SELECT prune_cursor FROM walk))
       ORDER BY id
       LIMIT 5000
     ), expired AS MATERIALIZED (
@@ -101,8 +101,8 @@ export async function pruneTasks(sql: Tag, { after, retention, dryRun = false }:
       FROM batch, shortest
     ), walked AS (
       UPDATE ${sql.schema}.retention
-      SET walked = COALESCE(step.last, 0),
-        rests_until = now() + make_interval(secs => CASE WHEN step.is_full THEN 0 WHEN step.last IS NULL THEN 10 ELSE 1 END)
+      SET prune_cursor = COALESCE(step.last, 0),
+        next_prune = now() + make_interval(secs => CASE WHEN step.is_full THEN 0 WHEN step.last IS NULL THEN 10 ELSE 1 END)
       FROM step, walk
     )
     SELECT CASE WHEN ${dryRun}::boolean THEN step.expired ELSE (SELECT count(*) FROM deleted)::integer END AS pruned,

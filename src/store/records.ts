@@ -24,7 +24,7 @@ interface FilterParameters {
   params: string | null;
 }
 
-function parametersOf(filter: TaskFilter): FilterParameters {
+function toFilterParameters(filter: TaskFilter): FilterParameters {
   return {
     statuses: listOf(filter.status),
     queues: listOf(filter.queue),
@@ -53,9 +53,10 @@ export async function listRecords(
   filter: TaskFilter,
   { limit, before }: { limit: number; before: number | null },
 ): Promise<ListedRow[]> {
-  const { statuses, queues, names, ids, tags, createdBefore, createdAfter, finishedBefore, params } = parametersOf(
-    filter,
-  );
+  const { statuses, queues, names, ids, tags, createdBefore, createdAfter, finishedBefore, params } =
+    toFilterParameters(
+      filter,
+    );
   return await sql<ListedRow>`
     SELECT *, (SELECT task.claim_seq FROM ${sql.schema}.task WHERE task.id = task_record.id) AS claim_seq
     FROM ${sql.schema}.task_record

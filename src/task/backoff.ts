@@ -1,39 +1,39 @@
 import { type Duration, toSeconds } from "../duration.ts";
 
-/** How the delay before the next attempt grows. */
+/** A delay before a retry that may grow with the number of attempts. */
 export interface Backoff {
-  /** `fixed`: always `delay`; `linear`: `delay` times the attempt; `exponential`: `delay` doubled with every attempt. */
+  /** How the delay grows. `fixed`: it stays; `linear`: `delay` times the attempt; `exponential`: it doubles each time. */
   kind: "fixed" | "linear" | "exponential";
   /** The delay after the first attempt. */
   delay: Duration;
-  /** No delay is longer than this. @default "1d" */
+  /** The longest delay. @default "1d" */
   max?: Duration;
   /**
-   * Whether the delay is drawn at random between zero and the computed one, so that tasks that failed together do
-   * not come back together ("full jitter": https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+   * Whether to pick the delay at random between zero and the computed one, so that tasks that failed together are not
+   * retried together ("full jitter": https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
    *
-   * @default true for `exponential`, false otherwise
+   * @default true for `exponential`, else false
    */
   jitter?: boolean;
 }
 
-/** Everything that `retryDelay` may be. */
+/** The values that `retryDelay` accepts. A function gets the number of the failed attempt (from 1) and its error. */
 export type RetryDelay = Duration | Backoff | ((attempt: number, error: Error) => Duration);
 
-/** The delay of django-firefly-tasks, in seconds, where neither the record nor the definition has one. */
+/** The delay in seconds if neither the record nor the definition sets one. It is that of django-firefly-tasks. */
 export const DEFAULT_RETRY_DELAY = 120;
 
 /**
- * The seconds until the next attempt, after the failed attempt number `attempt` (from 1).
+ * Computes the seconds until the next attempt, after attempt number `attempt` (from 1) failed.
  *
- * @throws {RangeError} If a function returned no duration.
+ * @throws {RangeError} If a function did not return a duration.
  */
 export function secondsUntilRetry(retryDelay: RetryDelay, attempt: number, error: Error): number {
   if (typeof retryDelay === "function") return toSeconds(retryDelay(attempt, error), "retryDelay");
   if (typeof retryDelay !== "object") return toSeconds(retryDelay, "retryDelay");
   const { kind, max = "1d", jitter = kind === "exponential" } = retryDelay;
   const delay = toSeconds(retryDelay.delay, "retryDelay.delay");
-  // Past 2 ** 1023 it would be infinite, and no number at all times a delay of 0.
+  // From 2 ** 1024 on it would be Infinity, which times a delay of 0 is NaN.
   const factor = kind === "fixed" ? 1 : kind === "linear" ? attempt : 2 ** Math.min(attempt - 1, 1023);
   const capped = Math.min(delay * factor, toSeconds(max, "retryDelay.max"));
   return jitter ? Math.random() * capped : capped;
@@ -43,7 +43,7 @@ export function secondsUntilRetry(retryDelay: RetryDelay, attempt: number, error
  * Checks what a user gave as `retryDelay`, before it is needed at three in the morning.
  *
  * @throws {TypeError} If the kind of backoff is unknown.
- * @throws {RangeError} If a duration is no duration.
+ * @throws {RangeError} If a duration is not valid.
  */
 export function checkRetryDelay(retryDelay: RetryDelay): void {
   if (typeof retryDelay === "function") return;

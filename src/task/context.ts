@@ -6,7 +6,7 @@ const RETRY = Symbol.for("firefly.Retry");
 const FAIL = Symbol.for("firefly.Fail");
 
 /**
- * Thrown by a handler that wants to be tried again, without this attempt counting against `maxRetries`.
+ * Throw this from a handler to run the task again later. The attempt does not count against `maxRetries`.
  *
  * @example
  * ```ts
@@ -20,16 +20,16 @@ const FAIL = Symbol.for("firefly.Fail");
 export class Retry extends Error {
   /** The name of the class. */
   override name = "Retry";
-  /** The delay before the next attempt; undefined for the task's own. */
+  /** The delay before the next attempt; the task's `retryDelay` if undefined. */
   readonly delay?: Duration;
-  /** Marks the class for other copies of this package. @ignore */
+  /** Identifies the class to other copies of this package. @ignore */
   readonly [RETRY] = true;
 
   /**
-   * Asks for another attempt.
+   * Creates an error that requests another attempt.
    *
-   * @param options `delay`: the delay before the next attempt (default: the task's `retryDelay`); `cause`: why.
-   * @throws {RangeError} If the delay is no duration.
+   * @param options `delay`: the delay before the next attempt (default: the task's `retryDelay`); `cause`: the reason.
+   * @throws {RangeError} If the delay is not a valid duration.
    */
   constructor(options: { delay?: Duration; cause?: unknown } = {}) {
     super("The handler asked for another attempt", "cause" in options ? { cause: options.cause } : undefined);
@@ -40,7 +40,7 @@ export class Retry extends Error {
 }
 
 /**
- * Thrown by a handler that no retry can help: the task ends `failed` at once.
+ * Throw this from a handler when a retry cannot help: the task fails immediately, whatever its `maxRetries`.
  *
  * @example
  * ```ts
@@ -53,22 +53,22 @@ export class Retry extends Error {
 export class Fail extends Error {
   /** The name of the class. */
   override name = "Fail";
-  /** Marks the class for other copies of this package. @ignore */
+  /** Identifies the class to other copies of this package. @ignore */
   readonly [FAIL] = true;
 }
 
-/** Whether `error` is a {@linkcode Retry}, of whichever copy of this package. */
+/** Whether `error` is a {@linkcode Retry}, of any copy of this package. */
 export function isRetry(error: unknown): error is Retry {
   return error instanceof Error && RETRY in error;
 }
 
-/** Whether `error` is a {@linkcode Fail}, of whichever copy of this package, or marked as one. */
+/** Whether `error` is a {@linkcode Fail}, of any copy of this package, or was marked as one. */
 export function isFail(error: unknown): boolean {
   return error instanceof Error && FAIL in error;
 }
 
-/** Marks an error as one that no retry can help. */
-export function asFail<E extends Error>(error: E): E {
+/** Marks an error as one after which no retry follows. */
+export function markAsFail<E extends Error>(error: E): E {
   return Object.defineProperty(error, FAIL, { value: true });
 }
 
@@ -88,8 +88,8 @@ const DETACHED: TaskContext = {
 };
 
 /**
- * What the running handler knows of its attempt. It never throws: where the function was called directly, it is a
- * detached context, so that handlers stay plain functions.
+ * Returns the context of the running attempt: its id, signal, transaction, log and progress. It never throws: if the
+ * handler was called directly, as a plain function, it returns a context with `queued: false`.
  *
  * @example
  * ```ts

@@ -1,26 +1,27 @@
 import { Cron } from "croner";
 
-/** Five fields, or six with seconds; or one of croner's nicknames. */
+/** Five fields, or six with seconds; or a nickname of croner, such as `@daily`. */
 const SHAPE = /^(@[a-z]+|\S+( \S+){4,5})$/i;
 
-/** When a cron comes: its slots, each an instant of whole seconds. */
+/** The slots of a cron: the times at which it is due, in whole seconds. */
 export interface Slots {
-  /** The first slot after an instant; null if there is none any more. */
+  /** Returns the first slot after `after`; null if there is none. */
   next(after: Date): Date | null;
-  /** The last `max` slots after one instant and up to another, oldest first. */
+  /** Returns the last `max` slots after `after` and up to and including `until`, oldest first. */
   between(after: Date, until: Date, max: number): Date[];
 }
 
 /**
- * Reads an expression of cron.
+ * Parses a cron expression.
  *
- * A time that occurs twice in autumn comes once, the first time; one that is left out in spring comes at the end of the
- * gap. With a wildcard or a step in hours, minutes or seconds, each field is matched by the clock on the wall alone: what
- * occurs twice comes twice, and what is left out does not come. That is the rule of Vixie cron, for lists and ranges, too.
+ * With fixed hours, minutes and seconds, a time that occurs twice when clocks go back is due once, the first time; a time
+ * that is skipped when clocks go forward is due at the end of the gap. With a wildcard or a step in one of these fields,
+ * each field is matched against the wall clock: a time that occurs twice is due twice, and a skipped time is not due.
+ * This is the rule of Vixie cron, extended to lists and ranges.
  *
- * @param action What cannot be done with a wrong one, for the error's text: `define task "add"`.
- * @throws {TypeError} If the expression cannot be read.
- * @throws {RangeError} If it has a value out of range, or never comes, or if there is no such time zone.
+ * @param action What fails, for the error message, as in `Cannot ‹action›`: `define task "add"`.
+ * @throws {TypeError} If the expression cannot be parsed.
+ * @throws {RangeError} If a value is out of range, if the expression is never due, or if there is no such time zone.
  */
 export function parseCron(expression: string, timezone: string, action: string): Slots {
   if (typeof expression !== "string" || !SHAPE.test(cleanExpression(expression))) {
@@ -31,7 +32,7 @@ export function parseCron(expression: string, timezone: string, action: string):
   checkTimezone(timezone, action);
   const cron = read(expression, timezone, action);
   if (cron.nextRun(new Date()) === null) {
-    throw new RangeError(`Cannot ${action} as "cron" never comes: current value is ${show(expression)}`);
+    throw new RangeError(`Cannot ${action} as "cron" is never due: current value is ${show(expression)}`);
   }
   return {
     next: (after) => cron.nextRun(after),
@@ -49,7 +50,7 @@ export function parseCron(expression: string, timezone: string, action: string):
   };
 }
 
-/** The expression with one space between its fields. */
+/** Returns the expression with one space between its fields. */
 export function cleanExpression(expression: string): string {
   return expression.trim().replace(/\s+/g, " ");
 }
@@ -75,7 +76,7 @@ function checkTimezone(timezone: unknown, action: string): void {
   try {
     if (typeof timezone === "string") return void new Intl.DateTimeFormat("en", { timeZone: timezone });
   } catch {
-    // There is no such zone: told below.
+    // There is no such zone: throw below.
   }
   throw new RangeError(
     `Cannot ${action} as "timezone" must be an IANA time zone such as "Europe/Warsaw": current value is ${

@@ -16,7 +16,7 @@ import { refuseUnknownKeys } from "../suggest.ts";
 // deno-lint-ignore no-explicit-any
 export type Handler = (...args: any[]) => unknown;
 
-/** A task's options, checked, with its handler. */
+/** The checked options of a task, with its handler. */
 export interface TaskDefinition extends Omit<TaskOptions, "aliases" | "retryDelay">, Partial<CronOptions> {
   readonly aliases: readonly string[];
   readonly retryDelay?: RetryDelay;
@@ -41,16 +41,16 @@ const KNOWN_OPTIONS = [
   "timezone",
   "missed",
 ];
-/** The longest key of uniqueness or of a limit, in bytes. */
+/** The longest unique key or key of a limit, in bytes. */
 const LONGEST_KEY = 1000;
 const TASK_NAME = /^[\p{L}\p{N}_][\p{L}\p{N}_.:/-]{0,199}$/u;
 const QUEUE_NAME = /^[a-z0-9][a-z0-9_.-]*$/;
 
 /**
- * Checks the options of a task and joins them with its handler.
+ * Checks the options of a task, and joins them with its handler.
  *
  * @throws {TypeError} If an option is unknown or of the wrong type.
- * @throws {RangeError} If an option is out of its range.
+ * @throws {RangeError} If an option is out of range.
  */
 // deno-lint-ignore no-explicit-any
 export function defineTask(spec: string | TaskOptions<any>, handler: Handler): TaskDefinition {
@@ -74,10 +74,10 @@ export function defineTask(spec: string | TaskOptions<any>, handler: Handler): T
 }
 
 /**
- * Checks the options of one call.
+ * Checks the options of one call of `schedule()`.
  *
  * @throws {TypeError} If an option is unknown, of the wrong type, or excludes another one.
- * @throws {RangeError} If an option is out of its range.
+ * @throws {RangeError} If an option is out of range.
  */
 export function checkScheduleOptions(options: ScheduleOptions, action: string): void {
   refuseUnknownKeys(options, [
@@ -115,10 +115,10 @@ export function checkScheduleOptions(options: ScheduleOptions, action: string): 
 }
 
 /**
- * Checks a key of uniqueness or of a limit, given or computed; returns it.
+ * Checks a unique key or a key of a limit, configured or computed, and returns it.
  *
- * @throws {TypeError} If it is no text.
- * @throws {RangeError} If it is empty, too long, or holds what PostgreSQL's text cannot.
+ * @throws {TypeError} If it is not text.
+ * @throws {RangeError} If it is empty, too long, or contains characters that PostgreSQL's `text` cannot hold.
  */
 export function checkKey(option: string, key: unknown, action: string): string {
   if (typeof key !== "string") {
@@ -132,9 +132,9 @@ export function checkKey(option: string, key: unknown, action: string): string {
 }
 
 /**
- * Checks the name of a queue; the database checks its length too, since that depends on the schema's name.
+ * Checks the name of a queue. The database checks its length too, since that depends on the schema's name.
  *
- * @throws {RangeError} If it is not of the form `^[a-z0-9][a-z0-9_.-]*$`, or can be no part of a channel's name.
+ * @throws {RangeError} If it does not match `^[a-z0-9][a-z0-9_.-]*$`, or makes the name of its channel too long.
  */
 export function checkQueueName(queue: string, action: string, schema = ""): void {
   if (typeof queue !== "string" || !QUEUE_NAME.test(queue)) {
@@ -152,7 +152,7 @@ export function checkQueueName(queue: string, action: string, schema = ""): void
   }
 }
 
-/** The names under which records of a task may stand. */
+/** The names under which records of a task may be stored. */
 export function namesOf(definition: TaskDefinition): string[] {
   return [definition.name, ...definition.aliases];
 }
@@ -232,7 +232,7 @@ function checkKeyOption(option: string, key: unknown, action: string): void {
 }
 
 /**
- * Checks how long records are to be kept.
+ * Checks how long to keep records.
  *
  * @throws {TypeError | RangeError} If it is neither a duration nor `{ completed, failed }`.
  */
@@ -249,8 +249,8 @@ export function checkRetention(retention: Retention, action: string): void {
 
 function checkCron({ cron, timezone, missed }: Partial<CronOptions>, action: string): void {
   if (cron === undefined) {
-    const given = timezone !== undefined ? "timezone" : missed !== undefined ? "missed" : undefined;
-    if (given) throw new TypeError(`Cannot ${action} as "${given}" is of no use without "cron"`);
+    const option = timezone !== undefined ? "timezone" : missed !== undefined ? "missed" : undefined;
+    if (option) throw new TypeError(`Cannot ${action} as "${option}" requires "cron"`);
     return;
   }
   parseCron(cron, timezone ?? "UTC", action);
@@ -265,7 +265,7 @@ function checkSchema(option: "input" | "output", schema: unknown, action: string
   const standard = (schema as { "~standard"?: { version?: unknown; validate?: unknown } } | null)?.["~standard"];
   if (standard?.version === 1 && typeof standard.validate === "function") return;
   throw new TypeError(
-    `Cannot ${action} as "${option}" must be a schema of zod, valibot, arktype or another library of the Standard Schema`,
+    `Cannot ${action} as "${option}" must be a schema of zod, valibot, arktype or another library with Standard Schema`,
   );
 }
 

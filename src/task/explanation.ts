@@ -1,144 +1,149 @@
 import type { TaskError, TaskStatus } from "./record.ts";
 
-/** Why a task does not run, as {@linkcode Tasks.explain} tells it. */
+/** Why a task does not run: the result of {@linkcode Tasks.explain}. */
 export interface Explanation {
-  /** The identity of the task. */
+  /** The id of the task. */
   readonly id: number;
   /** The status of the task. */
   readonly status: TaskStatus;
-  /** The sentence of the first reason. */
+  /** The message of the first reason. */
   readonly summary: string;
-  /** Everything that keeps it, at least one: first what somebody must do something about, then what time mends. */
+  /** All reasons, at least one: first those that need an action, then those that time resolves. */
   readonly reasons: readonly Reason[];
 }
 
-/** One reason why a task does not run: `reason` tells which, and `message` says it in a sentence. */
+/** One reason why a task does not run: `reason` is its code, and `message` a sentence for people. */
 export type Reason =
   & { readonly message: string }
   & (
-    // It is over.
+    // It has ended.
     | {
       readonly reason: "ended";
       readonly status: "completed" | "failed" | "cancelled";
-      /** Null if the record was edited by hand. */
+      /** When it ended; null if the record was edited by hand. */
       readonly at: Date | null;
       readonly error: ReasonError | null;
     }
-    // A failed or cancelled task cannot be retried, as a duplicate has its unique key.
+    // It failed or was cancelled, and cannot be retried because a duplicate holds its unique key.
     | {
       readonly reason: "unique";
       readonly key: string;
-      /** Who has the key. */
+      /** The id of the task that holds the key. */
       readonly taskId: number;
-      /** When the key is free, if that task has completed. */
+      /** When the key becomes free, if that task has completed; else null. */
       readonly until: Date | null;
     }
-    // A consumer runs it; or `orphaned`: that consumer died, and the task is still to be rescued.
+    // A consumer runs it; or `orphaned`: its consumer crashed, and the task has not been rescued yet.
     | (({ readonly reason: "running" } | { readonly reason: "orphaned" }) & {
       readonly attempt: number;
       readonly since: Date;
       readonly consumer: string;
-      /** This and what follows is null if the consumer is off the list already. */
+      /** The machine of the consumer; null, as are `pid` and `leaseUntil`, if the consumer has been removed already. */
       readonly host: string | null;
       readonly pid: number | null;
-      /** When the consumer counts as dead, unless it renews its lease. */
+      /** When the consumer counts as crashed, unless it renews its lease before. */
       readonly leaseUntil: Date | null;
     })
+    // Its queue is paused.
     | { readonly reason: "paused"; readonly queue: string }
+    // Its time has not come.
     | {
       readonly reason: "not_due";
-      /** An invalid date if its time never comes. */
+      /** The earliest start; an invalid date if it is never due. */
       readonly until: Date;
-      /** Whether an attempt was made already. */
+      /** Whether an attempt was made before. */
       readonly retry: boolean;
-      /** Why that attempt failed. */
+      /** The error of that attempt, if it failed. */
       readonly error: ReasonError | null;
     }
     // No live consumer serves its queue.
     | {
       readonly reason: "no_consumer";
       readonly queue: string;
-      /** The queues that live consumers do serve. */
+      /** The queues that live consumers serve. */
       readonly served: readonly string[];
     }
-    // Live consumers serve its queue, but none of them knows its name.
+    // Live consumers serve its queue, but none of them defines a task of its name.
     | {
       readonly reason: "unknown_name";
       readonly queue: string;
       readonly funcName: string;
-      /** Up to three names like it that these consumers know, the likest first. */
+      /** Up to three similar names that these consumers define, the most similar first. */
       readonly near: readonly string[];
-      /** Other queues with live consumers that know the name. */
+      /** Other queues, whose live consumers define the name. */
       readonly elsewhere: readonly string[];
     }
-    // It stands nowhere, as an edit by hand leaves it; consumers look for such tasks and put them back.
+    // An edit by hand left it neither ready nor waiting. Consumers look for such tasks, and requeue them.
     | { readonly reason: "unplaced" }
-    // As many tasks of its concurrency key run as may.
+    // Its concurrency key is at its limit.
     | {
       readonly reason: "concurrency";
       readonly key: string;
       readonly limit: number;
       readonly taken: number;
-      /** Who has the slots: up to 20 tasks, the longest first. */
+      /** The tasks that hold the slots: up to 20, those that hold them longest first. */
       readonly holders: readonly SlotHolder[];
-      /** How many tasks of the key come first, counted up to 10,000; `more` if there are more. */
+      /** How many tasks of the key go first, counted up to 10,000; `more` is true if there are more. */
       readonly ahead: number;
       readonly more: boolean;
     }
-    // As many tasks of its rate key have started as may.
+    // Its rate key is at its limit.
     | {
       readonly reason: "rate";
       readonly key: string;
       readonly limit: number;
-      /** Seconds. */
+      /** The length of the period, in seconds. */
       readonly per: number;
       readonly taken: number;
-      /** The earliest time at which its turn can come, after those before it. */
+      /** The earliest time at which it can start, after the tasks ahead of it. */
       readonly until: Date;
-      /** How many tasks of the key come first, counted up to 10,000; `more` if there are more. */
+      /** How many tasks of the key go first, counted up to 10,000; `more` is true if there are more. */
       readonly ahead: number;
       readonly more: boolean;
     }
-    // The consumer that ran it died: it is claimed alone, and one such task at a time by each consumer.
+    // Consumers crashed while they held it: it is claimed alone, and each consumer runs one such task at a time.
     | {
       readonly reason: "quarantined";
       /** How often it was rescued from a dead consumer. */
       readonly rescues: number;
-      /** How many consumers died while they ran it alone: with the third, it fails. */
-      readonly deaths: number;
+      /** How many consumers in a row crashed while they held it: with the second it is quarantined, with the fifth it fails. */
+      readonly crashes: number;
     }
-    // Others of its queue are claimed first.
+    // Other tasks of its queue are claimed first.
     | {
       readonly reason: "behind";
       readonly queue: string;
-      /** How many, counted up to 10,000; `more` if there are more. */
+      /** How many tasks go first, counted up to 10,000; `more` is true if there are more. */
       readonly ahead: number;
       readonly more: boolean;
     }
-    // All live consumers that could run it have as much to do as they may.
+    // All live consumers that could run it are running as many tasks as they can.
     | {
       readonly reason: "busy";
+      /** How many consumers could run it. */
       readonly consumers: number;
+      /** How many tasks they run together. */
       readonly running: number;
+      /** How many tasks they can run together. */
       readonly concurrency: number;
     }
-    // Nothing keeps it: it is about to be claimed, or, where it has limits, to be let in.
+    // Nothing holds it up: it is about to be claimed or, if it has limits, admitted.
     | { readonly reason: "due"; readonly since: Date }
   );
 
-/** A task that has a slot of a concurrency key. */
+/** A task that holds a slot of a concurrency key. */
 export interface SlotHolder {
-  /** The identity of the task. */
+  /** The id of the task. */
   readonly taskId: number;
-  /** Since when it has the slot. */
+  /** When it got the slot. */
   readonly since: Date;
-  /** The id of the consumer that runs it; null if it is still to be claimed. */
+  /** The id of the consumer that runs it; null if it has not been claimed yet. */
   readonly consumer: string | null;
   /** The machine of that consumer. */
   readonly host: string | null;
-  /** The process of that consumer. */
+  /** The process id of that consumer. */
   readonly pid: number | null;
 }
 
-/** An error in short. */
+/** The short form of a stored error. */
 export type ReasonError = Pick<TaskError, "name" | "message" | "attempt">;

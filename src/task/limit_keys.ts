@@ -1,66 +1,66 @@
 import { checkKey, type TaskDefinition } from "./definition.ts";
 import { toSeconds } from "../duration.ts";
 import type { Concurrency } from "./options.ts";
-import { secondsOfRetention } from "./retention.ts";
+import { toRetentionSeconds } from "./retention.ts";
 
-/** What the database must know of a task, by one of the names under which its records may stand. */
+/** The part of a definition that the database stores, under one of the task's names. */
 export interface DefinitionRow {
   func_name: string;
   concurrency_limit: number | null;
   rate_limit: number | null;
-  /** In seconds. */
+  /** Seconds. */
   rate_per: number | null;
-  /** In seconds; `"Infinity"` keeps records for ever. */
+  /** Seconds; `"Infinity"` keeps records forever. */
   retain_completed: number | "Infinity" | null;
-  /** In seconds; `"Infinity"` keeps records for ever. */
+  /** Seconds; `"Infinity"` keeps records forever. */
   retain_failed: number | "Infinity" | null;
 }
 
-/** The keys that a task's limits count by; null where it has no such limit. */
-export interface Limits {
+/** The keys that a task's limits count by; null if it has no such limit. */
+export interface LimitKeys {
   concurrencyKey: string | null;
   rateKey: string | null;
 }
 
-/** Whether a task of this definition stands under any limit. */
+/** Whether a task of this definition has any limit. */
 export function isLimited({ concurrency, rateLimit }: TaskDefinition): boolean {
   return concurrency !== undefined || rateLimit !== undefined;
 }
 
 /**
- * The keys of one task: by default its name; a text is shared by all tasks that give it, and what a function returns
- * counts for this task alone.
+ * Computes the keys of one task. The default is its name. Text is shared by all tasks that give the same text; the key
+ * that a function returns counts for this task only.
  *
- * @throws {TypeError | RangeError} If a function returned what is no key.
+ * @throws {TypeError | RangeError} If a function returned an invalid key.
  */
-export function limitsOf(definition: TaskDefinition, args: unknown[]): Limits {
+export function computeLimitKeys(definition: TaskDefinition, args: unknown[]): LimitKeys {
   const { concurrency, rateLimit } = definition;
   return {
-    concurrencyKey: concurrency ? keyOf("concurrency", concurrency, definition, args) : null,
-    rateKey: rateLimit ? keyOf("rateLimit", rateLimit, definition, args) : null,
+    concurrencyKey: concurrency ? computeKey("concurrency", concurrency, definition, args) : null,
+    rateKey: rateLimit ? computeKey("rateLimit", rateLimit, definition, args) : null,
   };
 }
 
-function keyOf(option: string, { key }: Concurrency, { name }: TaskDefinition, args: unknown[]): string {
+function computeKey(option: string, { key }: Concurrency, { name }: TaskDefinition, args: unknown[]): string {
   if (typeof key !== "function") return key ?? name;
   const action = `limit task "${name}"`;
   return checkKey(option, `${name}:${checkKey(option, key(...args), action)}`, action);
 }
 
-/** A definition as the database knows it, under one of its names. */
-export function storedDefinition(name: string, { concurrency, rateLimit, retention }: TaskDefinition): DefinitionRow {
-  const { completed, failed } = secondsOfRetention(retention);
+/** Converts a definition to the row that the database stores under one of its names. */
+export function toDefinitionRow(name: string, { concurrency, rateLimit, retention }: TaskDefinition): DefinitionRow {
+  const { completed, failed } = toRetentionSeconds(retention);
   return {
     func_name: name,
     concurrency_limit: concurrency?.limit ?? null,
     rate_limit: rateLimit?.limit ?? null,
     rate_per: rateLimit ? toSeconds(rateLimit.per, "rateLimit.per") : null,
-    retain_completed: inJson(completed),
-    retain_failed: inJson(failed),
+    retain_completed: toJsonNumber(completed),
+    retain_failed: toJsonNumber(failed),
   };
 }
 
 /** JSON has no infinity. */
-function inJson(seconds: number | null): number | "Infinity" | null {
+function toJsonNumber(seconds: number | null): number | "Infinity" | null {
   return seconds === Infinity ? "Infinity" : seconds;
 }

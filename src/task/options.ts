@@ -4,136 +4,153 @@ import type { TaskStatus } from "./record.ts";
 import type { Queryable, Sql } from "../sql.ts";
 import type { StandardSchemaV1 } from "./standard_schema.ts";
 
-/** How a task is run, given once where it is defined. */
+/** The options of a task, given where it is defined. Only `name` is required. */
 export interface TaskOptions<A extends unknown[] = unknown[]> {
   /**
-   * The identity of the task, stored with every record as `func_name`: letters, digits, `_`, `-`, `:`, `/` and dots,
-   * such as `mail.welcome`. It is never derived from the function, whose name a bundler may change.
+   * Identifies the task in the database, as `func_name` of its records: 1 to 200 letters, digits, `_`, `.`, `:`, `/` or
+   * `-`, such as `mail.welcome`. It is never derived from the function, which a bundler may rename.
    */
   name: string;
-  /** Names that this task had before, so that their records still run. */
+  /** Former names of this task: records stored under them still run. @default none */
   aliases?: string[];
-  /** The queue it is scheduled into. @default "default" */
+  /** The queue to schedule into. @default "default" */
   queue?: string;
-  /** How many retries follow a failed first attempt. @default 0 */
+  /** How many times to retry after the first attempt failed. @default 0 */
   maxRetries?: number;
-  /** The delay before a retry. @default 120 */
+  /**
+   * The delay before a retry: fixed, growing ({@linkcode Backoff}), or computed from the number of the failed attempt
+   * (from 1) and its error.
+   *
+   * @default 120 (seconds)
+   */
   retryDelay?: Duration | Backoff | ((attempt: number, error: Error) => Duration);
-  /** Larger goes first. @default 0 */
+  /** Tasks with a larger priority run first. @default 0 */
   priority?: number;
-  /** Aborts `current().signal` and fails the attempt after this time. @default none */
+  /** The longest an attempt may take: it then fails, and `current().signal` aborts. @default none */
   timeout?: Duration;
-  /** Keeps duplicates away; `true` means tasks of this name with the same arguments. @default none */
+  /** Rejects duplicates; `true`: tasks with the same name and arguments. @default none */
   unique?: true | Unique<A>;
-  /** How many may run at a time, over all consumers. @default no limit */
+  /** Limits how many of these tasks run at the same time, across all consumers. @default no limit */
   concurrency?: Concurrency<A>;
-  /** How many may start within a time, over all consumers. @default no limit */
+  /** Limits how many attempts of these tasks start per period, across all consumers. @default no limit */
   rateLimit?: RateLimit<A>;
-  /** Checks the list of arguments, when scheduling and again before the handler is called. @default none */
+  /** Validates the list of arguments, when scheduling and again before the handler is called. @default none */
   input?: StandardSchemaV1<unknown, A>;
-  /** Checks what the handler returned. @default none */
+  /** Validates what the handler returned. @default none */
   output?: StandardSchemaV1<unknown>;
-  /** How long ended records are kept: see {@linkcode Retention}. @default the queue's, else the instance's */
+  /** How long to keep the records of ended tasks ({@linkcode Retention}). @default the queue's, else the instance's */
   retention?: Retention;
 }
 
-/** What makes two tasks duplicates, and what happens to the second. Tasks of different names are never duplicates. */
+/** When two tasks are duplicates, and what scheduling a duplicate does. Tasks of different names never are. */
 export interface Unique<A extends unknown[] = unknown[]> {
-  /** What duplicates share. @default the arguments */
+  /** The key that duplicates share: text (1 to 1,000 bytes), or a function of the arguments. @default the arguments */
   key?: string | ((...args: A) => string);
   /**
-   * The statuses in which a task keeps its duplicates away; "created" must be among them. Without "running", a duplicate can be
-   * scheduled as soon as the task runs.
+   * The statuses in which a task rejects duplicates. "created" must be one of them. Without "running", a duplicate can
+   * be scheduled as soon as the task runs.
    *
    * @default ["created", "running"]
    */
   among?: TaskStatus[];
-  /** Keeps duplicates away for this time after completion, too (throttling). @default none */
+  /** Also rejects duplicates for this long after completion (throttling). @default none */
   for?: Duration;
   /**
-   * What scheduling a duplicate does: `keep` gives the record that is there; `replace` overwrites the arguments and the time
-   * of one that is `created` (debouncing), and keeps a running one as it is; `error` throws `TaskExists`.
+   * What scheduling a duplicate does. `keep` returns the existing record. `replace` overwrites the arguments and the
+   * time of an existing task that has not started (debouncing), and returns a running one unchanged. `error` throws
+   * `TaskExists`.
    *
    * @default "keep"
    */
   onConflict?: "keep" | "replace" | "error";
 }
 
-/** How many tasks of a key may run at a time, over all consumers. A limit of 1 runs them one by one, in order. */
+/**
+ * Limits how many tasks of a key run at the same time, across all consumers. With a limit of 1 they run one by one, in
+ * order.
+ */
 export interface Concurrency<A extends unknown[] = unknown[]> {
-  /** How many. */
+  /** How many may run at the same time. */
   limit: number;
   /**
-   * What is counted: a text is shared by all tasks that give it; what a function returns counts for this task alone.
+   * The key to count by. All tasks that give the same text share it; the key that a function of the arguments returns
+   * counts for this task only.
    *
    * @default the name of the task
    */
   key?: string | ((...args: A) => string);
 }
 
-/** How many tasks of a key may start within any span of `per`, over all consumers. */
+/** Limits how many attempts of a key start within any period of length `per`, across all consumers. Retries count. */
 export interface RateLimit<A extends unknown[] = unknown[]> extends Concurrency<A> {
-  /** The length of the span. */
+  /** How many attempts may start per period. */
+  limit: number;
+  /** The length of the period. It slides, so bursts cannot double up at the edge of two periods. */
   per: Duration;
 }
 
 /**
- * How long ended records are kept: a duration for all, or one for `completed` ones and one for `failed` and
- * `cancelled` ones. `Infinity` keeps them for ever. Where nothing is said, neither of the task, nor of its queue, nor of
- * the instance, it is 7 days for `completed` records and 30 for the others.
+ * How long to keep the records of ended tasks: one duration for all, or one for `completed` tasks and one for `failed`
+ * and `cancelled` ones. `Infinity` keeps them forever. Defaults, after the task's, the queue's and the instance's
+ * setting: 7 days for `completed`, 30 days for the others.
  */
 export type Retention = Duration | { completed?: Duration; failed?: Duration };
 
-/** What holds for a queue. */
+/** The options of a queue. */
 export interface QueueOptions {
-  /** How long records of its tasks are kept that do not say so themselves. @default the instance's */
+  /** How long to keep the records of its tasks that set no `retention` of their own. @default the instance's */
   retention?: Retention;
   /**
-   * When tasks that come in send a NOTIFY: `asleep` only while a consumer sleeps, as NOTIFY puts all commits of the
-   * database in a row; `always` for a queue on whose channel others listen. It is stored by each consumer that starts.
+   * When scheduling a task sends a NOTIFY: `asleep` only while a consumer sleeps, because NOTIFY serializes commits of
+   * the whole database; `always` for a queue whose channel other programs listen on. Each consumer stores the setting
+   * when it starts.
    *
    * @default "asleep"
    */
   notify?: "asleep" | "always";
 }
 
-/** When a task is scheduled by itself. */
+/** The options of a task that is scheduled by the clock. */
 export interface CronOptions {
   /**
-   * Five fields: minute, hour, day of month, month, day of week. A sixth before them is seconds. `@hourly`, `@daily`,
-   * `@weekly`, `@monthly` and `@yearly` stand for what they say.
+   * Five fields: minute, hour, day of month, month, day of week; or six, with seconds first. `@hourly`, `@daily`,
+   * `@weekly`, `@monthly` and `@yearly` work as well.
    */
   cron: string;
-  /** An IANA time zone. @default "UTC" */
+  /** An IANA time zone, such as "Europe/Warsaw". @default "UTC" */
   timezone?: string;
   /**
-   * What becomes of slots that passed while no consumer ran: none of them is made up for, the last one is, or all are,
-   * up to the last 1,000. A slot that is less than a minute late is not missed.
+   * Which of the slots that passed while no consumer ran are scheduled late: none (`skip`), the last one, or all (at
+   * most the last 1,000). A slot that is less than a minute late does not count as missed.
    *
    * @default "skip"
    */
   missed?: "skip" | "one" | "all";
 }
 
-/** The earliest start: a time, or a delay from now, never both. */
+/** The earliest start of a task: a time, or a delay from now. Setting both is an error. */
 export type When = { notBefore?: Date; delay?: never } | { notBefore?: never; delay?: Duration };
 
-/** What differs for one call from the task's definition. */
+/** Options for one call of `schedule()`. They override the task's own. */
 export type ScheduleOptions = When & {
   /** The queue to schedule into. */
   queue?: string;
-  /** Larger goes first. */
+  /** Tasks with a larger priority run first. */
   priority?: number;
-  /** How many retries follow a failed first attempt. */
+  /** How many times to retry after the first attempt failed. */
   maxRetries?: number;
   /** The delay before a retry. */
   retryDelay?: Duration | Backoff;
-  /** Fails an attempt after this time. */
+  /** The longest an attempt may take. */
   timeout?: Duration;
-  /** Keeps duplicates away: a key, or what makes two tasks duplicates. */
+  /** Rejects duplicates: a key, or options that override those of the definition one by one. */
   unique?: string | Unique;
-  /** Labels to find the task by. */
+  /** Labels to find the task by. @default none */
   tags?: string[];
-  /** The transaction to insert in; null for none, not even the handler's own. */
+  /**
+   * The transaction to insert in; null for none, not even the one of the handler or of `transaction()`.
+   *
+   * @default the current transaction, if there is one
+   */
   tx?: Sql | Queryable | null;
 };

@@ -1,9 +1,9 @@
 import { checkQueueName, checkRetention } from "./definition.ts";
 import type { QueueOptions } from "./options.ts";
-import { type RetentionSeconds, secondsOfRetention } from "./retention.ts";
+import { type RetentionSeconds, toRetentionSeconds } from "./retention.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 
-/** What is said of a queue, as it is stored; null where nothing is. */
+/** The options of a queue, as they are stored; null if not set. */
 export interface QueueSettings {
   readonly name: string;
   readonly retention: RetentionSeconds;
@@ -13,7 +13,7 @@ export interface QueueSettings {
 const OPTION_KEYS = ["retention", "notify"];
 
 /**
- * Checks what an instance says of its queues.
+ * Checks the options of an instance's queues.
  *
  * @throws {TypeError | RangeError} If a name or an option is wrong.
  */
@@ -32,13 +32,13 @@ export function checkQueues(queues: Readonly<Record<string, QueueOptions>>, acti
   }
 }
 
-/** What an instance says of its queues; those of which it says nothing are left out. */
-export function settingsOf(queues: Readonly<Record<string, QueueOptions>> = {}): QueueSettings[] {
+/** Converts the options of queues to stored settings. Leaves out queues without any option. */
+export function toQueueSettings(queues: Readonly<Record<string, QueueOptions>> = {}): QueueSettings[] {
   return Object.entries(queues)
     .filter(([, { retention, notify }]) => retention !== undefined || notify !== undefined)
     .map(([name, { retention, notify }]) => ({
       name,
-      retention: secondsOfRetention(retention),
+      retention: toRetentionSeconds(retention),
       notify: notify ?? null,
     }));
 }

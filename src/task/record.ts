@@ -1,33 +1,33 @@
 import type { Duration } from "../duration.ts";
 
 /**
- * Where a task stands: `created` (waiting for its turn, its time or its next attempt), `running` (leased by a
- * consumer), or at its end: `completed`, `failed` or `cancelled`.
+ * The state of a task: `created` (waiting for its turn, its time or its next attempt), `running` (claimed by a
+ * consumer), or ended: `completed`, `failed` or `cancelled`.
  */
 export type TaskStatus = "created" | "running" | "completed" | "failed" | "cancelled";
 
 /** Every status, in the order of a task's life. */
 export const TASK_STATUSES: readonly TaskStatus[] = ["created", "running", "completed", "failed", "cancelled"];
 
-/** Why one attempt failed, as stored in the record's `errors`. */
+/** The error of one failed attempt, as stored in the record's `errors`. */
 export interface TaskError {
   /** The error's class, such as `TypeError`. */
   name: string;
-  /** The error's message, cut after 8 KiB. */
+  /** The error's message, cut off after 8 KiB. */
   message: string;
-  /** The error's stack, cut after 16 KiB. */
+  /** The error's stack, cut off after 16 KiB. */
   stack?: string;
-  /** The message of the error's cause, with its own causes behind it. */
+  /** The names and messages of the error's cause and of its causes in turn (up to 5), one a line. */
   cause?: string;
   /** When the attempt ended. */
   at: Date;
   /** The number of the attempt, from 1. */
   attempt: number;
-  /** The seconds until the next attempt, if there was to be one. */
+  /** The seconds until the next attempt; absent if no retry followed. */
   delay?: number;
 }
 
-/** How long to wait for a result, and what else ends the waiting. */
+/** Options for waiting for a result. */
 export interface WaitOptions {
   /** Rejects with a `TimeoutError` after this time. @default forever */
   timeout?: Duration;
@@ -35,61 +35,64 @@ export interface WaitOptions {
   signal?: AbortSignal;
 }
 
-/** One scheduled task: a row of `firefly.task`, decoded, as it stood when it was read. */
+/** A scheduled task: a decoded row of `firefly.task`, as it was when it was read. */
 export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
   & {
-    /** The identity of the task. */
+    /** The id of the task. */
     readonly id: number;
-    /** The name of the task that runs it. */
+    /** The name of the task, which decides the handler that runs it. */
     readonly funcName: string;
-    /** The queue that it stands in. */
+    /** The queue of the task. */
     readonly queue: string;
-    /** The arguments of the handler. */
+    /** The arguments for the handler. Reading them throws if they cannot be decrypted or decoded. */
     readonly params: A;
-    /** Larger goes first. */
+    /** Tasks with a larger priority run first. */
     readonly priority: number;
     /** When it was scheduled. */
     readonly created: Date;
-    /** The earliest start of its next attempt. */
+    /** The earliest start of the next attempt. */
     readonly notBefore: Date;
-    /** When its last attempt to be settled began; null before that. */
+    /** When the last attempt that has ended started; null if none has ended. */
     readonly started: Date | null;
     /** The number of the current or next attempt, from 1. */
     readonly attempt: number;
-    /** How many attempts have failed and were tried again. */
+    /** How many failed attempts were retried. */
     readonly retryAttempts: number;
-    /** How many retries it has after the first attempt. */
+    /** How many times the task is retried after the first attempt failed. */
     readonly maxRetries: number;
-    /** Seconds until a retry. Where the definition computes the delay, django-firefly-tasks' 120. */
+    /** The seconds until a retry; 120 if the definition computes the delay. */
     readonly retryDelay: number;
-    /** What the handler last reported. */
+    /** The progress that the handler last reported, from 0 to 1; null if it reported none. */
     readonly progress: { value: number; note?: string } | null;
-    /** One entry for every attempt that failed, oldest first. */
+    /** The errors of all failed attempts, oldest first. */
     readonly errors: TaskError[];
-    /** Labels given when scheduling. */
+    /** The labels given when scheduling. */
     readonly tags: string[];
-    /** False if a unique duplicate was kept instead of a new record. */
+    /** False if `schedule()` returned an existing duplicate instead of inserting a record. */
     readonly inserted: boolean;
-    /** Waits until the task ends, and resolves to what its handler returned. */
+    /**
+     * Waits until the task ends, and resolves to what its handler returned. Rejects with `TaskFailed` if it failed or
+     * was cancelled, and with `TaskNotFound` if its record is deleted.
+     */
     result(options?: WaitOptions): Promise<R>;
     /**
-     * The record as it is, and again whenever it has changed, until it has ended: `for await (const now of
-     * record.watch())`. Changes that follow one another within half a second may come as one.
+     * Yields the current record, and again each time it changes, until the task has ended: `for await (const now of
+     * record.watch())`. Changes within half a second may be yielded as one.
      *
-     * Throws `TaskNotFound` if the record is deleted, and the signal's reason when that aborts.
+     * Throws `TaskNotFound` if the record is deleted, and the signal's reason when the signal aborts.
      */
     watch(options?: { signal?: AbortSignal }): AsyncIterable<TaskRecord<A, R>>;
     /** Reads the record again. */
     refresh(): Promise<TaskRecord<A, R>>;
-    /** Schedules a failed or cancelled task again, now and with all of its retries. */
+    /** Schedules a failed or cancelled task again: now, and with all of its retries. */
     retry(): Promise<TaskRecord<A, R>>;
-    /** Cancels a task that has not ended; resolves to whether it did. */
+    /** Cancels the task. Resolves to false if it had already ended. */
     cancel(): Promise<boolean>;
     /** Deletes the record. */
     delete(): Promise<void>;
     /**
-     * The record as plain data in the names of its columns (django-firefly-tasks' `task_as_dict`), which JSON can hold: what it
-     * cannot stands there as in SQL, a Date as ISO, a Map as pairs, bytes as Base64.
+     * Returns the record as JSON-safe data, under the names of its columns (`task_as_dict` of django-firefly-tasks);
+     * other values as in SQL: a Date as ISO text, a Map as pairs, bytes as Base64.
      */
     toJSON(): Record<string, unknown>;
   }
@@ -111,9 +114,9 @@ export interface TaskFilter {
   queue?: string | string[];
   /** The task's name. */
   funcName?: string | string[];
-  /** The tasks' ids. */
+  /** The task's id. */
   ids?: number[];
-  /** Labels that the task must all have. */
+  /** Labels that the task has, all of them. */
   tags?: string[];
   /** Scheduled before this time. */
   createdBefore?: Date;
@@ -121,22 +124,22 @@ export interface TaskFilter {
   createdAfter?: Date;
   /** Ended before this time. */
   finishedBefore?: Date;
-  /** JSON that the decoded `params` must contain, as jsonb's `@>` has it. */
+  /** JSON that the decoded `params` contain, in the sense of the `jsonb` operator `@>`. */
   params?: unknown;
 }
 
-/** A part of a list, newest first. Iterating it asynchronously goes on to the parts that follow. */
+/** One page of a list, newest first. Async iteration yields the items of this page and of all that follow. */
 export interface Page<T> extends AsyncIterable<T> {
-  /** What this part holds. */
+  /** The items of this page. */
   items: T[];
-  /** What `after` of the next call takes; null at the end. */
+  /** The value of `after` for the next page; null if this is the last one. */
   next: string | null;
 }
 
-/** Which part of a list. */
+/** Selects a page of a list. */
 export interface PageOptions {
-  /** How many records at most. @default 100 */
+  /** The maximum number of records. @default 100 */
   limit?: number;
-  /** The `next` of the part before. */
+  /** The `next` of the previous page. @default the first page */
   after?: string;
 }

@@ -1,19 +1,19 @@
 import { type Duration, toSeconds } from "../duration.ts";
 import type { Retention } from "./options.ts";
 
-/** For how many seconds ended records are kept: Infinity for ever, null where nothing was said. */
+/** For how many seconds to keep ended records: Infinity for forever, null if not set. */
 export interface RetentionSeconds {
   readonly completed: number | null;
   readonly failed: number | null;
 }
 
-/** A retention in seconds. */
-export function secondsOfRetention(retention: Retention | undefined): RetentionSeconds {
+/** Converts a retention to seconds. */
+export function toRetentionSeconds(retention: Retention | undefined): RetentionSeconds {
   const { completed, failed } = typeof retention === "object" ? retention : { completed: retention, failed: retention };
-  return { completed: toRetained(completed), failed: toRetained(failed) };
+  return { completed: toSecondsKept(completed), failed: toSecondsKept(failed) };
 }
 
-function toRetained(duration: Duration | undefined): number | null {
+function toSecondsKept(duration: Duration | undefined): number | null {
   if (duration === undefined) return null;
   return duration === Infinity ? Infinity : toSeconds(duration, "retention");
 }

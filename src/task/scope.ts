@@ -4,42 +4,45 @@ import type { ScheduleOptions } from "./options.ts";
 import type { Page, PageOptions, TaskFilter, TaskRecord } from "./record.ts";
 import type { Sql } from "../sql.ts";
 
-/** Where a handler's messages go: the consumer's `log` event, with the task's id, name and attempt. */
+/** Logs messages of a handler: each becomes a `log` event, with the task's id, name and attempt. */
 export interface Logger {
-  /** For developers. */
+  /** Logs a detail for developers. */
   debug(message: string, fields?: object): void;
-  /** For the record. */
+  /** Logs a normal event. */
   info(message: string, fields?: object): void;
-  /** Something is odd. */
+  /** Logs a warning. */
   warn(message: string, fields?: object): void;
-  /** Something failed. */
+  /** Logs an error. */
   error(message: string, fields?: object): void;
 }
 
-/** What a handler knows of its attempt: see `current()`. */
+/** The context of an attempt: see `current()`. */
 export interface TaskContext {
-  /** False when the function was called directly: then `id` is 0, the signal never fires, and `sql` is the pool. */
+  /**
+   * Whether a consumer runs this attempt. False if the function was called directly: then `id` is 0, the signal never
+   * aborts, logs and progress are dropped, and `sql` is that of the current transaction or instance.
+   */
   readonly queued: boolean;
   /** The id of the task. */
   readonly id: number;
   /** The number of this attempt, from 1. */
   readonly attempt: number;
-  /** Whether no retry follows if this attempt fails. */
+  /** Whether this attempt is the last one: no retry follows if it fails. */
   readonly lastAttempt: boolean;
-  /** Aborts when the attempt should end: timeout, cancellation, a lost lease or shutdown; its `reason` says which. */
+  /** Aborts when the attempt should end: on a timeout, cancellation, a lost lease or shutdown, given by its `reason`. */
   readonly signal: AbortSignal;
-  /** The attempt's transaction, opened by its first statement; it commits together with `completed`. */
+  /** The attempt's transaction. Its first statement opens it, and it commits together with the task's completion. */
   readonly sql: Sql;
   /** Logs with the task's id, name and attempt. */
   readonly log: Logger;
   /**
-   * Stores how far the handler is, from 0 to 1, at most twice a second. It is seen at once, outside the attempt's
-   * transaction.
+   * Reports progress from 0 to 1, with an optional note. It is stored outside the attempt's transaction, so it is visible
+   * before the attempt ends, and at most twice a second.
    */
   progress(value: number, note?: string): Promise<void>;
 }
 
-/** What a task asks of the instance that it is scheduled on. */
+/** The part of an instance that tasks use. */
 export interface CurrentInstance {
   readonly sql: Sql;
   /** Schedules one task for each list of arguments. The caller has checked `options`. */
@@ -48,17 +51,17 @@ export interface CurrentInstance {
   list(filter: TaskFilter, page?: PageOptions): Promise<Page<TaskRecord>>;
 }
 
-/** What surrounds the code that runs now, carried along by AsyncLocalStorage. */
+/** The surroundings of the running code, which AsyncLocalStorage carries through asynchronous calls. */
 export interface Scope {
   /** The instance chosen by `run()`, `transaction()` or the attempt. */
   readonly instance?: CurrentInstance;
-  /** The attempt whose handler runs. */
+  /** The context of the attempt whose handler runs. */
   readonly attempt?: TaskContext;
   /** The transaction that `schedule()` joins. */
   readonly transaction?: { readonly sql: Sql };
 }
 
-/** A defined task and where it was defined. */
+/** A defined task, and the place in the source where it was defined. */
 export interface Registered {
   readonly definition: TaskDefinition;
   readonly site: string;
@@ -71,8 +74,8 @@ interface Shared {
   createInstance?: () => CurrentInstance;
 }
 
-// An application may end up with two copies of this package (one from JSR, one from npm): they must share tasks,
-// context and default instance, so these live on the global object.
+// An application may load two copies of this package (one from JSR, one from npm). They must share their tasks, context
+// and default instance, so these live on the global object.
 const KEY = Symbol.for("firefly/1");
 const global = globalThis as { [KEY]?: Shared };
 const shared: Shared = global[KEY] ??= { scopes: new AsyncLocalStorage(), registry: new Map() };
@@ -80,39 +83,39 @@ const shared: Shared = global[KEY] ??= { scopes: new AsyncLocalStorage(), regist
 /** The tasks of this process, by name and alias. */
 export const registry: Map<string, Registered> = shared.registry;
 
-/** The scope of the code that runs now. */
+/** Returns the scope of the running code. */
 export function currentScope(): Scope {
   return shared.scopes.getStore() ?? {};
 }
 
-/** Runs `fn` with `scope` laid over the current one; a field given as undefined is taken away. */
+/** Runs `fn` in the current scope with the fields of `scope` replaced; a field that is undefined is removed. */
 export function withScope<T>(scope: { [K in keyof Scope]: Scope[K] | undefined }, fn: () => T): T {
   const { instance, attempt, transaction } = currentScope();
   return enterScope({ instance, attempt, transaction, ...scope } as Scope, fn);
 }
 
-/** Runs `fn` with `scope` in the place of the current one. */
+/** Runs `fn` in `scope` instead of the current scope. */
 export function enterScope<T, A extends unknown[]>(scope: Scope, fn: (...args: A) => T, ...args: A): T {
   return shared.scopes.run(scope, fn, ...args);
 }
 
-/** The instance of the current scope, else the default one, which is made when it is first needed. */
+/** Returns the instance of the current scope, else the default one, which is created on first use. */
 export function currentInstance(): CurrentInstance {
   return currentScope().instance ?? (shared.instance ??= shared.createInstance!());
 }
 
-/** Sets the default instance; undefined lets the next need make a new one. */
+/** Sets the default instance; with undefined, the next use creates one. */
 export function setDefaultInstance(instance: CurrentInstance | undefined): void {
   if (instance) shared.instance = instance;
   else delete shared.instance;
 }
 
-/** The default instance, if there is one yet. */
+/** Returns the default instance, if it was created. */
 export function defaultInstance(): CurrentInstance | undefined {
   return shared.instance;
 }
 
-/** Says how the default instance is made. */
+/** Sets the function that creates the default instance. */
 export function setInstanceFactory(create: () => CurrentInstance): void {
   shared.createInstance ??= create;
 }

@@ -1,30 +1,30 @@
 /**
- * What zod, valibot, arktype and others agree on: an object that checks a value
- * (https://standardschema.dev, version 1). `Output` is what a valid value becomes.
+ * A schema of zod, valibot, arktype or another library that implements Standard Schema, version 1
+ * (https://standardschema.dev). `Output` is the type of a validated value.
  */
 export interface StandardSchemaV1<Input = unknown, Output = Input> {
-  /** The agreed properties. */
+  /** The properties that Standard Schema defines. */
   readonly "~standard": {
-    /** The version of the agreement. */
+    /** The version of Standard Schema. */
     readonly version: 1;
-    /** The library. */
+    /** The name of the library. */
     readonly vendor: string;
-    /** Checks a value: to `value`, or to `issues` that say what is wrong where. */
+    /** Validates a value. Returns the validated `value`, or the `issues` that were found. */
     readonly validate: (value: unknown) => SchemaResult<Output> | Promise<SchemaResult<Output>>;
-    /** The types, for the compiler alone. */
+    /** The types of the value before and after validation, for the compiler only. */
     readonly types?: { readonly input: Input; readonly output: Output } | undefined;
   };
 }
 
-/** What a check came to. */
+/** The result of validating a value. */
 export type SchemaResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly SchemaIssue[] };
 
-/** One thing that is wrong with a value. */
+/** One reason why a value is not valid. */
 export interface SchemaIssue {
-  /** What is wrong. */
+  /** The reason. */
   readonly message: string;
-  /** Where: keys from the outside in. */
+  /** The keys that lead to the invalid part, from the outside in. */
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }

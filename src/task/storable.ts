@@ -1,4 +1,4 @@
-/** Values without parts. */
+/** Storable values that contain no other values. */
 export type Atom =
   | null
   | undefined
@@ -14,8 +14,8 @@ export type Atom =
   | Blob;
 
 /**
- * `T` as the wire format carries it: whatever the structured clone algorithm takes. Functions, symbols and promises
- * become `never`, so that a mismatch is a compile error.
+ * `T` as the wire format stores it: any value that the structured clone algorithm accepts. Functions, symbols and
+ * promises become `never`, which makes passing one a compile-time error.
  */
 export type Storable<T> = unknown extends T ? T
   : T extends Atom ? T
@@ -25,12 +25,12 @@ export type Storable<T> = unknown extends T ? T
   : T extends ReadonlySet<infer V> ? ReadonlySet<Storable<V>>
   : { [K in keyof T]: Storable<T[K]> };
 
-/** What the compiler shows when a handler takes or returns something that cannot be stored. */
+/** The type in the compile-time error for a handler that takes or returns a value that cannot be stored. */
 export interface NotStorable<T> {
-  /** The arguments and the result in question. */
+  /** The types of the handler's arguments and result. */
   readonly "Task arguments and results must be plain data": T;
 }
 
-/** `unknown` if arguments `A` and result `R` can be stored, else a type that no function has. */
+/** `unknown` if arguments `A` and result `R` can be stored, else {@linkcode NotStorable}, a type that no function has. */
 export type Check<A extends unknown[], R> = [A, Awaited<R>] extends [Storable<A>, Storable<Awaited<R>> | void] ? unknown
   : NotStorable<[A, Awaited<R>]>;

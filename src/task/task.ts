@@ -5,59 +5,59 @@ import type { Page, PageOptions, TaskFilter, TaskRecord, WaitOptions } from "./r
 import { currentInstance, registry } from "./scope.ts";
 import type { Check } from "./storable.ts";
 
-/** A promise of the record, from which the result can be awaited at once. */
+/** A promise of the scheduled record, with a shortcut to its result. */
 export interface Scheduled<A extends unknown[], R> extends Promise<TaskRecord<A, R>> {
-  /** Waits until the task ends, and resolves to what its handler returned. */
+  /** Waits until the task ends, and resolves to what its handler returned: see {@linkcode TaskRecord}. */
   result(options?: WaitOptions): Promise<R>;
 }
 
-/** What can be scheduled: a task, or a task with options for one call. */
+/** A task, or a task with options for one call, which can be scheduled. */
 export interface Schedulable<A extends unknown[], R> {
-  /** Inserts one record; consumers run it. */
+  /** Inserts a record into the database, for a consumer to run. Joins the current transaction, if there is one. */
   schedule(...args: A): Scheduled<A, R>;
-  /** Inserts one record for each list of arguments, in few statements; all or none. */
+  /** Inserts a record for each list of arguments: all of them or none, in as few statements as possible. */
   scheduleMany(calls: Iterable<Readonly<A>>): Promise<TaskRecord<A, R>[]>;
 }
 
-/** A defined task: still the plain function, and schedulable. */
+/** A defined task: the plain function, which can also be scheduled. */
 export interface Task<A extends unknown[] = unknown[], R = unknown> extends Schedulable<A, Awaited<R>> {
-  /** Calls the handler here and now. */
+  /** Calls the handler directly, without the database. */
   (...args: A): R;
-  /** The name that its records bear. */
+  /** The name of the task, under which its records are stored. */
   readonly funcName: string;
-  /** The task with options for one call. */
+  /** Returns the task with options for one call of `schedule()` or `scheduleMany()`. */
   with(options: ScheduleOptions): Schedulable<A, Awaited<R>>;
-  /** Reads one record of this task. */
+  /** Reads a record of this task. Rejects if there is none (`TaskNotFound`), or if it belongs to another task. */
   get(id: number): Promise<TaskRecord<A, Awaited<R>>>;
   /** Lists records of this task, newest first. */
   list(filter?: Omit<TaskFilter, "funcName">, page?: PageOptions): Promise<Page<TaskRecord<A, Awaited<R>>>>;
 }
 
-/** A name, or options with a name. */
+/** The name of a task, or its options. */
 // deno-lint-ignore no-explicit-any
 export type Spec<A extends unknown[] = any> = string | (TaskOptions<A> & { cron?: never });
 
-/** The four ways to call {@linkcode task}. */
+/** The type of {@linkcode task}, which can be called in four ways. */
 export interface TaskFunction {
-  /** Defines a task that runs by the clock, and so takes no arguments. */
+  /** Defines a task that is scheduled by the clock, and so takes no arguments. */
   <R>(spec: TaskOptions<[]> & CronOptions, fn: (() => R) & Check<[], R>): Task<[], R>;
   /** Defines a task. */
   <A extends unknown[], R>(spec: NoInfer<Spec<A>>, fn: ((...args: A) => R) & Check<A, R>): Task<A, R>;
-  /** Returns a decorator that defines a task that runs by the clock. */
+  /** Returns a function that defines a task that is scheduled by the clock. */
   (spec: TaskOptions<[]> & CronOptions): <R>(fn: (() => R) & Check<[], R>) => Task<[], R>;
-  /** Returns a decorator that defines a task. */
+  /** Returns a function that defines a task. */
   (spec: Spec): <A extends unknown[], R>(fn: ((...args: A) => R) & Check<A, R>) => Task<A, R>;
 }
 
-/** The definition of a task, for this package's own use. */
+/** The key of a task's definition, for use in this package only. */
 export const DEFINITION: unique symbol = Symbol.for("firefly.definition") as never;
 
 /**
- * Defines a task: `task(spec, fn)`, or `task(spec)(fn)`. The result is still the plain function, and can be scheduled.
- * Defining does no I/O.
+ * Defines a task: `task(spec, fn)`, or `task(spec)(fn)`. Returns the function, which can still be called directly and
+ * can now be scheduled. Defining a task does no I/O.
  *
- * @throws {TypeError | RangeError} If an option is wrong.
- * @throws {FireflyError} If another task of this process has the name.
+ * @throws {TypeError | RangeError} If an option is not valid.
+ * @throws {FireflyError} If another task in this process has the same name or alias.
  *
  * @example Define and call
  * ```ts
@@ -70,7 +70,7 @@ export const DEFINITION: unique symbol = Symbol.for("firefly.definition") as nev
  * assertEquals(add.funcName, "docs.add");
  * ```
  *
- * @example Schedule, and read back
+ * @example Schedule and wait for the result
  * ```ts ignore
  * const row = await add.schedule(1, 3);
  * console.log(await row.result()); // 4
@@ -85,10 +85,10 @@ export const task: TaskFunction = function task(spec: string | TaskOptions<never
 
 function register(spec: string | TaskOptions<never[]>, handler: Handler, caller: Handler): Task {
   const definition = defineTask(spec, handler);
-  const site = siteOf(caller);
+  const site = findCallSite(caller);
   for (const name of namesOf(definition)) {
     const other = registry.get(name);
-    // The same place again is the same task: development servers evaluate a changed module once more.
+    // A task defined again at the same place is the same task: development servers evaluate changed modules again.
     if (other && other.site !== site) {
       throw new FireflyError(
         `Cannot define task "${definition.name}" at ${site} as "${name}" is already a name of task "${other.definition.name}" at ${other.site}`,
@@ -99,8 +99,8 @@ function register(spec: string | TaskOptions<never[]>, handler: Handler, caller:
   return makeTask(definition);
 }
 
-/** Where `caller` was called, as `file:line:column`. */
-function siteOf(caller: Handler): string {
+/** Finds the place where `caller` was called, as `file:line:column`. */
+function findCallSite(caller: Handler): string {
   const trace: { stack?: string } = {};
   Error.captureStackTrace(trace, caller);
   const frame = trace.stack?.split("\n").find((line) => /:\d+:\d+\)?$/.test(line)) ?? "";
@@ -115,10 +115,10 @@ function makeTask(definition: TaskDefinition): Task {
   return Object.assign(call, {
     [DEFINITION]: definition,
     funcName: name,
-    ...schedulable(definition, {}),
+    ...makeSchedulable(definition, {}),
     with(options: ScheduleOptions): Schedulable<unknown[], unknown> {
       checkScheduleOptions(options, `schedule task "${name}"`);
-      return schedulable(definition, { ...options }); // what was checked is what schedule() takes
+      return makeSchedulable(definition, { ...options }); // what was checked is what schedule() takes
     },
     async get(id: number): Promise<TaskRecord> {
       const record = await currentInstance().get(id);
@@ -131,7 +131,7 @@ function makeTask(definition: TaskDefinition): Task {
   });
 }
 
-function schedulable(definition: TaskDefinition, options: ScheduleOptions): Schedulable<unknown[], unknown> {
+function makeSchedulable(definition: TaskDefinition, options: ScheduleOptions): Schedulable<unknown[], unknown> {
   return {
     schedule(...args) {
       const record = currentInstance().schedule(definition, [args], options).then((records) => records[0]!);

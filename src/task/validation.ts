@@ -1,12 +1,12 @@
 import { FireflyError } from "../errors.ts";
 import type { SchemaIssue, StandardSchemaV1 } from "./standard_schema.ts";
 
-/** How many issues a message tells of; the error has them all. */
-const TOLD = 10;
+/** How many issues a message lists. The error's `issues` has all of them. */
+const MAX_LISTED = 10;
 
 /**
- * Arguments or a result do not fit the task's schema. Thrown where a task is scheduled; an attempt that it ends is not
- * tried again, since no retry makes the same value another.
+ * Arguments or a result do not fit the task's schema. Thrown by `schedule()`. If it ends an attempt, the task fails
+ * without a retry, since a retry would not change the value.
  *
  * @example
  * ```ts
@@ -22,26 +22,26 @@ const TOLD = 10;
 export class ValidationFailed extends FireflyError {
   /** The name of the class. */
   override name = "ValidationFailed";
-  /** Everything that is wrong, as the schema's library has it. */
+  /** All issues, as the schema's library reported them. */
   readonly issues: readonly SchemaIssue[];
 
   /**
-   * Says what is wrong where.
+   * Creates an error that lists the first 10 issues.
    *
-   * @param refusal What cannot be done because of it, as the beginning of a sentence.
-   * @param issues What is wrong.
+   * @param refusal The beginning of the message: what failed, and which value is not valid.
+   * @param issues The issues, at least one.
    */
   constructor(refusal: string, issues: readonly SchemaIssue[]) {
-    const told = issues.slice(0, TOLD).map(describeIssue).join("; ");
-    super(`${refusal}: ${told}${issues.length > TOLD ? `; and ${issues.length - TOLD} more` : ""}`);
+    const listed = issues.slice(0, MAX_LISTED).map(describeIssue).join("; ");
+    super(`${refusal}: ${listed}${issues.length > MAX_LISTED ? `; and ${issues.length - MAX_LISTED} more` : ""}`);
     this.issues = issues;
   }
 }
 
 /**
- * Checks a value, and resolves to what the schema makes of it.
+ * Validates a value, and resolves to the validated value.
  *
- * @throws {ValidationFailed} If it does not fit; the message begins with `refusal`.
+ * @throws {ValidationFailed} If it is not valid; the message begins with `refusal`.
  */
 export async function validate<T>(schema: StandardSchemaV1<unknown, T>, value: unknown, refusal: string): Promise<T> {
   const result = await schema["~standard"].validate(value);
@@ -50,10 +50,10 @@ export async function validate<T>(schema: StandardSchemaV1<unknown, T>, value: u
 }
 
 /**
- * Checks a list of arguments, and resolves to the list that the handler is to be called with.
+ * Validates a list of arguments, and resolves to the list to call the handler with.
  *
- * @throws {ValidationFailed} If it does not fit; the message begins with `refusal`.
- * @throws {TypeError} If the schema makes something else of a list.
+ * @throws {ValidationFailed} If it is not valid; the message begins with `refusal`.
+ * @throws {TypeError} If the schema returns something other than a list.
  */
 export async function validateArguments(
   schema: StandardSchemaV1<unknown, unknown[]>,
@@ -62,12 +62,12 @@ export async function validateArguments(
 ): Promise<unknown[]> {
   const validated: unknown = await validate(schema, args, refusal);
   if (Array.isArray(validated)) return validated;
-  throw new TypeError(`${refusal}: the schema "input" makes no list of a list of arguments`);
+  throw new TypeError(`${refusal}: the schema "input" does not return a list of arguments`);
 }
 
 function describeIssue({ message, path = [] }: SchemaIssue): string {
-  const place = path.map((segment) => describeKey(typeof segment === "object" ? segment.key : segment)).join("");
-  return place ? `${place.replace(/^\./, "")}: ${message}` : message;
+  const keys = path.map((segment) => describeKey(typeof segment === "object" ? segment.key : segment)).join("");
+  return keys ? `${keys.replace(/^\./, "")}: ${message}` : message;
 }
 
 function describeKey(key: PropertyKey): string {

@@ -1,41 +1,41 @@
 import { decodeBase64, encodeBase64 } from "@std/encoding/base64";
 import { FireflyFormatError, FireflyLimitError } from "../errors.ts";
 
-/** One way to turn bytes into Base64 and back: standard alphabet, padded, strict. */
+/** Converts bytes to Base64 and back: standard alphabet, padded, strict. */
 export interface Base64 {
-  /** The Base64 of `bytes`. */
+  /** Returns the Base64 of `bytes`. */
   encode(bytes: Uint8Array<ArrayBuffer>): string;
   /**
-   * The bytes of `text`, in a buffer of their own; ASCII whitespace is skipped.
+   * Returns the bytes of `text`, in a buffer of their own. Skips ASCII whitespace.
    *
-   * @throws {FireflyFormatError} If `text` is not the one way to write its bytes.
+   * @throws {FireflyFormatError} If `text` is not the canonical Base64 of its bytes.
    */
   decode(text: string): Uint8Array<ArrayBuffer>;
 }
 
-/** Base64 for any runtime. */
+/** Base64 for every runtime. */
 export const portableBase64: Base64 = {
   encode: encodeBase64,
   decode(text) {
     const compact = text.replace(/[\t\n\f\r ]+/g, "");
     try {
       if (compact.length % 4 !== 0) {
-        throw new SyntaxError("The length is no multiple of four");
+        throw new SyntaxError("The length is not a multiple of four");
       }
       const bytes = decodeBase64(compact);
-      // The last four characters are the only ones whose bits may go unread.
+      // Only the last four characters may contain bits that decoding ignores.
       const tail = bytes.slice(compact.length / 4 * 3 - 3);
       if (compact !== "" && encodeBase64(tail) !== compact.slice(-4)) {
         throw new SyntaxError("The unused last bits are not zero");
       }
       return bytes;
     } catch (cause) {
-      throw notBase64(cause);
+      throw notBase64Error(cause);
     }
   },
 };
 
-/** Base64 by the runtime itself, many times faster, where it can; it accepts and refuses the same text. */
+/** Base64 built into the runtime, if it has it: many times faster. It accepts and rejects the same text. */
 export const nativeBase64: Base64 | undefined = "fromBase64" in Uint8Array && "toBase64" in Uint8Array.prototype
   ? {
     encode: (bytes) => bytes.toBase64(),
@@ -43,7 +43,7 @@ export const nativeBase64: Base64 | undefined = "fromBase64" in Uint8Array && "t
       try {
         return Uint8Array.fromBase64(text, { lastChunkHandling: "strict" });
       } catch (cause) {
-        throw notBase64(cause);
+        throw notBase64Error(cause);
       }
     },
   }
@@ -53,7 +53,7 @@ export const nativeBase64: Base64 | undefined = "fromBase64" in Uint8Array && "t
 export const base64: Base64 = nativeBase64 ?? portableBase64;
 
 // Up to this many characters, btoa() and atob() cost less than the byte arrays
-// that the other way allocates: four times less for the parameters of most tasks.
+// that the other way allocates: a quarter for the parameters of most tasks.
 const SHORT = 1024;
 const ASCII = /^[ -~]*$/;
 
@@ -61,7 +61,7 @@ const utf8Encoder = new TextEncoder();
 const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * The Base64 of `text` in UTF-8.
+ * Returns the Base64 of `text` in UTF-8.
  *
  * @throws {FireflyLimitError} If it takes more than `maxBytes` bytes.
  */
@@ -74,7 +74,7 @@ export function encodeText(text: string, maxBytes: number): string {
 }
 
 /**
- * The text whose UTF-8 has the Base64 `encoded`.
+ * Returns the text whose UTF-8 has the Base64 `encoded`.
  *
  * @throws {FireflyFormatError} If `encoded` is not Base64, or its bytes are not UTF-8.
  * @throws {FireflyLimitError} If it takes more than `maxBytes` bytes.
@@ -96,7 +96,7 @@ export function decodeText(encoded: string, maxBytes: number): string {
   }
 }
 
-/** The text of `encoded` if it is short, ASCII, and written the one way that btoa() writes it. */
+/** Returns the text of `encoded` if it is short, ASCII, and written as btoa() writes it; else undefined. */
 function decodeShortText(encoded: string): string | undefined {
   if (encoded.length > SHORT) return undefined;
   try {
@@ -107,14 +107,14 @@ function decodeShortText(encoded: string): string | undefined {
   }
 }
 
-/** Whether `encoded`, of which atob() makes `text`, is written the one way: it takes spaces, and unplaced bits in the end. */
+/** Whether `encoded`, the Base64 of `text`, is canonical. atob() also accepts spaces, and unused bits at the end. */
 function isCanonical(encoded: string, text: string): boolean {
   if (encoded.length !== Math.ceil(text.length / 3) * 4) return false;
   const tail = text.length % 3;
   return tail === 0 || encoded.endsWith(btoa(text.slice(-tail)));
 }
 
-/** Refuses a value that takes more `bytes` of JSON than `maxBytes`. */
+/** Rejects a value that takes more `bytes` of JSON than `maxBytes`. */
 export function checkSize(bytes: number, maxBytes: number): void {
   if (bytes > maxBytes) {
     throw new FireflyLimitError(
@@ -123,7 +123,7 @@ export function checkSize(bytes: number, maxBytes: number): void {
   }
 }
 
-function notBase64(cause: unknown): FireflyFormatError {
+function notBase64Error(cause: unknown): FireflyFormatError {
   return new FireflyFormatError("Cannot decode text as it is not Base64", {
     cause,
   });

@@ -1,6 +1,6 @@
 import { types } from "node:util";
 
-/** What structured cloning sees in an object, whatever its prototype and properties pretend. */
+/** The kind of object that structured cloning sees, regardless of the object's prototype and properties. */
 export type Brand =
   | "Array"
   | "ArrayBuffer"
@@ -15,7 +15,7 @@ export type Brand =
   | "Set"
   | "View";
 
-/** Reads a built-in accessor of `prototype` from an object, past whatever its own class overrides. */
+/** Returns a function that calls a built-in getter of `prototype`, even on objects whose class overrides it. */
 export function builtInGetter<T>(
   prototype: object,
   property: PropertyKey,
@@ -45,7 +45,7 @@ const BRANDS: readonly (readonly [Brand, (object: object) => boolean])[] = [
   ["Map", types.isMap],
   ["Set", types.isSet],
   ["View", ArrayBuffer.isView],
-  // A DOMException may be a native error too, but has a name of its own.
+  // A DOMException may be a native error too, but has a getter for its name.
   ["DOMException", (object) => hasSlot(object, exceptionName)],
   ["Error", types.isNativeError],
   ["RegExp", types.isRegExp],
@@ -71,7 +71,7 @@ const NEVER_CLONED: readonly ((object: object) => boolean)[] = [
   types.isWeakSet,
 ];
 
-/** The brand of `object`, or `undefined` if structured cloning refuses it. */
+/** Returns the brand of `object`, or `undefined` if structured cloning rejects it. */
 export function brandOf(object: object): Brand | undefined {
   if (types.isProxy(object)) return undefined;
   if (Array.isArray(object)) return "Array";
@@ -83,20 +83,20 @@ export function brandOf(object: object): Brand | undefined {
   return inheritsTag(object) ? undefined : "Object";
 }
 
-/** Whether `object` is plain data at first sight: what most objects are, found without asking for every brand. */
+/** Whether `object` is clearly plain data. Most objects are, and this check is cheaper than testing every brand. */
 function isOrdinary(object: object): boolean {
   const prototype = Object.getPrototypeOf(object);
   if (prototype !== Object.prototype && prototype !== null) return false;
-  // An own tag would hide what the object is; a Map or a Promise whose prototype
-  // was replaced is as plain at first sight, but has hardly ever keys.
+  // An own tag would hide the kind of object. A Map or a Promise whose prototype
+  // was replaced looks as plain, but hardly ever has keys.
   if (Object.hasOwn(object, Symbol.toStringTag)) return false;
   if (Object.prototype.toString.call(object) !== "[object Object]") return false;
   return Object.keys(object).length > 0;
 }
 
 /**
- * Whether the prototypes of `object` name an interface, as those of platform objects, iterators
- * and most other things that are more than their properties do.
+ * Whether a prototype of `object` has a tag, as have those of platform objects, iterators and most
+ * other objects that are more than their properties.
  */
 function inheritsTag(object: object): boolean {
   let prototype = Object.getPrototypeOf(object);

@@ -2,34 +2,42 @@ import { FireflyFormatError, FireflyLimitError } from "../errors.ts";
 import { decodeText } from "./base64.ts";
 import { BUFFERS } from "./decode_buffers.ts";
 import { CONTAINERS } from "./decode_containers.ts";
-import { malformed, type PartReader, SCALARS, SIMPLE, type TagReader } from "./decode_simple.ts";
-import { checkDepth, isCount, type Json, type JsonObject, limitsOf, Reservations, type WireLimits } from "./format.ts";
+import { malformedError, type PartReader, SCALARS, SIMPLE, type TagReader } from "./decode_simple.ts";
+import {
+  checkDepth,
+  isCount,
+  type Json,
+  type JsonObject,
+  Reservations,
+  resolveWireLimits,
+  type WireLimits,
+} from "./format.ts";
 
 /**
- * Decodes what {@linkcode encode} made of a value.
+ * Decodes text that {@linkcode encode} wrote.
  *
- * The text may come from anywhere: none makes this throw anything else, run code of its choice, change
- * prototypes, or take memory out of proportion to its length.
+ * The text may come from anywhere. No text can make this function throw another error, run code of the
+ * text's choice, change prototypes, or take memory out of proportion to the text's length.
  *
  * @throws {FireflyFormatError} If `text` is not in the wire format.
- * @throws {FireflyLimitError} If the value is over one of `limits`.
+ * @throws {FireflyLimitError} If the value exceeds one of `limits`.
  */
 export function decode(text: string, limits?: Partial<WireLimits>): unknown {
-  const whole = limitsOf(limits);
+  const whole = resolveWireLimits(limits);
   const json = decodeText(text, whole.maxBytes);
   try {
     const root = JSON.parse(json);
-    // Without a tag it is what it is, and short text cannot nest too deeply.
+    // Without a tag the JSON is the value, and short text cannot nest too deeply.
     if (json.length <= whole.maxDepth && !TAG.test(json)) return root;
     return new Decoder(whole).readRoot(root);
   } catch (cause) {
     if (cause instanceof FireflyFormatError) throw cause;
     if (cause instanceof FireflyLimitError) throw cause;
-    throw new FireflyFormatError("Cannot decode text as it is not JSON of a value", { cause });
+    throw new FireflyFormatError("Cannot decode text as it is not the JSON of a value", { cause });
   }
 }
 
-/** What every tag begins with, however it is written. */
+/** The beginning of every tag, escaped or not. */
 const TAG = /"(?:\$|\\u0024)"/;
 
 const TAGS: ReadonlyMap<string, TagReader> = new Map([
@@ -44,10 +52,10 @@ class Decoder implements PartReader {
   readonly limits: WireLimits;
   #depth = 0;
   #refs: Json[] = [];
-  /** The objects that `refs` stand for, as far as they are known. */
+  /** The objects that `refs` stand for, as far as they have been made. */
   readonly #objects: unknown[] = [];
   readonly #started = new Set<number>();
-  /** The reference whose object has not begun. */
+  /** The index of the reference whose object has not been made yet. */
   #beginning: number | undefined;
   #reservations: Reservations | undefined;
 
@@ -63,8 +71,8 @@ class Decoder implements PartReader {
     if (!isTagged(json) || json.$ !== "Graph") return this.read(json);
     checkFields(json, ["$", "root", "refs"]);
     const { root, refs } = json;
-    if (root === undefined) throw malformed("Graph", "root");
-    if (!Array.isArray(refs)) throw malformed("Graph", "refs");
+    if (root === undefined) throw malformedError("Graph", "root");
+    if (!Array.isArray(refs)) throw malformedError("Graph", "refs");
     this.#refs = refs;
     return this.read(root);
   }
@@ -75,7 +83,7 @@ class Decoder implements PartReader {
     const tag = node.$ as string;
     if (tag === "Ref") return this.#readRef(node);
     const reader = TAGS.get(tag);
-    if (reader === undefined) throw unknown("tag", tag);
+    if (reader === undefined) throw unknownError("tag", tag);
     checkFields(node, reader.fields);
     // Primitives do not nest.
     if (SCALARS.has(tag)) return reader.read(node, this);
@@ -104,7 +112,7 @@ class Decoder implements PartReader {
     } else {
       for (const key of Object.keys(node)) {
         const part = node[key]!;
-        // An own "__proto__" is a property like any other: this calls no setter.
+        // "__proto__" is an own property here, like any other: this calls no setter.
         if (typeof part === "object") node[key] = this.read(part) as Json;
       }
     }
@@ -115,14 +123,14 @@ class Decoder implements PartReader {
   #readRef(node: JsonObject): unknown {
     checkFields(node, ["$", "v"]);
     const { v: index } = node;
-    if (!isCount(index) || index >= this.#refs.length) throw malformed("Ref", "v");
+    if (!isCount(index) || index >= this.#refs.length) throw malformedError("Ref", "v");
     if (this.#objects[index] !== undefined) return this.#objects[index];
-    if (this.#started.has(index)) throw malformed("Ref", "v");
+    if (this.#started.has(index)) throw malformedError("Ref", "v");
     this.#started.add(index);
     this.#beginning = index;
     const object = this.read(this.#refs[index]!);
     this.#beginning = undefined;
-    if (typeof object !== "object" || object === null) throw malformed("Ref", "v");
+    if (typeof object !== "object" || object === null) throw malformedError("Ref", "v");
     return this.#objects[index] = object;
   }
 }
@@ -133,11 +141,11 @@ function isTagged(node: Json): node is JsonObject {
 
 function checkFields(node: JsonObject, fields: readonly string[]): void {
   for (const field of Object.keys(node)) {
-    if (!fields.includes(field)) throw unknown(`field of ${node.$}`, field);
+    if (!fields.includes(field)) throw unknownError(`field of ${node.$}`, field);
   }
 }
 
-function unknown(what: string, name: unknown): FireflyFormatError {
+function unknownError(what: string, name: unknown): FireflyFormatError {
   const text = JSON.stringify(name).slice(0, 60);
   return new FireflyFormatError(`Cannot decode a value with an unknown ${what}: ${text}`);
 }

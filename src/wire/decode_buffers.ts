@@ -1,6 +1,6 @@
 import { types } from "node:util";
 import { FireflyFormatError } from "../errors.ts";
-import { malformed, type PartReader, readBytes, type TagReader } from "./decode_simple.ts";
+import { malformedError, type PartReader, readBytes, type TagReader } from "./decode_simple.ts";
 import { isCount, type JsonObject, type ViewClass, VIEWS } from "./format.ts";
 
 const VIEW: TagReader = { fields: ["$", "v", "o", "n"], read: readView };
@@ -15,7 +15,7 @@ function readBuffer(node: JsonObject, { reservations }: PartReader): ArrayBuffer
   const bytes = readBytes(node);
   if (!Object.hasOwn(node, "max")) return bytes.buffer;
   const { max } = node;
-  if (!isCount(max) || max < bytes.length) throw malformed("ArrayBuffer", "max");
+  if (!isCount(max) || max < bytes.length) throw malformedError("ArrayBuffer", "max");
   reservations.reserve(max);
   const buffer = new ArrayBuffer(bytes.length, { maxByteLength: max });
   new Uint8Array(buffer).set(bytes);
@@ -31,18 +31,18 @@ function readView(node: JsonObject, reader: PartReader): ArrayBufferView {
   if (typeof node.v === "string") return readLoneView(node, View);
   const { v, o, n } = node;
   const buffer = v === undefined ? undefined : reader.read(v);
-  if (!types.isArrayBuffer(buffer)) throw malformed(name, "v");
-  if (!isCount(o)) throw malformed(name, "o");
-  if (!isCount(n)) throw malformed(name, "n");
+  if (!types.isArrayBuffer(buffer)) throw malformedError(name, "v");
+  if (!isCount(o)) throw malformedError(name, "o");
+  if (!isCount(n)) throw malformedError(name, "n");
   return new View(buffer, o, n);
 }
 
 function readLoneView(node: JsonObject, View: ViewClass): ArrayBufferView {
   const name = node.$ as string;
-  if (Object.hasOwn(node, "o")) throw malformed(name, "o");
-  if (Object.hasOwn(node, "n")) throw malformed(name, "n");
+  if (Object.hasOwn(node, "o")) throw malformedError(name, "o");
+  if (Object.hasOwn(node, "n")) throw malformedError(name, "n");
   const { buffer, length } = readBytes(node);
   const width = View.BYTES_PER_ELEMENT ?? 1;
-  if (length % width !== 0) throw malformed(name, "v");
+  if (length % width !== 0) throw malformedError(name, "v");
   return new View(buffer, 0, length / width);
 }

@@ -1,6 +1,6 @@
 import {
-  hide,
-  malformed,
+  defineHidden,
+  malformedError,
   type PartReader,
   readOptionalString,
   readPrimitive,
@@ -8,7 +8,7 @@ import {
 } from "./decode_simple.ts";
 import { checkSparseLength, ERRORS, isCount, isIndex, type Json, type JsonObject } from "./format.ts";
 
-/** The tags of objects that hold others. */
+/** The tags of objects that contain values. */
 export const CONTAINERS: ReadonlyMap<string, TagReader> = new Map(Object.entries<TagReader>({
   Object: { fields: ["$", "v"], read: readObject },
   Array: { fields: ["$", "n", "v", "p"], read: readArray },
@@ -25,20 +25,20 @@ function readObject(node: JsonObject, reader: PartReader): object {
   return object;
 }
 
-/** Reads the keys and values in `field` of `node`, one by one, as a value may refer to what holds it. */
+/** Reads the keys and values in `field` of `node` one by one, since a value may refer to its container. */
 function* readProperties(
   node: JsonObject,
   field: string,
   reader: PartReader,
 ): Iterable<[key: string, value: unknown]> {
-  for (const [keyNode, valueNode] of pairsIn(node, field)) {
+  for (const [keyNode, valueNode] of readPairs(node, field)) {
     const key = readPrimitive(keyNode, reader);
-    if (typeof key !== "string") throw malformed(node.$ as string, field);
+    if (typeof key !== "string") throw malformedError(node.$ as string, field);
     yield [key, reader.read(valueNode)];
   }
 }
 
-/** Gives `object` an own property whatever its key: no setter is called. */
+/** Defines an own property of `object`, whatever its key. Calls no setter. */
 function defineProperty(object: object, key: string, value: unknown): void {
   Object.defineProperty(object, key, {
     value,
@@ -50,26 +50,26 @@ function defineProperty(object: object, key: string, value: unknown): void {
 
 function readArray(node: JsonObject, reader: PartReader): unknown[] {
   const { n: length } = node;
-  if (!isCount(length)) throw malformed("Array", "n");
+  if (!isCount(length)) throw malformedError("Array", "n");
   checkSparseLength(length, reader.limits);
-  const pairs = pairsIn(node, "v");
+  const pairs = readPairs(node, "v");
   const array = reader.begin(emptyArray(length, pairs.length));
   for (const [index, element] of pairs) {
-    if (!isCount(index) || index >= length) throw malformed("Array", "v");
+    if (!isCount(index) || index >= length) throw malformedError("Array", "v");
     array[index] = reader.read(element);
   }
   if (!Object.hasOwn(node, "p")) return array;
   for (const [key, value] of readProperties(node, "p", reader)) {
-    if (key === "length" || isIndex(key)) throw malformed("Array", "p");
+    if (key === "length" || isIndex(key)) throw malformedError("Array", "p");
     defineProperty(array, key, value);
   }
   return array;
 }
 
-/** An array of holes, whose memory is in proportion to its `elements`, not to its length. */
+/** Makes an array of holes whose memory is proportional to its number of `elements`, not to its length. */
 function emptyArray(length: number, elements: number): unknown[] {
   const array: unknown[] = [];
-  // The highest of all indexes makes engines store the array as a dictionary.
+  // Writing to the highest possible index makes engines store the array as a dictionary.
   if (length > 64 + 4 * elements) array[2 ** 32 - 2] = null;
   array.length = length;
   return array;
@@ -77,7 +77,7 @@ function emptyArray(length: number, elements: number): unknown[] {
 
 function readMap(node: JsonObject, reader: PartReader): Map<unknown, unknown> {
   const map = reader.begin(new Map());
-  for (const [key, value] of pairsIn(node, "v")) {
+  for (const [key, value] of readPairs(node, "v")) {
     map.set(reader.read(key), reader.read(value));
   }
   return map;
@@ -85,42 +85,42 @@ function readMap(node: JsonObject, reader: PartReader): Map<unknown, unknown> {
 
 function readSet(node: JsonObject, reader: PartReader): Set<unknown> {
   const set = reader.begin(new Set());
-  for (const member of listIn(node, "v")) set.add(reader.read(member));
+  for (const member of readList(node, "v")) set.add(reader.read(member));
   return set;
 }
 
 function readError(node: JsonObject, reader: PartReader): Error {
   const { name } = node;
   const create = ERRORS.get(name as string);
-  if (create === undefined) throw malformed("Error", "name");
+  if (create === undefined) throw malformedError("Error", "name");
   const error = reader.begin(create());
   const message = readOptionalString(node, "message", reader);
-  if (message !== undefined) hide(error, "message", message);
+  if (message !== undefined) defineHidden(error, "message", message);
   const stack = readOptionalString(node, "stack", reader);
-  // Without one, the stack would show where it was decoded.
-  hide(error, "stack", stack ?? `${name}: ${message ?? ""}`);
-  if (Object.hasOwn(node, "cause")) hide(error, "cause", reader.read(node.cause!));
+  // Without a stored stack, the stack would show where the error was decoded.
+  defineHidden(error, "stack", stack ?? `${name}: ${message ?? ""}`);
+  if (Object.hasOwn(node, "cause")) defineHidden(error, "cause", reader.read(node.cause!));
   if (Object.hasOwn(node, "errors")) {
     const errors = reader.read(node.errors!);
     if (name !== "AggregateError" || !Array.isArray(errors)) {
-      throw malformed("Error", "errors");
+      throw malformedError("Error", "errors");
     }
-    hide(error, "errors", errors);
+    defineHidden(error, "errors", errors);
   }
   return error;
 }
 
-/** The list in `field` of `node`. */
-function listIn(node: JsonObject, field: string): Json[] {
+/** Returns the list in `field` of `node`. */
+function readList(node: JsonObject, field: string): Json[] {
   const list = node[field];
-  if (!Array.isArray(list)) throw malformed(node.$ as string, field);
+  if (!Array.isArray(list)) throw malformedError(node.$ as string, field);
   return list;
 }
 
-/** The list of pairs in `field` of `node`. */
-function pairsIn(node: JsonObject, field: string): [Json, Json][] {
-  const pairs = listIn(node, field);
+/** Returns the list of pairs in `field` of `node`. */
+function readPairs(node: JsonObject, field: string): [Json, Json][] {
+  const pairs = readList(node, field);
   const isPair = (pair: Json) => Array.isArray(pair) && pair.length === 2;
-  if (!pairs.every(isPair)) throw malformed(node.$ as string, field);
+  if (!pairs.every(isPair)) throw malformedError(node.$ as string, field);
   return pairs as [Json, Json][];
 }

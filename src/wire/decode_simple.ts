@@ -10,15 +10,15 @@ import {
   type WireLimits,
 } from "./format.ts";
 
-/** What reads the parts of a node. */
+/** Reads the parts of a node. */
 export interface PartReader {
   /** The limits in force. */
   readonly limits: WireLimits;
-  /** The address space that was given to resizable buffers. */
+  /** The address space that resizable buffers have reserved. */
   readonly reservations: Reservations;
   /** Reads the node of a part. */
   read(node: Json): unknown;
-  /** Makes `container` known before its parts are read, as they may refer to it. */
+  /** Registers `container` before its parts are read, since they may refer to it. */
   begin<T extends object>(container: T): T;
 }
 
@@ -26,18 +26,18 @@ export interface PartReader {
 export interface TagReader {
   /** The fields that a node may have. */
   readonly fields: readonly string[];
-  /** Reads a node that has no other fields. */
+  /** Reads a node, which has no other fields. */
   read(node: JsonObject, reader: PartReader): unknown;
 }
 
-/** The error for a node of `tag` whose `field` is missing or malformed. */
-export function malformed(tag: string, field: string): FireflyFormatError {
+/** Makes the error for a node of `tag` whose `field` is missing or malformed. */
+export function malformedError(tag: string, field: string): FireflyFormatError {
   return new FireflyFormatError(
     `Cannot decode ${tag} as its field "${field}" is missing or malformed`,
   );
 }
 
-/** The tags that stand for primitives. */
+/** The tags of primitives. */
 export const SCALARS: ReadonlyMap<string, TagReader> = new Map(Object.entries<TagReader>({
   undefined: { fields: ["$"], read: () => undefined },
   number: { fields: ["$", "v"], read: readNumber },
@@ -47,20 +47,20 @@ export const SCALARS: ReadonlyMap<string, TagReader> = new Map(Object.entries<Ta
 
 function readNumber({ v }: JsonObject): number {
   const number = NUMBERS.get(v as string);
-  if (number === undefined) throw malformed("number", "v");
+  if (number === undefined) throw malformedError("number", "v");
   return number;
 }
 
 function readBigInt({ v }: JsonObject, { limits }: PartReader): bigint {
   if (typeof v !== "string" || !/^(?:0|-?[1-9][0-9]*)$/.test(v)) {
-    throw malformed("bigint", "v");
+    throw malformedError("bigint", "v");
   }
   checkDigits(v.startsWith("-") ? v.length - 1 : v.length, limits);
   return BigInt(v);
 }
 
 function readEscaped({ v }: JsonObject): string {
-  if (typeof v !== "string") throw malformed("string", "v");
+  if (typeof v !== "string") throw malformedError("string", "v");
   return unescapeText(v);
 }
 
@@ -74,7 +74,7 @@ export const SIMPLE: ReadonlyMap<string, TagReader> = new Map(Object.entries<Tag
   File: { fields: ["$", "type", "v", "name", "at"], read: readFile },
 }));
 
-/** Reads a node that stands for a primitive, or gives `undefined` for another. */
+/** Reads a node of a primitive; returns `undefined` for any other node. */
 export function readPrimitive(node: Json | undefined, reader: PartReader): unknown {
   if (typeof node !== "object") return node;
   const isScalar = node !== null && !Array.isArray(node) &&
@@ -89,7 +89,7 @@ function readString(
   reader: PartReader,
 ): string {
   const text = readPrimitive(node[field], reader);
-  if (typeof text !== "string") throw malformed(node.$ as string, field);
+  if (typeof text !== "string") throw malformedError(node.$ as string, field);
   return text;
 }
 
@@ -104,13 +104,13 @@ export function readOptionalString(
 
 /** Reads the Base64 in the field "v" of `node`. */
 export function readBytes(node: JsonObject): Uint8Array<ArrayBuffer> {
-  if (typeof node.v !== "string") throw malformed(node.$ as string, "v");
+  if (typeof node.v !== "string") throw malformedError(node.$ as string, "v");
   return base64.decode(node.v);
 }
 
 function readBoxed({ v }: JsonObject, reader: PartReader): object {
   const primitive = readPrimitive(v, reader);
-  if (primitive === undefined) throw malformed("Boxed", "v");
+  if (primitive === undefined) throw malformedError("Boxed", "v");
   return Object(primitive);
 }
 
@@ -119,16 +119,16 @@ const DATE = /^((?:\d{4}|[+-]\d{6})-\d\d-\d\d)T\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|
 function readDate({ v }: JsonObject): Date {
   if (v === null) return new Date(NaN);
   const [text, day] = DATE.exec(v as string) ?? [];
-  // Some engines take February 31 for March 2.
+  // Some engines read February 31 as March 2.
   if (text === undefined || day === undefined || !isDay(day)) {
-    throw malformed("Date", "v");
+    throw malformedError("Date", "v");
   }
   const date = new Date(text);
-  if (Number.isNaN(date.getTime())) throw malformed("Date", "v");
+  if (Number.isNaN(date.getTime())) throw malformedError("Date", "v");
   return date;
 }
 
-/** Whether `day` is in the calendar, and within the range of a Date. */
+/** Whether `day` exists in the calendar and is within the range of a Date. */
 function isDay(day: string): boolean {
   const midnight = new Date(`${day}T00:00:00.000Z`);
   return !Number.isNaN(midnight.getTime()) &&
@@ -136,7 +136,7 @@ function isDay(day: string): boolean {
 }
 
 function readRegExp(node: JsonObject, reader: PartReader): RegExp {
-  if (typeof node.f !== "string") throw malformed("RegExp", "f");
+  if (typeof node.f !== "string") throw malformedError("RegExp", "f");
   return new RegExp(readString(node, "v", reader), node.f);
 }
 
@@ -146,12 +146,12 @@ function readDOMException(node: JsonObject, reader: PartReader): DOMException {
     readString(node, "name", reader),
   );
   const stack = readOptionalString(node, "stack", reader);
-  if (stack !== undefined) hide(exception, "stack", stack);
+  if (stack !== undefined) defineHidden(exception, "stack", stack);
   return exception;
 }
 
-/** Gives `object` a property that is not enumerable, as those of errors are. */
-export function hide(object: object, key: string, value: unknown): void {
+/** Defines a property of `object` that is not enumerable, like those of errors. */
+export function defineHidden(object: object, key: string, value: unknown): void {
   Object.defineProperty(object, key, {
     value,
     writable: true,
@@ -166,7 +166,7 @@ function readBlob(node: JsonObject, reader: PartReader): Blob {
 
 function readFile(node: JsonObject, reader: PartReader): File {
   const { at } = node;
-  if (!Number.isSafeInteger(at)) throw malformed("File", "at");
+  if (!Number.isSafeInteger(at)) throw malformedError("File", "at");
   return new File([readBytes(node)], readString(node, "name", reader), {
     type: readString(node, "type", reader),
     lastModified: at as number,

@@ -13,25 +13,26 @@ import {
   encodeScalar,
   type Scalar,
 } from "./encode_simple.ts";
-import { checkDepth, type Json, type JsonObject, limitsOf, type WireLimits } from "./format.ts";
-import { type Key, type Place, Places } from "./references.ts";
+import { checkDepth, type Json, type JsonObject, resolveWireLimits, type WireLimits } from "./format.ts";
+import { type Key, type Place, References } from "./references.ts";
 
 /**
- * Encodes `value` in the wire format: whatever structured cloning takes, Blobs and Files included. Returns the text, or a
- * promise of it when a Blob has to be read: a promise for every value would cost as much as encoding a short one.
+ * Encodes `value` in the wire format. It may be any value that structured cloning accepts, including Blobs and Files.
+ * Returns the text, or a promise of it if a Blob must be read: a promise for every value would cost as much as encoding
+ * a short one.
  *
- * @throws {DOMException} `DataCloneError`, with the path, if structured cloning refuses a part of `value`.
- * @throws {FireflyLimitError} If `value` is over one of `limits`.
+ * @throws {DOMException} `DataCloneError`, with the path, if structured cloning rejects a part of `value`.
+ * @throws {FireflyLimitError} If `value` exceeds one of `limits`.
  */
 export function encode(value: unknown, limits?: Partial<WireLimits>): string | Promise<string> {
-  if (value === undefined && limits === undefined) return UNDEFINED; // what most tasks return
-  if (isScalar(value)) return encodeScalarText(value, limitsOf(limits));
-  const encoder = new Encoder(limitsOf(limits));
+  if (value === undefined && limits === undefined) return UNDEFINED; // most tasks return it
+  if (isScalar(value)) return encodeScalarText(value, resolveWireLimits(limits));
+  const encoder = new Encoder(resolveWireLimits(limits));
   encoder.write(value);
   return encoder.hasBlobs ? encoder.readBlobs().then(() => encoder.toText()) : encoder.toText();
 }
 
-/** Whether a value has no parts: it needs no encoder. */
+/** Whether a value has no parts, and so needs no encoder. */
 function isScalar(value: unknown): value is Scalar {
   const type = typeof value;
   return value === null || type !== "object" && type !== "function" && type !== "symbol";
@@ -41,7 +42,7 @@ function encodeScalarText(value: Scalar, limits: WireLimits): string {
   return encodeText(stringify(encodeScalar(value, limits)), limits.maxBytes);
 }
 
-/** How `undefined` is written. */
+/** The text of `undefined`. */
 const UNDEFINED = btoa(JSON.stringify({ $: "undefined" }));
 
 const readBlob = Blob.prototype.arrayBuffer;
@@ -50,8 +51,8 @@ const readBlob = Blob.prototype.arrayBuffer;
 class Encoder implements PartWriter {
   readonly limits: WireLimits;
   readonly #top: JsonObject = {};
-  readonly #places = new Places();
-  /** The keys that lead from the root to what is being written. */
+  readonly #references = new References();
+  /** The keys that lead from the root to the value being written. */
   readonly #path: Key[] = [];
   readonly #deferred: (() => void)[] = [];
   readonly #blobs: { node: JsonObject; blob: Blob }[] = [];
@@ -61,7 +62,7 @@ class Encoder implements PartWriter {
     this.limits = limits;
   }
 
-  /** Writes `root`, except the bytes of its Blobs. */
+  /** Writes `root` without the bytes of its Blobs. */
   write(root: unknown): void {
     this.#put(root, this.#top, "root");
     for (const task of this.#deferred) task();
@@ -79,9 +80,9 @@ class Encoder implements PartWriter {
     }
   }
 
-  /** The text of what was written. */
+  /** Returns the text of the value that was written. */
   toText(): string {
-    const { refs } = this.#places;
+    const { refs } = this.#references;
     const { root = null } = this.#top;
     const graph = refs.length > 0 ? { $: "Graph", root, refs } : root;
     return encodeText(stringify(graph), this.limits.maxBytes);
@@ -106,22 +107,22 @@ class Encoder implements PartWriter {
       holder[key] = encodeScalar(value as Scalar, this.limits);
       return;
     }
-    const known = this.#places.find(value);
+    const known = this.#references.find(value);
     if (known !== undefined) {
       holder[key] = known.refer();
       return;
     }
     checkDepth(this.#path.length + 1, this.limits);
     const brand = brandOf(value);
-    if (brand === undefined) throw this.#uncloneable(nameOf(value));
+    if (brand === undefined) throw this.#uncloneable(describeObject(value));
     if (brand === "ArrayBuffer") {
       this.#bufferEncoder().putBuffer(value as ArrayBuffer, holder, key);
     } else {
-      this.#encode(value, brand, this.#places.add(value, holder, key));
+      this.#encode(value, brand, this.#references.add(value, holder, key));
     }
   }
 
-  /** Encodes `object`; the stack has to take this for every level, so that it does little by itself. */
+  /** Encodes `object`. Every level of nesting takes a stack frame of this method, so it is kept small. */
   #encode(object: object, brand: Exclude<Brand, "ArrayBuffer">, place: Place): void {
     switch (brand) {
       case "Object":
@@ -158,14 +159,14 @@ class Encoder implements PartWriter {
 
   #bufferEncoder(): BufferEncoder {
     return this.#buffers ??= new BufferEncoder({
-      places: this.#places,
+      references: this.#references,
       limits: this.limits,
       uncloneable: (what) => this.#uncloneable(what),
     });
   }
 
   #uncloneable(what: string): DOMException {
-    const at = this.#path.length > 0 ? ` (at ${pathText(this.#path)})` : "";
+    const at = this.#path.length > 0 ? ` (at ${formatPath(this.#path)})` : "";
     return new DOMException(`${what} could not be cloned${at}`, "DataCloneError");
   }
 }
@@ -174,18 +175,18 @@ function stringify(json: unknown): string {
   try {
     return JSON.stringify(json);
   } catch (cause) {
-    throw new FireflyLimitError("Cannot carry a value that makes more text than a string holds", { cause });
+    throw new FireflyLimitError("Cannot carry a value whose text is longer than a string can be", { cause });
   }
 }
 
-/** What to call an object that cannot be cloned. */
-function nameOf(object: object): string {
+/** Describes an object that cannot be cloned, for the error. */
+function describeObject(object: object): string {
   if (types.isProxy(object)) return "#<Proxy>";
   return `#<${Object.prototype.toString.call(object).slice(8, -1)}>`;
 }
 
-/** A path as JavaScript would write it from the root `$` on. */
-function pathText(path: readonly Key[]): string {
+/** Formats a path as JavaScript would write it, starting at the root `$`. */
+function formatPath(path: readonly Key[]): string {
   const steps = path.map((key) => {
     if (typeof key === "number") return `[${key}]`;
     return /^[A-Za-z_]\w*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;

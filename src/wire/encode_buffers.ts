@@ -3,7 +3,7 @@ import { types } from "node:util";
 import { base64, checkSize } from "./base64.ts";
 import { builtInGetter } from "./brand.ts";
 import { type JsonObject, Reservations, type WireLimits } from "./format.ts";
-import type { Key, Place, Places } from "./references.ts";
+import type { Key, Place, References } from "./references.ts";
 
 const typedArrayPrototype = Object.getPrototypeOf(Uint8Array.prototype);
 const typedArray = {
@@ -26,7 +26,7 @@ const bufferLength = builtInGetter<number>(ArrayBuffer.prototype, "byteLength");
 const maxByteLength = builtInGetter<number>(ArrayBuffer.prototype, "maxByteLength");
 const isResizable = builtInGetter<boolean>(ArrayBuffer.prototype, "resizable");
 
-/** What a view shows of its buffer. */
+/** The part of its buffer that a view shows. */
 interface Window {
   readonly name: string;
   readonly buffer: ArrayBuffer;
@@ -36,7 +36,7 @@ interface Window {
   readonly byteLength: number;
 }
 
-/** A view that holds its own bytes, as its buffer has been met nowhere else so far. */
+/** A view that is written with its own bytes, because its buffer has not been met elsewhere so far. */
 interface LoneView {
   readonly node: JsonObject;
   readonly window: Window;
@@ -44,53 +44,53 @@ interface LoneView {
 
 /** Encodes the buffers of one value, and the views on them. */
 export class BufferEncoder {
-  readonly #places: Places;
+  readonly #references: References;
   readonly #maxBytes: number;
   readonly #reservations: Reservations;
   readonly #uncloneable: (what: string) => DOMException;
   readonly #lone = new Map<ArrayBuffer, LoneView>();
   #spent = 0;
 
-  /** Shares `places` with what writes the value; `uncloneable` makes the error for what cannot be cloned. */
-  constructor({ places, limits, uncloneable }: {
-    places: Places;
+  /** Shares `references` with the writer of the value. `uncloneable` makes the error for what cannot be cloned. */
+  constructor({ references, limits, uncloneable }: {
+    references: References;
     limits: WireLimits;
     uncloneable: (what: string) => DOMException;
   }) {
-    this.#places = places;
+    this.#references = references;
     this.#maxBytes = limits.maxBytes;
     this.#reservations = new Reservations(limits);
     this.#uncloneable = uncloneable;
   }
 
-  /** Counts `byteLength` bytes that will be written, before the memory for their text is taken. */
+  /** Counts `byteLength` bytes that will be written, before memory for their text is allocated. */
   spend(byteLength: number): void {
     this.#spent += base64Length(byteLength);
     checkSize(this.#spent, this.#maxBytes);
   }
 
-  /** Writes a buffer that was not met itself, though a view on it may have been, to `holder[key]`. */
+  /** Writes a buffer to `holder[key]`. The buffer itself was not met before, but a view on it may have been. */
   putBuffer(buffer: ArrayBuffer, holder: JsonObject, key: Key): void {
     const lone = this.#lone.get(buffer);
     if (lone === undefined) {
-      this.#places.add(buffer, holder, key).put(this.#bufferNode(buffer));
+      this.#references.add(buffer, holder, key).put(this.#bufferNode(buffer));
     } else {
       holder[key] = this.#share(lone).refer();
     }
   }
 
-  /** Encodes a view: with its own bytes, until its buffer is met elsewhere. */
+  /** Encodes a view, with its own bytes until its buffer is met elsewhere. */
   encodeView(view: ArrayBufferView, place: Place): void {
     const window = this.#windowOf(view);
     const { name, buffer, offset, length } = window;
     const node: JsonObject = { $: name, v: null };
     place.put(node);
-    // A Buffer may lie in a pool, beside the secrets of others.
+    // A Buffer may be part of a pool, next to secrets of other code.
     if (Buffer.isBuffer(view)) {
       node.v = this.#text(window);
       return;
     }
-    const known = this.#places.find(buffer);
+    const known = this.#references.find(buffer);
     if (known !== undefined) {
       node.v = known.refer();
     } else if (this.#lone.has(buffer) || isResizable(buffer)) {
@@ -104,12 +104,12 @@ export class BufferEncoder {
     node.n = length;
   }
 
-  /** Gives a lone view its whole buffer, as others need it too. */
+  /** Replaces the bytes of a lone view by its whole buffer, which other values need too. */
   #share({ node, window }: LoneView): Place {
     const { buffer, offset, length, byteLength } = window;
     this.#lone.delete(buffer);
     this.#spent -= base64Length(byteLength);
-    const place = this.#places.add(buffer, node, "v");
+    const place = this.#references.add(buffer, node, "v");
     place.put(this.#bufferNode(buffer));
     node.o = offset;
     node.n = length;
@@ -152,7 +152,7 @@ export class BufferEncoder {
   }
 }
 
-/** Whether the buffer of `view` is detached, or was shrunk so far that the view lies outside. */
+/** Whether the buffer of `view` is detached, or was shrunk so far that the view lies outside it. */
 function isOutOfBounds(view: ArrayBufferView): boolean {
   try {
     if (types.isTypedArray(view)) typedArrayPrototype.keys.call(view);

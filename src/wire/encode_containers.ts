@@ -2,17 +2,17 @@ import { encodeString } from "./encode_simple.ts";
 import { checkSparseLength, ERRORS, isIndex, type Json, type JsonObject, type WireLimits } from "./format.ts";
 import type { Key, Place } from "./references.ts";
 
-/** What writes the parts of a container. */
+/** Writes the parts of a container. */
 export interface PartWriter {
   /** The limits in force. */
   readonly limits: WireLimits;
-  /** Writes `value`, which the container at hand has under `label`, to `holder[key]`. */
+  /** Writes `value` to `holder[key]`. The container has it under `label`, which the path in errors shows. */
   putPart(value: unknown, holder: JsonObject | Json[], key: Key, label: Key): void;
-  /** Runs `task` once all is written, when no node moves any more. */
+  /** Runs `task` when everything is written and no node moves anymore. */
   defer(task: () => void): void;
 }
 
-/** Encodes the own enumerable properties of an object, as plain JSON if it can hold them. */
+/** Encodes the own enumerable properties of an object, as plain JSON if JSON can hold them. */
 export function encodeObject(
   object: object,
   place: Place,
@@ -28,7 +28,7 @@ export function encodeObject(
   const node: JsonObject = {};
   place.put(node);
   for (const key of keys) {
-    // A getter may have deleted it meanwhile.
+    // A getter may have deleted the property meanwhile.
     if (!Object.hasOwn(object, key)) continue;
     if (key === "__proto__") defineOwn(node, key);
     writer.putPart((object as Record<string, unknown>)[key], node, key, key);
@@ -39,7 +39,7 @@ function isPlainKey(key: string): boolean {
   return key !== "$" && encodeString(key) === key;
 }
 
-/** Makes `key` an own property, so that assigning to it calls no setter. */
+/** Defines `key` as an own property, so that assigning to it calls no setter. */
 function defineOwn(node: JsonObject, key: string): void {
   Object.defineProperty(node, key, {
     value: null,
@@ -62,7 +62,7 @@ function putPairs(
   }
 }
 
-/** Encodes an array, as plain JSON if it has no holes and no properties besides its elements. */
+/** Encodes an array, as plain JSON if it has neither holes nor properties besides its elements. */
 export function encodeArray(
   array: unknown[],
   place: Place,
@@ -90,7 +90,7 @@ function encodeDenseArray(
     if (element === undefined && !Object.hasOwn(array, index)) lost++;
     else writer.putPart(element, node, index, index);
   }
-  // A getter shortened the array while it was read: what is gone is a hole.
+  // A getter shortened the array while it was read: the missing elements become holes.
   if (lost > 0) writer.defer(() => place.put(withHoles(node)));
 }
 
@@ -126,7 +126,7 @@ function encodeSparseArray(
 const forEachEntry = Map.prototype.forEach;
 const forEachMember = Set.prototype.forEach;
 
-/** Encodes a Map as it is now, whatever getters do to it while its parts are written. */
+/** Encodes a Map as it is now, even if getters change it while its parts are written. */
 export function encodeMap(
   map: Map<unknown, unknown>,
   place: Place,
@@ -144,7 +144,7 @@ export function encodeMap(
   }
 }
 
-/** Encodes a Set as it is now, whatever getters do to it while its parts are written. */
+/** Encodes a Set as it is now, even if getters change it while its parts are written. */
 export function encodeSet(
   set: Set<unknown>,
   place: Place,

@@ -2,7 +2,7 @@ import { types } from "node:util";
 import { builtInGetter } from "./brand.ts";
 import { checkDigits, escapeText, isStorable, type Json, type JsonObject, type WireLimits } from "./format.ts";
 
-/** What is neither an object, a function nor a symbol. */
+/** A value that is neither an object, a function nor a symbol. */
 export type Scalar = null | undefined | boolean | number | bigint | string;
 
 /** Encodes a scalar. */
@@ -21,7 +21,7 @@ export function encodeScalar(value: Scalar, limits: WireLimits): Json {
   }
 }
 
-/** Encodes a string, as itself if it can be. */
+/** Encodes a string: as itself if JSON and `jsonb` can hold it, else escaped. */
 export function encodeString(text: string): Json {
   return isStorable(text) ? text : { $: "string", v: escapeText(text) };
 }
@@ -33,7 +33,7 @@ function encodeNumber(number: number): Json {
 
 function encodeBigInt(number: bigint, limits: WireLimits): Json {
   const magnitude = number < 0n ? -number : number;
-  // Compared before it is written, as that takes time in the square of the digits.
+  // Compare first: writing the digits takes time quadratic in their number.
   if (
     magnitude > 2n ** 64n && magnitude >= 10n ** BigInt(limits.maxBigIntDigits)
   ) {
@@ -56,7 +56,7 @@ export function encodeDate(date: Date): JsonObject {
 const source = builtInGetter<string>(RegExp.prototype, "source");
 const flags = builtInGetter<string>(RegExp.prototype, "flags");
 
-/** Encodes a RegExp, whose `lastIndex` is not kept. */
+/** Encodes a RegExp without its `lastIndex`. */
 export function encodeRegExp(regExp: RegExp): JsonObject {
   return { $: "RegExp", v: encodeString(source(regExp)), f: flags(regExp) };
 }
@@ -85,7 +85,7 @@ export function encodeDOMException(exception: DOMException): JsonObject {
   return node;
 }
 
-/** Encodes what is known of a Blob or File before its bytes are read. */
+/** Encodes a Blob or File without its bytes, which are read later. */
 export function encodeBlob(blob: Blob): JsonObject {
   const node: JsonObject = {
     $: "Blob",

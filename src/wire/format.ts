@@ -1,36 +1,36 @@
 import { FireflyFormatError, FireflyLimitError } from "../errors.ts";
 
-/** What JSON can hold. */
+/** A value that JSON can hold. */
 export type Json = null | boolean | number | string | Json[] | JsonObject;
 
-/** A JSON object: plain data, or a tagged value if it has a key `"$"`. */
+/** A JSON object: plain data, or a tagged value if it has the key `"$"`. */
 export interface JsonObject {
   [key: string]: Json;
 }
 
-/** Limits on what is written and read; whatever is over one throws a {@linkcode FireflyLimitError}. */
+/** Limits of values that are written and read. A value that exceeds one causes a {@linkcode FireflyLimitError}. */
 export interface WireLimits {
   /**
-   * The most bytes of JSON, before Base64.
+   * The maximum number of bytes of JSON, before Base64.
    *
    * @default {16777216}
    */
   readonly maxBytes: number;
   /**
-   * How deep arrays, objects, maps, sets and errors may nest: 1,000 at the most, as deeper ones
-   * overflow the stack of some runtimes.
+   * How deep arrays, objects, maps, sets and errors may nest. The highest limit is 1,000, since deeper
+   * nesting overflows the stack of some runtimes.
    *
    * @default {256}
    */
   readonly maxDepth: number;
   /**
-   * The longest array that has holes.
+   * The maximum length of an array with holes.
    *
    * @default {1000000}
    */
   readonly maxSparseLength: number;
   /**
-   * The most decimal digits of a `bigint`.
+   * The maximum number of decimal digits of a `bigint`.
    *
    * @default {16384}
    */
@@ -52,11 +52,11 @@ const HIGHEST_LIMITS: WireLimits = {
 };
 
 /**
- * The limits in force: `options`, and the defaults for what it leaves out.
+ * Returns the limits in `options`, and the defaults of those that it leaves out.
  *
- * @throws {RangeError} If a limit is not an integer from 1 to the highest that it may be.
+ * @throws {RangeError} If a limit is not an integer from 1 to its highest value.
  */
-export function limitsOf(options?: Partial<WireLimits>): WireLimits {
+export function resolveWireLimits(options?: Partial<WireLimits>): WireLimits {
   if (options === undefined) return DEFAULT_LIMITS;
   const limits = { ...DEFAULT_LIMITS };
   for (const name of Object.keys(limits) as (keyof WireLimits)[]) {
@@ -84,7 +84,7 @@ export function isIndex(key: string): boolean {
   return `${index}` === key && index !== 2 ** 32 - 1;
 }
 
-/** Refuses a value whose `depth`, counted from 1, is over the limit. */
+/** Rejects a value whose `depth`, counted from 1, exceeds the limit. */
 export function checkDepth(depth: number, { maxDepth }: WireLimits): void {
   if (depth > maxDepth) {
     throw new FireflyLimitError(
@@ -93,7 +93,7 @@ export function checkDepth(depth: number, { maxDepth }: WireLimits): void {
   }
 }
 
-/** Refuses a `bigint` of more decimal `digits` than the limit. */
+/** Rejects a `bigint` with more decimal `digits` than the limit. */
 export function checkDigits(
   digits: number,
   { maxBigIntDigits }: WireLimits,
@@ -105,7 +105,7 @@ export function checkDigits(
   }
 }
 
-/** Refuses an array with holes that is longer than the limit. */
+/** Rejects an array with holes that is longer than the limit. */
 export function checkSparseLength(
   length: number,
   { maxSparseLength }: WireLimits,
@@ -120,19 +120,19 @@ export function checkSparseLength(
 const SMALLEST_RESERVATION = 64 * 1024;
 
 /**
- * Counts the address space that resizable buffers reserve for growing. Their text is short
- * however much they reserve, and a process has only so many mappings to give.
+ * Counts the address space that resizable buffers reserve for growing. Their text is short no
+ * matter how much they reserve, and a process can make only a limited number of mappings.
  */
 export class Reservations {
   #bytes = 0;
   #limits: WireLimits;
 
-  /** Starts from nothing. */
+  /** Starts with no reservation. */
   constructor(limits: WireLimits) {
     this.#limits = limits;
   }
 
-  /** Reserves `bytes`, or refuses if all reservations would be over `maxBytes`. */
+  /** Reserves `bytes`. Throws if all reservations together exceed `maxBytes`. */
   reserve(bytes: number): void {
     this.#bytes += Math.max(bytes, SMALLEST_RESERVATION);
     if (this.#bytes > this.#limits.maxBytes) {
@@ -143,7 +143,7 @@ export class Reservations {
   }
 }
 
-/** The numbers that JSON lacks, by how they are written. */
+/** The numbers that JSON lacks, by their text in the wire format. */
 export const NUMBERS: ReadonlyMap<string, number> = new Map([
   ["NaN", NaN],
   ["Infinity", Infinity],
@@ -151,7 +151,7 @@ export const NUMBERS: ReadonlyMap<string, number> = new Map([
   ["-0", -0],
 ]);
 
-/** Makes an error of each class that is kept; others are written as `Error`, as structured cloning does. */
+/** Makes an error of each class that is preserved. Others are written as `Error`, as structured cloning does. */
 export const ERRORS: ReadonlyMap<string, () => Error> = new Map([
   ["Error", () => new Error()],
   ["EvalError", () => new EvalError()],
@@ -163,18 +163,18 @@ export const ERRORS: ReadonlyMap<string, () => Error> = new Map([
   ["AggregateError", () => new AggregateError([])],
 ]);
 
-/** Makes a view of `length` elements on `buffer`, from byte `offset` on. */
+/** The class of a view: makes one of `length` elements on `buffer`, starting at byte `offset`. */
 export interface ViewClass {
   new (
     buffer: ArrayBuffer,
     offset: number,
     length: number,
   ): ArrayBufferView<ArrayBuffer>;
-  /** How many bytes an element takes; a DataView has no elements. */
+  /** The number of bytes an element takes. A DataView has no elements. */
   readonly BYTES_PER_ELEMENT?: number;
 }
 
-/** The views on a buffer by name; `undefined` where this runtime lacks one. */
+/** The classes of views by name; `undefined` if this runtime lacks one. */
 export const VIEWS: ReadonlyMap<string, ViewClass | undefined> = new Map<
   string,
   ViewClass | undefined
@@ -194,14 +194,17 @@ export const VIEWS: ReadonlyMap<string, ViewClass | undefined> = new Map<
   ["DataView", DataView],
 ]);
 
-/**
- * Whether JSON and `jsonb` both hold `text` as it is: it has no U+0000 and no lone surrogate.
- */
+/** Whether both JSON and `jsonb` can hold `text` unchanged: it has no U+0000 and no lone surrogate. */
 export function isStorable(text: string): boolean {
   return text.isWellFormed() && !text.includes("\0");
 }
 
-/** `text` with each U+0000, lone surrogate and `%` as `%XXXX`, for the tag `string`. */
+/** Replaces each U+0000 and lone surrogate by U+FFFD: `jsonb` holds neither, and many readers of JSON reject them. */
+export function toStorable(text: string): string {
+  return text.toWellFormed().replaceAll("\0", "\uFFFD");
+}
+
+/** Writes each U+0000, lone surrogate and `%` of `text` as `%XXXX`, for the tag `string`. */
 export function escapeText(text: string): string {
   return text.replace(/[%\p{Surrogate}]/gu, escapeUnit)
     .replaceAll("\0", "%0000");
@@ -213,9 +216,9 @@ function escapeUnit(unit: string): string {
 }
 
 /**
- * The text that {@linkcode escapeText} made `escaped` of.
+ * Returns the text that {@linkcode escapeText} escaped.
  *
- * @throws {FireflyFormatError} If a `%` stands for nothing that needs it.
+ * @throws {FireflyFormatError} If a `%` does not escape a character that needs it.
  */
 export function unescapeText(escaped: string): string {
   if (/%(?!0000|0025|D[89A-F][0-9A-F]{2})/.test(escaped)) {

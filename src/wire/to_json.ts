@@ -1,69 +1,71 @@
 import { Buffer } from "node:buffer";
+import { toStorable } from "./format.ts";
 
-/** Depth past which a value is cut. */
+/** The depth below which values are cut off. */
 const MAX_DEPTH = 100;
-/** Values past which objects that were met before are not written out again. */
+/** After this many values, an object that was already converted becomes {@linkcode SEEN} instead of being repeated. */
 const BUDGET = 100_000;
 const TOO_DEEP = { "$": "TooDeep" };
 const SEEN = { "$": "Ref" };
 
 /**
- * Turns values into what JSON can hold, as the SQL function `decode()` shows them: undefined and holes are null, NaN
- * is text, bigint a number of all its digits, Date ISO, Map pairs, Set a list, Error an object, bytes Base64.
+ * Converts values to JSON-safe data, as the SQL function `decode()` shows them: undefined and holes become null, NaN
+ * a string, bigint a number with all its digits, Date ISO text, Map a list of pairs, Set a list, Error an object,
+ * bytes Base64.
  */
 export class Projection {
-  /** Reads of Blobs, each of which puts its bytes into the projection. */
+  /** One promise for each Blob; once all have resolved, the converted values serialize with the Blobs' bytes. */
   readonly reading: Promise<unknown>[] = [];
   readonly #path = new Set<object>();
   readonly #seen = new Set<object>();
   #count = 0;
 
-  /** What stands for `value` in JSON. A Blob's bytes are in it once it was read. */
-  of(value: unknown): unknown {
-    if (typeof value !== "object" || value === null) return projectPrimitive(value);
+  /** Converts `value`. A Blob serializes as a placeholder until its promise in `reading` has resolved. */
+  toJsonValue(value: unknown): unknown {
+    if (typeof value !== "object" || value === null) return convertPrimitive(value);
     if (this.#path.has(value) || this.#count > BUDGET && this.#seen.has(value)) return SEEN;
     if (this.#path.size > MAX_DEPTH) return TOO_DEEP;
     this.#count++;
     this.#seen.add(value);
     this.#path.add(value);
     try {
-      return this.#ofObject(value);
+      return this.#convertObject(value);
     } finally {
       this.#path.delete(value);
     }
   }
 
-  #ofObject(value: object): unknown {
+  #convertObject(value: object): unknown {
     if (isRawJson(value)) return value;
     if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString();
-    if (value instanceof RegExp) return wellFormed(String(value));
-    if (value instanceof Map) return Array.from(value, (pair) => this.of(pair));
-    if (value instanceof Set) return Array.from(value, (member) => this.of(member));
-    if (value instanceof Error) return this.#ofError(value);
-    if (value instanceof Blob) return this.#ofBlob(value);
+    if (value instanceof RegExp) return toStorable(String(value));
+    if (value instanceof Map) return Array.from(value, (pair) => this.toJsonValue(pair));
+    if (value instanceof Set) return Array.from(value, (member) => this.toJsonValue(member));
+    if (value instanceof Error) return this.#convertError(value);
+    if (value instanceof Blob) return this.#convertBlob(value);
     if (value instanceof ArrayBuffer) return Buffer.from(value).toString("base64");
     if (ArrayBuffer.isView(value)) {
       return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64");
     }
-    if (isBoxed(value)) return this.of(value.valueOf());
-    if (Array.isArray(value)) return Array.from(value, (member) => this.of(member));
-    return this.#ofEntries(Object.entries(value));
+    if (isBoxed(value)) return this.toJsonValue(value.valueOf());
+    if (Array.isArray(value)) return Array.from(value, (member) => this.toJsonValue(member));
+    return this.#convertEntries(Object.entries(value));
   }
 
-  #ofEntries(entries: [string, unknown][]): object {
-    return Object.fromEntries(entries.map(([key, member]) => [wellFormed(key), this.of(member)]));
+  #convertEntries(entries: [string, unknown][]): object {
+    return Object.fromEntries(entries.map(([key, member]) => [toStorable(key), this.toJsonValue(member)]));
   }
 
-  #ofError(error: Error): object {
+  #convertError(error: Error): object {
     const { name, message, stack } = error;
     const rest = ["cause", "errors"].filter((key) => Object.hasOwn(error, key));
-    return this.#ofEntries([
+    return this.#convertEntries([
       ...Object.entries({ name, message, stack }).filter(([, text]) => text !== undefined),
       ...rest.map((key): [string, unknown] => [key, error[key as keyof Error]]),
     ]);
   }
 
-  #ofBlob(blob: Blob): object {
+  #convertBlob(blob: Blob): object {
     let bytes: string | undefined;
     this.reading.push(blob.arrayBuffer().then((buffer) => bytes = Buffer.from(buffer).toString("base64")));
     return { toJSON: () => bytes ?? { "$": "Blob" } };
@@ -74,14 +76,14 @@ function isBoxed(value: object): boolean {
   return value instanceof Number || value instanceof String || value instanceof Boolean || value instanceof BigInt;
 }
 
-function projectPrimitive(value: unknown): unknown {
+function convertPrimitive(value: unknown): unknown {
   switch (typeof value) {
     case "bigint":
-      return Number.isSafeInteger(Number(value)) ? Number(value) : rawJson(String(value));
+      return Number.isSafeInteger(Number(value)) ? Number(value) : makeRawJson(String(value));
     case "number":
       return Number.isFinite(value) ? value : String(value);
     case "string":
-      return wellFormed(value);
+      return toStorable(value);
     case "boolean":
       return value;
     default:
@@ -89,19 +91,14 @@ function projectPrimitive(value: unknown): unknown {
   }
 }
 
-/** jsonb holds neither U+0000 nor halves of surrogate pairs, and few readers of JSON like them. */
-function wellFormed(text: string): string {
-  return text.toWellFormed().replaceAll("\0", "\uFFFD");
-}
-
 const { rawJSON, isRawJSON } = JSON as { rawJSON?(text: string): object; isRawJSON?(value: object): boolean };
 
-/** A number with all of its digits, where the runtime can write one. */
-function rawJson(digits: string): unknown {
+/** Makes a JSON number with all of its digits, or a string if the runtime cannot write such a number. */
+function makeRawJson(digits: string): unknown {
   return rawJSON ? rawJSON(digits) : digits;
 }
 
-/** Whether a value was projected before. */
-function isRawJson(value: object): boolean {
+/** Whether `value` is a number that {@linkcode Projection.toJsonValue} made: converting or copying would break it. */
+export function isRawJson(value: object): boolean {
   return isRawJSON?.(value) ?? false;
 }

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { current, Fail, Firefly, Retry, task, type TaskOptions } from "../../mod.ts";
 import { defineTask } from "../../src/task/definition.ts";
-import { limitsOf, storedDefinition } from "../../src/task/limit_keys.ts";
+import { computeLimitKeys, toDefinitionRow } from "../../src/task/limit_keys.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { registry } from "../../src/task/scope.ts";
 import { taskName, type TestInstance, testInstance } from "../support/instance.ts";
@@ -64,9 +64,11 @@ async function endedOf(db: TestDatabase): Promise<number> {
   return row!.count;
 }
 
-Deno.test("limitsOf() takes the name, a common text, or what a function returns for this task", () => {
+Deno.test("computeLimitKeys() takes the name, a common text, or what a function returns for this task", () => {
   const keysOf = (options: Partial<TaskOptions<[string]>>, arg = "ann") => {
-    const { concurrencyKey, rateKey } = limitsOf(defineTask({ name: "mail.send", ...options }, () => {}), [arg]);
+    const { concurrencyKey, rateKey } = computeLimitKeys(defineTask({ name: "mail.send", ...options }, () => {}), [
+      arg,
+    ]);
     return [concurrencyKey, rateKey];
   };
   const rate = { limit: 1, per: 1 };
@@ -111,9 +113,9 @@ Deno.test("schedule() stores keys in whatever way it inserts, and throws what a 
   assertEquals([...rows], [...keys, { concurrency_key: null, rate_key: null }]);
 });
 
-Deno.test("storedDefinition() gives limits and retention in seconds", () => {
+Deno.test("toDefinitionRow() gives limits and retention in seconds", () => {
   const stored = (options: Partial<TaskOptions<[]>>) => {
-    const { func_name: _, ...columns } = storedDefinition("a", defineTask({ name: "a", ...options }, () => {}));
+    const { func_name: _, ...columns } = toDefinitionRow("a", defineTask({ name: "a", ...options }, () => {}));
     return Object.values(columns);
   };
 

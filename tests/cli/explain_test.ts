@@ -96,7 +96,7 @@ const shown: Record<string, [reason: Reason, lines: string[]]> = {
     ["See who has a slot: firefly show 7", "See who has a slot: firefly show 8"],
   ],
   "a rate key": [{ reason: "rate", message, key: "k", limit: 2, per: 60, taken: 2, until: soon, ...line }, [IN]],
-  "a quarantined task": [{ reason: "quarantined", message, rescues: 1, deaths: 0 }, []],
+  "a quarantined task": [{ reason: "quarantined", message, rescues: 1, crashes: 0 }, []],
   "a line": [
     { reason: "behind", message, queue: "mail", ...line },
     ["If that is too slow, start another consumer, or one with a larger --concurrency"],

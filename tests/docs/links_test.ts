@@ -1,31 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
+import { anchorsOf, linksOf, listPages } from "../../scripts/pages.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
-/** The pages that people read, from the root. */
-const pages = [
-  ...Array.from(Deno.readDirSync(ROOT), ({ name }) => name),
-  ...Array.from(Deno.readDirSync(new URL("docs/", ROOT)), ({ name }) => `docs/${name}`),
-].filter((path) => path.endsWith(".md")).sort();
-
-/** The targets of a page's links, without those to other sites. */
-function linksOf(markdown: string): string[] {
-  const prose = markdown.replace(/^```.*?^```/gms, "");
-  return Array.from(prose.matchAll(/\]\(([^)\s]+)\)/g), ([, target]) => target!).filter((target) =>
-    !/^\w+:/.test(target)
-  );
-}
-
-/** The anchors of a page, as GitHub makes them of its headings. */
-function anchorsOf(markdown: string): string[] {
-  const headings = markdown.replace(/^```.*?^```/gms, "").matchAll(/^#+ (.*)$/gm);
-  return Array.from(
-    headings,
-    ([, text]) => text!.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, "").trim().replaceAll(" ", "-"),
-  );
-}
-
-for (const page of pages) {
+for (const page of await listPages()) {
   Deno.test(`${page} links to what is there`, async () => {
     const markdown = await Deno.readTextFile(new URL(page, ROOT));
     const broken: string[] = [];
@@ -40,11 +18,19 @@ for (const page of pages) {
   });
 }
 
-Deno.test("each promise of README.md links to a test that proves it", async () => {
-  const readme = await Deno.readTextFile(new URL("README.md", ROOT));
-  const [, section] = /^## The promise\n(.*?)^## /ms.exec(readme)!;
-  const rows = section!.split("\n").filter((line) => line.startsWith("| ")).slice(2);
-  assert(rows.length >= 8, "the table is not what this test looks for");
-  const unproved = rows.filter((row) => !linksOf(row.split("|").at(-2)!).some((link) => /^tests\/.*\.ts$/.test(link)));
+Deno.test("docs/README.md links to every page", async () => {
+  const linked = linksOf(await Deno.readTextFile(new URL("docs/README.md", ROOT))).map((link) => `docs/${link}`);
+  const pages = (await listPages()).filter((page) => page.startsWith("docs/") && page !== "docs/README.md");
+  assertEquals(pages.filter((page) => !linked.includes(page)), []);
+});
+
+Deno.test("each guarantee links to a test that proves it", async () => {
+  const page = await Deno.readTextFile(new URL("docs/guarantees.md", ROOT));
+  const [, ...sections] = page.split(/^## /m);
+  assert(sections.length >= 8, "the page is not what this test looks for");
+  const unproved = sections.filter((section) => {
+    const [, proof = ""] = section.split(/^Proof: /m);
+    return !linksOf(proof).some((link) => /^\.\.\/tests\/.*\.ts$/.test(link));
+  });
   assertEquals(unproved, []);
 });

@@ -4,11 +4,24 @@ import { testDatabase } from "../support/database.ts";
 const DOCS = new URL("../../docs/", import.meta.url);
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
 
-/** Pages about what only this repository has: no program of a user's could show it. */
-const ABOUT_TOOLS = ["benchmarks.md", "soak.md"];
+/** Pages that no program can show: maps, procedures, and results of this repository's tools. */
+const WITHOUT_PROGRAM = [
+  "README.md",
+  "architecture.md",
+  "cli.md",
+  "comparison.md",
+  "guarantees.md",
+  "production-checklist.md",
+  "reports/benchmarks.md",
+  "reports/soak.md",
+  "tables.md",
+];
 
 /** Milliseconds that one program may take: far more than any needs, on a machine that is busy. */
 const TIMEOUT = 90_000;
+
+/** A line that says in a comment what it prints. */
+const PRINTS = /^ *console\.log\(.*\); \/\/ (.*)$/gm;
 
 /** A block of a page that is a program. */
 interface Program {
@@ -20,17 +33,40 @@ interface Program {
 /** The blocks that begin with three backticks and `ts` alone; those of `ts ignore` are fragments. */
 function programsOf(page: string, markdown: string): Program[] {
   const blocks = markdown.matchAll(/^```ts *\n(.*?)^```/gms);
-  return Array.from(blocks, ([, text], index) => ({ name: `${page}_${index + 1}`, text: text! }));
+  const name = page.slice(0, -".md".length).replaceAll("/", "_");
+  return Array.from(blocks, ([, text], index) => ({ name: `${name}_${index + 1}`, text: text! }));
 }
 
-const pages = Array.from(Deno.readDirSync(DOCS), ({ name }) => name).filter((name) => name.endsWith(".md")).sort();
+const pages = ["", "reports/"].flatMap((folder) =>
+  Array.from(Deno.readDirSync(new URL(folder || ".", DOCS)), ({ name }) => `${folder}${name}`)
+).filter((name) => name.endsWith(".md")).sort();
 const programs = pages.map((page) => {
   const markdown = Deno.readTextFileSync(new URL(page, DOCS)).replaceAll("\r\n", "\n");
-  return { page, found: programsOf(page.slice(0, -".md".length), markdown) };
+  return { page, found: programsOf(page, markdown) };
 });
 
-/** Runs `deno` in a directory of its own that holds `found`; resolves to its exit code and all that it printed. */
-async function deno(args: string[], found: Program[], database: string): Promise<{ code: number; output: string }> {
+/** What `deno` did. */
+interface Ran {
+  readonly code: number;
+  readonly stdout: string;
+  /** All that it printed. */
+  readonly output: string;
+}
+
+/** The lines of `printed` that `program` announces in comments, in the order in which it does. */
+function announced({ text }: Program, printed: string): { expected: string[]; found: string[] } {
+  const expected = Array.from(text.matchAll(PRINTS), ([, comment]) => comment!);
+  const lines = printed.split("\n");
+  const found = expected.filter((line) => {
+    const at = lines.indexOf(line);
+    if (at >= 0) lines.splice(0, at + 1);
+    return at >= 0;
+  });
+  return { expected, found };
+}
+
+/** Runs `deno` in a directory of its own that holds `found`. */
+async function deno(args: string[], found: Program[], database: string): Promise<Ran> {
   // The import map of the configuration holds for modules anywhere, so nothing has to be written into the checkout.
   const cwd = await Deno.realPath(await Deno.makeTempDir({ prefix: "firefly_docs_" }));
   try {
@@ -49,15 +85,15 @@ async function deno(args: string[], found: Program[], database: string): Promise
       child.kill("SIGKILL");
     }, TIMEOUT);
     const { code, stdout, stderr } = await child.output().finally(() => clearTimeout(timer));
-    const decoder = new TextDecoder();
-    return { code, output: [decoder.decode(stdout), decoder.decode(stderr), late].filter(Boolean).join("\n") };
+    const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+    return { code, stdout: out!, output: [out, err, late].filter(Boolean).join("\n") };
   } finally {
     await Deno.remove(cwd, { recursive: true });
   }
 }
 
 for (const { page, found } of programs) {
-  if (ABOUT_TOOLS.includes(page)) continue;
+  if (WITHOUT_PROGRAM.includes(page)) continue;
   Deno.test(`docs/${page} has a program that asserts what comes of it`, () => {
     assert(
       found.some(({ text }) => /from "@std\/assert"/.test(text)),
@@ -66,12 +102,14 @@ for (const { page, found } of programs) {
   });
 
   for (const program of found) {
-    Deno.test(`docs/${page} program ${program.name.split("_").at(-1)} runs to its end`, async () => {
+    Deno.test(`docs/${page} program ${program.name.split("_").at(-1)} runs, and prints what it says`, async () => {
       await using db = await testDatabase();
 
-      const { code, output } = await deno(["run", "-A", "--no-check"], [program], db.url);
+      const { code, stdout, output } = await deno(["run", "-A", "--no-check"], [program], db.url);
 
       assertEquals(code, 0, output);
+      const { expected, found } = announced(program, stdout);
+      assertEquals(found, expected, output);
     });
   }
 }

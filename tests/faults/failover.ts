@@ -59,7 +59,7 @@ export const failover: Fault = {
     figures.is("of these lost", await lost(), 0);
     figures.is("of these not completed", await unfinished(), 0);
     figures.is("effects twice", await twice(db.sql), 0);
-    figures.is("rejections that nobody handled", unhandled(consumer), 0);
+    figures.is("unhandled rejections", unhandled(consumer), 0);
   },
   async control(figures: Figures) {
     await using pair = await startPair();

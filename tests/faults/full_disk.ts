@@ -1,7 +1,7 @@
 import { chown, mkdtemp, realpath, rmdir } from "node:fs/promises";
 import postgres from "postgres";
 import { Firefly } from "../../mod.ts";
-import { run, serverUser } from "../../src/embedded/installed_binaries.ts";
+import { run, serverUser } from "../../src/embedded/run_program.ts";
 import { until } from "../support/steps.ts";
 import { allEnded, consumersLive, startConsumerOf, statusesOf } from "./consumers.ts";
 import type { Fault, Figures } from "./fault.ts";
@@ -26,10 +26,10 @@ export const fullDisk: Fault = {
     await using server = await startServer();
     const handlers = await fillDisk(server, { count, timeout, own: false });
     report(figures, "the handlers' table full", handlers, count);
-    figures.atLeast("attempts that met 53100", handlers.met, count);
+    figures.atLeast("attempts that failed with 53100", handlers.met, count);
     const own = await fillDisk(server, { count, timeout, own: true });
     report(figures, "Firefly's tables full", own, count);
-    figures.is("their consumer told of it", own.told, true);
+    figures.is("consumer.error reported", own.told, true);
   },
   async control(figures) {
     await using copy = await without(EXHAUSTED);

@@ -48,11 +48,11 @@ export const handEditedRows: Fault = {
     const { completed } = await allEnded(db, "data.linger");
     consumer.kill("SIGTERM");
 
-    figures.is("broken ones that failed", bad.failed ?? 0, times * broken.length);
-    figures.is("whole ones that completed", good.completed ?? 0, times * broken.length);
-    figures.is("attempts at a broken one, most", Math.max(...rows.map(({ claims }) => Number(claims))), 1);
+    figures.is("broken tasks that failed", bad.failed ?? 0, times * broken.length);
+    figures.is("intact tasks that completed", good.completed ?? 0, times * broken.length);
+    figures.is("attempts at a broken task, most", Math.max(...rows.map(({ claims }) => Number(claims))), 1);
     figures.is(
-      "errors that say what is wrong",
+      "errors that name the problem",
       rows.filter(({ errors }) => {
         return errors.length === 1 && READABLE.test(errors[0]!.message);
       }).length,

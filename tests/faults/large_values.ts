@@ -43,6 +43,6 @@ export const largeValues: Fault = {
     figures.is("what the producer's transaction wrote before and after", (await db.sql`SELECT FROM orders`).count, 2);
     figures.is("a result of 10 MB", (await recordOf(db, within.id)).status as string, "completed");
     figures.is("a result over the limit", `${status}, ${returned}, ${name}`, "failed, null, FireflyLimitError");
-    figures.is("its error says the limit", /16777216|16 MB|limit/.test(message), true);
+    figures.is("its error names the limit", /16777216|16 MB|limit/.test(message), true);
   },
 };

@@ -39,7 +39,7 @@ export const longSnapshot: Fault = {
       figures.atLeast("claims measured", claims.length, scale === "full" ? 300 : 20);
       figures.within("claim, p50", percentile(claims, 0.5), 50);
       figures.within("claim, p99", percentile(claims, 0.99), 50);
-      figures.is("connections that listen", listeners.count, 1);
+      figures.is("listening connections", listeners.count, 1);
       figures.is("scheduled and not completed", scheduled - row!.completed, 0);
       figures.atLeast("dead rows of ready kept by the snapshot", kept!.dead, scale === "full" ? 1_000 : 0);
     } finally {

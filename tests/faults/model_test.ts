@@ -25,7 +25,7 @@ const CONTROLS: { without: string; sql: string; says: RegExp }[] = [
   },
   {
     without: "the trigger that gives keys and slots back",
-    sql: "DROP TRIGGER give_back ON firefly.task",
+    sql: "DROP TRIGGER release ON firefly.task",
     says: /still holds its key|does not hold its key|task \d+ holds \[/,
   },
   {

@@ -32,18 +32,18 @@ export const oddNames: Fault = {
       for (const queue of GOOD) await schedule(queue);
       await until(async () => await countOf(db, "completed") >= GOOD.length, 10_000).catch(() => {});
       figures.is(`delivered by ${way}`, await countOf(db, "completed"), GOOD.length);
-      figures.within(`the last of them after`, performance.now() - sent, 2_000);
+      figures.within(`the last one after`, performance.now() - sent, 2_000);
       const refusals = await Promise.allSettled(BAD.map(async (queue) => await schedule(queue)));
       figures.is(`refused by ${way}`, refusals.filter(({ status }) => status === "rejected").length, BAD.length);
       await db.sql`DELETE FROM firefly.task WHERE status = 'completed'`;
     }
-    figures.is("records of refused ones", (await db.sql`SELECT FROM firefly.task`).count, 0);
+    figures.is("records of refused tasks", (await db.sql`SELECT FROM firefly.task`).count, 0);
 
     const tables = await countTables(db);
     const row = { func_name: INJECTION, tags: [INJECTION] };
     const [stored] = await db.sql`INSERT INTO firefly.task ${db.sql(row)} RETURNING func_name, tags[1] AS tag`;
     figures.is(
-      "stored as it is in a name and a tag",
+      "stored unchanged in a name and a tag",
       `${stored!.func_name} ${stored!.tag}`,
       `${INJECTION} ${INJECTION}`,
     );

@@ -1,7 +1,7 @@
 import * as fs from "node:fs/promises";
 import { join } from "node:path";
 import { freePort } from "./servers.ts";
-import { serverUser } from "../../src/embedded/installed_binaries.ts";
+import { serverUser } from "../../src/embedded/run_program.ts";
 
 /** For how long a client of PgBouncer keeps a connection of the server to itself. */
 export type PoolMode = "session" | "transaction" | "statement";

@@ -39,7 +39,7 @@ export const pooled: Fault = {
     figures.is("attempts that failed", await failures(db), 0);
     figures.is("errors in the log", lines(consumer, '"level":"error"').length, 0);
     for (const line of lines(consumer, '"level":"error"')) console.error(line);
-    figures.is("missing LISTEN reported", lines(consumer, '"event":"unavailable"').length, 1);
+    figures.is("listener.unavailable reported", lines(consumer, '"event":"unavailable"').length, 1);
     await direct(figures, { db, url, ff }, scale === "full" ? 20 : 5);
   },
   async control(figures: Figures) {
@@ -50,7 +50,7 @@ export const pooled: Fault = {
     await using ff = new Firefly({ database: db.url });
     await using _consumer = consume(bouncer.through(db.url), { root: copy.root }, "1s");
     await scheduleAll(ff, 1);
-    figures.is("completed within 4 s without looking for a pooler", await doneWithin(db, 1, 4_000), 0);
+    figures.is("completed within 4 s without detecting the pooler", await doneWithin(db, 1, 4_000), 0);
   },
 };
 
@@ -72,7 +72,7 @@ async function direct(
   }
   figures.within("completed with a direct URL for LISTEN, slowest", Math.max(...delays), 1_000);
   figures.within("completed with a direct URL for LISTEN, median", percentile(delays, 0.5), 1_000);
-  figures.is("missing LISTEN reported with a direct URL", lines(told, '"event":"unavailable"').length, 0);
+  figures.is("listener.unavailable reported with a direct URL", lines(told, '"event":"unavailable"').length, 0);
 }
 
 function consume(url: string, options: CliOptions, poll: string, more: string[] = []): CliProcess {

@@ -6,7 +6,7 @@ import type { Fault } from "./fault.ts";
 /** Fault 13: tasks of a new release wait for it, whatever the old one does, and cost nobody anything. */
 export const rollingDeploy: Fault = {
   number: 13,
-  title: "tasks that nobody knows yet during a rolling deploy",
+  title: "tasks that no consumer knows yet, during a rolling deploy",
   async run(figures, scale) {
     await using db = await testDatabase();
     const count = scale === "full" ? 200 : 50;
@@ -37,7 +37,7 @@ export const rollingDeploy: Fault = {
       FROM firefly.task WHERE func_name = 'data.echo'
     `;
 
-    figures.is("known ones that completed before", completed ?? 0, count);
+    figures.is("known tasks that completed before", completed ?? 0, count);
     figures.is("claims and attempts used before", before!.used, 0);
     figures.is("completed", ended.completed ?? 0, count);
     figures.is("attempts used beside the one that completed", after!.used, 0);

@@ -1,15 +1,10 @@
 import * as fs from "node:fs/promises";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
-import {
-  type Binaries,
-  exists,
-  findInstalled,
-  OLDEST_MAJOR,
-  runPostgres,
-  serverUser,
-} from "../../src/embedded/installed_binaries.ts";
+import { exists } from "../../src/embedded/files.ts";
+import { type Binaries, findInstalled, OLDEST_MAJOR } from "../../src/embedded/installed_binaries.ts";
 import { findBinaries } from "../../src/embedded/npm_binaries.ts";
+import { runPostgres, serverUser } from "../../src/embedded/run_program.ts";
 
 /** How a server is stopped: `fast` rolls back what is open, `immediate` is a crash that it recovers from. */
 export type StopMode = "fast" | "immediate";

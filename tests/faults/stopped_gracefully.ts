@@ -46,11 +46,11 @@ async function onceTold(figures: Figures, grace: number): Promise<void> {
   leaver.kill("SIGTERM");
   figures.is("exit code", await leaver.exited, 0);
   figures.within(`exits after a grace of ${grace / 1000} s`, Date.now() - told, grace + 1_000);
-  figures.is("rows left running by it", await leasesOf(db, leaver), 0);
+  figures.is("rows left running", await leasesOf(db, leaver), 0);
   figures.is("the task of 1 s", (await recordOf(db, short)).status as string, "completed");
   await until(async () => (await claimsOf(db, long)).length === 2, 20_000).catch(() => {});
   const [, again = Infinity] = await claimsOf(db, long);
-  figures.within("handed back, and claimed elsewhere after the grace", again! - told - grace, 1_000);
+  figures.within("released, and claimed elsewhere after the grace period", again! - told - grace, 1_000);
   const { retry_attempts, rescues, snoozes } = await recordOf(db, long);
   figures.is("retries, rescues, snoozes counted", [retry_attempts, rescues, snoozes].join(", "), "0, 0, 1");
 }
@@ -62,12 +62,12 @@ async function twiceTold(figures: Figures): Promise<void> {
   await until(() => entriesOf(leaver, "stopping").length > 0, 10_000);
   const told = Date.now();
   leaver.kill("SIGTERM");
-  figures.is("told twice: exit code", await leaver.exited, 143);
-  figures.within("told twice: exits", Date.now() - told, 1_000);
+  figures.is("second SIGTERM: exit code", await leaver.exited, 143);
+  figures.within("second SIGTERM: exits", Date.now() - told, 1_000);
   await until(async () => (await claimsOf(db, long)).length === 2, 20_000).catch(() => {});
   const [, again = Infinity] = await claimsOf(db, long);
-  figures.within("told twice: rescued, and claimed elsewhere", again - told, LEASE + 1_000);
-  figures.is("told twice: rows left running by it", await leasesOf(db, leaver), 0);
+  figures.within("second SIGTERM: rescued, and claimed elsewhere", again - told, LEASE + 1_000);
+  figures.is("second SIGTERM: rows left running", await leasesOf(db, leaver), 0);
 }
 
 /** When a task was claimed, in milliseconds. */

@@ -17,7 +17,7 @@ const NO_LOSS = {
 /** Fault 3: backends die under transactions that are open, one by one and all the time. */
 export const terminatedBackends: Fault = {
   number: 3,
-  title: "the backend of an attempt's transaction terminated, then a query on it; a storm of terminations under load",
+  title: "the backend of an attempt's transaction terminated, then a query on it; many terminations under load",
   async run(figures, scale) {
     const isFull = scale === "full";
     await oneByOne(figures, isFull ? 50 : 10);
@@ -99,22 +99,22 @@ async function inStorm(figures: Figures, { seconds, tasks }: { seconds: number; 
       await scheduleMarks(db, 50, { from: count + 1, ms: 5 });
       await until(async () => !weather.raging || await countOf(db, "created") < 100, 60_000);
     }
-    figures.atLeast("storm: connections terminated", weather.terminated, seconds * 10);
+    figures.atLeast("load: connections terminated", weather.terminated, seconds * 10);
   }
   await scheduleMarks(db, 1, { from: ++count });
   const calm = performance.now();
   await until(async () => (await db.sql`SELECT FROM ledger WHERE n = ${count}`).count > 0, 20_000).catch(() => {});
-  figures.within("storm: the next query after it", performance.now() - calm, 1_000);
+  figures.within("load: the next query afterwards", performance.now() - calm, 1_000);
   await until(async () => await countOf(db, "created") === 0, 90_000).catch(() => {});
   await checkEffects(figures, db, count);
-  figures.atLeast("storm: tasks under it", count, tasks);
-  figures.is("storm: process alive", await isAlive(consumer), true);
-  figures.is("storm: unhandled rejections and exceptions", entriesOf(consumer, "rejection", "exception").length, 0);
+  figures.atLeast("load: tasks", count, tasks);
+  figures.is("load: process alive", await isAlive(consumer), true);
+  figures.is("load: unhandled rejections and exceptions", entriesOf(consumer, "rejection", "exception").length, 0);
   consumer.kill("SIGTERM");
   const code = await consumer.exited;
   // It says how many attempts still run: one that hung would.
-  figures.is("storm: attempts that hung", entriesOf(consumer, "stopping").map(({ running }) => running).join(), "0");
-  figures.is("storm: exit code", code, 0);
+  figures.is("load: attempts that hung", entriesOf(consumer, "stopping").map(({ running }) => running).join(), "0");
+  figures.is("load: exit code", code, 0);
 }
 
 /** The driver's own `sql.begin` in the same storm, as if there were no Session. */

@@ -38,8 +38,8 @@ export const terminatedListener: Fault = {
     const [[seen], [missed]] = await Promise.all([looks, looksNot].map(({ root }) => {
       return delaysAfterTermination(1, { root }, timeout);
     })) as [number[], number[]];
-    figures.is("picked up within 4 s, with a look after reconnecting alone", seen! < timeout, true);
-    figures.is("picked up within 4 s, without it", missed! < timeout, false);
+    figures.is("picked up within 4 s, with only a poll after reconnecting", seen! < timeout, true);
+    figures.is("picked up within 4 s, without that poll", missed! < timeout, false);
   },
 };
 

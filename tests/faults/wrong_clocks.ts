@@ -18,7 +18,7 @@ const SERVER_CLOCK = {
 /** Fault 18: the clocks of consumers may say what they want. */
 export const wrongClocks: Fault = {
   number: 18,
-  title: "four consumers with clocks 2 hours apart, a cron of every second",
+  title: "four consumers with clocks 2 hours apart, a cron that runs every second",
   needs: ["faketime"],
   async run(figures, scale) {
     await using db = await testDatabase();

@@ -96,18 +96,20 @@ Deno.test('a queue with notify: "always" rings always', async () => {
   finish.resolve();
 });
 
-Deno.test("a consumer of an older release, which knows no wake lock, is notified always", async () => {
+Deno.test("a queue is notified always once the lease of its only consumer has expired", async () => {
   await using test = await testInstance();
   const name = taskName();
   await test.db.sql`
     INSERT INTO firefly.consumer (id, host, pid, version, queues, tasks, concurrency, lease_until)
-    VALUES (gen_random_uuid(), 'old', 1, '0.1.0', '{default}', ${[name]}, 1, now() + interval '1 minute')
+    VALUES (gen_random_uuid(), 'h', 1, '0', '{default}', ${[name]}, 1, now() + interval '1 minute')
   `;
+  const insert = () => insertTask(test.db, { func_name: name });
 
-  assertEquals((await notificationsOf(test.db, [CHANNEL], () => insertTask(test.db, { func_name: name }))).length, 1);
+  const live = await notificationsOf(test.db, [CHANNEL], insert);
+  await test.db.sql`UPDATE firefly.consumer SET lease_until = now() - interval '1 second'`;
+  const expired = await notificationsOf(test.db, [CHANNEL], insert);
 
-  await test.db.sql`UPDATE firefly.consumer SET wake_lock = true`;
-  assertEquals((await notificationsOf(test.db, [CHANNEL], () => insertTask(test.db, { func_name: name }))).length, 0);
+  assertEquals([live.length, expired.length], [0, 1]);
 });
 
 Deno.test("a task of a transaction that stays open for a while starts soon after its commit, without a ring", async () => {

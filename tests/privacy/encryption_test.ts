@@ -66,9 +66,9 @@ for (const encryption of [undefined, OLD]) {
 Deno.test("encryption: each value has an IV of its own", async () => {
   const keys = ring(OLD);
   const text = encodePlain([1]);
-  const sealed = await Promise.all(Array.from({ length: 100 }, () => keys.seal(text, PLACE)));
+  const encrypted = await Promise.all(Array.from({ length: 100 }, () => keys.encrypt(text, PLACE)));
 
-  assertEquals(new Set(sealed.map((one) => JSON.parse(atob(one)).v.slice(0, 16))).size, 100);
+  assertEquals(new Set(encrypted.map((one) => JSON.parse(atob(one)).v.slice(0, 16))).size, 100);
 });
 
 const otherPlaces: Record<string, Partial<ValuePlace>> = {
@@ -78,21 +78,21 @@ const otherPlaces: Record<string, Partial<ValuePlace>> = {
 };
 
 for (const [what, other] of Object.entries(otherPlaces)) {
-  Deno.test(`KeyRing.open() refuses what was encrypted for ${what}`, async () => {
+  Deno.test(`KeyRing.decrypt() refuses what was encrypted for ${what}`, async () => {
     const keys = ring(OLD);
-    const sealed = await keys.seal(encodePlain(["a"]), { ...PLACE, ...other });
+    const encrypted = await keys.encrypt(encodePlain(["a"]), { ...PLACE, ...other });
 
-    const opened = await keys.open(sealed, PLACE);
+    const decrypted = await keys.decrypt(encrypted, PLACE);
 
-    const error = assertThrows(() => decodeParams(opened, keys), DecryptionFailed, 'with key "old"');
+    const error = assertThrows(() => decodeParams(decrypted, keys), DecryptionFailed, 'with key "old"');
     assertEquals([error.keyId, error.isKeyMissing], ["old", false]);
-    assertEquals(decodeParams(await keys.open(sealed, { ...PLACE, ...other }), keys), ["a"]);
+    assertEquals(decodeParams(await keys.decrypt(encrypted, { ...PLACE, ...other }), keys), ["a"]);
   });
 }
 
-Deno.test("KeyRing.open() refuses a value of which any byte was changed, and one that claims another key or any queue", async () => {
+Deno.test("KeyRing.decrypt() refuses a value of which any byte was changed, and one that claims another key or any queue", async () => {
   const keys = ring(ROTATED);
-  const envelope = JSON.parse(atob(await keys.seal(encodePlain(["a"]), PLACE)));
+  const envelope = JSON.parse(atob(await keys.encrypt(encodePlain(["a"]), PLACE)));
   const bytes = Uint8Array.fromBase64(envelope.v);
   const forged = [
     ...Array.from(bytes, (byte, i) => ({ ...envelope, v: bytes.with(i, byte ^ 1).toBase64() })),
@@ -105,8 +105,8 @@ Deno.test("KeyRing.open() refuses a value of which any byte was changed, and one
   for (const one of forged) {
     const text = btoa(JSON.stringify(one));
     assert(isEncrypted(text));
-    const opened = await keys.open(text, PLACE);
-    assertThrows(() => decodeParams(opened, keys), DecryptionFailed);
+    const decrypted = await keys.decrypt(text, PLACE);
+    assertThrows(() => decodeParams(decrypted, keys), DecryptionFailed);
   }
   assertThrows(() => decodeParams(btoa('{"$":"Encrypted","key":"old"'), keys), DecryptionFailed, "damaged");
 });
@@ -116,7 +116,7 @@ Deno.test("no plain value is taken for an encrypted one", async () => {
   const text = encodePlain(plain);
 
   assertEquals(isEncrypted(text), false);
-  assertEquals(decodeParams(await ring(OLD).open(text, PLACE), ring(OLD)), plain);
+  assertEquals(decodeParams(await ring(OLD).decrypt(text, PLACE), ring(OLD)), plain);
 });
 
 Deno.test("encryption: swapped ciphertexts fail, and their attempt tells why without running the handler", async () => {
@@ -298,7 +298,7 @@ const mistakes: [what: string, encryption: () => any, message: RegExp][] = [
     () => ({ keys: { a: secret }, current: "a" }),
     /Base64 of 32 bytes: .* that of 22 bytes$/,
   ],
-  ["a key that is no Base64", () => ({ keys: { a: "hunter2!" }, current: "a" }), /8 characters that is no Base64$/],
+  ["a key that is not Base64", () => ({ keys: { a: "hunter2!" }, current: "a" }), /8 characters that is not Base64$/],
   ["a key that is missing", () => ({ keys: { a: undefined }, current: "a" }), /or a CryptoKey: .* undefined$/],
   [
     "a current key that is none",

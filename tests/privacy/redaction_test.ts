@@ -18,14 +18,14 @@ for (
       .split(" ")
 ) {
   Deno.test(`Redactor hides ${key} if nothing else is said`, () => {
-    assertEquals(redactor.of({ [key]: "v", user: "u" }), { [key]: R, user: "u" });
+    assertEquals(redactor.redact({ [key]: "v", user: "u" }), { [key]: R, user: "u" });
   });
 }
 
 Deno.test("Redactor shows names that only hold a sensitive word, and values that are not there", () => {
   const value = { tokens: 5, secretary: "x", passwordless: true, cookiePolicy: "y", token: null, password: undefined };
 
-  assertStrictEquals(redactor.of(value), value);
+  assertStrictEquals(redactor.redact(value), value);
 });
 
 const lists: [what: string, redact: Redact, value: unknown, shown: unknown][] = [
@@ -69,7 +69,7 @@ const lists: [what: string, redact: Redact, value: unknown, shown: unknown][] = 
 for (const [what, redact, value, shown] of lists) {
   Deno.test(`Redactor hides ${what}`, () => {
     const before = inspect(value, { depth: 9 });
-    assertEquals(new Redactor(redact).of(value), shown);
+    assertEquals(new Redactor(redact).redact(value), shown);
     assertEquals(inspect(value, { depth: 9 }), before);
   });
 }
@@ -80,13 +80,13 @@ Deno.test("Redactor gives the very value if nothing is to be hidden", () => {
   }
   const value = { point: new Point(), match: "xfoo".match(/f(o)/) };
 
-  assertStrictEquals(redactor.of(value), value);
+  assertStrictEquals(redactor.redact(value), value);
 });
 
 Deno.test("Redactor asks a function about one object at each of its places", () => {
   const user = { name: "ada" };
 
-  const shown = new Redactor((value, path) => path[0] === "b" && path[1] === "name" ? R : value).of({
+  const shown = new Redactor((value, path) => path[0] === "b" && path[1] === "name" ? R : value).redact({
     a: user,
     b: user,
   });
@@ -99,7 +99,7 @@ Deno.test("Redactor follows cycles, also with a function", () => {
   value.self = value;
 
   for (const one of [redactor, new Redactor((v, path) => path.at(-1) === "password" ? R : v)]) {
-    const shown = one.of(value);
+    const shown = one.redact(value);
     assertEquals(shown.password, R);
     assertStrictEquals(shown.self, shown);
   }
@@ -118,11 +118,11 @@ Deno.test("Redactor survives what throws when it is read, and what is too deep o
   revoke();
   const huge = Array.from({ length: 200_000 }, () => "hunter2");
 
-  assertEquals(redactor.of<unknown>(thrower), { password: R, bad: "[cannot be read]" });
-  assert(!inspect(redactor.of(deep), { depth: Infinity }).includes("hunter2"));
-  assertEquals(redactor.of<unknown>([proxy]), R);
-  assertEquals((new Redactor((v) => v).of(huge) as unknown[]).at(-1), R);
-  assertStrictEquals(redactor.of(huge), huge);
+  assertEquals(redactor.redact<unknown>(thrower), { password: R, bad: "[cannot be read]" });
+  assert(!inspect(redactor.redact(deep), { depth: Infinity }).includes("hunter2"));
+  assertEquals(redactor.redact<unknown>([proxy]), R);
+  assertEquals((new Redactor((v) => v).redact(huge) as unknown[]).at(-1), R);
+  assertStrictEquals(redactor.redact(huge), huge);
 });
 
 Deno.test("Redactor shows an error as an error of its class, without the parameters of its statement", async () => {
@@ -133,7 +133,7 @@ Deno.test("Redactor shows an error as an error of its class, without the paramet
     headers: { authorization: "Bearer x" },
   });
 
-  const shown = redactor.of(outer);
+  const shown = redactor.redact(outer);
 
   assertInstanceOf(shown, RangeError);
   const text = inspect(shown, { depth: 9, showHidden: true });

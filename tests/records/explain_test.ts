@@ -50,7 +50,7 @@ Deno.test("explain() says that nothing keeps a task that is about to be claimed"
 
   const { not_before: since } = await recordOf(test.db, id);
   assertEquals([status, reasons.map(({ message: _, ...data }) => data)], ["created", [{ reason: "due", since }]]);
-  assertMatch(summary, /^It is due since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d.*, and about to be taken$/);
+  assertMatch(summary, /^It has been due since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d.*, and is about to be claimed$/);
 });
 
 Deno.test("explain() tells of a paused queue, until it is resumed", async () => {
@@ -98,7 +98,7 @@ Deno.test("explain() says that a task without a time is never due", async () => 
   await using test = await testInstance();
   await startConsumer(test.db);
   const id = await insertTask(test.db);
-  await test.db.sql`SELECT firefly._take_from_place(${id})`;
+  await test.db.sql`SELECT firefly._unplace(${id})`;
   await test.db.sql`UPDATE firefly.task SET not_before = 'infinity'`;
   await test.db.sql`SELECT firefly._place(${id})`;
 
@@ -348,7 +348,7 @@ Deno.test("explain() tells who runs a task, and since when", async () => {
   const { message, ...data } = reason!;
   assertEquals([status, more], ["running", []]);
   assertEquals(data, { reason: "running", attempt: 1, consumer, host: "test", pid: 1, ...held } as typeof data);
-  assertMatch(message, /^Attempt 1 runs since .* on test, process 1$/);
+  assertMatch(message, /^Attempt 1 has been running since .* on test, process 1$/);
 });
 
 Deno.test("explain() tells what two real consumers do", async () => {
@@ -431,7 +431,7 @@ Deno.test("explain() tells that a rescued task is a quarantined task, and counts
 
   assertEquals([codesOf(first!), codesOf(second!)], [["quarantined"], ["quarantined", "behind"]]);
   const { message: _, ...data } = pick(first!, "quarantined");
-  assertEquals([data, pick(second!, "behind").ahead], [{ reason: "quarantined", rescues: 1, deaths: 2 }, 1]);
+  assertEquals([data, pick(second!, "behind").ahead], [{ reason: "quarantined", rescues: 1, crashes: 2 }, 1]);
   // The consumer has room, but not for a second quarantined.
   assertEquals(codesOf(next), ["quarantined", "busy"]);
 });

@@ -23,7 +23,7 @@ Deno.test("prune() walks over everything, and tells how far it is", async () => 
   await completed(test.db, 2500);
   await completed(test.db, 6000, { days: 1 });
   await completed(test.db, 100);
-  await test.db.sql`UPDATE firefly.retention SET walked = 99999, rests_until = 'infinity'`;
+  await test.db.sql`UPDATE firefly.retention SET prune_cursor = 99999, next_prune = 'infinity'`;
   const progress: PruneProgress[] = [];
 
   const pruned = await test.ff.prune({ onProgress: (now) => progress.push(now) });
@@ -33,7 +33,11 @@ Deno.test("prune() walks over everything, and tells how far it is", async () => 
   assertEquals(progress.map(({ pruned }) => pruned), [1000, 2000, 2500]);
   assertEquals(progress.at(-1)!.share, 1);
   assert(progress.every(({ share }, i) => i === 0 || share >= progress[i - 1]!.share));
-  assertEquals((await test.db.sql`SELECT walked FROM firefly.retention`)[0]!.walked, "99999", "a walk of its own");
+  assertEquals(
+    (await test.db.sql`SELECT prune_cursor FROM firefly.retention`)[0]!.prune_cursor,
+    "99999",
+    "a walk of its own",
+  );
 });
 
 Deno.test("a walk over tables without statistics is not worth compiling to the planner", async () => {
@@ -42,7 +46,7 @@ Deno.test("a walk over tables without statistics is not worth compiling to the p
 
   const took = [];
   for (let i = 0; i < 3; i++) {
-    await test.db.sql`UPDATE firefly.retention SET walked = 0, rests_until = '-infinity'`;
+    await test.db.sql`UPDATE firefly.retention SET prune_cursor = 0, next_prune = '-infinity'`;
     const began = performance.now();
     // Without the settings of the hot path, as behind a pooler.
     await pruneTasks(test.db.records, { after: null });
@@ -114,7 +118,7 @@ Deno.test("a consumer's rounds prune on at once while there is more, and rest wh
 
   assert(performance.now() - began < 4_000, "twelve batches in one round or two");
   await until(async () => {
-    const [state] = await test.db.sql`SELECT walked, rests_until > now() AS rests FROM firefly.retention`;
-    return state!.walked === "0" && state!.rests;
+    const [state] = await test.db.sql`SELECT prune_cursor, next_prune > now() AS rests FROM firefly.retention`;
+    return state!.prune_cursor === "0" && state!.rests;
   }, 2_000);
 });

@@ -15,7 +15,7 @@ Deno.test.beforeAll(async () => {
 });
 Deno.test.afterAll(async () => await roles[Symbol.asyncDispose]());
 
-Deno.test("every table, view, sequence and function of the schema is granted to those whom it is meant for", async () => {
+Deno.test("every table, view, sequence and function of the schema is granted to the roles listed, and no other", async () => {
   const { db, schema } = roles;
   const found: Record<string, string> = {};
   for (const kind of ["producer", "consumer", "viewer"] as const) {
@@ -38,7 +38,7 @@ Deno.test("every table, view, sequence and function of the schema is granted to 
       found[name] = `${found[name] ?? ""} ${letters ? `${kind}:${letters}` : ""}`.trim();
     }
   }
-  // Helpers are the consumer's alone: the names of their own need no line.
+  // Helpers are for consumers alone: they need no line below.
   const helpers = Object.keys(found).filter((name) => /^_\w+\(\)$/.test(name) && name !== "_produce()");
   for (const name of helpers) {
     assertEquals([name, found[name]], [name, "consumer:x"]);
@@ -94,7 +94,7 @@ Deno.test("nothing of the schema is granted to PUBLIC once there are roles", asy
   assertEquals(rows.map(({ name }) => name), []);
 });
 
-Deno.test("migrate() without roles leaves the privileges of an install as they are", async () => {
+Deno.test("migrate() leaves privileges as they are where there are no roles", async () => {
   await using own = await rolesDatabase({ roles: false });
 
   await own.run(
@@ -108,7 +108,7 @@ Deno.test("migrate() without roles leaves the privileges of an install as they a
   assertEquals(await own.refusal("nobody", "SELECT firefly.cancel(1)"), DENIED); // with the caller's rights, as ever
 });
 
-Deno.test("makeRoles() may be called again: it grants what is missing, and takes what is too much", async () => {
+Deno.test("makeRoles() called again grants what is missing, and revokes the rest", async () => {
   await using own = await rolesDatabase();
   await own.run(
     "owner",
@@ -131,9 +131,10 @@ Deno.test("makeRoles() may be called by several at once", async () => {
   assertEquals(await own.refusal("producer", "SELECT firefly.schedule('x')"), undefined);
 });
 
-Deno.test("migrate() grants what a later migration adds, and what it replaced acts as its owner again", async () => {
+Deno.test("migrate() grants objects of a later migration, and functions that it replaced run as their owner again", async () => {
   await using own = await rolesDatabase();
-  const schedule = MIGRATIONS[1]!.sql.match(/^CREATE FUNCTION "firefly"\.schedule\([^]*?^\$body\$;/m)![0];
+  const text = MIGRATIONS.map(({ sql }) => sql).join("\n");
+  const schedule = text.match(/^CREATE FUNCTION "firefly"\.schedule\([^]*?^\$body\$;/m)![0];
   const later = {
     version: MIGRATIONS.length + 1,
     name: "later",
@@ -152,7 +153,7 @@ Deno.test("migrate() grants what a later migration adds, and what it replaced ac
   assertEquals(await own.refusal("producer", "SELECT firefly.schedule('x')"), undefined);
 });
 
-Deno.test("migrate --roles says what a superuser must run where its user may not create roles", async () => {
+Deno.test("migrate --roles names the statements for a superuser where its user may not create roles", async () => {
   await using own = await rolesDatabase({ roles: false, createRole: false });
   await using project = await testProject({ database: own.urlOf("owner") });
 
@@ -169,7 +170,7 @@ Deno.test("migrate --roles says what a superuser must run where its user may not
   assertEquals(await own.refusal("producer", "SELECT firefly.schedule('x')"), undefined);
 });
 
-Deno.test("migrate --roles says so where its user does not own the schema", async () => {
+Deno.test("migrate --roles is refused where its user does not own the schema", async () => {
   await using own = await rolesDatabase();
   await using project = await testProject({ database: own.urlOf("consumer") });
 

@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { migrationsModule, readMigrations } from "../../scripts/bundle_migrations.ts";
 import { type Migration, MIGRATIONS } from "../../src/schema/migrations.ts";
+import { testDatabase } from "../support/database.ts";
 
 /** A directory with the given files. */
 async function directoryOf(files: Record<string, string>): Promise<URL & AsyncDisposable> {
@@ -23,6 +24,17 @@ Deno.test("MIGRATIONS holds what migrations/ holds", async () => {
 
 Deno.test("MIGRATIONS numbers its migrations from 1 without a gap", () => {
   assertEquals(MIGRATIONS.map(({ version }) => version), MIGRATIONS.map((_, index) => index + 1));
+});
+
+Deno.test("every table and view has a comment that says what a row means", async () => {
+  await using db = await testDatabase();
+
+  const rows = await db.sql`
+    SELECT relname FROM pg_class
+    WHERE relnamespace = 'firefly'::regnamespace AND relkind IN ('r', 'v') AND obj_description(oid, 'pg_class') IS NULL
+  `;
+
+  assertEquals(rows.map(({ relname }) => relname), []);
 });
 
 Deno.test("bundle_migrations.ts --check refuses a module that is stale", async () => {
@@ -71,6 +83,12 @@ Deno.test("readMigrations() reads directives from the first lines", async () => 
   ]);
 });
 
+Deno.test("readMigrations() passes over README.md", async () => {
+  await using directory = await directoryOf({ "0001_a.sql": "SELECT 1;\n", "README.md": "# Migrations\n" });
+
+  assertEquals((await readMigrations(directory)).map(({ name }) => name), ["a"]);
+});
+
 Deno.test("readMigrations() reads CRLF as LF", async () => {
   await using directory = await directoryOf({ "0001_a.sql": "SELECT 1;\r\nSELECT 2;\r\n" });
 
@@ -83,6 +101,7 @@ const refused: Record<string, [files: string[], text: string]> = {
   "a first migration that is not 1": [["0000_a.sql"], ""],
   "an upper-case name": [["0001_A.sql"], ""],
   "a file that is no migration": [["0001_a.sql", "notes.txt"], ""],
+  "another page than the README": [["0001_a.sql", "NOTES.md"], ""],
   "an unknown directive": [["0001_a.sql"], "-- firefly: transactionless\n"],
 };
 

@@ -45,14 +45,14 @@ Deno.test("migrate() creates the schema from nothing, and then has nothing to do
   assertEquals(second, []);
 });
 
-Deno.test("migrate() applies what is missing, in order, and tells of it", async () => {
+Deno.test("migrate() applies missing migrations in order, and reports each", async () => {
   await using db = await testDatabase({ migrated: false });
   await run(db, [A]);
-  const told: string[] = [];
+  const reported: string[] = [];
 
-  const done = await migrate(db.settings, "firefly", (message) => told.push(message), [A, B]);
+  const done = await migrate(db.settings, "firefly", (message) => reported.push(message), [A, B]);
 
-  assertEquals([done.map(({ name }) => name), told], [["b"], ["Applying migration 2 b"]]);
+  assertEquals([done.map(({ name }) => name), reported], [["b"], ["Applying migration 2 b"]]);
   assertEquals(await tables(db), ["a", "b", "migration"]);
 });
 
@@ -64,22 +64,22 @@ Deno.test("migrate() may be called by any number of processes at once", async ()
   assertEquals(done.flat().map(({ version }) => version), MIGRATIONS.map(({ version }) => version));
 });
 
-Deno.test("migrate() waits for another that is at it, and says so", async () => {
+Deno.test("migrate() waits while another process migrates, and reports it", async () => {
   await using db = await testDatabase({ migrated: false });
   const other = await db.sql.reserve();
   await other`SELECT pg_advisory_lock(hashtextextended('firefly:migrate', 0))`;
-  const told: string[] = [];
-  const waiting = migrate(db.settings, "firefly", (message) => told.push(message), [A]);
-  await until(() => told.length > 0);
+  const reported: string[] = [];
+  const waiting = migrate(db.settings, "firefly", (message) => reported.push(message), [A]);
+  await until(() => reported.length > 0);
 
-  assertEquals([told, await tables(db)], [["Another process is migrating, waiting for it"], []]);
+  assertEquals([reported, await tables(db)], [["Another process is migrating, waiting for it"], []]);
   await other`SELECT pg_advisory_unlock_all()`;
   other.release();
 
   assertEquals((await waiting).length, 1);
 });
 
-Deno.test("migrate() leaves nothing of a migration that fails", async () => {
+Deno.test("migrate() rolls back a migration that fails", async () => {
   await using db = await testDatabase({ migrated: false });
   const broken: Migration = { version: 2, name: "broken", sql: `${B.sql} SELECT 1 / 0;` };
 
@@ -124,7 +124,7 @@ Deno.test("migrate() and requireSchema() refuse a schema that is too new for thi
   await database.end();
 });
 
-Deno.test("requireSchema() says what to do about a schema that is missing or too old", async () => {
+Deno.test("requireSchema() refuses a schema that is missing or too old, and names the command", async () => {
   await using db = await testDatabase({ migrated: false });
   const database = new Database(db.settings, "firefly");
 
@@ -142,7 +142,7 @@ Deno.test("requireSchema() says what to do about a schema that is missing or too
   await database.end();
 });
 
-Deno.test("migrationStates() tells what was applied", async () => {
+Deno.test("migrationStates() has the time of each migration that was applied", async () => {
   await using db = await testDatabase({ migrated: false });
   const database = new Database(db.settings, "firefly");
   const states = async () => (await migrationStates(database.sql, [A, B])).map(({ applied }) => applied !== null);
@@ -153,7 +153,7 @@ Deno.test("migrationStates() tells what was applied", async () => {
   await database.end();
 });
 
-Deno.test("pendingText() is what migrate() would do, as text for psql: afterwards migrate() has nothing to do", async () => {
+Deno.test("pendingText() does in psql all that migrate() would do", async () => {
   await using db = await testDatabase({ migrated: false });
   const database = new Database(db.settings, "other");
 
@@ -203,7 +203,7 @@ Deno.test("migrate() does not deadlock with itself over a concurrent index", asy
   assertEquals(done.flat().length, 2);
 });
 
-Deno.test("migrate() lets others pass while somebody holds a lock that it needs, and tries again", async () => {
+Deno.test("migrate() lets other statements pass while a transaction holds a lock that it needs, and tries again", async () => {
   await using db = await testDatabase({ migrated: false });
   await run(db, [A]);
   const holder = await db.sql.reserve();
@@ -215,7 +215,7 @@ Deno.test("migrate() lets others pass while somebody holds a lock that it needs,
     (await db.sql`SELECT FROM pg_locks WHERE NOT granted AND relation = 'firefly.a'::regclass`).length > 0
   );
 
-  // Stands behind the ALTER until that gives way, although the holder never lets go meanwhile.
+  // Waits behind the ALTER until that gives up, although the holder keeps its lock meanwhile.
   await db.sql`SELECT FROM firefly.a`;
   await holder`COMMIT`;
   holder.release();
@@ -223,7 +223,7 @@ Deno.test("migrate() lets others pass while somebody holds a lock that it needs,
   assertEquals((await migrating).map(({ name }) => name), ["alter"]);
 });
 
-Deno.test("migrate() says in time that there is nobody behind the address who answers", async () => {
+Deno.test("migrate() gives up on an address where no server answers", async () => {
   await using db = await testDatabase({ migrated: false });
   await using proxy = await TcpProxy.start(db.url);
   proxy.mode = "reject";
@@ -232,20 +232,20 @@ Deno.test("migrate() says in time that there is nobody behind the address who an
   await assertRejects(() => migrate(settings, "firefly"), DatabaseUnreachable);
 });
 
-Deno.test("migrationText() puts the schema in place of the files' own, as identifier and as text", () => {
+Deno.test("migrationText() replaces the name of the schema, as an identifier and as a literal", () => {
   const sql = `CREATE TABLE "firefly".a; SELECT 'firefly' || '_x', '$&';`;
 
   assertEquals(migrationText(sql, `o'dd "$&"`), `CREATE TABLE "o'dd ""$&""".a; SELECT 'o''dd "$&"' || '_x', '$&';`);
 });
 
-/** Schedules, claims and settles one task in a schema, and hears the bell. */
+/** Schedules, claims and settles one task in a schema, and receives its notification. */
 async function useSchema(db: TestDatabase, sql: Tag): Promise<void> {
   const { schemaName: schema } = sql;
   const events = new Emitter();
   const listener = new Listener((options) => new Session(db.settings, options), { schema, events });
-  const heard: (string | undefined)[] = [];
-  listener.subscribe([queueChannel(schema, "mail")], (channel) => heard.push(channel));
-  await until(() => heard.length > 0);
+  const received: (string | undefined)[] = [];
+  listener.subscribe([queueChannel(schema, "mail")], (channel) => received.push(channel));
+  await until(() => received.length > 0);
 
   const [task] = await insertTasks(sql, [{
     func_name: "odd.task",
@@ -260,7 +260,7 @@ async function useSchema(db: TestDatabase, sql: Tag): Promise<void> {
     timeout: null,
     tags: ["a"],
   }]);
-  await until(() => heard.includes(queueChannel(schema, "mail")));
+  await until(() => received.includes(queueChannel(schema, "mail")));
   await listener.end();
 
   const consumerId = crypto.randomUUID();

@@ -148,7 +148,7 @@ Deno.test("add.schedule() works for a producer: alone, unique, in bulk, in trans
   assertEquals(records.map(({ params }) => [...params]), rows.map(({ params }) => params));
 });
 
-Deno.test("a producer that meets a duplicate learns its id and state, and nothing that it holds", async () => {
+Deno.test("a producer that schedules a duplicate learns its id and state, and nothing of its content", async () => {
   const probe = task("probe", (text: string) => text);
 
   const duplicate = await asProducer(() => probe.with({ unique: { key: MARKER } }).schedule("mine"));
@@ -182,7 +182,7 @@ Deno.test("a producer awaits results with the grants that docs/roles.md adds, an
   await consumer.stop();
 });
 
-Deno.test("a viewer sees what runs, and nowhere what a task was given, returned or said", async () => {
+Deno.test("a viewer sees which tasks run, and nowhere their params, results or errors", async () => {
   const [row] = await roles.run("viewer", "SELECT * FROM firefly.task_overview WHERE func_name = 'probe'");
   const readable = [];
   for (const name of await relations(roles)) {
@@ -196,7 +196,7 @@ Deno.test("a viewer sees what runs, and nowhere what a task was given, returned 
   assertEquals(readable, ["consumer", "cron_record", "migration", "queue", "task_overview"]);
 });
 
-Deno.test("a viewer gets at no params by another way", async () => {
+Deno.test("a viewer cannot read params in any other way", async () => {
   const ways = [
     "SELECT params FROM firefly.task",
     "SELECT params FROM firefly.task_record",
@@ -244,7 +244,7 @@ Deno.test("a login that is let into the schema and granted nothing else calls no
   }
 });
 
-Deno.test("what anybody may NOTIFY is not obeyed: a task that runs goes on, whatever the payload says", async () => {
+Deno.test("a running task ignores the payload of notifications, which any login may send", async () => {
   await using own = await rolesDatabase();
   await using ff = new Firefly({ database: own.urlOf("consumer"), schema: own.schema });
   const gate = Promise.withResolvers<void>();
@@ -266,7 +266,7 @@ Deno.test("what anybody may NOTIFY is not obeyed: a task that runs goes on, what
       await own.as("nobody").notify(channel, payload);
     }
   }
-  // A cancellation that counts is seen within a second: this one has had longer.
+  // A real cancellation is seen within a second: this one has had longer.
   await new Promise((resolve) => setTimeout(resolve, 1500));
   gate.resolve();
 

@@ -9,7 +9,7 @@ function completionOf({ id, claimSeq }: ClaimedTask): Completion {
   return { id, claimSeq, began: performance.now() - 250, returned: "WzFd" };
 }
 
-Deno.test("completeTasks() completes all of a batch, and deletes the lease with them", async () => {
+Deno.test("completeTasks() completes all of a batch, and deletes the claim batch with them", async () => {
   await using db = await testDatabase();
   const tasks = await claimMany(db, 3);
   await db.sql`UPDATE firefly.task SET crash_count = 2`;

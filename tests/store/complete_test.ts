@@ -31,7 +31,7 @@ async function assertNotHeld(db: TestDatabase, task: ClaimedTask): Promise<void>
   assert(isNotHeld(error), `${error}`);
 }
 
-Deno.test("completeTask() leaves the record as settleTasks() would, and deletes the lease", async () => {
+Deno.test("completeTask() leaves the record as settleTasks() would, and deletes the claim batch", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   const records = [];

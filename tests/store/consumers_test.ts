@@ -122,7 +122,7 @@ Deno.test("renewConsumer() that waits for a burial finds that it is too late", a
   assertEquals(await renewal!, false);
 });
 
-Deno.test("rescueTasks() puts back what a dead consumer held, counted, in its old place", async () => {
+Deno.test("rescueTasks() returns the tasks of a crashed consumer to their old places, counted", async () => {
   await using db = await testDatabase();
   const dead = await startConsumer(db);
   const minuteAgo = new Date(Date.now() - 60_000);

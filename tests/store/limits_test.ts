@@ -108,7 +108,7 @@ Deno.test("promoteDueTasks() moves limited tasks into their lines, and names the
   assertEquals(await waiting(db), { [id]: "concurrency" });
 });
 
-Deno.test("admitTasks() lets in as many as there are slots, the most urgent first", async () => {
+Deno.test("admitTasks() admits as many tasks as there are slots, the most urgent first", async () => {
   await using db = await testDatabase();
   await startConsumer(db);
   await limit(db, { concurrency: 3 });
@@ -308,7 +308,7 @@ Deno.test("claimTasks() tells which limited tasks have their slots", async () =>
   });
 });
 
-Deno.test("requeueForLimits() stores the keys, fences the claim and keeps a quarantined task one", async () => {
+Deno.test("requeueForLimits() stores the keys, fences the claim and keeps a task quarantined", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   const first = await insertTask(db);
@@ -369,7 +369,7 @@ Deno.test("a limited task that is given back, retried at once or rescued stands 
   assertEquals((await db.sql`SELECT quarantined FROM firefly.ready`)[0], { quarantined: true });
 });
 
-Deno.test("parkUnknownTasks() gives back slots, and unparkKnownTasks() puts limited tasks into their lines", async () => {
+Deno.test("parkUnknownTasks() frees slots, and unparkKnownTasks() returns limited tasks to their limit queues", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   await limit(db, { concurrency: 1 });
@@ -385,7 +385,7 @@ Deno.test("parkUnknownTasks() gives back slots, and unparkKnownTasks() puts limi
   assertEquals((await promoteDueTasks(db.store, ["default"])).concurrencyKeys, ["a"]);
 });
 
-Deno.test("returnIdleSlots() takes slots from those that nobody will claim, and drops those of nobody", async () => {
+Deno.test("returnIdleSlots() frees the slots of tasks that no consumer will claim, and slots without a task", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db, { queues: ["default", "still"] });
   await limit(db, { concurrency: 10 });

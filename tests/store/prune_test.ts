@@ -115,7 +115,7 @@ Deno.test("pruneTasks() deletes 1,000 records a statement, and goes on where it 
     { pruned: 1000, full: true, last: 2000 },
     { pruned: 300, full: false, last: null },
   ]);
-  assertEquals((await db.sql`SELECT walked FROM firefly.retention`)[0]!.walked, "0", "it begins anew");
+  assertEquals((await db.sql`SELECT prune_cursor FROM firefly.retention`)[0]!.prune_cursor, "0", "it begins anew");
 });
 
 Deno.test("pruneTasks() looks at 5,000 records a statement, rests, and stops at those that are too young", async () => {
@@ -126,7 +126,7 @@ Deno.test("pruneTasks() looks at 5,000 records a statement, rests, and stops at 
 
   assertEquals(await pruneTasks(db.store, { after: null }), { pruned: 0, full: false, last: 5000 });
   assertEquals(await pruneTasks(db.store, { after: null }), { pruned: 0, full: false, last: null }, "it rests");
-  await db.sql`UPDATE firefly.retention SET rests_until = now()`;
+  await db.sql`UPDATE firefly.retention SET next_prune = now()`;
   assertEquals(await pruneTasks(db.store, { after: null }), { pruned: 1, full: false, last: null });
   assertEquals(await pruneTasks(db.store, { after: old! - 1 }), { pruned: 0, full: false, last: null });
 });

@@ -16,14 +16,14 @@ const check = (holds: boolean, what: string) => {
 };
 
 for (const ring of rings) {
-  const sealed = await ring.seal(encodePlain(["ünï", 1n]), place);
-  const [text] = decodeParams(await ring.open(sealed, place), ring) as unknown[];
+  const encrypted = await ring.encrypt(encodePlain(["ünï", 1n]), place);
+  const [text] = decodeParams(await ring.decrypt(encrypted, place), ring) as unknown[];
   check(text === "ünï", "round trip");
-  const elsewhere = await ring.open(sealed, { ...place, queue: "other" });
-  check(elsewhere === sealed, "another queue");
+  const elsewhere = await ring.decrypt(encrypted, { ...place, queue: "other" });
+  check(elsewhere === encrypted, "another queue");
   check(await ring.digest("a") === await ring.digest("a"), "digest");
 }
-const [word] = decodeParams(await keys.open(FROM_DENO, place), keys) as unknown[];
+const [word] = decodeParams(await keys.decrypt(FROM_DENO, place), keys) as unknown[];
 check(word === "from Deno", "a value from Deno");
 check(
   await keys.digest("a") === "4eed3c1ada3d4413f1ad9d02c00048053aaa3afbe4348ce71e015876019976c8",

@@ -244,7 +244,7 @@ const refused: [expression: unknown, type: ErrorClass, message: string][] = [
   ["5/15 * * * *", TypeError, '"cron" cannot be read ('],
   ["0 25 * * *", RangeError, 'cannot be read (Invalid value for hour: 25): current value is "0 25 * * *"'],
   ["60 * * * *", RangeError, "Invalid value for minute: 60"],
-  ["0 0 30 2 *", RangeError, '"cron" never comes: current value is "0 0 30 2 *"'],
+  ["0 0 30 2 *", RangeError, '"cron" is never due: current value is "0 0 30 2 *"'],
   ["@reboot", TypeError, '"cron" cannot be read ('],
   ["@soon", TypeError, '"cron" cannot be read ('],
 ];

@@ -66,8 +66,8 @@ const refused: [options: object, type: ErrorClass, message: string][] = [
     TypeError,
     '"missed" must be "skip", "one" or "all": current value is "some"',
   ],
-  [{ timezone: "UTC" }, TypeError, 'Cannot define task "a" as "timezone" is of no use without "cron"'],
-  [{ missed: "all" }, TypeError, '"missed" is of no use without "cron"'],
+  [{ timezone: "UTC" }, TypeError, 'Cannot define task "a" as "timezone" requires "cron"'],
+  [{ missed: "all" }, TypeError, '"missed" requires "cron"'],
   [{ retryDelay: { kind: "no", delay: 1 } }, TypeError, '"fixed", "linear" or "exponential"'],
 ];
 
@@ -85,7 +85,7 @@ for (const [options, type, message] of refused) {
   });
 }
 
-Deno.test("defineTask() refuses a handler that is no function", () => {
+Deno.test("defineTask() refuses a handler that is not a function", () => {
   assertThrows(
     () => defineTask("a", {} as () => void),
     TypeError,
@@ -148,7 +148,7 @@ Deno.test("namesOf() is the name and the aliases", () => {
   assertEquals(namesOf(defineTask({ name: "new", aliases: ["old", "older"] }, handler)), ["new", "old", "older"]);
 });
 
-Deno.test("defineTask() refuses aliases that are no list, and a queue that is no text", () => {
+Deno.test("defineTask() refuses aliases that are not a list, and a queue that is not text", () => {
   const handler = () => {};
   assertThrows(
     () => defineTask({ name: "x", aliases: "old" as never }, handler),

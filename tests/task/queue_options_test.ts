@@ -1,16 +1,16 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { checkQueues, settingsOf } from "../../src/task/queue_options.ts";
+import { checkQueues, toQueueSettings } from "../../src/task/queue_options.ts";
 
 const [ACTION, SCHEMA] = ["make an instance", "firefly"];
 
-Deno.test("settingsOf() leaves out queues of which nothing is said", () => {
+Deno.test("toQueueSettings() leaves out queues without any option", () => {
   const unsaid = { completed: null, failed: null };
 
-  assertEquals(settingsOf({ mail: { retention: 60 }, web: {}, audit: { notify: "always" } }), [
+  assertEquals(toQueueSettings({ mail: { retention: 60 }, web: {}, audit: { notify: "always" } }), [
     { name: "mail", retention: { completed: 60, failed: 60 }, notify: null },
     { name: "audit", retention: unsaid, notify: "always" },
   ]);
-  assertEquals(settingsOf(undefined), []);
+  assertEquals(toQueueSettings(undefined), []);
 });
 
 Deno.test("checkQueues() refuses names whose channel would be too long", () => {

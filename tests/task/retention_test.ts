@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { Retention } from "../../mod.ts";
-import { type RetentionSeconds, secondsOfRetention } from "../../src/task/retention.ts";
+import { type RetentionSeconds, toRetentionSeconds } from "../../src/task/retention.ts";
 
 const cases: [Retention | undefined, RetentionSeconds][] = [
   [undefined, { completed: null, failed: null }],
@@ -13,7 +13,7 @@ const cases: [Retention | undefined, RetentionSeconds][] = [
 ];
 
 for (const [retention, seconds] of cases) {
-  Deno.test(`secondsOfRetention() reads ${Deno.inspect(retention)}`, () => {
-    assertEquals(secondsOfRetention(retention), seconds);
+  Deno.test(`toRetentionSeconds() reads ${Deno.inspect(retention)}`, () => {
+    assertEquals(toRetentionSeconds(retention), seconds);
   });
 }

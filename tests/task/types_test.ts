@@ -238,7 +238,7 @@ function _wrongSpecsAreRefused() {
   task({ name: "x", cron: "0 3 * * *" })((day: number) => day);
   // @ts-expect-error: what becomes of missed slots is one of three
   task({ name: "x", cron: "0 3 * * *", missed: "some" }, () => 1);
-  // @ts-expect-error: a time zone is of no use without a cron
+  // @ts-expect-error: a time zone requires a cron
   task({ name: "x", timezone: "Europe/Warsaw" }, () => 1);
   // @ts-expect-error: a name that is derived from the function changes with the bundler
   task({ queue: "x" }, () => 1);

@@ -144,11 +144,11 @@ Deno.test("a validator that throws is an ordinary failure: of the call, and of a
   assertEquals(record.errors[0]!.message, mistake.message);
 });
 
-Deno.test("a schema that makes no list of a list of arguments is refused as a mistake of the definition", async () => {
+Deno.test("a schema that does not return a list of arguments is rejected as an error of the definition", async () => {
   await using ff = unreachable();
   const work = task({ name: taskName(), input: schemaOf<[]>(() => ({ value: {} })) }, () => {});
 
-  await assertRejects(() => ff.run(() => work.schedule()), TypeError, `the schema "input" makes no list`);
+  await assertRejects(() => ff.run(() => work.schedule()), TypeError, `the schema "input" does not return a list`);
 });
 
 Deno.test("a handler that schedules what is not valid fails, and is tried again", async () => {

@@ -64,7 +64,7 @@ function evidence(
 ): Evidence {
   const sample = (at: number): Sample => {
     const process = { pid: 1, rss: 100 * MIB + rss * at, heap: 10 * MIB + heap * at, fds: 20, sockets: 5, timers: 9 };
-    const sizes = { task: MIB, ready: MIB + ready * at, waiting: MIB, lease: MIB, slot: MIB, unique_key: MIB };
+    const sizes = { task: MIB, ready: MIB + ready * at, waiting: MIB, claim_batch: MIB, slot: MIB, unique_key: MIB };
     return {
       at,
       processes: { scheduler: process, "consumer-1": process },
@@ -129,7 +129,7 @@ const LEAKS: Record<string, [Evidence, string]> = {
   "a lost task": [evidence({ account: { ...good.account, lost: 1 } }), "ended otherwise"],
   "a confirmed task that never was": [evidence({ account: { ...good.account, vanished: 1 } }), "confirmed"],
   "an effect twice": [evidence({ account: { ...good.account, twice: 1 } }), "effects twice"],
-  "a unplaced row": [evidence({ left: { lease: 1 } }), "unplaced rows"],
+  "an unplaced row": [evidence({ left: { claim_batch: 1 } }), "unplaced rows"],
   "a connection that is left": [
     evidence({ after: { ...good.after, server: { ...good.after.server!, connections: { a: 4 } } } }),
     "connections at rest",
@@ -145,7 +145,7 @@ const LEAKS: Record<string, [Evidence, string]> = {
     evidence({ rows: [{ ...good.rows[0]!, latencies: { ...good.rows[0]!.latencies, start: [5, 9, 900] } }] }),
     "p99",
   ],
-  "a consumer that crashed": [evidence({ unasked: 1 }), "unasked"],
+  "a consumer that crashed": [evidence({ unasked: 1 }), "unexpectedly"],
 };
 for (const [leak, [run, verdict]] of Object.entries(LEAKS)) {
   Deno.test(`judge() sees ${leak}`, () => assertStringIncludes(broken(run), verdict));

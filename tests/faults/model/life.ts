@@ -12,7 +12,7 @@ const ENDED = ["completed", "failed", "cancelled"];
 
 /** Words of docs/states.md that stand for several states. */
 export const WORDS: Readonly<Record<string, readonly string[]>> = {
-  "in line": LINES,
+  "limited": LINES,
   "placed": PLACES,
   "unclaimed": CREATED,
   "ended": ENDED,

@@ -87,7 +87,7 @@ export function isAt(row: Place, task: Task): boolean {
     row.notBefore.at === task.notBefore.at;
 }
 
-/** `_take_from_place`: false if the record stood in neither table, as its columns say. */
+/** `_unplace`: false if the record stood in neither table, as its columns say. */
 export function takeFromPlace(state: State, task: Task): boolean {
   const ready = state.ready.filter((row) => !isAt(row, task));
   if (ready.length < state.ready.length) {
@@ -101,7 +101,7 @@ export function takeFromPlace(state: State, task: Task): boolean {
 }
 
 /**
- * The trigger `give_back`, to be called after every change of `status` or `claim_seq`: slots and unique keys are given
+ * The trigger `release`, to be called after every change of `status` or `claim_seq`: slots and unique keys are given
  * back, or the key taken again, and where its duplicate has it, the task ends `failed`. `began` says that the change knows of
  * an attempt that began, or may have: then the slot of its rate runs out by itself.
  */

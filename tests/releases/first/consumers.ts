@@ -1,8 +1,7 @@
 import type { Tag } from "../../../src/database/driver.ts";
 import type { TaskStatus } from "../../../src/task/record.ts";
-import { toNumber } from "../../../src/store/rows.ts";
+import { toNumber } from "./rows.ts";
 
-/** A consumer as it introduces itself. */
 export interface ConsumerInfo {
   id: string;
   host: string;
@@ -13,7 +12,6 @@ export interface ConsumerInfo {
   concurrency: number;
 }
 
-/** Registers a consumer, whose lease then runs for `lease` seconds. */
 export async function registerConsumer(sql: Tag, info: ConsumerInfo, lease: number): Promise<void> {
   await sql`
     INSERT INTO ${sql.schema}.consumer (id, host, pid, version, queues, tasks, concurrency, lease_until)
@@ -25,7 +23,6 @@ export async function registerConsumer(sql: Tag, info: ConsumerInfo, lease: numb
   `;
 }
 
-/** Renews a consumer's lease; false if it was buried, so that its tasks are somebody else's now. */
 export async function renewConsumer(sql: Tag, id: string, lease: number): Promise<boolean> {
   const rows = await sql`
     UPDATE ${sql.schema}.consumer
@@ -35,15 +32,10 @@ export async function renewConsumer(sql: Tag, id: string, lease: number): Promis
   return rows.count > 0;
 }
 
-/** Takes a consumer off the list at its end. */
 export async function removeConsumer(sql: Tag, id: string): Promise<void> {
   await sql`DELETE FROM ${sql.schema}.consumer WHERE id = ${id}`;
 }
 
-/**
- * Buries consumers whose lease has expired. From then on they cannot renew it: a consumer that was only stopped for
- * a while finds its row missing, and knows. The lock of the row decides between burial and a renewal at the last moment.
- */
 export async function removeExpiredConsumers(sql: Tag): Promise<string[]> {
   const rows = await sql`
     DELETE FROM ${sql.schema}.consumer
@@ -55,20 +47,15 @@ export async function removeExpiredConsumers(sql: Tag): Promise<string[]> {
   return rows.map((row) => row.id);
 }
 
-/** A task that a dead consumer left behind. */
 export interface RescuedTask {
   id: number;
   funcName: string;
   queue: string;
   status: TaskStatus;
+  concurrencyKey: string | null;
+  rateKey: string | null;
 }
 
-/**
- * Puts back what up to 20 leases of consumers without a row hold. `not_before` stays: set to now, it would put them
- * behind the whole backlog. From now on they are quarantined. A task whose consumers died three times while it was the
- * quarantined, and so the likely cause, ends `failed`. One that somebody's open transaction has locked must not make all
- * the others wait: its lease stays for the next round.
- */
 export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
   const rows = await sql`
     WITH orphaned AS MATERIALIZED (
@@ -82,7 +69,7 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
       SELECT orphaned.id AS batch_id, orphaned.quarantined, claim.id, claim.claim_seq
       FROM orphaned, unnest(orphaned.ids, orphaned.claim_seqs) AS claim (id, claim_seq)
     ), held AS MATERIALIZED (
-      SELECT task.id, left_behind.quarantined, left_behind.quarantined AND task.crash_count >= 2 AS exhausted
+      SELECT task.id, left_behind.quarantined AND task.crash_count >= 4 AS exhausted
       FROM left_behind
       JOIN ${sql.schema}.task
         ON task.id = left_behind.id AND task.claim_seq = left_behind.claim_seq AND task.status = 'created'
@@ -101,7 +88,7 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
       UPDATE ${sql.schema}.task
       SET claim_seq = task.claim_seq + 1,
         rescues = task.rescues + 1,
-        crash_count = task.crash_count + held.quarantined::integer,
+        crash_count = task.crash_count + 1,
         status = CASE WHEN held.exhausted THEN 'failed' ELSE 'created' END,
         failed = CASE WHEN held.exhausted THEN now() END,
         errors = CASE
@@ -114,24 +101,117 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
         END
       FROM held
       WHERE task.id = held.id
-      RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name
+      RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
+        task.concurrency_key, task.rate_key, task.crash_count >= 2 AS quarantined
     ), placed AS (
       INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, quarantined, queue, func_name)
-      SELECT id, claim_seq, not_before, priority, true, queue, func_name
+      SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name
       FROM rescued
-      WHERE status = 'created'
-      RETURNING queue
+      WHERE status = 'created' AND concurrency_key IS NULL AND rate_key IS NULL
+    ), placed_waiting AS (
+      INSERT INTO ${sql.schema}.waiting (
+        id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason, admit_at
+      )
+      SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key,
+        CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END, now()
+      FROM rescued
+      WHERE status = 'created' AND (concurrency_key IS NOT NULL OR rate_key IS NOT NULL)
     ), waiter AS (
       DELETE FROM ${sql.schema}.result_waiter
       USING rescued
       WHERE result_waiter.task_id = rescued.id AND rescued.status = 'failed'
       RETURNING result_waiter.task_id
     ), notified AS MATERIALIZED (
-      SELECT pg_notify(${sql.schema}.channel(queue), '') FROM (SELECT DISTINCT queue FROM placed) AS filled
+      SELECT ${sql.schema}._notify(queue)
+      FROM (SELECT DISTINCT queue FROM rescued WHERE status = 'created') AS filled
       UNION ALL
       SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM waiter)
     )
-    SELECT id, func_name, queue, status, (SELECT count(*) FROM notified) AS notified FROM rescued
+    SELECT id, func_name, queue, status, concurrency_key, rate_key, (SELECT count(*) FROM notified) AS notified FROM rescued
   `;
-  return rows.map((row) => ({ id: toNumber(row.id), funcName: row.func_name, queue: row.queue, status: row.status }));
+  return rows.map((row) => ({
+    id: toNumber(row.id),
+    funcName: row.func_name,
+    queue: row.queue,
+    status: row.status,
+    concurrencyKey: row.concurrency_key,
+    rateKey: row.rate_key,
+  }));
+}
+
+export interface BatchRow {
+  id: string;
+  claims: { id: number; claimSeq: number; concurrencyKey: string | null; rateKey: string | null }[];
+}
+
+export async function readBatches(sql: Tag, consumerId: string): Promise<BatchRow[]> {
+  const rows = await sql`
+    SELECT claim_batch.id,
+      COALESCE(json_agg(
+        json_build_object(
+          'id', task.id, 'claimSeq', task.claim_seq, 'concurrencyKey', task.concurrency_key, 'rateKey', task.rate_key
+        )
+      ) FILTER (WHERE task.id IS NOT NULL), '[]') AS claims
+    FROM ${sql.schema}.claim_batch
+    CROSS JOIN unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
+    LEFT JOIN ${sql.schema}.task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
+    WHERE claim_batch.consumer_id = ${consumerId}
+    GROUP BY claim_batch.id
+  `;
+  return rows.map(({ id, claims }) => ({ id, claims }));
+}
+
+export async function requeueUnplaced(sql: Tag, after: number): Promise<{ last: number; placed: number }> {
+  const [row] = await sql`
+    WITH seen AS MATERIALIZED (
+      SELECT id, status, claim_seq, queue, priority, not_before
+      FROM ${sql.schema}.task
+      WHERE id > ${after}
+      ORDER BY id
+      LIMIT 5000
+    ), unplaced AS MATERIALIZED (
+      SELECT seen.id
+      FROM seen
+      WHERE seen.status = 'created'
+        AND NOT EXISTS (
+          SELECT FROM ${sql.schema}.ready
+          WHERE ready.queue = seen.queue AND ready.priority = seen.priority AND ready.not_before = seen.not_before
+            AND ready.id = seen.id AND ready.claim_seq = seen.claim_seq
+        )
+        AND NOT EXISTS (
+          SELECT FROM ${sql.schema}.waiting WHERE waiting.id = seen.id AND waiting.claim_seq = seen.claim_seq
+        )
+        AND NOT EXISTS (
+          SELECT FROM ${sql.schema}.claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
+          WHERE claim.id = seen.id AND claim.claim_seq = seen.claim_seq
+        )
+    ), held AS MATERIALIZED (
+      SELECT task.id
+      FROM unplaced
+      JOIN ${sql.schema}.task ON task.id = unplaced.id AND task.status = 'created'
+      ORDER BY task.id
+      FOR UPDATE OF task SKIP LOCKED
+    ), fenced AS (
+      UPDATE ${sql.schema}.task
+      SET claim_seq = task.claim_seq + 1
+      FROM held
+      WHERE task.id = held.id
+      RETURNING task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name,
+        task.concurrency_key, task.rate_key
+    ), placed AS (
+      INSERT INTO ${sql.schema}.waiting (
+        id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason
+      )
+      SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, 'time' FROM fenced
+      RETURNING id
+    )
+    SELECT
+      CASE WHEN (SELECT count(*) FROM seen) < 5000 THEN 0 ELSE (SELECT max(id) FROM seen) END AS last,
+      (SELECT count(*) FROM placed)::integer AS placed
+  `;
+  return { last: toNumber(row!.last), placed: row!.placed };
+}
+
+export async function endBackend(sql: Tag, pid: number): Promise<void> {
+  await sql`SELECT pg_terminate_backend(${pid}::integer)`;
 }

@@ -1,34 +1,23 @@
 import type { Tag } from "../../../src/database/driver.ts";
-import { toNumber } from "../../../src/store/rows.ts";
+import { toNumber } from "./rows.ts";
 
-/** How an attempt ended. */
 export interface Outcome {
   id: number;
   claimSeq: number;
-  /** `created` gives the task back: to be tried again, or because it never began. */
   status: "completed" | "failed" | "created";
-  /** The encoded result of a completed task. */
   returned: string | null;
-  /** What to add to the record's `errors`, as JSON without `at` and `attempt`. */
   error: string | null;
-  /** When the attempt began, by `performance.now()`; null if it never did. */
   began: number | null;
-  /** Seconds until the next attempt; null keeps `not_before`. */
   delay: number | null;
-  /** What a task given back has used up: a retry, or nothing but a claim (`snooze`). */
   counts: "retry" | "snooze" | null;
 }
 
-/**
- * Ends claims, each only if it is still held: `claim_seq` must be the one that the claim read. Resolves to the ids of
- * those that it ended; others were lost, or are locked by somebody's open transaction, which must not make a whole
- * batch wait. `batches` are deleted if nothing was left over.
- *
- * SKIP LOCKED also keeps two batches that hold the same tasks in different orders from a deadlock: neither waits.
- */
-export async function settleTasks(sql: Tag, outcomes: Outcome[], batches: string[]): Promise<Set<number>> {
+export async function settleTasks(
+  sql: Tag,
+  outcomes: Outcome[],
+  batches: string[],
+): Promise<Map<number, Outcome["status"]>> {
   const now = performance.now();
-  // How long ago, since only the database's clock tells when.
   const elapsed = outcomes.map(({ began }) => began === null ? null : (now - began) / 1000);
   const rows = await sql`
     WITH outcome AS MATERIALIZED (
@@ -62,7 +51,6 @@ export async function settleTasks(sql: Tag, outcomes: Outcome[], batches: string
         END,
         errors = CASE
           WHEN held.error IS NULL THEN task.errors
-          -- A task that fails for ever must not grow for ever: the latest 100 are kept.
           ELSE (CASE WHEN jsonb_array_length(task.errors) < 100 THEN task.errors ELSE task.errors - 0 END)
             || jsonb_build_array(held.error::jsonb || jsonb_build_object(
               'at', statement_timestamp(), 'attempt', task.retry_attempts + task.rescues + 1
@@ -73,32 +61,86 @@ export async function settleTasks(sql: Tag, outcomes: Outcome[], batches: string
         crash_count = 0
       FROM held
       WHERE task.id = held.id
-      RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name
+      RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
+        task.concurrency_key, task.rate_key
     ), back_in_ready AS (
       INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, queue, func_name)
       SELECT id, claim_seq, not_before, priority, queue, func_name
       FROM settled
       WHERE status = 'created' AND not_before <= statement_timestamp()
+        AND concurrency_key IS NULL AND rate_key IS NULL
       RETURNING queue
     ), back_in_waiting AS (
-      INSERT INTO ${sql.schema}.waiting (id, claim_seq, not_before, priority, queue, func_name, reason)
-      SELECT id, claim_seq, not_before, priority, queue, func_name, 'time'
+      INSERT INTO ${sql.schema}.waiting (
+        id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
+      )
+      SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
+        CASE
+          WHEN not_before > statement_timestamp() THEN 'time'
+          WHEN concurrency_key IS NULL THEN 'rate'
+          ELSE 'concurrency'
+        END,
+        CASE WHEN not_before <= statement_timestamp() THEN statement_timestamp() END
       FROM settled
-      WHERE status = 'created' AND not_before > statement_timestamp()
+      WHERE status = 'created'
+        AND (not_before > statement_timestamp() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL)
+      RETURNING queue, reason
     ), waiter AS (
       DELETE FROM ${sql.schema}.result_waiter
       USING settled
       WHERE result_waiter.task_id = settled.id AND settled.status <> 'created'
       RETURNING result_waiter.task_id
     ), notified AS MATERIALIZED (
-      SELECT pg_notify(${sql.schema}.channel(queue), '') FROM (SELECT DISTINCT queue FROM back_in_ready) AS filled
+      SELECT ${sql.schema}._notify(queue)
+      FROM (SELECT queue FROM back_in_ready UNION SELECT queue FROM back_in_waiting WHERE reason <> 'time') AS filled
       UNION ALL
       SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM waiter)
     ), ended AS (
       DELETE FROM ${sql.schema}.claim_batch
       WHERE id = ANY (${batches}::uuid[]) AND (SELECT count(*) FROM settled) = (SELECT count(*) FROM outcome)
     )
-    SELECT id, (SELECT count(*) FROM notified) AS notified FROM settled
+    SELECT id, status, (SELECT count(*) FROM notified) AS notified FROM settled
   `;
-  return new Set(rows.map((row) => toNumber(row.id)));
+  return new Map(rows.map((row) => [toNumber(row.id), row.status]));
+}
+
+export interface ClaimState {
+  id: number;
+  claimSeq: number;
+  status: string;
+}
+
+export async function readClaims(sql: Tag, ids: number[]): Promise<Map<number, ClaimState>> {
+  const rows = await sql`
+    SELECT id, claim_seq, status
+    FROM ${sql.schema}.task
+    WHERE id = ANY (${ids}::bigint[])
+  `;
+  return new Map(rows.map((row) => {
+    const id = toNumber(row.id);
+    return [id, { id, claimSeq: toNumber(row.claim_seq), status: row.status }];
+  }));
+}
+
+export async function deleteBatches(sql: Tag, batches: string[]): Promise<void> {
+  await sql`
+    DELETE FROM ${sql.schema}.claim_batch
+    WHERE claim_batch.id = ANY (${batches}::uuid[])
+      AND NOT EXISTS (
+        SELECT FROM unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
+        JOIN ${sql.schema}.task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
+      )
+  `;
+}
+
+export async function storeProgress(
+  sql: Tag,
+  { id, claimSeq, value, note }: { id: number; claimSeq: number; value: number; note: string | null },
+): Promise<boolean> {
+  const rows = await sql`
+    UPDATE ${sql.schema}.task
+    SET progress = ${value}, progress_note = ${note}
+    WHERE id = ${id} AND claim_seq = ${claimSeq} AND status = 'created'
+  `;
+  return rows.count > 0;
 }

@@ -1,166 +1,6 @@
--- Firefly: explain(), which says why a task does not run.
+-- Firefly: explain(), part 2: what keeps a task waiting.
 
--- One reason: its code, a sentence for people, and what the sentence says as data.
-CREATE TYPE "firefly".task_reason AS (reason text, message text, data jsonb);
-
--- All of these functions are STABLE, so that they see one snapshot, that of the statement that calls explain(): a task
--- that is claimed meanwhile stands either here or there, never nowhere. A task is `it` in them, as in their sentences.
-
--- A time as the sentences tell it: to the second, in the time zone of the session.
-CREATE FUNCTION "firefly"._format_time(at timestamptz) RETURNS text
-LANGUAGE sql STABLE AS $body$
-  SELECT date_trunc('second', at)::text
-$body$;
-
--- `1 task`, `3 tasks`, and, as nobody counts on past 10,000, `more than 10000 tasks`.
-CREATE FUNCTION "firefly"._format_count(count bigint, noun text) RETURNS text
-LANGUAGE sql IMMUTABLE AS $body$
-  SELECT CASE
-    WHEN count = 1 THEN '1 ' || noun
-    WHEN count > 10000 THEN 'more than 10000 ' || noun || 's'
-    ELSE count || ' ' || noun || 's'
-  END
-$body$;
-
--- An error of the record, without its stack; NULL of NULL.
-CREATE FUNCTION "firefly"._brief_error(error jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE STRICT AS $body$
-  SELECT jsonb_build_object('name', error -> 'name', 'message', error -> 'message', 'attempt', error -> 'attempt')
-$body$;
-
-CREATE FUNCTION "firefly"._format_error(error jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE STRICT AS $body$
-  SELECT format('%s: %s', error ->> 'name', left(error ->> 'message', 200))
-$body$;
-
--- Up to three of the known words that share at least half of their pairs of letters with `word`, the likest first.
-CREATE FUNCTION "firefly"._near_words(word text, known text[]) RETURNS text[]
-LANGUAGE sql IMMUTABLE AS $body$
-  WITH pair AS (
-    SELECT DISTINCT candidate, substr(lower(candidate), start, 2) AS letters
-    FROM unnest(known[:1000] || word) AS candidate, generate_series(1, length(candidate) - 1) AS start
-  ), near AS (
-    SELECT pair.candidate,
-      2.0 * count(*) FILTER (WHERE letters IN (SELECT letters FROM pair AS own WHERE own.candidate = word))
-        / (count(*) + (SELECT count(*) FROM pair AS own WHERE own.candidate = word)) AS likeness
-    FROM pair
-    WHERE pair.candidate <> word
-    GROUP BY pair.candidate
-  )
-  SELECT COALESCE(array_agg(candidate ORDER BY likeness DESC, candidate), '{}')
-  FROM (SELECT * FROM near WHERE likeness >= 0.5 ORDER BY likeness DESC, candidate LIMIT 3) AS nearest
-$body$;
-
--- A task that has ended: how, and whether a duplicate keeps it from being retried.
-CREATE FUNCTION "firefly"._explain_ended(it "firefly".task) RETURNS SETOF "firefly".task_reason
-LANGUAGE plpgsql STABLE AS $body$
-DECLARE
-  at timestamptz := COALESCE(it.completed, it.failed, it.cancelled);
-  error jsonb := CASE WHEN it.status = 'failed' THEN it.errors -> -1 END;
-  duplicate record;
-BEGIN
-  RETURN QUERY SELECT 'ended',
-    CASE it.status
-      WHEN 'completed' THEN 'It completed'
-      WHEN 'cancelled' THEN 'It was cancelled'
-      ELSE 'It failed'
-    END
-      || COALESCE(' at ' || "firefly"._format_time(at), '')
-      || COALESCE(': ' || "firefly"._format_error(error), ''),
-    jsonb_build_object('status', it.status, 'at', at, 'error', "firefly"._brief_error(error));
-
-  IF it.unique_key IS NULL OR it.status = 'completed' THEN
-    RETURN;
-  END IF;
-  SELECT held.task_id, held.until INTO duplicate
-  FROM "firefly".unique_key AS held
-  WHERE held.func_name = it.func_name AND held.key = it.unique_key AND held.task_id <> it.id
-    AND (held.until IS NULL OR held.until > statement_timestamp());
-  IF FOUND THEN
-    RETURN QUERY SELECT 'unique',
-      format('It cannot be retried as task %s has its unique key "%s"', duplicate.task_id, it.unique_key)
-        || COALESCE(' until ' || "firefly"._format_time(duplicate.until), ''),
-      jsonb_build_object('key', it.unique_key, 'task_id', duplicate.task_id, 'until', duplicate.until);
-  END IF;
-END
-$body$;
-
--- A task that a consumer holds: since when, and which; or that it died. Nothing if nobody holds it.
-CREATE FUNCTION "firefly"._explain_claim(it "firefly".task) RETURNS SETOF "firefly".task_reason
-LANGUAGE plpgsql STABLE AS $body$
-DECLARE
-  held record;
-  data jsonb;
-  place text;
-BEGIN
-  SELECT claim_batch.claimed, claim_batch.consumer_id, consumer.host, consumer.pid, consumer.lease_until,
-    COALESCE(consumer.lease_until > statement_timestamp(), false) AS alive
-  INTO held
-  FROM "firefly".claim_batch
-  LEFT JOIN "firefly".consumer ON consumer.id = claim_batch.consumer_id
-  WHERE it.id = ANY (claim_batch.ids) AND EXISTS (
-    SELECT FROM unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
-    WHERE claim.id = it.id AND claim.claim_seq = it.claim_seq
-  )
-  LIMIT 1;
-  IF NOT FOUND THEN
-    RETURN;
-  END IF;
-  place := COALESCE(' on ' || held.host || ', process ' || held.pid, '');
-  data := jsonb_build_object(
-    'attempt', it.retry_attempts + it.rescues + 1, 'since', held.claimed, 'consumer', held.consumer_id,
-    'host', held.host, 'pid', held.pid, 'lease_until', held.lease_until
-  );
-  IF held.alive THEN
-    RETURN QUERY SELECT 'running',
-      format('Attempt %s runs since %s%s', data ->> 'attempt', "firefly"._format_time(held.claimed), place), data;
-    RETURN;
-  END IF;
-  RETURN QUERY SELECT 'orphaned',
-    format('The consumer that ran attempt %s%s died: ', data ->> 'attempt', place)
-      || CASE
-        WHEN EXISTS (SELECT FROM "firefly".consumer WHERE lease_until > statement_timestamp())
-        THEN 'another one will rescue it soon'
-        ELSE 'it is rescued once a consumer runs'
-      END,
-    data;
-  RETURN QUERY SELECT * FROM "firefly"._explain_consumers(it);
-END
-$body$;
-
--- Whether anybody is there who could run it.
-CREATE FUNCTION "firefly"._explain_consumers(it "firefly".task) RETURNS SETOF "firefly".task_reason
-LANGUAGE plpgsql STABLE AS $body$
-DECLARE
-  served text[];
-  elsewhere text[];
-  known text[];
-  near text[];
-BEGIN
-  SELECT COALESCE(array_agg(DISTINCT name ORDER BY name), '{}'),
-    COALESCE(array_agg(DISTINCT name ORDER BY name) FILTER (WHERE it.func_name = ANY (consumer.tasks)), '{}')
-  INTO served, elsewhere
-  FROM "firefly".consumer, unnest(consumer.queues) AS name
-  WHERE consumer.lease_until > statement_timestamp();
-  IF it.queue <> ALL (served) THEN
-    RETURN QUERY SELECT 'no_consumer', format('No live consumer serves its queue "%s"', it.queue)
-        || CASE WHEN served = '{}' THEN '' ELSE format(', only %s', array_to_string(served, ', ')) END,
-      jsonb_build_object('queue', it.queue, 'served', served);
-  ELSIF it.queue <> ALL (elsewhere) THEN
-    SELECT array_agg(DISTINCT name) INTO known
-    FROM "firefly".consumer, unnest(consumer.tasks) AS name
-    WHERE consumer.lease_until > statement_timestamp() AND it.queue = ANY (consumer.queues);
-    near := "firefly"._near_words(it.func_name, known);
-    RETURN QUERY SELECT 'unknown_name',
-      format('No live consumer of its queue "%s" knows a task "%s"', it.queue, it.func_name)
-        || CASE WHEN near = '{}' THEN '' ELSE format(', did you mean "%s"?', near[1]) END
-        || CASE WHEN elsewhere = '{}' THEN '' ELSE format('; consumers of %s do', array_to_string(elsewhere, ', ')) END,
-      jsonb_build_object('queue', it.queue, 'func_name', it.func_name, 'near', near, 'elsewhere', elsewhere);
-  END IF;
-END
-$body$;
-
--- A concurrency key without a free slot for it: who has them, and who comes before it.
+-- A concurrency key without a free slot for it: the tasks that hold the slots, and how many come before it.
 CREATE FUNCTION "firefly"._explain_concurrency(it "firefly".task) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
@@ -170,8 +10,8 @@ DECLARE
   holders jsonb;
 BEGIN
   SELECT count(*) INTO taken FROM "firefly".slot WHERE kind = 'concurrency' AND key = it.concurrency_key;
-  -- Two ranges of the index instead of one OR, for which it would be read to its end. Tasks of paused queues are let
-  -- in by nobody, and so stand in nobody's way.
+  -- Two ranges of the index instead of one OR, for which it would be read to its end. Tasks of paused queues are not
+  -- admitted, and so keep no task waiting.
   SELECT count(*) INTO ahead
   FROM (
     (SELECT queue FROM "firefly".waiting
@@ -209,10 +49,12 @@ BEGIN
     LIMIT 20
   ) AS holder;
   RETURN QUERY SELECT 'concurrency',
-    format('Its concurrency key "%s" has %s of %s: ', it.concurrency_key, taken, "firefly"._format_count(most, 'slot') || ' taken')
+    format('Its concurrency key "%s" has %s of %s taken: ', it.concurrency_key, taken,
+      "firefly"._format_count(most, 'slot'))
       || concat_ws(', and ',
         (SELECT 'held by ' || string_agg(
-          'task ' || (holder ->> 'task_id') || COALESCE(' on ' || (holder ->> 'host') || ', process ' || (holder ->> 'pid'), ''),
+          'task ' || (holder ->> 'task_id')
+            || COALESCE(' on ' || (holder ->> 'host') || ', process ' || (holder ->> 'pid'), ''),
           ', '
         ) FROM jsonb_path_query(holders, '$[0 to 2]') AS holder),
         CASE WHEN ahead > 0 THEN "firefly"._format_count(ahead, 'task') || ' before it' END
@@ -222,8 +64,8 @@ BEGIN
 END
 $body$;
 
--- A rate key without a free slot for it: when its turn comes. That is known to the moment for the first of the line;
--- for others it is a forecast, and too early where tasks that were let in are still to be claimed.
+-- A rate key without a free slot for it: when its turn comes. That is exact for the first of the limit queue. For
+-- others it is a forecast, and too early where admitted tasks are still to be claimed.
 CREATE FUNCTION "firefly"._explain_rate(it "firefly".task) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
@@ -235,7 +77,7 @@ DECLARE
   turn timestamptz;
 BEGIN
   SELECT rate_limit AS most, rate_per AS per INTO defined FROM "firefly".definition WHERE func_name = it.func_name;
-  -- Of a task that is let in, or claimed, and has not begun, the slot has no end yet.
+  -- The slot of a task that is admitted or claimed and has not begun has no end yet.
   SELECT COALESCE(array_agg(
     COALESCE(NULLIF(until, 'infinity'), statement_timestamp() + make_interval(secs => defined.per)) ORDER BY until
   ), '{}')
@@ -259,13 +101,14 @@ BEGIN
     RETURN;
   END IF;
 
-  -- Each slot serves one task of the line in every span: the first of it takes the slot that ends first.
+  -- Each slot serves one task of the limit queue in every span: the first of them takes the slot that ends first.
   rounds := ahead / defined.most;
   position := ahead % defined.most - (defined.most - cardinality(ends)) + 1;
   turn := CASE WHEN position > 0 THEN ends[position] ELSE statement_timestamp() END
     + make_interval(secs => rounds * defined.per);
   RETURN QUERY SELECT 'rate',
-    format('Its rate key "%s" lets %s start every %s s: ', it.rate_key, "firefly"._format_count(defined.most, 'task'), defined.per)
+    format('Its rate key "%s" allows %s to start every %s s: ', it.rate_key,
+      "firefly"._format_count(defined.most, 'task'), defined.per)
       || format('its turn does not come before %s', "firefly"._format_time(turn))
       || CASE WHEN ahead > 0 THEN format(', with %s before it', "firefly"._format_count(ahead, 'task')) ELSE '' END,
     jsonb_build_object('key', it.rate_key, 'limit', defined.most, 'per', defined.per, 'taken', cardinality(ends),
@@ -273,11 +116,11 @@ BEGIN
 END
 $body$;
 
--- A task that is ready: who is claimed before it, and whether anybody has room.
+-- A task that is ready: how many are claimed before it, and whether a consumer has room.
 CREATE FUNCTION "firefly"._explain_order(it "firefly".task, is_quarantined boolean) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
-  -- The names that are claimed at all: others are passed over. NULL if nobody claims from this queue.
+  -- The names that are claimed at all: others are passed over. NULL if no consumer claims from this queue.
   known text[] := (
     SELECT array_agg(DISTINCT name)
     FROM "firefly".consumer, unnest(consumer.tasks) AS name
@@ -288,8 +131,8 @@ DECLARE
 BEGIN
   IF is_quarantined THEN
     RETURN QUERY SELECT 'quarantined',
-      'The consumer that ran it died: it is claimed alone, and one such task at a time by each consumer',
-      jsonb_build_object('rescues', it.rescues, 'deaths', it.crash_count);
+      'Consumers died while they ran it: it is claimed alone, and each consumer runs one such task at a time',
+      jsonb_build_object('rescues', it.rescues, 'crashes', it.crash_count);
   END IF;
 
   SELECT count(*) INTO ahead
@@ -330,7 +173,7 @@ BEGIN
 END
 $body$;
 
--- A task that waits for a consumer: what keeps it, first what somebody must do something about.
+-- A task that waits for a consumer: what keeps it, first what an operator must act on.
 CREATE FUNCTION "firefly"._explain_waiting(it "firefly".task) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
@@ -368,7 +211,7 @@ BEGIN
   END IF;
   IF NOT FOUND THEN
     RETURN QUERY SELECT 'unplaced',
-      'It stands neither ready nor waiting, as an edit by hand leaves it: consumers look for such and put them back',
+      'It is neither ready nor waiting, as after an edit by hand: consumers look for such tasks and requeue them',
       '{}'::jsonb;
   ELSIF it.not_before > statement_timestamp() THEN
     NULL;
@@ -386,23 +229,23 @@ BEGIN
 END
 $body$;
 
--- Says why a task does not run, in the order in which the reasons matter: what somebody must do something about, then
--- what time mends. No row means that there is no such task. The reasons, each with its data:
+-- Explains why a task does not run, in the order in which the reasons matter: first what an operator must act on, then
+-- what time resolves. No row means that there is no such task. The reasons, each with its data:
 --
--- ended         status, at, error: it is over; unique (key, task_id, until) says that a duplicate keeps it from being retried
+-- ended         status, at, error: it is over; unique (key, task_id, until): a duplicate keeps it from being retried
 -- running       attempt, since, consumer, host, pid, lease_until
--- orphaned      the same: that consumer died, and it will be rescued
+-- orphaned      the same: that consumer crashed, and the task will be rescued
 -- paused        queue
 -- not_due       until, retry (it was tried before), error
--- no_consumer   queue, served: which queues live consumers do serve
+-- no_consumer   queue, served: the queues that live consumers serve
 -- unknown_name  queue, func_name, near: names like it, elsewhere: queues whose consumers know it
--- unplaced         it was edited by hand
+-- unplaced      it was edited by hand
 -- concurrency   key, limit, taken, holders (task_id, since, consumer, host, pid; at most 20), ahead, more (than 10,000)
 -- rate          key, limit, per, taken, until, ahead, more
--- quarantined       rescues, deaths: its consumer died
+-- quarantined   rescues, crashes: consumers crashed while they ran it
 -- behind        queue, ahead, more
 -- busy          consumers, running, concurrency: those that could run it have no room
--- due           since: nothing keeps it, and it is about to be claimed, or let in where it has limits
+-- due           since: nothing keeps it: it is about to be claimed, or admitted where it has limits
 CREATE FUNCTION "firefly".explain(task_id bigint) RETURNS SETOF "firefly".task_reason
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
@@ -427,7 +270,8 @@ BEGIN
   RETURN QUERY SELECT * FROM "firefly"._explain_waiting(it);
   GET DIAGNOSTICS reasons = ROW_COUNT;
   IF reasons = 0 THEN
-    RETURN QUERY SELECT 'due', format('It is due since %s, and about to be taken', "firefly"._format_time(it.not_before)),
+    RETURN QUERY SELECT 'due',
+      format('It has been due since %s, and is about to be claimed', "firefly"._format_time(it.not_before)),
       jsonb_build_object('since', it.not_before);
   END IF;
 END

@@ -1,41 +1,9 @@
--- Firefly: tasks that are scheduled by the clock.
+-- Firefly: scheduling by cron.
 
--- What the consumer that started last said of each task with a cron. The name is the task's.
-CREATE TABLE "firefly".cron (
-  name text PRIMARY KEY,
-  -- The name and the aliases: two rows that share one are the same task, renamed.
-  names text[] NOT NULL,
-  expression text NOT NULL,
-  timezone text NOT NULL,
-  missed text NOT NULL CHECK (missed IN ('skip', 'one', 'all')),
-  -- The row that a slot inserts, in the names of the columns.
-  task jsonb NOT NULL,
-  -- All of the above that decides when and what, as its author wrote it: only consumers that say the same fire.
-  definition text NOT NULL,
-  paused boolean NOT NULL DEFAULT false,
-  -- When a consumer said that the task has no cron any more.
-  removed timestamptz,
-  -- Slots up to here are not made up for, whatever `missed` says.
-  since timestamptz NOT NULL DEFAULT now(),
-  defined timestamptz NOT NULL DEFAULT now(),
-  -- A consumer that says the same; see _own_crons.
-  consumer_id uuid
-);
-
--- The slots that fired: the primary key lets one of any number of consumers through. Only the last ones are kept, as no
--- slot fires that is older than the newest.
-CREATE TABLE "firefly".cron_slot (
-  cron text NOT NULL REFERENCES "firefly".cron (name) ON DELETE CASCADE,
-  slot timestamptz NOT NULL,
-  -- What it scheduled, or the duplicate that kept it from that.
-  task_id bigint,
-  fired timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (cron, slot)
-) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
-
--- Stores the crons of a consumer that starts, and tells from when on each has slots to fire. A cron that is new, was
--- removed, or comes at other times now has none from before. Of the names that the consumer knows, those without a cron
--- lose it; so does the other name of a task that was renamed, in either direction, and its pause goes along.
+-- Stores the crons of a consumer that starts, and returns for each the time after which it has slots to fire. A cron
+-- that is new, was removed, or has other times now has none from before. Of the names that the consumer knows, those
+-- without a cron lose theirs. So does the other name of a task that was renamed, in either direction, and its pause
+-- goes along.
 CREATE FUNCTION "firefly"._register_crons(consumer_id uuid, known text[], crons json)
 RETURNS TABLE (name text, after timestamptz, at timestamptz)
 LANGUAGE plpgsql AS $body$
@@ -87,8 +55,8 @@ BEGIN
 END
 $body$;
 
--- Schedules a task for each of these slots that has come and did not fire yet, if the cron is still what the caller
--- believes it to be, and is neither paused nor removed. Tells how many it scheduled, and the time.
+-- Schedules a task for each of these slots that has come and has not fired, if the cron still has the definition that
+-- the caller knows, and is neither paused nor removed. Returns how many it scheduled, and the time.
 CREATE FUNCTION "firefly"._fire_cron(
   name text, definition text, slots timestamptz[], OUT fired integer, OUT at timestamptz
 )
@@ -101,16 +69,18 @@ DECLARE
 BEGIN
   fired := 0;
   at := now();
-  -- Shared among those who fire; whoever pauses, redefines or removes it waits for them, and they for it.
+  -- Shared with other consumers that fire it. A statement that pauses, redefines or removes it waits for them, and they
+  -- for it.
   SELECT * INTO entry
   FROM "firefly".cron
-  WHERE cron.name = _fire_cron.name AND cron.definition = _fire_cron.definition AND NOT cron.paused AND cron.removed IS NULL
+  WHERE cron.name = _fire_cron.name AND cron.definition = _fire_cron.definition AND NOT cron.paused
+    AND cron.removed IS NULL
   FOR SHARE;
   IF NOT FOUND THEN
     RETURN;
   END IF;
-  -- Whoever fired the newest slot has dealt with all before. The sender's clock may be wrong: a slot that is still to
-  -- come waits for its time, and one that the sender does not know to be missed is.
+  -- The consumer that fired the newest slot has dealt with all before it. The caller's clock may be wrong: a slot that
+  -- is still to come waits for its time, and a slot that is missed by the database's clock counts as missed.
   FOR due IN
     SELECT slot
     FROM unnest(slots) AS given (slot)
@@ -119,7 +89,7 @@ BEGIN
       AND (entry.missed <> 'skip' OR slot > now() - interval '1 minute')
     ORDER BY slot
   LOOP
-    -- The fence: it waits for another consumer that is about to fire this slot, and lets one of them through.
+    -- The fence: it waits for another consumer that is about to fire this slot, and lets only one of them do it.
     INSERT INTO "firefly".cron_slot (cron, slot) VALUES (entry.name, due) ON CONFLICT DO NOTHING;
     CONTINUE WHEN NOT FOUND;
     SELECT * INTO scheduled
@@ -130,16 +100,16 @@ BEGIN
 END
 $body$;
 
--- Which of these crons nobody who lives stands for any more: the consumer that stood for it is gone, and none that says
--- the same has taken its place, as the caller does here for those that it agrees with.
+-- Returns which of these crons have no live consumer with the stored definition: the consumer of their row is gone, and
+-- no other has taken its place. The caller takes that place here in the rows of the crons that it defines likewise.
 CREATE FUNCTION "firefly"._own_crons(consumer_id uuid, names text[], definitions text[]) RETURNS SETOF text
 LANGUAGE plpgsql AS $body$
 #variable_conflict use_column
 BEGIN
   UPDATE "firefly".cron
   SET consumer_id = _own_crons.consumer_id
-  FROM unnest(_own_crons.names, definitions) AS mine (name, said)
-  WHERE cron.name = mine.name AND cron.definition = mine.said AND cron.removed IS NULL
+  FROM unnest(_own_crons.names, definitions) AS own (name, definition)
+  WHERE cron.name = own.name AND cron.definition = own.definition AND cron.removed IS NULL
     AND NOT EXISTS (SELECT FROM "firefly".consumer WHERE consumer.id = cron.consumer_id AND lease_until > now());
 
   RETURN QUERY
@@ -150,7 +120,7 @@ BEGIN
 END
 $body$;
 
--- Stops a cron until it is resumed; says whether that is new. What it has scheduled runs.
+-- Pauses a cron until it is resumed; returns whether that is new. Tasks that it has scheduled run.
 CREATE FUNCTION "firefly".pause_cron(name text) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 BEGIN
@@ -159,7 +129,7 @@ BEGIN
 END
 $body$;
 
--- Goes on with a paused cron, without what it missed; says whether it was paused.
+-- Resumes a paused cron, without the slots that it missed; returns whether it was paused.
 CREATE FUNCTION "firefly".resume_cron(name text) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 BEGIN
@@ -187,25 +157,3 @@ BEGIN
   RETURN scheduled.task_id;
 END
 $body$;
-
--- The crons, with what becomes of them: `orphaned`, no live consumer knows the task, or its cron was removed from the
--- code; `paused`; `active`. The next slot is not known here: the database does not read cron's expressions.
-CREATE VIEW "firefly".cron_record AS
-SELECT cron.name, cron.expression, cron.timezone, cron.missed, cron.task ->> 'queue' AS queue,
-  CASE
-    WHEN cron.removed IS NOT NULL
-      OR NOT EXISTS (SELECT FROM "firefly".consumer WHERE lease_until > now() AND cron.name = ANY (consumer.tasks))
-      THEN 'orphaned'
-    WHEN cron.paused THEN 'paused'
-    ELSE 'active'
-  END AS state,
-  cron.since, cron.defined, last.slot AS last_slot, last.fired AS last_fired, last.task_id AS last_task_id,
-  CASE
-    WHEN task.status = 'created' AND EXISTS (SELECT FROM "firefly".claim_batch WHERE task.id = ANY (claim_batch.ids)) THEN 'running'
-    ELSE task.status
-  END AS last_status
-FROM "firefly".cron
-LEFT JOIN LATERAL (
-  SELECT slot, fired, task_id FROM "firefly".cron_slot WHERE cron_slot.cron = cron.name ORDER BY slot DESC LIMIT 1
-) AS last ON true
-LEFT JOIN "firefly".task ON task.id = last.task_id;

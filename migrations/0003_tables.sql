@@ -1,0 +1,281 @@
+-- Firefly: the tables. docs/tables.md draws them.
+--
+-- A task has one record in `task` from its INSERT on, and while it has not ended exactly one of these beside it: a row
+-- in `ready` or `waiting`, which is its place, or an entry in a row of `claim_batch`, which is the claim of a consumer.
+-- The tables behind the hot path have few constraints on purpose: each one of `task` would cost every INSERT some
+-- microseconds. The keys of tasks are checked by the tables into which they get.
+
+CREATE TABLE "firefly".task (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  -- The fence: it grows whenever a claim ends, in whatever way. A statement that ends a claim must find it as the claim
+  -- read it.
+  claim_seq bigint NOT NULL DEFAULT 0,
+  created timestamptz NOT NULL DEFAULT now(),
+  not_before timestamptz NOT NULL DEFAULT now(),
+  started timestamptz,
+  completed timestamptz,
+  failed timestamptz,
+  cancelled timestamptz,
+  -- Seconds. NULL takes the value of the task's definition, as it does for max_retries and timeout.
+  retry_delay double precision CHECK (retry_delay >= 0),
+  timeout double precision CHECK (timeout > 0),
+  -- { kind, delay, max, jitter } where retry_delay is not a number of seconds.
+  backoff jsonb,
+  progress real,
+  priority integer NOT NULL DEFAULT 0,
+  max_retries integer CHECK (max_retries >= 0),
+  -- An attempt has the number retry_attempts + rescues + 1. Only retry_attempts is compared with max_retries.
+  retry_attempts integer NOT NULL DEFAULT 0,
+  rescues integer NOT NULL DEFAULT 0,
+  -- Claims that ended without counting: by a shutdown, a lost database, Retry.
+  snoozes integer NOT NULL DEFAULT 0,
+  -- Consumers in a row that crashed while they held it. Two put it in quarantine, three more fail it. Any other end of
+  -- a claim resets it.
+  crash_count smallint NOT NULL DEFAULT 0,
+  -- Running is not among them: it is `created` with a claim. The view task_record shows it.
+  status text NOT NULL DEFAULT 'created' CHECK (status IN ('created', 'completed', 'failed', 'cancelled')),
+  func_name text NOT NULL CHECK (func_name <> '' AND length(func_name) <= 200),
+  -- The second condition is that channel(queue) is a name for PostgreSQL. It is written out, since every INSERT would
+  -- inline the function again, which takes longer than all the other constraints.
+  queue text NOT NULL DEFAULT 'default'
+    CONSTRAINT task_queue_name CHECK (queue ~ '^[a-z0-9][a-z0-9_.-]*$')
+    CONSTRAINT task_queue_channel CHECK (octet_length('firefly' || '_' || queue) <= 63),
+  -- In the wire format. W10= is [], no arguments.
+  params text NOT NULL DEFAULT 'W10=',
+  returned text,
+  errors jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(errors) = 'array'),
+  tags text[] NOT NULL DEFAULT '{}',
+  progress_note text,
+  -- The unique key and the limits. All are NULL for a task that uses none of them, which then pays nothing for them.
+  unique_key text,
+  -- The statuses in which it rejects duplicates. NULL means created and running.
+  unique_among text[],
+  -- Seconds after its completion in which it still does.
+  unique_for double precision,
+  concurrency_key text,
+  rate_key text
+  -- UPDATEs stay HOT, for which a fillfactor of 45 leaves room on the page, as long as no index mentions a column that
+  -- they set, not even in its predicate.
+) WITH (fillfactor = 45);
+COMMENT ON TABLE "firefly".task IS
+  'A task and its record, from schedule() until it is pruned. Inserted by schedule() or any INSERT; updated as a rule '
+  'once, by the consumer that ends it, else by progress, retry, rescue and cancel; deleted when it is pruned or '
+  'deleted.';
+
+CREATE TABLE "firefly".ready (
+  id bigint NOT NULL,
+  claim_seq bigint NOT NULL,
+  not_before timestamptz NOT NULL,
+  priority integer NOT NULL,
+  -- It is claimed alone, and each consumer runs one such task at a time: task.crash_count.
+  quarantined boolean NOT NULL DEFAULT false,
+  queue text NOT NULL,
+  func_name text NOT NULL
+) WITH (
+  autovacuum_vacuum_scale_factor = 0,
+  autovacuum_vacuum_threshold = 20000,
+  autovacuum_vacuum_cost_delay = 0
+);
+CREATE INDEX ready_order ON "firefly".ready (queue, priority DESC, not_before, id);
+CREATE INDEX ready_quarantined ON "firefly".ready (queue, priority DESC, not_before, id) WHERE quarantined;
+COMMENT ON TABLE "firefly".ready IS
+  'A task that may run now, in the order of claiming. Inserted with the task, or when it is due, admitted, retried or '
+  'rescued; deleted by the claim. A row whose claim_seq is not that of the task is stale.';
+
+CREATE TABLE "firefly".waiting (
+  id bigint NOT NULL,
+  claim_seq bigint NOT NULL,
+  not_before timestamptz NOT NULL,
+  priority integer NOT NULL,
+  queue text NOT NULL,
+  func_name text NOT NULL,
+  -- `time`: its not_before is in the future. `unknown`: no live consumer of its queue knows its name. `concurrency`: it
+  -- waits for a slot of concurrency_key and, if it has a rate_key, for one of that at the same time, since a task that
+  -- waited with one slot in hand would keep it from others. `rate`: it waits for a slot of rate_key alone.
+  reason text NOT NULL,
+  quarantined boolean NOT NULL DEFAULT false,
+  concurrency_key text,
+  rate_key text,
+  -- When a consumer must try to admit tasks of the row's limit queue: at once for a task that has just joined it, and
+  -- for the first task of a rate when the oldest slot ends.
+  admit_at timestamptz,
+  CONSTRAINT waiting_reason_check CHECK (reason IN ('time', 'unknown', 'concurrency', 'rate')),
+  CONSTRAINT waiting_concurrency_key CHECK (concurrency_key <> '' AND octet_length(concurrency_key) <= 1000),
+  CONSTRAINT waiting_rate_key CHECK (rate_key <> '' AND octet_length(rate_key) <= 1000)
+) WITH (
+  autovacuum_vacuum_scale_factor = 0,
+  autovacuum_vacuum_threshold = 20000,
+  autovacuum_vacuum_cost_delay = 0
+);
+CREATE INDEX waiting_id ON "firefly".waiting (id);
+CREATE INDEX waiting_due ON "firefly".waiting (queue, not_before) WHERE reason = 'time';
+CREATE INDEX waiting_unknown ON "firefly".waiting (func_name) WHERE reason = 'unknown';
+CREATE INDEX waiting_concurrency ON "firefly".waiting (concurrency_key, priority DESC, not_before, id)
+  WHERE reason = 'concurrency';
+CREATE INDEX waiting_rate ON "firefly".waiting (rate_key, priority DESC, not_before, id) WHERE reason = 'rate';
+CREATE INDEX waiting_both ON "firefly".waiting (rate_key, priority DESC, not_before, id)
+  WHERE reason = 'concurrency' AND rate_key IS NOT NULL;
+CREATE INDEX waiting_admit_at ON "firefly".waiting (queue, admit_at) WHERE admit_at IS NOT NULL;
+COMMENT ON TABLE "firefly".waiting IS
+  'A task that may not run yet, and the reason. Inserted with the task, by a retry or rescue, or when it is parked or '
+  'loses its slot; deleted by consumers when it is due, gets its slots or its name is known.';
+
+CREATE TABLE "firefly".consumer (
+  id uuid PRIMARY KEY,
+  host text NOT NULL,
+  pid integer NOT NULL,
+  version text NOT NULL,
+  queues text[] NOT NULL,
+  tasks text[] NOT NULL,
+  concurrency integer NOT NULL,
+  started timestamptz NOT NULL DEFAULT now(),
+  seen timestamptz NOT NULL DEFAULT now(),
+  lease_until timestamptz NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE "firefly".consumer IS
+  'A process that runs tasks. It inserts the row, renews lease_until, and deletes the row when it stops. Once '
+  'lease_until has passed, any other consumer deletes it, as that of a crashed consumer.';
+
+CREATE TABLE "firefly".claim_batch (
+  -- The consumer makes it up: a sequence may repeat a number after a crash of the server.
+  id uuid PRIMARY KEY,
+  consumer_id uuid NOT NULL,
+  claimed timestamptz NOT NULL DEFAULT now(),
+  -- Its only task is in quarantine.
+  quarantined boolean NOT NULL DEFAULT false,
+  ids bigint[] NOT NULL,
+  -- The claim_seq of each task as the claim read it.
+  claim_seqs bigint[] NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+COMMENT ON TABLE "firefly".claim_batch IS
+  'The tasks that a consumer took with one claim. Inserted by the claim; deleted with the end of its last task, or by '
+  'another consumer that rescues the tasks once the consumer has no row.';
+
+CREATE TABLE "firefly".queue (
+  name text PRIMARY KEY,
+  paused boolean NOT NULL DEFAULT false,
+  -- Seconds after its end for which a task's record is kept; cancelled counts as failed. 'Infinity' keeps it for ever.
+  -- The first that is not NULL counts: that of `definition`, of `queue`, of `retention`.
+  retain_completed double precision CHECK (retain_completed >= 0),
+  retain_failed double precision CHECK (retain_failed >= 0),
+  -- 'always' is for programs of others that listen on its channel. NULL is 'asleep'.
+  notify text CHECK (notify IN ('asleep', 'always'))
+);
+COMMENT ON TABLE "firefly".queue IS
+  'The settings of a queue; one without a row has none. Written by pause() and resume(), and by consumers when they '
+  'start, from the option queues. Never deleted.';
+
+CREATE UNLOGGED TABLE "firefly".result_waiter (
+  task_id bigint PRIMARY KEY,
+  until timestamptz NOT NULL
+);
+COMMENT ON TABLE "firefly".result_waiter IS
+  'A task whose end a program waits for. Only the end of such a task sends NOTIFY, as every NOTIFY takes a lock that '
+  'all commits share. Inserted by programs that await or watch a task; deleted with its end, or once the row expires. '
+  'Lost in a crash, which costs one poll.';
+
+-- A table, not an index of `task`: an index that mentions `status` would keep completion from being HOT.
+CREATE TABLE "firefly".unique_key (
+  func_name text NOT NULL,
+  key text NOT NULL CHECK (key <> '' AND octet_length(key) <= 1000),
+  task_id bigint NOT NULL,
+  -- Set once the holder has completed, where its key outlasts it: task.unique_for.
+  until timestamptz,
+  PRIMARY KEY (func_name, key)
+);
+CREATE INDEX unique_key_task ON "firefly".unique_key (task_id);
+CREATE INDEX unique_key_until ON "firefly".unique_key (until) WHERE until IS NOT NULL;
+COMMENT ON TABLE "firefly".unique_key IS
+  'A unique key and the task that holds it. Inserted with the task; deleted by the trigger release when the task '
+  'ends, by the claim where it does not reject duplicates while it runs, or by maintenance after `until`.';
+
+CREATE TABLE "firefly".definition (
+  func_name text PRIMARY KEY,
+  concurrency_limit integer CHECK (concurrency_limit > 0),
+  rate_limit integer CHECK (rate_limit > 0),
+  -- Seconds.
+  rate_per double precision CHECK (rate_per > 0),
+  retain_completed double precision CHECK (retain_completed >= 0),
+  retain_failed double precision CHECK (retain_failed >= 0),
+  defined timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE "firefly".definition IS
+  'The limits and the retention of the tasks of a name; NULL is no limit, and no retention of its own. Written by '
+  'consumers when they start: the last one counts. Never deleted.';
+
+-- A limited task gets into `ready` only with a slot for each of its keys, so that limits play no part in a claim.
+CREATE TABLE "firefly".slot (
+  kind text NOT NULL CHECK (kind IN ('concurrency', 'rate')),
+  key text NOT NULL,
+  task_id bigint NOT NULL,
+  taken timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- Of a rate, the seconds for which an attempt that has begun keeps it.
+  per double precision,
+  -- A slot of `concurrency` is held until the claim ends, and this stays NULL. One of `rate` is NULL until the task is
+  -- claimed, then 'infinity', since the task may wait in its consumer's buffer, and from the call of its handler on a
+  -- time.
+  until timestamptz
+) WITH (
+  autovacuum_vacuum_scale_factor = 0,
+  autovacuum_vacuum_threshold = 20000,
+  autovacuum_vacuum_cost_delay = 0
+);
+CREATE INDEX slot_key ON "firefly".slot (key, kind);
+CREATE INDEX slot_task ON "firefly".slot (task_id);
+CREATE INDEX slot_until ON "firefly".slot (until) WHERE until IS NOT NULL;
+COMMENT ON TABLE "firefly".slot IS
+  'The right of a task to run under a limit. Inserted by _admit(), together with the row in ready; deleted by the '
+  'trigger release when the claim ends, and that of a rate by consumers once `until` has passed.';
+
+CREATE TABLE "firefly".cron (
+  name text PRIMARY KEY,
+  -- The name of the task and its aliases: two rows that share one are the same task, renamed.
+  names text[] NOT NULL,
+  expression text NOT NULL,
+  timezone text NOT NULL,
+  missed text NOT NULL CHECK (missed IN ('skip', 'one', 'all')),
+  -- The row that a slot inserts, by the names of the columns.
+  task jsonb NOT NULL,
+  -- All of the above that decides when and what is scheduled, as the code has it: only a consumer with the same text
+  -- may fire its slots.
+  definition text NOT NULL,
+  paused boolean NOT NULL DEFAULT false,
+  -- When a consumer started that knows the task and no cron of it.
+  removed timestamptz,
+  -- Slots up to here are not made up for, whatever `missed` is.
+  since timestamptz NOT NULL DEFAULT now(),
+  defined timestamptz NOT NULL DEFAULT now(),
+  -- A consumer with the same definition: _own_crons().
+  consumer_id uuid
+);
+COMMENT ON TABLE "firefly".cron IS
+  'A task with a cron, by the name of the task. Written by consumers when they start, the last one counts, and by '
+  'pause_cron() and resume_cron(); deleted by the command cron delete.';
+
+-- The primary key lets one of any number of consumers fire a slot.
+CREATE TABLE "firefly".cron_slot (
+  cron text NOT NULL REFERENCES "firefly".cron (name) ON DELETE CASCADE,
+  slot timestamptz NOT NULL,
+  -- The task that it scheduled, or the duplicate that kept it from that.
+  task_id bigint,
+  fired timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (cron, slot)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+COMMENT ON TABLE "firefly".cron_slot IS
+  'A time at which a cron fired. Inserted by the consumer that fired it; all but the last hundred of a cron are '
+  'deleted, as no slot fires that is older than the newest.';
+
+-- A walk by id needs no index that the hot path would pay for.
+CREATE TABLE "firefly".retention (
+  singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+  retain_completed double precision NOT NULL DEFAULT 7 * 86400 CHECK (retain_completed >= 0),
+  retain_failed double precision NOT NULL DEFAULT 30 * 86400 CHECK (retain_failed >= 0),
+  -- The id of the last record that pruning has looked at.
+  prune_cursor bigint NOT NULL DEFAULT 0,
+  -- Pruning does not go on before, however many consumers there are.
+  next_prune timestamptz NOT NULL DEFAULT '-infinity'
+) WITH (fillfactor = 50);
+INSERT INTO "firefly".retention DEFAULT VALUES;
+COMMENT ON TABLE "firefly".retention IS
+  'One row: how long records are kept where neither their task nor their queue decides, and how far pruning has come. '
+  'Written by consumers, when they start and when they prune.';

@@ -1,0 +1,163 @@
+-- Firefly: explain(), part 1: how its sentences are written, and who could run a task or holds it.
+
+-- One reason: its code, a sentence for people, and the content of the sentence as data.
+CREATE TYPE "firefly".task_reason AS (reason text, message text, data jsonb);
+
+-- All functions of explain() are STABLE, so that they see one snapshot, that of the statement that calls it: a task
+-- that is claimed meanwhile is in one place, never in none. They call the task `it`, as their sentences do.
+
+-- A time to the second, in the time zone of the session.
+CREATE FUNCTION "firefly"._format_time(at timestamptz) RETURNS text
+LANGUAGE sql STABLE AS $body$
+  SELECT date_trunc('second', at)::text
+$body$;
+
+-- `1 task`, `3 tasks` and, since counting stops after 10,000, `more than 10000 tasks`.
+CREATE FUNCTION "firefly"._format_count(count bigint, noun text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $body$
+  SELECT CASE
+    WHEN count = 1 THEN '1 ' || noun
+    WHEN count > 10000 THEN 'more than 10000 ' || noun || 's'
+    ELSE count || ' ' || noun || 's'
+  END
+$body$;
+
+-- An error of the record, without its stack; NULL of NULL.
+CREATE FUNCTION "firefly"._brief_error(error jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE STRICT AS $body$
+  SELECT jsonb_build_object('name', error -> 'name', 'message', error -> 'message', 'attempt', error -> 'attempt')
+$body$;
+
+CREATE FUNCTION "firefly"._format_error(error jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT AS $body$
+  SELECT format('%s: %s', error ->> 'name', left(error ->> 'message', 200))
+$body$;
+
+-- Up to three of the known words that share at least half of their pairs of letters with `word`, the most similar
+-- first. didYouMean() in src/suggest.ts does this in TypeScript, but explain() must work from psql too.
+CREATE FUNCTION "firefly"._near_words(word text, known text[]) RETURNS text[]
+LANGUAGE sql IMMUTABLE AS $body$
+  WITH pair AS (
+    SELECT DISTINCT candidate, substr(lower(candidate), start, 2) AS letters
+    FROM unnest(known[:1000] || word) AS candidate, generate_series(1, length(candidate) - 1) AS start
+  ), near AS (
+    SELECT pair.candidate,
+      2.0 * count(*) FILTER (WHERE letters IN (SELECT letters FROM pair AS own WHERE own.candidate = word))
+        / (count(*) + (SELECT count(*) FROM pair AS own WHERE own.candidate = word)) AS likeness
+    FROM pair
+    WHERE pair.candidate <> word
+    GROUP BY pair.candidate
+  )
+  SELECT COALESCE(array_agg(candidate ORDER BY likeness DESC, candidate), '{}')
+  FROM (SELECT * FROM near WHERE likeness >= 0.5 ORDER BY likeness DESC, candidate LIMIT 3) AS nearest
+$body$;
+
+-- A task that has ended: how, and whether a duplicate keeps it from being retried.
+CREATE FUNCTION "firefly"._explain_ended(it "firefly".task) RETURNS SETOF "firefly".task_reason
+LANGUAGE plpgsql STABLE AS $body$
+DECLARE
+  at timestamptz := COALESCE(it.completed, it.failed, it.cancelled);
+  error jsonb := CASE WHEN it.status = 'failed' THEN it.errors -> -1 END;
+  duplicate record;
+BEGIN
+  RETURN QUERY SELECT 'ended',
+    CASE it.status
+      WHEN 'completed' THEN 'It completed'
+      WHEN 'cancelled' THEN 'It was cancelled'
+      ELSE 'It failed'
+    END
+      || COALESCE(' at ' || "firefly"._format_time(at), '')
+      || COALESCE(': ' || "firefly"._format_error(error), ''),
+    jsonb_build_object('status', it.status, 'at', at, 'error', "firefly"._brief_error(error));
+
+  IF it.unique_key IS NULL OR it.status = 'completed' THEN
+    RETURN;
+  END IF;
+  SELECT held.task_id, held.until INTO duplicate
+  FROM "firefly".unique_key AS held
+  WHERE held.func_name = it.func_name AND held.key = it.unique_key AND held.task_id <> it.id
+    AND (held.until IS NULL OR held.until > statement_timestamp());
+  IF FOUND THEN
+    RETURN QUERY SELECT 'unique',
+      format('It cannot be retried as task %s has its unique key "%s"', duplicate.task_id, it.unique_key)
+        || COALESCE(' until ' || "firefly"._format_time(duplicate.until), ''),
+      jsonb_build_object('key', it.unique_key, 'task_id', duplicate.task_id, 'until', duplicate.until);
+  END IF;
+END
+$body$;
+
+-- A task that a consumer holds: since when, and which one, or that it crashed. No row if no consumer holds it.
+CREATE FUNCTION "firefly"._explain_claim(it "firefly".task) RETURNS SETOF "firefly".task_reason
+LANGUAGE plpgsql STABLE AS $body$
+DECLARE
+  held record;
+  data jsonb;
+  place text;
+BEGIN
+  SELECT claim_batch.claimed, claim_batch.consumer_id, consumer.host, consumer.pid, consumer.lease_until,
+    COALESCE(consumer.lease_until > statement_timestamp(), false) AS alive
+  INTO held
+  FROM "firefly".claim_batch
+  LEFT JOIN "firefly".consumer ON consumer.id = claim_batch.consumer_id
+  WHERE it.id = ANY (claim_batch.ids) AND EXISTS (
+    SELECT FROM unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
+    WHERE claim.id = it.id AND claim.claim_seq = it.claim_seq
+  )
+  LIMIT 1;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  place := COALESCE(' on ' || held.host || ', process ' || held.pid, '');
+  data := jsonb_build_object(
+    'attempt', it.retry_attempts + it.rescues + 1, 'since', held.claimed, 'consumer', held.consumer_id,
+    'host', held.host, 'pid', held.pid, 'lease_until', held.lease_until
+  );
+  IF held.alive THEN
+    RETURN QUERY SELECT 'running',
+      format('Attempt %s has been running since %s%s', data ->> 'attempt', "firefly"._format_time(held.claimed), place),
+      data;
+    RETURN;
+  END IF;
+  RETURN QUERY SELECT 'orphaned',
+    format('The consumer that ran attempt %s%s died: ', data ->> 'attempt', place)
+      || CASE
+        WHEN EXISTS (SELECT FROM "firefly".consumer WHERE lease_until > statement_timestamp())
+        THEN 'another one will rescue it soon'
+        ELSE 'it is rescued once a consumer runs'
+      END,
+    data;
+  RETURN QUERY SELECT * FROM "firefly"._explain_consumers(it);
+END
+$body$;
+
+-- Whether there is a consumer that could run it.
+CREATE FUNCTION "firefly"._explain_consumers(it "firefly".task) RETURNS SETOF "firefly".task_reason
+LANGUAGE plpgsql STABLE AS $body$
+DECLARE
+  served text[];
+  elsewhere text[];
+  known text[];
+  near text[];
+BEGIN
+  SELECT COALESCE(array_agg(DISTINCT name ORDER BY name), '{}'),
+    COALESCE(array_agg(DISTINCT name ORDER BY name) FILTER (WHERE it.func_name = ANY (consumer.tasks)), '{}')
+  INTO served, elsewhere
+  FROM "firefly".consumer, unnest(consumer.queues) AS name
+  WHERE consumer.lease_until > statement_timestamp();
+  IF it.queue <> ALL (served) THEN
+    RETURN QUERY SELECT 'no_consumer', format('No live consumer serves its queue "%s"', it.queue)
+        || CASE WHEN served = '{}' THEN '' ELSE format(', only %s', array_to_string(served, ', ')) END,
+      jsonb_build_object('queue', it.queue, 'served', served);
+  ELSIF it.queue <> ALL (elsewhere) THEN
+    SELECT array_agg(DISTINCT name) INTO known
+    FROM "firefly".consumer, unnest(consumer.tasks) AS name
+    WHERE consumer.lease_until > statement_timestamp() AND it.queue = ANY (consumer.queues);
+    near := "firefly"._near_words(it.func_name, known);
+    RETURN QUERY SELECT 'unknown_name',
+      format('No live consumer of its queue "%s" knows a task "%s"', it.queue, it.func_name)
+        || CASE WHEN near = '{}' THEN '' ELSE format(', did you mean "%s"?', near[1]) END
+        || CASE WHEN elsewhere = '{}' THEN '' ELSE format('; consumers of %s do', array_to_string(elsewhere, ', ')) END,
+      jsonb_build_object('queue', it.queue, 'func_name', it.func_name, 'near', near, 'elsewhere', elsewhere);
+  END IF;
+END
+$body$;

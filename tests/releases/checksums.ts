@@ -1,0 +1,23 @@
+/**
+ * The checksums of the migrations, by the release that brought them. Databases store them, and refuse a release in which
+ * one has changed. Until 0.1.0 is tagged, its entries follow `migrations/`. From then on this file only grows: a later
+ * release appends an entry with its own migrations, and nothing above it ever changes.
+ *
+ * @module
+ */
+export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "0.1.0": {
+    "0001_wire": "75739ac712f9e04f66a46f11a28a50bd752a0408972df0158407e48457c7f0e3",
+    "0002_wire_decode": "d61a06f625eaf9f9e4bf529b79458c7220ea5632778322a76be336211af28872",
+    "0003_tables": "16e7b2b09f3461c21364bd6b223caf590ae6da8d7fe3d0bd6fedc66567480697",
+    "0004_views": "a25848b42d497729c3f67fb08f8f2929bb8cae52e8587da118da29bec6de5fea",
+    "0005_placing": "1cfae8061c4da578480e1f41d7b8cb7273e0dc71381e114559b99712e15cef0a",
+    "0006_keys_and_slots": "d071ace170902e6c97dc6cd67421eb96ba064fec3a39e941ecf2e9a8f9de31c2",
+    "0007_limits": "0b0a000c7532ec8f71e63fb094cc774ec491420b33eaa828ab774fd8b0a15146",
+    "0008_schedule": "d56648b6430fd473589c2b51f7c5f20c6399cfb17e5df029a86b706881a78d3d",
+    "0009_operations": "2f71fdefc1be2f0e2442e7d9ee75dfc77a6d70478d5dc027822bc347a77d5bbb",
+    "0010_cron": "f589d85eaacec8a67005911c1d2906bed1e017386f9cb0a293817834f360e78f",
+    "0011_explain_parts": "4549be5c5ee42d1e3148f43d87b86345a981554b522e5337e5f7d7f60920eb5b",
+    "0012_explain": "a8f015d9dd028dbcc1735af26085e8c3acd82aa451847d15b7bbdcfb4e93eca6",
+  },
+};

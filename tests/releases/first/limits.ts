@@ -1,0 +1,195 @@
+import type { Tag } from "../../../src/database/driver.ts";
+import { toNumber } from "./rows.ts";
+
+export interface LimitKeys {
+  concurrencyKeys: string[];
+  rateKeys: string[];
+}
+
+export interface Admitted {
+  admitted: number;
+  again: boolean;
+}
+
+export async function admitTasks(sql: Tag, { concurrencyKeys, rateKeys }: LimitKeys): Promise<Admitted> {
+  const [row] = await sql`
+    SELECT admitted, again
+    FROM ${sql.schema}._admit(${concurrencyKeys}::text[], ${rateKeys}::text[])
+  `;
+  return row as Admitted;
+}
+
+export interface UnadmittedTask {
+  id: number;
+  claimSeq: number;
+  quarantined: boolean;
+  concurrencyKey: string | null;
+  rateKey: string | null;
+}
+
+export async function requeueForLimits(sql: Tag, tasks: UnadmittedTask[]): Promise<Set<number>> {
+  const rows = await sql`
+    WITH sent AS MATERIALIZED (
+      SELECT *
+      FROM unnest(
+        ${tasks.map(({ id }) => id)}::bigint[], ${tasks.map(({ claimSeq }) => claimSeq)}::bigint[],
+        ${tasks.map(({ quarantined }) => String(quarantined))}::boolean[],
+        ${tasks.map(({ concurrencyKey }) => concurrencyKey)}::text[], ${tasks.map(({ rateKey }) => rateKey)}::text[]
+      ) AS sent (id, claim_seq, quarantined, concurrency_key, rate_key)
+    ), held AS MATERIALIZED (
+      SELECT sent.*
+      FROM sent
+      JOIN ${sql.schema}.task
+        ON task.id = sent.id AND task.claim_seq = sent.claim_seq AND task.status = 'created'
+      FOR UPDATE OF task SKIP LOCKED
+    ), fenced AS (
+      UPDATE ${sql.schema}.task
+      SET claim_seq = task.claim_seq + 1, concurrency_key = held.concurrency_key, rate_key = held.rate_key
+      FROM held
+      WHERE task.id = held.id
+      RETURNING task.*, held.quarantined
+    ), placed_waiting AS (
+      INSERT INTO ${sql.schema}.waiting (
+        id, claim_seq, not_before, priority, queue, func_name, quarantined, concurrency_key, rate_key, reason, admit_at
+      )
+      SELECT id, claim_seq, not_before, priority, queue, func_name, quarantined, concurrency_key, rate_key,
+        CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END, now()
+      FROM fenced
+      WHERE status = 'created'
+    )
+    SELECT id FROM fenced
+  `;
+  return new Set(rows.map((row) => toNumber(row.id)));
+}
+
+export async function startRates(sql: Tag, ids: number[]): Promise<void> {
+  await sql`
+    UPDATE ${sql.schema}.slot
+    SET until = clock_timestamp() + make_interval(secs => per)
+    WHERE ctid = ANY (ARRAY(
+      SELECT ctid
+      FROM ${sql.schema}.slot
+      WHERE task_id = ANY (${ids}::bigint[]) AND kind = 'rate' AND until = 'infinity'
+      FOR UPDATE SKIP LOCKED
+    ))
+  `;
+}
+
+export async function returnIdleSlots(sql: Tag): Promise<number> {
+  const [row] = await sql`
+    WITH old AS MATERIALIZED (
+      SELECT DISTINCT slot.task_id
+      FROM ${sql.schema}.slot
+      WHERE (slot.until IS NULL OR slot.until = 'infinity') AND slot.taken < now() - interval '3 seconds'
+    ), idle AS MATERIALIZED (
+      SELECT ready.ctid AS place
+      FROM old
+      JOIN ${sql.schema}.task ON task.id = old.task_id
+      JOIN ${sql.schema}.ready
+        ON ready.queue = task.queue AND ready.priority = task.priority AND ready.not_before = task.not_before
+          AND ready.id = task.id
+      WHERE EXISTS (SELECT FROM ${sql.schema}.queue WHERE queue.name = task.queue AND queue.paused)
+        OR NOT EXISTS (
+          SELECT FROM ${sql.schema}.consumer
+          WHERE consumer.lease_until > now()
+            AND task.queue = ANY (consumer.queues) AND task.func_name = ANY (consumer.tasks)
+        )
+      LIMIT 1000
+      FOR UPDATE OF ready SKIP LOCKED
+    ), moved AS (
+      DELETE FROM ${sql.schema}.ready WHERE ctid = ANY (ARRAY(SELECT place FROM idle)) RETURNING ready.*
+    ), back AS (
+      INSERT INTO ${sql.schema}.waiting (
+        id, claim_seq, not_before, priority, queue, func_name, quarantined, concurrency_key, rate_key, reason
+      )
+      SELECT moved.id, moved.claim_seq, moved.not_before, moved.priority, moved.queue, moved.func_name, moved.quarantined,
+        task.concurrency_key, task.rate_key, CASE WHEN task.concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END
+      FROM moved
+      JOIN ${sql.schema}.task ON task.id = moved.id AND task.claim_seq = moved.claim_seq
+      WHERE task.concurrency_key IS NOT NULL OR task.rate_key IS NOT NULL
+    ), dropped AS (
+      DELETE FROM ${sql.schema}.slot
+      WHERE ctid = ANY (ARRAY(
+        SELECT slot.ctid
+        FROM ${sql.schema}.slot
+        WHERE (slot.until IS NULL OR slot.until = 'infinity') AND slot.task_id IN (
+          SELECT task.id FROM moved JOIN ${sql.schema}.task ON task.id = moved.id AND task.claim_seq = moved.claim_seq
+          UNION ALL
+          SELECT old.task_id FROM old
+          WHERE NOT EXISTS (SELECT FROM ${sql.schema}.task WHERE task.id = old.task_id AND task.status = 'created')
+          UNION ALL
+          SELECT task.id
+          FROM old
+          JOIN ${sql.schema}.task ON task.id = old.task_id
+          JOIN ${sql.schema}.waiting ON waiting.id = task.id AND waiting.claim_seq = task.claim_seq
+        )
+        FOR UPDATE OF slot SKIP LOCKED
+      ))
+      RETURNING slot.task_id
+    )
+    SELECT count(*)::integer AS returned FROM dropped
+  `;
+  return row!.returned;
+}
+
+export async function deleteEndedSlots(sql: Tag): Promise<void> {
+  await sql`
+    DELETE FROM ${sql.schema}.slot
+    WHERE ctid = ANY (ARRAY(
+      SELECT ctid
+      FROM ${sql.schema}.slot
+      WHERE until < now()
+      LIMIT 1000
+      FOR UPDATE SKIP LOCKED
+    ))
+  `;
+}
+
+export type LimitCursor = { concurrency: string; rate: string };
+
+export async function waitingKeys(
+  sql: Tag,
+  after: LimitCursor,
+  limit: number,
+): Promise<LimitKeys & { next: LimitCursor }> {
+  const [row] = await sql`
+    WITH RECURSIVE concurrency (key, n) AS (
+      SELECT (
+        SELECT concurrency_key FROM ${sql.schema}.waiting
+        WHERE reason = 'concurrency' AND concurrency_key > ${after.concurrency}
+        ORDER BY concurrency_key
+        LIMIT 1
+      ), 1
+      UNION ALL
+      SELECT (
+        SELECT concurrency_key FROM ${sql.schema}.waiting
+        WHERE reason = 'concurrency' AND concurrency_key > concurrency.key
+        ORDER BY concurrency_key
+        LIMIT 1
+      ), n + 1
+      FROM concurrency
+      WHERE concurrency.key IS NOT NULL AND n < ${limit}
+    ), rate (key, n) AS (
+      SELECT (
+        SELECT rate_key FROM ${sql.schema}.waiting
+        WHERE reason = 'rate' AND rate_key > ${after.rate}
+        ORDER BY rate_key
+        LIMIT 1
+      ), 1
+      UNION ALL
+      SELECT (
+        SELECT rate_key FROM ${sql.schema}.waiting
+        WHERE reason = 'rate' AND rate_key > rate.key
+        ORDER BY rate_key
+        LIMIT 1
+      ), n + 1
+      FROM rate
+      WHERE rate.key IS NOT NULL AND n < ${limit}
+    )
+    SELECT ARRAY(SELECT key FROM concurrency WHERE key IS NOT NULL) AS "concurrencyKeys",
+      ARRAY(SELECT key FROM rate WHERE key IS NOT NULL) AS "rateKeys"
+  `;
+  const { concurrencyKeys, rateKeys } = row as LimitKeys;
+  const nextOf = (keys: string[]) => keys.length < limit ? "" : keys.at(-1)!;
+  return { concurrencyKeys, rateKeys, next: { concurrency: nextOf(concurrencyKeys), rate: nextOf(rateKeys) } };
+}

@@ -1,0 +1,143 @@
+import type { Tag } from "../../../src/database/driver.ts";
+import type { LimitKeys } from "./limits.ts";
+
+export interface Promotion extends LimitKeys {
+  moved: number;
+}
+
+export async function promoteDueTasks(sql: Tag, queues: string[]): Promise<Promotion> {
+  const [row] = await sql`
+    WITH due AS MATERIALIZED (
+      SELECT ctid AS place
+      FROM ${sql.schema}.waiting
+      WHERE queue = ANY (${queues}::text[]) AND reason = 'time' AND not_before <= now()
+      ORDER BY not_before
+      LIMIT 1000
+      FOR UPDATE SKIP LOCKED
+    ), moved AS (
+      DELETE FROM ${sql.schema}.waiting
+      WHERE ctid = ANY (ARRAY(SELECT place FROM due))
+      RETURNING waiting.*
+    ), placed AS (
+      INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, quarantined, queue, func_name)
+      SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name
+      FROM moved
+      WHERE concurrency_key IS NULL AND rate_key IS NULL
+      RETURNING queue
+    ), placed_waiting AS (
+      INSERT INTO ${sql.schema}.waiting (
+        id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason
+      )
+      SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key,
+        CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END
+      FROM moved
+      WHERE concurrency_key IS NOT NULL OR rate_key IS NOT NULL
+      RETURNING concurrency_key, rate_key
+    ), marked AS MATERIALIZED (
+      SELECT ctid AS place
+      FROM ${sql.schema}.waiting
+      WHERE queue = ANY (${queues}::text[]) AND admit_at <= now()
+      LIMIT 1000
+      FOR UPDATE SKIP LOCKED
+    ), looked AS (
+      UPDATE ${sql.schema}.waiting
+      SET admit_at = NULL
+      WHERE ctid = ANY (ARRAY(SELECT place FROM marked))
+      RETURNING concurrency_key, rate_key
+    ), line AS (
+      SELECT concurrency_key, rate_key FROM placed_waiting
+      UNION
+      SELECT concurrency_key, rate_key FROM looked
+    ), notified AS MATERIALIZED (
+      SELECT ${sql.schema}._notify(queue) FROM (SELECT DISTINCT queue FROM placed) AS filled
+    )
+    SELECT (SELECT count(*) FROM moved)::integer AS moved, (SELECT count(*) FROM notified) AS notified,
+      ARRAY(SELECT DISTINCT concurrency_key FROM line WHERE concurrency_key IS NOT NULL) AS concurrency_keys,
+      ARRAY(SELECT DISTINCT rate_key FROM line WHERE rate_key IS NOT NULL) AS rate_keys
+  `;
+  return { moved: row!.moved, concurrencyKeys: row!.concurrency_keys, rateKeys: row!.rate_keys };
+}
+
+export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<number> {
+  const rows = await sql`
+    WITH stranger AS MATERIALIZED (
+      SELECT head.place
+      FROM unnest(${queues}::text[]) AS served (name), LATERAL (
+        SELECT ready.ctid AS place, ready.queue, ready.func_name, ready.quarantined
+        FROM ${sql.schema}.ready
+        WHERE ready.queue = served.name
+        ORDER BY ready.priority DESC, ready.not_before, ready.id
+        LIMIT 10000
+      ) AS head
+      WHERE NOT head.quarantined AND NOT EXISTS (
+        SELECT FROM ${sql.schema}.consumer
+        WHERE consumer.lease_until > now()
+          AND head.queue = ANY (consumer.queues) AND head.func_name = ANY (consumer.tasks)
+      )
+    ), held AS MATERIALIZED (
+      SELECT ctid AS place
+      FROM ${sql.schema}.ready
+      WHERE ctid = ANY (ARRAY(SELECT place FROM stranger))
+      FOR UPDATE SKIP LOCKED
+    ), moved AS (
+      DELETE FROM ${sql.schema}.ready
+      WHERE ctid = ANY (ARRAY(SELECT place FROM held))
+      RETURNING id, claim_seq, not_before, priority, queue, func_name
+    ), freed AS (
+      DELETE FROM ${sql.schema}.slot
+      WHERE ctid = ANY (ARRAY(
+        SELECT slot.ctid
+        FROM ${sql.schema}.slot
+        WHERE until IS NULL AND task_id = ANY (ARRAY(
+          SELECT task.id FROM moved JOIN ${sql.schema}.task ON task.id = moved.id AND task.claim_seq = moved.claim_seq
+        ))
+        FOR UPDATE SKIP LOCKED
+      ))
+      RETURNING task_id
+    )
+    INSERT INTO ${sql.schema}.waiting (
+      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason
+    )
+    SELECT moved.id, moved.claim_seq, moved.not_before, moved.priority, moved.queue, moved.func_name,
+      task.concurrency_key, task.rate_key, 'unknown'
+    FROM moved
+    LEFT JOIN ${sql.schema}.task ON task.id = moved.id
+  `;
+  return rows.count;
+}
+
+export async function unparkKnownTasks(
+  sql: Tag,
+  { queues, names }: { queues: string[]; names: string[] },
+): Promise<number> {
+  const [row] = await sql`
+    WITH known AS MATERIALIZED (
+      SELECT ctid AS place
+      FROM ${sql.schema}.waiting
+      WHERE reason = 'unknown' AND func_name = ANY (${names}::text[]) AND queue = ANY (${queues}::text[])
+      LIMIT 10000
+      FOR UPDATE SKIP LOCKED
+    ), moved AS (
+      DELETE FROM ${sql.schema}.waiting
+      WHERE ctid = ANY (ARRAY(SELECT place FROM known))
+      RETURNING waiting.*
+    ), placed AS (
+      INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, queue, func_name)
+      SELECT id, claim_seq, not_before, priority, queue, func_name
+      FROM moved
+      WHERE concurrency_key IS NULL AND rate_key IS NULL
+    ), placed_waiting AS (
+      INSERT INTO ${sql.schema}.waiting (
+        id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
+      )
+      SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
+        CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END, now()
+      FROM moved
+      WHERE concurrency_key IS NOT NULL OR rate_key IS NOT NULL
+    ), notified AS MATERIALIZED (
+      SELECT ${sql.schema}._notify(queue) FROM (SELECT DISTINCT queue FROM moved) AS filled
+    )
+    SELECT (SELECT count(*) FROM moved)::integer AS moved, (SELECT count(*) FROM notified) AS notified
+  `;
+  return row!.moved;
+}
