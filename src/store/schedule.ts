@@ -2,7 +2,7 @@ import type { Backoff } from "../task/backoff.ts";
 import type { Tag } from "../database/driver.ts";
 import { FireflyError, TaskExists } from "../errors.ts";
 import type { TaskStatus } from "../task/record.ts";
-import { type TaskRow, toNumber } from "./rows.ts";
+import { newRow, rowOfJson, type TaskRow, timeOf, toNumber } from "./rows.ts";
 
 /** A task to insert, by the names of its columns; null takes the default. */
 export interface NewTask extends Partial<UniqueColumns> {
@@ -76,6 +76,10 @@ const SHARED_NAMES = Object.keys(SHARED) as (keyof typeof SHARED)[];
 /** When a task may start. A delay counts from this moment, not from the beginning of the transaction. */
 const START =
   "CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(not_before, now()) END";
+/** A time in whole milliseconds, which no client changes and `Date` need not parse. */
+const milliseconds = (time: string) => `floor(extract(epoch FROM ${time}) * 1000)`;
+const TIMES = `${milliseconds("created")}, ${milliseconds("not_before")}`;
+const FIRST_TIMES = `${milliseconds("min(created)")}, ${milliseconds("min(not_before)")}`;
 
 /**
  * Schedules the tasks of one call through `sql`, which may be {@linkcode tagOf} a user's client; one statement may not
@@ -135,11 +139,11 @@ async function insertAny(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
     INSERT INTO ${sql.schema}.task (${sql.raw(NAMES)}, params, not_before)
     SELECT ${sql.raw(NAMES)}, params, ${sql.raw(START)}
     FROM json_to_recordset(${JSON.stringify(tasks)}::text::json) AS new (${sql.raw(TYPES)}, params text)
-    RETURNING json_build_array(id::text, created, not_before)::text AS text
+    RETURNING concat_ws(',', ${sql.raw(TIMES)}, id) AS text
   `;
   return rows.map(({ text }) => {
-    const [id, created, notBefore] = JSON.parse(text);
-    return { id, created: timeOf(created), not_before: timeOf(notBefore) };
+    const [created, notBefore, id] = text.split(",");
+    return { id: id!, created: new Date(Number(created)), not_before: new Date(Number(notBefore)) };
   });
 }
 
@@ -157,12 +161,13 @@ async function insertAlike(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> 
       FROM alike, unnest(${tasks.map(({ params }) => params)}::text[]) AS new (params)
       RETURNING id, created, not_before
     )
-    SELECT json_build_array(string_agg(id::text, ','), min(created), min(not_before))::text AS text
+    SELECT concat_ws(',', ${sql.raw(FIRST_TIMES)}, string_agg(id::text, ',')) AS text
     FROM inserted
   `;
-  const [ids, created, notBefore]: [string | null, string, string] = row ? JSON.parse(row.text) : [null];
+  const [created, notBefore, ...ids] = row ? row.text.split(",") : [];
+  const times = { created: Number(created), notBefore: Number(notBefore) };
   // A Date can be changed: each row has its own.
-  return ids?.split(",").map((id) => ({ id, created: timeOf(created), not_before: timeOf(notBefore) })) ?? [];
+  return ids.map((id) => ({ id, created: new Date(times.created), not_before: new Date(times.notBefore) }));
 }
 
 /** Whether tasks differ only in their arguments, as those of one call do, and most that are called together. */
@@ -226,18 +231,6 @@ function uniqueTask({ text }: { text: string }): UniqueTask {
   };
 }
 
-/** A row that came as JSON, as the driver would have returned it. */
-function rowOfJson(json: Record<keyof TaskRow, unknown>): TaskRow {
-  const times = ["created", "not_before", "started", "completed", "failed", "cancelled"] as const;
-  const dates = times.map((time) => [time, json[time] === null ? null : timeOf(json[time] as string)]);
-  return { ...json, id: String(json.id), ...Object.fromEntries(dates) } as TaskRow;
-}
-
-/** Reads a time from JSON; a refused call has none. A space in place of the T lets Date read years past 9999. */
-function timeOf(json: string | null): Date {
-  return new Date(json?.replace("T", " ") ?? NaN);
-}
-
 function uniqueRows(scheduled: UniqueTask[], tasks: NewTask[]): ScheduledRow[] {
   const [first] = scheduled;
   if (first && first.refusedKey !== null) {
@@ -264,36 +257,4 @@ function checkReadBack(rows: InsertedTask[], tasks: NewTask[]): void {
   throw new FireflyError(
     `Cannot read back what was scheduled: the client returned ${rows.length} rows for ${tasks.length} tasks`,
   );
-}
-
-/** The whole row without reading it back: column by column, as spreading thousands of objects is slow. */
-function newRow(task: NewTask, { id, created, not_before }: InsertedTask): ScheduledRow {
-  return {
-    id,
-    func_name: task.func_name,
-    queue: task.queue,
-    status: "created",
-    priority: task.priority,
-    created,
-    not_before,
-    started: null,
-    completed: null,
-    failed: null,
-    cancelled: null,
-    params: task.params,
-    returned: null,
-    attempt: 1,
-    retry_attempts: 0,
-    max_retries: task.max_retries,
-    retry_delay: task.retry_delay,
-    backoff: task.backoff,
-    timeout: task.timeout,
-    rescues: 0,
-    snoozes: 0,
-    progress: null,
-    progress_note: null,
-    errors: [],
-    tags: task.tags,
-    inserted: true,
-  };
 }
