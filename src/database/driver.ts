@@ -81,7 +81,7 @@ export function connectedProcessOf(rows: Rows<unknown>): number {
 }
 
 /** Makes the error for an unreachable database: one line, without the driver's stack. */
-export function unreachable(settings: ConnectionSettings, error: unknown): DatabaseUnreachable {
+export function unreachableError(settings: ConnectionSettings, error: unknown): DatabaseUnreachable {
   const reason = error instanceof AggregateError ? error.errors[0] : error;
   const given = (reason as Error | undefined)?.message || codeOf(error);
   // The driver says "write CONNECTION_CLOSED 127.0.0.1:5432", or that the user cancelled a statement it never sent.

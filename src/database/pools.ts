@@ -11,7 +11,7 @@ import {
   openClient,
   type Rows,
   type Tag,
-  unreachable,
+  unreachableError,
 } from "./driver.ts";
 import { codeOf, isConnectionError } from "./error_codes.ts";
 import { transactionControlOf } from "./transaction_control.ts";
@@ -226,14 +226,14 @@ export class Database {
     try {
       return await this.#userPool.run<T>(build);
     } catch (error) {
-      throw isConnectionError(error) ? unreachable(this.settings, error) : error;
+      throw isConnectionError(error) ? unreachableError(this.settings, error) : error;
     }
   }
 
   /** An error of the driver as one that a user can act on, if there is one. */
   explain(error: unknown): unknown {
     const code = codeOf(error);
-    if (isConnectionError(error)) return unreachable(this.settings, error);
+    if (isConnectionError(error)) return unreachableError(this.settings, error);
     if (code !== UNDEFINED_TABLE && code !== UNDEFINED_FUNCTION && code !== INVALID_SCHEMA) return error;
     return new SchemaMismatch(
       `Cannot find all of schema "${this.schemaName}" in ${this.settings.label}: run the command "migrate", or call migrate(), once per release`,

@@ -9,7 +9,7 @@ import {
   openClient,
   type Rows,
   type Tag,
-  unreachable,
+  unreachableError,
 } from "./driver.ts";
 import { codeOf, isConnectionError } from "./error_codes.ts";
 import type { DatabaseUnreachable } from "../errors.ts";
@@ -148,7 +148,7 @@ export class Session {
 
   #lose(error: unknown): void {
     if (this.#lost) return;
-    this.#lost = unreachable(this.#settings, error);
+    this.#lost = unreachableError(this.#settings, error);
     discard(this.#client); // which also rejects what the driver has swallowed
     this.#onLost?.();
   }

@@ -1,6 +1,6 @@
 import type { Tag } from "../database/driver.ts";
 import type { TaskStatus } from "../task/record.ts";
-import { placeInReady, placeInWaiting } from "./placement.ts";
+import { isUnplaced, placeInReady, placeInWaiting } from "./placement.ts";
 import { toNumber } from "./rows.ts";
 
 /** A consumer as it introduces itself. */
@@ -189,19 +189,7 @@ export async function requeueUnplaced(sql: Tag, after: number): Promise<{ last: 
     ), unplaced AS MATERIALIZED (
       SELECT seen.id
       FROM seen
-      WHERE seen.status = 'created'
-        AND NOT EXISTS (
-          SELECT FROM ${sql.schema}.ready
-          WHERE ready.queue = seen.queue AND ready.priority = seen.priority AND ready.not_before = seen.not_before
-            AND ready.id = seen.id AND ready.claim_seq = seen.claim_seq
-        )
-        AND NOT EXISTS (
-          SELECT FROM ${sql.schema}.waiting WHERE waiting.id = seen.id AND waiting.claim_seq = seen.claim_seq
-        )
-        AND NOT EXISTS (
-          SELECT FROM ${sql.schema}.claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
-          WHERE claim.id = seen.id AND claim.claim_seq = seen.claim_seq
-        )
+      WHERE ${isUnplaced(sql)}
     ), held AS MATERIALIZED (
       SELECT task.id
       FROM unplaced

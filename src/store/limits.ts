@@ -179,43 +179,35 @@ export async function waitingKeys(
   limit: number,
 ): Promise<LimitKeys & { next: LimitCursor }> {
   const [row] = await sql`
-    WITH RECURSIVE concurrency (key, n) AS (
-      SELECT (
-        SELECT concurrency_key FROM ${sql.schema}.waiting
-        WHERE reason = 'concurrency' AND concurrency_key > ${after.concurrency}
-        ORDER BY concurrency_key
-        LIMIT 1
-      ), 1
-      UNION ALL
-      SELECT (
-        SELECT concurrency_key FROM ${sql.schema}.waiting
-        WHERE reason = 'concurrency' AND concurrency_key > concurrency.key
-        ORDER BY concurrency_key
-        LIMIT 1
-      ), n + 1
-      FROM concurrency
-      WHERE concurrency.key IS NOT NULL AND n < ${limit}
-    ), rate (key, n) AS (
-      SELECT (
-        SELECT rate_key FROM ${sql.schema}.waiting
-        WHERE reason = 'rate' AND rate_key > ${after.rate}
-        ORDER BY rate_key
-        LIMIT 1
-      ), 1
-      UNION ALL
-      SELECT (
-        SELECT rate_key FROM ${sql.schema}.waiting
-        WHERE reason = 'rate' AND rate_key > rate.key
-        ORDER BY rate_key
-        LIMIT 1
-      ), n + 1
-      FROM rate
-      WHERE rate.key IS NOT NULL AND n < ${limit}
-    )
+    WITH RECURSIVE ${keysAfter(sql, "concurrency", after.concurrency, limit)}, ${
+    keysAfter(sql, "rate", after.rate, limit)
+  }
     SELECT ARRAY(SELECT key FROM concurrency WHERE key IS NOT NULL) AS "concurrencyKeys",
       ARRAY(SELECT key FROM rate WHERE key IS NOT NULL) AS "rateKeys"
   `;
   const { concurrencyKeys, rateKeys } = row as LimitKeys;
   const nextOf = (keys: string[]) => keys.length < limit ? "" : keys.at(-1)!;
   return { concurrencyKeys, rateKeys, next: { concurrency: nextOf(concurrencyKeys), rate: nextOf(rateKeys) } };
+}
+
+/**
+ * A recursive CTE of up to `limit` keys that tasks wait for, one probe of the index each. The name of the kind stands in
+ * its text, as the index of each kind is partial.
+ */
+function keysAfter(sql: Tag, kind: "concurrency" | "rate", after: string, limit: number): unknown {
+  const [keys, column, reason] = [sql.raw(kind), sql.raw(`${kind}_key`), sql.raw(`'${kind}'`)];
+  const next = (key: unknown) =>
+    sql.fragment`(
+        SELECT ${column} FROM ${sql.schema}.waiting
+        WHERE reason = ${reason} AND ${column} > ${key}
+        ORDER BY ${column}
+        LIMIT 1
+      )`;
+  return sql.fragment`${keys} (key, n) AS (
+      SELECT ${next(after)}, 1
+      UNION ALL
+      SELECT ${next(sql.fragment`${keys}.key`)}, n + 1
+      FROM ${keys}
+      WHERE ${keys}.key IS NOT NULL AND n < ${limit}
+    )`;
 }

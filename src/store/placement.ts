@@ -49,3 +49,23 @@ export function placeInWaiting(
       FROM ${from}
       WHERE NOT (${isDue}) OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL`;
 }
+
+/**
+ * A condition of WHERE: the record `seen` is to run, and stands neither in `ready`, nor in `waiting`, nor in a batch of
+ * claims. All in one statement, since a record changes its place with every claim and stands in one in each snapshot.
+ */
+export function isUnplaced(sql: Tag): unknown {
+  return sql.fragment`seen.status = 'created'
+        AND NOT EXISTS (
+          SELECT FROM ${sql.schema}.ready
+          WHERE ready.queue = seen.queue AND ready.priority = seen.priority AND ready.not_before = seen.not_before
+            AND ready.id = seen.id AND ready.claim_seq = seen.claim_seq
+        )
+        AND NOT EXISTS (
+          SELECT FROM ${sql.schema}.waiting WHERE waiting.id = seen.id AND waiting.claim_seq = seen.claim_seq
+        )
+        AND NOT EXISTS (
+          SELECT FROM ${sql.schema}.claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
+          WHERE claim.id = seen.id AND claim.claim_seq = seen.claim_seq
+        )`;
+}
