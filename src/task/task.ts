@@ -115,10 +115,10 @@ function makeTask(definition: TaskDefinition): Task {
   return Object.assign(call, {
     [DEFINITION]: definition,
     funcName: name,
-    ...makeSchedulable(definition, {}),
+    ...schedulable(definition, {}),
     with(options: ScheduleOptions): Schedulable<unknown[], unknown> {
       checkScheduleOptions(options, `schedule task "${name}"`);
-      return makeSchedulable(definition, options);
+      return schedulable(definition, options);
     },
     async get(id: number): Promise<TaskRecord> {
       const record = await currentInstance().get(id);
@@ -131,7 +131,7 @@ function makeTask(definition: TaskDefinition): Task {
   });
 }
 
-function makeSchedulable(definition: TaskDefinition, options: ScheduleOptions): Schedulable<unknown[], unknown> {
+function schedulable(definition: TaskDefinition, options: ScheduleOptions): Schedulable<unknown[], unknown> {
   return {
     schedule(...args) {
       const record = currentInstance().schedule(definition, [args], options).then((records) => records[0]!);
