@@ -80,7 +80,7 @@ BEGIN
     RETURN;
   END IF;
   -- The consumer that fired the newest slot has dealt with all before it. The caller's clock may be wrong: a slot that
-  -- is still to come waits for its time, and one that the caller believes to be in time is missed if it is not.
+  -- is still to come waits for its time, and a slot that is missed by the database's clock counts as missed.
   FOR due IN
     SELECT slot
     FROM unnest(slots) AS given (slot)
@@ -100,8 +100,8 @@ BEGIN
 END
 $body$;
 
--- Returns which of these crons have no live consumer with the stored definition: the consumer that stood in their row
--- is gone, and none has taken its place. The caller takes it here for the crons on whose definition it agrees.
+-- Returns which of these crons have no live consumer with the stored definition: the consumer of their row is gone, and
+-- no other has taken its place. The caller takes that place here in the rows of the crons that it defines likewise.
 CREATE FUNCTION "firefly"._own_crons(consumer_id uuid, names text[], definitions text[]) RETURNS SETOF text
 LANGUAGE plpgsql AS $body$
 #variable_conflict use_column

@@ -324,10 +324,10 @@ function _explain_claim(task): task_reason stable 1f67aae870ed
 function _explain_concurrency(task): task_reason stable 55365c609f34
 function _explain_consumers(task): task_reason stable 85b49f8647d5
 function _explain_ended(task): task_reason stable a98da8ebfd73
-function _explain_order(task, boolean): task_reason stable f8088db6b854
+function _explain_order(task, boolean): task_reason stable dc945277458d
 function _explain_rate(task): task_reason stable 1793b14d61eb
 function _explain_waiting(task): task_reason stable f365e4bd897c
-function _fire_cron(text, text, timestamp with time zone[]): record 069ccfb1e232
+function _fire_cron(text, text, timestamp with time zone[]): record fcea6e0b8832
 function _format_count(bigint, text): text immutable 525fb1251652
 function _format_error(jsonb): text immutable strict ceeff8b2dbb3
 function _format_time(timestamp with time zone): text stable b1d979043c01

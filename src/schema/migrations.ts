@@ -1056,11 +1056,11 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $body$;
 
--- Whatever ends a claim or a task releases what the task held: its slots, and its unique key where the new status does
--- not reject duplicates. It is one trigger for settling, rescue, cancel, retry, a release that knows nothing of keys,
--- and edits by hand. An attempt that began, or may have begun, counts for its rate: that slot stays until its time is
--- over. A task that needs a key which a duplicate has taken meanwhile ends \`failed\`, and no other task of its batch
--- fails with it. A task that has ended keeps its status, and rejects no duplicates.
+-- The end of a claim or of a task releases what the task holds: its slots, and its unique key where the new status does
+-- not reject duplicates. It is one trigger for settling, rescue, cancel, retry, statements that ignore keys, and edits
+-- by hand. An attempt that began, or may have begun, counts for its rate: that slot stays until its time is over. A task
+-- that needs a key which a duplicate has taken meanwhile ends \`failed\`, and no other task of its batch fails with it. A
+-- task that has ended keeps its status, and rejects no duplicates.
 CREATE FUNCTION "firefly"._release() RETURNS trigger
 LANGUAGE plpgsql AS $body$
 DECLARE
@@ -1767,7 +1767,7 @@ BEGIN
     RETURN;
   END IF;
   -- The consumer that fired the newest slot has dealt with all before it. The caller's clock may be wrong: a slot that
-  -- is still to come waits for its time, and one that the caller believes to be in time is missed if it is not.
+  -- is still to come waits for its time, and a slot that is missed by the database's clock counts as missed.
   FOR due IN
     SELECT slot
     FROM unnest(slots) AS given (slot)
@@ -1787,8 +1787,8 @@ BEGIN
 END
 $body$;
 
--- Returns which of these crons have no live consumer with the stored definition: the consumer that stood in their row
--- is gone, and none has taken its place. The caller takes it here for the crons on whose definition it agrees.
+-- Returns which of these crons have no live consumer with the stored definition: the consumer of their row is gone, and
+-- no other has taken its place. The caller takes that place here in the rows of the crons that it defines likewise.
 CREATE FUNCTION "firefly"._own_crons(consumer_id uuid, names text[], definitions text[]) RETURNS SETOF text
 LANGUAGE plpgsql AS $body$
 #variable_conflict use_column
@@ -2150,7 +2150,7 @@ DECLARE
 BEGIN
   IF is_quarantined THEN
     RETURN QUERY SELECT 'quarantined',
-      'The consumer that ran it died: it is claimed alone, and one such task at a time by each consumer',
+      'Consumers died while they ran it: it is claimed alone, and each consumer runs one such task at a time',
       jsonb_build_object('rescues', it.rescues, 'crashes', it.crash_count);
   END IF;
 

@@ -99,7 +99,7 @@ export type Reason =
       readonly ahead: number;
       readonly more: boolean;
     }
-    // The consumer that ran it died: it is claimed alone, and one such task at a time by each consumer.
+    // Consumers died while they ran it: it is claimed alone, and each consumer runs one such task at a time.
     | {
       readonly reason: "quarantined";
       /** How often it was rescued from a dead consumer. */
