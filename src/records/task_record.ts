@@ -5,7 +5,7 @@ import { decodeParams, decryptRow, type KeyRing } from "../privacy/encryption.ts
 import { FireflyError, TaskExists, TaskNotFound } from "../errors.ts";
 import type { Listener } from "../notify/listener.ts";
 import { Projection } from "../wire/to_json.ts";
-import type { TaskError, TaskRecord, TaskStatus, WaitOptions } from "../task/record.ts";
+import type { FreshRecord, TaskError, TaskRecord, TaskStatus, WaitOptions } from "../task/record.ts";
 import type { Results } from "./result_waiter.ts";
 import { registry } from "../task/scope.ts";
 import { cancelTasks, type Chosen, deleteTasks, retryTasks } from "../store/bulk.ts";
@@ -46,14 +46,6 @@ export async function readRecord(access: RecordAccess, id: number): Promise<Task
   const { records: sql } = await access.database();
   const [row] = await readRecords(sql, [id]);
   return row && toRecord(await decryptRow(row, access.keys), access);
-}
-
-/** What differs for the record of a task that was scheduled this moment. */
-export interface FreshRecord {
-  /** Whether the transaction that inserted it is still open. */
-  uncommitted?(): boolean;
-  /** False if it is a duplicate's. */
-  inserted?: boolean;
 }
 
 /** The columns of a record by their names, with values as they are, which JSON may not hold. */
