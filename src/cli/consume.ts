@@ -1,7 +1,7 @@
 import process from "node:process";
 import type { ConsumeOptions, Consumer } from "../consume/consume.ts";
 import { toSeconds } from "../duration.ts";
-import type { Instance } from "../firefly/instance.ts";
+import type { Firefly } from "../firefly/firefly.ts";
 import { currentScope } from "../task/scope.ts";
 import { type Arguments, asUsage, given, usageError } from "./arguments.ts";
 import type { Command } from "./command.ts";
@@ -111,7 +111,7 @@ function optionsOf(args: Arguments): ConsumeOptions {
 }
 
 interface Guarded {
-  ff: Instance;
+  ff: Firefly;
   log: Log;
   running(): number;
   options: ConsumeOptions;

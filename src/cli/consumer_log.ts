@@ -1,7 +1,7 @@
 import { DatabaseUnreachable } from "../errors.ts";
 import type { AttemptInfo } from "../events.ts";
 import { type Duration, toSeconds } from "../duration.ts";
-import type { Instance } from "../firefly/instance.ts";
+import type { Firefly } from "../firefly/firefly.ts";
 import { toJsonSync } from "./json.ts";
 import type { Log } from "./log.ts";
 import { describe } from "./terminal.ts";
@@ -9,7 +9,7 @@ import { formatSeconds } from "./times.ts";
 
 /** Writes what an instance and its consumers report to `log`; returns how many attempts are under way. */
 export function logEvents(
-  ff: Instance,
+  ff: Firefly,
   log: Log,
   { pollInterval = "5s" }: { pollInterval?: Duration } = {},
 ): () => number {
@@ -19,7 +19,7 @@ export function logEvents(
   return logAttempts(ff, log);
 }
 
-function logAttempts(ff: Instance, log: Log): () => number {
+function logAttempts(ff: Firefly, log: Log): () => number {
   let running = 0;
   ff.on("started", (attempt) => {
     running++;
@@ -82,7 +82,7 @@ function logAttempts(ff: Instance, log: Log): () => number {
   return () => running;
 }
 
-function logConsumers(ff: Instance, log: Log): void {
+function logConsumers(ff: Firefly, log: Log): void {
   ff.on("consumer.started", ({ consumerId, queues, concurrency }) => {
     const text = `consumes ${queues.join(", ")}, ${concurrency} at a time`;
     log.add({ level: "info", event: "ready", text, fields: { consumer: consumerId, queues, concurrency } });
@@ -108,7 +108,7 @@ function logConsumers(ff: Instance, log: Log): void {
   });
 }
 
-function logHooks(ff: Instance, log: Log): void {
+function logHooks(ff: Firefly, log: Log): void {
   ff.on("hook.error", ({ hook, id, funcName, ...thrown }) => {
     const error = ff.redactor.of(thrown.error);
     const text = `${hook} threw ${inFull(error)}`;
@@ -118,7 +118,7 @@ function logHooks(ff: Instance, log: Log): void {
 }
 
 /** One line when the database is gone and one when it is back, whoever notices first and whatever it was busy with. */
-function logOutages(ff: Instance, log: Log, pollInterval: string): void {
+function logOutages(ff: Firefly, log: Log, pollInterval: string): void {
   let since: number | undefined;
   const failing = new Set<string>();
   function onError(what: string, thrown: unknown): void {

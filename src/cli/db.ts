@@ -1,4 +1,4 @@
-import { resolveConnection } from "../database/settings.ts";
+import { findDatabase } from "../firefly/connect.ts";
 import { embeddedStatus, startEmbedded, stopEmbedded } from "../embedded/embedded.ts";
 import type { Arguments } from "./arguments.ts";
 import { usageError } from "./arguments.ts";
@@ -39,7 +39,7 @@ export const db: Command = {
 
 async function printUrl(args: Arguments, terminal: Terminal): Promise<number> {
   const { options } = await readSettings({ args, terminal, tasks: false });
-  const { url, label } = await resolveConnection(options.database, options.onProgress);
+  const { url, label } = await findDatabase(options);
   if (url === undefined) throw new FireflyError(`Cannot print a URL as ${label} is configured without one`);
   if (terminal.wantsJson) await terminal.printJson({ url });
   else await terminal.print(url);

@@ -1,4 +1,4 @@
-import type { Instance } from "../firefly/instance.ts";
+import type { Firefly } from "../firefly/firefly.ts";
 import type { TaskFilter } from "../task/record.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
@@ -43,7 +43,7 @@ export const deleteTasks: Command = {
 };
 
 /** What to ask; nothing if it is about one task at most. */
-async function questionFor(ff: Instance, filter: TaskFilter): Promise<string | undefined> {
+async function questionFor(ff: Firefly, filter: TaskFilter): Promise<string | undefined> {
   const { items } = await ff.tasks.list(filter, { limit: COUNTED + 1 });
   if (items.length <= 1) return undefined;
   return `Delete ${items.length > COUNTED ? `more than ${COUNTED} tasks` : countTasks(items.length)}?`;

@@ -1,4 +1,5 @@
 import { resolveConnection } from "../database/settings.ts";
+import { findDatabase } from "../firefly/connect.ts";
 import { diagnose, type Diagnosis } from "../doctor/doctor.ts";
 import type { Verdict } from "../doctor/check.ts";
 import { Target } from "../doctor/target.ts";
@@ -57,7 +58,7 @@ async function* diagnoseBy(options: FireflyOptions): AsyncGenerator<Diagnosis> {
   const { database, listenDatabase, schema = DEFAULT_SCHEMA, onProgress } = options;
   let settings;
   try {
-    settings = await resolveConnection(database, onProgress);
+    settings = await findDatabase({ database, onProgress });
   } catch (error) {
     if (!(error instanceof EmbeddedServerError)) throw error;
     return yield { check: "connection", ...unreachable(error) };

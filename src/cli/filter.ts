@@ -1,5 +1,5 @@
 import { toMilliseconds } from "../duration.ts";
-import type { Instance } from "../firefly/instance.ts";
+import type { Firefly } from "../firefly/firefly.ts";
 import { TASK_STATUSES, type TaskFilter } from "../task/record.ts";
 import { type Arguments, type Flags, given, usageError } from "./arguments.ts";
 import { EXIT } from "./exit_code.ts";
@@ -38,7 +38,7 @@ export function requireSelection(command: string, args: Arguments, filter: TaskF
 }
 
 /** Ids among those of a filter that no task has. */
-export async function findMissing(ff: Instance, { ids = [] }: TaskFilter): Promise<number[]> {
+export async function findMissing(ff: Firefly, { ids = [] }: TaskFilter): Promise<number[]> {
   if (ids.length === 0) return [];
   const { items } = await ff.tasks.list({ ids }, { limit: ids.length });
   const found = new Set(items.map(({ id }) => id));

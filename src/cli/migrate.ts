@@ -1,4 +1,4 @@
-import { resolveConnection } from "../database/settings.ts";
+import { findDatabase } from "../firefly/connect.ts";
 import { Database } from "../database/pools.ts";
 import { MIGRATIONS } from "../schema/migrations.ts";
 import { type MigrationState, migrationStates, pendingText } from "../schema/migrator.ts";
@@ -59,7 +59,7 @@ async function printRoles(
   { database, schema = DEFAULT_SCHEMA, onProgress }: FireflyOptions,
   terminal: Terminal,
 ): Promise<void> {
-  const roles = await makeRoles(await resolveConnection(database, onProgress), schema, onProgress);
+  const roles = await makeRoles(await findDatabase({ database, onProgress }), schema, onProgress);
   for (const role of roles) {
     if (terminal.json) await terminal.printJson({ role });
     else await terminal.print(`Granted to ${role}`);
@@ -70,7 +70,7 @@ async function printRoles(
 async function readStates(
   { database, schema = DEFAULT_SCHEMA, onProgress }: FireflyOptions,
 ): Promise<MigrationState[]> {
-  const opened = new Database(await resolveConnection(database, onProgress), schema);
+  const opened = new Database(await findDatabase({ database, onProgress }), schema);
   try {
     return await migrationStates(opened.sql);
   } finally {

@@ -1,4 +1,4 @@
-import type { Instance } from "../firefly/instance.ts";
+import type { Firefly } from "../firefly/firefly.ts";
 import type { Command } from "./command.ts";
 import { type Arguments, asUsage } from "./arguments.ts";
 import { checkQueueName } from "../task/definition.ts";
@@ -36,7 +36,7 @@ interface Act {
   terminal: Terminal;
   /** What has become of a queue then. */
   verb: "paused" | "resumed";
-  act(ff: Instance, queue: string): Promise<boolean>;
+  act(ff: Firefly, queue: string): Promise<boolean>;
 }
 
 async function onQueues({ args, terminal, verb, act }: Act): Promise<number> {

@@ -1,6 +1,6 @@
 import { checkScheduleOptions, type TaskDefinition } from "../task/definition.ts";
 import { type Duration, toSeconds } from "../duration.ts";
-import type { Instance } from "../firefly/instance.ts";
+import type { Firefly } from "../firefly/firefly.ts";
 import type { TaskRecord } from "../task/record.ts";
 import { columnsOf, TaskFailed } from "../records/task_record.ts";
 import { registry } from "../task/scope.ts";
@@ -97,7 +97,7 @@ function refuseUnknown(name: string, terminal: Terminal): number {
 }
 
 async function scheduleTask(
-  ff: Instance,
+  ff: Firefly,
   definition: TaskDefinition,
   { params, options }: { params: unknown[]; options: ScheduleOptions },
 ): Promise<TaskRecord> {

@@ -1,7 +1,8 @@
 import process from "node:process";
 import type { Config } from "../firefly/config.ts";
 import { resolveConnection } from "../database/settings.ts";
-import { Instance } from "../firefly/instance.ts";
+import { findDatabase } from "../firefly/connect.ts";
+import { Firefly } from "../firefly/firefly.ts";
 import type { FireflyOptions } from "../firefly/options.ts";
 import { Redactor } from "../privacy/redaction.ts";
 import { defaultInstance, setDefaultInstance } from "../task/scope.ts";
@@ -28,7 +29,7 @@ export interface Settings {
 }
 
 /** Reads the settings, and lets `act` work on the instance that they describe. */
-export async function withInstance<T>(request: SettingsRequest, act: (ff: Instance) => Promise<T>): Promise<T> {
+export async function withInstance<T>(request: SettingsRequest, act: (ff: Firefly) => Promise<T>): Promise<T> {
   const { options } = await readSettings(request);
   return await withInstanceOf(options, act);
 }
@@ -37,9 +38,9 @@ export async function withInstance<T>(request: SettingsRequest, act: (ff: Instan
  * Lets `act` work on an instance, which connects when it is first used and is closed in the end. It is the default one,
  * unless the task modules have made another, whose middleware and listeners then are its own too.
  */
-export async function withInstanceOf<T>(options: FireflyOptions, act: (ff: Instance) => Promise<T>): Promise<T> {
-  const configured = defaultInstance() as Instance | undefined;
-  const instance = asUsage(() => new Instance(options, configured));
+export async function withInstanceOf<T>(options: FireflyOptions, act: (ff: Firefly) => Promise<T>): Promise<T> {
+  const configured = defaultInstance() as Firefly | undefined;
+  const instance = asUsage(() => new Firefly(options, configured));
   if (!configured) setDefaultInstance(instance);
   try {
     return await act(instance);
@@ -69,7 +70,7 @@ export async function readSettings(
     await importTasks(found, { imports, needed: false, timeout })
       .catch((error) => terminal.warn(describe(error)));
   }
-  const { options: own } = (defaultInstance() ?? {}) as Partial<Instance>;
+  const { options: own } = (defaultInstance() ?? {}) as Partial<Firefly>;
   const tell = onProgress ?? ((message: string) => terminal.note(message));
   const options: FireflyOptions = { onProgress: tell, ...own, ...configured, ...flags };
   // Notifications of another database than the one that was asked for would be of no use.
@@ -89,7 +90,7 @@ export function usesEmbedded({ database }: FireflyOptions): boolean {
 async function checkDatabase(options: FireflyOptions): Promise<void> {
   if (usesEmbedded(options)) return;
   try {
-    await resolveConnection(options.database);
+    await findDatabase(options); // which is configured, so that this starts nothing
     if (options.listenDatabase) await resolveConnection(options.listenDatabase);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;

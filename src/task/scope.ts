@@ -43,8 +43,10 @@ export interface TaskContext {
 export interface CurrentInstance {
   readonly sql: Sql;
   schedule(definition: TaskDefinition, calls: unknown[][], options: ScheduleOptions): Promise<TaskRecord[]>;
-  get(id: number): Promise<TaskRecord>;
-  list(filter: TaskFilter, page?: PageOptions): Promise<Page<TaskRecord>>;
+  readonly tasks: {
+    get(id: number): Promise<TaskRecord>;
+    list(filter: TaskFilter, page?: PageOptions): Promise<Page<TaskRecord>>;
+  };
 }
 
 /** What surrounds the code that runs now, carried along by AsyncLocalStorage. */
