@@ -76,7 +76,7 @@ Deno.test("wait() ends with its timeout, or with its signal", async () => {
   const late = await assertRejects(
     () => test.results.wait(id, { timeout: "150ms" }),
     DOMException,
-    "has not ended within",
+    "did not end within",
   );
   assertEquals(late.name, "TimeoutError");
   assert(performance.now() - started >= 145);
