@@ -6,7 +6,7 @@ import { Emitter, type Events } from "../events.ts";
 import { Hooks } from "../attempt/hooks.ts";
 import type { Middleware } from "../attempt/middleware.ts";
 import { connect, type Connected, disconnect } from "./connect.ts";
-import { ACTION, checkOptions, DEFAULT_SCHEMA, type FireflyOptions } from "./options.ts";
+import { checkFireflyOptions, CREATE_INSTANCE, DEFAULT_SCHEMA, type FireflyOptions } from "./options.ts";
 import { migrate, type MigrationState, migrationStates } from "../schema/migrator.ts";
 import type { ScheduleOptions } from "../task/options.ts";
 import { checkPruneOptions, prune, type PruneOptions } from "../records/prune.ts";
@@ -67,13 +67,13 @@ export class Firefly implements AsyncDisposable {
    */
   constructor(options: FireflyOptions, predecessor: Firefly | undefined);
   constructor(options: FireflyOptions = {}, predecessor?: Firefly) {
-    checkOptions(options);
+    checkFireflyOptions(options);
     this.events = predecessor?.events ?? new Emitter();
     predecessor?.hooks.end();
     this.#options = options;
     this.schema = options.schema ?? DEFAULT_SCHEMA;
-    this.keys = options.encryption && new KeyRing(options.encryption, ACTION);
-    this.redactor = new Redactor(options.redact, ACTION);
+    this.keys = options.encryption && new KeyRing(options.encryption, CREATE_INSTANCE);
+    this.redactor = new Redactor(options.redact, CREATE_INSTANCE);
     this.#access = {
       keys: this.keys,
       database: async () => (await this.connect()).database,
