@@ -1,5 +1,5 @@
 /**
- * The command line: `deno run -A cli.ts help` tells what it can do.
+ * The command line: `deno run -A jsr:@firefly/tasks/cli help` lists its commands.
  *
  * @module
  */

@@ -155,7 +155,7 @@ const listener: Check = {
     if (target.pooled && !listening) {
       return found(
         "warning",
-        "LISTEN does not work through the pooler",
+        "no session can LISTEN through the pooler",
         "Set listenDatabase: until then, consumers poll",
       );
     }
