@@ -15,7 +15,7 @@ import {
 } from "./new_tasks.ts";
 import type { Sessions } from "../database/session.ts";
 import type { NewTask } from "../store/schedule.ts";
-import type { FreshRecord } from "../records/task_record.ts";
+import type { FreshRecord } from "../task/record.ts";
 import { runTransaction, Transaction } from "../database/transaction.ts";
 
 /** The rows of a call, and what is to be known of them while its transaction is open. */

@@ -46,8 +46,10 @@ export interface TaskContext {
 export interface CurrentInstance {
   readonly sql: Sql;
   schedule(definition: TaskDefinition, calls: unknown[][], options: ScheduleOptions): Promise<TaskRecord[]>;
-  get(id: number): Promise<TaskRecord>;
-  list(filter: TaskFilter, page?: PageOptions): Promise<Page<TaskRecord>>;
+  readonly tasks: {
+    get(id: number): Promise<TaskRecord>;
+    list(filter: TaskFilter, page?: PageOptions): Promise<Page<TaskRecord>>;
+  };
 }
 
 /** The surroundings of the running code, which AsyncLocalStorage carries through asynchronous calls. */

@@ -14,7 +14,7 @@ import type { AttemptEnvironment } from "../../src/attempt/environment.ts";
 import type { AttemptOutcome } from "../../src/settle/outcome_events.ts";
 import { defineTask, type Handler } from "../../src/task/definition.ts";
 import type { Events } from "../../src/events.ts";
-import { Instance } from "../../src/firefly/instance.ts";
+import { Firefly } from "../../src/firefly/firefly.ts";
 import { Settler } from "../../src/settle/settler.ts";
 import type { ErrorRow } from "../../src/store/rows.ts";
 import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
@@ -80,7 +80,7 @@ function run(attempt: Attempt, onHandled = () => {}): Promise<AttemptOutcome> {
 async function bench({ lease = 30 } = {}): Promise<Bench> {
   const db = await testDatabase();
   const proxy = await TcpProxy.start(db.url);
-  const instance = new Instance({ database: proxy.through(db.url) });
+  const instance = new Firefly({ database: proxy.through(db.url) });
   const { database: { sql }, sessions } = await instance.connect();
   const { events } = instance;
   const { hooks, keys, redactor } = instance;
@@ -388,7 +388,7 @@ Deno.test("a handler that ended cannot write or schedule any more", async () => 
   await using test = await bench();
   const after = gate();
   const leaked: Promise<unknown>[] = [];
-  const instance = test.env.instance as Instance;
+  const instance = test.env.instance as Firefly;
   const followUp = defineTask("test.follow_up", () => {});
   const { ending } = await test.begin(() => {
     const { sql } = current();

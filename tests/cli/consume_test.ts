@@ -147,7 +147,7 @@ Deno.test("consume stops gracefully at SIGTERM, and says how many attempts it wa
   const stopping = jsonLines(stderr).find(({ event }) => event === "stopping");
   const [row] = await db.sql`SELECT status FROM firefly.task WHERE id = ${id}`;
   assertEquals([code, row!.status, stopping.running], [0, "completed", 1]);
-  assertMatch(stopping.message, /^SIGTERM: waiting for 1 attempt, at most 30 s/);
+  assertMatch(stopping.message, /^SIGTERM: waiting up to 30 s for 1 attempt;/);
 });
 
 Deno.test("consume hands back what does not end within --shutdown-timeout", async () => {
@@ -232,7 +232,7 @@ Deno.test("consume tells of an outage in one line, and of its end in another", a
 
   const events = jsonLines(stderr).map(({ event }) => event);
   assertEquals([code, events], [0, ["ready", "outage", "recovered", "completed", "stopping", "stopped"]]);
-  assertMatch(JSON.parse(outage).message, /^Cannot reach the database at 127\.0\.0\.1:\d+\/\w+: .*; trying again$/);
+  assertMatch(JSON.parse(outage).message, /^Cannot reach the database at 127\.0\.0\.1:\d+\/\w+: .*; retrying$/);
   assertNotMatch(stderr, /stack|postgres\/src/);
 });
 
@@ -267,7 +267,7 @@ Deno.test("consume logs a rejection that nobody listened to, and goes on", async
 
   assertEquals((await consumer.ended()).code, 0);
   assertEquals(rejection.level, "error");
-  assertStringIncludes(rejection.message, `in task ${id}, going on: Error: nobody listens`);
+  assertStringIncludes(rejection.message, `in task ${id}, continuing: Error: nobody listens`);
   assertMatch(rejection.error.stack, /tasks\.ts:\d+/);
 });
 

@@ -73,10 +73,10 @@ Deno.test("consume --no-cron leaves cron to others", async () => {
 });
 
 const refused: [args: string[], code: number, message: string][] = [
-  [["cron"], 2, "it is called as: firefly cron list|pause|resume|run|delete [name]"],
+  [["cron"], 2, "an argument is missing, usage: firefly cron list|pause|resume|run|delete [name]"],
   [["cron", "lst"], 2, 'there is no "cron lst", did you mean "list"?'],
   [["cron", "list", "tick"], 2, '"cron list" takes no name'],
-  [["cron", "pause"], 2, '"cron pause" needs the name of a task'],
+  [["cron", "pause"], 2, `"cron pause" needs a task's name`],
   [["cron", "pause", "tock"], 4, 'There is no cron "tock", did you mean "tick"?'],
   [["cron", "run", "tock"], 4, 'There is no cron "tock"'],
 ];

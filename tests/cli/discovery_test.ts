@@ -91,7 +91,7 @@ Deno.test("importTasks() says so when the modules define nothing", async () => {
 
   const { code, stderr } = await project.run("tasks");
 
-  assertEquals([code, stderr], [1, "error: Cannot find any task as nothing in tasks.ts calls task()\n"]);
+  assertEquals([code, stderr], [1, "error: Cannot find any tasks as no module calls task(): tasks.ts\n"]);
 });
 
 const broken: Record<string, [text: string, message: RegExp]> = {
@@ -124,7 +124,7 @@ Deno.test("importTasks() shows the stack of a module that throws with --verbose 
 });
 
 const misconfigured: Record<string, [files: Record<string, string>, args: string[], message: string]> = {
-  "exports none": [{ "firefly.config.ts": "export const config = {};" }, [], "exports no configuration by default"],
+  "exports none": [{ "firefly.config.ts": "export const config = {};" }, [], "default export is not a configuration"],
   "has an unknown option": [
     { "firefly.config.ts": `export default { shema: "x" };` },
     [],

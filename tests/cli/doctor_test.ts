@@ -108,7 +108,7 @@ Deno.test("doctor says of what is out of order what it is, changes nothing, and 
   const before = await recordOf(db, id);
   const { code, verdicts, found } = await doctor(db.url);
   assertEquals([code, verdicts], [6, { consumers: "wrong", unplaced: "warning" }]);
-  assertStringIncludes(found.consumers.value, "1 task to rescue");
+  assertStringIncludes(found.consumers.value, "1 task to requeue");
   assertStringIncludes(found.unplaced.value, `: ${unplaced}`);
   assertEquals([found.queues.verdict, found.queues.value], ["note", "paused: slow"]);
   assertEquals(await recordOf(db, id), before);
@@ -134,7 +134,7 @@ Deno.test("doctor tells of a consumer that was killed, of its task, and of its c
   const { code, verdicts, found } = await doctor(db.url);
   assertEquals([code, verdicts], [6, { consumers: "wrong", crons: "wrong" }]);
   assertStringIncludes(found.consumers.value, `process ${consumer.process.pid} on `);
-  assertEquals(found.crons.value, "no live consumer stands for tick");
+  assertEquals(found.crons.value, "no live consumer schedules tick");
 });
 
 Deno.test("doctor tells of a transaction that holds vacuum back, and of the dead rows behind it", async () => {
@@ -180,33 +180,33 @@ Deno.test("diagnose() waits for no check for ever, and goes on after one that th
     check("dependent", () => Promise.resolve({ verdict: "ok", value: "", advice: [] }), ["mute"]),
   ];
   const settings = await resolveConnection("postgres://postgres@127.0.0.1:1/nowhere");
-  const patient = new Target({ settings, schema: "firefly", names: [] });
-  const verdicts = await Array.fromAsync(diagnose(patient, { checks, timeout: 50 }), ({ verdict }) => verdict);
+  const target = new Target({ settings, schema: "firefly", names: [] });
+  const verdicts = await Array.fromAsync(diagnose(target, { checks, timeout: 50 }), ({ verdict }) => verdict);
   assertEquals(verdicts, ["unknown", "unknown", "ok", "skipped"]);
 });
 
 Deno.test("Target.read() can change nothing", async () => {
   await using db = await testDatabase();
-  const patient = new Target({ settings: db.settings, schema: "firefly", names: [] });
+  const target = new Target({ settings: db.settings, schema: "firefly", names: [] });
   await assertRejects(
-    () => patient.read((sql) => sql`INSERT INTO firefly.queue (name) VALUES ('q')`),
+    () => target.read((sql) => sql`INSERT INTO firefly.queue (name) VALUES ('q')`),
     Error,
     "read-only transaction",
   );
-  patient.end();
+  target.end();
 });
 
 Deno.test("Target.read() does not wait for a network that swallows everything, and connects again after it", async () => {
   await using db = await testDatabase();
   await using proxy = await TcpProxy.start(db.url);
   const settings = await resolveConnection(proxy.through(db.url));
-  const patient = new Target({ settings, schema: "firefly", names: [] });
-  const first = await patient.read(readBackend);
+  const target = new Target({ settings, schema: "firefly", names: [] });
+  const first = await target.read(readBackend);
   proxy.mode = "hole";
-  await assertRejects(() => withDeadline(patient.read(readBackend), 15_000), Error, "no answer in 8 s");
+  await assertRejects(() => withDeadline(target.read(readBackend), 15_000), Error, "no answer in 8 s");
   proxy.mode = "pass";
-  assertNotEquals(await patient.read(readBackend), first);
-  patient.end();
+  assertNotEquals(await target.read(readBackend), first);
+  target.end();
 });
 
 Deno.test("doctor does not wait for a module that waits for ever", async () => {
@@ -230,12 +230,12 @@ Deno.test("doctor looks at a schema with another name", async () => {
 
 Deno.test("doctor finds nothing wrong with an embedded server that was not used yet", async () => {
   await using db = await testDatabase({ migrated: false });
-  const patient = new Target({ settings: { ...db.settings, embedded: true }, schema: "firefly", names: [] });
-  const found = await Array.fromAsync(diagnose(patient));
-  patient.end();
+  const target = new Target({ settings: { ...db.settings, embedded: true }, schema: "firefly", names: [] });
+  const found = await Array.fromAsync(diagnose(target));
+  target.end();
   assertEquals(found.filter(({ verdict }) => verdict === "wrong" || verdict === "unknown"), []);
   const schema = found.find(({ check }) => check === "schema")!;
-  assertEquals([schema.verdict, schema.value], ["skipped", '"firefly" is made at the first use of it']);
+  assertEquals([schema.verdict, schema.value], ["skipped", '"firefly" will be created on first use']);
 });
 
 Deno.test("doctor does not wait for a server that accepts and says nothing", async () => {
@@ -253,7 +253,10 @@ for (const mode of ["transaction", "session"] as const) {
     const { code, verdicts, found, text } = await doctor(bouncer.through(db.url));
     const shared = mode === "transaction";
     assertEquals([code, verdicts], [0, shared ? { pooler: "warning", listener: "warning" } : {}], text);
-    assertStringIncludes(found.pooler.value, shared ? "shares sessions" : "a session of its own");
+    assertStringIncludes(
+      found.pooler.value,
+      shared ? "connections share sessions" : "each connection has its own session",
+    );
     if (!shared) return;
     await using project = await testProject({
       database: bouncer.through(db.url),
@@ -277,12 +280,12 @@ Deno.test("renderDiagnosis() keeps to the terminal's width, in a column beside t
     check: "settings",
     verdict: "warning" as const,
     value: "fsync off",
-    advice: ["Turn fsync on: without it, a crash of the server may lose what was committed"],
+    advice: ["Turn on fsync: without it, a server crash may lose committed data"],
   };
   assertEquals(renderDiagnosis(diagnosis, { width: 80, style: (_, text) => text }), [
     "! settings            fsync off",
-    "                      → Turn fsync on: without it, a crash of the server may",
-    "                        lose what was committed",
+    "                      → Turn on fsync: without it, a server crash may lose",
+    "                        committed data",
   ]);
 });
 

@@ -49,7 +49,7 @@ Deno.test("prune refuses a duration that is none", async () => {
   const { code, stderr } = await project.run("prune", "--completed", "1 week");
 
   assertEquals(code, 2);
-  assertStringIncludes(stderr, '"--completed" must be a number of seconds, or one with a unit');
+  assertStringIncludes(stderr, '"--completed" must be a number of seconds, or a number with a unit');
 });
 
 Deno.test("pause and resume tell what they changed, and queues shows it", async () => {
@@ -84,7 +84,7 @@ for (const command of ["pause", "resume"]) {
     const [none, wrong] = [await project.run(command), await project.run(command, "mail", "Mail")];
 
     assertEquals([none.code, wrong.code], [2, 2]);
-    assertStringIncludes(none.stderr, `it is called as: firefly ${command} <queue…>`);
+    assertStringIncludes(none.stderr, `an argument is missing, usage: firefly ${command} <queue…>`);
     assertStringIncludes(wrong.stderr, 'a queue\'s name must be lower-case letters, digits, "_", "." and "-"');
   });
 }

@@ -167,7 +167,7 @@ Deno.test("consume refuses a port for probes that is in use, before it claims an
   assertEquals(code, 2);
   assertMatch(
     stderr,
-    /^error: Cannot run "consume" as probes cannot be answered on 0\.0\.0\.0, port \d+: it is in use$/m,
+    /^error: Cannot run "consume" as it cannot listen for probes on 0\.0\.0\.0, port \d+: it is in use$/m,
   );
   assertEquals((await db.sql`SELECT FROM firefly.task WHERE status = 'created'`).length, 1);
 });
@@ -177,7 +177,7 @@ for (
     [["--probe-host", "localhost"], '"--probe-host" needs a port: --probe-port <number>'],
     [["--probe-port", "65536"], '"--probe-port" must be at most 65535: current value is "65536"'],
     [["--probe-port", "http"], '"--probe-port" must be an integer of at least 0: current value is "http"'],
-    [["--probe-port", "0", "--probe-host", "203.0.113.1"], "probes cannot be answered on 203.0.113.1, port 0: "],
+    [["--probe-port", "0", "--probe-host", "203.0.113.1"], "it cannot listen for probes on 203.0.113.1, port 0: "],
   ] as const
 ) {
   Deno.test(`consume refuses ${flags.join(" ")}`, async () => {

@@ -44,7 +44,7 @@ Deno.test({
     assertEquals(plain.shown.includes("\u001b"), false);
     const [header, first, second, ...more] = plain.shown.trimEnd().split("\n");
     assertEquals(more, []);
-    assertEquals(header!.split(/ +/), ["ID", "NAME", "QUEUE", "STATUS", "ATTEMPT", "CREATED", "WHAT"]);
+    assertEquals(header!.split(/ +/), ["ID", "NAME", "QUEUE", "STATUS", "ATTEMPT", "CREATED", "DETAIL"]);
     assertEquals(first!.slice(0, 33), " 2  much.longer  mail     created");
     assertEquals(second!.slice(0, 33), " 1  a            default  created");
   },
@@ -125,7 +125,7 @@ Deno.test({
 
     const lines = pretty.shown.trimEnd().split("\n");
     assertEquals(lines.length, 4);
-    assertMatch(lines[0]!, /^\d\d:\d\d:\d\d {2}ready {6}consumes default, 10 at a time$/);
+    assertMatch(lines[0]!, /^\d\d:\d\d:\d\d {2}ready {6}consuming default, up to 10 at a time$/);
     assert(lines.some((line) => /^\S+ {2}completed {2}math\.add #1 {2}in \d+ (ms|µs)$/.test(line)), pretty.shown);
     assert(lines.some((line) => /^\S+ {2}failed {5}fail #2 {2}TypeError: x\\x1b\[2J\\ny$/.test(line)), pretty.shown);
     for (const line of json.shown.trimEnd().split("\n")) JSON.parse(line);
@@ -163,7 +163,7 @@ Deno.test({
       "Task 1  created",
       "",
       'Its queue "mail" is paused',
-      "  Go on with the queue: firefly resume mail",
+      "  Resume the queue: firefly resume mail",
     ]]);
   },
 });
@@ -220,7 +220,7 @@ Deno.test({
 
     assertEquals(await show("queues"), "There are no queues yet");
     assertEquals(await show("pause", "mail"), "Queue mail is paused");
-    assertEquals(await show("pause", "mail"), "Queue mail was paused already");
+    assertEquals(await show("pause", "mail"), "Queue mail was already paused");
     await db.sql`SELECT firefly.schedule('a', queue => 'web', not_before => now() - interval '2 hours')`;
     const [header, mail, web] = (await show("queues")).split("\n");
     assertEquals(

@@ -55,6 +55,30 @@ Deno.test("configure() makes the default instance and closes the one it replaces
   await until(async () => await countConnections(db) === 0);
 });
 
+Deno.test("tasks act on the instance that is current when they are called, not when they were read", async () => {
+  await using db = await testDatabase();
+  await using main = new Firefly({ database: db.url });
+  await using jobs = new Firefly({ database: db.url, schema: "jobs" });
+  await jobs.migrate();
+  const { list } = tasks;
+
+  await jobs.run(() => ping.schedule(1));
+
+  assertEquals((await jobs.run(() => list())).items.length, 1);
+  assertEquals((await main.run(() => list())).items.length, 0);
+});
+
+Deno.test("an instance that is logged shows no password and no key", () => {
+  const ff = new Firefly({
+    database: "postgres://user:hush@localhost/app",
+    encryption: { keys: { a: "aHVzaGh1c2hodXNoaHVzaGh1c2hodXNoaHVzaGh1c2g=" }, current: "a" },
+  });
+
+  for (const text of [Deno.inspect(ff, { depth: 9 }), JSON.stringify(ff), JSON.stringify({ ...ff })]) {
+    assert(!/hush|aHVz/.test(text), text);
+  }
+});
+
 Deno.test("run() puts an instance in place of the default one, for what runs inside it alone", async () => {
   await using db = await testDatabase();
   await using main = new Firefly({ database: db.url });
