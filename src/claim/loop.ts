@@ -75,12 +75,12 @@ export class ClaimLoop {
     this.#vacuum = new ReadyVacuum(env.sql, outages.of("clear away what was claimed"));
     this.#wakeLock = new WakeLock({
       queues,
-      consumerId: () => lease.id,
-      listening: () => listener.listening,
-      onTaken: () => this.#wakeup.wake(),
+      consumer: lease,
+      listener,
+      onAcquired: () => this.#wakeup.wake(),
       onError: (error) => {
-        // What becomes of the connection is told by the listener.
-        if (!(error instanceof DatabaseUnreachable)) outages.report("take the doors of its queues", error);
+        // The listener reports the loss of its connection.
+        if (!(error instanceof DatabaseUnreachable)) outages.report("acquire wake locks", error);
       },
     });
   }
@@ -97,14 +97,14 @@ export class ClaimLoop {
 
   /** Looks again: there may be something. */
   wake(): void {
-    this.#wakeLock.expect();
+    this.#wakeLock.resetRetries();
     this.#wakeup.wake();
   }
 
   /** A slot is free: begins the next task, and looks for more, unless there was none and whoever brings some will ring. */
   freed(): void {
     this.begin();
-    const isSure = !this.#mayBeMore && this.#wakeLock.taken;
+    const isSure = !this.#mayBeMore && this.#wakeLock.held;
     if (!isSure || this.#options.drain || this.#intake.claimsQuarantined) this.#wakeup.wake();
   }
 
@@ -117,7 +117,7 @@ export class ClaimLoop {
   /** Claims and begins no more. */
   end(): void {
     this.#ended = true;
-    this.#wakeLock.leave();
+    this.#wakeLock.release();
     this.#wakeup.wake();
   }
 
@@ -145,7 +145,7 @@ export class ClaimLoop {
     const { claims, admission, outages, drain, onDone } = this.#options;
     const { wanted } = this.#intake;
     const { admitted } = admission;
-    const [wasEmpty, held] = [claims.isEmpty, this.#wakeLock.taken];
+    const [wasEmpty, held] = [claims.isEmpty, this.#wakeLock.held];
     let claimed = 0;
     if (wanted > 0 || this.#intake.claimsQuarantined) {
       try {
@@ -158,12 +158,12 @@ export class ClaimLoop {
       }
     }
     this.#mayBeMore = claimed >= wanted;
-    if (claimed > 0) this.#wakeLock.expect();
+    if (claimed > 0) this.#wakeLock.resetRetries();
     this.begin();
     if (this.#ended) return;
     this.#returnStuck();
     const step = nextStep({ held, room: wanted > 0, claimed });
-    if (step === "leave and look" || step === "leave and sleep") this.#wakeLock.leave();
+    if (step.lock === "release") this.#wakeLock.release();
     if (claimed > 0 && claimed >= wanted) return;
     if (this.#isDue()) return await this.#wakeup.sleep(DUE_PAUSE);
     const isDone = claims.isEmpty && admission.isIdle && admission.admitted === admitted;
@@ -171,9 +171,9 @@ export class ClaimLoop {
       // What ended while the claim was under way may have gone back to where it had looked already: look once more.
       return wasEmpty ? onDone() : undefined;
     }
-    if (step === "look" || step === "leave and look") return;
-    if (step === "take") this.#wakeLock.take();
-    await this.#wakeup.sleep(this.#pause(step === "take"));
+    if (!step.sleep) return;
+    if (step.lock === "acquire") this.#wakeLock.acquire();
+    await this.#wakeup.sleep(this.#pause(step.lock === "acquire"));
   }
 
   /** Claims up to `limit` tasks, and a quarantined task; resolves to how many rows that took, stale ones included. */

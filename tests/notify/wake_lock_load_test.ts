@@ -11,7 +11,7 @@ Deno.test("tasks that come one by one, hundreds a second, begin at once", async 
   await consumer.ready;
   const schedule = () => test.ff.run(() => work.schedule(performance.now()));
 
-  // While some transaction is about to commit at any time, the consumer often fails to get the door.
+  // Some transaction is about to commit at nearly any time, so the consumer often fails to acquire the lock.
   const end = performance.now() + 4_000;
   await Promise.all(Array.from({ length: 2 }, async () => {
     while (performance.now() < end) {
