@@ -201,13 +201,13 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
   }
 
   /** The settler has completed the task, or found that it was no longer held. */
-  settled(status: Outcome["status"] | false): void {
+  onSettled(status: Outcome["status"] | false): void {
     if (status) this.#onCompleted();
     else void readLossReason(this.#env.sql, this.task.id).then((reason) => this.#end(emitLost(this, reason)));
   }
 
   /** The database refuses the result. */
-  refused(error: unknown): void {
+  onRefused(error: unknown): void {
     this.#onError(error);
   }
 
@@ -270,7 +270,7 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
 
   /** The task is somebody else's: there is nothing to settle, only the lease to leave. */
   #lost(reason: unknown): AttemptOutcome {
-    this.#env.settler.ended(this.task);
+    this.#env.settler.untrackTask(this.task);
     return emitLost(this, reason);
   }
 }

@@ -82,7 +82,7 @@ export class HeldTasks implements AttemptOwner {
   async add(tasks: ClaimedTask[]): Promise<void> {
     const counts = new Map<string, number>();
     for (const { batchId } of tasks) counts.set(batchId, (counts.get(batchId) ?? 0) + 1);
-    for (const [batchId, count] of counts) this.#env.settler.open(batchId, count);
+    for (const [batchId, count] of counts) this.#env.settler.track(batchId, count);
     // A quarantined task begins at once: the death of its consumer counts against it.
     const { runnable, unadmitted, mistakes } = partitionByLimits(await this.#withKeyParams(tasks), {
       definitions: this.#owner.definitions,
@@ -166,7 +166,7 @@ export class HeldTasks implements AttemptOwner {
     const [before, held] = [claiming(), this.#held()];
     const leases = await readBatches(sql, consumerId);
     const known = new Set(leases.map(({ id }) => id));
-    const undone = new Set(held.filter(({ batchId }) => settler.holds(batchId) && !known.has(batchId)));
+    const undone = new Set(held.filter(({ batchId }) => settler.isTracked(batchId) && !known.has(batchId)));
     for (const task of this.#held()) {
       if (undone.has(task)) this.#drop(task, new LeaseLost(`The claim of task ${task.id} was undone by the server`));
     }
@@ -175,13 +175,13 @@ export class HeldTasks implements AttemptOwner {
       const inHand = new Set(this.#held().map(({ id }) => id));
       const forgotten = lease.claims.filter(({ id }) => !inHand.has(id));
       await Promise.all(forgotten.map((claim) => this.#return({ ...claim, batchId: "" })));
-      if (!settler.holds(lease.id)) await deleteBatches(sql, [lease.id]);
+      if (!settler.isTracked(lease.id)) await deleteBatches(sql, [lease.id]);
     }
   }
 
   /** Lets go of everything: others may run it from now on, and what nobody took is found by the next renewal. */
   expire(reason: Error): void {
-    for (const { batchId } of this.#held()) this.#env.settler.forget(batchId);
+    for (const { batchId } of this.#held()) this.#env.settler.untrack(batchId);
     this.#buffer.length = 0;
     this.abort(reason);
   }
@@ -225,12 +225,12 @@ export class HeldTasks implements AttemptOwner {
     try {
       const sent = await requeueForLimits(sql, tasks);
       for (const task of tasks) {
-        if (sent.has(task.id)) settler.ended(task);
+        if (sent.has(task.id)) settler.untrackTask(task);
         else void this.#return(task); // it is lost, or somebody has its record locked
       }
     } catch (error) {
       // What became of them is found by the next renewal.
-      for (const { batchId } of tasks) settler.release(batchId);
+      for (const { batchId } of tasks) settler.untrackOne(batchId);
       throw error;
     }
   }
@@ -243,7 +243,7 @@ export class HeldTasks implements AttemptOwner {
     const place = this.#buffer.indexOf(task);
     if (place >= 0) {
       this.#buffer.splice(place, 1);
-      this.#env.settler.ended(task);
+      this.#env.settler.untrackTask(task);
       return;
     }
     for (const attempt of this.#running) {

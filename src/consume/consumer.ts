@@ -63,7 +63,7 @@ export class ConsumerLoop {
       onProgress: () => this.#loop.wake(),
       ...outages.of("let limited tasks in"),
     });
-    env.settler.onEnded = (concurrencyKey, rateKey) => this.#admission.requestFor(concurrencyKey, rateKey);
+    env.settler.onLimitSlotsFreed = (concurrencyKey, rateKey) => this.#admission.requestFor(concurrencyKey, rateKey);
     env.settler.outage = outages.of("store how attempts ended");
     this.#claims = new HeldTasks({
       env,

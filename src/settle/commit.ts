@@ -38,8 +38,8 @@ export async function commitWithTask(
       throw state?.claimSeq === claimSeq ? isUnknown ? error.cause : error : leaseLostError(id, state);
     }
   }
-  if (isLast) settler.forget(batchId);
-  settler.ended(task);
+  if (isLast) settler.untrack(batchId);
+  settler.untrackTask(task);
 }
 
 /** Asks until the database answers, and nobody is at the record any more: what became of a COMMIT is not to be guessed. */

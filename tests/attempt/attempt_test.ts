@@ -103,7 +103,7 @@ async function bench({ lease = 30 } = {}): Promise<Bench> {
     const consumerId = await startConsumer(db);
     const id = await insertTask(db, columns);
     const task = await claimOne(db, consumerId);
-    env.settler.open(task.batchId, 1);
+    env.settler.track(task.batchId, 1);
     const attempt = new Attempt(task, defineTask({ name: "test.task", ...options }, handler), env);
     const begun: Begun = { id, consumerId, attempt, handled: false, ending: Promise.resolve("lost") };
     begun.ending = run(attempt, () => begun.handled = true);
@@ -512,7 +512,7 @@ Deno.test("start() rolls the effects back with LeaseLost when the task was rescu
   await removeExpiredConsumers(db.store);
   await rescueTasks(db.store);
   const successor = await claimOne(db, await startConsumer(db));
-  test.env.settler.open(successor.batchId, 1);
+  test.env.settler.track(successor.batchId, 1);
 
   step.open();
   assertEquals(await first.ending, "lost");
@@ -710,7 +710,7 @@ Deno.test("start() gives up the lease of a task that the database refuses to set
   assertEquals(await ending, "lost");
   const [lost] = test.heard.filter(({ event }) => event === "lost");
   assertStringIncludes(String(lost!.detail.reason), "refused");
-  assert(!test.env.settler.holds(attempt.task.batchId));
+  assert(!test.env.settler.isTracked(attempt.task.batchId));
   assertEquals((await recordOf(test.db, id)).status, "created");
 });
 
