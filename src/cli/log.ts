@@ -33,13 +33,13 @@ const EVENT_WIDTH = 9;
 /** A consumer's log on stderr: a line an entry, for people on a terminal, else JSON. */
 export class Log {
   readonly #terminal: Terminal;
-  /** Entries are for people; else they are JSON. */
-  readonly pretty: boolean;
+  /** Whether entries are for people; else they are JSON. */
+  readonly #isPretty: boolean;
   #lines: string[] = [];
 
   constructor(terminal: Terminal) {
     this.#terminal = terminal;
-    this.pretty = Boolean(process.stderr.isTTY) && !terminal.wantsJson;
+    this.#isPretty = Boolean(process.stderr.isTTY) && !terminal.wantsJson;
     process.on("exit", () => this.flush());
   }
 
@@ -47,7 +47,7 @@ export class Log {
   add(entry: Entry): void {
     if (LEVELS.indexOf(entry.level) < LEAST[this.#terminal.loudness]!) return;
     if (this.#lines.length === 0) setImmediate(() => this.flush());
-    this.#lines.push(this.pretty ? this.#pretty(entry) : this.#json(entry));
+    this.#lines.push(this.#isPretty ? this.#pretty(entry) : this.#json(entry));
   }
 
   /** Writes what is left to write. */

@@ -1,5 +1,5 @@
 import { type ConnectionSettings, resolveConnection } from "../database/settings.ts";
-import { type ConsumeOptions, type Consumer, startConsumer, type WatchdogOutput } from "../consume/consume.ts";
+import { type ConsumeOptions, type Consumer, startConsumer } from "../consume/consume.ts";
 import { Database } from "../database/pools.ts";
 import { checkQueueName, checkScheduleOptions, type TaskDefinition } from "../task/definition.ts";
 import { KeyRing } from "../privacy/encryption.ts";
@@ -102,8 +102,8 @@ export class Instance implements CurrentInstance, AsyncDisposable {
     return await migrationStates((await this.connect()).database.sql);
   }
 
-  consume(options: ConsumeOptions = {}, watchdogOutput: WatchdogOutput = { pretty: false }): Consumer {
-    const consumer = startConsumer(this, options, { events: this.events, watchdogOutput });
+  consume(options: ConsumeOptions = {}): Consumer {
+    const consumer = startConsumer(this, options);
     this.#consumers.add(consumer);
     consumer.finished.catch(() => {}).finally(() => this.#consumers.delete(consumer));
     return consumer;

@@ -15,10 +15,12 @@ import type { AttemptOutcome } from "../../src/settle/outcome_events.ts";
 import { defineTask, type Handler } from "../../src/task/definition.ts";
 import type { Events } from "../../src/events.ts";
 import { Instance } from "../../src/firefly/instance.ts";
+import { Slots } from "../../src/attempt/slots.ts";
 import { Settler } from "../../src/settle/settler.ts";
 import type { ErrorRow } from "../../src/store/rows.ts";
 import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
 import { decode } from "../../src/wire/decode.ts";
+import { testConfig } from "../support/consumer_config.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import {
   backends,
@@ -46,8 +48,6 @@ interface Begun {
   consumerId: string;
   attempt: Attempt;
   ending: Promise<AttemptOutcome>;
-  /** Whether the attempt has left its slot. */
-  handled: boolean;
 }
 
 /** What attempts run in, without the loop of a consumer. */
@@ -73,11 +73,11 @@ interface Outcome {
 }
 
 /** Runs an attempt to its end. */
-function run(attempt: Attempt, onHandled = () => {}): Promise<AttemptOutcome> {
-  return new Promise((resolve) => attempt.start({ onHandled, onEnded: (_, ending) => resolve(ending) }));
+function run(attempt: Attempt): Promise<AttemptOutcome> {
+  return new Promise((resolve) => attempt.start((_, outcome) => resolve(outcome)));
 }
 
-async function bench({ lease = 30 } = {}): Promise<Bench> {
+async function bench({ leaseMs = 30_000 } = {}): Promise<Bench> {
   const db = await testDatabase();
   const proxy = await TcpProxy.start(db.url);
   const instance = new Instance({ database: proxy.through(db.url) });
@@ -85,16 +85,16 @@ async function bench({ lease = 30 } = {}): Promise<Bench> {
   const { events } = instance;
   const { hooks, keys, redactor } = instance;
   const env = {
+    config: testConfig({ leaseMs }),
     instance,
     sql,
     sessions,
+    slots: new Slots(1),
     settler: new Settler(sql),
     events,
     hooks,
     keys,
     redactor,
-    defaults: {},
-    lease,
   };
   const heard: Bench["heard"] = [];
   const names: (keyof Events)[] = ["started", "completed", "failed", "retried", "returned", "cancelled", "lost", "log"];
@@ -105,9 +105,7 @@ async function bench({ lease = 30 } = {}): Promise<Bench> {
     const task = await claimOne(db, consumerId);
     env.settler.track(task.batchId, 1);
     const attempt = new Attempt(task, defineTask({ name: "test.task", ...options }, handler), env);
-    const begun: Begun = { id, consumerId, attempt, handled: false, ending: Promise.resolve("lost") };
-    begun.ending = run(attempt, () => begun.handled = true);
-    return begun;
+    return { id, consumerId, attempt, ending: run(attempt) };
   };
   return {
     db,
@@ -214,7 +212,7 @@ Deno.test("start() takes the retries of the record, then of the definition, then
   assertEquals(await left({ max_retries: 3, retry_attempts: 2 }), "retry");
   assertEquals(await left({ max_retries: 2, retry_attempts: 5 }), "end", "lowered below what it has used up");
   assertEquals(await left({ max_retries: 1, rescues: 3 }), "retry", "a rescue uses up no retry");
-  Object.assign(test.env.defaults, { maxRetries: 1 });
+  Object.assign(test.env.config.defaults, { maxRetries: 1 });
   assertEquals(await left({}), "retry");
 });
 
@@ -380,7 +378,7 @@ Deno.test("start() takes the timeout of the record before the definition's, and 
 
   const { record } = await test.run(hang, { columns: { timeout: 0.05 }, options: { timeout: "1h" } });
   assertStringIncludes(record.errors[0]!.message, "0.05 s");
-  Object.assign(test.env.defaults, { timeout: "60ms" });
+  Object.assign(test.env.config.defaults, { timeout: "60ms" });
   assertStringIncludes((await test.run(hang)).record.errors[0]!.message, "0.06 s");
 });
 
@@ -410,13 +408,17 @@ Deno.test("a handler that ended cannot write or schedule any more", async () => 
 
 Deno.test("start() leaves the slot before it settles, unless the handler's transaction holds a session", async () => {
   await using test = await bench();
-  const plain = await test.begin(() => 1);
-  assertEquals(await plain.ending, "completed");
-  assert(plain.handled);
+  const { slots, events } = test.env;
+  let steps: string[] = [];
+  slots.onRoom = () => steps.push(`${slots.free} free`);
+  events.on("completed", () => steps.push("completed"));
 
-  const writing = await test.begin(async () => void await current().sql`SELECT 1`);
-  assertEquals(await writing.ending, "completed");
-  assert(!writing.handled);
+  await test.run(() => 1);
+  assertEquals(steps, ["1 free", "completed", "1 free"]);
+
+  steps = [];
+  await test.run(async () => void await current().sql`SELECT 1`);
+  assertEquals(steps, ["completed", "1 free"]);
 });
 
 Deno.test("current() tells the handler its id, attempt and whether it is the last", async () => {
@@ -715,7 +717,7 @@ Deno.test("start() gives up the lease of a task that the database refuses to set
 });
 
 Deno.test("the server ends the transaction of a consumer that shows no life for a lease, and not of one that pings", async () => {
-  await using test = await bench({ lease: 0.3 });
+  await using test = await bench({ leaseMs: 300 });
   const step = gate();
   let pid = 0;
   const { ending, attempt } = await test.begin(async () => {

@@ -3,11 +3,12 @@ import { Admission } from "../../src/claim/admission.ts";
 import { Emitter } from "../../src/events.ts";
 import { Maintenance } from "../../src/consume/maintenance.ts";
 import { registerWaiters } from "../../src/store/records.ts";
+import { testConfig } from "../support/consumer_config.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { claim, expireConsumer, insertTask, placesOf, recordOf, startConsumer, until } from "../support/steps.ts";
 
-/** Maintenance that goes round often, and a note of what it tells. */
-async function testMaintenance(db: TestDatabase, { interval = 0.05, names = ["test.task"] } = {}) {
+/** Maintenance with a round every `pauseMs`, and a note of what it reports. */
+async function testMaintenance(db: TestDatabase, { pauseMs = 50, names = ["test.task"] } = {}) {
   const events = new Emitter();
   const rescued: { id: number; failed: boolean }[] = [];
   const errors: unknown[] = [];
@@ -20,9 +21,7 @@ async function testMaintenance(db: TestDatabase, { interval = 0.05, names = ["te
     sql: db.store,
     events,
     admission,
-    queues: ["default"],
-    names,
-    interval,
+    config: testConfig({ names, leaseMs: 6 * pauseMs }),
     onSuccess: () => rounds.done++,
     onError,
   });
@@ -39,7 +38,7 @@ Deno.test("maintenance buries the dead and puts back all that they held in one r
   await db.sql`INSERT INTO firefly.task (func_name) SELECT 'test.task' FROM generate_series(1, 90)`;
   for (let i = 0; i < 45; i++) await claim(db, { consumerId: dead, limit: 2 });
   await expireConsumer(db, dead);
-  await using test = await testMaintenance(db, { interval: 0.5 });
+  await using test = await testMaintenance(db, { pauseMs: 500 });
 
   await test.maintenance.start();
 
@@ -56,7 +55,7 @@ Deno.test("maintenance takes back what this consumer knows at once, and moves wh
   await db
     .sql`INSERT INTO firefly.waiting SELECT id, claim_seq, not_before, priority, queue, func_name, 'unknown' FROM firefly.ready WHERE id = ${known}`;
   await db.sql`DELETE FROM firefly.ready WHERE id = ${known}`;
-  await using test = await testMaintenance(db, { interval: 0.3 });
+  await using test = await testMaintenance(db, { pauseMs: 300 });
 
   await test.maintenance.start();
   assertEquals((await db.sql`SELECT id::int FROM firefly.ready ORDER BY id`).map(({ id }) => id), [known, unknown]);
