@@ -1,0 +1,105 @@
+import { assert, assertEquals } from "@std/assert";
+import { current, task } from "../../mod.ts";
+import { taskName, testInstance } from "../support/instance.ts";
+import { placesOf, until } from "../support/steps.ts";
+
+/** Resolves when its gate is opened; a handler that waits for it can be looked at. */
+function gate() {
+  const began = Promise.withResolvers<void>();
+  const end = Promise.withResolvers<void>();
+  return {
+    began: began.promise,
+    open: end.resolve,
+    async handler() {
+      began.resolve();
+      await end.promise;
+    },
+  };
+}
+
+Deno.test("stop() hands back what has not begun, uncounted and in its old order", async () => {
+  await using test = await testInstance();
+  const slow = gate();
+  const noop = task(taskName(), () => {});
+  const wait = task(taskName(), slow.handler);
+  const consumer = test.ff.consume({ concurrency: 2 });
+  await test.ff.run(async () => {
+    // Short tasks make the consumer claim large batches; the two that wait then hold up a batch.
+    await noop.scheduleMany(Array.from({ length: 2000 }, () => []));
+    await wait.scheduleMany([[], []]);
+    await noop.scheduleMany(Array.from({ length: 500 }, () => []));
+  });
+  await slow.began;
+
+  const stopped = consumer.stop();
+  slow.open();
+  await stopped;
+
+  const [row] = await test.db.sql`
+    SELECT count(*) FILTER (WHERE status = 'created')::int AS created, count(*) FILTER (WHERE snoozes = 1)::int AS snoozed,
+      coalesce(sum(rescues + retry_attempts), 0)::int AS counted
+    FROM firefly.task
+  `;
+  assert(row!.created > 0, "something was left");
+  assertEquals(row!.counted, 0);
+  assertEquals(await placesOf(test.db), { ready: row!.created, waiting: 0, lease: 0 });
+  assertEquals((await test.drain()).completed, row!.created);
+});
+
+Deno.test("stop() aborts handlers at the end of the grace period, and their tasks go back uncounted", async () => {
+  await using test = await testInstance();
+  const began = Promise.withResolvers<void>();
+  let reason: unknown;
+  const stubborn = task({ name: taskName(), maxRetries: 0 }, async () => {
+    const { signal } = current();
+    signal.addEventListener("abort", () => reason = signal.reason);
+    began.resolve();
+    await new Promise(() => {});
+  });
+  const row = await test.ff.run(() => stubborn.schedule());
+  const consumer = test.ff.consume({ shutdownTimeout: 0.1 });
+  await began.promise;
+
+  await consumer.stop();
+
+  assertEquals((reason as Error).name, "Shutdown");
+  const { status, attempt } = await row.refresh();
+  assertEquals([status, attempt], ["created", 1]);
+});
+
+Deno.test("consume() stops when its signal aborts", async () => {
+  await using test = await testInstance();
+  task(taskName(), () => {});
+  const controller = new AbortController();
+  const consumer = test.ff.consume({ signal: controller.signal });
+  await consumer.ready;
+
+  controller.abort();
+
+  assertEquals(await consumer.finished, { completed: 0, failed: 0 });
+  assertEquals((await test.db.sql`SELECT FROM firefly.consumer`).length, 0);
+});
+
+Deno.test("consume() hands back what it claimed and has no slot for, once others could have begun it", async () => {
+  await using test = await testInstance();
+  const slow = gate();
+  const noop = task(taskName(), () => {});
+  const wait = task(taskName(), slow.handler);
+  await test.ff.run(async () => {
+    // Short tasks make the consumer claim large batches; those that wait then keep all of its slots.
+    await noop.scheduleMany(Array.from({ length: 2000 }, () => []));
+    await wait.scheduleMany([[], []]);
+    await noop.scheduleMany(Array.from({ length: 300 }, () => []));
+  });
+  await using first = test.ff.consume({ concurrency: 2, pollInterval: "1h", shutdownTimeout: "1s" });
+  await slow.began;
+  await until(async () => (await placesOf(test.db)).ready >= 300);
+
+  const second = test.ff.consume({ tasks: [noop], drain: true });
+
+  assertEquals(await second.finished, { completed: 300, failed: 0 });
+  const [row] = await test.db.sql`SELECT sum(retry_attempts + rescues)::int AS counted FROM firefly.task`;
+  assertEquals(row!.counted, 0);
+  slow.open();
+  await first.stop();
+});
