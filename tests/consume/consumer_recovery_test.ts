@@ -1,17 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { setTimeout as sleep } from "node:timers/promises";
 import { current, LeaseLost, task } from "../../mod.ts";
-import type { TestDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { backends, insertTask, placesOf, recordOf, until } from "../support/steps.ts";
-
-/** Ends every other connection to the database, as a restart of the server would. */
-async function terminateAll(db: TestDatabase, condition = "true"): Promise<void> {
-  await db.sql.unsafe(`
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'firefly' AND ${condition}
-  `);
-}
+import { terminateAll } from "../support/terminate.ts";
 
 Deno.test("consume() goes on when every connection is terminated under load, and repeats no effect", async () => {
   await using test = await testInstance();

@@ -2,26 +2,13 @@ import { assert, assertEquals } from "@std/assert";
 import { current, task } from "../../mod.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { placesOf, until } from "../support/steps.ts";
-
-/** Resolves when its gate is opened; a handler that waits for it can be looked at. */
-function gate() {
-  const began = Promise.withResolvers<void>();
-  const end = Promise.withResolvers<void>();
-  return {
-    began: began.promise,
-    open: end.resolve,
-    async handler() {
-      began.resolve();
-      await end.promise;
-    },
-  };
-}
+import { gate } from "../support/step_gate.ts";
 
 Deno.test("stop() hands back what has not begun, uncounted and in its old order", async () => {
   await using test = await testInstance();
   const slow = gate();
   const noop = task(taskName(), () => {});
-  const wait = task(taskName(), slow.handler);
+  const wait = task(taskName(), slow.wait);
   const consumer = test.ff.consume({ concurrency: 2 });
   await test.ff.run(async () => {
     // Short tasks make the consumer claim large batches; the two that wait then hold up a batch.
@@ -29,7 +16,7 @@ Deno.test("stop() hands back what has not begun, uncounted and in its old order"
     await wait.scheduleMany([[], []]);
     await noop.scheduleMany(Array.from({ length: 500 }, () => []));
   });
-  await slow.began;
+  await slow.reached;
 
   const stopped = consumer.stop();
   slow.open();
@@ -84,7 +71,7 @@ Deno.test("consume() hands back what it claimed and has no slot for, once others
   await using test = await testInstance();
   const slow = gate();
   const noop = task(taskName(), () => {});
-  const wait = task(taskName(), slow.handler);
+  const wait = task(taskName(), slow.wait);
   await test.ff.run(async () => {
     // Short tasks make the consumer claim large batches; those that wait then keep all of its slots.
     await noop.scheduleMany(Array.from({ length: 2000 }, () => []));
@@ -92,7 +79,7 @@ Deno.test("consume() hands back what it claimed and has no slot for, once others
     await noop.scheduleMany(Array.from({ length: 300 }, () => []));
   });
   await using first = test.ff.consume({ concurrency: 2, pollInterval: "1h", shutdownTimeout: "1s" });
-  await slow.began;
+  await slow.reached;
   await until(async () => (await placesOf(test.db)).ready >= 300);
 
   const second = test.ff.consume({ tasks: [noop], drain: true });

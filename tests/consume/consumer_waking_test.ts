@@ -1,31 +1,10 @@
 import { assert } from "@std/assert";
 import { setTimeout as sleep } from "node:timers/promises";
 import { task } from "../../mod.ts";
-import type { TestDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { insertTask, recordOf, until } from "../support/steps.ts";
-
-/** Resolves when its gate is opened; a handler that waits for it can be looked at. */
-function gate() {
-  const began = Promise.withResolvers<void>();
-  const end = Promise.withResolvers<void>();
-  return {
-    began: began.promise,
-    open: end.resolve,
-    async handler() {
-      began.resolve();
-      await end.promise;
-    },
-  };
-}
-
-/** Ends every other connection to the database, as a restart of the server would. */
-async function terminateAll(db: TestDatabase, condition = "true"): Promise<void> {
-  await db.sql.unsafe(`
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'firefly' AND ${condition}
-  `);
-}
+import { gate } from "../support/step_gate.ts";
+import { terminateAll } from "../support/terminate.ts";
 
 Deno.test("consume() runs a delayed task when it is due, long before the next poll", async () => {
   await using test = await testInstance();
@@ -111,11 +90,11 @@ Deno.test("consume() looks once for each task that comes alone", async () => {
 Deno.test("consume() that hears nothing looks again whenever a task ends", async () => {
   await using test = await testInstance({ listenDatabase: "postgres://postgres@127.0.0.1:1/nowhere" });
   const slow = gate();
-  const wait = task(taskName(), slow.handler);
+  const wait = task(taskName(), slow.wait);
   const noop = task(taskName(), () => {});
   await using consumer = test.ff.consume({ concurrency: 2, pollInterval: "1h" });
   await test.ff.run(() => wait.schedule());
-  await slow.began;
+  await slow.reached;
   await sleep(300); // it has found nothing else by now
   const row = await test.ff.run(() => noop.schedule());
 

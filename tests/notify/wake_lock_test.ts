@@ -1,20 +1,10 @@
 import { assertEquals, assertLess } from "@std/assert";
 import { Firefly, task } from "../../mod.ts";
-import type { TestDatabase } from "../support/database.ts";
 import { taskName, type TestInstance, testInstance } from "../support/instance.ts";
 import { insertTask, notificationsOf, until } from "../support/steps.ts";
+import { holdersOf } from "../support/wake_lock.ts";
 
 const CHANNEL = "firefly_default";
-
-/** The server processes that hold the wake lock of a queue. */
-async function holdersOf({ sql }: TestDatabase, queue = "default"): Promise<number[]> {
-  const rows = await sql`
-    SELECT pid FROM pg_locks
-    WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND (classid::bigint << 32) + objid::bigint = firefly._wake_lock(${queue}) AND mode = 'ExclusiveLock' AND granted
-  `;
-  return rows.map(({ pid }) => pid);
-}
 
 /** How many notifications the queue gets while `count` tasks are scheduled, one after another. */
 async function countNotifications(

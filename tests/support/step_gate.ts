@@ -1,4 +1,4 @@
-/** A step of a handler, which waits until the test says so. */
+/** A step at which a handler waits until the test opens it. */
 export function gate(): { reached: Promise<void>; open(): void; wait(): Promise<void> } {
   const [reached, opened] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   return {
