@@ -26,30 +26,6 @@ Deno.test("start() waits for whoever holds the record's lock, and commits then",
   assertEquals((await recordOf(test.db, id)).status, "completed");
 });
 
-Deno.test("start() waits for whoever holds the record's lock for longer than COMMIT may take, and has committed then", async () => {
-  await using test = await bench();
-  await test.db.sql`CREATE TABLE effect (n int)`;
-  const step = gate();
-  const { id, ending } = await test.begin(async () => {
-    await current().sql`INSERT INTO effect VALUES (1)`;
-    await step.wait();
-  });
-  await step.reached;
-
-  await test.db.sql.begin(async (sql) => {
-    await sql`SELECT FROM firefly.task WHERE id = ${id} FOR UPDATE`;
-    step.open();
-    await until(async () => await backends(test.db, "active", "Lock") > 0);
-    await new Promise((resolve) => setTimeout(resolve, 9_000));
-    assertEquals(test.heard.map(({ event }) => event), ["started"]);
-  });
-
-  assertEquals(await ending, "completed");
-  const { status, claim_seq, errors } = await recordOf(test.db, id);
-  assertEquals([status, claim_seq, errors], ["completed", "1", []]);
-  assertEquals((await test.db.sql`SELECT FROM effect`).count, 1);
-});
-
 Deno.test("start() gives a task back uncounted, with a rest, when the connection of its transaction is lost", async () => {
   await using test = await bench();
   const step = gate();

@@ -1,8 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
-import { setTimeout as sleep } from "node:timers/promises";
 import { current, LeaseLost, task } from "../../mod.ts";
+import { Instance } from "../../src/firefly/instance.ts";
+import { testDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { backends, insertTask, placesOf, recordOf, until } from "../support/steps.ts";
+import { gate } from "../support/step_gate.ts";
 import { terminateAll } from "../support/terminate.ts";
 
 Deno.test("consume() goes on when every connection is terminated under load, and repeats no effect", async () => {
@@ -28,7 +30,7 @@ Deno.test("consume() goes on when every connection is terminated under load, and
   assertEquals(ledger, { rows: 600, distinct: 600 });
 });
 
-Deno.test("a consumer that was buried aborts what it runs, registers anew and goes on", async () => {
+Deno.test("a consumer whose row was removed aborts its attempts, registers anew and goes on", async () => {
   await using test = await testInstance();
   const reasons: unknown[] = [];
   let attempts = 0;
@@ -52,28 +54,37 @@ Deno.test("a consumer that was buried aborts what it runs, registers anew and go
 });
 
 Deno.test("a lease is renewed while every other statement waits for a lock", async () => {
-  await using test = await testInstance();
+  await using db = await testDatabase();
+  await using ff = new Instance({ database: db.url });
+  const { database: { sql } } = await ff.connect();
   const expired: unknown[] = [];
-  test.ff.on("consumer.expired", (event) => expired.push(event));
-  const work = task(taskName(), () => sleep(3000));
-  await using consumer = test.ff.consume({ lease: "1s" });
+  ff.on("consumer.expired", (event) => expired.push(event));
+  const step = gate();
+  const work = task(taskName(), step.wait);
+  await using consumer = ff.consume({ lease: "1s" });
   await consumer.ready;
-  await test.ff.run(() => work.schedule());
-  await until(async () => (await placesOf(test.db)).lease === 1);
-  const scheduled: Promise<unknown>[] = [];
+  await ff.run(() => work.schedule());
+  await step.reached;
+  const waiting: Promise<unknown>[] = [];
+  const renewals = new Set<number>();
+  const countRenewals = async () => {
+    const [row] = await db.sql`SELECT extract(epoch FROM seen)::float AS seen FROM firefly.consumer`;
+    return renewals.add(row!.seen).size;
+  };
 
-  await test.db.sql.begin(async (sql) => {
-    await sql`LOCK TABLE firefly.task IN ACCESS EXCLUSIVE MODE`;
-    for (let i = 0; i < 20; i++) scheduled.push(test.ff.run(() => work.schedule()));
-    await until(async () => await backends(test.db, "active", "Lock") >= 4);
-    await sleep(2000);
+  await db.sql.begin(async (transaction) => {
+    await transaction`LOCK TABLE firefly.task IN ACCESS EXCLUSIVE MODE`;
+    for (let i = 0; i < 20; i++) waiting.push(sql`SELECT FROM ${sql.schema}.task LIMIT 1`);
+    await until(async () => await backends(db, "active", "Lock") >= 4); // as many connections as it has
+    await until(async () => await countRenewals() > 5); // longer than the lease, of which each renewal takes a third
   });
 
-  await Promise.all(scheduled);
+  step.open();
+  await Promise.all(waiting);
   assertEquals(expired, []);
 });
 
-Deno.test("a claim whose reply was lost is handed back and run", async () => {
+Deno.test("a claim whose reply was lost is returned and run", async () => {
   await using test = await testInstance();
   const work = task(taskName(), () => "run");
   const blocker = await insertTask(test.db, { func_name: work.funcName, not_before: new Date(Date.now() + 3_600_000) });
@@ -93,7 +104,7 @@ Deno.test("a claim whose reply was lost is handed back and run", async () => {
   await until(async () => (await placesOf(test.db)).lease === 0);
 });
 
-Deno.test("consume() lets go of a claim that a crash of the server undid, as soon as it is connected again", async () => {
+Deno.test("consume() drops a claim that a crash of the server undid, as soon as it is connected again", async () => {
   await using test = await testInstance();
   const aborted = Promise.withResolvers<unknown>();
   const began = Promise.withResolvers<void>();
@@ -127,7 +138,7 @@ Deno.test("consume() lets go of a claim that a crash of the server undid, as soo
   assertEquals((await row.refresh()).retryAttempts, 0);
 });
 
-Deno.test("a task whose name nobody knows uses no attempt, and runs once a consumer knows it", async () => {
+Deno.test("a task whose name no consumer knows uses no attempt, and runs once a consumer knows it", async () => {
   await using test = await testInstance();
   const known = task(taskName(), () => "known");
   const later = taskName();
@@ -146,7 +157,7 @@ Deno.test("a task whose name nobody knows uses no attempt, and runs once a consu
   assertEquals((await recordOf(test.db, id)).claim_seq, "1");
 });
 
-Deno.test("a record set back by hand, which stands nowhere, is found and run", async () => {
+Deno.test("a record set back by hand, and so unplaced, is found and run", async () => {
   await using test = await testInstance();
   const work = task(taskName(), () => "again");
   const row = await test.ff.run(() => work.schedule());

@@ -4,7 +4,7 @@ import { taskName, testInstance } from "../support/instance.ts";
 import { placesOf, until } from "../support/steps.ts";
 import { gate } from "../support/step_gate.ts";
 
-Deno.test("stop() hands back what has not begun, uncounted and in its old order", async () => {
+Deno.test("stop() returns tasks that have not begun, uncounted and in their old order", async () => {
   await using test = await testInstance();
   const slow = gate();
   const noop = task(taskName(), () => {});
@@ -33,7 +33,7 @@ Deno.test("stop() hands back what has not begun, uncounted and in its old order"
   assertEquals((await test.drain()).completed, row!.created);
 });
 
-Deno.test("stop() aborts handlers at the end of the grace period, and their tasks go back uncounted", async () => {
+Deno.test("stop() aborts handlers after the shutdown timeout, and their tasks go back uncounted", async () => {
   await using test = await testInstance();
   const began = Promise.withResolvers<void>();
   let reason: unknown;
@@ -67,7 +67,7 @@ Deno.test("consume() stops when its signal aborts", async () => {
   assertEquals((await test.db.sql`SELECT FROM firefly.consumer`).length, 0);
 });
 
-Deno.test("consume() hands back what it claimed and has no slot for, once others could have begun it", async () => {
+Deno.test("consume() returns claimed tasks that wait too long for a slot, so that others can begin them", async () => {
   await using test = await testInstance();
   const slow = gate();
   const noop = task(taskName(), () => {});

@@ -93,7 +93,7 @@ Deno.test("consume() claims one quarantined after another, without a batch of ot
   assertLess(await completed("others"), 300);
 });
 
-Deno.test("consume() holds no long params of tasks that have not begun, and brings them when these do", async () => {
+Deno.test("consume() holds no long params of tasks that have not begun, and loads them when they begin", async () => {
   await using test = await testInstance();
   const lengths: number[] = [];
   const measure = task(taskName(), (text: string) => void lengths.push(text.length));
@@ -110,7 +110,7 @@ Deno.test("consume() holds no long params of tasks that have not begun, and brin
   assertEquals(lengths.sort((a, b) => a - b), [1, 6_000, 7_000, 100_000]);
 });
 
-Deno.test("a limited task whose keys must be told from long params waits for its slot", async () => {
+Deno.test("a limited task whose keys come from long params waits for its slot", async () => {
   await using test = await testInstance();
   let [running, most] = [0, 0];
   const work = task(
