@@ -1,4 +1,4 @@
-/** An attempt, as events tell of it. */
+/** An attempt, as events describe it. */
 export interface AttemptInfo {
   /** The id of the task. */
   readonly id: number;
@@ -10,53 +10,53 @@ export interface AttemptInfo {
   readonly attempt: number;
 }
 
-/** What happens, by name. Listeners run at once and one after another; what one throws, or rejects with, is dropped. */
+/** The events by name. Listeners run synchronously, one after another; errors that one throws, or rejects with, are dropped. */
 export interface Events {
   /**
-   * This instance scheduled a task, or kept its duplicate instead (`inserted` is false then). Inside of a transaction it is
-   * told when the row is inserted, before COMMIT decides about it. Nobody is told of what SQL schedules.
+   * This instance scheduled a task, or kept its duplicate (then `inserted` is false). Emitted when the row is inserted,
+   * before COMMIT in a transaction. Tasks that SQL schedules emit nothing.
    */
   scheduled: { readonly id: number; readonly funcName: string; readonly queue: string; readonly inserted: boolean };
-  /** An attempt begins: its handler is about to be called. */
+  /** An attempt starts: its handler is about to be called. */
   started: AttemptInfo;
-  /** A task ended well, `seconds` after its start. */
+  /** A task completed, `seconds` after its start. */
   completed: AttemptInfo & { readonly seconds: number };
   /** A task failed for good. */
   failed: AttemptInfo & { readonly error: unknown };
-  /** An attempt failed, and another follows in `delay` seconds. */
+  /** An attempt failed, and the next follows in `delay` seconds. */
   retried: AttemptInfo & { readonly error: unknown; readonly delay: number };
-  /** An attempt was given up uncounted: shutdown, a lost connection, or a task that never began. */
+  /** An attempt was abandoned without being counted, as at a shutdown; its task goes back to its queue. */
   returned: AttemptInfo & { readonly reason: unknown };
-  /** The task of a running attempt was cancelled; the attempt is over, even if its handler goes on. */
+  /** The task of a running attempt was cancelled; the attempt is over, even if its handler still runs. */
   cancelled: AttemptInfo & { readonly reason: unknown };
-  /** An attempt no longer held its task when it ended: it was rescued, deleted, or ended by somebody else. */
+  /** An attempt no longer held its task when it ended: the task was rescued, deleted, or ended by another attempt. */
   lost: AttemptInfo & { readonly reason: unknown };
-  /** A task of a dead consumer was put back, or `failed` because three in a row died of it. */
+  /** A task of a crashed consumer was requeued, or is `failed` because it crashed three consumers in a row. */
   rescued: { readonly id: number; readonly funcName: string; readonly queue: string; readonly failed: boolean };
-  /** A handler logs; what the option `redact` hides is hidden already. */
+  /** A handler logged a message; the option `redact` has been applied. */
   log: AttemptInfo & {
     readonly level: "debug" | "info" | "warn" | "error";
     readonly message: string;
     readonly fields: object;
   };
-  /** A hook of this instance threw, or rejected; nothing else comes of that. */
+  /** A hook of this instance threw or rejected. It has no other effect. */
   "hook.error": { readonly hook: "onFailed"; readonly id: number; readonly funcName: string; readonly error: unknown };
-  /** A consumer is registered and listens. */
+  /** A consumer is registered, and claims tasks. */
   "consumer.started": { readonly consumerId: string; readonly queues: readonly string[]; readonly concurrency: number };
-  /** A consumer claims no more, and waits for `running` attempts. */
+  /** A consumer stops claiming, and waits for `running` attempts. */
   "consumer.stopping": { readonly consumerId: string; readonly running: number };
-  /** A consumer is gone. */
+  /** A consumer has stopped. */
   "consumer.stopped": { readonly consumerId: string; readonly completed: number; readonly failed: number };
-  /** A consumer could not do something, and tries again; told once until it succeeds. */
+  /** A recurring action failed and will be retried. Emitted once per outage. */
   "consumer.error": { readonly consumerId: string; readonly action: string; readonly error: unknown };
-  /** A consumer can again do what it could not. */
+  /** The action succeeded again. */
   "consumer.recovered": { readonly consumerId: string; readonly action: string };
-  /** A consumer could not renew its lease in time: it aborted its attempts, which others may run now. */
+  /** A consumer could not renew its lease in time: it aborted its attempts, whose tasks other consumers may run now. */
   "consumer.expired": { readonly consumerId: string };
   /**
-   * The event loop has not run for more than a third of the consumer's lease; told once it runs again. With `cpuSeconds`
+   * The event loop was blocked for more than a third of the consumer's lease; emitted once it runs again. With `cpuSeconds`
    * near `seconds`, a handler computed; near 0, one waited synchronously, or the whole process stood still. `id` and
-   * `funcName` are those of the task that began last, if any did.
+   * `funcName` are those of the task that started last, if any did.
    */
   "consumer.blocked": {
     readonly consumerId: string;
@@ -67,32 +67,32 @@ export interface Events {
   };
   /** Notifications arrive. */
   "listener.connected": { readonly channels: readonly string[] };
-  /** Notifications do not arrive; polling goes on. Told once an outage. */
+  /** Notifications do not arrive; consumers poll. Emitted once per outage. */
   "listener.lost": { readonly error: unknown };
   /**
-   * Notifications cannot arrive here, as through a transaction pooler, though LISTEN says that all is well: polling goes
-   * on, and `listenDatabase` should be a direct URL. Told once.
+   * Notifications cannot arrive, as behind a transaction pooler, although LISTEN succeeds: consumers poll, and
+   * `listenDatabase` should be a direct URL. Emitted once per outage.
    */
   "listener.unavailable": { readonly error: unknown };
 }
 
-/** Tells listeners what happens. */
+/** Calls listeners when something happens. */
 export class Emitter {
   readonly #listeners = new Map<string, Set<(detail: never) => void>>();
 
-  /** Adds a listener; what it returns takes it away again. */
+  /** Calls `listener` on every `event`. Returns a function that unsubscribes. */
   on<E extends keyof Events>(event: E, listener: (detail: Events[E]) => void): () => void {
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners.add(listener));
     return () => listeners.delete(listener);
   }
 
-  /** Whether anybody listens: if not, what would be told need not be made. */
+  /** Whether the event has listeners: if not, its detail need not be made. */
   has(event: keyof Events): boolean {
     return (this.#listeners.get(event)?.size ?? 0) > 0;
   }
 
-  /** Tells the listeners of `event`. A listener that throws must not break the loop that it listens to. */
+  /** Calls the listeners of `event`. A listener that throws must not break the loop that it listens to. */
   emit<E extends keyof Events>(event: E, detail: Events[E]): void {
     const listeners = this.#listeners.get(event);
     if (!listeners) return;

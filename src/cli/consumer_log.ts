@@ -7,7 +7,7 @@ import type { Log } from "./log.ts";
 import { describe } from "./terminal.ts";
 import { formatSeconds } from "./times.ts";
 
-/** Writes what an instance and its consumers report to `log`; returns how many attempts are under way. */
+/** Writes the events of an instance and its consumers to `log`. Returns a function that counts the running attempts. */
 export function logEvents(
   ff: Instance,
   log: Log,
@@ -64,7 +64,7 @@ function logAttempts(ff: Instance, log: Log): () => number {
     log.add({ level: "warn", event: "lost", ...about(attempt), text: inFull(ff.redactor.of(attempt.reason)) });
   });
   ff.on("scheduled", ({ id, funcName, queue, inserted }) => {
-    const text = inserted ? `into ${queue}` : "is there already";
+    const text = inserted ? `into ${queue}` : "exists already";
     const fields = { id, func_name: funcName, queue, inserted };
     log.add({ level: "debug", event: "scheduled", subject: `${funcName} #${id}`, text, fields });
   });
@@ -92,17 +92,18 @@ function logConsumers(ff: Instance, log: Log): void {
     log.add({ level: "info", event: "stopped", text, fields: { consumer: consumerId, completed, failed } });
   });
   ff.on("consumer.expired", ({ consumerId }) => {
-    const text = "The lease could not be renewed in time: attempts were aborted, and others may run them now";
+    const text =
+      "The lease could not be renewed in time: attempts were aborted, and other consumers may run their tasks now";
     log.add({ level: "error", event: "expired", text, fields: { consumer: consumerId } });
   });
   ff.on("consumer.blocked", ({ consumerId, seconds, cpuSeconds, id, funcName }) => {
-    const quarantined = id === undefined ? "no task had begun" : `${funcName} #${id} began last`;
-    const text = `The event loop stood still for ${formatSeconds(seconds)}: ${quarantined}`;
+    const lastStarted = id === undefined ? "no task had begun" : `${funcName} #${id} began last`;
+    const text = `The event loop was blocked for ${formatSeconds(seconds)}: ${lastStarted}`;
     const fields = { consumer: consumerId, seconds, cpu_seconds: cpuSeconds, id, func_name: funcName };
     log.add({ level: "warn", event: "blocked", text, fields });
   });
   ff.on("rescued", ({ id, funcName, queue, failed }) => {
-    const text = failed ? "failed, as its consumers died of it" : "put back, as its consumer died";
+    const text = failed ? "failed, as it crashed its consumers" : "requeued, as its consumer crashed";
     const fields = { id, func_name: funcName, queue, failed };
     log.add({ level: failed ? "error" : "warn", event: "rescued", subject: `${funcName} #${id}`, text, fields });
   });
@@ -117,7 +118,7 @@ function logHooks(ff: Instance, log: Log): void {
   });
 }
 
-/** One line when the database is gone and one when it is back, whoever notices first and whatever it was busy with. */
+/** Logs one line when the database is gone and one when it is back, whatever action notices it first. */
 function logOutages(ff: Instance, log: Log, pollInterval: string): void {
   let since: number | undefined;
   const failing = new Set<string>();
@@ -142,7 +143,7 @@ function logOutages(ff: Instance, log: Log, pollInterval: string): void {
   ff.on("consumer.started", () => onSuccess("start"));
   ff.on("listener.lost", ({ error }) => onError("listen for new tasks", error));
   ff.on("listener.unavailable", ({ error }) => {
-    const text = "Notifications cannot arrive here, as it is behind a transaction pooler: looking for tasks every " +
+    const text = "Notifications cannot arrive behind a transaction pooler: polling every " +
       `${pollInterval}; set listenDatabase, or --listen-database, to a direct URL`;
     log.add({ level: "warn", event: "unavailable", text, error });
   });

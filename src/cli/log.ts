@@ -4,23 +4,23 @@ import { toJsonSync } from "./json.ts";
 import { stackOf, type Style, type Terminal } from "./terminal.ts";
 import { formatClock } from "./times.ts";
 
-/** How much an entry matters. */
+/** The severity of an entry. */
 export type Level = "debug" | "info" | "warn" | "error";
 
 /** One entry of a consumer's log. */
 export interface Entry {
   readonly level: Level;
-  /** What happened, in a word. */
+  /** The event, in one word. */
   readonly event: string;
-  /** What it happened to, such as `math.add #12`. */
+  /** The task or object that it concerns, such as `math.add #12`. */
   readonly subject?: string;
-  /** The rest of it in words. */
+  /** The details, for people. */
   readonly text?: string;
-  /** The error behind it. */
+  /** The error that caused it. */
   readonly error?: unknown;
-  /** Shows the error's stack even if the log is not verbose: there is no other record of it. */
+  /** Shows the error's stack even if the log is not verbose: it is recorded nowhere else. */
   readonly withStack?: boolean;
-  /** The same for machines. */
+  /** The details, for machines. */
   readonly fields?: object;
 }
 
@@ -30,7 +30,7 @@ const LEVELS: readonly Level[] = ["debug", "info", "warn", "error"];
 /** The width of the longest event of an attempt. */
 const EVENT_WIDTH = 9;
 
-/** A consumer's log on stderr: a line an entry, for people on a terminal, else JSON. */
+/** A consumer's log on stderr, one line per entry: for people on a terminal, else JSON. */
 export class Log {
   readonly #terminal: Terminal;
   /** Whether entries are for people; else they are JSON. */
@@ -50,7 +50,7 @@ export class Log {
     this.#lines.push(this.#isPretty ? this.#pretty(entry) : this.#json(entry));
   }
 
-  /** Writes what is left to write. */
+  /** Writes all entries that are not written yet. */
   flush(): void {
     if (this.#lines.length > 0) process.stderr.write(this.#lines.splice(0).map((line) => `${line}\n`).join(""));
   }
