@@ -5,7 +5,7 @@ import { recordOf } from "../support/steps.ts";
 import { bench } from "../support/attempt_bench.ts";
 import { gate } from "../support/step_gate.ts";
 
-Deno.test("current() tells the handler its id, attempt and whether it is the last", async () => {
+Deno.test("current() gives the handler its id, its attempt and whether that is the last", async () => {
   await using test = await bench();
   const seen: unknown[] = [];
   const look = () => {

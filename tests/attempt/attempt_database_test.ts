@@ -7,7 +7,7 @@ import { backends, recordOf, until } from "../support/steps.ts";
 import { bench } from "../support/attempt_bench.ts";
 import { gate } from "../support/step_gate.ts";
 
-Deno.test("start() waits for whoever holds the record's lock, and commits then", async () => {
+Deno.test("start() waits while another transaction locks the record, and commits then", async () => {
   await using test = await bench();
   const step = gate();
   const { id, ending } = await test.begin(async () => {
@@ -26,7 +26,7 @@ Deno.test("start() waits for whoever holds the record's lock, and commits then",
   assertEquals((await recordOf(test.db, id)).status, "completed");
 });
 
-Deno.test("start() gives a task back uncounted, with a rest, when the connection of its transaction is lost", async () => {
+Deno.test("start() returns a task uncounted, with a delay, when the connection of its transaction is lost", async () => {
   await using test = await bench();
   const step = gate();
   let pid = 0;
@@ -46,14 +46,14 @@ Deno.test("start() gives a task back uncounted, with a rest, when the connection
   assertEquals((errors as ErrorRow[])[0]!.name, "DatabaseUnreachable");
 });
 
-/** A function `lacks(code)` that fails as a server does that has come to an end of something. */
+/** Creates a function `lacks(code)` that fails as a server without disk, memory, connections or files. */
 async function withLack(db: TestDatabase): Promise<void> {
   await db.sql.unsafe(`
     CREATE FUNCTION lacks(code text) RETURNS int LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION 'it has come to an end' USING ERRCODE = code; END $$`);
 }
 
-Deno.test("start() gives a task back uncounted, with a rest, when the server lacks disk, memory, connections or files", async () => {
+Deno.test("start() returns a task uncounted, with a delay, when the server lacks disk, memory, connections or files", async () => {
   await using test = await bench();
   await withLack(test.db);
   const lacks = (code: string) => current().sql`SELECT lacks(${code})`;
@@ -86,7 +86,7 @@ Deno.test("start() gives a task back uncounted, with a rest, when the server lac
   }
 });
 
-Deno.test("start() counts what the same statement would meet again, and what a savepoint undid", async () => {
+Deno.test("start() counts errors that the same statement would meet again, and those that a savepoint undid", async () => {
   await using test = await bench();
   await withLack(test.db);
   const handlers: Handler[] = [
@@ -104,7 +104,7 @@ Deno.test("start() counts what the same statement would meet again, and what a s
   }
 });
 
-Deno.test("the server ends the transaction of a consumer that shows no life for a lease, and not of one that pings", async () => {
+Deno.test("the server ends the transaction of a consumer that is silent for a lease, and not of one that pings", async () => {
   await using test = await bench({ leaseMs: 300 });
   const step = gate();
   let pid = 0;
@@ -125,7 +125,7 @@ Deno.test("the server ends the transaction of a consumer that shows no life for 
   assertEquals(await ending, "retried");
 });
 
-/** Runs a handler whose COMMIT gets no reply, as `mode` has it, until `happened`; then the connection breaks. */
+/** Runs a handler whose COMMIT gets no reply, by `mode`, until `happened`; then the connection breaks. */
 async function loseCommit(mode: "mute" | "hole", happened: (db: TestDatabase) => Promise<boolean>) {
   await using test = await bench();
   const { proxy } = test;
@@ -156,7 +156,7 @@ Deno.test("start() finds out that a COMMIT without a reply took effect", async (
   assertEquals(effects, 1);
 });
 
-Deno.test("start() finds out that a COMMIT without a reply did not take effect, and gives the task back uncounted", async () => {
+Deno.test("start() finds out that a COMMIT without a reply did not take effect, and returns the task uncounted", async () => {
   const { ending, record, effects } = await loseCommit("hole", () => Promise.resolve(true));
 
   assertEquals([ending, record.status, record.retry_attempts, record.snoozes], ["retried", "created", 0, 1]);

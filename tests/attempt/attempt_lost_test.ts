@@ -34,7 +34,7 @@ Deno.test("start() rolls the effects back with LeaseLost when the task was rescu
   assertEquals((await db.sql`SELECT attempt FROM effect`).map(({ attempt }) => attempt), [2]);
 });
 
-Deno.test("start() says that the attempt was cancelled, whether its signal told it or its end, with a transaction or not", async () => {
+Deno.test("start() ends the attempt as cancelled, whether its handler returns or throws, with a transaction or not", async () => {
   await using test = await bench();
   const handlers = { plain: () => {}, writing: () => current().sql`SELECT 1`, failing: () => Promise.reject("no") };
 
@@ -56,7 +56,7 @@ Deno.test("start() says that the attempt was cancelled, whether its signal told 
   assertEquals(test.heard.map(({ event }) => event), Object.keys(handlers).flatMap(() => ["started", "cancelled"]));
 });
 
-Deno.test("start() says that the attempt was lost when its task was settled by another", async () => {
+Deno.test("start() ends the attempt as lost when another attempt has settled its task", async () => {
   await using test = await bench();
   const failing = gate();
   const other = await test.begin(async () => {
@@ -71,7 +71,7 @@ Deno.test("start() says that the attempt was lost when its task was settled by a
   assertEquals([status, errors], ["completed", []]);
 });
 
-Deno.test("start() gives up the lease of a task that the database refuses to settle", async () => {
+Deno.test("start() untracks a task that the database refuses to settle", async () => {
   await using test = await bench();
   await test.db.sql`ALTER TABLE firefly.task ADD CONSTRAINT refused CHECK (status = 'created') NOT VALID`;
 

@@ -45,7 +45,7 @@ Deno.test("start() takes the timeout of the record before the definition's, and 
   assertStringIncludes((await test.run(hang)).record.errors[0]!.message, "0.06 s");
 });
 
-Deno.test("abort() with Shutdown gives the task back, uncounted and in its old place", async () => {
+Deno.test("abort() with Shutdown returns the task, uncounted and in its old place", async () => {
   await using test = await bench();
   const { id, attempt, ending } = await test.begin(() => new Promise(() => {}), { columns: { max_retries: 0 } });
   const { not_before } = await recordOf(test.db, id);
@@ -65,7 +65,7 @@ Deno.test("abort() with Shutdown gives the task back, uncounted and in its old p
   assertEquals(await placesOf(test.db), { ready: 1, waiting: 0, lease: 0 });
 });
 
-Deno.test("abort() ends an attempt at once whose transaction waits for a network that is dead", async () => {
+Deno.test("abort() ends an attempt at once even if its transaction waits for a dead network", async () => {
   await using test = await bench();
   const { proxy } = test;
   await test.run(async () => void await current().sql`SELECT 1`); // leaves a session that is connected

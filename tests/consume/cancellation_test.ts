@@ -104,7 +104,7 @@ Deno.test("tasks.cancel() reaches a handler in another process within a second w
   });
 });
 
-Deno.test("cancel() of a task that nobody runs is immediate: no consumer gets it any more", async () => {
+Deno.test("cancel() of a task that no consumer runs takes effect at once: no consumer gets it", async () => {
   await using test = await testInstance();
   let called = 0;
   const work = task(taskName(), () => void called++);
@@ -137,7 +137,7 @@ function watchOf({ connected, pollIntervalMs }: { connected: boolean; pollInterv
   return { watch, counts };
 }
 
-Deno.test("CancellationWatch looks by itself while the listener is down, and goes on after an error", async () => {
+Deno.test("CancellationWatch looks by its timer while the listener is down, and goes on after an error", async () => {
   const { watch, counts } = watchOf({ connected: false, pollIntervalMs: 3_600_000 });
   counts.fail = true;
 

@@ -73,9 +73,9 @@ Deno.test("consume() claims one quarantined after another, without a batch of ot
   };
   await schedule(30, 0);
   await test.db.sql`UPDATE firefly.task SET crash_count = 1`;
-  const dead = await startConsumer(test.db, { tasks: [work.funcName] });
-  await claim(test.db, { consumerId: dead, names: [work.funcName] });
-  await expireConsumer(test.db, dead);
+  const crashed = await startConsumer(test.db, { tasks: [work.funcName] });
+  await claim(test.db, { consumerId: crashed, names: [work.funcName] });
+  await expireConsumer(test.db, crashed);
   await removeExpiredConsumers(test.db.store);
   assertEquals((await rescueTasks(test.db.store)).length, 30);
   await schedule(1000, 100);
@@ -98,11 +98,11 @@ Deno.test("consume() holds no long params of tasks that have not begun, and load
   const lengths: number[] = [];
   const measure = task(taskName(), (text: string) => void lengths.push(text.length));
   await test.ff.run(() => measure.scheduleMany([1, 6_000, 7_000, 100_000].map((length) => ["x".repeat(length)])));
-  const dead = await startConsumer(test.db, { tasks: [measure.funcName] });
-  const { tasks } = await claim(test.db, { consumerId: dead, names: [measure.funcName] });
+  const crashed = await startConsumer(test.db, { tasks: [measure.funcName] });
+  const { tasks } = await claim(test.db, { consumerId: crashed, names: [measure.funcName] });
   assertEquals(tasks.map(({ params }) => params === null), [false, false, true, true]);
 
-  await expireConsumer(test.db, dead);
+  await expireConsumer(test.db, crashed);
   await removeExpiredConsumers(test.db.store);
   await rescueTasks(test.db.store);
 

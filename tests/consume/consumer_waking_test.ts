@@ -50,7 +50,7 @@ Deno.test("consume() finds tasks scheduled while its listener was away", async (
   test.ff.on("listener.connected", () => connections.push(performance.now()));
   await using _ = test.ff.consume({ pollInterval: "1h" });
   await until(() => connections.length === 1);
-  // Until this one has run, the look that follows the first connection may still be under way.
+  // Until this one has run, the look that follows the first connection may still be in progress.
   const before = await insertTask(test.db, { func_name: work.funcName });
   await until(async () => (await recordOf(test.db, before)).status === "completed", 5_000);
 

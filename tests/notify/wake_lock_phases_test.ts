@@ -19,7 +19,7 @@ Deno.test(`no wake-up is later than a second in ${PHASES} phases of scheduling a
     return ms === 0 ? undefined : sleep(ms);
   });
   const queues = Array.from({ length: QUEUES }, (_, i) => `queue${i}`);
-  // One consumer for the first half of the queues: nobody looks for it. Two for the others.
+  // One consumer for each queue of the first half: no other looks in its place. Two for each of the others.
   const served = [...queues, ...queues.slice(QUEUES / 2)];
   const instances = served.map(() => new Firefly({ database: test.db.url }));
   // Nothing else wakes them: polls come every minute, renewals every twenty.
