@@ -83,7 +83,7 @@ async function consumeTasks(args: Arguments, terminal: Terminal, log: Log): Prom
   return await withInstanceOf(options, async (ff) => {
     const running = logEvents(ff, log, consumeOptions);
     const probes = await answerProbes(args, log);
-    const consumer = asUsage(() => ff.consume(consumeOptions, log));
+    const consumer = asUsage(() => ff.consume(consumeOptions));
     if (probes) probes.consumer = consumer;
     const guard = guardProcess(consumer, { ff, log, running, options: consumeOptions });
     try {

@@ -96,8 +96,8 @@ function logConsumers(ff: Firefly, log: Log): void {
     log.add({ level: "error", event: "expired", text, fields: { consumer: consumerId } });
   });
   ff.on("consumer.blocked", ({ consumerId, seconds, cpuSeconds, id, funcName }) => {
-    const quarantined = id === undefined ? "no task had started" : `${funcName} #${id} started last`;
-    const text = `The event loop was blocked for ${formatSeconds(seconds)}: ${quarantined}`;
+    const lastStarted = id === undefined ? "no task had started" : `${funcName} #${id} started last`;
+    const text = `The event loop was blocked for ${formatSeconds(seconds)}: ${lastStarted}`;
     const fields = { consumer: consumerId, seconds, cpu_seconds: cpuSeconds, id, func_name: funcName };
     log.add({ level: "warn", event: "blocked", text, fields });
   });

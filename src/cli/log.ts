@@ -34,12 +34,12 @@ const EVENT_WIDTH = 9;
 export class Log {
   readonly #terminal: Terminal;
   /** Whether entries are readable lines; otherwise they are JSON. */
-  readonly pretty: boolean;
+  readonly #isPretty: boolean;
   #lines: string[] = [];
 
   constructor(terminal: Terminal) {
     this.#terminal = terminal;
-    this.pretty = Boolean(process.stderr.isTTY) && !terminal.wantsJson;
+    this.#isPretty = Boolean(process.stderr.isTTY) && !terminal.wantsJson;
     process.on("exit", () => this.flush());
   }
 
@@ -47,7 +47,7 @@ export class Log {
   add(entry: Entry): void {
     if (LEVELS.indexOf(entry.level) < LEAST[this.#terminal.verbosity]!) return;
     if (this.#lines.length === 0) setImmediate(() => this.flush());
-    this.#lines.push(this.pretty ? this.#pretty(entry) : this.#json(entry));
+    this.#lines.push(this.#isPretty ? this.#pretty(entry) : this.#json(entry));
   }
 
   /** Writes the entries that are still buffered. */

@@ -86,7 +86,7 @@ const CHECKS: ReadonlyMap<string, (health: ConsumerHealth | undefined) => Check[
 function checkAlive(health: ConsumerHealth | undefined): Check[] {
   return [
     check("event loop", "ok"), // this response proves it
-    check("consumer", health?.turns ?? true ? "ok" : "stuck", "ok"),
+    check("consumer", health?.responsive ?? true ? "ok" : "stuck", "ok"),
   ];
 }
 

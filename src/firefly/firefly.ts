@@ -1,4 +1,4 @@
-import { type ConsumeOptions, type Consumer, startConsumer, type WatchdogOutput } from "../consume/consume.ts";
+import { type ConsumeOptions, type Consumer, startConsumer } from "../consume/consume.ts";
 import { checkQueueName, checkScheduleOptions, type TaskDefinition } from "../task/definition.ts";
 import { KeyRing } from "../privacy/encryption.ts";
 import { FireflyError } from "../errors.ts";
@@ -127,11 +127,8 @@ export class Firefly implements AsyncDisposable {
    * @throws {TypeError | RangeError} If an option is wrong.
    * @throws {FireflyError} If no task is defined.
    */
-  consume(options?: ConsumeOptions): Consumer;
-  /** @ignore */
-  consume(options: ConsumeOptions, watchdogOutput: WatchdogOutput): Consumer;
-  consume(options: ConsumeOptions = {}, watchdogOutput: WatchdogOutput = { pretty: false }): Consumer {
-    const consumer = startConsumer(this, options, { events: this.events, watchdogOutput });
+  consume(options: ConsumeOptions = {}): Consumer {
+    const consumer = startConsumer(this, options);
     this.#consumers.add(consumer);
     consumer.finished.catch(() => {}).finally(() => this.#consumers.delete(consumer));
     return consumer;

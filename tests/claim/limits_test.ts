@@ -204,7 +204,7 @@ Deno.test("a rate limit holds for every span of time, over two consumers and whi
   const span = shortestSpan(runs.map(({ began }) => began), 6);
   assert(span >= 399, `7 tasks began within ${span} ms`);
   const rows = await test.db.sql`SELECT started FROM firefly.task`;
-  // What is stored is told by the database's clock when the attempt is settled.
+  // The stored times come from the database's clock when the attempt is settled.
   const stored = shortestSpan(rows.map(({ started }) => Number(started)), 6);
   assert(stored >= 300, `7 tasks began within ${stored} ms by their records`);
   const [first, last] = [runs[0]!, runs.at(-1)!];
@@ -429,11 +429,11 @@ Deno.test("a slot is free after a consumer shut down in the middle of a task", a
   });
 });
 
-Deno.test("the slots of a dead consumer are free once its tasks are rescued, and they go on in their order", async () => {
+Deno.test("the slots of a crashed consumer are free once its tasks are rescued, and these go on in their order", async () => {
   await using test = await testInstance();
   const { runs, handler } = recorder();
   const serial = task({ name: taskName(), concurrency: { limit: 1 } }, handler);
-  const dead = await startConsumer(test.db, { tasks: [serial.funcName] });
+  const crashed = await startConsumer(test.db, { tasks: [serial.funcName] });
   await test.ff.run(() => serial.scheduleMany(numbers(2)));
   await test.db.sql`
     INSERT INTO firefly.definition (func_name, concurrency_limit) VALUES (${serial.funcName}, 1)
@@ -442,9 +442,9 @@ Deno.test("the slots of a dead consumer are free once its tasks are rescued, and
   await test.db.sql`
     WITH taken AS (DELETE FROM firefly.ready RETURNING id, claim_seq)
     INSERT INTO firefly.claim_batch (id, consumer_id, ids, claim_seqs)
-    SELECT gen_random_uuid(), ${dead}, array_agg(id), array_agg(claim_seq) FROM taken
+    SELECT gen_random_uuid(), ${crashed}, array_agg(id), array_agg(claim_seq) FROM taken
   `;
-  await expireConsumer(test.db, dead);
+  await expireConsumer(test.db, crashed);
 
   await withTwo(test, { tasks: [serial], isDone: () => runs.length === 2 });
 
@@ -475,7 +475,7 @@ Deno.test("a task that was let in and is cancelled before it is claimed frees it
   const { runs, handler } = recorder();
   const limited = (queue: string) => task({ name: taskName(), queue, concurrency: { limit: 1, key } }, handler);
   const [here, there] = [limited("here"), limited("there")];
-  // Somebody lives who would run `there`, and does not claim.
+  // A live consumer could run `there`, and does not claim.
   await startConsumer(test.db, { tasks: [there.funcName], queues: ["there"] });
   const first = await test.ff.run(() => there.schedule(0));
   await using _ = other.consume({ tasks: [here], queues: "here", ...PATIENT });
@@ -487,7 +487,7 @@ Deno.test("a task that was let in and is cancelled before it is claimed frees it
   await until(() => runs.length === 1, 3_000);
 });
 
-Deno.test("a newer consumer's limits hold for all, and a limit that is gone keeps nobody waiting", async () => {
+Deno.test("a newer consumer's limits apply to all, and a removed limit keeps no task waiting", async () => {
   await using test = await testInstance();
   await using newer = new Firefly({ database: test.db.url });
   const name = taskName();
