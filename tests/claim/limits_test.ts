@@ -9,8 +9,8 @@ import { startCli } from "../support/process.ts";
 import { expireConsumer, insertTask, recordOf, startConsumer, until } from "../support/steps.ts";
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-/** Wakes by notifications and looks alone, so that a task that is not let in is seen to stall. */
-const PATIENT = { pollInterval: "1h" } as const;
+/** Leaves waking to notifications, so that a task that no consumer admits stalls. */
+const SLOW_POLL = { pollInterval: "1h" } as const;
 
 /** A handler that notes when it runs, for `ms` milliseconds or for as long as `wait` says. */
 function recorder(wait: (n: number) => Promise<void> = () => pause(2)) {
@@ -45,7 +45,7 @@ async function withTwo(
   { tasks, isDone, options = {} }: { tasks: any[]; isDone: () => boolean | Promise<boolean>; options?: object },
 ): Promise<void> {
   await using other = new Firefly({ database: test.db.url });
-  const consumers = [test.ff, other].map((ff) => ff.consume({ tasks, ...PATIENT, ...options }));
+  const consumers = [test.ff, other].map((ff) => ff.consume({ tasks, ...SLOW_POLL, ...options }));
   await Promise.all(consumers.map(({ ready }) => ready));
   await until(isDone, 60_000);
   await Promise.all(consumers.map((consumer) => consumer.stop()));
@@ -172,7 +172,7 @@ Deno.test("a key that is taken keeps no other key waiting", async () => {
     },
   );
   await test.ff.run(() => each.scheduleMany([["slow", 0], ["slow", 1], ["a", 0], ["b", 0], ["a", 1]]));
-  await using _ = test.ff.consume({ tasks: [each], ...PATIENT });
+  await using _ = test.ff.consume({ tasks: [each], ...SLOW_POLL });
 
   await until(() => done.length === 3);
   assertEquals(done.filter((one) => one.startsWith("a")), ["a 0", "a 1"]);
@@ -221,12 +221,12 @@ Deno.test("a rate limit counts from the start of an attempt, however long it sto
   await test.ff.run(() => busy.schedule(true));
   await test.ff.run(() => rated.scheduleMany(numbers(2)));
   await using other = new Firefly({ database: test.db.url });
-  await using _ = test.ff.consume({ tasks: [rated, busy], concurrency: 1, ...PATIENT });
+  await using _ = test.ff.consume({ tasks: [rated, busy], concurrency: 1, ...SLOW_POLL });
   await until(async () => (await test.db.sql`SELECT FROM firefly.task WHERE status = 'created'`).count === 3);
   await until(async () => (await test.db.sql`SELECT FROM firefly.slot WHERE kind = 'rate'`).count === 1);
   await pause(600);
 
-  await using _other = other.consume({ tasks: [rated], ...PATIENT });
+  await using _other = other.consume({ tasks: [rated], ...SLOW_POLL });
   end.resolve();
   await until(() => runs.length === 2);
 
@@ -267,7 +267,7 @@ Deno.test("both limits hold together where a busy key would take all of a common
   });
   await test.ff.run(() => call.scheduleMany(numbers(10).map(([n]) => ["a", n])));
   await test.ff.run(() => call.scheduleMany(numbers(2).map(([n]) => ["b", n])));
-  await using _ = test.ff.consume({ tasks: [call], ...PATIENT });
+  await using _ = test.ff.consume({ tasks: [call], ...SLOW_POLL });
 
   await until(() => began.length === 3);
   end.resolve();
@@ -344,10 +344,10 @@ async function frees(
     await handler();
   });
   const first = await test.ff.run(() => serial.schedule(true));
-  await using _ = other.consume({ tasks: [serial], ...PATIENT, shutdownTimeout: 0 });
+  await using _ = other.consume({ tasks: [serial], ...SLOW_POLL, shutdownTimeout: 0 });
   await began.promise;
   await test.ff.run(() => serial.schedule(false));
-  await using _second = test.ff.consume({ tasks: [serial], ...PATIENT });
+  await using _second = test.ff.consume({ tasks: [serial], ...SLOW_POLL });
 
   await act(test, first.id, other);
 
@@ -456,7 +456,7 @@ Deno.test("the cancel of a waiting task lets the next one of its key in", async 
   const { runs, handler } = recorder(() => end.promise);
   const serial = task({ name: taskName(), concurrency: { limit: 1 } }, handler);
   const records = await test.ff.run(() => serial.scheduleMany(numbers(3)));
-  await using _ = test.ff.consume({ tasks: [serial], ...PATIENT });
+  await using _ = test.ff.consume({ tasks: [serial], ...SLOW_POLL });
   await until(() => runs.length === 1);
 
   await test.db.sql`SELECT firefly.cancel(${records[1]!.id})`;
@@ -476,7 +476,7 @@ Deno.test("a task that was let in and is cancelled before it is claimed frees it
   // A live consumer could run `there`, and does not claim.
   await startConsumer(test.db, { tasks: [there.funcName], queues: ["there"] });
   const first = await test.ff.run(() => there.schedule(0));
-  await using _ = other.consume({ tasks: [here], queues: "here", ...PATIENT });
+  await using _ = other.consume({ tasks: [here], queues: "here", ...SLOW_POLL });
   await until(async () => (await test.db.sql`SELECT FROM firefly.ready`).count === 1, 20_000);
   await test.ff.run(() => here.schedule(1));
 
@@ -492,18 +492,18 @@ Deno.test("a newer consumer's limits apply to all, and a removed limit keeps no 
   const gate = Promise.withResolvers<void>();
   const recorded = recorder(() => gate.promise);
   const one = task({ name, concurrency: { limit: 1 } }, recorded.handler);
-  await using _ = test.ff.consume({ tasks: [one], ...PATIENT });
+  await using _ = test.ff.consume({ tasks: [one], ...SLOW_POLL });
   await test.ff.run(() => one.scheduleMany(numbers(6)));
   await until(() => recorded.running === 1);
 
   registry.delete(name);
   const three = task({ name, concurrency: { limit: 3 } }, recorded.handler);
-  await using _three = newer.consume({ tasks: [three], ...PATIENT });
+  await using _three = newer.consume({ tasks: [three], ...SLOW_POLL });
   await until(() => recorded.running === 3);
 
   registry.delete(name);
   const free = task(name, recorded.handler);
-  await using _free = newer.consume({ tasks: [free], ...PATIENT });
+  await using _free = newer.consume({ tasks: [free], ...SLOW_POLL });
   await until(() => recorded.running === 6);
   gate.resolve();
   await until(async () => await endedOf(test.db) === 6);
@@ -522,7 +522,7 @@ Deno.test("a paused queue keeps no slot of a key that it shares, and takes its t
     tasks: [shared, blocker],
     queues: ["still", "default"],
     concurrency: 1,
-    ...PATIENT,
+    ...SLOW_POLL,
   });
   await consumer.ready;
   await test.ff.run(() => blocker.with({ priority: 1 }).schedule());
@@ -551,8 +551,8 @@ Deno.test("consumers that share a key over queues wake each other", async () => 
     task({ name: taskName(), queue, concurrency: { limit: 1, key } }, recorded.handler);
   const [a, b] = [limited("a"), limited("b")];
   const consumers = [
-    test.ff.consume({ tasks: [a], queues: "a", ...PATIENT }),
-    other.consume({ tasks: [b], queues: "b", ...PATIENT }),
+    test.ff.consume({ tasks: [a], queues: "a", ...SLOW_POLL }),
+    other.consume({ tasks: [b], queues: "b", ...SLOW_POLL }),
   ];
   await Promise.all(consumers.map(({ ready }) => ready));
   for (const [n] of numbers(40)) await test.ff.run(() => (n % 2 ? a : b).schedule(n));
