@@ -15,7 +15,7 @@ Deno.test("schedule --wait prints the record that a consumer completed", async (
   assertEquals([code, record.status, record.params, record.returned], [0, "completed", [1, 3], 4]);
 });
 
-Deno.test("schedule takes what the task's definition says", async () => {
+Deno.test("schedule takes the options of the task's definition", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url });
 
@@ -31,7 +31,7 @@ Deno.test("schedule takes what the task's definition says", async () => {
   ]);
 });
 
-Deno.test("schedule lets flags win over the task's definition", async () => {
+Deno.test("schedule lets flags override the task's definition", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url });
   const flags = "--queue slow --priority -5 --max-retries 7 --retry-delay 2m --timeout 90 --tag a --tag b,c".split(" ");
@@ -155,7 +155,7 @@ Deno.test("schedule ends soon even if a task module keeps the process open", asy
   assert(jsonLines(stdout)[0].id > 0);
 });
 
-Deno.test("schedule --unique keeps a duplicate, and says so", async () => {
+Deno.test("schedule --unique keeps a duplicate, and prints its id", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url });
   const schedule = async () =>
