@@ -32,7 +32,7 @@ const SHORT: Readonly<Record<string, string>> = { h: "help" };
 /** Values that begin with a hyphen but are not flags. */
 const NEGATIVE = /^-\d/;
 
-/** The arguments of one command, with a reader for each type. Every reader throws {@linkcode UsageError} on a wrong value. */
+/** The arguments of one command. The reader for each type throws {@linkcode UsageError} on a wrong value. */
 export class Arguments {
   /** The arguments that are not flags. */
   readonly positionals: readonly string[];

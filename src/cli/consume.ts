@@ -49,7 +49,7 @@ export const consume: Command = {
       value: "duration",
       description: "How soon others take over the tasks of a crashed consumer. Default: 30s",
     },
-    "no-cron": { description: "Do not schedule crons; other consumers do" },
+    "no-cron": { description: "Leave scheduling crons to other consumers" },
     "no-watchdog": { description: "Let handlers block the event loop without limit, for example under a debugger" },
     "probe-port": { value: "number", description: "Answer GET /livez and /readyz on this port" },
     "probe-host": { value: "address", description: "The address to answer probes on. Default: all addresses" },

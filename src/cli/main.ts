@@ -54,7 +54,7 @@ const ALIASES: Readonly<Record<string, readonly string[]>> = {
   mark_failed_tasks_consumable: ["retry", "--status", "failed"],
 };
 
-/** Runs the command line `args` and returns its exit code. The process ends soon after, even if user code would keep it alive. */
+/** Runs the command line `args` and returns its exit code. The process ends soon after, whatever user code keeps open. */
 export async function main(args: readonly string[]): Promise<number> {
   ignoreBrokenPipe();
   const terminal = terminalFor(args);

@@ -53,8 +53,8 @@ export async function withInstanceOf<T>(options: FireflyOptions, act: (ff: Firef
 }
 
 /**
- * Reads the configuration and imports the tasks. Flags override the configuration, which overrides the options that task
- * modules passed to `configure()`.
+ * Reads the configuration and imports the tasks. Flags override the configuration, which overrides the options that
+ * task modules passed to `configure()`.
  */
 export async function readSettings(
   { args, terminal, tasks, timeout, onProgress }: SettingsRequest,

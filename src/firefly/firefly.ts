@@ -155,9 +155,10 @@ export class Firefly implements AsyncDisposable {
   }
 
   /**
-   * Wraps every attempt of this instance's consumers in `middleware`, for tracing, error reporting or tenancy. Middleware
-   * added first is outermost. It runs with `current()` available and within the task's timeout. If it throws, the attempt
-   * fails; its resolved value is the result. If it does not call `next()`, the handler does not run.
+   * Wraps every attempt of this instance's consumers in `middleware`, for tracing, error reporting or tenancy.
+   * Middleware added first is outermost. It runs with `current()` available and within the task's timeout. If it
+   * throws, the attempt fails; its resolved value is the result. If it does not call `next()`, the handler does not
+   * run.
    *
    * @throws {TypeError} If it is not a function.
    *
@@ -205,8 +206,8 @@ export class Firefly implements AsyncDisposable {
 
   /**
    * Deletes the records whose retention has expired, in small batches, and returns their number. Consumers prune
-   * automatically from time to time. The retention of a task or queue is the one its consumers stored when they started;
-   * all others use this instance's.
+   * automatically from time to time. The retention of a task or queue is the one its consumers stored when they
+   * started; all others use this instance's.
    *
    * @throws {TypeError | RangeError} If an option is wrong.
    */

@@ -12,8 +12,7 @@ export interface FireflyOptions {
   /**
    * The database, as a URL or field by field.
    *
-   * @default `FIREFLY_DATABASE_URL`, else `DATABASE_URL`, else `PGHOST` and the other `PG*` variables, else the embedded
-   * server
+   * @default `FIREFLY_DATABASE_URL`, else `DATABASE_URL`, else the `PG*` variables, else the embedded server
    */
   database?: string | PostgresOptions;
   /** A direct URL for LISTEN, if `database` leads to a transaction pooler. */
@@ -40,10 +39,10 @@ export interface FireflyOptions {
    */
   encryption?: Encryption;
   /**
-   * Values that logs, stored errors and the command line show as `"[redacted]"`: a list of member names and patterns, or
-   * a function that returns the replacement of a value. Names are compared without case and separators, also with the end
-   * of longer names (`"token"` hides `access_token`). Handlers and stored arguments and results are never redacted. An
-   * empty list redacts nothing.
+   * Values that logs, stored errors and the command line show as `"[redacted]"`: a list of member names and patterns,
+   * or a function that returns the replacement of a value. Names are compared without case and separators, also with
+   * the end of longer names (`"token"` hides `access_token`). Handlers and stored arguments and results are never
+   * redacted. An empty list redacts nothing.
    *
    * @default {@linkcode SENSITIVE_KEYS}
    */

@@ -114,7 +114,7 @@ export class Tasks {
     return await this.#inBulk("retry tasks", { filter, options, act: retryTasks });
   }
 
-  /** Cancels tasks that have not ended, and returns their number. Treats tasks that change meanwhile as {@linkcode Tasks.retry}. */
+  /** Cancels tasks that have not ended and returns their number. Tasks that change meanwhile: {@linkcode Tasks.retry}. */
   async cancel(filter: TaskFilter, options: BulkOptions = {}): Promise<number> {
     const idle = !mayRun(filter);
     return await this.#inBulk("cancel tasks", {
@@ -124,7 +124,7 @@ export class Tasks {
     });
   }
 
-  /** Deletes records and returns their number. Treats tasks that change meanwhile as {@linkcode Tasks.retry}. */
+  /** Deletes records and returns their number. Tasks that change meanwhile: {@linkcode Tasks.retry}. */
   async delete(filter: TaskFilter, options: BulkOptions = {}): Promise<number> {
     const idle = !mayRun(filter);
     return await this.#inBulk("delete tasks", {

@@ -16,8 +16,8 @@ export interface WatchOptions {
 const LOOK = 500;
 
 /**
- * Yields the row of task `id` now and after every change, until the task ends. NOTIFY reports the end; other changes are
- * found by reading the row every {@linkcode LOOK} milliseconds.
+ * Yields the row of task `id` now and after every change, until the task ends. NOTIFY reports the end; other changes
+ * are found by reading the row every {@linkcode LOOK} milliseconds.
  *
  * @throws {TaskNotFound} If the record is deleted.
  */

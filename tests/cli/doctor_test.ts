@@ -38,7 +38,7 @@ async function doctor(database: string, ...flags: string[]) {
   return { code, verdicts, found, text: stdout };
 }
 
-Deno.test("SCHEMA_PARTS is what the migrations make: else run deno task schema", async () => {
+Deno.test("SCHEMA_PARTS matches the migrations: else run deno task schema", async () => {
   assertStringIncludes(await schemaModule(), SCHEMA_PARTS);
 });
 
@@ -88,7 +88,7 @@ for (const [what, check, breakIt] of BROKEN) {
   });
 }
 
-Deno.test("doctor warns of a consumer that died, with exit code 6 only if it is strict", async () => {
+Deno.test("doctor warns of a crashed consumer, with exit code 6 only with --strict", async () => {
   await using db = await testDatabase();
   await expireConsumer(db, await startConsumer(db));
   assertEquals((await doctor(db.url)).code, 0);
@@ -96,7 +96,7 @@ Deno.test("doctor warns of a consumer that died, with exit code 6 only if it is 
   assertEquals([code, verdicts], [6, { consumers: "warning" }]);
 });
 
-Deno.test("doctor says of what is out of order what it is, changes nothing, and exits with 6", async () => {
+Deno.test("doctor names each problem, changes nothing, and exits with 6", async () => {
   await using db = await testDatabase();
   const dead = await startConsumer(db);
   await insertTask(db);
@@ -114,7 +114,7 @@ Deno.test("doctor says of what is out of order what it is, changes nothing, and 
   assertEquals(await recordOf(db, id), before);
 });
 
-Deno.test("doctor tells of a consumer that was killed, of its task, and of its cron", async () => {
+Deno.test("doctor finds a killed consumer, its task, and its cron", async () => {
   await using db = await testDatabase();
   const files = {
     "tasks.ts": `
@@ -137,7 +137,7 @@ Deno.test("doctor tells of a consumer that was killed, of its task, and of its c
   assertEquals(found.crons.value, "no live consumer schedules tick");
 });
 
-Deno.test("doctor tells of a transaction that holds vacuum back, and of the dead rows behind it", async () => {
+Deno.test("doctor finds a transaction that holds back vacuum, and the dead rows it keeps", async () => {
   await using db = await testDatabase();
   const holder = await db.sql.reserve();
   await holder`BEGIN ISOLATION LEVEL REPEATABLE READ`;
@@ -157,7 +157,7 @@ Deno.test("doctor tells of a transaction that holds vacuum back, and of the dead
   assertEquals((await doctor(db.url)).verdicts, {});
 });
 
-Deno.test("doctor exits with 6 for what it could not find out, and goes on with the rest", async () => {
+Deno.test("doctor exits with 6 when a check fails, and runs the other checks", async () => {
   await using db = await testDatabase();
   const holder = await db.sql.reserve();
   await holder`BEGIN`;
@@ -171,7 +171,7 @@ Deno.test("doctor exits with 6 for what it could not find out, and goes on with 
   assertEquals(found.crons.verdict, "ok");
 });
 
-Deno.test("diagnose() waits for no check for ever, and goes on after one that throws", async () => {
+Deno.test("diagnose() limits the time of each check, and continues after one that throws", async () => {
   const check = (name: string, ask: Check["ask"], after: string[] = []): Check => ({ name, after, ask });
   const checks = [
     check("mute", () => new Promise(() => {})),
@@ -185,7 +185,7 @@ Deno.test("diagnose() waits for no check for ever, and goes on after one that th
   assertEquals(verdicts, ["unknown", "unknown", "ok", "skipped"]);
 });
 
-Deno.test("Target.read() can change nothing", async () => {
+Deno.test("Target.read() cannot change anything", async () => {
   await using db = await testDatabase();
   const target = new Target({ settings: db.settings, schema: "firefly", names: [] });
   await assertRejects(
@@ -196,7 +196,7 @@ Deno.test("Target.read() can change nothing", async () => {
   target.end();
 });
 
-Deno.test("Target.read() does not wait for a network that swallows everything, and connects again after it", async () => {
+Deno.test("Target.read() gives up on a network that drops everything, and connects again after it", async () => {
   await using db = await testDatabase();
   await using proxy = await TcpProxy.start(db.url);
   const settings = await resolveConnection(proxy.through(db.url));
@@ -209,7 +209,7 @@ Deno.test("Target.read() does not wait for a network that swallows everything, a
   target.end();
 });
 
-Deno.test("doctor does not wait for a module that waits for ever", async () => {
+Deno.test("doctor does not wait for a module that never finishes importing", async () => {
   await using db = await testDatabase();
   const files = { "tasks.ts": "await new Promise(() => setInterval(() => {}, 1000));" };
   await using project = await testProject({ files, database: db.url });
@@ -218,7 +218,7 @@ Deno.test("doctor does not wait for a module that waits for ever", async () => {
   assertStringIncludes(stderr, "Cannot import tasks.ts as it takes longer than 10 s");
 });
 
-Deno.test("doctor looks at a schema with another name", async () => {
+Deno.test("doctor checks a schema with another name", async () => {
   await using db = await testDatabase({ migrated: false });
   await migrate(db.settings, "Fire flies");
   assertEquals(await doctor(db.url, "--schema", "Fire flies").then(({ code, verdicts }) => [code, verdicts]), [0, {}]);
@@ -228,7 +228,7 @@ Deno.test("doctor looks at a schema with another name", async () => {
   ]]);
 });
 
-Deno.test("doctor finds nothing wrong with an embedded server that was not used yet", async () => {
+Deno.test("doctor finds nothing wrong with an unused embedded server", async () => {
   await using db = await testDatabase({ migrated: false });
   const target = new Target({ settings: { ...db.settings, embedded: true }, schema: "firefly", names: [] });
   const found = await Array.fromAsync(diagnose(target));
@@ -238,7 +238,7 @@ Deno.test("doctor finds nothing wrong with an embedded server that was not used 
   assertEquals([schema.verdict, schema.value], ["skipped", '"firefly" will be created on first use']);
 });
 
-Deno.test("doctor does not wait for a server that accepts and says nothing", async () => {
+Deno.test("doctor does not wait for a server that accepts and never replies", async () => {
   using mute = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { code, verdicts, text } = await doctor(`postgres://postgres@127.0.0.1:${mute.addr.port}/nowhere`);
   assertEquals([code, verdicts.connection, verdicts.crons], [6, "wrong", "skipped"], text);
@@ -268,14 +268,14 @@ for (const mode of ["transaction", "session"] as const) {
   });
 }
 
-Deno.test("the verdict on settings names what is off", () => {
+Deno.test("gradeSettings() names the settings that are off", () => {
   const on = { fsync: true, fullPageWrites: true, synchronousCommit: true, autovacuum: true };
   assertEquals(gradeSettings(on).verdict, "ok");
   const { verdict, value, advice } = gradeSettings({ ...on, fsync: false, autovacuum: false });
   assertEquals([verdict, value, advice.length], ["warning", "fsync, autovacuum off", 2]);
 });
 
-Deno.test("renderDiagnosis() keeps to the terminal's width, in a column beside the names", () => {
+Deno.test("renderDiagnosis() wraps to the terminal's width, in a column beside the names", () => {
   const diagnosis = {
     check: "settings",
     verdict: "warning" as const,
@@ -289,7 +289,7 @@ Deno.test("renderDiagnosis() keeps to the terminal's width, in a column beside t
   ]);
 });
 
-Deno.test("the verdicts on notifications, connections and old transactions", () => {
+Deno.test("gradeNotifications(), gradeConnections() and gradeHolder() grade by their bounds", () => {
   assertEquals([0, 0.1, 0.5].map((usage) => gradeNotifications(usage).verdict), ["ok", "warning", "wrong"]);
   assertEquals([79, 80, 95].map((used) => gradeConnections(used, 100).verdict), ["ok", "warning", "wrong"]);
   assertEquals([299, 300, 3600].map((seconds) => gradeHolder({ seconds, transactions: 0 })), [

@@ -6,7 +6,7 @@ import { insertTask, startConsumer } from "../support/steps.ts";
 import { testDatabase } from "../support/database.ts";
 import { jsonLines, testProject } from "../support/project.ts";
 
-Deno.test("explain prints the reasons as JSON, in the names of columns", async () => {
+Deno.test("explain prints the reasons as JSON, in snake_case", async () => {
   await using db = await testDatabase();
   const id = await insertTask(db, { not_before: new Date("2100-01-01T00:00:00Z"), queue: "mail" });
   await db.sql`SELECT firefly.pause('mail')`;
@@ -123,7 +123,7 @@ Deno.test("explain does not advise to retry a task whose duplicate forbids it", 
   assertEquals(text, `It failed\n\n${message}\n  See its duplicate: firefly show 7`);
 });
 
-Deno.test("explain shows no control characters of a task's own", () => {
+Deno.test("explain escapes control characters in reasons", () => {
   const text = shownOf({ reason: "behind", message: "behind \x1b[31mred\n", queue: "mail", ...line });
 
   assertEquals(text.split("\n")[0], "behind \\x1b[31mred\\n");

@@ -29,7 +29,7 @@ async function onTerminal(
 }
 
 Deno.test({
-  name: "list shows an aligned table on a terminal, in colours",
+  name: "list shows an aligned table on a terminal, in colors",
   ignore,
   async fn() {
     await using db = await testDatabase();
@@ -51,7 +51,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "show prints a page on a terminal that obeys nothing in the record",
+  name: "show prints a page on a terminal, without control characters of the record",
   ignore,
   async fn() {
     await using db = await testDatabase();
@@ -110,7 +110,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "consume logs lines for people on a terminal, and JSON with --json",
+  name: "consume logs readable lines on a terminal, and JSON with --json",
   ignore,
   async fn() {
     await using db = await testDatabase();
@@ -133,7 +133,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "schedule, migrate, retry, tasks and db speak to people on a terminal",
+  name: "schedule, migrate, retry, tasks and delete print readable text on a terminal",
   ignore,
   async fn() {
     await using db = await testDatabase();
@@ -169,7 +169,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "prune shows a bar on a terminal, and takes it away before the count",
+  name: "prune shows a bar on a terminal, and erases it before the count",
   ignore,
   async fn() {
     await using db = await testDatabase();
@@ -188,14 +188,14 @@ Deno.test({
 });
 
 Deno.test({
-  name: "show --follow draws the page again in its place on a terminal",
+  name: "show --follow redraws the page in place on a terminal",
   ignore,
   async fn() {
     await using db = await testDatabase();
     await using project = await testProject();
     await db.sql`SELECT firefly.schedule('a')`;
     const showing = onTerminal(project, ["show", "1", "--follow"], { database: db.url, env: { NO_COLOR: "1" } });
-    await until(async () => (await db.sql`SELECT FROM firefly.result_waiter`).length === 1, "somebody who follows");
+    await until(async () => (await db.sql`SELECT FROM firefly.result_waiter`).length === 1, "a follower");
 
     await db.sql`SELECT firefly.cancel(1)`;
 
@@ -234,7 +234,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "cancel counts on a terminal while there is more to do",
+  name: "cancel shows a running count on a terminal",
   ignore,
   async fn() {
     await using db = await testDatabase();
