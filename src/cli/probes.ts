@@ -85,7 +85,7 @@ const CHECKS: ReadonlyMap<string, (health: ConsumerHealth | undefined) => Check[
 /** Whether to keep the process. A lost database does not count: a new process would not have it either. */
 function checkAlive(health: ConsumerHealth | undefined): Check[] {
   return [
-    check("event loop", "ok"), // this response proves it
+    check("event loop", "ok"), // this is its answer
     check("consumer", health?.turns ?? true ? "ok" : "stuck", "ok"),
   ];
 }
