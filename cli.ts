@@ -1,5 +1,5 @@
 /**
- * The command line: `deno run -A jsr:@firefly/tasks/cli help` lists its commands.
+ * The command line. `deno run -A jsr:@firefly/tasks/cli help` lists its commands.
  *
  * @module
  */

@@ -7,7 +7,7 @@ import type { Log } from "./log.ts";
 import { describe } from "./terminal.ts";
 import { formatSeconds } from "./times.ts";
 
-/** Logs the events of an instance and its consumers. Returns a function that counts the running attempts. */
+/** Writes the events of an instance and its consumers to `log`. Returns a function that counts the running attempts. */
 export function logEvents(
   ff: Firefly,
   log: Log,
@@ -64,7 +64,7 @@ function logAttempts(ff: Firefly, log: Log): () => number {
     log.add({ level: "warn", event: "lost", ...about(attempt), text: inFull(ff.redactor.redact(attempt.reason)) });
   });
   ff.on("scheduled", ({ id, funcName, queue, inserted }) => {
-    const text = inserted ? `in queue ${queue}` : "exists already";
+    const text = inserted ? `into ${queue}` : "exists already";
     const fields = { id, func_name: funcName, queue, inserted };
     log.add({ level: "debug", event: "scheduled", subject: `${funcName} #${id}`, text, fields });
   });
@@ -92,7 +92,8 @@ function logConsumers(ff: Firefly, log: Log): void {
     log.add({ level: "info", event: "stopped", text, fields: { consumer: consumerId, completed, failed } });
   });
   ff.on("consumer.expired", ({ consumerId }) => {
-    const text = "The lease was not renewed in time: attempts were aborted, and other consumers may run their tasks";
+    const text =
+      "The lease could not be renewed in time: attempts were aborted, and other consumers may run their tasks now";
     log.add({ level: "error", event: "expired", text, fields: { consumer: consumerId } });
   });
   ff.on("consumer.blocked", ({ consumerId, seconds, cpuSeconds, id, funcName }) => {
@@ -117,7 +118,7 @@ function logHooks(ff: Firefly, log: Log): void {
   });
 }
 
-/** Logs one line when the database goes away and one when it returns, whichever actions fail meanwhile. */
+/** Logs one line when the database is gone and one when it is back, whatever action notices it first. */
 function logOutages(ff: Firefly, log: Log, pollInterval: string): void {
   let since: number | undefined;
   const failing = new Set<string>();
@@ -142,8 +143,8 @@ function logOutages(ff: Firefly, log: Log, pollInterval: string): void {
   ff.on("consumer.started", () => onSuccess("start"));
   ff.on("listener.lost", ({ error }) => onError("listen for new tasks", error));
   ff.on("listener.unavailable", ({ error }) => {
-    const text = "No notifications arrive through the transaction pooler: polling every " +
-      `${pollInterval}; set listenDatabase or --listen-database to a direct URL`;
+    const text = "Notifications cannot arrive behind a transaction pooler: polling every " +
+      `${pollInterval}; set listenDatabase, or --listen-database, to a direct URL`;
     log.add({ level: "warn", event: "unavailable", text, error });
   });
   ff.on("listener.connected", ({ channels }) => {

@@ -10,17 +10,17 @@ export type Level = "debug" | "info" | "warn" | "error";
 /** One entry of a consumer's log. */
 export interface Entry {
   readonly level: Level;
-  /** What happened, in one word. */
+  /** The event, in one word. */
   readonly event: string;
-  /** The task that it concerns, such as `math.add #12`. */
+  /** The task or object that it concerns, such as `math.add #12`. */
   readonly subject?: string;
-  /** The rest as text. */
+  /** The details, for people. */
   readonly text?: string;
   /** The error that caused it. */
   readonly error?: unknown;
-  /** Logs the error's stack even without `--verbose`, as it is stored nowhere else. */
+  /** Shows the error's stack even if the log is not verbose: it is recorded nowhere else. */
   readonly withStack?: boolean;
-  /** The same as data, for the JSON log. */
+  /** The details, for machines. */
   readonly fields?: object;
 }
 
@@ -30,7 +30,7 @@ const LEVELS: readonly Level[] = ["debug", "info", "warn", "error"];
 /** The width of the longest event of an attempt. */
 const EVENT_WIDTH = 9;
 
-/** A consumer's log on stderr, one line per entry: readable on a terminal, JSON otherwise. */
+/** A consumer's log on stderr, one line per entry: for people on a terminal, else JSON. */
 export class Log {
   readonly #terminal: Terminal;
   /** Whether entries are readable lines; otherwise they are JSON. */
@@ -50,7 +50,7 @@ export class Log {
     this.#lines.push(this.#isPretty ? this.#pretty(entry) : this.#json(entry));
   }
 
-  /** Writes the entries that are still buffered. */
+  /** Writes all entries that are not written yet. */
   flush(): void {
     if (this.#lines.length > 0) process.stderr.write(this.#lines.splice(0).map((line) => `${line}\n`).join(""));
   }

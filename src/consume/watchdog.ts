@@ -25,7 +25,7 @@ const [SHORTEST_TICK, LONGEST_TICK] = [25, 500];
 /** An interval counts if it lasts no longer than this many ticks. */
 const PUNCTUAL = 3;
 
-/** The layout of the shared memory that the thread reads: two integers, then the id of the task that began last. */
+/** The layout of the shared memory that the thread reads: two integers, then the id of the task that started last. */
 const [BEATS, NAME, MEMORY] = [0, 1, 16];
 
 /** Watches the event loop: while a handler blocks it, the consumer cannot renew its lease. See docs/watchdog.md. */

@@ -36,7 +36,7 @@ const timer = setInterval(() => {
 
 function lastStarted() {
   const place = Atomics.load(cells, 1);
-  return place < 0 ? "no task had begun" : names[place] + " #" + ids[0] + " began last";
+  return place < 0 ? "no task had started" : names[place] + " #" + ids[0] + " started last";
 }
 
 // SIGKILL has no effect on the first process of a container that sends it to itself; only Deno can end it, by _exit.

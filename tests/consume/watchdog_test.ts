@@ -10,7 +10,8 @@ import { runOn, RUNTIMES } from "../wire/runtimes.ts";
 
 const TASKS = new URL("../faults/blocking_tasks.ts", import.meta.url).pathname;
 const CHECK = new URL("../support/watchdog_check.ts", import.meta.url);
-const BLOCKED = /^The event loop was blocked for 1\.[2-9] s, so the process is ended: blocking\.spin #\d+ began last$/;
+const BLOCKED =
+  /^The event loop was blocked for 1\.[2-9] s, so the process is ended: blocking\.spin #\d+ started last$/;
 
 /** Starts a consumer, and waits until it claims. */
 async function startConsumer(db: TestDatabase, args: string[], options: CliOptions = {}): Promise<CliProcess> {
@@ -45,7 +46,7 @@ async function pause(ms: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-Deno.test("Watchdog ends a process whose event loop is blocked within its lease, and says which task began last", async () => {
+Deno.test("Watchdog ends a process whose event loop is blocked within its lease, and says which task started last", async () => {
   await using db = await testDatabase();
   await using consumer = await startConsumer(db, ["--lease", "2s"]);
   const id = await insertSpin(db, -1);
@@ -141,7 +142,7 @@ Deno.test("Watchdog does not trip on a machine that is busy", async () => {
   await assertWorks(db, consumer);
 });
 
-Deno.test("consumer.blocked reports a blocked event loop once, with its duration and the task that began last", async () => {
+Deno.test("consumer.blocked reports a blocked event loop once, with its duration and the task that started last", async () => {
   await using test = await testInstance();
   const heard: Events["consumer.blocked"][] = [];
   // Longer than the delays of a busy machine.
@@ -203,6 +204,6 @@ for (const runtime of RUNTIMES) {
     assertEquals([success, first], [false, "unwatched"], stderr);
     const { message, id, func_name } = JSON.parse(last!);
     assertEquals([id, func_name], [2 ** 40, "b"]);
-    assertStringIncludes(message, "so the process is ended: b #1099511627776 began last");
+    assertStringIncludes(message, "so the process is ended: b #1099511627776 started last");
   });
 }
