@@ -1,7 +1,7 @@
 import { LazyAbortController } from "./lazy_abort.ts";
 import { AttemptContext } from "./context.ts";
 import type { AttemptEnvironment } from "./environment.ts";
-import { isExhausted } from "../database/driver.ts";
+import { isExhausted } from "../database/error_codes.ts";
 import type { TaskDefinition } from "../task/definition.ts";
 import { commitWithTask } from "../settle/commit.ts";
 import {

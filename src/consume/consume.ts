@@ -241,7 +241,7 @@ async function run(host: ConsumerHost, { config, signal, onReady }: Run) {
 
 /** Stores what the database must know of the tasks and queues, and registers the consumer. */
 async function start(host: ConsumerHost, config: ConsumerConfig): Promise<{ loop: ConsumerLoop; sessions: Sessions }> {
-  const { database: { sql, leases }, sessions, listener } = await host.connect();
+  const { database: { sql, leaseConnection }, sessions, listener } = await host.connect();
   await requireSchema(sql, host.schema);
   await Promise.all([
     registerDefinitions(sql, [...config.definitions].map(([name, definition]) => toDefinitionRow(name, definition))),
@@ -262,7 +262,7 @@ async function start(host: ConsumerHost, config: ConsumerConfig): Promise<{ loop
     keys,
     redactor,
   };
-  const loop = new ConsumerLoop(env, { listener, leaseConnection: leases });
+  const loop = new ConsumerLoop(env, { listener, leaseConnection });
   await loop.start();
   return { loop, sessions };
 }

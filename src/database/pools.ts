@@ -1,19 +1,20 @@
 import type { ConnectionSettings } from "./settings.ts";
+import { withDeadline } from "./deadline.ts";
 import {
   type Build,
   type Client,
-  codeOf,
+  connectedProcessOf,
   discard,
-  isConnectionError,
+  isSent,
   makeTag,
   makeUserTag,
   openClient,
   type Rows,
   type Tag,
-  transactionControlOf,
-  unreachable,
-  withDeadline,
+  unreachableError,
 } from "./driver.ts";
+import { codeOf, isConnectionError } from "./error_codes.ts";
+import { transactionControlOf } from "./transaction_control.ts";
 import { FireflyError, SchemaMismatch } from "../errors.ts";
 import type { Sql } from "../sql.ts";
 
@@ -103,8 +104,8 @@ export class Pool {
   #drop(member: Member): void {
     if (!this.#members.delete(member)) return;
     clearTimeout(member.idle);
-    // What the driver has not sent yet (it has no state then), it would now open another connection for.
-    for (const query of member.queries) if (!(query as { state?: unknown }).state) query.cancel();
+    // The driver would open another connection for what it has not sent yet.
+    for (const query of member.queries) if (!isSent(query)) query.cancel();
     discard(member.client);
   }
 }
@@ -139,7 +140,7 @@ export class Database {
   /** The tag for what tasks are scheduled by: one connection, so that they come in the order in which they were sent. */
   readonly inserts: Tag;
   /** The tag for consumers' leases. */
-  readonly leases: Tag;
+  readonly leaseConnection: Tag;
   /** The tag for lists, counts and bulk operations, which are planned by what the tables hold. */
   readonly records: Tag;
   /** The tag for users. */
@@ -191,7 +192,7 @@ export class Database {
     this.#userPool = new Pool(open({}), { max, deadline: 0 });
     this.sql = makeTag((build) => this.#runOwn(this.#pool, build), schemaName);
     this.inserts = makeTag((build) => this.#runOwn(this.#insertPool, build), schemaName);
-    this.leases = makeTag((build) => this.#runOwn(this.#leasePool, build), schemaName);
+    this.leaseConnection = makeTag((build) => this.#runOwn(this.#leasePool, build), schemaName);
     this.records = makeTag((build) => this.#runOwn(this.#recordPool, build), schemaName);
     this.userSql = makeUserTag((build) => this.#runUsers(build), refuseOnPool);
   }
@@ -205,9 +206,8 @@ export class Database {
       const rows = await this.#pool.run<{ pid: number; plans: string }>((client) =>
         client.unsafe("SELECT pg_backend_pid() AS pid, current_setting('plan_cache_mode') AS plans")
       );
-      const [row] = rows;
-      const { state } = rows as unknown as { state: { pid: number } };
-      return row!.pid !== state.pid || row!.plans !== HOT_PATH_PLANS.plan_cache_mode;
+      const { pid, plans } = rows[0]!;
+      return pid !== connectedProcessOf(rows) || plans !== HOT_PATH_PLANS.plan_cache_mode;
     } catch (error) {
       if (codeOf(error) === PROTOCOL_VIOLATION) return true;
       throw this.explain(error);
@@ -226,14 +226,14 @@ export class Database {
     try {
       return await this.#userPool.run<T>(build);
     } catch (error) {
-      throw isConnectionError(error) ? unreachable(this.settings, error) : error;
+      throw isConnectionError(error) ? unreachableError(this.settings, error) : error;
     }
   }
 
   /** An error of the driver as one that a user can act on, if there is one. */
   explain(error: unknown): unknown {
     const code = codeOf(error);
-    if (isConnectionError(error)) return unreachable(this.settings, error);
+    if (isConnectionError(error)) return unreachableError(this.settings, error);
     if (code !== UNDEFINED_TABLE && code !== UNDEFINED_FUNCTION && code !== INVALID_SCHEMA) return error;
     return new SchemaMismatch(
       `Cannot find all of schema "${this.schemaName}" in ${this.settings.label}: run the command "migrate", or call migrate(), once per release`,

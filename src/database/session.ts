@@ -1,17 +1,17 @@
 import type { ConnectionSettings } from "./settings.ts";
+import { withDeadline } from "./deadline.ts";
 import {
   type Build,
   type Client,
-  codeOf,
   discard,
-  isConnectionError,
+  isSent,
   makeTag,
   openClient,
   type Rows,
   type Tag,
-  unreachable,
-  withDeadline,
+  unreachableError,
 } from "./driver.ts";
+import { codeOf, isConnectionError } from "./error_codes.ts";
 import type { DatabaseUnreachable } from "../errors.ts";
 
 /** What a session may be told beside where to connect. */
@@ -117,8 +117,8 @@ export class Session {
     const given = [first(this.#client).execute(), second(this.#client).execute()] as const;
     const answers = Promise.allSettled(given);
     await undefined; // by now the driver has written both to the connection that is open
-    // Or it keeps the second, as the first has to be prepared or is large: for a new connection, too. It has no state then.
-    const isKept = !(given[1] as { state?: unknown }).state;
+    // Or it keeps the second, as the first has to be prepared or is large: for a new connection, too.
+    const isKept = !isSent(given[1]);
     if (isKept) given[1].cancel();
     const [before, after] = await answers;
     if (before.status === "rejected") throw before.reason;
@@ -148,7 +148,7 @@ export class Session {
 
   #lose(error: unknown): void {
     if (this.#lost) return;
-    this.#lost = unreachable(this.#settings, error);
+    this.#lost = unreachableError(this.#settings, error);
     discard(this.#client); // which also rejects what the driver has swallowed
     this.#onLost?.();
   }

@@ -1,4 +1,6 @@
-import { type Build, codeOf, makeTag, makeUserTag, type Rows, type Tag, transactionControlOf } from "./driver.ts";
+import { type Build, makeTag, makeUserTag, type Rows, type Tag } from "./driver.ts";
+import { codeOf } from "./error_codes.ts";
+import { transactionControlOf } from "./transaction_control.ts";
 import { CommitUnknown, DatabaseUnreachable, FireflyError } from "../errors.ts";
 import type { Session, Sessions } from "./session.ts";
 import type { Sql } from "../sql.ts";

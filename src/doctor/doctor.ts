@@ -1,4 +1,4 @@
-import { withDeadline } from "../database/driver.ts";
+import { withDeadline } from "../database/deadline.ts";
 import { type Check, type Finding, found } from "./check.ts";
 import type { Target } from "./target.ts";
 import { SCHEMA_CHECKS } from "./schema_checks.ts";

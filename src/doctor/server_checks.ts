@@ -1,7 +1,9 @@
 import { Database } from "../database/pools.ts";
-import { codeOf, withDeadline } from "../database/driver.ts";
+import { withDeadline } from "../database/deadline.ts";
+import { codeOf } from "../database/error_codes.ts";
 import { OLDEST_MAJOR } from "../embedded/installed_binaries.ts";
-import { notify, readBackend, readMoment, readServer, type ServerState } from "../store/health.ts";
+import { readBackend, readMoment, readServer, type ServerState } from "../store/health.ts";
+import { notify } from "../store/listen.ts";
 import { listenOn } from "../store/listen.ts";
 import { type Check, type Finding, found, grade, ok } from "./check.ts";
 import type { Target } from "./target.ts";

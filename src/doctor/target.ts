@@ -1,5 +1,6 @@
 import type { ConnectionSettings } from "../database/settings.ts";
-import { type Tag, withDeadline } from "../database/driver.ts";
+import { withDeadline } from "../database/deadline.ts";
+import type { Tag } from "../database/driver.ts";
 import { Session, type SessionOptions } from "../database/session.ts";
 import { beginReading, endReading, type ServerState } from "../store/health.ts";
 

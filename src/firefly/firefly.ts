@@ -1,5 +1,5 @@
 import { type ConsumeOptions, type Consumer, startConsumer } from "../consume/consume.ts";
-import { checkQueueName, checkScheduleOptions, type TaskDefinition } from "../task/definition.ts";
+import { checkQueueName, type TaskDefinition } from "../task/definition.ts";
 import { KeyRing } from "../privacy/encryption.ts";
 import { FireflyError } from "../errors.ts";
 import { Emitter, type Events } from "../events.ts";
@@ -14,7 +14,7 @@ import type { TaskRecord } from "../task/record.ts";
 import { Tasks } from "../records/tasks.ts";
 import { Redactor } from "../privacy/redaction.ts";
 import { Scheduler } from "../schedule/scheduler.ts";
-import { newTasks } from "../schedule/new_tasks.ts";
+import { prepareTasks } from "../schedule/new_tasks.ts";
 import { currentScope, defaultInstance, setDefaultInstance, setInstanceFactory, withScope } from "../task/scope.ts";
 import { lazySql, type Sql } from "../sql.ts";
 import { pauseQueue, type QueueState, readQueues, resumeQueue } from "../store/queues.ts";
@@ -83,7 +83,6 @@ export class Firefly implements AsyncDisposable {
     this.tasks = new Tasks(this.#access);
     this.#scheduler = new Scheduler({
       schema: this.schema,
-      keys: this.keys,
       openTransaction: () => this.#openTransaction(),
       connect: () => this.connect(),
     });
@@ -243,11 +242,10 @@ export class Firefly implements AsyncDisposable {
    * @ignore
    */
   async schedule(definition: TaskDefinition, calls: unknown[][], options: ScheduleOptions): Promise<TaskRecord[]> {
-    checkScheduleOptions(options, `schedule task "${definition.name}"`);
-    const { schema, keys } = this;
-    const tasks = await newTasks(definition, calls, { options, defaults: this.#options.defaults ?? {}, schema, keys });
+    const { schema, keys, options: { defaults = {} } } = this;
+    const { tasks, decrypt } = await prepareTasks(definition, calls, { options, defaults, schema, keys });
     const { rows, fresh } = await this.#scheduler.insert(tasks, options.tx);
-    const records = rows.map((row) =>
+    const records = (await decrypt(rows)).map((row) =>
       toRecord(row, this.#access, row.inserted ? fresh : { ...fresh, inserted: false })
     );
     if (!this.events.has("scheduled")) return records;

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { type Tag, withDeadline } from "../database/driver.ts";
+import { withDeadline } from "../database/deadline.ts";
+import type { Tag } from "../database/driver.ts";
 import type { Emitter } from "../events.ts";
 import { DatabaseUnreachable } from "../errors.ts";
 import type { Session, SessionOptions } from "../database/session.ts";

@@ -1,4 +1,4 @@
-import { isExhausted } from "../database/driver.ts";
+import { isExhausted } from "../database/error_codes.ts";
 import { DatabaseUnreachable, SchemaMismatch } from "../errors.ts";
 
 /** Calls that go out together: what one of them inserts, and who waits for it. */

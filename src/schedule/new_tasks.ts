@@ -1,31 +1,15 @@
 import { DEFAULT_RETRY_DELAY, type RetryDelay } from "../task/backoff.ts";
-import type { Tag } from "../database/driver.ts";
 import { checkQueueName, type TaskDefinition } from "../task/definition.ts";
 import { toSeconds } from "../duration.ts";
-import { type KeyRing, mapInChunks } from "../privacy/encryption.ts";
-import { FireflyError, TaskExists } from "../errors.ts";
+import { decryptRow, type KeyRing, mapInChunks } from "../privacy/encryption.ts";
 import { computeLimitKeys, isLimited } from "../task/limit_keys.ts";
 import type { ScheduleOptions, TaskOptions } from "../task/options.ts";
-import type { Queryable, Sql } from "../sql.ts";
-import {
-  type InsertedTask,
-  insertTasks,
-  insertTasksWith,
-  isProducer,
-  isProducerWith,
-  type NewTask,
-  scheduleUnique,
-  scheduleUniqueWith,
-} from "../store/schedule.ts";
-import { type TaskRow, toNumber } from "../store/rows.ts";
+import type { NewTask, ScheduledRow } from "../store/schedule.ts";
 import { isUnique, uniqueColumns } from "./unique_key.ts";
 import { validateArguments } from "../task/validation.ts";
 import { encode } from "../wire/encode.ts";
 
-/** How many tasks one statement inserts at most, and how many characters of params. */
-const [CHUNK_ROWS, CHUNK_CHARACTERS] = [5_000, 8 * 1024 * 1024];
-
-/** What the rows of a call depend on beside the definition. */
+/** The options that new tasks are made of, beside the definition's. */
 export interface NewTasksOptions {
   options: ScheduleOptions;
   defaults: Partial<TaskOptions>;
@@ -33,8 +17,41 @@ export interface NewTasksOptions {
   keys?: KeyRing | undefined;
 }
 
+/** Tasks that are ready to be inserted. */
+export interface PreparedTasks {
+  readonly tasks: NewTask[];
+  /** Decrypts the rows that came of them. What was encrypted for this call is known in plain; a duplicate's is not. */
+  decrypt(rows: ScheduledRow[]): Promise<ScheduledRow[]>;
+}
+
 /**
- * The rows to insert for `calls`: the call's options win over the definition's, and those over the instance's.
+ * Makes a task of each call's arguments: validated, encoded and, with `keys`, encrypted.
+ *
+ * @throws {ValidationFailed} If the arguments of a call do not fit the definition's schema.
+ */
+export async function prepareTasks(
+  definition: TaskDefinition,
+  calls: unknown[][],
+  options: NewTasksOptions,
+): Promise<PreparedTasks> {
+  const plain = await newTasks(definition, calls, options);
+  const { keys } = options;
+  if (!keys) return { tasks: plain, decrypt: (rows) => Promise.resolve(rows) };
+  const tasks = await encryptTasks(plain, keys);
+  return {
+    tasks,
+    decrypt: (rows) =>
+      Promise.all(
+        rows.map((row, i) =>
+          row.params === tasks[i]!.params ? { ...row, params: plain[i]!.params } : decryptRow(row, keys)
+        ),
+      ),
+  };
+}
+
+/**
+ * Makes a task of each call's arguments, not encrypted. An option of the call wins over the definition's, and that over
+ * the instance's.
  *
  * @throws {ValidationFailed} If the arguments of a call do not fit the definition's schema.
  */
@@ -44,6 +61,7 @@ export async function newTasks(
   { options, defaults, schema, keys }: NewTasksOptions,
 ): Promise<NewTask[]> {
   const queue = options.queue ?? definition.queue ?? defaults.queue ?? "default";
+  // Again, although options are checked where they come in: how long it may be depends on the schema.
   checkQueueName(queue, `schedule task "${definition.name}"`, schema);
   if (definition.input) await checkArguments(definition, calls);
   const timeout = options.timeout ?? definition.timeout ?? defaults.timeout;
@@ -67,8 +85,8 @@ export async function newTasks(
   }));
 }
 
-/** The rows with their arguments encrypted. `replace` may put arguments into the record of a duplicate in another queue. */
-export async function encryptTasks(tasks: NewTask[], keys: KeyRing): Promise<NewTask[]> {
+/** Encrypts the arguments. `replace` may store them in the record of a duplicate in another queue. */
+async function encryptTasks(tasks: NewTask[], keys: KeyRing): Promise<NewTask[]> {
   return await mapInChunks(tasks, async (task) => {
     const place = { funcName: task.func_name, queue: task.queue, column: "params" } as const;
     const anyQueue = task.on_conflict === "replace";
@@ -76,7 +94,7 @@ export async function encryptTasks(tasks: NewTask[], keys: KeyRing): Promise<New
   });
 }
 
-/** Checks the arguments, which are stored as they are: what the schema makes of them is made for the handler. */
+/** Checks the arguments, but stores them as they are: the schema's conversions apply when the handler is called. */
 async function checkArguments({ name, input }: TaskDefinition, calls: unknown[][]): Promise<void> {
   if (!input) return;
   await Promise.all(calls.map(async (args, index) => {
@@ -85,7 +103,7 @@ async function checkArguments({ name, input }: TaskDefinition, calls: unknown[][
   }));
 }
 
-/** Keys are computed here, where the arguments are at hand, and stored; most tasks have none, and send none. */
+/** Computes the keys of the limits, which depend on the arguments; most tasks have none, and send none. */
 function storedLimits(definition: TaskDefinition, args: unknown[]): Pick<NewTask, "concurrency_key" | "rate_key"> {
   if (!isLimited(definition)) return {};
   const { concurrencyKey, rateKey } = computeLimitKeys(definition, args);
@@ -95,128 +113,9 @@ function storedLimits(definition: TaskDefinition, args: unknown[]): Pick<NewTask
   };
 }
 
-/** A delay in seconds and a backoff have a column each; a function stays with the definition. */
+/** Stores seconds and a backoff in a column each; a function stays with the definition. */
 function storedRetryDelay(retryDelay: RetryDelay): Pick<NewTask, "retry_delay" | "backoff"> {
   if (typeof retryDelay === "function") return { retry_delay: null, backoff: null };
   if (typeof retryDelay === "object") return { retry_delay: null, backoff: retryDelay };
   return { retry_delay: toSeconds(retryDelay, "retryDelay"), backoff: null };
-}
-
-/** Parts of `tasks` that make statements of a sensible size. */
-export function* chunksOf(tasks: NewTask[]): Generator<NewTask[]> {
-  let [start, characters] = [0, 0];
-  for (const [i, { params }] of tasks.entries()) {
-    if (i > start && (i - start === CHUNK_ROWS || characters + params.length > CHUNK_CHARACTERS)) {
-      yield tasks.slice(start, i);
-      [start, characters] = [i, 0];
-    }
-    characters += params.length;
-  }
-  if (start < tasks.length) yield tasks.slice(start);
-}
-
-/** Whether `tasks` make no more than one such part. */
-export function isOneStatement(tasks: NewTask[]): boolean {
-  return tasks.length < 2 || chunksOf(tasks).take(2).toArray().length < 2;
-}
-
-/** What statements go through: the store's tag, or a client of the user's. */
-export type Target = { sql: Tag } | { client: Sql | Queryable; schema: string };
-
-/** And whether the role there may only call functions. */
-type ThroughRole = Target & { producer: boolean };
-
-/** A row, and whether it is new. */
-export type ScheduledRow = TaskRow & { inserted: boolean };
-
-/** Whether any of `tasks` may have a duplicate. */
-export function areUnique(tasks: NewTask[]): boolean {
-  return tasks.some(({ unique_key }) => unique_key !== undefined);
-}
-
-/** Whether what these statements go through is of a role that may not insert into the table. */
-export async function mustUseFunction(through: Target): Promise<boolean> {
-  return await ("sql" in through ? isProducer(through.sql) : isProducerWith(through.client, through.schema));
-}
-
-/**
- * Inserts tasks.
- *
- * @throws {TaskExists} If some are unique and a duplicate forbids it: nothing is scheduled then.
- */
-export async function insertAll(tasks: NewTask[], through: ThroughRole): Promise<ScheduledRow[]> {
-  if (areUnique(tasks)) return await insertUnique(tasks, through);
-  const rows: ScheduledRow[] = [];
-  for (const chunk of chunksOf(tasks)) {
-    rows.push(...await (through.producer ? insertUnique : insertPlain)(chunk, through));
-  }
-  return rows;
-}
-
-/** Schedules tasks that may have duplicates. */
-async function insertUnique(tasks: NewTask[], through: ThroughRole): Promise<ScheduledRow[]> {
-  const by = through.producer ? "_produce" : "_schedule";
-  const scheduled = "sql" in through
-    ? await scheduleUnique(through.sql, tasks, by)
-    : await scheduleUniqueWith(through.client, through.schema, tasks, by);
-  const [first] = scheduled;
-  if (first && first.refusedKey !== null) {
-    const { func_name: funcName } = tasks[0]!;
-    throw new TaskExists(`schedule task "${funcName}"`, { id: toNumber(first.id), funcName, key: first.refusedKey });
-  }
-  checkReadBack(scheduled, tasks);
-  return tasks.map((task, i) => {
-    const { inserted, record, ...columns } = scheduled[i]!;
-    if (record) return { ...record, inserted };
-    const row = insertedRow(task, columns);
-    // A key outlasts nothing but a completed task: one whose record is deleted by now was that, and no more is known.
-    return inserted ? row : { ...row, status: "completed", completed: row.created, inserted };
-  });
-}
-
-async function insertPlain(tasks: NewTask[], through: Target): Promise<ScheduledRow[]> {
-  const inserted = "sql" in through
-    ? await insertTasks(through.sql, tasks)
-    : await insertTasksWith(through.client, through.schema, tasks);
-  checkReadBack(inserted, tasks);
-  return tasks.map((task, i) => insertedRow(task, inserted[i]!));
-}
-
-function checkReadBack(rows: InsertedTask[], tasks: NewTask[]): void {
-  if (rows.length === tasks.length) return;
-  throw new FireflyError(
-    `Cannot read back what was scheduled: the client returned ${rows.length} rows for ${tasks.length} tasks`,
-  );
-}
-
-/** The whole row, without reading it again: column by column, as spreading thousands of them takes its time. */
-function insertedRow(task: NewTask, { id, created, not_before }: InsertedTask): ScheduledRow {
-  return {
-    id,
-    func_name: task.func_name,
-    queue: task.queue,
-    status: "created",
-    priority: task.priority,
-    created,
-    not_before,
-    started: null,
-    completed: null,
-    failed: null,
-    cancelled: null,
-    params: task.params,
-    returned: null,
-    attempt: 1,
-    retry_attempts: 0,
-    max_retries: task.max_retries,
-    retry_delay: task.retry_delay,
-    backoff: task.backoff,
-    timeout: task.timeout,
-    rescues: 0,
-    snoozes: 0,
-    progress: null,
-    progress_note: null,
-    errors: [],
-    tags: task.tags,
-    inserted: true,
-  };
 }

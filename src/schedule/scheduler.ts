@@ -1,78 +1,68 @@
 import { Batcher } from "./batcher.ts";
 import type { Database } from "../database/pools.ts";
-import { codeOf, LOCK_NOT_AVAILABLE } from "../database/driver.ts";
-import { decryptRow, type KeyRing } from "../privacy/encryption.ts";
+import type { Tag } from "../database/driver.ts";
+import { codeOf, LOCK_NOT_AVAILABLE } from "../database/error_codes.ts";
 import { FireflyError } from "../errors.ts";
 import type { ScheduleOptions } from "../task/options.ts";
+import type { Sessions } from "../database/session.ts";
 import {
   areUnique,
-  encryptTasks,
-  insertAll,
   isOneStatement,
-  mustUseFunction,
+  isProducer,
+  type NewTask,
   type ScheduledRow,
-  type Target,
-} from "./new_tasks.ts";
-import type { Sessions } from "../database/session.ts";
-import type { NewTask } from "../store/schedule.ts";
+  scheduleTasks,
+} from "../store/schedule.ts";
 import type { FreshRecord } from "../task/record.ts";
 import { runTransaction, Transaction } from "../database/transaction.ts";
+import { tagOf } from "../database/user_client.ts";
 
-/** The rows of a call, and what is to be known of them while its transaction is open. */
+/** The rows of a call, and what is special about their records while its transaction is open. */
 export interface Scheduled {
   readonly rows: ScheduledRow[];
   readonly fresh: FreshRecord;
 }
 
-/** What tasks are scheduled through. */
+/** The connections and transactions that a {@linkcode Scheduler} chooses from. */
 export interface SchedulerOptions {
   readonly schema: string;
-  readonly keys: KeyRing | undefined;
-  /** The transaction of the code that runs now, if it is one of this instance. */
+  /** The transaction of the code that runs now, if it belongs to this instance. */
   readonly openTransaction: () => Transaction | undefined;
   readonly connect: () => Promise<{ database: Database; sessions: Sessions }>;
 }
 
-/** Nothing is to be known; of a user's own transaction, nothing is known. */
+/** Nothing is special about the rows; of a user's own transaction, nothing is known. */
 const COMMITTED: FreshRecord = {};
 
-/** Seconds that scheduling waits for an open transaction that schedules a duplicate: it may be one that waits for this call. */
+/** How many seconds scheduling waits for an open transaction that schedules a duplicate: it may itself wait for this call. */
 const UNIQUE_TIMEOUT = 15;
 const UNIQUE_SETUP = `SET LOCAL lock_timeout = '${UNIQUE_TIMEOUT}s';`;
 
-/** Inserts tasks where they belong: in the user's transaction, in the scope's, or in one of their own. */
+/**
+ * Decides where the tasks of a call are inserted: through the user's client, in the open transaction, in a transaction
+ * of their own, or together with other calls in a batch.
+ */
 export class Scheduler {
   readonly #options: SchedulerOptions;
   readonly #batcher: Batcher<NewTask, ScheduledRow>;
-  /** Whether its role may not insert tasks, but only call functions that do: asked once, of whatever schedules first. */
+  /** Whether its role may not insert tasks, but only call functions that do; the first call finds out. */
   #producer: boolean | undefined;
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
     this.#batcher = new Batcher({
-      insert: async (tasks) => await this.#insertThrough(tasks, { sql: (await options.connect()).database.inserts }),
+      insert: async (tasks) => await this.#insertThrough((await options.connect()).database.inserts, tasks),
       sizeOf: ({ params }) => params.length,
     });
   }
 
-  /** Inserts the tasks of one call, all or none. What was encrypted here need not be decrypted again; a duplicate's must be. */
+  /** Inserts the tasks of one call, all or none. */
   async insert(tasks: NewTask[], tx: ScheduleOptions["tx"]): Promise<Scheduled> {
-    const { keys } = this.#options;
-    if (!keys) return await this.#insert(tasks, tx);
-    const sealed = await encryptTasks(tasks, keys);
-    const { rows, fresh } = await this.#insert(sealed, tx);
-    const opened = rows.map((row, i) =>
-      row.params === sealed[i]!.params ? { ...row, params: tasks[i]!.params } : decryptRow(row, keys)
-    );
-    return { rows: await Promise.all(opened), fresh };
-  }
-
-  async #insert(tasks: NewTask[], tx: ScheduleOptions["tx"]): Promise<Scheduled> {
     const { schema, openTransaction } = this.#options;
-    if (tx) return { rows: await this.#insertThrough(tasks, { client: tx, schema }), fresh: COMMITTED };
+    if (tx) return { rows: await this.#insertThrough(tagOf(tx, schema), tasks), fresh: COMMITTED };
     const joined = tx === null ? undefined : openTransaction();
     if (joined) {
-      const rows = await this.#insertThrough(tasks, { sql: joined.statements });
+      const rows = await this.#insertThrough(joined.statements, tasks);
       return { rows, fresh: { uncommitted: () => !joined.outermost.ended } };
     }
     const unique = areUnique(tasks);
@@ -80,14 +70,14 @@ export class Scheduler {
     return { rows: await (alone ? this.#insertAlone(tasks, unique) : this.#batcher.insert(tasks)), fresh: COMMITTED };
   }
 
-  /** In a transaction of their own. */
+  /** Inserts tasks in a transaction of their own. */
   async #insertAlone(tasks: NewTask[], unique: boolean): Promise<ScheduledRow[]> {
     const { schema, connect } = this.#options;
     const { sessions } = await connect();
-    // What waits for somebody's transaction, as a unique task may, must not have others wait behind it in the pool.
+    // A unique task may wait for another transaction: on a session of its own, it holds up nothing else.
     const own = Transaction.on(sessions, { schema, ...(unique ? { setup: UNIQUE_SETUP } : {}) });
     try {
-      return await runTransaction(own, ({ statements }) => this.#insertThrough(tasks, { sql: statements }));
+      return await runTransaction(own, ({ statements }) => this.#insertThrough(statements, tasks));
     } catch (error) {
       if (!unique || codeOf(error) !== LOCK_NOT_AVAILABLE) throw error;
       const [{ func_name: funcName }] = tasks as [NewTask];
@@ -98,7 +88,7 @@ export class Scheduler {
     }
   }
 
-  async #insertThrough(tasks: NewTask[], through: Target): Promise<ScheduledRow[]> {
-    return await insertAll(tasks, { ...through, producer: this.#producer ??= await mustUseFunction(through) });
+  async #insertThrough(sql: Tag, tasks: NewTask[]): Promise<ScheduledRow[]> {
+    return await scheduleTasks(sql, tasks, this.#producer ??= await isProducer(sql));
   }
 }

@@ -1,7 +1,9 @@
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ConnectionSettings } from "../database/settings.ts";
-import { codeOf, LOCK_NOT_AVAILABLE, type Tag } from "../database/driver.ts";
+import type { Tag } from "../database/driver.ts";
+import { codeOf, LOCK_NOT_AVAILABLE } from "../database/error_codes.ts";
+import { quoteIdentifier, quoteLiteral } from "../database/identifiers.ts";
 import { FireflyError, SchemaMismatch } from "../errors.ts";
 import { type Migration, MIGRATIONS } from "./migrations.ts";
 import { Session } from "../database/session.ts";
@@ -37,9 +39,7 @@ const CONNECT_DEADLINE = 5_000;
 
 /** The SQL of a migration for a schema of any name: the files call it `"firefly"` and `'firefly'`. */
 export function migrationText(sql: string, schema: string): string {
-  const identifier = `"${schema.replaceAll('"', '""')}"`;
-  const literal = `'${schema.replaceAll("'", "''")}'`;
-  return sql.replaceAll('"firefly"', () => identifier).replaceAll("'firefly'", () => literal);
+  return sql.replaceAll('"firefly"', () => quoteIdentifier(schema)).replaceAll("'firefly'", () => quoteLiteral(schema));
 }
 
 /** Everything that {@linkcode migrate} would run, as text for `psql`. */

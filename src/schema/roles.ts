@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import type { ConnectionSettings } from "../database/settings.ts";
-import { codeOf } from "../database/driver.ts";
+import { codeOf } from "../database/error_codes.ts";
 import { FireflyError } from "../errors.ts";
 import { lockMigrations } from "./migrator.ts";
 import { Session } from "../database/session.ts";

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { codeOf, isExhausted, LOCK_NOT_AVAILABLE, type Tag } from "../database/driver.ts";
+import type { Tag } from "../database/driver.ts";
+import { codeOf, isExhausted, LOCK_NOT_AVAILABLE } from "../database/error_codes.ts";
 import { DatabaseUnreachable } from "../errors.ts";
 import type { LimitKeys } from "../task/limit_keys.ts";
 import type { OutageHooks } from "../outages.ts";

@@ -1,40 +1,33 @@
 import type { Tag } from "../database/driver.ts";
 import { toNumber } from "./rows.ts";
 
-/** A task as a list showed it. */
+/** A task as it was listed. */
 export interface Chosen {
   readonly id: number;
-  /** Its fence at that time: nothing is done to a task that has another one by now. Null means whatever it is. */
+  /** Its `claim_seq` in the list: a task whose `claim_seq` differs by now is left alone. Null accepts any. */
   readonly claimSeq: number | null;
 }
 
-/** What came of an act on many tasks. */
+/** The outcome of a bulk operation. */
 export interface BulkResult {
-  /** How many it was done to. */
+  /** How many tasks it changed. */
   readonly done: number;
-  /** Those that changed since they were listed: the filter may or may not hold for them now. */
+  /** Tasks that changed since they were listed: the filter may no longer match them. */
   readonly changed: number[];
 }
 
 /*
- * Each of these locks the records in the order of their ids, and waits for whoever holds one: a list is old when its
- * turn comes. `claim_seq` tells whether the record is still the one that was listed, since it grows with the end of
- * every claim, with cancel, retry and replace. A claim alone changes nothing in the record. So where created tasks are
- * meant and running ones are not (`idle`), the task is first taken out of the place where it waits to be claimed: either
- * the claim gets it or the caller.
+ * Each of these locks the records in the order of their ids, and waits for any transaction that holds one: a list may
+ * be old by then. `claim_seq` tells whether the record is still as it was listed, since every settle, cancel, retry and
+ * replace increments it. A claim does not change the record. So where only tasks that are not running are meant (`idle`),
+ * the statement first takes the task out of `ready` or `waiting`: either it gets the row or a claim does.
  */
 
 /** Cancels tasks that have not ended. */
 export async function cancelTasks(sql: Tag, chosen: Chosen[], { idle = false } = {}): Promise<BulkResult> {
   const rows = await sql`
     WITH held AS MATERIALIZED (
-      SELECT task.id, task.status, task.claim_seq = COALESCE(chosen.claim_seq, task.claim_seq) AS unchanged
-      FROM unnest(
-        ${chosen.map(({ id }) => id)}::bigint[], ${chosen.map(({ claimSeq }) => claimSeq)}::bigint[]
-      ) AS chosen (id, claim_seq)
-      JOIN ${sql.schema}.task ON task.id = chosen.id
-      ORDER BY task.id
-      FOR UPDATE OF task
+      ${lockChosen(sql, chosen)}
     ), taken AS MATERIALIZED (
       SELECT id, status, CASE
         WHEN unchanged AND status = 'created' AND ${idle}::boolean THEN ${sql.schema}._unplace(id)
@@ -51,13 +44,7 @@ export async function cancelTasks(sql: Tag, chosen: Chosen[], { idle = false } =
 export async function retryTasks(sql: Tag, chosen: Chosen[]): Promise<BulkResult> {
   const rows = await sql`
     WITH held AS MATERIALIZED (
-      SELECT task.id, task.claim_seq = COALESCE(chosen.claim_seq, task.claim_seq) AS unchanged
-      FROM unnest(
-        ${chosen.map(({ id }) => id)}::bigint[], ${chosen.map(({ claimSeq }) => claimSeq)}::bigint[]
-      ) AS chosen (id, claim_seq)
-      JOIN ${sql.schema}.task ON task.id = chosen.id
-      ORDER BY task.id
-      FOR UPDATE OF task
+      ${lockChosen(sql, chosen)}
     )
     SELECT id, unchanged, CASE WHEN unchanged THEN ${sql.schema}.retry(id) END AS done FROM held
   `;
@@ -65,20 +52,13 @@ export async function retryTasks(sql: Tag, chosen: Chosen[]): Promise<BulkResult
 }
 
 /**
- * Deletes records. A running attempt of a deleted task is fenced off, as it finds no record to end, and its consumer is
- * told to abort it; so are consumers where a slot of a limit is free by this, and whoever awaits a task's result.
+ * Deletes records. A running attempt of a deleted task can no longer settle it, and its consumer is notified to abort it.
+ * Consumers are also notified where this frees a slot of a limit, and programs that wait for a deleted task's result.
  */
 export async function deleteTasks(sql: Tag, chosen: Chosen[], { idle = false } = {}): Promise<BulkResult> {
   const rows = await sql`
     WITH held AS MATERIALIZED (
-      SELECT task.id, task.status, task.claim_seq = COALESCE(chosen.claim_seq, task.claim_seq) AS unchanged,
-        task.concurrency_key IS NOT NULL OR task.rate_key IS NOT NULL AS limited
-      FROM unnest(
-        ${chosen.map(({ id }) => id)}::bigint[], ${chosen.map(({ claimSeq }) => claimSeq)}::bigint[]
-      ) AS chosen (id, claim_seq)
-      JOIN ${sql.schema}.task ON task.id = chosen.id
-      ORDER BY task.id
-      FOR UPDATE OF task
+      ${lockChosen(sql, chosen)}
     ), taken AS MATERIALIZED (
       SELECT id, status, unchanged, limited,
         CASE WHEN unchanged AND status = 'created' THEN ${sql.schema}._unplace(id) END AS stood
@@ -104,6 +84,19 @@ export async function deleteTasks(sql: Tag, chosen: Chosen[], { idle = false } =
     LEFT JOIN deleted USING (id)
   `;
   return resultOf(rows);
+}
+
+/** A part of a statement that locks the chosen records in the order of their ids. */
+function lockChosen(sql: Tag, chosen: Chosen[]): unknown {
+  return sql
+    .fragment`SELECT task.id, task.status, task.claim_seq = COALESCE(chosen.claim_seq, task.claim_seq) AS unchanged,
+        task.concurrency_key IS NOT NULL OR task.rate_key IS NOT NULL AS limited
+      FROM unnest(
+        ${chosen.map(({ id }) => id)}::bigint[], ${chosen.map(({ claimSeq }) => claimSeq)}::bigint[]
+      ) AS chosen (id, claim_seq)
+      JOIN ${sql.schema}.task ON task.id = chosen.id
+      ORDER BY task.id
+      FOR UPDATE OF task`;
 }
 
 function resultOf(rows: Iterable<{ id?: string; unchanged?: boolean; done?: boolean }>): BulkResult {

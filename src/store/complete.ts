@@ -1,4 +1,5 @@
-import { codeOf, type Tag } from "../database/driver.ts";
+import type { Tag } from "../database/driver.ts";
+import { codeOf } from "../database/error_codes.ts";
 import { toNumber } from "./rows.ts";
 import type { ClaimState, Outcome } from "./settle.ts";
 

@@ -78,11 +78,6 @@ export async function readBackend(sql: Tag): Promise<number> {
   return row!.pid;
 }
 
-/** Sends a notification to whoever listens on `channel`. */
-export async function notify(sql: Tag, channel: string): Promise<void> {
-  await sql`SELECT pg_notify(${channel}, '')`;
-}
-
 /** What keeps VACUUM from removing rows that were deleted since. */
 export interface Holder {
   kind: "transaction" | "prepared" | "slot";

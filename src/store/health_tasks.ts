@@ -1,4 +1,5 @@
 import type { Tag } from "../database/driver.ts";
+import { isUnplaced } from "./placement.ts";
 import { toNumber } from "./rows.ts";
 
 /** A consumer, and how long its lease still runs: less than nothing if it has died. */
@@ -96,22 +97,10 @@ export async function findUnplaced(
       WHERE ${before}::bigint IS NULL OR id < ${before}
       ORDER BY id DESC
       LIMIT 20000
-    ), leased AS MATERIALIZED (
-      SELECT claim.id, claim.claim_seq
-      FROM ${sql.schema}.claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
     ), unplaced AS MATERIALIZED (
       SELECT seen.id
       FROM seen
-      WHERE seen.status = 'created'
-        AND NOT EXISTS (
-          SELECT FROM ${sql.schema}.ready
-          WHERE ready.queue = seen.queue AND ready.priority = seen.priority AND ready.not_before = seen.not_before
-            AND ready.id = seen.id AND ready.claim_seq = seen.claim_seq
-        )
-        AND NOT EXISTS (
-          SELECT FROM ${sql.schema}.waiting WHERE waiting.id = seen.id AND waiting.claim_seq = seen.claim_seq
-        )
-        AND NOT EXISTS (SELECT FROM leased WHERE leased.id = seen.id AND leased.claim_seq = seen.claim_seq)
+      WHERE ${isUnplaced(sql)}
     )
     SELECT
       CASE WHEN (SELECT count(*) FROM seen) < 20000 THEN 0 ELSE (SELECT min(id) FROM seen) END AS last,

@@ -1,4 +1,5 @@
 import type { Tag } from "../database/driver.ts";
+import { quoteIdentifier, quoteLiteral } from "../database/identifiers.ts";
 
 /** What a role is for. */
 export type RoleKind = "producer" | "consumer" | "viewer";
@@ -19,8 +20,8 @@ export function roleNames(schema: string): string[] {
 export function createRolesText(schema: string): string {
   return roleNames(schema).map((name) =>
     `DO $roles$ BEGIN
-  IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = ${literal(name)}) THEN
-    CREATE ROLE ${identifier(name)} NOLOGIN;
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = ${quoteLiteral(name)}) THEN
+    CREATE ROLE ${quoteIdentifier(name)} NOLOGIN;
   END IF;
 EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
 END $roles$;
@@ -30,7 +31,7 @@ END $roles$;
 
 /** The same for whoever is asked to do it by hand: one line, without what is there already. */
 export function missingRolesText(missing: readonly string[]): string {
-  return missing.map((name) => `CREATE ROLE ${identifier(name)} NOLOGIN;`).join(" ");
+  return missing.map((name) => `CREATE ROLE ${quoteIdentifier(name)} NOLOGIN;`).join(" ");
 }
 
 /**
@@ -41,8 +42,8 @@ export function missingRolesText(missing: readonly string[]): string {
  * searched first if it were not named: no object of the caller's is ever taken for one of ours.
  */
 export function grantsText(schema: string): string {
-  const ours = identifier(schema);
-  const [producer, consumer, viewer] = roleNames(schema).map(identifier);
+  const ours = quoteIdentifier(schema);
+  const [producer, consumer, viewer] = roleNames(schema).map(quoteIdentifier);
   const all = `${producer}, ${consumer}, ${viewer}`;
   return `REVOKE ALL ON SCHEMA ${ours} FROM PUBLIC, ${all};
 REVOKE ALL ON ALL TABLES IN SCHEMA ${ours} FROM PUBLIC, ${all};
@@ -84,12 +85,4 @@ export async function hasRoles(sql: Tag): Promise<boolean> {
     WHERE nspname = ${sql.schemaName}::text AND rolname = ${roleName(sql.schemaName, "consumer")}::text
   `;
   return rows.count > 0;
-}
-
-function identifier(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
-}
-
-function literal(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
 }

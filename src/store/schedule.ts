@@ -1,30 +1,30 @@
 import type { Backoff } from "../task/backoff.ts";
 import type { Tag } from "../database/driver.ts";
+import { FireflyError, TaskExists } from "../errors.ts";
 import type { TaskStatus } from "../task/record.ts";
-import type { Queryable, Sql } from "../sql.ts";
-import type { TaskRow } from "./rows.ts";
+import { newRow, rowOfJson, type TaskRow, timeOf, toNumber } from "./rows.ts";
 
-/** A task to insert, in the names of its columns; null takes the default. */
+/** A task to insert, by the names of its columns; null takes the default. */
 export interface NewTask extends Partial<UniqueColumns> {
   func_name: string;
   queue: string;
   params: string;
   priority: number;
   not_before: string | null;
-  /** Seconds from now; it excludes `not_before`. */
+  /** Seconds from now; excludes `not_before`. */
   delay: number | null;
   max_retries: number | null;
   retry_delay: number | null;
   backoff: Backoff | null;
   timeout: number | null;
   tags: string[];
-  /** Left out where the task has no such limit. */
+  /** Absent where the task has no such limit. */
   concurrency_key?: string;
-  /** Left out where the task has no such limit. */
+  /** Absent where the task has no such limit. */
   rate_key?: string;
 }
 
-/** The columns of a unique task, and what becomes of its duplicate. */
+/** The columns of a unique task, and what to do about a duplicate. */
 export interface UniqueColumns {
   unique_key: string;
   /** Null means created and running. */
@@ -34,18 +34,99 @@ export interface UniqueColumns {
   on_conflict: "keep" | "replace" | "error";
 }
 
-/** What the database decided about a new task. */
+/** What the database assigned to a new task. */
 export interface InsertedTask {
   id: string;
   created: Date;
   not_before: Date;
 }
 
-/** From how many rows on it pays to send what they share only once, and to have their ids back in one text. */
+/** A row of the view `task_record`, and whether it is new. */
+export type ScheduledRow = TaskRow & { inserted: boolean };
+
+/** How many tasks one statement inserts at most, and how many characters of params. */
+const [CHUNK_ROWS, CHUNK_CHARACTERS] = [5_000, 8 * 1024 * 1024];
+/** From this many tasks on it pays to send what they share only once, and to return their ids in one text. */
 const MANY = 8;
 
 /**
- * Inserts tasks in the order given. The trigger on `task` places them in `ready` or `waiting` and rings, so that an
+ * The columns of `task` that are stored as they are given, with the types to read them from JSON: the statements below
+ * are made of them, so that a new column is entered here and in {@linkcode NewTask}. The SQL function `_schedule`
+ * repeats them, since a function in the database must not change with each release of this package.
+ */
+const COLUMNS = {
+  func_name: "text",
+  queue: "text",
+  priority: "integer",
+  max_retries: "integer",
+  retry_delay: "double precision",
+  backoff: "jsonb",
+  timeout: "double precision",
+  tags: "text[]",
+  concurrency_key: "text",
+  rate_key: "text",
+} as const satisfies Record<Exclude<keyof NewTask, keyof UniqueColumns | "params" | "not_before" | "delay">, string>;
+
+/** What the tasks of one call share as a rule: all but their arguments. */
+const SHARED = { ...COLUMNS, not_before: "timestamptz", delay: "double precision" } as const;
+
+const NAMES = Object.keys(COLUMNS).join(", ");
+const TYPES = Object.entries(SHARED).map(([name, type]) => `${name} ${type}`).join(", ");
+const SHARED_NAMES = Object.keys(SHARED) as (keyof typeof SHARED)[];
+/** When a task may start. A delay counts from this moment, not from the beginning of the transaction. */
+const START =
+  "CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(not_before, now()) END";
+/** A time in whole milliseconds, which no client changes and `Date` need not parse. */
+const milliseconds = (time: string) => `floor(extract(epoch FROM ${time}) * 1000)`;
+const TIMES = `${milliseconds("created")}, ${milliseconds("not_before")}`;
+const FIRST_TIMES = `${milliseconds("min(created)")}, ${milliseconds("min(not_before)")}`;
+
+/**
+ * Schedules the tasks of one call through `sql`, which may be {@linkcode tagOf} a user's client; one statement may not
+ * be enough, so that many tasks need a transaction. A `producer` may not insert, but call a function that does.
+ *
+ * @throws {TaskExists} If a duplicate of one of them forbids it: nothing is scheduled then.
+ */
+export async function scheduleTasks(sql: Tag, tasks: NewTask[], producer: boolean): Promise<ScheduledRow[]> {
+  const by = producer ? "_produce" : "_schedule";
+  // Unique keys are taken in one order, and so by one statement.
+  if (areUnique(tasks)) return uniqueRows(await scheduleUnique(sql, tasks, by), tasks);
+  const rows: ScheduledRow[] = [];
+  for (const chunk of chunksOf(tasks)) {
+    rows.push(
+      ...producer
+        ? uniqueRows(await scheduleUnique(sql, chunk, by), chunk)
+        : newRows(await insertTasks(sql, chunk), chunk),
+    );
+  }
+  return rows;
+}
+
+/** Whether any of `tasks` may have a duplicate. */
+export function areUnique(tasks: NewTask[]): boolean {
+  return tasks.some(({ unique_key }) => unique_key !== undefined);
+}
+
+/** Whether one statement takes all of `tasks`. */
+export function isOneStatement(tasks: NewTask[]): boolean {
+  return tasks.length < 2 || chunksOf(tasks).take(2).toArray().length < 2;
+}
+
+/** Cuts `tasks` into what one statement takes. */
+export function* chunksOf(tasks: NewTask[]): Generator<NewTask[]> {
+  let [start, characters] = [0, 0];
+  for (const [i, { params }] of tasks.entries()) {
+    if (i > start && (i - start === CHUNK_ROWS || characters + params.length > CHUNK_CHARACTERS)) {
+      yield tasks.slice(start, i);
+      [start, characters] = [i, 0];
+    }
+    characters += params.length;
+  }
+  if (start < tasks.length) yield tasks.slice(start);
+}
+
+/**
+ * Inserts tasks in the order given. The trigger on `task` places them in `ready` or `waiting` and notifies, so that an
  * INSERT from anywhere else does the same.
  */
 export async function insertTasks(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
@@ -54,117 +135,62 @@ export async function insertTasks(sql: Tag, tasks: NewTask[]): Promise<InsertedT
 
 async function insertAny(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
   // One JSON text instead of an array a column: one statement for one task and for thousands, and one parameter.
-  return await sql<InsertedTask>`
-    INSERT INTO ${sql.schema}.task (
-      func_name, queue, params, priority, not_before, max_retries, retry_delay, backoff, timeout, tags,
-      concurrency_key, rate_key
-    )
-    SELECT func_name, queue, params, priority,
-      CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(not_before, now()) END,
-      max_retries, retry_delay, backoff, timeout, tags, concurrency_key, rate_key
-    FROM json_to_recordset(${JSON.stringify(tasks)}::text::json) AS new (
-      func_name text, queue text, params text, priority integer, not_before timestamptz, delay double precision,
-      max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[],
-      concurrency_key text, rate_key text
-    )
-    RETURNING id, created, not_before
+  const rows = await sql<{ text: string }>`
+    INSERT INTO ${sql.schema}.task (${sql.raw(NAMES)}, params, not_before)
+    SELECT ${sql.raw(NAMES)}, params, ${sql.raw(START)}
+    FROM json_to_recordset(${JSON.stringify(tasks)}::text::json) AS new (${sql.raw(TYPES)}, params text)
+    RETURNING concat_ws(',', ${sql.raw(TIMES)}, id) AS text
   `;
-}
-
-/** Inserts tasks that differ in nothing but their arguments: reading a row of JSON costs as much as inserting it. */
-async function insertAlike(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
-  const { params: _, ...alike } = tasks[0]!;
-  // One time for all of them, as they begin at one time; and one row for all, as the driver takes its time for each.
-  const [row] = await sql`
-    WITH alike AS MATERIALIZED (
-      SELECT func_name, queue, priority,
-        CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(not_before, now()) END
-          AS not_before,
-        max_retries, retry_delay, backoff, timeout, tags, concurrency_key, rate_key
-      FROM json_to_record(${JSON.stringify(alike)}::text::json) AS new (
-        func_name text, queue text, priority integer, not_before timestamptz, delay double precision,
-        max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[],
-        concurrency_key text, rate_key text
-      )
-    ), inserted AS (
-      INSERT INTO ${sql.schema}.task (
-        func_name, queue, params, priority, not_before, max_retries, retry_delay, backoff, timeout, tags,
-        concurrency_key, rate_key
-      )
-      SELECT func_name, queue, params, priority, not_before, max_retries, retry_delay, backoff, timeout, tags,
-        concurrency_key, rate_key
-      FROM alike, unnest(${tasks.map(({ params }) => params)}::text[]) AS new (params)
-      RETURNING id, created, not_before
-    )
-    SELECT string_agg(id::text, ',') AS ids, min(created) AS created, min(not_before) AS not_before
-    FROM inserted
-  `;
-  const { ids, created, not_before } = row as { ids: string | null; created: Date; not_before: Date };
-  // Dates can be set: each record has its own.
-  return ids?.split(",").map((id) => ({ id, created: new Date(created), not_before: new Date(not_before) })) ?? [];
-}
-
-/** The columns in which tasks may differ that are not like each other. */
-const COLUMNS = [
-  "func_name",
-  "queue",
-  "priority",
-  "not_before",
-  "delay",
-  "max_retries",
-  "retry_delay",
-  "backoff",
-  "timeout",
-  "concurrency_key",
-  "rate_key",
-] as const satisfies (keyof NewTask)[];
-
-/** Whether tasks differ in nothing but their arguments, as those of one call do, and most that are called together. */
-function areAlike(tasks: NewTask[]): boolean {
-  const first = tasks[0]!;
-  return tasks.every((task) =>
-    COLUMNS.every((column) => task[column] === first[column]) &&
-    (task.tags === first.tags || (task.tags.length === 0 && first.tags.length === 0))
-  );
-}
-
-/** Inserts tasks through a client, and so inside a transaction, of the user's own. */
-export async function insertTasksWith(
-  client: Sql | Queryable,
-  schema: string,
-  tasks: NewTask[],
-): Promise<InsertedTask[]> {
-  const text = `
-    INSERT INTO "${schema.replaceAll('"', '""')}".task (
-      func_name, queue, params, priority, not_before, max_retries, retry_delay, backoff, timeout, tags,
-      concurrency_key, rate_key
-    )
-    SELECT func_name, queue, params, priority,
-      CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(not_before, now()) END,
-      max_retries, retry_delay, backoff, timeout, tags, concurrency_key, rate_key
-    FROM json_to_recordset($1::text::json) AS new (
-      func_name text, queue text, params text, priority integer, not_before timestamptz, delay double precision,
-      max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[],
-      concurrency_key text, rate_key text
-    )
-    RETURNING json_build_array(id, created, not_before)::text`;
-  return (await queryTexts(client, text, [JSON.stringify(tasks)])).map((row) => {
-    const [id, created, notBefore] = JSON.parse(row);
-    return { id: String(id), created: new Date(created), not_before: new Date(notBefore) };
+  return rows.map(({ text }) => {
+    const [created, notBefore, id] = text.split(",");
+    return { id: id!, created: new Date(Number(created)), not_before: new Date(Number(notBefore)) };
   });
 }
 
-/** What became of a task that may have had a duplicate. */
+/** Inserts tasks that differ only in their arguments: reading a row of JSON costs as much as inserting it. */
+async function insertAlike(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
+  const { params: _, ...alike } = tasks[0]!;
+  // One time for all of them, as they start at one time; and one row for all, as the driver takes its time for each.
+  const [row] = await sql<{ text: string }>`
+    WITH alike AS MATERIALIZED (
+      SELECT ${sql.raw(NAMES)}, ${sql.raw(START)} AS not_before
+      FROM json_to_record(${JSON.stringify(alike)}::text::json) AS new (${sql.raw(TYPES)})
+    ), inserted AS (
+      INSERT INTO ${sql.schema}.task (${sql.raw(NAMES)}, params, not_before)
+      SELECT ${sql.raw(NAMES)}, params, not_before
+      FROM alike, unnest(${tasks.map(({ params }) => params)}::text[]) AS new (params)
+      RETURNING id, created, not_before
+    )
+    SELECT concat_ws(',', ${sql.raw(FIRST_TIMES)}, string_agg(id::text, ',')) AS text
+    FROM inserted
+  `;
+  const [created, notBefore, ...ids] = row ? row.text.split(",") : [];
+  const times = { created: Number(created), notBefore: Number(notBefore) };
+  // A Date can be changed: each row has its own.
+  return ids.map((id) => ({ id, created: new Date(times.created), not_before: new Date(times.notBefore) }));
+}
+
+/** Whether tasks differ only in their arguments, as those of one call do, and most that are called together. */
+function areAlike(tasks: NewTask[]): boolean {
+  const first = tasks[0]!;
+  return tasks.every((task) =>
+    SHARED_NAMES.every((name) =>
+      task[name] === first[name] || (name === "tags" && task.tags.length === 0 && first.tags.length === 0)
+    )
+  );
+}
+
+/** The outcome of scheduling a task that may have a duplicate. */
 export interface UniqueTask extends InsertedTask {
   /** False if `id` is a duplicate's. */
   inserted: boolean;
-  /** The key for which a duplicate's task forbids it all: nothing was scheduled then. */
+  /** The unique key whose duplicate forbids the whole call: nothing was scheduled then. */
   refusedKey: string | null;
-  /** The record, if it is not just what was given: null also for a duplicate that is deleted, and whose key outlasts it. */
+  /** The duplicate's record; null for a new task, and for a duplicate whose record is deleted while its key remains. */
   record: TaskRow | null;
 }
 
-/** What schedules unique tasks; `_produce` does it, and schedules any others, for a role that may not use the tables. */
+/** The SQL functions that schedule unique tasks; `_produce` does so, with any other tasks, for a role that may not use the tables. */
 export type ScheduleFunction = "_schedule" | "_produce";
 
 /**
@@ -177,67 +203,58 @@ export async function scheduleUnique(
   tasks: NewTask[],
   by: ScheduleFunction = "_schedule",
 ): Promise<UniqueTask[]> {
-  const rows = await sql`
-    SELECT json_build_array(task_id, created, not_before, inserted, refused_key, record)::text AS scheduled
+  const rows = await sql<{ text: string }>`
+    SELECT json_build_array(task_id::text, created, not_before, inserted, refused_key, record)::text AS text
     FROM ${sql.schema}.${sql.identifier(by)}(${JSON.stringify(tasks)}::text::json)
   `;
-  return rows.map((row) => uniqueTask(row.scheduled));
-}
-
-/** The same through a client, and so inside a transaction, of the user's own. */
-export async function scheduleUniqueWith(
-  client: Sql | Queryable,
-  schema: string,
-  tasks: NewTask[],
-  by: ScheduleFunction = "_schedule",
-): Promise<UniqueTask[]> {
-  const text = `
-    SELECT json_build_array(task_id, created, not_before, inserted, refused_key, record)::text
-    FROM "${schema.replaceAll('"', '""')}".${by}($1::text::json)`;
-  return (await queryTexts(client, text, [JSON.stringify(tasks)])).map(uniqueTask);
+  return rows.map(uniqueTask);
 }
 
 /** Whether the role behind `sql` may not insert into the table: a producer. */
 export async function isProducer(sql: Tag): Promise<boolean> {
-  // NULL where there is no such table: the INSERT says so better.
-  const [row] = await sql`
-    SELECT (NOT has_any_column_privilege(to_regclass(format('%I.task', ${sql.schemaName}::text)), 'INSERT'))::text AS producer
+  // NULL where there is no such table: the INSERT reports that better.
+  const [row] = await sql<{ text: string | null }>`
+    SELECT (NOT has_any_column_privilege(to_regclass(format('%I.task', ${sql.schemaName}::text)), 'INSERT'))::text AS text
   `;
-  return row!.producer === "true";
+  return row?.text === "true";
 }
 
-/** The same of a client of the user's own. */
-export async function isProducerWith(client: Sql | Queryable, schema: string): Promise<boolean> {
-  const table = `"${schema.replaceAll('"', '""')}".task`.replaceAll("'", "''");
-  const [producer] = await queryTexts(
-    client,
-    `SELECT (NOT has_any_column_privilege(to_regclass('${table}'), 'INSERT'))::text`,
-    [],
-  );
-  return producer === "true";
-}
-
-/** One text a row, whatever its column is called: clients rename columns, and make of times what they like. */
-async function queryTexts(client: Sql | Queryable, text: string, params: string[]): Promise<string[]> {
-  const rows = "query" in client ? await client.query(text, params) : await client.unsafe(text, params);
-  return (rows as object[]).map((row) => Object.values(row)[0]);
-}
-
-function uniqueTask(text: string): UniqueTask {
+function uniqueTask({ text }: { text: string }): UniqueTask {
   const [id, created, notBefore, inserted, refusedKey, record] = JSON.parse(text);
   return {
-    id: String(id),
-    created: new Date(created),
-    not_before: new Date(notBefore),
+    id,
+    created: timeOf(created),
+    not_before: timeOf(notBefore),
     inserted,
     refusedKey,
     record: record && rowOfJson(record),
   };
 }
 
-/** A row that came as JSON, as the driver would have given it. */
-function rowOfJson(json: Record<keyof TaskRow, unknown>): TaskRow {
-  const times = ["created", "not_before", "started", "completed", "failed", "cancelled"] as const;
-  const dates = times.map((time) => [time, json[time] === null ? null : new Date(json[time] as string)]);
-  return { ...json, id: String(json.id), ...Object.fromEntries(dates) } as TaskRow;
+function uniqueRows(scheduled: UniqueTask[], tasks: NewTask[]): ScheduledRow[] {
+  const [first] = scheduled;
+  if (first && first.refusedKey !== null) {
+    const { func_name: funcName } = tasks[0]!;
+    throw new TaskExists(`schedule task "${funcName}"`, { id: toNumber(first.id), funcName, key: first.refusedKey });
+  }
+  checkReadBack(scheduled, tasks);
+  return tasks.map((task, i) => {
+    const { inserted, record, ...columns } = scheduled[i]!;
+    if (record) return { ...record, inserted };
+    const row = newRow(task, columns);
+    // A key outlasts only a completed task: a duplicate whose record is deleted was that, and no more is known of it.
+    return inserted ? row : { ...row, status: "completed", completed: row.created, inserted };
+  });
+}
+
+function newRows(inserted: InsertedTask[], tasks: NewTask[]): ScheduledRow[] {
+  checkReadBack(inserted, tasks);
+  return tasks.map((task, i) => newRow(task, inserted[i]!));
+}
+
+function checkReadBack(rows: InsertedTask[], tasks: NewTask[]): void {
+  if (rows.length === tasks.length) return;
+  throw new FireflyError(
+    `Cannot read back what was scheduled: the client returned ${rows.length} rows for ${tasks.length} tasks`,
+  );
 }

@@ -1,5 +1,6 @@
 import type { Tag } from "../database/driver.ts";
 import type { LimitKeys } from "./limits.ts";
+import { placeInReady, placeInWaiting } from "./placement.ts";
 
 /** What has become due. */
 export interface Promotion extends LimitKeys {
@@ -25,19 +26,10 @@ export async function promoteDueTasks(sql: Tag, queues: string[]): Promise<Promo
       WHERE ctid = ANY (ARRAY(SELECT place FROM due))
       RETURNING waiting.*
     ), placed AS (
-      INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, quarantined, queue, func_name)
-      SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name
-      FROM moved
-      WHERE concurrency_key IS NULL AND rate_key IS NULL
+      ${placeInReady(sql, { from: sql.raw("moved") })}
       RETURNING queue
     ), placed_waiting AS (
-      INSERT INTO ${sql.schema}.waiting (
-        id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason
-      )
-      SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key,
-        CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END
-      FROM moved
-      WHERE concurrency_key IS NOT NULL OR rate_key IS NOT NULL
+      ${placeInWaiting(sql, { from: sql.raw("moved"), admits: false })}
       RETURNING concurrency_key, rate_key
     ), marked AS MATERIALIZED (
       SELECT ctid AS place
@@ -135,18 +127,9 @@ export async function unparkKnownTasks(
       WHERE ctid = ANY (ARRAY(SELECT place FROM known))
       RETURNING waiting.*
     ), placed AS (
-      INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, queue, func_name)
-      SELECT id, claim_seq, not_before, priority, queue, func_name
-      FROM moved
-      WHERE concurrency_key IS NULL AND rate_key IS NULL
+      ${placeInReady(sql, { from: sql.raw("moved") })}
     ), placed_waiting AS (
-      INSERT INTO ${sql.schema}.waiting (
-        id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
-      )
-      SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
-        CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END, now()
-      FROM moved
-      WHERE concurrency_key IS NOT NULL OR rate_key IS NOT NULL
+      ${placeInWaiting(sql, { from: sql.raw("moved"), admits: true })}
     ), notified AS MATERIALIZED (
       SELECT ${sql.schema}._notify(queue) FROM (SELECT DISTINCT queue FROM moved) AS filled
     )

@@ -45,6 +45,7 @@ export interface TaskContext {
 /** The part of an instance that tasks use. */
 export interface CurrentInstance {
   readonly sql: Sql;
+  /** Schedules one task for each list of arguments. The caller has checked `options`. */
   schedule(definition: TaskDefinition, calls: unknown[][], options: ScheduleOptions): Promise<TaskRecord[]>;
   readonly tasks: {
     get(id: number): Promise<TaskRecord>;

@@ -115,10 +115,10 @@ function makeTask(definition: TaskDefinition): Task {
   return Object.assign(call, {
     [DEFINITION]: definition,
     funcName: name,
-    ...schedulable(definition, {}),
+    ...makeSchedulable(definition, {}),
     with(options: ScheduleOptions): Schedulable<unknown[], unknown> {
       checkScheduleOptions(options, `schedule task "${name}"`);
-      return schedulable(definition, options);
+      return makeSchedulable(definition, { ...options }); // what was checked is what schedule() takes
     },
     async get(id: number): Promise<TaskRecord> {
       const record = await currentInstance().tasks.get(id);
@@ -131,7 +131,7 @@ function makeTask(definition: TaskDefinition): Task {
   });
 }
 
-function schedulable(definition: TaskDefinition, options: ScheduleOptions): Schedulable<unknown[], unknown> {
+function makeSchedulable(definition: TaskDefinition, options: ScheduleOptions): Schedulable<unknown[], unknown> {
   return {
     schedule(...args) {
       const record = currentInstance().schedule(definition, [args], options).then((records) => records[0]!);

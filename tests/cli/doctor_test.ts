@@ -6,7 +6,7 @@ import { diagnose } from "../../src/doctor/doctor.ts";
 import { Target } from "../../src/doctor/target.ts";
 import { gradeConnections, gradeNotifications, gradeSettings } from "../../src/doctor/server_checks.ts";
 import { gradeHolder } from "../../src/doctor/schema_checks.ts";
-import { withDeadline } from "../../src/database/driver.ts";
+import { withDeadline } from "../../src/database/deadline.ts";
 import { migrate } from "../../src/schema/migrator.ts";
 import { SCHEMA_PARTS } from "../../src/schema/expected.ts";
 import { readBackend, readHolders } from "../../src/store/health.ts";

@@ -1,7 +1,9 @@
 import { assert, assertEquals, assertInstanceOf, assertLess, assertMatch, assertRejects } from "@std/assert";
 import { type ConnectionSettings, resolveConnection } from "../../src/database/settings.ts";
 import { Database, Pool } from "../../src/database/pools.ts";
-import { openClient, transactionControlOf, withDeadline } from "../../src/database/driver.ts";
+import { withDeadline } from "../../src/database/deadline.ts";
+import { openClient } from "../../src/database/driver.ts";
+import { transactionControlOf } from "../../src/database/transaction_control.ts";
 import { DatabaseUnreachable, FireflyError, SchemaMismatch } from "../../src/errors.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { until } from "../support/steps.ts";

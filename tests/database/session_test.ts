@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects } from "@std/assert";
 import { resolveConnection } from "../../src/database/settings.ts";
-import { withDeadline } from "../../src/database/driver.ts";
+import { withDeadline } from "../../src/database/deadline.ts";
 import { DatabaseUnreachable } from "../../src/errors.ts";
 import { Session, Sessions } from "../../src/database/session.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";

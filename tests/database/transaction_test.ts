@@ -1,7 +1,9 @@
 import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects, assertStrictEquals } from "@std/assert";
 import { resolveConnection } from "../../src/database/settings.ts";
 import { findDatabase } from "../../src/firefly/connect.ts";
-import { codeOf, type Tag, withDeadline } from "../../src/database/driver.ts";
+import { withDeadline } from "../../src/database/deadline.ts";
+import type { Tag } from "../../src/database/driver.ts";
+import { codeOf } from "../../src/database/error_codes.ts";
 import { CommitUnknown, DatabaseUnreachable, FireflyError } from "../../src/errors.ts";
 import { Session, Sessions } from "../../src/database/session.ts";
 import type { Sql } from "../../src/sql.ts";

@@ -1,5 +1,5 @@
 import { Database } from "../../src/database/pools.ts";
-import { codeOf } from "../../src/database/driver.ts";
+import { codeOf } from "../../src/database/error_codes.ts";
 import { cancelTasks } from "../../src/store/bulk.ts";
 import type { ClaimedTask } from "../../src/store/claim.ts";
 import { renewConsumer, rescueTasks } from "../../src/store/consumers.ts";

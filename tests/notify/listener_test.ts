@@ -1,6 +1,6 @@
 import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { type ConnectionSettings, resolveConnection } from "../../src/database/settings.ts";
-import { withDeadline } from "../../src/database/driver.ts";
+import { withDeadline } from "../../src/database/deadline.ts";
 import { Emitter } from "../../src/events.ts";
 import { Listener, type ListenerOptions } from "../../src/notify/listener.ts";
 import { Session } from "../../src/database/session.ts";

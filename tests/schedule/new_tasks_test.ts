@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Duration, task } from "../../mod.ts";
 import { defineTask } from "../../src/task/definition.ts";
 import type { ScheduleOptions, TaskOptions } from "../../src/task/options.ts";
-import { chunksOf, newTasks } from "../../src/schedule/new_tasks.ts";
+import { newTasks } from "../../src/schedule/new_tasks.ts";
 import type { NewTask } from "../../src/store/schedule.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { taskName, testInstance } from "../support/instance.ts";
@@ -91,18 +91,6 @@ Deno.test("newTasks() refuses arguments that cannot be stored, and a queue of a 
   const refused = await assertRejects(() => newTask({}, [{ a: [() => 1] }]), DOMException);
   assert(refused.message.includes("a[0]"), refused.message);
   await assertRejects(() => newTask({ defaults: { queue: "Not A Queue" } }), RangeError, 'schedule task "test.task"');
-});
-
-Deno.test("chunksOf() cuts by rows and by size, keeps the order, and never makes an empty chunk", () => {
-  const tasks = (sizes: number[]) => sizes.map((size, i) => ({ priority: i, params: "x".repeat(size) }) as NewTask);
-  const shape = (sizes: number[]) => [...chunksOf(tasks(sizes))].map((chunk) => chunk.map(({ priority }) => priority));
-  const MiB = 1024 * 1024;
-
-  assertEquals(shape([]), []);
-  assertEquals(shape([1, 1]), [[0, 1]]);
-  assertEquals(shape([9 * MiB, 9 * MiB, 1]), [[0], [1], [2]]);
-  assertEquals(shape([5 * MiB, 3 * MiB, 1, 1]), [[0, 1], [2, 3]]);
-  assertEquals([...chunksOf(tasks(Array(12_000).fill(1)))].map((chunk) => chunk.length), [5000, 5000, 2000]);
 });
 
 Deno.test("scheduleMany() inserts all or none, over several statements", async () => {

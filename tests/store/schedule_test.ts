@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import postgres from "postgres";
 import { Firefly, type Queryable, task, type TaskRecord } from "../../mod.ts";
-import { insertTasks, type NewTask } from "../../src/store/schedule.ts";
+import { chunksOf, insertTasks, type NewTask, scheduleUnique } from "../../src/store/schedule.ts";
 import { testDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { notificationsOf, placesOf, recordOf } from "../support/steps.ts";
@@ -108,6 +108,18 @@ Deno.test("insertTasks() keeps what one task of many has for itself", async () =
   }
 });
 
+Deno.test("chunksOf() cuts by rows and by size, keeps the order, and never makes an empty chunk", () => {
+  const tasks = (sizes: number[]) => sizes.map((size, i) => ({ priority: i, params: "x".repeat(size) }) as NewTask);
+  const shape = (sizes: number[]) => [...chunksOf(tasks(sizes))].map((chunk) => chunk.map(({ priority }) => priority));
+  const MiB = 1024 * 1024;
+
+  assertEquals(shape([]), []);
+  assertEquals(shape([1, 1]), [[0, 1]]);
+  assertEquals(shape([9 * MiB, 9 * MiB, 1]), [[0], [1], [2]]);
+  assertEquals(shape([5 * MiB, 3 * MiB, 1, 1]), [[0, 1], [2, 3]]);
+  assertEquals([...chunksOf(tasks(Array(12_000).fill(1)))].map((chunk) => chunk.length), [5000, 5000, 2000]);
+});
+
 Deno.test("insertTasks() counts a delay from now, by the database's clock, even in an old transaction", async () => {
   await using test = await testInstance();
   const { db, ff } = test;
@@ -126,6 +138,22 @@ Deno.test("insertTasks() counts a delay from now, by the database's clock, even 
   assert(waits!.left > 5 && waits!.left <= 10, `${waits!.left} s`);
   assertEquals(await placesOf(db), { ready: 0, waiting: 1, lease: 0 });
   assertEquals((await row.refresh()).notBefore, row.notBefore);
+});
+
+Deno.test("insertTasks() and scheduleUnique() read times past the year 9999", async () => {
+  await using db = await testDatabase();
+  const delay = 10_000 * 365.25 * 86_400;
+  const tasks = Array.from({ length: 8 }, () => newTask({ delay }));
+  const unique = { ...tasks[0]!, unique_key: "k", unique_among: null, unique_for: null, on_conflict: "keep" } as const;
+
+  const inserted = [
+    ...await insertTasks(db.store, tasks),
+    ...await insertTasks(db.store, tasks.slice(1)),
+    ...await scheduleUnique(db.store, [unique]),
+  ];
+
+  for (const { id, not_before } of inserted) assertEquals((await recordOf(db, Number(id))).not_before, not_before);
+  assertEquals(inserted.every(({ not_before }) => not_before.getUTCFullYear() > 12_000), true);
 });
 
 Deno.test("insertTasks() makes ready what may start now: no delay, a delay of 0, a time that has passed", async () => {
@@ -324,6 +352,10 @@ async function assertJoins(
     const rows: TaskRecord[] = [
       await ff.run(() => work.with({ tx, delay: "1h", tags: ["a'b"] }).schedule(1)),
       ...await ff.run(() => work.with({ tx, notBefore: at }).scheduleMany([[2], [3]])),
+      // So many that they share a statement with one text for all.
+      ...await ff.run(() =>
+        work.with({ tx, tags: ["a'b", '{"'] }).scheduleMany(Array.from({ length: 9 }, (_, i) => [i + 4]))
+      ),
     ];
     assertEquals(await placesOf(db), before);
     return rows;
@@ -340,9 +372,11 @@ Deno.test("with({ tx }) schedules in a transaction of postgres.js, however it na
   await using test = await testInstance();
   await using client = disposable(postgres(test.db.url, { max: 1 }));
   await using camel = disposable(postgres(test.db.url, { max: 1, transform: postgres.camel }));
+  await using untyped = disposable(postgres(test.db.url, { max: 1, fetch_types: false, prepare: false }));
 
   await assertJoins(test, (act) => client.sql.begin((tx) => act(tx)) as never);
   await assertJoins(test, (act) => camel.sql.begin((tx) => act(tx)) as never);
+  await assertJoins(test, (act) => untyped.sql.begin((tx) => act(tx)) as never);
 });
 
 Deno.test("with({ tx }) schedules through anything that can query, whatever it makes of times", async () => {

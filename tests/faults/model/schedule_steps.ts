@@ -1,13 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { codeOf } from "../../../src/database/driver.ts";
-import {
-  insertTasks,
-  insertTasksWith,
-  type NewTask as NewRow,
-  scheduleUnique,
-  scheduleUniqueWith,
-  type UniqueTask,
-} from "../../../src/store/schedule.ts";
+import { codeOf } from "../../../src/database/error_codes.ts";
+import { tagOf } from "../../../src/database/user_client.ts";
+import { insertTasks, type NewTask as NewRow, scheduleUnique, type UniqueTask } from "../../../src/store/schedule.ts";
 import { LONG, Time } from "./state.ts";
 import { insertTask, keyOf, type NewTask, replaceTask, takeUniqueKey } from "./records.ts";
 import { type Maker, NAMES, pastTime, QUEUES, step, type World } from "./world.ts";
@@ -88,7 +82,7 @@ const scheduleMany: Maker = (world) => {
   const wanted = wishes(world);
   const rows = wanted.map(({ row }) => row);
   const send = world.dice.once(3)
-    ? () => insertTasksWith(world.client, "firefly", rows)
+    ? () => insertTasks(tagOf(world.client, "firefly"), rows)
     : () => insertTasks(world.sql, rows);
   return step("insertTasks", rows, send, (inserted) => insertAll(world, wanted, inserted.map(({ id }) => Number(id))));
 };
@@ -156,7 +150,7 @@ const scheduleDuplicates: Maker = (world) => {
   const wanted = wishes(world, { unique: true });
   const rows = wanted.map(({ row }) => row as NewRow);
   const send = world.dice.once(3)
-    ? () => scheduleUniqueWith(world.client, "firefly", rows)
+    ? () => scheduleUnique(tagOf(world.client, "firefly"), rows)
     : () => scheduleUnique(world.sql, rows);
   return step("scheduleUnique", rows, send, (result) => applyUnique(world, wanted.map(({ model }) => model), result));
 };

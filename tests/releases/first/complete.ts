@@ -1,4 +1,5 @@
-import { codeOf, type Tag } from "../../../src/database/driver.ts";
+import type { Tag } from "../../../src/database/driver.ts";
+import { codeOf } from "../../../src/database/error_codes.ts";
 import { toNumber } from "./rows.ts";
 import type { ClaimState, Outcome } from "./settle.ts";
 
