@@ -40,7 +40,8 @@ export {
 export type { Encryption } from "./src/privacy/encryption.ts";
 export type { Explanation, Reason, ReasonError, SlotHolder } from "./src/task/explanation.ts";
 export type { AttemptInfo, Events } from "./src/events.ts";
-export { configure, consume, Firefly, tasks, transaction } from "./src/firefly/firefly.ts";
+export { configure, consume, tasks, transaction } from "./src/firefly/default.ts";
+export { Firefly } from "./src/firefly/firefly.ts";
 export type { FireflyOptions } from "./src/firefly/options.ts";
 export type { OnFailed } from "./src/attempt/hooks.ts";
 export type { Middleware } from "./src/attempt/middleware.ts";

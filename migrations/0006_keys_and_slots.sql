@@ -48,8 +48,8 @@ END
 $body$;
 
 -- The end of a claim or of a task releases what the task holds: its slots, and its unique key where the new status does
--- not reject duplicates. It is one trigger for settling, rescue, cancel, retry, statements that ignore keys, and edits by
--- hand. An attempt that began, or may have begun, counts for its rate: that slot stays until its time is over. A task
+-- not reject duplicates. It is one trigger for settling, rescue, cancel, retry, statements that ignore keys, and edits
+-- by hand. An attempt that began, or may have begun, counts for its rate: that slot stays until its time is over. A task
 -- that needs a key which a duplicate has taken meanwhile ends `failed`, and no other task of its batch fails with it. A
 -- task that has ended keeps its status, and rejects no duplicates.
 CREATE FUNCTION "firefly"._release() RETURNS trigger

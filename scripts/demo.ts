@@ -9,7 +9,7 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { configure, type Firefly } from "../mod.ts";
-import { resolveConnection } from "../src/database/settings.ts";
+import { findDatabase } from "../src/firefly/connect.ts";
 import { ConsumerProcess } from "./demo/consumer_process.ts";
 import { readProgress, runAlone, startClean } from "./demo/database.ts";
 import { defaultFolders, findFiles, type FoundFile, LARGEST } from "./demo/files.ts";
@@ -97,7 +97,7 @@ async function foldersOf(args: string[]): Promise<string[] | undefined> {
 }
 
 async function openDatabase(): Promise<{ ff: Firefly; embedded: boolean }> {
-  const { url, options, label, embedded } = await resolveConnection(undefined, detail);
+  const { url, options, label, embedded } = await findDatabase({ onProgress: detail });
   const ff = configure({ database: url ?? options, onProgress: detail });
   await ff.migrations(); // says so where the database cannot be reached
   const [row] = await ff.sql`SHOW server_version`;

@@ -1,14 +1,14 @@
 import type { Emitter } from "./events.ts";
 
-/** What tells of a failure, and of the first success after it. */
+/** Callbacks for an action that is repeated. */
 export interface OutageHooks {
-  /** It failed; it will be tried again. */
+  /** Called when it failed; it is retried. */
   onError(error: unknown): void;
-  /** It did not fail. */
+  /** Called when it succeeded. */
   onSuccess(): void;
 }
 
-/** What a consumer cannot do for now: told of once, until it succeeds again. */
+/** Emits one `consumer.error` when an action of a consumer starts to fail, and one `consumer.recovered` when it succeeds again. */
 export class Outages {
   readonly #events: Emitter;
   readonly #consumerId: () => string;
@@ -19,21 +19,21 @@ export class Outages {
     this.#consumerId = consumerId;
   }
 
-  /** Tells that `action` failed. */
+  /** Reports that `action` failed. */
   report(action: string, error: unknown): void {
     if (this.#failing.has(action)) return;
     this.#failing.add(action);
     this.#events.emit("consumer.error", { consumerId: this.#consumerId(), action, error });
   }
 
-  /** Tells that `action` succeeded, if it had failed before. */
+  /** Reports that `action` succeeded, if it had failed before. */
   recovered(action: string): void {
     if (this.#failing.delete(action)) {
       this.#events.emit("consumer.recovered", { consumerId: this.#consumerId(), action });
     }
   }
 
-  /** Both for one action, as its own timer wants them. */
+  /** Both as callbacks for one action. */
   of(action: string): OutageHooks {
     return {
       onError: (error) => this.report(action, error),

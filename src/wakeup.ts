@@ -1,4 +1,4 @@
-/** A sleep that anyone can end. A wake-up that comes while nobody sleeps ends the next sleep at once. */
+/** A sleep that can be ended from outside. A wake-up without a sleep ends the next sleep at once. */
 export class Wakeup {
   #pending = false;
   #end: (() => void) | undefined;
@@ -9,11 +9,11 @@ export class Wakeup {
     this.#end?.();
   }
 
-  /** Sleeps until somebody wakes it, and at most `ms` milliseconds. */
+  /** Sleeps until {@linkcode Wakeup.wake} is called, at most `ms` milliseconds. */
   async sleep(ms: number): Promise<void> {
     if (!this.#pending && ms > 0) {
       await new Promise<void>((resolve) => {
-        // Timers hold 31 bits; whoever sleeps for longer looks again after 24 days.
+        // Timers hold 31 bits: a longer sleep ends after 24 days.
         const timer = setTimeout(resolve, Math.min(ms, 2 ** 31 - 1));
         this.#end = () => {
           clearTimeout(timer);

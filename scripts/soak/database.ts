@@ -1,5 +1,5 @@
 import postgres from "postgres";
-import { resolveConnection } from "../../src/database/settings.ts";
+import { findDatabase } from "../../src/firefly/connect.ts";
 import { type Server, startServer } from "../../tests/faults/servers.ts";
 import type { SoakOptions } from "./options.ts";
 
@@ -16,7 +16,7 @@ export interface SoakDatabase extends AsyncDisposable {
 export async function makeDatabase({ database, ownServer }: SoakOptions): Promise<SoakDatabase> {
   const server = ownServer ? await startServer() : undefined;
   try {
-    const home = server?.url ?? (await resolveConnection(database)).url;
+    const home = server?.url ?? (await findDatabase({ database })).url;
     if (!home) throw new Error("Cannot soak as the database is named by PGHOST: give it as a URL");
     const name = `firefly_soak_${Deno.pid}`;
     const [row] = await ask(home, (sql) => sql`SELECT current_setting('server_version') AS version`);

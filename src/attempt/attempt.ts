@@ -25,22 +25,27 @@ import { Transaction } from "../database/transaction.ts";
 import { decideRetry, maxRetriesOf, type RetryRules } from "../settle/retry_decision.ts";
 import { encode } from "../wire/encode.ts";
 
-/** Why an attempt is ended from outside without being counted: its task goes back. */
+/** Ends an attempt from outside without counting it: its task goes back to its queue. */
 export class Shutdown extends FireflyError {
   override name = "Shutdown";
 }
 
-/** Who is told how far an attempt is. */
-export interface AttemptOwner {
-  /** The handler is done with: what is left is to settle, which needs no slot. */
-  onHandled(attempt: Attempt): void;
-  /** It is over. */
-  onEnded(attempt: Attempt, ending: AttemptOutcome): void;
-}
-
 /**
- * One attempt: calls the handler, and settles by what came of it. It is the scope of its handler, of which most ask for
- * nothing: the context and the transaction are made when they are needed.
+ * One attempt: calls the handler, and settles the task by the result. The steps, in order:
+ *
+ * 1. `start` takes a slot and emits `started`; `loadParams` reads long arguments, which a claim leaves in the database.
+ * 2. `#call` runs the handler: `callHandler` enters the scope, calls middleware, decodes and validates the arguments.
+ * 3. `#onReturned` encodes the result, and encrypts it.
+ * 4. `#complete` commits it together with the handler's transaction (`commitWithTask`); without one, the attempt gives its
+ *    slot back, and the `Settler` completes it together with others.
+ * 5. `onSettled` and `#onCompleted` emit `completed`, or `lost` if the consumer no longer held the task.
+ * 6. `#onError` and `#fail` handle an error of any step: they roll back, choose between a retry and the end
+ *    (`decideRetry`), settle, and emit `retried` or `failed`.
+ * 7. `#end` reports the outcome, and gives the slot back if it is still taken.
+ *
+ * A step whose value is there at once awaits nothing: the promises around a short handler would cost more than all the
+ * rest of its attempt. The attempt is also the scope of its handler; the context and the transaction, which few handlers
+ * ask for, are made on first use.
  */
 export class Attempt implements Scope, PendingSettle, AttemptEvents {
   readonly task: ClaimedTask;
@@ -50,15 +55,14 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
   readonly #abort = new LazyAbortController();
   #transaction: Transaction | undefined;
   #context: AttemptContext | undefined;
-  /** How it ends. */
+  /** What is settled: completed fields as far as the attempt has come. */
   readonly outcome: Outcome;
-  /** Whether it takes a slot of its consumer. */
-  inSlot = true;
   tries = 0;
   uncertain = false;
-  #owner: AttemptOwner | undefined;
+  #inSlot = true;
+  #onEnded: ((attempt: Attempt, outcome: AttemptOutcome) => void) | undefined;
   #called = false;
-  /** Whether nothing may begin the transaction any more. */
+  /** Whether the handler has returned or was abandoned, so that it can begin no transaction. */
   #closed = false;
 
   constructor(task: ClaimedTask, definition: TaskDefinition, env: AttemptEnvironment) {
@@ -78,17 +82,17 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
     };
   }
 
-  /** Who is told of it. */
+  /** Where the attempt emits its events. */
   get events(): Emitter {
     return this.#env.events;
   }
 
-  /** Where the handler's calls of `schedule()` go. */
+  /** The instance that the handler's calls of `schedule()` use. */
   get instance(): CurrentInstance {
     return this.#env.instance;
   }
 
-  /** What `current()` is for the handler. */
+  /** What `current()` returns in the handler. */
   get attempt(): TaskContext {
     if (!this.#context) {
       this.#context = new AttemptContext({
@@ -104,21 +108,21 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
     return this.#context.context;
   }
 
-  /** The transaction of the handler's effects. */
+  /** The handler's transaction, which commits together with the task. */
   get transaction(): Transaction {
     if (!this.#transaction) {
-      const { sessions, sql, lease } = this.#env;
+      const { sessions, sql, config: { leaseMs } } = this.#env;
       this.#transaction = Transaction.on(sessions, {
         schema: sql.schemaName,
         // A consumer that is stopped with an open transaction would block its successor on the user's own keys.
-        setup: `SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(lease * 1000)};`,
+        setup: `SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(leaseMs)};`,
       });
       if (this.#closed) this.#transaction.abandon();
     }
     return this.#transaction;
   }
 
-  /** Ends the attempt from outside: its signal aborts, and it is settled without waiting for its handler. */
+  /** Ends the attempt from outside: aborts its signal, and settles it without waiting for the handler. */
   abort(reason: Error): void {
     this.#abort.abort(reason);
   }
@@ -128,12 +132,10 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
     this.#transaction?.ping();
   }
 
-  /**
-   * Runs the attempt to its end, and tells its owner how far it is. What is there at once is not awaited: the promises
-   * around a short handler would cost more than all else of its attempt.
-   */
-  start(owner: AttemptOwner): void {
-    this.#owner = owner;
+  /** Runs the attempt; calls `onEnded` with its outcome. */
+  start(onEnded: (attempt: Attempt, outcome: AttemptOutcome) => void): void {
+    this.#onEnded = onEnded;
+    this.#env.slots.take();
     this.outcome.began = performance.now();
     this.#env.events.emit("started", this.info);
     if (areParamsLoaded(this.task)) this.#call();
@@ -141,7 +143,7 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
   }
 
   #call(): void {
-    const { hooks, keys, defaults } = this.#env;
+    const { hooks, keys, config } = this.#env;
     this.#called = true;
     try {
       const called = callHandler({
@@ -152,17 +154,17 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
         middleware: hooks.middleware,
         scope: this,
         abort: this.#abort,
-        timeout: this.task.timeout ?? this.#definition.timeout ?? defaults.timeout,
+        timeout: this.task.timeout ?? this.#definition.timeout ?? config.defaults.timeout,
       });
       if (called instanceof Promise) {
-        called.then((returned) => this.#handled(returned), (error) => this.#onError(error));
-      } else this.#handled(called);
+        called.then((returned) => this.#onReturned(returned), (error) => this.#onError(error));
+      } else this.#onReturned(called);
     } catch (error) {
       this.#onError(error);
     }
   }
 
-  #handled(returned: unknown): void {
+  #onReturned(returned: unknown): void {
     try {
       const encoded = this.#encode(returned);
       if (typeof encoded === "string") this.#complete(encoded);
@@ -180,10 +182,10 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
     return Promise.resolve(text).then((text) => keys.encrypt(text, { funcName, queue, column: "returned" }));
   }
 
-  /** Settles as completed: in the attempt's transaction if the handler used one, else together with others. */
+  /** Completes the task: in the handler's transaction if it began one, else together with others. */
   #complete(returned: string): void {
     this.#close();
-    this.task.params = null; // many may wait to be settled
+    this.task.params = null; // thousands may wait to be settled
     this.outcome.status = "completed";
     this.outcome.returned = returned;
     const transaction = this.#transaction;
@@ -194,20 +196,20 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
       );
       return;
     }
-    transaction?.abandon(); // from here on nothing can begin it
-    this.inSlot = false;
-    this.#owner!.onHandled(this);
+    transaction?.abandon(); // from here on, nothing can begin it
+    this.#inSlot = false;
+    this.#env.slots.giveBack();
     this.#env.settler.add(this);
   }
 
-  /** The settler has completed the task, or found that it was no longer held. */
-  settled(status: Outcome["status"] | false): void {
+  /** Called when the settler has completed the task, or found that the consumer no longer held it. */
+  onSettled(status: Outcome["status"] | false): void {
     if (status) this.#onCompleted();
     else void readLossReason(this.#env.sql, this.task.id).then((reason) => this.#end(emitLost(this, reason)));
   }
 
-  /** The database refuses the result. */
-  refused(error: unknown): void {
+  /** Called when the database refuses the result. */
+  onRefused(error: unknown): void {
     this.#onError(error);
   }
 
@@ -217,43 +219,46 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
 
   #onError(error: unknown): void {
     this.#close();
-    void this.#fail(error).then((ending) => this.#end(ending));
+    void this.#fail(error).then((outcome) => this.#end(outcome));
   }
 
-  #end(ending: AttemptOutcome): void {
-    this.#owner!.onEnded(this, ending);
+  #end(outcome: AttemptOutcome): void {
+    const { slots } = this.#env;
+    this.#onEnded!(this, outcome);
+    if (this.#inSlot) slots.giveBack();
+    else slots.onRoom();
   }
 
-  /** The handler is done with, or given up: it may report nothing any more, and begin no transaction. */
+  /** Takes no more from the handler, which has returned or was abandoned: no report, and no transaction. */
   #close(): void {
     this.#closed = true;
     this.#context?.end();
   }
 
-  /** Undoes the handler's effects, and settles by what was thrown. */
+  /** Rolls the handler's transaction back, and settles the task by the error. */
   async #fail(error: unknown): Promise<AttemptOutcome> {
     const databaseFailed = await this.#hasDatabaseFailed(error);
     if (this.#abort.aborted) this.#transaction?.abandon();
     else await this.#transaction?.rollback();
-    if (error instanceof LeaseLost) return this.#lost(error);
+    if (error instanceof LeaseLost) return this.#lose(error);
     const outcome = { ...this.outcome, returned: null, ...this.#decide(error, databaseFailed) };
     try {
       const status = await this.#env.settler.settle(this.task, outcome);
       if (!status) return emitLost(this, await readLossReason(this.#env.sql, this.task.id, error));
       if (status !== outcome.status) return emitDuplicate(this, error);
     } catch (refusal) {
-      // The database refuses even this: the consumer hands back what it holds and knows nothing of any more.
-      return this.#lost(refusal);
+      // The database refuses even this. The next renewal finds the claim, which the consumer no longer tracks.
+      return this.#lose(refusal);
     }
     return emitOutcome(this, outcome, error);
   }
 
-  /** Whether it was the connection or the server that failed, and not the handler. */
+  /** Whether the connection or the server failed, not the handler. */
   async #hasDatabaseFailed(error: unknown): Promise<boolean> {
     const transaction = this.#transaction;
     if (error instanceof DatabaseUnreachable && (transaction?.begun || !this.#called)) return true;
     if (isExhausted(error)) return true;
-    // An aborted attempt waits for nothing; and one that COMMIT refused has lost no connection, but discarded it.
+    // An aborted attempt waits for nothing. One that COMMIT refused has discarded its connection, not lost it.
     if (!transaction || this.#abort.aborted || transaction.ended) return false;
     return isExhausted(transaction.failure) || await transaction.isLost();
   }
@@ -264,13 +269,13 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
   }
 
   get #rules(): RetryRules {
-    const { defaults, redactor } = this.#env;
+    const { config: { defaults }, redactor } = this.#env;
     return { task: this.task, definition: this.#definition, defaults, redactor };
   }
 
-  /** The task is somebody else's: there is nothing to settle, only the lease to leave. */
-  #lost(reason: unknown): AttemptOutcome {
-    this.#env.settler.ended(this.task);
+  /** Settles nothing, as the consumer no longer holds the task. */
+  #lose(reason: unknown): AttemptOutcome {
+    this.#env.settler.untrackTask(this.task);
     return emitLost(this, reason);
   }
 }

@@ -8,28 +8,28 @@ import { callThrough, type Middleware } from "./middleware.ts";
 import { enterScope, type Scope } from "../task/scope.ts";
 import { validate, validateArguments, ValidationFailed } from "../task/validation.ts";
 
-/** Everything that one call of a handler needs. */
+/** One call of a handler. */
 export interface HandlerCall {
   readonly definition: TaskDefinition;
-  /** The arguments, encoded, and decrypted if `keys` can do that. */
+  /** The encoded arguments, decrypted if `keys` can decrypt them. */
   readonly params: string;
   readonly keys: KeyRing | undefined;
-  /** The attempt, as middleware is told of it. */
+  /** The attempt, as middleware gets it. */
   readonly info: AttemptInfo;
   readonly middleware: readonly Middleware[];
-  /** What `current()` and `schedule()` see. */
+  /** The scope that `current()` and `schedule()` use. */
   readonly scope: Scope;
-  /** Aborts at the timeout; the call is over when it aborts, by whomever. */
+  /** Aborts at the timeout. The call is over when it aborts, for whatever reason. */
   readonly abort: LazyAbortController;
   readonly timeout: Duration | undefined;
 }
 
 /**
- * Calls a handler: decodes and checks its arguments, and checks what it returns, all of it inside the middleware and for
- * as long as the timeout and the signal allow. What is there at once is returned at once, and not as a promise: those
- * around a short handler would cost more than the handler. All else is a promise of its own.
+ * Calls a handler: decodes and validates its arguments, and validates its result, inside the middleware and for as long
+ * as the timeout and the signal allow. A value that is there at once is returned as it is, since the promises around a
+ * short handler would cost more than the handler; otherwise returns a new promise.
  *
- * @throws What the handler threw, or why it was not called.
+ * @throws The handler's error, or the reason why it was not called.
  */
 export function callHandler(call: HandlerCall): unknown {
   const { info, middleware, scope, abort } = call;
@@ -49,7 +49,7 @@ export function callHandler(call: HandlerCall): unknown {
   }
 }
 
-/** Whether a value is to be awaited. */
+/** Whether a value must be awaited. */
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (typeof value === "object" && value !== null || typeof value === "function") &&
     typeof (value as { then?: unknown }).then === "function";
@@ -85,13 +85,13 @@ async function handleChecked({ definition, abort }: HandlerCall, given: unknown[
     const refusal = `Cannot run task "${name}" as its arguments are not valid`;
     args = await failPermanently(validateArguments(input, args, refusal));
   }
-  if (abort.aborted) throw abort.reason; // whatever came before may have taken its time
+  if (abort.aborted) throw abort.reason; // validation may have taken its time
   const returned = await handler(...args);
   if (!output) return returned;
   return await failPermanently(validate(output, returned, `Cannot complete task "${name}" as its result is not valid`));
 }
 
-/** The same value fails the same check again. A validator that throws is another matter. */
+/** Makes a failed validation permanent: the same value would fail again. An error of the validator itself stays as it is. */
 async function failPermanently<T>(validated: Promise<T>): Promise<T> {
   return await validated.catch((error) => {
     throw error instanceof ValidationFailed ? markAsFail(error) : error;

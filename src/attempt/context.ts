@@ -9,7 +9,7 @@ import type { ClaimedTask } from "../store/claim.ts";
 import { storeProgress } from "../store/settle.ts";
 import type { Transaction } from "../database/transaction.ts";
 
-/** What the context of an attempt is made of. */
+/** The parts of an {@linkcode AttemptContext}. */
 export interface ContextParts {
   readonly task: ClaimedTask;
   readonly info: AttemptInfo;
@@ -19,7 +19,7 @@ export interface ContextParts {
   readonly transaction: Transaction;
 }
 
-/** What `current()` is while a handler runs. What few handlers ask for is made when they do. */
+/** What `current()` returns while a handler runs. Parts that few handlers use are made on first use. */
 export class AttemptContext {
   readonly #parts: ContextParts;
   readonly context: TaskContext;
@@ -48,7 +48,7 @@ export class AttemptContext {
     };
   }
 
-  /** The handler is done with, or given up: what it may still report is about nothing. */
+  /** Ignores further reports: the handler has returned, or was abandoned. */
   end(): void {
     this.#ended = true;
     this.#progress?.end();
@@ -77,7 +77,7 @@ export class AttemptContext {
     try {
       await this.#progress.report({ value, note: note ?? null });
     } catch (error) {
-      // A task must not fail, perhaps for good, since nobody could be told how far it is.
+      // A lost progress update must not fail the task.
       if (!(error instanceof DatabaseUnreachable)) throw error;
       warn();
     }

@@ -2,26 +2,26 @@ import type { Emitter } from "../events.ts";
 import type { Middleware } from "./middleware.ts";
 import type { TaskRecord } from "../task/record.ts";
 
-/** Told of a task that failed for good. */
+/** Called with a task that failed for good. */
 export type OnFailed = (task: TaskRecord, error: Error) => void | Promise<void>;
 
-/** What the hooks of an instance need of it. */
+/** The instance that hooks belong to. */
 export interface HooksHost {
   readonly events: Emitter;
   readonly onFailed: OnFailed | undefined;
   get(id: number): Promise<TaskRecord>;
-  /** Runs `fn` as code of the instance, outside of any attempt. */
+  /** Runs `fn` as code of the instance, outside any attempt. */
   run<T>(fn: () => T): T;
 }
 
-/** What users hang around the attempts of an instance: middleware, and `onFailed`. */
+/** The hooks of an instance around its attempts: middleware, and `onFailed`. */
 export class Hooks {
   readonly #host: HooksHost;
   readonly #calls = new Set<Promise<void>>();
   readonly #subscriptions: (() => void)[] = [];
   #middleware: readonly Middleware[];
 
-  /** `middleware` is what surrounds attempts from the beginning. */
+  /** `middleware` wraps attempts from the start. */
   constructor(host: HooksHost, middleware: readonly Middleware[] = []) {
     this.#host = host;
     this.#middleware = middleware;
@@ -31,25 +31,25 @@ export class Hooks {
       throw new TypeError(`Cannot make an instance as "onFailed" must be a function: current value is ${onFailed}`);
     }
     this.#subscriptions.push(
-      events.on("failed", ({ id, funcName, error }) => this.#tell(onFailed, { id, funcName, error })),
+      events.on("failed", ({ id, funcName, error }) => this.#callOnFailed(onFailed, { id, funcName, error })),
       events.on("rescued", ({ id, funcName, failed }) => {
-        if (failed) this.#tell(onFailed, { id, funcName });
+        if (failed) this.#callOnFailed(onFailed, { id, funcName });
       }),
     );
   }
 
-  /** Calls `onFailed` no more: another instance does. */
+  /** Stops calling `onFailed`: another instance does it. */
   end(): void {
     for (const unsubscribe of this.#subscriptions) unsubscribe();
   }
 
-  /** The middleware of the attempts that begin now, the outermost first. */
+  /** The middleware of attempts that start now, outermost first. */
   get middleware(): readonly Middleware[] {
     return this.#middleware;
   }
 
   /**
-   * Adds middleware inside of what was added before.
+   * Adds middleware inside the middleware that was added before.
    *
    * @throws {TypeError} If it is no function.
    */
@@ -57,16 +57,16 @@ export class Hooks {
     if (typeof middleware !== "function") {
       throw new TypeError(`Cannot use the middleware as it must be a function: current value is ${String(middleware)}`);
     }
-    this.#middleware = [...this.#middleware, middleware]; // attempts under way keep the list that they began with
+    this.#middleware = [...this.#middleware, middleware]; // attempts in progress keep their list
   }
 
-  /** Resolves when `onFailed` has returned from everything that it was told of. */
+  /** Resolves when all calls of `onFailed` have ended. */
   async idle(): Promise<void> {
     while (this.#calls.size > 0) await Promise.all(this.#calls);
   }
 
-  /** Beside the consumer's loop, which waits for nothing here before it stops. */
-  #tell(onFailed: OnFailed, { id, funcName, error }: { id: number; funcName: string; error?: unknown }): void {
+  /** Not awaited by the consumer's loop until it stops. */
+  #callOnFailed(onFailed: OnFailed, { id, funcName, error }: { id: number; funcName: string; error?: unknown }): void {
     const { events, get, run } = this.#host;
     const call = run(async () => {
       try {
@@ -81,7 +81,7 @@ export class Hooks {
   }
 }
 
-/** Handlers may throw anything; and of what a rescue says of a task, only the record tells. */
+/** Handlers may throw any value, and the error of a rescued task comes from its record. */
 function toError(thrown: unknown): Error {
   if (thrown instanceof Error) return thrown;
   if (typeof thrown !== "object" || thrown === null) return new Error(String(thrown), { cause: thrown });

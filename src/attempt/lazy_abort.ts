@@ -1,8 +1,8 @@
 function ignore(): void {}
 
 /**
- * An AbortController whose signal is made when somebody asks for it: few handlers do, and making one costs as much as
- * the rest of a short attempt.
+ * An AbortController whose signal is made on first use: few handlers use it, and making one costs as much as the rest of a
+ * short attempt.
  */
 export class LazyAbortController {
   #controller: AbortController | undefined;
@@ -21,7 +21,7 @@ export class LazyAbortController {
     return this.#reason;
   }
 
-  /** The signal, for those who take nothing else. */
+  /** The signal, for code that takes nothing else. */
   get signal(): AbortSignal {
     if (!this.#controller) {
       this.#controller = new AbortController();
@@ -30,7 +30,7 @@ export class LazyAbortController {
     return this.#controller.signal;
   }
 
-  /** Aborts, unless it has. */
+  /** Aborts, unless it has aborted already. */
   abort(reason: unknown): void {
     if (this.#aborted) return;
     this.#aborted = true;

@@ -3,18 +3,18 @@ import { decryptTasks, type KeyRing } from "../privacy/encryption.ts";
 import { LeaseLost } from "../errors.ts";
 import { type ClaimedTask, readParams } from "../store/claim.ts";
 
-/** A claimed task whose params are at hand. */
+/** A claimed task whose params are loaded. */
 export type LoadedTask = ClaimedTask & { params: string };
 
-/** Whether the params of a claimed task are at hand: long ones stay in the database until they are needed. */
+/** Whether the params of a claimed task are loaded: long ones stay in the database until they are needed. */
 export function areParamsLoaded(task: ClaimedTask): task is LoadedTask {
   return task.params !== null;
 }
 
 /**
- * Brings the params of a claimed task, and decrypts them if that can be done.
+ * Loads the params of a claimed task, and decrypts them if it can.
  *
- * @throws {LeaseLost} If the task is not held any more.
+ * @throws {LeaseLost} If the consumer no longer holds the task.
  */
 export async function loadParams(
   task: ClaimedTask,
@@ -22,6 +22,6 @@ export async function loadParams(
 ): Promise<void> {
   const params = await readParams(sql, task);
   if (params === undefined) throw new LeaseLost(`Cannot run task ${task.id} as it is not held any more`);
-  const [opened] = keys ? await decryptTasks([{ ...task, params }], keys) : [{ params }];
-  task.params = opened!.params;
+  const [decrypted] = keys ? await decryptTasks([{ ...task, params }], keys) : [{ params }];
+  task.params = decrypted!.params;
 }

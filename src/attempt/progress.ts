@@ -1,4 +1,4 @@
-/** How far a handler says that it is. */
+/** The progress that a handler reports. */
 export interface ProgressReport {
   readonly value: number;
   readonly note: string | null;
@@ -8,34 +8,34 @@ export interface ProgressReport {
 const INTERVAL = 500;
 
 /**
- * Stores reports of progress, at most two a second: the first at once, and of those that follow within half a second
- * the last one, at its end. The end of the work, 1, is always stored at once.
+ * Stores reports of progress, at most two per second: the first at once, and of those within the next half second the
+ * last one, at its end. The value 1 is always stored at once.
  */
 export class Progress {
   readonly #store: (report: ProgressReport) => Promise<unknown>;
   readonly #onError: (error: unknown) => void;
-  /** Runs for as long as no other report is stored. */
+  /** Runs while no other report may be stored. */
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** The report that waits for that. */
+  /** The report that waits for the timer. */
   #latest: ProgressReport | undefined;
   /** Reports are stored one after another: an older one must not overwrite a newer. */
   #storing: Promise<unknown> = Promise.resolve();
   #ended = false;
 
-  /** `onError` is told of a report that could not be stored and that nobody awaits. */
+  /** Calls `onError` when a report cannot be stored that no caller awaits. */
   constructor(store: (report: ProgressReport) => Promise<unknown>, onError: (error: unknown) => void) {
     this.#store = store;
     this.#onError = onError;
   }
 
-  /** Takes a report; resolves once it is stored, or at once if it has to wait. */
+  /** Takes a report; resolves once it is stored, or at once if it must wait. */
   async report(report: ProgressReport): Promise<void> {
     if (this.#ended) return;
     if (this.#timer === undefined || report.value === 1) await this.#storeNow(report);
     else this.#latest = report;
   }
 
-  /** Forgets what waits: the attempt is over, and its record no longer its own. */
+  /** Drops the report that waits: the attempt is over, and no longer owns the record. */
   end(): void {
     this.#ended = true;
     clearTimeout(this.#timer);

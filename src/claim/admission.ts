@@ -2,41 +2,41 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Tag } from "../database/driver.ts";
 import { admitTasks, type LimitCursor, type LimitKeys, startRates, waitingKeys } from "../store/limits.ts";
 
-/** What the admission of a consumer tells it. */
+/** Callbacks of an {@linkcode Admission}. */
 export interface AdmissionHooks {
-  /** Tasks got in, or everything that was asked for is done. */
+  /** Called when tasks were admitted, and when all requests are done. */
   onProgress(): void;
-  /** The database could not be asked; it will be asked again. */
+  /** Called when a statement failed; it is retried. */
   onError(error: unknown): void;
-  /** After a success. */
+  /** Called after a round that did not fail. */
   onSuccess(): void;
 }
 
-/** How many keys one statement looks after: each is locked for as long. */
+/** The most keys that one statement admits for: each is locked until it ends. */
 const BATCH = 100;
-/** How many keys of each kind a look at all of them takes in. */
+/** The most keys of each kind that one look at all of them reads. */
 const ROUND = 1_000;
-/** How often tasks with two keys are looked at in vain: their other key was taken in between. */
-const VAIN = 3;
-/** How long to wait before the database is asked again, in milliseconds. */
+/** How often in a row to retry tasks with two keys that lost their second key to another consumer. */
+const MAX_FRUITLESS = 3;
+/** Milliseconds before a failed statement is retried. */
 const RETRY_DELAY = 250;
 
 /**
- * Lets limited tasks in: told of every slot that was given back, and of every line that was joined, after the commit
- * of that, it looks whether there are slots for those who wait. What it is told of while one statement is under way
- * goes out with the next. Consumers without limited tasks never ask.
+ * Admits limited tasks. Requests name the keys whose slots were given back, or whose limit queues got tasks, after the
+ * commit of that; each request looks for waiting tasks that have a slot now. Requests that come while a statement runs
+ * share the next one. Consumers without limited tasks make none.
  */
 export class Admission {
   readonly #sql: Tag;
   readonly #hooks: AdmissionHooks;
   readonly #concurrencyKeys = new Set<string>();
   readonly #rateKeys = new Set<string>();
-  #began: number[] = [];
+  #started: number[] = [];
   #cursor: LimitCursor = { concurrency: "", rate: "" };
   #lookAtAll = false;
   #flushing: Promise<void> | undefined;
   #ended = false;
-  /** How many tasks it has let in. */
+  /** How many tasks were admitted. */
   admitted = 0;
 
   constructor(sql: Tag, hooks: AdmissionHooks) {
@@ -44,19 +44,19 @@ export class Admission {
     this.#hooks = hooks;
   }
 
-  /** Whether there is nothing left to do. */
+  /** Whether all requests are done. */
   get isIdle(): boolean {
     return this.#flushing === undefined;
   }
 
-  /** Looks at the lines of these keys. */
-  ask({ concurrencyKeys, rateKeys }: LimitKeys): void {
+  /** Looks at the limit queues of these keys. */
+  request({ concurrencyKeys, rateKeys }: LimitKeys): void {
     for (const key of concurrencyKeys) this.#concurrencyKeys.add(key);
     for (const key of rateKeys) this.#rateKeys.add(key);
     this.#start();
   }
 
-  /** Looks at the lines of one task that gave back its slots. */
+  /** Looks at the limit queues of one task that gave its slots back. */
   requestFor(concurrencyKey: string | null, rateKey: string | null): void {
     if (concurrencyKey === null && rateKey === null) return;
     if (concurrencyKey) this.#concurrencyKeys.add(concurrencyKey);
@@ -64,36 +64,36 @@ export class Admission {
     this.#start();
   }
 
-  /** Notes that an attempt of a task under a rate has begun: its slot runs from now on. */
-  began(id: number, rateKey: string): void {
-    this.#began.push(id);
+  /** Notes that an attempt of a task with a rate limit has started: its slot runs from now on. */
+  onStarted(id: number, rateKey: string): void {
+    this.#started.push(id);
     this.#rateKeys.add(rateKey);
     this.#start();
   }
 
-  /** Looks at all lines, a thousand of a kind at a time: what was missed is made good. */
+  /** Looks at all limit queues, a thousand of a kind at a time: this makes up for requests that were missed. */
   requestAll(): void {
     this.#lookAtAll = true;
     this.#start();
   }
 
-  /** Resolves when all that was asked for is done. */
+  /** Resolves when all requests are done. */
   async idle(): Promise<void> {
     while (this.#flushing) await this.#flushing;
   }
 
-  /** Gives up: other consumers look at all lines too. */
+  /** Stops: other consumers look at all limit queues, too. */
   abandon(): void {
     this.#ended = true;
   }
 
-  get #isAsked(): boolean {
+  get #isRequested(): boolean {
     return !this.#ended &&
-      (this.#lookAtAll || this.#began.length + this.#concurrencyKeys.size + this.#rateKeys.size > 0);
+      (this.#lookAtAll || this.#started.length + this.#concurrencyKeys.size + this.#rateKeys.size > 0);
   }
 
   #start(): void {
-    if (!this.#isAsked) return;
+    if (!this.#isRequested) return;
     this.#flushing ??= this.#flush().finally(() => {
       this.#flushing = undefined;
       this.#hooks.onProgress();
@@ -102,10 +102,10 @@ export class Admission {
   }
 
   async #flush(): Promise<void> {
-    while (this.#isAsked) {
+    while (this.#isRequested) {
       try {
         await this.#startRates();
-        await this.#collectAll();
+        await this.#requestNext();
         await this.#admit();
         this.#hooks.onSuccess();
       } catch (error) {
@@ -116,25 +116,26 @@ export class Admission {
   }
 
   async #startRates(): Promise<void> {
-    const began = this.#began.splice(0);
-    if (began.length === 0) return;
+    const started = this.#started.splice(0);
+    if (started.length === 0) return;
     try {
-      await startRates(this.#sql, began);
+      await startRates(this.#sql, started);
     } catch (error) {
-      this.#began.push(...began);
+      this.#started.push(...started);
       throw error;
     }
   }
 
-  async #collectAll(): Promise<void> {
+  /** Requests the next keys, if all limit queues are to be looked at. */
+  async #requestNext(): Promise<void> {
     if (!this.#lookAtAll) return;
     const { next, ...keys } = await waitingKeys(this.#sql, this.#cursor, ROUND);
     this.#lookAtAll = false;
     this.#cursor = next;
-    this.ask(keys);
+    this.request(keys);
   }
 
-  /** Admits for up to a batch of keys. If that fails they stay, to be asked for again. */
+  /** Admits tasks of up to {@linkcode BATCH} keys. If that fails, the keys are requested again. */
   async #admit(): Promise<void> {
     const concurrencyKeys = [...this.#concurrencyKeys].slice(0, BATCH);
     const rateKeys = [...this.#rateKeys].slice(0, BATCH - concurrencyKeys.length);
@@ -142,15 +143,15 @@ export class Admission {
     for (const key of concurrencyKeys) this.#concurrencyKeys.delete(key);
     for (const key of rateKeys) this.#rateKeys.delete(key);
     try {
-      for (let vain = 0; vain < VAIN;) {
+      for (let fruitless = 0; fruitless < MAX_FRUITLESS;) {
         const { admitted, again } = await admitTasks(this.#sql, { concurrencyKeys, rateKeys });
         this.admitted += admitted;
         if (admitted > 0) this.#hooks.onProgress();
         if (!again) break;
-        vain = admitted > 0 ? 0 : vain + 1;
+        fruitless = admitted > 0 ? 0 : fruitless + 1;
       }
     } catch (error) {
-      this.ask({ concurrencyKeys, rateKeys });
+      this.request({ concurrencyKeys, rateKeys });
       throw error;
     }
   }

@@ -1,25 +1,28 @@
 import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import process from "node:process";
+import type { ConsumerConfig } from "../attempt/consumer_config.ts";
 import type { Tag } from "../database/driver.ts";
-import { type ConsumerInfo, registerConsumer, removeConsumer, renewConsumer } from "../store/consumers.ts";
+import { registerConsumer, removeConsumer, renewConsumer } from "../store/consumers.ts";
+import { VERSION } from "../version.ts";
 
-/** What a consumer tells its lease, and is told. */
+/** Callbacks of a {@linkcode ConsumerLease}. */
 export interface LeaseHooks {
-  /** After each renewal. */
+  /** Called after each renewal. */
   onRenewed(): void;
-  /** The right to run tasks is gone, or will be before anyone can be asked: whatever runs must stop. */
+  /** Called when the lease is over, or will be before the database answers: all attempts must stop. */
   onExpired(): void;
-  /** A renewal failed; it will be tried again. */
+  /** Called when a renewal failed; it is retried. */
   onError(error: unknown): void;
 }
 
-/** The part of a lease after which a consumer that cannot renew it stops by itself, before others take over. */
+/** The part of a lease after which a consumer that cannot renew it stops, before others take over its tasks. */
 const RENEWAL_RATIO = 0.8;
 
-/** A consumer's place in the table of the living, renewed every third of its length by a timer of its own. */
+/** The consumer's row in `firefly.consumer`, renewed every third of the lease. */
 export class ConsumerLease {
   readonly #sql: Tag;
-  readonly #info: Omit<ConsumerInfo, "id">;
-  readonly #seconds: number;
+  readonly #config: ConsumerConfig;
   readonly #hooks: LeaseHooks;
   #id: string = randomUUID();
   #sentAt = -Infinity;
@@ -28,24 +31,20 @@ export class ConsumerLease {
   #renewing: Promise<void> = Promise.resolve();
   #ended = false;
 
-  constructor(
-    sql: Tag,
-    { info, seconds, hooks }: { info: Omit<ConsumerInfo, "id">; seconds: number; hooks: LeaseHooks },
-  ) {
+  constructor(sql: Tag, { config, hooks }: { readonly config: ConsumerConfig; readonly hooks: LeaseHooks }) {
     this.#sql = sql;
-    this.#info = info;
-    this.#seconds = seconds;
+    this.#config = config;
     this.#hooks = hooks;
   }
 
-  /** The id under which the consumer is registered: a new one after it was removed. */
+  /** The id under which the consumer is registered: a new one after its row was removed. */
   get id(): string {
     return this.#id;
   }
 
-  /** Whether the consumer may claim and run. Judged by when the last successful renewal was sent, not answered. */
+  /** Whether the consumer may claim and run: counted from when the last renewal was sent, not answered. */
   get valid(): boolean {
-    return performance.now() - this.#sentAt < this.#seconds * 1000 * RENEWAL_RATIO;
+    return performance.now() - this.#sentAt < this.#config.leaseMs * RENEWAL_RATIO;
   }
 
   /** Registers the consumer and starts to renew. */
@@ -54,12 +53,12 @@ export class ConsumerLease {
     this.#schedule();
   }
 
-  /** Renews now, as after a claim that found the consumer dead. */
+  /** Renews now, as after a claim that found the consumer removed. */
   renew(): Promise<void> {
     return this.#renewing = this.#renewing.then(() => this.#renew());
   }
 
-  /** Stops renewing and leaves the table. */
+  /** Stops renewing, and deregisters the consumer. */
   async end(): Promise<void> {
     this.#ended = true;
     clearTimeout(this.#timer);
@@ -68,16 +67,18 @@ export class ConsumerLease {
   }
 
   async #register(): Promise<void> {
+    const { queues, names, concurrency, leaseMs } = this.#config;
+    const info = { host: hostname(), pid: process.pid, version: VERSION, queues, tasks: names, concurrency };
     const sentAt = performance.now();
-    await registerConsumer(this.#sql, { id: this.#id, ...this.#info }, this.#seconds);
+    await registerConsumer(this.#sql, { id: this.#id, ...info }, leaseMs / 1000);
     this.#sentAt = sentAt;
     this.#expired = false;
   }
 
   #schedule(): void {
     if (this.#ended) return;
-    // While renewals fail they are tried more often, and the moment to stop must not be overslept.
-    const third = this.#seconds * 1000 / 3;
+    // While renewals fail they are sent more often, and the timer must not outlast the moment to stop.
+    const third = this.#config.leaseMs / 3;
     const healthy = performance.now() - this.#sentAt < third;
     this.#timer = setTimeout(() => this.renew().finally(() => this.#schedule()), healthy ? third : third / 5);
   }
@@ -85,15 +86,15 @@ export class ConsumerLease {
   async #renew(): Promise<void> {
     if (this.#ended) return;
     const sentAt = performance.now();
-    const remaining = Math.max(0, this.#sentAt + this.#seconds * 1000 * RENEWAL_RATIO - sentAt);
+    const remaining = Math.max(0, this.#sentAt + this.#config.leaseMs * RENEWAL_RATIO - sentAt);
     const guard = setTimeout(() => this.#expire(), remaining);
     try {
-      if (await renewConsumer(this.#sql, this.#id, this.#seconds)) {
+      if (await renewConsumer(this.#sql, this.#id, this.#config.leaseMs / 1000)) {
         this.#sentAt = sentAt;
         this.#expired = false;
       } else {
         this.#expire();
-        this.#id = randomUUID(); // the old id stays removed, and with it whatever was claimed under it
+        this.#id = randomUUID(); // the old id stays removed, and the claims under it are lost
         await this.#register();
       }
       this.#hooks.onRenewed();

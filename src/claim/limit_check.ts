@@ -3,43 +3,43 @@ import { decodeParams, type KeyRing } from "../privacy/encryption.ts";
 import { computeLimitKeys, isLimited } from "../task/limit_keys.ts";
 import type { ClaimedTask } from "../store/claim.ts";
 
-/** Claimed tasks by what is to be done with them. */
+/** Claimed tasks, sorted by the next step. */
 export interface Partition {
   /** May begin. */
   runnable: ClaimedTask[];
-  /** Must wait for their slots first, by the keys that they have now. */
+  /** Must wait for their slots first, in the limit queues of their keys. */
   unadmitted: ClaimedTask[];
-  /** May begin, but only to fail: their definition's function could not tell a key. */
-  mistakes: Map<ClaimedTask, unknown>;
+  /** Errors of key functions: these tasks begin, but only to fail. */
+  keyErrors: Map<ClaimedTask, unknown>;
 }
 
 /**
- * Parts what a claim has brought: a limited task begins only with its slots. Most have them, since `ready` takes no
- * others in. Without are those that came from SQL and have no keys yet, and those that came into `ready` past their
- * limits, as by the hand of an older release. A task whose definition has no limits any more just runs.
+ * Partitions claimed tasks: a limited task begins only with its slots. Most have them, since `ready` admits no others.
+ * Exceptions are tasks that SQL scheduled, which have no keys yet, and tasks that got into `ready` past their limits,
+ * as from an older release. A task whose definition no longer has limits just runs.
  */
 export function partitionByLimits(
   tasks: ClaimedTask[],
   { definitions, keys }: { definitions: ReadonlyMap<string, TaskDefinition>; keys: KeyRing | undefined },
 ): Partition {
-  const parted: Partition = { runnable: [], unadmitted: [], mistakes: new Map() };
+  const partition: Partition = { runnable: [], unadmitted: [], keyErrors: new Map() };
   for (const task of tasks) {
     const definition = definitions.get(task.funcName)!;
     if (!isLimited(definition) || task.hasSlots && hasKeys(task, definition)) {
-      parted.runnable.push(task);
+      partition.runnable.push(task);
       continue;
     }
     try {
-      parted.unadmitted.push(withKeys(task, definition, keys));
-    } catch (mistake) {
-      parted.runnable.push(task);
-      parted.mistakes.set(task, mistake);
+      partition.unadmitted.push(withKeys(task, definition, keys));
+    } catch (error) {
+      partition.runnable.push(task);
+      partition.keyErrors.set(task, error);
     }
   }
-  return parted;
+  return partition;
 }
 
-/** Whether the keys of a task are still to be told from its arguments. */
+/** Whether the keys of a task must still be computed from its arguments. */
 export function needsKeys(task: ClaimedTask, definition: TaskDefinition): boolean {
   return isLimited(definition) && !hasKeys(task, definition);
 }
@@ -48,7 +48,7 @@ function hasKeys({ concurrencyKey, rateKey }: ClaimedTask, { concurrency, rateLi
   return (!concurrency || concurrencyKey !== null) && (!rateLimit || rateKey !== null);
 }
 
-/** The task with keys for all of its limits: what is stored with a record stays as it is. */
+/** The task with keys for all of its limits: a key stored with its record stays as it is. */
 function withKeys(task: ClaimedTask, definition: TaskDefinition, keys: KeyRing | undefined): ClaimedTask {
   if (hasKeys(task, definition)) return task;
   const args = decodeParams(task.params!, keys);

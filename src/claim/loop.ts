@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Admission } from "./admission.ts";
 import type { AttemptEnvironment } from "../attempt/environment.ts";
 import type { HeldTasks } from "./held_tasks.ts";
-import { nextStep, WakeLock } from "../notify/wake_lock.ts";
+import { type Look, nextStep, WakeLock } from "../notify/wake_lock.ts";
 import { decryptTasks } from "../privacy/encryption.ts";
 import { DatabaseUnreachable } from "../errors.ts";
 import { ClaimBudget } from "./claim_budget.ts";
@@ -14,101 +14,97 @@ import { promoteDueTasks } from "../store/waiting.ts";
 import { ReadyVacuum } from "./vacuum_ready.ts";
 import { Wakeup } from "../wakeup.ts";
 
-/** What the loop works with. Durations are in seconds. */
-export interface ClaimLoopOptions {
-  readonly env: AttemptEnvironment;
-  readonly claims: HeldTasks;
+/** The parts of a consumer that its claim loop works with. */
+export interface ClaimLoopParts {
+  readonly held: HeldTasks;
   readonly admission: Admission;
   readonly lease: ConsumerLease;
   readonly listener: Listener;
   readonly outages: Outages;
-  readonly queues: string[];
-  /** The names of the tasks that the consumer knows. */
-  readonly names: string[];
-  readonly concurrency: number;
-  readonly maxTasks: number;
-  readonly pollInterval: number;
-  /** Whether there is an end: when nothing is left to do. */
-  readonly drain: boolean;
-  /** Called when all is done that there was to do. */
+  /** Called when nothing is left to do, by `drain` or `maxTasks`. */
   readonly onDone: () => void;
 }
 
-/** How long to wait before due tasks are looked for again, in milliseconds. */
-const DUE_PAUSE = 5;
-/** How many tasks begin before the event loop goes on: handlers that never wait would keep it from all else. */
-const BURST = 50;
-/** Milliseconds that one turn may take at most, its sleep aside: a few statements miss their deadlines. */
-const LONGEST_TURN = 120_000;
+/** What one turn of the loop found. */
+interface Found extends Look {
+  /** How many tasks there was room for. */
+  readonly wanted: number;
+  /** Whether the claim failed. */
+  readonly failed: boolean;
+  /** Whether the consumer held nothing before the claim. */
+  readonly wasEmpty: boolean;
+  /** How many limited tasks had been admitted before the claim. */
+  readonly admitted: number;
+}
 
-/** Claims what there is room for, begins what there is a slot for, and sleeps if there is neither. */
+/** Milliseconds before the loop looks again for tasks that are due. */
+const DUE_PAUSE = 5;
+/** How many tasks begin before the event loop goes on: handlers that never wait would block everything else. */
+const BURST = 50;
+/** The longest that one turn may take without its sleep, in milliseconds: a few statements miss their deadlines. */
+const LONGEST_TURN = 120_000;
+/** Milliseconds before a claim that failed is tried again: doubled with each failure, up to the longest. */
+const [RETRY_DELAY, LONGEST_RETRY_DELAY] = [200, 5000];
+
+/** Claims tasks while there is room, begins them while slots are free, and sleeps in between. */
 export class ClaimLoop {
-  readonly #options: ClaimLoopOptions;
-  readonly #intake: ClaimBudget;
+  readonly #env: AttemptEnvironment;
+  readonly #parts: ClaimLoopParts;
+  readonly #budget: ClaimBudget;
   readonly #wakeLock: WakeLock;
   readonly #vacuum: ReadyVacuum;
   readonly #wakeup = new Wakeup();
-  /** The leases of the claim under way. */
+  /** The batches of the claim in progress. */
   #claiming: string[] = [];
   /** How many tasks may begin before the event loop goes on. */
   #burst = BURST;
   #beginning = false;
-  /** Whether the last look had no room for all that is ready. */
+  /** Whether the last claim had no room for all that is ready. */
   #mayBeMore = true;
-  #begunAt = performance.now();
-  #goOn: ReturnType<typeof setImmediate> | undefined;
+  #lastBegan = performance.now();
+  #nextBurst: ReturnType<typeof setImmediate> | undefined;
   #failures = 0;
   #nextDue: number | null = null;
   #ended = false;
-  #loopedAt = performance.now();
+  #turnedAt = performance.now();
 
-  constructor(options: ClaimLoopOptions) {
-    const { env, claims, lease, listener, outages, queues, concurrency, maxTasks } = options;
-    this.#options = options;
-    this.#intake = new ClaimBudget({
-      concurrency,
-      maxTasks,
-      claims,
-      settler: env.settler,
-      isLeased: () => lease.valid,
-    });
-    this.#vacuum = new ReadyVacuum(env.sql, outages.of("clear away what was claimed"));
+  constructor(env: AttemptEnvironment, parts: ClaimLoopParts) {
+    const { lease, listener, outages } = parts;
+    this.#env = env;
+    this.#parts = parts;
+    this.#budget = new ClaimBudget(env, parts);
+    this.#vacuum = new ReadyVacuum(env.sql, outages.of("vacuum the ready table"));
     this.#wakeLock = new WakeLock({
-      queues,
-      consumerId: () => lease.id,
-      listening: () => listener.listening,
-      onTaken: () => this.#wakeup.wake(),
+      queues: env.config.queues,
+      consumer: lease,
+      listener,
+      onAcquired: () => this.#wakeup.wake(),
       onError: (error) => {
-        // What becomes of the connection is told by the listener.
-        if (!(error instanceof DatabaseUnreachable)) outages.report("take the doors of its queues", error);
+        // The listener reports the loss of its connection.
+        if (!(error instanceof DatabaseUnreachable)) outages.report("acquire wake locks", error);
       },
     });
+    env.slots.onRoom = () => this.#onRoom();
   }
 
-  /** The leases of the claim under way. */
+  /** The batches of the claim in progress. */
   get claiming(): readonly string[] {
     return this.#claiming;
   }
 
-  /** Whether it still turns. */
-  get turns(): boolean {
-    return this.#ended || performance.now() - this.#loopedAt < this.#options.pollInterval * 1100 + LONGEST_TURN;
+  /** Whether the loop turns as often as it should, or has ended. */
+  get responsive(): boolean {
+    const longest = this.#env.config.pollIntervalMs * 1.1 + LONGEST_TURN;
+    return this.#ended || performance.now() - this.#turnedAt < longest;
   }
 
-  /** Looks again: there may be something. */
+  /** Looks for tasks again. */
   wake(): void {
-    this.#wakeLock.expect();
+    this.#wakeLock.resetRetries();
     this.#wakeup.wake();
   }
 
-  /** A slot is free: begins the next task, and looks for more, unless there was none and whoever brings some will ring. */
-  freed(): void {
-    this.begin();
-    const isSure = !this.#mayBeMore && this.#wakeLock.taken;
-    if (!isSure || this.#options.drain || this.#intake.claimsQuarantined) this.#wakeup.wake();
-  }
-
-  /** Goes on until {@linkcode ClaimLoop.end} is called. */
+  /** Runs until {@linkcode ClaimLoop.end} is called. */
   async run(): Promise<void> {
     while (!this.#ended) await this.#turn();
     await this.#vacuum.idle();
@@ -117,78 +113,53 @@ export class ClaimLoop {
   /** Claims and begins no more. */
   end(): void {
     this.#ended = true;
-    this.#wakeLock.leave();
+    this.#wakeLock.release();
     this.#wakeup.wake();
   }
 
-  /** Begins claimed tasks while there are slots, a few at once: statements are sent, and replies read, in between. */
-  begin(): void {
-    const { claims, maxTasks, onDone } = this.#options;
-    if (this.#beginning) return; // a task that has ended while it began
-    this.#beginning = true;
-    const { begun } = claims;
-    while (!this.#ended && this.#burst > 0 && this.#intake.mayBegin && claims.beginNext()) this.#burst--;
-    if (claims.begun > begun) this.#begunAt = performance.now();
-    this.#beginning = false;
-    if (this.#burst === 0) this.#goOn ??= setImmediate(() => this.#beginMore());
-    if (claims.begun >= maxTasks && claims.isEmpty) onDone();
-  }
-
-  #beginMore(): void {
-    this.#goOn = undefined;
-    this.#burst = BURST;
-    this.begin();
-  }
-
   async #turn(): Promise<void> {
-    this.#loopedAt = performance.now();
-    const { claims, admission, outages, drain, onDone } = this.#options;
-    const { wanted } = this.#intake;
-    const { admitted } = admission;
-    const [wasEmpty, held] = [claims.isEmpty, this.#wakeLock.taken];
+    this.#turnedAt = performance.now();
+    const found = await this.#claim();
+    this.#begin();
+    const pause = this.#decide(found);
+    if (pause > 0) await this.#wakeup.sleep(pause);
+  }
+
+  /** Claims as many tasks as there is room for. */
+  async #claim(): Promise<Found> {
+    const { held, admission: { admitted }, outages } = this.#parts;
+    const { wanted, claimsQuarantined } = this.#budget;
+    const before = { wanted, room: wanted > 0, held: this.#wakeLock.held, wasEmpty: held.isEmpty, admitted };
     let claimed = 0;
-    if (wanted > 0 || this.#intake.claimsQuarantined) {
+    if (wanted > 0 || claimsQuarantined) {
       try {
-        claimed = await this.#claim(wanted);
+        claimed = await this.#claimUpTo(wanted);
         outages.recovered("claim tasks");
         this.#failures = 0;
       } catch (error) {
         outages.report("claim tasks", error);
-        return await this.#wakeup.sleep(Math.min(200 * 2 ** this.#failures++, 5000));
+        return { ...before, claimed, failed: true };
       }
     }
     this.#mayBeMore = claimed >= wanted;
-    if (claimed > 0) this.#wakeLock.expect();
-    this.begin();
-    if (this.#ended) return;
-    this.#returnStuck();
-    const step = nextStep({ held, room: wanted > 0, claimed });
-    if (step === "leave and look" || step === "leave and sleep") this.#wakeLock.leave();
-    if (claimed > 0 && claimed >= wanted) return;
-    if (this.#isDue()) return await this.#wakeup.sleep(DUE_PAUSE);
-    const isDone = claims.isEmpty && admission.isIdle && admission.admitted === admitted;
-    if (drain && wanted > 0 && isDone) {
-      // What ended while the claim was under way may have gone back to where it had looked already: look once more.
-      return wasEmpty ? onDone() : undefined;
-    }
-    if (step === "look" || step === "leave and look") return;
-    if (step === "take") this.#wakeLock.take();
-    await this.#wakeup.sleep(this.#pause(step === "take"));
+    if (claimed > 0) this.#wakeLock.resetRetries();
+    return { ...before, claimed, failed: false };
   }
 
   /** Claims up to `limit` tasks, and a quarantined task; resolves to how many rows that took, stale ones included. */
-  async #claim(limit: number): Promise<number> {
-    const { env: { sql, keys }, claims, admission, lease, queues, names } = this.#options;
-    const [batchId, quarantinedBatchId] = [randomUUID(), claims.hasQuarantined ? null : randomUUID()];
+  async #claimUpTo(limit: number): Promise<number> {
+    const { sql, keys, config: { queues, names } } = this.#env;
+    const { held, admission, lease } = this.#parts;
+    const [batchId, quarantinedBatchId] = [randomUUID(), held.hasQuarantined ? null : randomUUID()];
     this.#claiming = quarantinedBatchId ? [batchId, quarantinedBatchId] : [batchId];
     try {
-      if (this.#isDue()) admission.ask(await promoteDueTasks(sql, queues));
+      if (this.#isDue()) admission.request(await promoteDueTasks(sql, queues));
       const request = { consumerId: lease.id, batchId, quarantinedBatchId, queues, names, limit };
       const { alive, tasks, taken, nextDue } = await claimTasks(sql, request);
       this.#nextDue = nextDue === null ? null : performance.now() + nextDue * 1000;
       this.#vacuum.note(taken);
-      this.#intake.note({ limit, soughtQuarantined: quarantinedBatchId !== null, tasks, taken });
-      await claims.add(keys ? await decryptTasks(tasks, keys) : tasks);
+      this.#budget.note({ limit, soughtQuarantined: quarantinedBatchId !== null, tasks, taken });
+      await held.add(keys ? await decryptTasks(tasks, keys) : tasks);
       if (!alive) await lease.renew();
       return taken;
     } finally {
@@ -196,27 +167,78 @@ export class ClaimLoop {
     }
   }
 
-  /** Hands back what has waited for a slot for too long: its neighbours are long, and others may have slots free. */
-  #returnStuck(): void {
-    const { claims, outages } = this.#options;
-    if ((this.#intake.bufferTimeLeft(this.#begunAt) ?? Infinity) > 0) return;
-    this.#intake.reset();
-    claims.release().catch((error) => outages.report("hand back what has no slot", error));
+  /** Begins claimed tasks while slots are free: a few at once, so that statements and replies get through in between. */
+  #begin(): void {
+    const { held, onDone } = this.#parts;
+    if (this.#beginning) return; // called by a task that ended while it began
+    this.#beginning = true;
+    const { begun } = held;
+    while (!this.#ended && this.#burst > 0 && this.#budget.mayBegin && held.beginNext()) this.#burst--;
+    if (held.begun > begun) this.#lastBegan = performance.now();
+    this.#beginning = false;
+    if (this.#burst === 0) this.#nextBurst ??= setImmediate(() => this.#beginMore());
+    if (held.begun >= this.#env.config.maxTasks && held.isEmpty) onDone();
+  }
+
+  #beginMore(): void {
+    this.#nextBurst = undefined;
+    this.#burst = BURST;
+    this.#begin();
+  }
+
+  /** Begins the next task, and looks for more unless the last look found none and a notification would bring some. */
+  #onRoom(): void {
+    this.#begin();
+    const willBeNotified = !this.#mayBeMore && this.#wakeLock.held;
+    if (!willBeNotified || this.#env.config.drain || this.#budget.claimsQuarantined) this.#wakeup.wake();
+  }
+
+  /** Acquires or releases the wake locks; returns how many milliseconds to sleep, 0 to look again at once. */
+  #decide(found: Found): number {
+    if (found.failed) return Math.min(RETRY_DELAY * 2 ** this.#failures++, LONGEST_RETRY_DELAY);
+    if (this.#ended) return 0;
+    this.#releaseOldBuffer();
+    const { lock, sleep } = nextStep(found);
+    if (lock === "release") this.#wakeLock.release();
+    if (found.claimed > 0 && found.claimed >= found.wanted) return 0;
+    if (this.#isDue()) return DUE_PAUSE;
+    if (this.#isDrained(found)) {
+      // A task that ended during the claim may be back where the claim had looked already: look once more.
+      if (found.wasEmpty) this.#parts.onDone();
+      return 0;
+    }
+    if (!sleep) return 0;
+    if (lock === "acquire") this.#wakeLock.acquire();
+    return this.#pause(lock === "acquire");
+  }
+
+  /** Whether a consumer that drains found nothing, holds nothing, and admits nothing. */
+  #isDrained({ room, admitted }: Found): boolean {
+    const { held, admission } = this.#parts;
+    return this.#env.config.drain && room && held.isEmpty && admission.isIdle && admission.admitted === admitted;
+  }
+
+  /** Returns tasks that have waited too long for a slot: the running ones are long, and others may have slots free. */
+  #releaseOldBuffer(): void {
+    const { held, outages } = this.#parts;
+    if ((this.#budget.bufferExpiresIn(this.#lastBegan) ?? Infinity) > 0) return;
+    this.#budget.reset();
+    held.release().catch((error) => outages.report("release tasks without a slot", error));
   }
 
   #isDue(): boolean {
-    return this.#nextDue !== null && this.#nextDue <= performance.now() && this.#intake.free > 0;
+    return this.#nextDue !== null && this.#nextDue <= performance.now() && this.#env.slots.free > 0;
   }
 
   /**
-   * Milliseconds until the next look: when a task is due, sooner without the doors if it wants them, and at the latest
-   * after the poll interval.
+   * Milliseconds until the next look: when a task is due, sooner while the wake locks could not be acquired, and at the
+   * latest after the poll interval, give or take a tenth.
    */
-  #pause(wantsDoors: boolean): number {
-    const poll = this.#options.pollInterval * 1000 * (0.9 + 0.2 * Math.random());
-    const stuck = this.#intake.bufferTimeLeft(this.#begunAt);
-    const longest = Math.min(poll, (wantsDoors ? this.#wakeLock.retryIn : undefined) ?? poll, stuck ?? poll);
-    if (this.#nextDue === null || this.#intake.free <= 0) return longest;
+  #pause(acquires: boolean): number {
+    const poll = this.#env.config.pollIntervalMs * (0.9 + 0.2 * Math.random());
+    const retryIn = acquires ? this.#wakeLock.retryIn : undefined;
+    const longest = Math.min(poll, retryIn ?? poll, this.#budget.bufferExpiresIn(this.#lastBegan) ?? poll);
+    if (this.#nextDue === null || this.#env.slots.free <= 0) return longest;
     return Math.min(longest, Math.max(1, this.#nextDue - performance.now()));
   }
 }

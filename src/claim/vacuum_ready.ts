@@ -2,15 +2,15 @@ import type { Tag } from "../database/driver.ts";
 import type { OutageHooks } from "../outages.ts";
 import { mayVacuumReady, vacuumReady } from "../store/vacuum.ts";
 
-/** How many rows this consumer takes out of `ready` before it has them cleared away. */
+/** How many rows this consumer deletes from `ready` before it vacuums the table. */
 const ROWS = 20_000;
-/** Milliseconds between two vacuums at least, and how much longer than one it takes until the next. */
+/** The shortest pause between two vacuums in milliseconds, and how many times as long as the last vacuum it is. */
 const [PAUSE, PAUSE_FACTOR] = [1000, 10];
 
 /**
- * Has the dead rows of `ready` cleared away while the consumer is at work. Autovacuum looks once a minute; until then a
- * consumer leaves millions of them, and each claim passes them all. A consumer whose role does not own the table leaves
- * it to autovacuum.
+ * Vacuums `ready` while the consumer is busy. Autovacuum runs once a minute at most; until then a busy consumer leaves
+ * millions of dead rows, and each claim scans past them all. A consumer whose role does not own the table leaves it to
+ * autovacuum.
  */
 export class ReadyVacuum {
   readonly #sql: Tag;
@@ -25,7 +25,7 @@ export class ReadyVacuum {
     this.#hooks = hooks;
   }
 
-  /** Notes that a claim took so many rows. */
+  /** Notes that a claim deleted `taken` rows. */
   note(taken: number): void {
     this.#taken += taken;
     if (this.#taken < ROWS || this.#running || performance.now() < this.#notBefore) return;
@@ -33,7 +33,7 @@ export class ReadyVacuum {
     this.#running = this.#run().finally(() => this.#running = undefined);
   }
 
-  /** Resolves when nothing of it is under way. */
+  /** Resolves when no vacuum runs. */
   async idle(): Promise<void> {
     await this.#running;
   }

@@ -3,10 +3,10 @@ import { type Duration, toSeconds } from "../duration.ts";
 import { FireflyError } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
 
-/** The command line was not understood: exit code 2, and a hint at the help. */
+/** The command line is invalid: exit code 2, with a hint at the command's help. */
 export class UsageError extends FireflyError {
   override name = "UsageError";
-  /** The command whose help would have told; undefined if there is none. */
+  /** The command whose help to point to; undefined if there is none. */
   readonly command: string | undefined;
 
   constructor(message: string, { command, ...options }: ErrorOptions & { command?: string } = {}) {
@@ -15,13 +15,13 @@ export class UsageError extends FireflyError {
   }
 }
 
-/** A flag, by its name without hyphens in a table of flags. */
+/** One flag. Its key in {@linkcode Flags} is its name without hyphens. */
 export interface Flag {
-  /** What the help calls its value. A flag without one is on or off. */
+  /** The placeholder of its value in the help. A flag without one is a switch. */
   readonly value?: string;
-  /** It may be given several times; `commas` lets one value hold several, too. */
+  /** Accepts several values: by repeating the flag, or with `commas` also within one value. */
   readonly list?: "commas" | "repeat";
-  /** What it does, for the help. */
+  /** Its description in the help. */
   readonly description: string;
 }
 
@@ -29,12 +29,12 @@ export interface Flag {
 export type Flags = Readonly<Record<string, Flag>>;
 
 const SHORT: Readonly<Record<string, string>> = { h: "help" };
-/** Values that begin with a hyphen and are no flags. */
+/** Values that begin with a hyphen but are not flags. */
 const NEGATIVE = /^-\d/;
 
-/** The arguments of one command, read by the type that each must have. Every reader throws a {@linkcode UsageError}. */
+/** The arguments of one command. The reader for each type throws {@linkcode UsageError} on a wrong value. */
 export class Arguments {
-  /** What was given beside the flags. */
+  /** The arguments that are not flags. */
   readonly positionals: readonly string[];
   readonly #command: string;
   readonly #flags: Flags;
@@ -67,19 +67,19 @@ export class Arguments {
     return this.#values[name] === true;
   }
 
-  /** The value as it was given. */
+  /** The flag's value as text. */
   text(name: string): string | undefined {
     return this.#values[name] as string | undefined;
   }
 
-  /** All values of a flag that may be given several times; undefined if it was not given. */
+  /** All values of a list flag; undefined without the flag. */
   list(name: string): string[] | undefined {
     const given = this.#values[name] as string[] | undefined;
     if (!given?.length) return undefined;
     return this.#flags[name]!.list === "commas" ? given.flatMap(splitList) : given;
   }
 
-  /** An integer of at least `least`. */
+  /** Parses an integer of at least `least`. */
   integer(name: string, least: number): number | undefined {
     const text = this.text(name);
     if (text === undefined) return undefined;
@@ -89,7 +89,7 @@ export class Arguments {
     throw this.#wrong(name, `must be ${bound}`);
   }
 
-  /** Seconds, or text with a unit. */
+  /** Parses a number of seconds, or a number with a unit. */
   duration(name: string): Duration | undefined {
     const text = this.text(name);
     if (text === undefined) return undefined;
@@ -98,11 +98,11 @@ export class Arguments {
       toSeconds(duration, name);
       return duration;
     } catch {
-      throw this.#wrong(name, `must be a number of seconds, or one with a unit such as 500ms, 30s, 5m, 2h or 7d`);
+      throw this.#wrong(name, `must be a number of seconds, or a number with a unit such as 500ms, 30s, 5m, 2h or 7d`);
     }
   }
 
-  /** A time as ISO 8601 has it. */
+  /** Parses an ISO 8601 time. */
   date(name: string): Date | undefined {
     const text = this.text(name);
     if (text === undefined) return undefined;
@@ -111,21 +111,21 @@ export class Arguments {
     throw this.#wrong(name, "must be a time such as 2026-12-24T18:30Z");
   }
 
-  /** One of `choices`, or several of them in a flag that may be given several times. */
+  /** Checks that every value of a list flag is one of `choices`. */
   choices<T extends string>(name: string, choices: readonly T[]): T[] | undefined {
     const given = this.list(name) as T[] | undefined;
     const wrong = given?.find((choice) => !choices.includes(choice));
     if (wrong === undefined) return given;
-    const hint = didYouMean(wrong, choices) || `: there are ${choices.join(", ")}`;
+    const hint = didYouMean(wrong, choices) || `: it must be one of ${choices.join(", ")}`;
     throw usageError(this.#command, `"--${name}" cannot be "${wrong}"${hint}`);
   }
 
-  /** Ids of tasks among the positionals. */
+  /** Parses the positionals as task ids. */
   ids(): number[] {
     return this.positionals.flatMap(splitList).map((text) => {
       const id = Number(text);
       if (/^\d+$/.test(text) && Number.isSafeInteger(id)) return id;
-      throw usageError(this.#command, `"${text}" is not the id of a task`);
+      throw usageError(this.#command, `"${text}" is not a task id`);
     });
   }
 
@@ -134,17 +134,17 @@ export class Arguments {
   }
 }
 
-/** The options that were given: those that are undefined are left out. */
-export function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+/** Removes the members that are undefined. */
+export function omitUndefined<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
 }
 
-/** An error about how `command` was called. */
+/** Creates an error about the usage of `command`. */
 export function usageError(command: string, why: string): UsageError {
   return new UsageError(`Cannot run "${command}" as ${why}`, { command });
 }
 
-/** Runs `check`: that it refuses options is the fault of whoever gave them. */
+/** Runs `check` and turns a TypeError or RangeError into a {@linkcode UsageError}, as the user's flags caused it. */
 export function asUsage<T>(check: () => T): T {
   try {
     return check();
@@ -156,7 +156,7 @@ export function asUsage<T>(check: () => T): T {
   }
 }
 
-/** The place of the command among `args`: the first that is neither a flag nor the value of one; -1 if there is none. */
+/** The index of the command in `args`: the first argument that is neither a flag nor a flag's value; -1 without one. */
 export function commandIndex(args: readonly string[], flags: Flags): number {
   for (let i = 0; i < args.length; i++) {
     const argument = args[i]!;
@@ -171,7 +171,7 @@ function takesNext(argument: string, flags: Flags): boolean {
   return argument.startsWith("--") && Object.hasOwn(flags, name) && flags[name]!.value !== undefined;
 }
 
-/** Joins `--priority -5` to `--priority=-5`, which the parser would take for two flags. */
+/** Joins `--priority -5` to `--priority=-5`, as the parser would read the former as two flags. */
 function withJoinedNumbers(command: string, args: readonly string[], flags: Flags): string[] {
   const joined: string[] = [];
   for (let i = 0; i < args.length; i++) {

@@ -10,16 +10,16 @@ export const cancel: Command = {
   positionals: [0, Infinity],
   summary: "Cancel tasks that have not ended",
   details:
-    "The signal of a running handler aborts, and what it did through current().sql is rolled back. With --status " +
-    "created, tasks that run by the time their turn comes are left alone. What was cancelled can be retried.",
+    "Cancelling a running task aborts its handler's signal and rolls back its work through current().sql. With " +
+    "--status created, tasks that have started meanwhile are not cancelled. Cancelled tasks can be retried.",
   flags: { ...FILTER_FLAGS, all: { description: "All tasks that have not ended" } },
   examples: ["cancel 12 13", "cancel --queue mail --status created", "cancel --name reports.nightly"],
   async run(args, terminal) {
     const filter = filterOf(args);
     requireSelection("cancel", args, filter);
-    return await withInstance({ args, terminal, tasks: false }, async (ff) => {
+    return await withInstance({ args, terminal, tasks: "none" }, async (ff) => {
       const missing = await findMissing(ff, filter);
-      // Of records that have ended there may be millions: they need not be looked at one by one.
+      // Skips records that have ended: there may be millions of them.
       const status = filter.status ?? (filter.ids ? undefined : ["created" as const, "running" as const]);
       const cancelled = await withCount(
         terminal,

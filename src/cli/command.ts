@@ -1,22 +1,22 @@
 import type { Arguments, Flags } from "./arguments.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** One command of the program. */
+/** One command of the command line. */
 export interface Command {
   readonly name: string;
-  /** What it takes beside flags, as the help shows it. */
+  /** Its positional arguments, as the help shows them. */
   readonly usage: string;
-  /** How many of those there may be at least and at most. */
+  /** The least and the most positional arguments. */
   readonly positionals: readonly [least: number, most: number];
-  /** One line for the list of commands. */
+  /** One sentence for the list of commands, without its period. */
   readonly summary: string;
-  /** Paragraphs for the help of the command itself. */
+  /** Paragraphs for the command's own help. */
   readonly details?: string;
-  /** Flags beside {@linkcode GLOBAL_FLAGS}. */
+  /** Its flags in addition to {@linkcode GLOBAL_FLAGS}. */
   readonly flags: Flags;
-  /** Command lines to learn from. */
+  /** Example command lines, without the program's name. */
   readonly examples: readonly string[];
-  /** Runs it; resolves to the exit code. */
+  /** Runs the command and returns its exit code. */
   run(args: Arguments, terminal: Terminal): Promise<number>;
 }
 
@@ -25,19 +25,19 @@ export const GLOBAL_FLAGS: Flags = {
   database: {
     value: "url",
     description:
-      "The database. Else the configuration's, FIREFLY_DATABASE_URL, DATABASE_URL, PGHOST and its friends, " +
-      "else the embedded server",
+      "The database. Default: the configuration, FIREFLY_DATABASE_URL, DATABASE_URL or the PG* variables, in this " +
+      "order; without any, the embedded server",
   },
   "listen-database": {
     value: "url",
-    description: "A direct URL for LISTEN where the database is reached through a transaction pooler",
+    description: "A direct URL for LISTEN, if the database URL leads to a transaction pooler",
   },
-  schema: { value: "name", description: 'The schema of the tables, "firefly" unless configured' },
-  config: { value: "file", description: "The configuration, instead of firefly.config.ts in this directory" },
-  import: { value: "module", list: "repeat", description: "A module that defines tasks, beside those that are found" },
-  json: { description: "Print JSON, one value a line; the default where stdout is no terminal" },
-  quiet: { description: "Tell only of warnings and errors" },
-  verbose: { description: "Tell of everything, with the stacks of errors" },
+  schema: { value: "name", description: 'The schema of Firefly\'s tables. Default: "firefly", unless configured' },
+  config: { value: "file", description: "The configuration file. Default: firefly.config.ts in this directory" },
+  import: { value: "module", list: "repeat", description: "An additional module that defines tasks" },
+  json: { description: "Print JSON, one value per line. Default unless stdout is a terminal" },
+  quiet: { description: "Print only warnings and errors" },
+  verbose: { description: "Print everything, including stack traces" },
   help: { description: "Show this help" },
   version: { description: "Show the version" },
 };

@@ -1,9 +1,9 @@
 import process from "node:process";
 import type { ConsumeOptions, Consumer } from "../consume/consume.ts";
 import { toSeconds } from "../duration.ts";
-import type { Instance } from "../firefly/instance.ts";
+import type { Firefly } from "../firefly/firefly.ts";
 import { currentScope } from "../task/scope.ts";
-import { type Arguments, asUsage, given, usageError } from "./arguments.ts";
+import { type Arguments, asUsage, omitUndefined, usageError } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { logEvents } from "./consumer_log.ts";
 import { EXIT, exitCodeOf } from "./exit_code.ts";
@@ -13,36 +13,50 @@ import { Probes } from "./probes.ts";
 import { describe, type Terminal } from "./terminal.ts";
 import { formatSeconds } from "./times.ts";
 
-/** `consume`: runs tasks until it is told to stop. */
+/** `consume`: runs tasks until it is stopped. */
 export const consume: Command = {
   name: "consume",
   usage: "",
   positionals: [0, 0],
   summary: "Run tasks until SIGTERM or SIGINT",
   details:
-    "The first signal stops it gracefully: it claims no more, hands back what has not begun, and waits for what " +
-    "runs. A second one ends it at once; what ran is run again elsewhere once the lease is over.\n\n" +
-    "It waits for a database that is down, at its start too, and tells of an outage once. Logs go to stderr: lines for " +
-    "people on a terminal, JSON otherwise. Errors of handlers are stored with their tasks; the log shows their stacks " +
-    "with --verbose only.\n\n" +
-    "A promise that a handler left rejected and nobody listened to is logged with its stack, and the consumer goes on: " +
-    "one careless task must not take the others down. After an exception that nobody caught, in a timer say, nothing is " +
-    "known of the state of the process: it is logged, the consumer stops gracefully and exits with 1, for whatever " +
-    "supervises it to start it again.\n\n" +
-    "A handler that blocks the event loop for 0.6 of the lease takes the whole process with it, by SIGKILL (exit code " +
-    "137): nothing else could run or be renewed, and others take its tasks over. See docs/kubernetes.md.",
+    "The first signal stops it gracefully: it claims no more tasks, releases those that have not started, and waits for " +
+    "running ones. A second signal ends it at once; other consumers run the unfinished tasks again when the lease " +
+    "expires.\n\n" +
+    "It waits for a database that is down, also at startup, and logs each outage once. Logs go to stderr: readable " +
+    "lines on a terminal, JSON otherwise. Errors of handlers are stored with their tasks; the log shows their stack " +
+    "traces only with --verbose.\n\n" +
+    "An unhandled promise rejection is logged with its stack trace and the consumer continues, as one careless task " +
+    "must not stop the others. After an uncaught exception, for example in a timer, the state of the process is " +
+    "unknown: it is logged, and the consumer stops gracefully and exits with 1, so that a supervisor can restart it.\n\n" +
+    "If a handler blocks the event loop for 0.6 of the lease, the watchdog kills the process with SIGKILL (exit code " +
+    "137): it could neither run other tasks nor renew its lease, and other consumers take over its tasks. See " +
+    "docs/kubernetes.md.",
   flags: {
-    queue: { value: "name", list: "commas", description: 'The queues to consume, "default" unless configured' },
-    concurrency: { value: "number", description: "How many tasks run at a time, 10 unless configured" },
-    drain: { description: "Stop once nothing is ready any more" },
-    "max-tasks": { value: "number", description: "Stop after this many attempts" },
-    "poll-interval": { value: "duration", description: "How often to look for tasks without being told, 5s" },
-    lease: { value: "duration", description: "How soon others run the tasks of a consumer that died, 30s" },
-    "no-cron": { description: "Leave it to other consumers to schedule the tasks with a cron" },
-    "no-watchdog": { description: "Let handlers block the event loop for as long as they like, as under a debugger" },
+    queue: {
+      value: "name",
+      list: "commas",
+      description: 'The queues to consume. Default: "default", unless configured',
+    },
+    concurrency: { value: "number", description: "How many tasks to run at a time. Default: 10, unless configured" },
+    drain: { description: "Exit when no task is ready; leaves tasks due later" },
+    "max-tasks": { value: "number", description: "Exit after this many attempts" },
+    "poll-interval": {
+      value: "duration",
+      description: "How often to poll in case a notification is missed. Default: 5s",
+    },
+    lease: {
+      value: "duration",
+      description: "How soon others take over the tasks of a crashed consumer. Default: 30s",
+    },
+    "no-cron": { description: "Leave scheduling crons to other consumers" },
+    "no-watchdog": { description: "Let handlers block the event loop without limit, for example under a debugger" },
     "probe-port": { value: "number", description: "Answer GET /livez and /readyz on this port" },
-    "probe-host": { value: "address", description: "The address to answer them on, all unless given" },
-    "shutdown-timeout": { value: "duration", description: "How long a graceful stop waits for handlers, 30s" },
+    "probe-host": { value: "address", description: "The address to answer probes on. Default: all addresses" },
+    "shutdown-timeout": {
+      value: "duration",
+      description: "How long a graceful stop waits for running tasks. Default: 30s",
+    },
   },
   examples: ["consume", "consume --queue mail,default --concurrency 20", "consume --drain --json"],
   async run(args, terminal) {
@@ -64,12 +78,12 @@ export const consume: Command = {
 async function consumeTasks(args: Arguments, terminal: Terminal, log: Log): Promise<number> {
   const flags = optionsOf(args);
   const onProgress = (message: string) => log.add({ level: "info", event: "progress", text: message });
-  const { options, config } = await readSettings({ args, terminal, tasks: true, onProgress });
+  const { options, config } = await readSettings({ args, terminal, tasks: "required", onProgress });
   const consumeOptions = { watchdog: true, ...config.consume, ...flags };
   return await withInstanceOf(options, async (ff) => {
     const running = logEvents(ff, log, consumeOptions);
     const probes = await answerProbes(args, log);
-    const consumer = asUsage(() => ff.consume(consumeOptions, log));
+    const consumer = asUsage(() => ff.consume(consumeOptions));
     if (probes) probes.consumer = consumer;
     const guard = guardProcess(consumer, { ff, log, running, options: consumeOptions });
     try {
@@ -82,7 +96,7 @@ async function consumeTasks(args: Arguments, terminal: Terminal, log: Log): Prom
   });
 }
 
-/** From before the consumer starts, so that a port that is taken keeps it from claiming anything. */
+/** Starts before the consumer does, so that it claims nothing if the port is in use. */
 async function answerProbes(args: Arguments, log: Log): Promise<Probes | undefined> {
   const [port, host] = [args.integer("probe-port", 0), args.text("probe-host")];
   if (port === undefined) {
@@ -97,7 +111,7 @@ async function answerProbes(args: Arguments, log: Log): Promise<Probes | undefin
 }
 
 function optionsOf(args: Arguments): ConsumeOptions {
-  return given({
+  return omitUndefined({
     queues: args.list("queue"),
     concurrency: args.integer("concurrency", 1),
     drain: args.isOn("drain") || undefined,
@@ -111,22 +125,22 @@ function optionsOf(args: Arguments): ConsumeOptions {
 }
 
 interface Guarded {
-  ff: Instance;
+  ff: Firefly;
   log: Log;
   running(): number;
   options: ConsumeOptions;
 }
 
 interface Guard {
-  /** How the process should end, by what happened. */
+  /** The exit code of the process. */
   exitCode(): number;
-  /** Answers no more. */
+  /** Removes its handlers. */
   end(): void;
 }
 
 const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 
-/** Answers signals, and what user code threw past everybody. */
+/** Handles signals, unhandled rejections and uncaught exceptions. */
 function guardProcess(consumer: Consumer, { ff, log, running, options }: Guarded): Guard {
   let signalled: string | undefined;
   let code: number = EXIT.done;
@@ -146,12 +160,12 @@ function guardProcess(consumer: Consumer, { ff, log, running, options }: Guarded
     const reason = ff.redactor.redact(thrown);
     const { attempt } = currentScope();
     const where = attempt ? ` in task ${attempt.id}` : "";
-    const text = `A promise was rejected and nobody listened${where}, going on: ${describe(reason)}`;
+    const text = `Unhandled promise rejection${where}, continuing: ${describe(reason)}`;
     log.add({ level: "error", event: "rejection", text, error: reason, withStack: true });
   }
   function onException(thrown: unknown): void {
     const error = ff.redactor.redact(thrown);
-    const text = `An exception was not caught, stopping: ${describe(error)}`;
+    const text = `Uncaught exception, stopping: ${describe(error)}`;
     log.add({ level: "error", event: "exception", text, error, withStack: true });
     code = EXIT.unexpected;
     consumer.stop();
@@ -159,8 +173,8 @@ function guardProcess(consumer: Consumer, { ff, log, running, options }: Guarded
   function onStopping({ running }: { running: number }): void {
     const why = signalled ? `${signalled}: ` : "";
     const text = running === 0
-      ? `${why}nothing runs`
-      : `${why}waiting for ${attempts(running)}, at most ${grace}; a second signal ends them at once`;
+      ? `${why}no tasks are running`
+      : `${why}waiting up to ${grace} for ${attempts(running)}; a second signal ends the process at once`;
     log.add({ level: signalled ? "info" : "debug", event: "stopping", text, fields: { running } });
   }
 

@@ -1,15 +1,15 @@
 import { DatabaseUnreachable } from "../errors.ts";
 import type { AttemptInfo } from "../events.ts";
 import { type Duration, toSeconds } from "../duration.ts";
-import type { Instance } from "../firefly/instance.ts";
+import type { Firefly } from "../firefly/firefly.ts";
 import { toJsonSync } from "./json.ts";
 import type { Log } from "./log.ts";
 import { describe } from "./terminal.ts";
 import { formatSeconds } from "./times.ts";
 
-/** Writes what an instance and its consumers report to `log`; returns how many attempts are under way. */
+/** Writes the events of an instance and its consumers to `log`. Returns a function that counts the running attempts. */
 export function logEvents(
-  ff: Instance,
+  ff: Firefly,
   log: Log,
   { pollInterval = "5s" }: { pollInterval?: Duration } = {},
 ): () => number {
@@ -19,7 +19,7 @@ export function logEvents(
   return logAttempts(ff, log);
 }
 
-function logAttempts(ff: Instance, log: Log): () => number {
+function logAttempts(ff: Firefly, log: Log): () => number {
   let running = 0;
   ff.on("started", (attempt) => {
     running++;
@@ -40,7 +40,7 @@ function logAttempts(ff: Instance, log: Log): () => number {
     running--;
     const { delay } = attempt;
     const error = ff.redactor.redact(attempt.error);
-    const text = `${inFull(error)} (attempt ${attempt.attempt}, again in ${formatSeconds(delay)})`;
+    const text = `${inFull(error)} (attempt ${attempt.attempt}, retrying in ${formatSeconds(delay)})`;
     log.add({
       level: "warn",
       event: "retried",
@@ -64,7 +64,7 @@ function logAttempts(ff: Instance, log: Log): () => number {
     log.add({ level: "warn", event: "lost", ...about(attempt), text: inFull(ff.redactor.redact(attempt.reason)) });
   });
   ff.on("scheduled", ({ id, funcName, queue, inserted }) => {
-    const text = inserted ? `into ${queue}` : "is there already";
+    const text = inserted ? `into ${queue}` : "exists already";
     const fields = { id, func_name: funcName, queue, inserted };
     log.add({ level: "debug", event: "scheduled", subject: `${funcName} #${id}`, text, fields });
   });
@@ -82,9 +82,9 @@ function logAttempts(ff: Instance, log: Log): () => number {
   return () => running;
 }
 
-function logConsumers(ff: Instance, log: Log): void {
+function logConsumers(ff: Firefly, log: Log): void {
   ff.on("consumer.started", ({ consumerId, queues, concurrency }) => {
-    const text = `consumes ${queues.join(", ")}, ${concurrency} at a time`;
+    const text = `consuming ${queues.join(", ")}, up to ${concurrency} at a time`;
     log.add({ level: "info", event: "ready", text, fields: { consumer: consumerId, queues, concurrency } });
   });
   ff.on("consumer.stopped", ({ consumerId, completed, failed }) => {
@@ -92,23 +92,24 @@ function logConsumers(ff: Instance, log: Log): void {
     log.add({ level: "info", event: "stopped", text, fields: { consumer: consumerId, completed, failed } });
   });
   ff.on("consumer.expired", ({ consumerId }) => {
-    const text = "The lease could not be renewed in time: attempts were aborted, and others may run them now";
+    const text =
+      "The lease could not be renewed in time: attempts were aborted, and other consumers may run their tasks now";
     log.add({ level: "error", event: "expired", text, fields: { consumer: consumerId } });
   });
   ff.on("consumer.blocked", ({ consumerId, seconds, cpuSeconds, id, funcName }) => {
-    const quarantined = id === undefined ? "no task had begun" : `${funcName} #${id} began last`;
-    const text = `The event loop stood still for ${formatSeconds(seconds)}: ${quarantined}`;
+    const lastStarted = id === undefined ? "no task had started" : `${funcName} #${id} started last`;
+    const text = `The event loop was blocked for ${formatSeconds(seconds)}: ${lastStarted}`;
     const fields = { consumer: consumerId, seconds, cpu_seconds: cpuSeconds, id, func_name: funcName };
     log.add({ level: "warn", event: "blocked", text, fields });
   });
   ff.on("rescued", ({ id, funcName, queue, failed }) => {
-    const text = failed ? "failed, as its consumers died of it" : "put back, as its consumer died";
+    const text = failed ? "failed, as it crashed its consumers" : "requeued, as its consumer crashed";
     const fields = { id, func_name: funcName, queue, failed };
     log.add({ level: failed ? "error" : "warn", event: "rescued", subject: `${funcName} #${id}`, text, fields });
   });
 }
 
-function logHooks(ff: Instance, log: Log): void {
+function logHooks(ff: Firefly, log: Log): void {
   ff.on("hook.error", ({ hook, id, funcName, ...thrown }) => {
     const error = ff.redactor.redact(thrown.error);
     const text = `${hook} threw ${inFull(error)}`;
@@ -117,8 +118,8 @@ function logHooks(ff: Instance, log: Log): void {
   });
 }
 
-/** One line when the database is gone and one when it is back, whoever notices first and whatever it was busy with. */
-function logOutages(ff: Instance, log: Log, pollInterval: string): void {
+/** Logs one line when the database is gone and one when it is back, whatever action notices it first. */
+function logOutages(ff: Firefly, log: Log, pollInterval: string): void {
   let since: number | undefined;
   const failing = new Set<string>();
   function onError(what: string, thrown: unknown): void {
@@ -127,7 +128,7 @@ function logOutages(ff: Instance, log: Log, pollInterval: string): void {
     const isKnown = isOutage && since !== undefined;
     if (isOutage) since ??= performance.now();
     else failing.add(what);
-    const text = `${isOutage ? "" : `Cannot ${what}: `}${describe(error)}; trying again`;
+    const text = `${isOutage ? "" : `Cannot ${what}: `}${describe(error)}; retrying`;
     log.add({ level: isKnown ? "debug" : "error", event: isOutage ? "outage" : "error", text, error });
   }
   function onSuccess(what: string): void {
@@ -142,7 +143,7 @@ function logOutages(ff: Instance, log: Log, pollInterval: string): void {
   ff.on("consumer.started", () => onSuccess("start"));
   ff.on("listener.lost", ({ error }) => onError("listen for new tasks", error));
   ff.on("listener.unavailable", ({ error }) => {
-    const text = "Notifications cannot arrive here, as it is behind a transaction pooler: looking for tasks every " +
+    const text = "Notifications cannot arrive behind a transaction pooler: polling every " +
       `${pollInterval}; set listenDatabase, or --listen-database, to a direct URL`;
     log.add({ level: "warn", event: "unavailable", text, error });
   });
@@ -161,5 +162,7 @@ function inWords({ attempt }: AttemptInfo): { text?: string } {
 }
 
 function inFull(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : `Something was thrown: ${String(error)}`;
+  return error instanceof Error
+    ? `${error.name}: ${error.message}`
+    : `A value that is not an error was thrown: ${String(error)}`;
 }

@@ -16,22 +16,24 @@ type Action = (name: string, context: { sql: Tag; found: CronRow; terminal: Term
 const ACTIONS: Readonly<Record<string, Action>> = { pause, resume, run, delete: remove };
 const STATES: Readonly<Record<CronRow["state"], Style>> = { active: "green", paused: "yellow", orphaned: "red" };
 
-/** `cron`: the tasks that are scheduled by the clock. */
+/** `cron`: inspects and controls crons. */
 export const cron: Command = {
   name: "cron",
   usage: "list|pause|resume|run|delete [name]",
   positionals: [1, 2],
-  summary: "List the tasks with a cron; pause, resume or run one now",
+  summary: "List crons; pause, resume, run or delete one",
   details:
-    "list shows what consumers have registered: the definition of the one that started last. orphaned are those whose " +
-    "task no live consumer knows, or whose cron was removed from the code; delete forgets one of these.\n\n" +
-    "A paused cron misses its slots for good. run schedules the task once, now, beside its slots, and prints its id.",
+    "list shows the crons that consumers have registered, as defined by the consumer that started last. A cron is " +
+    "orphaned if no live consumer knows its task, or if it was removed from the code; only orphaned crons can be " +
+    "deleted.\n\n" +
+    "A paused cron skips its slots for good. run schedules the task once, now, in addition to its slots, and prints " +
+    "the new task's id.",
   flags: {},
   examples: ["cron list", "cron pause reports.nightly", "cron run reports.nightly"],
   async run(args, terminal) {
     const [action, name] = args.positionals as [string, string | undefined];
     checkAction(action, name);
-    return await withInstance({ args, terminal, tasks: false }, async (ff) => {
+    return await withInstance({ args, terminal, tasks: "none" }, async (ff) => {
       const { records } = (await ff.connect()).database;
       if (name === undefined) return await list(records, terminal);
       const [found] = await listCrons(records, name);
@@ -49,11 +51,11 @@ export const cron: Command = {
 function checkAction(action: string, name: string | undefined): void {
   const actions = ["list", ...Object.keys(ACTIONS)];
   if (!actions.includes(action)) {
-    const hint = didYouMean(action, actions) || `: there are ${actions.join(", ")}`;
+    const hint = didYouMean(action, actions) || `: it must be one of ${actions.join(", ")}`;
     throw usageError("cron", `there is no "cron ${action}"${hint}`);
   }
   if (action === "list" && name !== undefined) throw usageError("cron", `"cron list" takes no name`);
-  if (action !== "list" && name === undefined) throw usageError("cron", `"cron ${action}" needs the name of a task`);
+  if (action !== "list" && name === undefined) throw usageError("cron", `"cron ${action}" needs a task's name`);
 }
 
 async function list(sql: Tag, terminal: Terminal): Promise<number> {
@@ -61,7 +63,7 @@ async function list(sql: Tag, terminal: Terminal): Promise<number> {
   if (terminal.json) {
     for (const cron of crons) await terminal.printJson(toData(cron));
   } else if (crons.length === 0) {
-    terminal.note("There are no crons: a consumer registers those of its tasks when it starts");
+    terminal.note("There are no crons yet: consumers register those of their tasks when they start");
   } else {
     const header = ["name", "cron", "timezone", "queue", "state", "next", "last", "status"];
     for (const line of renderTable(terminal, { header, rows: crons.map(rowOf) })) await terminal.print(line);
@@ -89,13 +91,13 @@ function rowOf(cron: CronRow): Cell[] {
     timezone,
     queue,
     { text: state, style: STATES[state] },
-    next ? `${next.toISOString().slice(0, 19)}Z, ${formatAge(next, at.getTime())}` : "",
+    next ? `${formatAge(next, at.getTime())}, at ${next.toISOString().slice(0, 19)}Z` : "",
     lastSlot ? formatAge(lastSlot, at.getTime()) : "",
     lastTaskId === null ? "" : `${lastTaskId} ${lastStatus ?? "deleted"}`,
   ];
 }
 
-/** By the database's clock; none where none will fire, or where this machine does not know the time zone. */
+/** The next slot by the database's clock; null if none will fire, or if this machine does not know the time zone. */
 function nextSlotOf({ expression, timezone, state, at }: CronRow): Date | null {
   if (state !== "active") return null;
   try {
@@ -108,7 +110,7 @@ function nextSlotOf({ expression, timezone, state, at }: CronRow): Date | null {
 async function pause(...[name, { sql, terminal }]: Parameters<Action>): Promise<void> {
   const done = await pauseCron(sql, name);
   if (terminal.json) await terminal.printJson({ name, paused: true, changed: done });
-  else await terminal.print(done ? `Paused ${name}` : `${name} was paused already`);
+  else await terminal.print(done ? `Paused ${name}` : `${name} was already paused`);
 }
 
 async function resume(...[name, { sql, terminal }]: Parameters<Action>): Promise<void> {
@@ -121,7 +123,7 @@ async function run(...[name, { sql, found, terminal }]: Parameters<Action>): Pro
   const id = await runCron(sql, name);
   if (terminal.json) await terminal.printJson({ id });
   else await terminal.print(`Scheduled ${name} as task ${id}`);
-  if (found.state === "orphaned") terminal.note("No consumer that lives now may know this task");
+  if (found.state === "orphaned") terminal.note("It may wait: no live consumer knows this task");
 }
 
 async function remove(...[name, { sql, found, terminal }]: Parameters<Action>): Promise<void> {

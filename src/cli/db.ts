@@ -1,4 +1,4 @@
-import { resolveConnection } from "../database/settings.ts";
+import { findDatabase } from "../firefly/connect.ts";
 import { embeddedStatus, startEmbedded, stopEmbedded } from "../embedded/embedded.ts";
 import type { Arguments } from "./arguments.ts";
 import { usageError } from "./arguments.ts";
@@ -13,17 +13,17 @@ type Action = (args: Arguments, terminal: Terminal) => Promise<number>;
 
 const ACTIONS: Readonly<Record<string, Action>> = { url: printUrl, start, status, stop };
 
-/** `db`: the embedded server. */
+/** `db`: controls the embedded server. */
 export const db: Command = {
   name: "db",
   usage: "url|start|status|stop",
   positionals: [1, 1],
-  summary: "The embedded PostgreSQL: its URL, and to start, look at and stop it",
+  summary: "Start, stop or inspect the embedded PostgreSQL, or print its URL",
   details:
-    "Where no database is configured, Firefly starts a PostgreSQL of its own, which all processes of this machine " +
-    "share and which goes on until it is stopped. FIREFLY_HOME says where its data are.\n\n" +
-    "url prints the URL of the database in use, with its password, and starts the server if need be. status exits with " +
-    "3 if the server does not run.",
+    "If no database is configured, Firefly starts its own PostgreSQL. All processes on this machine share it, and it " +
+    "runs until it is stopped. FIREFLY_HOME sets the directory of its data.\n\n" +
+    "url prints the URL of the database in use, including its password, and starts the embedded server if needed. " +
+    "status exits with 3 if the server is not running.",
   flags: {},
   examples: ["db url | xargs psql", "db status --json"],
   async run(args, terminal) {
@@ -32,14 +32,14 @@ export const db: Command = {
     if (Object.hasOwn(ACTIONS, action)) return await ACTIONS[action]!(args, terminal);
     throw usageError(
       "db",
-      `there is no "db ${action}"${didYouMean(action, actions) || `: there are ${actions.join(", ")}`}`,
+      `there is no "db ${action}"${didYouMean(action, actions) || `: it must be one of ${actions.join(", ")}`}`,
     );
   },
 };
 
 async function printUrl(args: Arguments, terminal: Terminal): Promise<number> {
-  const { options } = await readSettings({ args, terminal, tasks: false });
-  const { url, label } = await resolveConnection(options.database, options.onProgress);
+  const { options } = await readSettings({ args, terminal, tasks: "none" });
+  const { url, label } = await findDatabase(options);
   if (url === undefined) throw new FireflyError(`Cannot print a URL as ${label} is configured without one`);
   if (terminal.wantsJson) await terminal.printJson({ url });
   else await terminal.print(url);
@@ -57,20 +57,20 @@ async function status(args: Arguments, terminal: Terminal): Promise<number> {
   else {
     const { running, version, port, pid, dataDirectory, logFile } = found;
     const name = `The embedded PostgreSQL${version ? ` ${version}` : ""}`;
-    await terminal.print(running ? `${name} runs on port ${port}, as process ${pid}` : `${name} does not run`);
+    await terminal.print(running ? `${name} is running on port ${port} as process ${pid}` : `${name} is not running`);
     if (version) {
       await terminal.print(`Data  ${dataDirectory}`);
       await terminal.print(`Log   ${logFile}`);
     }
   }
-  const { options } = await readSettings({ args, terminal, tasks: false });
-  if (!usesEmbedded(options)) terminal.note("Another database is configured, so it is not in use here");
+  const { options } = await readSettings({ args, terminal, tasks: "none" });
+  if (!usesEmbedded(options)) terminal.note("Another database is configured, so Firefly does not use it here");
   return found.running ? EXIT.done : EXIT.noDatabase;
 }
 
 async function stop(_args: Arguments, terminal: Terminal): Promise<number> {
   const stopped = await stopEmbedded();
   if (terminal.json) await terminal.printJson({ stopped });
-  else await terminal.print(stopped ? "The embedded PostgreSQL was stopped" : "The embedded PostgreSQL did not run");
+  else await terminal.print(stopped ? "Stopped the embedded PostgreSQL" : "The embedded PostgreSQL was not running");
   return EXIT.done;
 }

@@ -1,4 +1,4 @@
-import type { Instance } from "../firefly/instance.ts";
+import type { Firefly } from "../firefly/firefly.ts";
 import type { TaskFilter } from "../task/record.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
@@ -6,7 +6,7 @@ import { countTasks, FILTER_FLAGS, filterOf, findMissing, reportMissing, require
 import { withCount } from "./progress_line.ts";
 import { withInstance } from "./settings.ts";
 
-/** Past this many, the question before a deletion says "more than". */
+/** Above this number, the confirmation prompt says "more than". */
 const COUNTED = 1000;
 
 /** `delete`: deletes records. */
@@ -16,18 +16,18 @@ export const deleteTasks: Command = {
   positionals: [0, Infinity],
   summary: "Delete tasks",
   details:
-    "Tasks that wait are deleted as well as tasks that have ended. The signal of a running handler aborts, and " +
-    "what it did through current().sql is rolled back. On a terminal it asks before it deletes several.",
+    "This deletes waiting tasks as well as tasks that have ended. Deleting a running task aborts its handler's signal " +
+    "and rolls back its work through current().sql. On a terminal, it asks before it deletes more than one task.",
   flags: {
     ...FILTER_FLAGS,
-    all: { description: "All tasks of every status" },
+    all: { description: "All tasks, whatever their status" },
     yes: { description: "Do not ask" },
   },
   examples: ["delete 12", "delete --status completed --older-than 12h", "delete --all --yes"],
   async run(args, terminal) {
     const filter = filterOf(args);
     requireSelection("delete", args, filter);
-    return await withInstance({ args, terminal, tasks: false }, async (ff) => {
+    return await withInstance({ args, terminal, tasks: "none" }, async (ff) => {
       const missing = await findMissing(ff, filter);
       const question = args.isOn("yes") || !terminal.canAsk ? undefined : await questionFor(ff, filter);
       if (question && !await terminal.confirm(question)) {
@@ -42,8 +42,8 @@ export const deleteTasks: Command = {
   },
 };
 
-/** What to ask; nothing if it is about one task at most. */
-async function questionFor(ff: Instance, filter: TaskFilter): Promise<string | undefined> {
+/** The confirmation prompt; undefined for at most one task. */
+async function questionFor(ff: Firefly, filter: TaskFilter): Promise<string | undefined> {
   const { items } = await ff.tasks.list(filter, { limit: COUNTED + 1 });
   if (items.length <= 1) return undefined;
   return `Delete ${items.length > COUNTED ? `more than ${COUNTED} tasks` : countTasks(items.length)}?`;

@@ -16,7 +16,7 @@ export class DiscoveryError extends FireflyError {
   override name = "DiscoveryError";
 }
 
-/** A configuration, and the directory that its paths start from. */
+/** A configuration, and the directory that its paths are relative to. */
 export interface FoundConfig {
   readonly config: Config;
   readonly directory: string;
@@ -27,10 +27,10 @@ export interface FoundConfig {
 const CONFIG_FILES = ["firefly.config.ts", "firefly.config.js", "firefly.config.mjs"];
 const CONFIG_KEYS = [...OPTION_KEYS, "tasks", "consume"];
 const TASK_PATTERNS = ["tasks", "tasks/**/*", "src/tasks", "src/tasks/**/*"].map((path) => `${path}.{ts,js,mjs}`);
-/** What is beside the tasks and defines none. */
+/** Files among the task modules that define no tasks. */
 const NO_TASKS = /[._]test\.\w+$|\.d\.ts$|[\\/]node_modules[\\/]/;
 
-/** Imports the configuration: `given`, or the one in the working directory, or none. */
+/** Imports the configuration: the `given` file, else the one in the working directory; empty if there is none. */
 export async function loadConfig(given: string | undefined, timeout?: number): Promise<FoundConfig> {
   const directory = process.cwd();
   const candidates = given === undefined ? CONFIG_FILES : [given];
@@ -38,7 +38,7 @@ export async function loadConfig(given: string | undefined, timeout?: number): P
     if (!await isFile(file)) continue;
     const { default: config } = await importModule(file, timeout) as { default?: Config };
     if (typeof config !== "object" || config === null) {
-      throw new DiscoveryError(`Cannot use ${shown(file)} as it exports no configuration by default`);
+      throw new DiscoveryError(`Cannot use ${shown(file)} as its default export is not a configuration`);
     }
     try {
       refuseUnknownKeys(config, CONFIG_KEYS, `use ${shown(file)}`);
@@ -52,11 +52,11 @@ export async function loadConfig(given: string | undefined, timeout?: number): P
 }
 
 /**
- * Imports the modules that define tasks: those that the configuration names, else those in the usual places, and
- * `imports` beside them.
+ * Imports the modules that define tasks: those that the configuration names, else those in the default places; and
+ * those in `imports`.
  *
- * @param options `timeout`: milliseconds that each may take, as long as it wants unless that is given.
- * @throws {DiscoveryError} If a module cannot be imported, or, where tasks are `needed`, if there are none.
+ * @param options `timeout`: the longest that each import may take, in milliseconds; no limit by default.
+ * @throws {DiscoveryError} If a module cannot be imported, or if tasks are `needed` and none is defined.
  */
 export async function importTasks(
   { config, directory, file }: FoundConfig,
@@ -68,18 +68,18 @@ export async function importTasks(
   if (!needed || registry.size > 0) return;
   if (found.length + imports.length > 0) {
     const names = [...found, ...imports].map(shown).join(", ");
-    throw new DiscoveryError(`Cannot find any task as nothing in ${names} calls task()`);
+    throw new DiscoveryError(`Cannot find any tasks as no module calls task(): ${names}`);
   }
   const looked = config.tasks === undefined ? [...CONFIG_FILES, ...TASK_PATTERNS] : patterns;
   const where = file === undefined ? directory : `${directory}, as ${shown(file)} says`;
   throw new DiscoveryError(
-    `Cannot find any task as there is none of ${
+    `Cannot find any tasks as there is none of ${
       looked.join(", ")
-    } in ${where}: make one, or name a module with --import`,
+    } in ${where}: create one, or name a module with --import`,
   );
 }
 
-/** Files by patterns, in a stable order. */
+/** Finds files by glob patterns, in a stable order. */
 async function findFiles(patterns: readonly string[], directory: string): Promise<string[]> {
   const files = new Set<string>();
   for (const pattern of patterns) {
@@ -90,7 +90,7 @@ async function findFiles(patterns: readonly string[], directory: string): Promis
   return [...files];
 }
 
-/** Imports a file by its path, or whatever else the runtime can import by its specifier. */
+/** Imports a file by its path, or a module by any specifier that the runtime can resolve. */
 async function importModule(specifier: string, timeout?: number): Promise<unknown> {
   const path = resolve(specifier);
   const isPath = /^(\.{0,2}[\\/]|[a-z]:[\\/])/i.test(specifier) || await isFile(path);
@@ -105,14 +105,14 @@ async function importModule(specifier: string, timeout?: number): Promise<unknow
   }
 }
 
-/** A runtime's message about a module may go on for lines, in colours. */
+/** The first line of an import error: the runtime's message may have several, with colors. */
 function firstLine(error: unknown): string {
   if (!(error instanceof Error)) return `it throws ${String(error)}`;
   const [line] = stripVTControlCharacters(error.message).split("\n");
   return `${error.name}: ${line}`;
 }
 
-/** A path as a user would write it. */
+/** A path as a user would write it: relative to the working directory, if inside it. */
 function shown(path: string): string {
   const short = relative(process.cwd(), path);
   return short.startsWith("..") || /^[a-z]{2,}:/i.test(path) ? path : short;

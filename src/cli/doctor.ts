@@ -1,18 +1,19 @@
 import { resolveConnection } from "../database/settings.ts";
+import { findDatabase } from "../firefly/connect.ts";
 import { diagnose, type Diagnosis } from "../doctor/doctor.ts";
-import type { Verdict } from "../doctor/check.ts";
+import { counted, type Verdict } from "../doctor/check.ts";
 import { Target } from "../doctor/target.ts";
-import { unreachable } from "../doctor/server_checks.ts";
+import { connectionFailure } from "../doctor/server_checks.ts";
 import { EmbeddedServerError } from "../errors.ts";
-import { checkOptions, DEFAULT_SCHEMA, type FireflyOptions } from "../firefly/options.ts";
+import { checkFireflyOptions, DEFAULT_SCHEMA, type FireflyOptions } from "../firefly/options.ts";
 import { registry } from "../task/scope.ts";
 import { asUsage } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { escapeLine } from "./escape.ts";
 import { EXIT } from "./exit_code.ts";
 import { readSettings } from "./settings.ts";
-import { widthOf } from "./table.ts";
 import type { Style, Terminal } from "./terminal.ts";
+import { wrap } from "./wrap.ts";
 
 /** How each verdict is shown. */
 const MARKS: Readonly<Record<Verdict, [mark: string, style: Style]>> = {
@@ -23,24 +24,24 @@ const MARKS: Readonly<Record<Verdict, [mark: string, style: Style]>> = {
   unknown: ["?", "red"],
   skipped: ["-", "dim"],
 };
-/** How long a module may take to be imported, in milliseconds: it is a user's, and may wait for what never comes. */
+/** The longest that a task module's import may take, in milliseconds: user code may wait forever. */
 const IMPORT_TIMEOUT = 10_000;
 const NAME_WIDTH = "oldest transaction".length;
 
-/** `doctor`: looks for whatever may be wrong. */
+/** `doctor`: checks the database and everything in it. */
 export const doctor: Command = {
   name: "doctor",
   usage: "",
   positionals: [0, 0],
-  summary: "Look for what is wrong with the database, the schema, the queues and their consumers",
+  summary: "Check the database, the schema, the queues and the consumers for problems",
   details:
-    "It changes nothing. It exits with 6 if something is wrong or could not be found out, be it that the database " +
-    "cannot be reached; with --strict warnings count, too.",
-  flags: { strict: { description: "Exit with 6 for warnings, too" } },
+    "It changes nothing. It exits with 6 if something is wrong or a check failed, including when the database is " +
+    "unreachable. With --strict, it also exits with 6 for warnings.",
+  flags: { strict: { description: "Also exit with 6 for warnings" } },
   examples: ["doctor", "doctor --strict", `doctor --json | jq -r 'select(.verdict == "wrong").advice[]'`],
   async run(args, terminal) {
-    const { options } = await readSettings({ args, terminal, tasks: "tried", timeout: IMPORT_TIMEOUT });
-    asUsage(() => checkOptions(options));
+    const { options } = await readSettings({ args, terminal, tasks: "optional", timeout: IMPORT_TIMEOUT });
+    asUsage(() => checkFireflyOptions(options));
     const verdicts: Verdict[] = [];
     for await (const diagnosis of diagnoseBy(options)) {
       verdicts.push(diagnosis.verdict);
@@ -57,25 +58,25 @@ async function* diagnoseBy(options: FireflyOptions): AsyncGenerator<Diagnosis> {
   const { database, listenDatabase, schema = DEFAULT_SCHEMA, onProgress } = options;
   let settings;
   try {
-    settings = await resolveConnection(database, onProgress);
+    settings = await findDatabase({ database, onProgress });
   } catch (error) {
     if (!(error instanceof EmbeddedServerError)) throw error;
-    return yield { check: "connection", ...unreachable(error) };
+    return yield { check: "connection", ...connectionFailure(error) };
   }
-  const patient = new Target({
+  const target = new Target({
     settings,
     schema,
     names: [...registry.keys()],
     ...(listenDatabase ? { listening: await resolveConnection(listenDatabase) } : {}),
   });
   try {
-    yield* diagnose(patient);
+    yield* diagnose(target);
   } finally {
-    patient.end();
+    target.end();
   }
 }
 
-/** A check for people: what it found, whole, and below it what to do, in a column beside the names. */
+/** Renders a check: its name, and beside it what it found, uncut, followed by the advice. */
 export function renderDiagnosis(
   { check, verdict, value, advice }: Diagnosis,
   terminal: Pick<Terminal, "style" | "width">,
@@ -94,25 +95,14 @@ export function renderDiagnosis(
   ];
 }
 
-/** `text` in lines of at most `room` columns, broken between words; a word that is longer stays whole. */
-function wrap(text: string, room: number): string[] {
-  const lines: string[] = [];
-  for (const word of text.split(" ")) {
-    const line = lines.at(-1);
-    if (line !== undefined && widthOf(`${line} ${word}`) <= room) lines[lines.length - 1] = `${line} ${word}`;
-    else lines.push(word);
-  }
-  return lines;
-}
-
 function summaryOf(verdicts: readonly Verdict[]): string {
   const count = (...kinds: Verdict[]) => verdicts.filter((verdict) => kinds.includes(verdict)).length;
   const [wrong, unknown, warnings, skipped] = [count("wrong"), count("unknown"), count("warning"), count("skipped")];
   return [
-    ...(wrong > 0 ? [`${wrong} of ${verdicts.length} checks ${wrong === 1 ? "is" : "are"} wrong`] : []),
-    ...(wrong + unknown === 0 ? ["Nothing is wrong"] : []),
-    ...(unknown > 0 ? [`${unknown} could not be found out`] : []),
-    ...(warnings > 0 ? [`${warnings} ${warnings === 1 ? "warns" : "warn"}`] : []),
-    ...(skipped > 0 ? [`${skipped} not asked`] : []),
+    ...(wrong > 0 ? [`${wrong} of ${verdicts.length} checks found a problem`] : []),
+    ...(wrong + unknown === 0 ? ["No problems found"] : []),
+    ...(unknown > 0 ? [counted(unknown, "check") + " failed"] : []),
+    ...(warnings > 0 ? [counted(warnings, "warning")] : []),
+    ...(skipped > 0 ? [`${skipped} skipped`] : []),
   ].join(", ");
 }

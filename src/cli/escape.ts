@@ -1,21 +1,21 @@
 /**
- * What a terminal or a reader of logs would obey instead of show: control characters, line separators, marks that turn
- * the direction of text, and halves of surrogate pairs.
+ * Characters that a terminal or log viewer would act on instead of showing: control characters, line separators, marks
+ * that change the direction of text, and unpaired surrogates.
  */
 const UNSAFE = /[\p{Cc}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]|\p{Cs}/gu;
 const SHORT: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
-/** `text` as one line that is safe to show: names and messages are written by whoever may schedule tasks. */
+/** Makes `text` one line that is safe to print: names and messages come from anyone who may schedule tasks. */
 export function escapeLine(text: string): string {
   return text.replace(UNSAFE, (unit) => SHORT[unit] ?? escapeUnit(unit));
 }
 
-/** `text` as lines that are safe to show. */
+/** Makes `text` safe to print, keeping its lines. */
 export function escapeLines(text: string): string {
   return text.split(/\r?\n/).map(escapeLine).join("\n");
 }
 
-/** JSON text that is safe to show. What is left to escape in it stands within strings, where `\u` is allowed. */
+/** Makes JSON text safe to print. Characters left to escape are inside strings, where `\u` is valid. */
 export function escapeJson(json: string): string {
   return json.replace(UNSAFE, (unit) => `\\u${hex(unit, 4)}`);
 }

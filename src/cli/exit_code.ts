@@ -3,7 +3,7 @@ import { TaskFailed } from "../records/task_record.ts";
 import { ValidationFailed } from "../task/validation.ts";
 import { UsageError } from "./arguments.ts";
 
-/** How the program ended, for whoever called it. */
+/** The exit codes of the program. */
 export const EXIT = {
   done: 0,
   unexpected: 1,
@@ -15,21 +15,21 @@ export const EXIT = {
   timedOut: 124,
 } as const;
 
-/** What the exit codes mean, for the help. */
+/** The meanings of the exit codes, for the help. */
 export const EXIT_MEANINGS: readonly [code: number, meaning: string][] = [
-  [EXIT.done, "Done"],
-  [EXIT.unexpected, "Something unexpected"],
-  [EXIT.usage, "The command line was not understood"],
-  [EXIT.noDatabase, "The database cannot be reached, or its schema is missing or of another release"],
-  [EXIT.noSuchTask, "There is no such task"],
+  [EXIT.done, "Success"],
+  [EXIT.unexpected, "Unexpected error"],
+  [EXIT.usage, "Invalid command line"],
+  [EXIT.noDatabase, "The database is unreachable, or its schema is missing or from another release"],
+  [EXIT.noSuchTask, "No such task"],
   [EXIT.taskFailed, "The awaited task failed or was cancelled"],
-  [EXIT.unhealthy, "The doctor found something wrong"],
-  [EXIT.timedOut, "The awaited task has not ended in time"],
-  [137, "A task blocked the event loop, or somebody sent SIGKILL"],
-  [130, "Ended at once by a second signal (143 if that was SIGTERM)"],
+  [EXIT.unhealthy, "`doctor` found a problem"],
+  [EXIT.timedOut, "The awaited task did not end in time"],
+  [130, "A second signal ended the process at once (143 if it was SIGTERM)"],
+  [137, "A task blocked the event loop, or the process received SIGKILL"],
 ];
 
-/** The exit code for an error that ended a command. */
+/** Returns the exit code for an error that ended a command. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError || error instanceof ValidationFailed) return EXIT.usage;
   if (error instanceof TaskNotFound) return EXIT.noSuchTask;

@@ -7,20 +7,21 @@ import { STATUS_STYLES } from "./record_page.ts";
 import { withInstance } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";
 import { formatAge, formatTime } from "./times.ts";
+import { wrap } from "./wrap.ts";
 
-/** `explain`: tells why a task does not run. */
+/** `explain`: explains why a task does not run. */
 export const explain: Command = {
   name: "explain",
   usage: "<id>",
   positionals: [1, 1],
-  summary: "Tell why a task does not run, and what to do about it",
-  details: "All reasons are listed: first what somebody must do something about, then what time mends.",
+  summary: "Explain why a task does not run, and what to do about it",
+  details: "It lists all reasons: first those that need action, then those that pass with time.",
   flags: {},
   examples: ["explain 12", "explain 12 --json | jq -r '.reasons[].reason'"],
   async run(args, terminal) {
     const [id, ...more] = args.ids();
-    if (id === undefined || more.length > 0) throw usageError("explain", "it takes one id");
-    return await withInstance({ args, terminal, tasks: false }, async (ff) => {
+    if (id === undefined || more.length > 0) throw usageError("explain", "it takes exactly one id");
+    return await withInstance({ args, terminal, tasks: "none" }, async (ff) => {
       const explanation = terminal.redactor.redact(await ff.tasks.explain(id));
       if (terminal.json) await terminal.printJson(toSnakeCase(explanation));
       else await terminal.print(renderExplanation(explanation, terminal));
@@ -29,31 +30,36 @@ export const explain: Command = {
   },
 };
 
-/** An explanation for people: each reason with its time on the clock of this machine, and with what to do about it. */
-export function renderExplanation(explanation: Explanation, terminal: Pick<Terminal, "style">): string {
+/** Renders an explanation for people: each reason with its time on this machine's clock, and with advice. */
+export function renderExplanation(explanation: Explanation, terminal: Pick<Terminal, "style" | "width">): string {
   const { id, status, reasons } = explanation;
   const heading = `${terminal.style("bold", `Task ${id}`)}  ${terminal.style(STATUS_STYLES[status], status)}`;
   return [heading, ...reasons.flatMap((reason) => ["", ...renderReason(reason, explanation, terminal)])].join("\n");
 }
 
-function renderReason(reason: Reason, { id, reasons }: Explanation, terminal: Pick<Terminal, "style">): string[] {
+function renderReason(
+  reason: Reason,
+  { id, reasons }: Explanation,
+  terminal: Pick<Terminal, "style" | "width">,
+): string[] {
+  const { width } = terminal;
   const time = timeOf(reason);
   const hasDuplicate = reasons.some(({ reason }) => reason === "unique");
   const advices = reason.reason === "ended" && hasDuplicate ? [] : adviceOn(id, reason);
   const details = [
     ...(time ? [`${formatTime(time)}, ${formatAge(time)}`] : []),
-    ...advices.map((advice) => terminal.style("cyan", escapeLine(advice))),
+    ...advices.flatMap((advice) => wrap(escapeLine(advice), width - 2).map((line) => terminal.style("cyan", line))),
   ];
-  return [escapeLine(reason.message), ...details.map((line) => `  ${line}`)];
+  return [...wrap(escapeLine(reason.message), width), ...details.map((line) => `  ${line}`)];
 }
 
-/** The time that a reason tells of, on the clock of this machine. */
+/** The time in a reason, if it has a valid one. */
 function timeOf(reason: Reason): Date | undefined {
   const time = "until" in reason ? reason.until : "since" in reason ? reason.since : "at" in reason ? reason.at : null;
   return time && !Number.isNaN(time.getTime()) ? time : undefined;
 }
 
-/** What to do about a reason, where there is something to be done. */
+/** Advice on a reason; empty if there is nothing to do. */
 function adviceOn(id: number, reason: Reason): string[] {
   switch (reason.reason) {
     case "ended":
@@ -61,25 +67,25 @@ function adviceOn(id: number, reason: Reason): string[] {
     case "unique":
       return [`See its duplicate: firefly show ${reason.taskId}`];
     case "paused":
-      return [`Go on with the queue: firefly resume ${reason.queue}`];
+      return [`Resume the queue: firefly resume ${reason.queue}`];
     case "no_consumer":
       return [`Start a consumer: firefly consume --queue ${reason.queue}`];
     case "unknown_name":
       return [
         `Start a consumer whose modules define it: firefly consume --queue ${reason.queue}`,
-        "If the task was renamed, list its old name in the option aliases of the definition",
+        "If the task was renamed, add its old name to `aliases` in its definition",
       ];
     case "concurrency":
-      return reason.holders.slice(0, 3).map(({ taskId }) => `See who has a slot: firefly show ${taskId}`);
+      return reason.holders.slice(0, 3).map(({ taskId }) => `See a task that holds a slot: firefly show ${taskId}`);
     case "behind":
     case "busy":
-      return ["If that is too slow, start another consumer, or one with a larger --concurrency"];
+      return ["If this takes too long, start another consumer, or raise --concurrency"];
     default:
       return [];
   }
 }
 
-/** Members in the names of columns, as in all JSON that the command line prints. */
+/** Renames members to snake_case, as in all JSON that the command line prints. */
 function toSnakeCase(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(toSnakeCase);
   if (typeof value !== "object" || value === null || value instanceof Date) return value;

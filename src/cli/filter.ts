@@ -1,24 +1,28 @@
 import { toMilliseconds } from "../duration.ts";
-import type { Instance } from "../firefly/instance.ts";
+import type { Firefly } from "../firefly/firefly.ts";
 import { TASK_STATUSES, type TaskFilter } from "../task/record.ts";
-import { type Arguments, type Flags, given, usageError } from "./arguments.ts";
+import { type Arguments, type Flags, omitUndefined, usageError } from "./arguments.ts";
 import { EXIT } from "./exit_code.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** Flags that choose tasks: all conditions must hold, and a list means any of its members. */
+/** Flags that select tasks: all conditions must hold; a list matches any of its values. */
 export const FILTER_FLAGS: Flags = {
-  status: { value: "status", list: "commas", description: `Tasks of this status: ${TASK_STATUSES.join(", ")}` },
-  queue: { value: "name", list: "commas", description: "Tasks of this queue" },
-  name: { value: "name", list: "commas", description: "Tasks of this name" },
-  tag: { value: "label", list: "repeat", description: "Tasks with this label; of several, with all of them" },
+  status: { value: "status", list: "commas", description: `Tasks with this status: ${TASK_STATUSES.join(", ")}` },
+  queue: { value: "name", list: "commas", description: "Tasks in this queue" },
+  name: { value: "name", list: "commas", description: "Tasks with this name" },
+  tag: {
+    value: "label",
+    list: "repeat",
+    description: "Tasks with this tag; with several, tasks that have all of them",
+  },
   "older-than": { value: "duration", description: "Tasks that ended longer ago than this, such as 12h or 7d" },
 };
 
-/** The filter that the flags, and ids beside them, describe. */
+/** Builds the filter from the flags and ids. */
 export function filterOf(args: Arguments): TaskFilter {
   const ids = args.ids();
   const age = args.duration("older-than");
-  return given({
+  return omitUndefined({
     ids: ids.length > 0 ? ids : undefined,
     status: args.choices("status", TASK_STATUSES),
     queue: args.list("queue"),
@@ -28,7 +32,7 @@ export function filterOf(args: Arguments): TaskFilter {
   });
 }
 
-/** Refuses to act on every task there is unless that was said. */
+/** Refuses to act on all tasks without `--all`. */
 export function requireSelection(command: string, args: Arguments, filter: TaskFilter): void {
   const isSelected = Object.keys(filter).length > 0;
   if (args.isOn("all") && filter.ids) throw usageError(command, "ids and --all exclude each other");
@@ -37,22 +41,22 @@ export function requireSelection(command: string, args: Arguments, filter: TaskF
   }
 }
 
-/** Ids among those of a filter that no task has. */
-export async function findMissing(ff: Instance, { ids = [] }: TaskFilter): Promise<number[]> {
+/** Returns the ids of the filter that no task has. */
+export async function findMissing(ff: Firefly, { ids = [] }: TaskFilter): Promise<number[]> {
   if (ids.length === 0) return [];
   const { items } = await ff.tasks.list({ ids }, { limit: ids.length });
   const found = new Set(items.map(({ id }) => id));
   return ids.filter((id) => !found.has(id));
 }
 
-/** Says which ids no task has; returns the exit code. */
+/** Prints an error that names the missing ids, if any; returns the exit code. */
 export function reportMissing(missing: number[], terminal: Terminal): number {
   if (missing.length === 0) return EXIT.done;
   terminal.printError(`There is no task ${missing.join(", ")}`);
   return EXIT.noSuchTask;
 }
 
-/** A number of tasks in words. */
+/** Formats a number of tasks: `1 task`, `2 tasks`. */
 export function countTasks(count: number): string {
   return count === 1 ? "1 task" : `${count} tasks`;
 }

@@ -6,7 +6,7 @@ import { renderPage } from "./record_page.ts";
 import { widthOf } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** Shows a record now and whenever it has changed, until it has ended; resolves to the exit code. */
+/** Prints a record now and after every change until it has ended. Returns the exit code. */
 export async function follow(record: TaskRecord, terminal: Terminal): Promise<number> {
   let [rows, status] = [0, record.status];
   for await (const now of record.watch()) {
@@ -22,12 +22,12 @@ export async function follow(record: TaskRecord, terminal: Terminal): Promise<nu
   return status === "completed" ? EXIT.done : EXIT.taskFailed;
 }
 
-/** Moves the cursor up, and erases all from there. */
+/** Moves the cursor up and erases everything below it. */
 function upBy(rows: number): string {
   return rows === 0 ? "" : `\u001b[${rows}A\u001b[0J`;
 }
 
-/** How many rows of the terminal a text takes. */
+/** The number of terminal rows that a text occupies. */
 function rowsOf(text: string, width: number): number {
   const lines = stripVTControlCharacters(text).split("\n");
   return lines.reduce((rows, line) => rows + Math.max(1, Math.ceil(widthOf(line) / width)), 0);

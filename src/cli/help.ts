@@ -2,29 +2,25 @@ import type { Flags } from "./arguments.ts";
 import { type Command, GLOBAL_FLAGS } from "./command.ts";
 import { EXIT_MEANINGS } from "./exit_code.ts";
 import type { Terminal } from "./terminal.ts";
+import { wrap } from "./wrap.ts";
 
-/** What the help's lines are wrapped to, if the terminal is no narrower. */
+/** The widest that the lines of help may be; a narrower terminal makes them narrower. */
 const WIDTH = 100;
 
 /** The help of the program. */
 export function renderOverview(
   terminal: Terminal,
-  { commands, aliases }: { commands: readonly Command[]; aliases: Readonly<Record<string, readonly string[]>> },
+  commands: readonly Command[],
 ): string {
   return [
     "Firefly, a task queue on Postgres",
     "",
     `${title(terminal, "Usage")} firefly <command> [flags]`,
     ...section(terminal, "Commands", commands.map(({ name, summary }) => [name, summary])),
-    ...section(
-      terminal,
-      "Names of django-firefly-tasks",
-      Object.entries(aliases).map(([name, to]) => [name, to.join(" ")]),
-    ),
     ...section(terminal, "Flags of every command", describeFlags(GLOBAL_FLAGS)),
     ...section(terminal, "Exit codes", EXIT_MEANINGS.map(([code, meaning]) => [String(code), meaning])),
     "",
-    "firefly help <command> tells more about each.",
+    "Run `firefly help <command>` for details.",
   ].join("\n");
 }
 
@@ -45,7 +41,7 @@ export function renderCommand(terminal: Terminal, command: Command): string {
 
 function describeFlags(flags: Flags): [string, string][] {
   return Object.entries(flags).map(([name, { value, list, description }]) => {
-    const hint = list === "commas" ? "; repeat it, or put commas between" : list ? "; may be repeated" : "";
+    const hint = list === "commas" ? " (comma-separated or repeated)" : list ? " (repeatable)" : "";
     return [`--${name}${value ? ` <${value}>` : ""}`, `${description}${hint}`];
   });
 }
@@ -67,14 +63,4 @@ function title(terminal: Terminal, text: string): string {
 
 function widthOf(terminal: Terminal): number {
   return Math.min(WIDTH, terminal.width);
-}
-
-function wrap(text: string, width: number): string[] {
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const line = lines.at(-1)!;
-    if (line && line.length + 1 + word.length > width) lines.push(word);
-    else lines[lines.length - 1] = line ? `${line} ${word}` : word;
-  }
-  return lines;
 }

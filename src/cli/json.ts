@@ -1,7 +1,7 @@
 import { Projection } from "../wire/to_json.ts";
 import { escapeJson } from "./escape.ts";
 
-/** A value as one line of JSON, with what JSON cannot hold as {@linkcode Projection} has it. */
+/** Formats a value as one line of JSON. {@linkcode Projection} converts values that JSON cannot hold. */
 export async function toJson(value: unknown): Promise<string> {
   const projection = new Projection();
   const projected = projection.toJsonValue(value);
@@ -9,7 +9,7 @@ export async function toJson(value: unknown): Promise<string> {
   return escapeJson(JSON.stringify(projected));
 }
 
-/** As {@linkcode toJson}, without a Blob's bytes. */
+/** As {@linkcode toJson}, but without the bytes of Blobs. */
 export function toJsonSync(value: unknown): string {
   return escapeJson(JSON.stringify(new Projection().toJsonValue(value)));
 }

@@ -1,6 +1,6 @@
 import type { TaskRecord } from "../task/record.ts";
 import { columnsOf } from "../records/task_record.ts";
-import { given, usageError } from "./arguments.ts";
+import { omitUndefined, usageError } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
 import { FILTER_FLAGS, filterOf } from "./filter.ts";
@@ -10,7 +10,7 @@ import { type Cell, renderTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { formatAge, formatSeconds } from "./times.ts";
 
-/** Records that are read at a time. */
+/** Records to read at a time. */
 const PART = 500;
 
 /** `list`: lists records, newest first. */
@@ -21,23 +21,23 @@ export const list: Command = {
   summary: "List tasks, newest first",
   flags: {
     ...FILTER_FLAGS,
-    limit: { value: "number", description: "How many at most, 100 unless given" },
-    after: { value: "id", description: "Go on after this id, where a list before ended" },
+    limit: { value: "number", description: "The most tasks to list. Default: 100" },
+    after: { value: "id", description: "Continue after this id, the last one of a previous list" },
   },
   examples: ["list --status failed", "list --queue mail --limit 20 --json | jq .errors"],
   async run(args, terminal) {
     const filter = filterOf(args);
     const limit = args.integer("limit", 1) ?? 100;
     const after = args.text("after");
-    if (after !== undefined && !/^\d+$/.test(after)) throw usageError("list", `"--after" must be the id of a task`);
-    return await withInstance({ args, terminal, tasks: false }, async (ff) => {
+    if (after !== undefined && !/^\d+$/.test(after)) throw usageError("list", `"--after" must be a task id`);
+    return await withInstance({ args, terminal, tasks: "none" }, async (ff) => {
       const records: TaskRecord[] = [];
       let next: string | null = after ?? null;
       let left = limit;
       do {
         const page = await ff.tasks.list(filter, {
           limit: Math.min(PART, left),
-          ...given({ after: next ?? undefined }),
+          ...omitUndefined({ after: next ?? undefined }),
         });
         next = page.next;
         left -= page.items.length;
@@ -54,15 +54,15 @@ async function printTable(
   records: TaskRecord[],
   { terminal, next }: { terminal: Terminal; next: string | null },
 ): Promise<void> {
-  if (records.length === 0) return terminal.note("There are no such tasks");
-  const header = ["id", "name", "queue", "status", "attempt", "created", "what"];
+  if (records.length === 0) return terminal.note("No tasks match");
+  const header = ["id", "name", "queue", "status", "attempt", "created", "detail"];
   const lines = renderTable(terminal, {
     header,
     rows: records.map((record) => rowOf(record, terminal)),
     right: [0, 4],
   });
   for (const line of lines) await terminal.print(line);
-  if (next !== null) terminal.note(`There may be more: --after ${next}`);
+  if (next !== null) terminal.note(`There may be more: continue with --after ${next}`);
 }
 
 function rowOf(record: TaskRecord, terminal: Terminal): Cell[] {
@@ -74,12 +74,12 @@ function rowOf(record: TaskRecord, terminal: Terminal): Cell[] {
     { text: status, style: STATUS_STYLES[status] },
     maxRetries > 0 || attempt > 1 ? `${attempt}/${maxRetries + 1}` : "",
     formatAge(created),
-    whatOf(record, terminal),
+    detailOf(record, terminal),
   ];
 }
 
-/** What matters most about a task in its status. */
-function whatOf(record: TaskRecord, { redactor }: Terminal): Cell {
+/** The most important detail of a task in its status. */
+function detailOf(record: TaskRecord, { redactor }: Terminal): Cell {
   const { status, started, notBefore } = record;
   const { progress, error } = redactor.redact({ progress: record.progress, error: record.error });
   if (status === "completed") return started ? `took ${secondsBetween(started, record.completed)}` : "";

@@ -4,23 +4,23 @@ import { toJsonSync } from "./json.ts";
 import { stackOf, type Style, type Terminal } from "./terminal.ts";
 import { formatClock } from "./times.ts";
 
-/** How much an entry matters. */
+/** The severity of an entry. */
 export type Level = "debug" | "info" | "warn" | "error";
 
 /** One entry of a consumer's log. */
 export interface Entry {
   readonly level: Level;
-  /** What happened, in a word. */
+  /** The event, in one word. */
   readonly event: string;
-  /** What it happened to, such as `math.add #12`. */
+  /** The task or object that it concerns, such as `math.add #12`. */
   readonly subject?: string;
-  /** The rest of it in words. */
+  /** The details, for people. */
   readonly text?: string;
-  /** The error behind it. */
+  /** The error that caused it. */
   readonly error?: unknown;
-  /** Shows the error's stack even if the log is not verbose: there is no other record of it. */
+  /** Shows the error's stack even if the log is not verbose: it is recorded nowhere else. */
   readonly withStack?: boolean;
-  /** The same for machines. */
+  /** The details, for machines. */
   readonly fields?: object;
 }
 
@@ -30,27 +30,27 @@ const LEVELS: readonly Level[] = ["debug", "info", "warn", "error"];
 /** The width of the longest event of an attempt. */
 const EVENT_WIDTH = 9;
 
-/** A consumer's log on stderr: a line an entry, for people on a terminal, else JSON. */
+/** A consumer's log on stderr, one line per entry: for people on a terminal, else JSON. */
 export class Log {
   readonly #terminal: Terminal;
-  /** Entries are for people; else they are JSON. */
-  readonly pretty: boolean;
+  /** Whether entries are readable lines; otherwise they are JSON. */
+  readonly #isPretty: boolean;
   #lines: string[] = [];
 
   constructor(terminal: Terminal) {
     this.#terminal = terminal;
-    this.pretty = Boolean(process.stderr.isTTY) && !terminal.wantsJson;
+    this.#isPretty = Boolean(process.stderr.isTTY) && !terminal.wantsJson;
     process.on("exit", () => this.flush());
   }
 
-  /** Adds an entry. Entries of one turn of the event loop are written together. */
+  /** Adds an entry. Entries of one event loop turn are written together. */
   add(entry: Entry): void {
-    if (LEVELS.indexOf(entry.level) < LEAST[this.#terminal.loudness]!) return;
+    if (LEVELS.indexOf(entry.level) < LEAST[this.#terminal.verbosity]!) return;
     if (this.#lines.length === 0) setImmediate(() => this.flush());
-    this.#lines.push(this.pretty ? this.#pretty(entry) : this.#json(entry));
+    this.#lines.push(this.#isPretty ? this.#pretty(entry) : this.#json(entry));
   }
 
-  /** Writes what is left to write. */
+  /** Writes all entries that are not written yet. */
   flush(): void {
     if (this.#lines.length > 0) process.stderr.write(this.#lines.splice(0).map((line) => `${line}\n`).join(""));
   }
@@ -63,13 +63,13 @@ export class Log {
       ...(subject ? [style("bold", subject)] : []),
       ...(text ? [escapeLine(text)] : []),
     ];
-    const stack = error !== undefined && (withStack || this.#terminal.loudness === "verbose") ? stackOf(error) : "";
+    const stack = error !== undefined && (withStack || this.#terminal.verbosity === "verbose") ? stackOf(error) : "";
     const shown = stack ? `\n${this.#terminal.styleError("dim", escapeLines(stack))}` : "";
     return words.join("  ") + shown;
   }
 
   #json({ level, event, text, error, withStack, fields }: Entry): string {
-    const verbose = withStack || this.#terminal.loudness === "verbose";
+    const verbose = withStack || this.#terminal.verbosity === "verbose";
     return toJsonSync({
       time: new Date(),
       level,

@@ -42,11 +42,11 @@ const COMMANDS: readonly Command[] = [
   db,
 ];
 
-/** Flags of any command: they may stand before its name, too. */
+/** The flags of all commands: they may also precede the command's name. */
 const ALL_FLAGS: Flags = Object.assign({}, ...COMMANDS.map(({ flags }) => flags), GLOBAL_FLAGS);
 const PROGRAM = "firefly";
 
-/** The commands of django-firefly-tasks, whose habits go on. */
+/** The commands of django-firefly-tasks: they work, but the help does not list them. */
 const ALIASES: Readonly<Record<string, readonly string[]>> = {
   consume_tasks: ["consume"],
   delete_completed_tasks: ["delete", "--status", "completed"],
@@ -54,7 +54,7 @@ const ALIASES: Readonly<Record<string, readonly string[]>> = {
   mark_failed_tasks_consumable: ["retry", "--status", "failed"],
 };
 
-/** Runs the command line `args`; resolves to the exit code, and sees to it that the process ends soon. */
+/** Runs the command line `args` and returns its exit code. The process ends soon after, whatever user code keeps open. */
 export async function main(args: readonly string[]): Promise<number> {
   ignoreBrokenPipe();
   const terminal = terminalFor(args);
@@ -92,12 +92,12 @@ async function runWithoutCommand(args: readonly string[], terminal: Terminal): P
   const parsed = new Arguments(PROGRAM, args, GLOBAL_FLAGS);
   if (parsed.isOn("version")) return await printVersion(terminal);
   if (parsed.isOn("help")) return await printHelp(parsed, terminal);
-  throw new UsageError('Cannot run without a command: "firefly help" shows which there are');
+  throw new UsageError('Cannot run without a command: "firefly help" lists all commands');
 }
 
 async function printHelp({ positionals: [name] }: Arguments, terminal: Terminal): Promise<number> {
   if (name === undefined) {
-    await terminal.print(renderOverview(terminal, { commands: COMMANDS, aliases: ALIASES }));
+    await terminal.print(renderOverview(terminal, COMMANDS));
   } else {
     const target = Object.hasOwn(ALIASES, name) ? ALIASES[name]![0]! : name;
     await terminal.print(renderCommand(terminal, findCommand(target, name)));
@@ -114,18 +114,21 @@ function findCommand(target: string, name: string): Command {
   const command = COMMANDS.find((command) => command.name === target);
   if (command) return command;
   const known = [...COMMANDS.map((command) => command.name), "help", ...Object.keys(ALIASES)];
-  const hint = didYouMean(name, known) || ': "firefly help" shows which there are';
+  const hint = didYouMean(name, known) || ': "firefly help" lists all commands';
   throw new UsageError(`Cannot run "${name}" as there is no such command${hint}`);
 }
 
 function checkPositionals({ name, usage, positionals: [least, most] }: Command, given: readonly string[]): void {
   if (given.length >= least && given.length <= most) return;
-  const wanted = most === 0 ? "it takes flags only" : `it is called as: firefly ${name} ${usage}`;
-  throw usageError(name, given.length > most ? `"${given[most]}" is one argument too many: ${wanted}` : wanted);
+  const wanted = most === 0 ? ": it takes only flags" : `, usage: firefly ${name} ${usage}`;
+  throw usageError(
+    name,
+    (given.length > most ? `"${given[most]}" is one argument too many` : "an argument is missing") + wanted,
+  );
 }
 
-/** What the flags say of the output, before they are known to be right: even that is to be told in the right way. */
+/** Reads the flags that concern output before the rest is parsed, so that even a usage error is printed as they ask. */
 function terminalFor(args: readonly string[]): Terminal {
-  const loudness = args.includes("--verbose") ? "verbose" : args.includes("--quiet") ? "quiet" : "normal";
-  return new Terminal({ json: args.includes("--json"), loudness });
+  const verbosity = args.includes("--verbose") ? "verbose" : args.includes("--quiet") ? "quiet" : "normal";
+  return new Terminal({ json: args.includes("--json"), verbosity });
 }

@@ -1,4 +1,4 @@
-import { resolveConnection } from "../database/settings.ts";
+import { findDatabase } from "../firefly/connect.ts";
 import { Database } from "../database/pools.ts";
 import { MIGRATIONS } from "../schema/migrations.ts";
 import { type MigrationState, migrationStates, pendingText } from "../schema/migrator.ts";
@@ -11,26 +11,25 @@ import { renderTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { formatAge, formatTime } from "./times.ts";
 
-/** `migrate`: creates the schema, or brings it up to this release. */
+/** `migrate`: creates the schema or updates it to this release. */
 export const migrate: Command = {
   name: "migrate",
   usage: "",
   positionals: [0, 0],
-  summary: "Create the schema, or bring it up to this release",
+  summary: "Create the schema, or update it to this release",
   details:
-    "Run it once per release, before the new consumers start; consumers of the release before go on beside it. " +
-    "Any number of processes may call it at once. The embedded server needs no migrate: it is migrated when it is used." +
-    "\n\n" +
-    "With --roles it makes the roles <schema>_producer, <schema>_consumer and <schema>_viewer, too, grants to them what " +
-    "they need, and takes from PUBLIC what it had in the schema. From then on every migrate keeps their grants up to date.",
+    "Run it once per release, before new consumers start; consumers of the previous release keep working. Any number " +
+    "of processes may run it at once. The embedded server migrates automatically on first use.\n\n" +
+    "--roles also creates the roles <schema>_producer, <schema>_consumer and <schema>_viewer, grants them the privileges " +
+    "that they need, and revokes those of PUBLIC in the schema. Every later migrate keeps their grants up to date.",
   flags: {
     status: { description: "Show which migrations were applied" },
-    roles: { description: "Make the roles for producers, consumers and viewers, too, and grant what they need" },
-    "dry-run": { description: "Print the SQL of what is missing, and apply nothing" },
+    roles: { description: "Also create the roles for producers, consumers and viewers, and grant their privileges" },
+    "dry-run": { description: "Print the SQL of the missing migrations without applying them" },
   },
   examples: ["migrate", "migrate --status", "migrate --dry-run > pending.sql", "migrate --roles"],
   async run(args, terminal) {
-    const { options } = await readSettings({ args, terminal, tasks: false });
+    const { options } = await readSettings({ args, terminal, tasks: "none" });
     const schema = options.schema ?? DEFAULT_SCHEMA;
     if (args.isOn("dry-run")) {
       const states = await readStates(options);
@@ -49,7 +48,7 @@ export const migrate: Command = {
       if (terminal.json) await terminal.printJson(state);
       else await terminal.print(`Applied ${state.version} ${state.name}`);
     }
-    if (done.length === 0) terminal.note(`Schema "${schema}" is up to date with ${MIGRATIONS.length} applied`);
+    if (done.length === 0) terminal.note(`Schema "${schema}" is up to date: ${MIGRATIONS.length} migrations applied`);
     if (args.isOn("roles")) await printRoles(options, terminal);
     return EXIT.done;
   },
@@ -59,18 +58,18 @@ async function printRoles(
   { database, schema = DEFAULT_SCHEMA, onProgress }: FireflyOptions,
   terminal: Terminal,
 ): Promise<void> {
-  const roles = await makeRoles(await resolveConnection(database, onProgress), schema, onProgress);
+  const roles = await makeRoles(await findDatabase({ database, onProgress }), schema, onProgress);
   for (const role of roles) {
     if (terminal.json) await terminal.printJson({ role });
     else await terminal.print(`Granted to ${role}`);
   }
 }
 
-/** Reads them without an instance, since connecting to the embedded server would migrate it. */
+/** Reads the migrations without an instance, as connecting to the embedded server would migrate it. */
 async function readStates(
   { database, schema = DEFAULT_SCHEMA, onProgress }: FireflyOptions,
 ): Promise<MigrationState[]> {
-  const opened = new Database(await resolveConnection(database, onProgress), schema);
+  const opened = new Database(await findDatabase({ database, onProgress }), schema);
   try {
     return await migrationStates(opened.sql);
   } finally {

@@ -1,4 +1,4 @@
-import type { Instance } from "../firefly/instance.ts";
+import type { Firefly } from "../firefly/firefly.ts";
 import type { Command } from "./command.ts";
 import { type Arguments, asUsage } from "./arguments.ts";
 import { checkQueueName } from "../task/definition.ts";
@@ -6,26 +6,26 @@ import { EXIT } from "./exit_code.ts";
 import { withInstance } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** `pause`: stops the claiming of queues' tasks. */
+/** `pause`: pauses queues. */
 export const pause: Command = {
   name: "pause",
   usage: "<queue…>",
   positionals: [1, Infinity],
-  summary: "Pause queues: their tasks wait until they are resumed",
+  summary: "Pause queues: their tasks wait until the queues are resumed",
   details:
-    "Tasks can still be scheduled, and what runs goes on. A queue stays paused whatever restarts meanwhile, and it may " +
-    "be paused before it has any task.",
+    "Tasks can still be scheduled, and running tasks continue. A queue stays paused across restarts. It can be paused " +
+    "before it has any tasks.",
   flags: {},
   examples: ["pause mail", "pause mail reports"],
   run: (args, terminal) => onQueues({ args, terminal, verb: "paused", act: (ff, queue) => ff.pause(queue) }),
 };
 
-/** `resume`: goes on with paused queues. */
+/** `resume`: resumes paused queues. */
 export const resume: Command = {
   name: "resume",
   usage: "<queue…>",
   positionals: [1, Infinity],
-  summary: "Resume queues: consumers go on with them at once",
+  summary: "Resume paused queues: consumers claim their tasks again at once",
   flags: {},
   examples: ["resume mail", "resume mail reports"],
   run: (args, terminal) => onQueues({ args, terminal, verb: "resumed", act: (ff, queue) => ff.resume(queue) }),
@@ -34,15 +34,15 @@ export const resume: Command = {
 interface Act {
   args: Arguments;
   terminal: Terminal;
-  /** What has become of a queue then. */
+  /** The new state of the queue, for the output. */
   verb: "paused" | "resumed";
-  act(ff: Instance, queue: string): Promise<boolean>;
+  act(ff: Firefly, queue: string): Promise<boolean>;
 }
 
 async function onQueues({ args, terminal, verb, act }: Act): Promise<number> {
   const queues = [...new Set(args.positionals)];
   for (const queue of queues) asUsage(() => checkQueueName(queue, verb === "paused" ? "pause" : "resume"));
-  return await withInstance({ args, terminal, tasks: false }, async (ff) => {
+  return await withInstance({ args, terminal, tasks: "none" }, async (ff) => {
     for (const queue of queues) {
       const changed = await act(ff, queue);
       if (terminal.json) await terminal.printJson({ queue, paused: verb === "paused", changed });
@@ -53,5 +53,5 @@ async function onQueues({ args, terminal, verb, act }: Act): Promise<number> {
 }
 
 function stateBefore(verb: Act["verb"]): string {
-  return verb === "paused" ? "paused already" : "not paused";
+  return verb === "paused" ? "already paused" : "not paused";
 }

@@ -2,28 +2,28 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Consumer, ConsumerHealth } from "../consume/consume.ts";
 import { usageError } from "./arguments.ts";
 
-/** One line of an answer. */
+/** One line of a response. */
 interface Check {
   readonly name: string;
   readonly text: string;
   readonly ok: boolean;
 }
 
-/** Where probes come in. */
+/** The address that probes connect to. */
 export interface ProbeOptions {
-  /** 0 for any that is free. */
+  /** The port; 0 for any free one. */
   readonly port: number;
-  /** The address to listen on; undefined for all, as a kubelet asks at the address of the pod. */
+  /** The address to listen on; undefined for all, as a kubelet connects to the pod's address. */
   readonly host: string | undefined;
 }
 
 /**
- * Answers `GET /livez` and `GET /readyz`, in the thread that runs the handlers: while one of them blocks it, nothing is
- * answered, which is what a probe must learn.
+ * Answers `GET /livez` and `GET /readyz` in the thread that runs the handlers: while a handler blocks it, probes get no
+ * answer and so fail, as they must.
  */
 export class Probes {
   readonly #server: Server;
-  /** Whose health it is; undefined before it starts. */
+  /** The consumer whose health to report; undefined before it starts. */
   consumer: Consumer | undefined;
 
   private constructor() {
@@ -31,9 +31,9 @@ export class Probes {
   }
 
   /**
-   * Listens.
+   * Starts listening.
    *
-   * @throws {UsageError} If it cannot, as when the port is in use.
+   * @throws {UsageError} If it cannot listen there, for example as the port is in use.
    */
   static async listen({ port, host }: ProbeOptions): Promise<Probes> {
     const probes = new Probes();
@@ -41,7 +41,7 @@ export class Probes {
     await new Promise<void>((resolve, reject) => {
       const refuse = (error: Error) => {
         const where = host === undefined ? `port ${port}` : `${host}, port ${port}`;
-        reject(usageError("consume", `probes cannot be answered on ${where}: ${reasonOf(error)}`));
+        reject(usageError("consume", `it cannot listen for probes on ${where}: ${reasonOf(error)}`));
       };
       server.once("error", refuse);
       server.listen(port, host, () => {
@@ -57,7 +57,7 @@ export class Probes {
     return (this.#server.address() as { port: number }).port;
   }
 
-  /** Answers no more. */
+  /** Stops listening and closes all connections. */
   async end(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
     this.#server.closeAllConnections();
@@ -68,9 +68,9 @@ export class Probes {
 function answer(request: IncomingMessage, response: ServerResponse, health: ConsumerHealth | undefined): void {
   const checksOf = CHECKS.get((request.url ?? "").split("?")[0]!);
   const headers = { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store", "connection": "close" };
-  if (!checksOf) return void response.writeHead(404, headers).end("There are /livez and /readyz\n");
+  if (!checksOf) return void response.writeHead(404, headers).end("Not found: use /livez or /readyz\n");
   if (request.method !== "GET" && request.method !== "HEAD") {
-    return void response.writeHead(405, { ...headers, allow: "GET, HEAD" }).end("Probes are asked by GET\n");
+    return void response.writeHead(405, { ...headers, allow: "GET, HEAD" }).end("Method not allowed: use GET\n");
   }
   const checks = checksOf(health);
   const text = checks.map(({ name, text }) => `${name}: ${text}\n`).join("");
@@ -82,15 +82,15 @@ const CHECKS: ReadonlyMap<string, (health: ConsumerHealth | undefined) => Check[
   ["/readyz", checkReady],
 ]);
 
-/** Whether a new process would do better. Without a database it would not, so that is no part of it. */
+/** Whether to keep the process. A lost database does not count: a new process would not have it either. */
 function checkAlive(health: ConsumerHealth | undefined): Check[] {
   return [
-    check("event loop", "ok"), // this is its answer
-    check("consumer", health?.turns ?? true ? "ok" : "stuck", "ok"),
+    check("event loop", "ok"), // this response proves it
+    check("consumer", health?.responsive ?? true ? "ok" : "stuck", "ok"),
   ];
 }
 
-/** Whether it runs tasks, and soon. Behind a pooler that keeps notifications back it polls, and that is as it should be. */
+/** Whether it runs new tasks soon. Polling behind a pooler without notifications counts as ready. */
 function checkReady(health: ConsumerHealth | undefined): Check[] {
   const { state = "starting", leased = false, listener = "down" } = health ?? {};
   return [
@@ -101,7 +101,11 @@ function checkReady(health: ConsumerHealth | undefined): Check[] {
   ];
 }
 
-const LISTENER = { connected: "ok", unavailable: "none arrives through the pooler, polling", down: "down" } as const;
+const LISTENER = {
+  connected: "ok",
+  unavailable: "no notifications through the pooler, polling",
+  down: "down",
+} as const;
 
 function check(name: string, text: string, expected = text): Check {
   return { name, text, ok: text === expected };

@@ -1,14 +1,14 @@
 import { countTasks } from "./filter.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** Characters of the bar. */
+/** The length of the bar, in characters. */
 const BAR = 30;
-/** Milliseconds between two pictures. */
+/** Milliseconds between two updates. */
 const PAUSE = 100;
-/** Fewer tasks than this are done in a moment. */
+/** The least number of tasks for which to show the count: fewer are done at once. */
 const MANY = 1000;
 
-/** A line on stderr that tells how far something is. Where stderr is no terminal, it is not there. */
+/** A line on stderr that shows progress. Does nothing if stderr is not a terminal. */
 export class ProgressLine {
   readonly #terminal: Terminal;
   #drawnAt = -Infinity;
@@ -17,7 +17,7 @@ export class ProgressLine {
     this.#terminal = terminal;
   }
 
-  /** Shows `text`, after a bar if the share that is done is known. */
+  /** Shows `text`, with a bar before it if `share`, from 0 to 1, is known. */
   update(text: string, share?: number): void {
     const now = performance.now();
     if (!this.#terminal.canRedraw || now - this.#drawnAt < PAUSE) return;
@@ -25,7 +25,7 @@ export class ProgressLine {
     this.#terminal.redraw(share === undefined ? text : `${this.#bar(share)} ${text}`);
   }
 
-  /** Takes the line away. */
+  /** Erases the line. */
   end(): void {
     if (this.#drawnAt > -Infinity) this.#terminal.redraw("");
   }
@@ -38,7 +38,7 @@ export class ProgressLine {
   }
 }
 
-/** Runs a bulk operation, and tells how many tasks it was done to so far. */
+/** Runs a bulk operation, and shows the number of tasks done so far. */
 export async function withCount<T>(
   terminal: Terminal,
   verb: string,

@@ -6,19 +6,19 @@ import { withInstance } from "./settings.ts";
 import { type Cell, renderTable } from "./table.ts";
 import { formatSeconds } from "./times.ts";
 
-/** `queues`: shows queues. */
+/** `queues`: shows the queues. */
 export const queues: Command = {
   name: "queues",
   usage: "",
   positionals: [0, 0],
-  summary: "Show the queues: what is in them, who serves them, and which are paused",
+  summary: "Show the queues: their tasks, their consumers and whether they are paused",
   details:
-    "It shows every queue that has tasks, live consumers or settings. OLDEST is for how long the oldest task that is " +
-    "due has been waiting, and KEPT how long completed and failed records are kept. It counts all records.",
+    "It shows every queue that has tasks, live consumers or settings. OLDEST is how long the oldest due task has been " +
+    "waiting; KEPT is how long completed and failed records are kept. Counting all records can take a while.",
   flags: {},
   examples: ["queues", "queues --json | jq 'select(.paused)'"],
   async run(args, terminal) {
-    return await withInstance({ args, terminal, tasks: false }, async (ff) => {
+    return await withInstance({ args, terminal, tasks: "none" }, async (ff) => {
       const found = await ff.queues();
       if (terminal.json) {
         for (const queue of found) await terminal.printJson(fieldsOf(queue));

@@ -4,8 +4,9 @@ import { columnsOf } from "../records/task_record.ts";
 import { escapeLine, escapeLines } from "./escape.ts";
 import type { Style, Terminal } from "./terminal.ts";
 import { formatAge, formatSeconds, formatTime } from "./times.ts";
+import { wrap } from "./wrap.ts";
 
-/** Colours of the statuses. */
+/** The color of each status. */
 export const STATUS_STYLES: Readonly<Record<TaskStatus, Style>> = {
   created: "yellow",
   running: "cyan",
@@ -14,7 +15,7 @@ export const STATUS_STYLES: Readonly<Record<TaskStatus, Style>> = {
   cancelled: "dim",
 };
 
-/** The most characters that the page shows of one text within a value. */
+/** The most characters to show of each string in a value. */
 const MAX_TEXT = 10_000;
 const LABEL_WIDTH = 14;
 
@@ -45,7 +46,7 @@ function factsOf(record: TaskRecord, { redactor }: Terminal): [label: string, te
     ["Queue", queue],
     ["Priority", priority === 0 ? undefined : String(priority)],
     ["Tags", tags.length === 0 ? undefined : tags.join(", ")],
-    ["Attempt", `${attempt} of ${maxRetries + 1}${maxRetries > 0 ? `, ${formatSeconds(retryDelay)} between` : ""}`],
+    ["Attempt", `${attempt} of ${maxRetries + 1}${maxRetries > 0 ? `, retry delay ${formatSeconds(retryDelay)}` : ""}`],
     ["Created", showTime(record.created)],
     ["Not before", record.notBefore > record.created ? showTime(record.notBefore) : undefined],
     ["Started", started ? showTime(started) : undefined],
@@ -64,14 +65,15 @@ function factsOf(record: TaskRecord, { redactor }: Terminal): [label: string, te
 }
 
 function renderError({ attempt, at, name, message, stack, cause, delay }: TaskError, terminal: Terminal): string[] {
-  const again = delay === undefined ? "" : `, again after ${formatSeconds(delay)}`;
+  const again = delay === undefined ? "" : `, retried after ${formatSeconds(delay)}`;
   const heading = `${name}: ${message}`;
   // V8 begins a stack with the error's name and message.
   const frames = stack?.startsWith(heading) ? stack.slice(heading.length) : stack?.replace(/^.*\n/, "\n");
   return [
     "",
     `${terminal.style("red", `Attempt ${attempt} failed`)} ${showTime(at)}${again}`,
-    `  ${terminal.style("bold", escapeLines(heading).replaceAll("\n", "\n  "))}`,
+    ...escapeLines(heading).split("\n").flatMap((line) => wrap(line, terminal.width - 2))
+      .map((line) => `  ${terminal.style("bold", line)}`),
     ...(frames ? [terminal.style("dim", escapeLines(frames.replace(/^\n/, "")).replaceAll(/^ */gm, "    "))] : []),
     ...(cause ? [`  caused by ${escapeLines(cause).replaceAll("\n", "\n  caused by ")}`] : []),
   ];
@@ -86,7 +88,7 @@ function showEnd(started: Date | null, ended: Date): string {
   return showTime(ended) + took;
 }
 
-/** A value as code would write it; what cannot be decoded throws when it is read. */
+/** Formats a value as code. A value that cannot be decoded throws when `read` is called. */
 function showValue(read: () => unknown): string {
   try {
     return inspect(read(), { depth: 8, maxArrayLength: 200, maxStringLength: MAX_TEXT });

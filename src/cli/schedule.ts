@@ -1,12 +1,12 @@
 import { checkScheduleOptions, type TaskDefinition } from "../task/definition.ts";
 import { type Duration, toSeconds } from "../duration.ts";
-import type { Instance } from "../firefly/instance.ts";
+import type { Firefly } from "../firefly/firefly.ts";
 import type { TaskRecord } from "../task/record.ts";
 import { columnsOf, TaskFailed } from "../records/task_record.ts";
 import { registry } from "../task/scope.ts";
 import { didYouMean } from "../suggest.ts";
 import type { ScheduleOptions } from "../task/options.ts";
-import { type Arguments, asUsage, given, usageError } from "./arguments.ts";
+import { type Arguments, asUsage, omitUndefined, usageError } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
 import { withInstance } from "./settings.ts";
@@ -14,27 +14,27 @@ import { printRecord } from "./record_page.ts";
 import type { Terminal } from "./terminal.ts";
 import { formatSeconds, formatTime } from "./times.ts";
 
-/** `schedule`: schedules one task, and may wait for it. */
+/** `schedule`: schedules one task and optionally waits for it. */
 export const schedule: Command = {
   name: "schedule",
   usage: "<name> [json-args]",
   positionals: [1, 2],
   summary: "Schedule a task",
-  details: "The arguments of the handler are a JSON array, none if it is left out. The task's definition says which " +
-    "queue it goes to and how often it is tried again, unless flags do.\n\n" +
-    "With --wait, and a consumer that runs it, the record is printed once the task has ended.",
+  details: "The handler's arguments are a JSON array; without it, the handler gets none. Flags override the task's " +
+    "definition.\n\n" +
+    "With --wait, it waits until a consumer has run the task, and prints the record.",
   flags: {
-    queue: { value: "name", description: "The queue" },
-    priority: { value: "number", description: "Larger goes first" },
-    delay: { value: "duration", description: "Run it this much later" },
-    "not-before": { value: "time", description: "Run it at this time at the earliest" },
-    "max-retries": { value: "number", description: "How many retries follow a failed first attempt" },
-    "retry-delay": { value: "duration", description: "How long to wait before a retry" },
-    timeout: { value: "duration", description: "Fail an attempt after this time" },
-    unique: { value: "key", description: "Schedule nothing while a task of this name with this key waits or runs" },
-    tag: { value: "label", list: "repeat", description: "A label to find it by" },
-    wait: { description: "Wait for its end" },
-    "wait-timeout": { value: "duration", description: "Wait at most this long, and exit with 124 then" },
+    queue: { value: "name", description: "The queue to schedule it in" },
+    priority: { value: "number", description: "Higher priorities run first" },
+    delay: { value: "duration", description: "Run it after this delay" },
+    "not-before": { value: "time", description: "Do not run it before this time" },
+    "max-retries": { value: "number", description: "How often to retry after a failed attempt" },
+    "retry-delay": { value: "duration", description: "How long to wait before each retry" },
+    timeout: { value: "duration", description: "Fail an attempt that takes longer than this" },
+    unique: { value: "key", description: "Keep the existing task if one with this name and key is waiting or running" },
+    tag: { value: "label", list: "repeat", description: "A tag for filtering" },
+    wait: { description: "Wait until the task ends" },
+    "wait-timeout": { value: "duration", description: "Wait at most this long, then exit with 124; implies --wait" },
   },
   examples: [
     "schedule math.add '[1, 3]' --wait",
@@ -45,20 +45,20 @@ export const schedule: Command = {
     const options = optionsOf(args);
     const params = paramsOf(args);
     const timeout = args.duration("wait-timeout");
-    return await withInstance({ args, terminal, tasks: true }, async (ff) => {
+    return await withInstance({ args, terminal, tasks: "required" }, async (ff) => {
       const definition = registry.get(args.positionals[0]!)?.definition;
       if (!definition) return refuseUnknown(args.positionals[0]!, terminal);
       const record = await scheduleTask(ff, definition, { params, options });
       if (args.isOn("wait") || timeout !== undefined) return await waitFor(record, { terminal, timeout });
       if (terminal.json) await terminal.printJson({ ...columnsOf(record), inserted: record.inserted });
-      else await terminal.print(`${whatBecameOf(record)} ${whereAndWhen(record)}`);
+      else await terminal.print(`${outcomeOf(record)} ${whereAndWhen(record)}`);
       return EXIT.done;
     });
   },
 };
 
 function optionsOf(args: Arguments): ScheduleOptions {
-  const options = given({
+  const options = omitUndefined({
     queue: args.text("queue"),
     priority: args.integer("priority", -Infinity),
     delay: args.duration("delay"),
@@ -82,7 +82,7 @@ function paramsOf(args: Arguments): unknown[] {
   try {
     params = JSON.parse(text);
   } catch (error) {
-    throw usageError("schedule", `the arguments are no JSON: ${(error as Error).message}`);
+    throw usageError("schedule", `the arguments are not valid JSON: ${(error as Error).message}`);
   }
   if (Array.isArray(params)) return params;
   throw usageError("schedule", `the arguments must be a JSON array such as '[1, 3]': current value is ${text}`);
@@ -97,7 +97,7 @@ function refuseUnknown(name: string, terminal: Terminal): number {
 }
 
 async function scheduleTask(
-  ff: Instance,
+  ff: Firefly,
   definition: TaskDefinition,
   { params, options }: { params: unknown[]; options: ScheduleOptions },
 ): Promise<TaskRecord> {
@@ -109,14 +109,14 @@ async function waitFor(
   record: TaskRecord,
   { terminal, timeout }: { terminal: Terminal; timeout: Duration | undefined },
 ): Promise<number> {
-  terminal.note(`${whatBecameOf(record)}, waiting for its end`);
+  terminal.note(`${outcomeOf(record)}, waiting until it ends`);
   let code: number = EXIT.done;
   try {
-    await record.result(given({ timeout }));
+    await record.result(omitUndefined({ timeout }));
   } catch (error) {
     if (error instanceof TaskFailed) code = EXIT.taskFailed;
     else if (error instanceof DOMException && error.name === "TimeoutError") {
-      terminal.printError(`Task ${record.id} has not ended within ${formatSeconds(toSeconds(timeout!, "timeout"))}`);
+      terminal.printError(`Task ${record.id} did not end within ${formatSeconds(toSeconds(timeout!, "timeout"))}`);
       code = EXIT.timedOut;
     } else throw error;
   }
@@ -124,8 +124,8 @@ async function waitFor(
   return code;
 }
 
-function whatBecameOf({ funcName, id, inserted }: TaskRecord): string {
-  return inserted ? `Scheduled ${funcName} as task ${id}` : `Kept task ${id} of ${funcName}, its duplicate`;
+function outcomeOf({ funcName, id, inserted }: TaskRecord): string {
+  return inserted ? `Scheduled ${funcName} as task ${id}` : `Kept duplicate task ${id} of ${funcName}`;
 }
 
 function whereAndWhen({ queue, created, notBefore }: TaskRecord): string {

@@ -1,45 +1,49 @@
 import process from "node:process";
 import type { Config } from "../firefly/config.ts";
 import { resolveConnection } from "../database/settings.ts";
-import { Instance } from "../firefly/instance.ts";
+import { findDatabase } from "../firefly/connect.ts";
+import { Firefly } from "../firefly/firefly.ts";
 import type { FireflyOptions } from "../firefly/options.ts";
 import { Redactor } from "../privacy/redaction.ts";
 import { defaultInstance, setDefaultInstance } from "../task/scope.ts";
-import { type Arguments, asUsage, given, UsageError } from "./arguments.ts";
+import { type Arguments, asUsage, omitUndefined, UsageError } from "./arguments.ts";
 import { importTasks, loadConfig } from "./discovery.ts";
 import { describe, type Terminal } from "./terminal.ts";
 
-/** What to read the settings from, and what of them is needed. */
+/** Where to read the settings, and which of them a command needs. */
 export interface SettingsRequest {
   readonly args: Arguments;
   readonly terminal: Terminal;
-  /** Whether the command is of no use without the tasks' definitions; `tried`: it is, but wants them. */
-  readonly tasks: boolean | "tried";
-  /** How long each module may take to be imported, in milliseconds. @default as long as it wants */
+  /**
+   * Whether the command needs the task modules. `optional`: it works without those that fail to import. `none`: it
+   * imports them only where no database is configured, as they may call `configure()`.
+   */
+  readonly tasks: "required" | "optional" | "none";
+  /** The longest that each module's import may take, in milliseconds. @default no limit */
   readonly timeout?: number;
-  /** Told what a first start of the embedded server is busy with. @default notes on the terminal */
+  /** Receives progress messages during the first start of the embedded server. @default notes on the terminal */
   readonly onProgress?: (message: string) => void;
 }
 
-/** The options of the instance that a command works on, and the rest of the configuration. */
+/** The options for a command's instance, and the whole configuration. */
 export interface Settings {
   readonly options: FireflyOptions;
   readonly config: Config;
 }
 
-/** Reads the settings, and lets `act` work on the instance that they describe. */
-export async function withInstance<T>(request: SettingsRequest, act: (ff: Instance) => Promise<T>): Promise<T> {
+/** Reads the settings and calls `act` with the instance that they describe. */
+export async function withInstance<T>(request: SettingsRequest, act: (ff: Firefly) => Promise<T>): Promise<T> {
   const { options } = await readSettings(request);
   return await withInstanceOf(options, act);
 }
 
 /**
- * Lets `act` work on an instance, which connects when it is first used and is closed in the end. It is the default one,
- * unless the task modules have made another, whose middleware and listeners then are its own too.
+ * Calls `act` with an instance, then closes it. The instance becomes the default one, unless the task modules have
+ * created a default instance: then it takes over that one's middleware and listeners.
  */
-export async function withInstanceOf<T>(options: FireflyOptions, act: (ff: Instance) => Promise<T>): Promise<T> {
-  const configured = defaultInstance() as Instance | undefined;
-  const instance = asUsage(() => new Instance(options, configured));
+export async function withInstanceOf<T>(options: FireflyOptions, act: (ff: Firefly) => Promise<T>): Promise<T> {
+  const configured = defaultInstance() as Firefly | undefined;
+  const instance = asUsage(() => new Firefly(options, configured));
   if (!configured) setDefaultInstance(instance);
   try {
     return await act(instance);
@@ -49,47 +53,47 @@ export async function withInstanceOf<T>(options: FireflyOptions, act: (ff: Insta
 }
 
 /**
- * Reads the configuration and imports the tasks. Flags win over the configuration, and that over what task modules gave
- * to `configure()`.
+ * Reads the configuration and imports the tasks. Flags override the configuration, which overrides the options that
+ * task modules passed to `configure()`.
  */
 export async function readSettings(
   { args, terminal, tasks, timeout, onProgress }: SettingsRequest,
 ): Promise<Settings> {
   const found = await loadConfig(args.text("config"), timeout);
   const { tasks: _, consume: __, ...configured } = found.config;
-  const flags = given({
+  const flags = omitUndefined({
     database: args.text("database"),
     listenDatabase: args.text("listen-database"),
     schema: args.text("schema"),
   });
   const imports = args.list("import") ?? [];
-  if (tasks === true) await importTasks(found, { imports, needed: true, timeout });
-  else if (tasks === "tried" || !flags.database && !configured.database) {
-    // A broken task module must not keep anyone from looking at what is wrong.
+  if (tasks === "required") await importTasks(found, { imports, needed: true, timeout });
+  else if (tasks === "optional" || !flags.database && !configured.database) {
+    // A broken task module must not keep the user from inspecting the database.
     await importTasks(found, { imports, needed: false, timeout })
       .catch((error) => terminal.warn(describe(error)));
   }
-  const { options: own } = (defaultInstance() ?? {}) as Partial<Instance>;
-  const tell = onProgress ?? ((message: string) => terminal.note(message));
-  const options: FireflyOptions = { onProgress: tell, ...own, ...configured, ...flags };
-  // Notifications of another database than the one that was asked for would be of no use.
+  const { options: own } = (defaultInstance() ?? {}) as Partial<Firefly>;
+  const report = onProgress ?? ((message: string) => terminal.note(message));
+  const options: FireflyOptions = { onProgress: report, ...own, ...configured, ...flags };
+  // A configured listenDatabase may belong to another database than the one that the flag names.
   if (flags.database && !flags.listenDatabase) delete options.listenDatabase;
   terminal.redactor = asUsage(() => new Redactor(options.redact));
   await checkDatabase(options);
   return { options, config: found.config };
 }
 
-/** Whether these options leave the embedded server to be used. */
+/** Whether these options lead to the embedded server, as neither they nor the environment name a database. */
 export function usesEmbedded({ database }: FireflyOptions): boolean {
   const { FIREFLY_DATABASE_URL, DATABASE_URL, PGHOST } = process.env;
   return !(database || FIREFLY_DATABASE_URL || DATABASE_URL || PGHOST);
 }
 
-/** Refuses a URL that is none, before anything is tried with it. */
+/** Refuses an invalid database URL before anything connects to it. */
 async function checkDatabase(options: FireflyOptions): Promise<void> {
   if (usesEmbedded(options)) return;
   try {
-    await resolveConnection(options.database);
+    await findDatabase(options); // configured, so this starts no server
     if (options.listenDatabase) await resolveConnection(options.listenDatabase);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;

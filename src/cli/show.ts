@@ -12,14 +12,14 @@ export const show: Command = {
   positionals: [1, 1],
   summary: "Show a task: its arguments, result, times and errors",
   details:
-    "With --follow it shows the task again whenever it has changed, until it has ended: in place on a terminal, else as " +
-    "a line of JSON each time. It exits with 5 then if the task failed or was cancelled.",
-  flags: { follow: { description: "Go on until the task has ended" } },
+    "With --follow, it shows the task again after every change until the task ends: in place on a terminal, otherwise " +
+    "as one line of JSON per change. It then exits with 5 if the task failed or was cancelled.",
+  flags: { follow: { description: "Keep showing the task until it ends" } },
   examples: ["show 12", "show 12 --follow", "show 12 --json | jq .returned"],
   async run(args, terminal) {
     const [id, ...more] = args.ids();
-    if (id === undefined || more.length > 0) throw usageError("show", "it takes one id");
-    return await withInstance({ args, terminal, tasks: false }, async (ff) => {
+    if (id === undefined || more.length > 0) throw usageError("show", "it takes exactly one id");
+    return await withInstance({ args, terminal, tasks: "none" }, async (ff) => {
       const record = await ff.tasks.get(id);
       if (args.isOn("follow")) return await follow(record, terminal);
       await printRecord(record, terminal);

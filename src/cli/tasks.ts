@@ -12,18 +12,19 @@ import { formatSeconds } from "./times.ts";
 
 type Defaults = NonNullable<FireflyOptions["defaults"]>;
 
-/** `tasks`: shows what is defined here. */
+/** `tasks`: shows the tasks that are defined here. */
 export const tasks: Command = {
   name: "tasks",
   usage: "",
   positionals: [0, 0],
   summary: "Show the tasks that are defined here",
-  details: "Tasks are looked for where firefly.config.ts says, else in tasks.ts, tasks/**/*.ts, src/tasks.ts and " +
-    "src/tasks/**/*.ts (.js and .mjs, too), and in what --import names. It needs no database.",
+  details:
+    "It imports the modules that firefly.config.ts names; by default tasks.ts, tasks/**/*.ts, src/tasks.ts and " +
+    "src/tasks/**/*.ts (or .js and .mjs). --import adds modules. It needs no database.",
   flags: {},
   examples: ["tasks", "tasks --import ./jobs/mail.ts --json"],
   async run(args, terminal) {
-    const { options } = await readSettings({ args, terminal, tasks: true });
+    const { options } = await readSettings({ args, terminal, tasks: "required" });
     const found = [...registry].filter(([name, { definition }]) => name === definition.name)
       .sort(([a], [b]) => a < b ? -1 : 1)
       .map(([, registered]) => describeTask(registered, options.defaults ?? {}));
@@ -62,7 +63,7 @@ function describeTask({ definition, site }: Registered, defaults: Defaults) {
   };
 }
 
-/** The delay as data: a function is a kind of its own, of which no more can be told. */
+/** The delay as data; a function is shown by its kind only. */
 function showRetryDelay(retryDelay: RetryDelay) {
   if (typeof retryDelay === "function") return { kind: "function" };
   return typeof retryDelay === "object" ? retryDelay : toSeconds(retryDelay, "retryDelay");

@@ -1,6 +1,6 @@
 const UNITS: [name: string, seconds: number][] = [["d", 86_400], ["h", 3_600], ["m", 60], ["s", 1]];
 
-/** A length of time for people: `340 µs`, `12 ms`, `4.2 s`, `3m 20s`, `2d 4h`. */
+/** Formats a duration: `340 µs`, `12 ms`, `4.2 s`, `3m 20s`, `2d 4h`. */
 export function formatSeconds(seconds: number): string {
   if (seconds < 0.001) return `${Math.round(seconds * 1e6)} µs`;
   if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
@@ -13,7 +13,7 @@ export function formatSeconds(seconds: number): string {
   return `${Math.floor(rounded / length)}${name}${rest > 0 ? ` ${rest}${nextName}` : ""}`;
 }
 
-/** How long ago a time was, or how far ahead it is, by this machine's clock: `3m ago`, `in 2h`. */
+/** Formats a time relative to this machine's clock: `3m ago`, `in 2h`. */
 export function formatAge(time: Date, now: number = Date.now()): string {
   const seconds = (now - time.getTime()) / 1000;
   if (Math.abs(seconds) < 1) return "now";
@@ -22,14 +22,14 @@ export function formatAge(time: Date, now: number = Date.now()): string {
   return seconds > 0 ? `${amount} ago` : `in ${amount}`;
 }
 
-/** A time on the clock of this machine: `2026-12-24 18:30:00`. */
+/** Formats a time in this machine's time zone: `2026-12-24 18:30:00`. */
 export function formatTime(time: Date): string {
   const two = (number: number) => String(number).padStart(2, "0");
   const date = [time.getFullYear(), two(time.getMonth() + 1), two(time.getDate())].join("-");
   return `${date} ${formatClock(time)}`;
 }
 
-/** The hour of a time on the clock of this machine: `18:30:00`. */
+/** Formats the time of day in this machine's time zone: `18:30:00`. */
 export function formatClock(time: Date): string {
   return [time.getHours(), time.getMinutes(), time.getSeconds()].map((part) => String(part).padStart(2, "0")).join(":");
 }

@@ -1,23 +1,24 @@
+import type { ConsumerConfig } from "../attempt/consumer_config.ts";
 import type { HeldTasks } from "../claim/held_tasks.ts";
 
-/** How often it is looked for cancelled tasks while notifications do not arrive, in milliseconds. */
-const EVERY = 500;
+/** Milliseconds between two looks while no notifications arrive. */
+const INTERVAL = 500;
 
-/** What a watch for cancelled tasks needs of its consumer. */
+/** What a {@linkcode CancellationWatch} works with. */
 export interface CancellationWatchOptions {
-  readonly claims: HeldTasks;
+  readonly held: Pick<HeldTasks, "discardLost">;
   readonly listener: { readonly connected: boolean };
-  /** Milliseconds between two looks while notifications arrive. */
-  readonly pollInterval: number;
-  /** Called when a look failed; the next one comes all the same. */
+  /** Its poll interval is the pause between two looks while notifications arrive. */
+  readonly config: Pick<ConsumerConfig, "pollIntervalMs">;
+  /** Called when a look failed; the next one follows as planned. */
   onError(error: unknown): void;
   /** Called after a look that did not fail. */
   onSuccess(): void;
 }
 
 /**
- * Looks for cancelled tasks among those that its consumer holds: at once when it is told to, at every poll, and twice a
- * second while the listener is down, so that a cancellation takes a second at most without a notification as well.
+ * Looks for cancelled tasks among those that its consumer holds: on demand, at every poll, and twice a second while the
+ * listener is down, so that a cancellation takes effect within a second even without a notification.
  */
 export class CancellationWatch {
   readonly #options: CancellationWatchOptions;
@@ -30,16 +31,16 @@ export class CancellationWatch {
     this.#options = options;
   }
 
-  /** Begins to look by its timer. */
+  /** Starts its timer. */
   start(): void {
     this.#timer = setInterval(() => {
-      const { listener, pollInterval } = this.#options;
-      const rest = listener.connected ? pollInterval : 0;
+      const { listener, config } = this.#options;
+      const rest = listener.connected ? config.pollIntervalMs : 0;
       if (performance.now() - this.#lookedAt >= rest && !this.#looking) this.look();
-    }, EVERY);
+    }, INTERVAL);
   }
 
-  /** Looks now, and once more if a look is under way: it may have passed what this is about. */
+  /** Looks now, and once more if a look is in progress: that one may have missed the cancellation. */
   look(): void {
     this.#again = this.#looking !== undefined;
     this.#looking ??= this.#look().finally(() => {
@@ -48,17 +49,17 @@ export class CancellationWatch {
     });
   }
 
-  /** Stops, and waits for the look under way. */
+  /** Stops, and waits for the look in progress. */
   async end(): Promise<void> {
     clearInterval(this.#timer);
     while (this.#looking) await this.#looking;
   }
 
   async #look(): Promise<void> {
-    const { claims, onError, onSuccess } = this.#options;
+    const { held, onError, onSuccess } = this.#options;
     this.#lookedAt = performance.now();
     try {
-      await claims.discardLost();
+      await held.discardLost();
       onSuccess();
     } catch (error) {
       onError(error);

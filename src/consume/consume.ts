@@ -1,5 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { ConsumerLoop, type ConsumerParts } from "./consumer.ts";
+import type { ConsumerConfig } from "../attempt/consumer_config.ts";
+import type { AttemptEnvironment } from "../attempt/environment.ts";
+import { Slots } from "../attempt/slots.ts";
+import { ConsumerLoop } from "./consumer.ts";
 import type { Database } from "../database/pools.ts";
 import { checkQueueName, namesOf, type TaskDefinition } from "../task/definition.ts";
 import type { KeyRing } from "../privacy/encryption.ts";
@@ -33,64 +36,65 @@ export interface ConsumeOptions {
   /** The tasks to run. @default all that this process has defined */
   // deno-lint-ignore no-explicit-any
   tasks?: Iterable<Task<any, any>>;
-  /** Ends by itself once nothing is ready any more. Tasks that are due later are left. @default false */
+  /** Ends once no task is ready; leaves tasks that are due later. @default false */
   drain?: boolean;
-  /** Ends by itself after this many attempts. @default without end */
+  /** Ends after this many attempts. @default no limit */
   maxTasks?: number;
   /** Stops the consumer when it aborts. */
   signal?: AbortSignal;
   /** How long stopping waits for handlers before it aborts them. @default "30s" */
   shutdownTimeout?: Duration;
-  /** How often to look for tasks that no notification told of. @default "5s" */
+  /** How often to poll in case a notification is missed. @default "5s" */
   pollInterval?: Duration;
-  /** How long after its last sign of life the tasks of a dead consumer are run by others. @default "30s" */
+  /** How long after a consumer crashed, or lost the database, other consumers run its tasks. @default "30s" */
   lease?: Duration;
   /**
-   * Schedules the tasks with a `cron` when their slots come, whatever their queue. A consumer that drains never does.
+   * Schedules the tasks with a `cron` when their slots come, in any queue. A consumer that drains never does.
    *
    * @default true
    */
   cron?: boolean;
   /**
-   * Ends the process (SIGKILL) when its event loop was blocked for 0.6 of the lease, as by a handler that computes
-   * without end: the consumer cannot renew its lease then, nor anything else in the process do its work. Without it, the
-   * event `consumer.blocked` tells of a block once it is over.
+   * Ends the process (SIGKILL) when its event loop was blocked for 0.6 of the lease, as by a handler that computes in an
+   * endless loop: the consumer cannot renew its lease then, and nothing else in the process can run. Without the watchdog,
+   * the event `consumer.blocked` reports a block once it is over.
    *
    * @default false, but true in the command line
    */
   watchdog?: boolean;
 }
 
-/** How a consumer is, as probes ask. */
+/** The health of a consumer, for probes. */
 export interface ConsumerHealth {
-  /** What it is about: it claims while it is `running`. */
+  /** Lifecycle state; it claims only while `running`. */
   readonly state: "starting" | "running" | "stopping" | "stopped";
-  /** Its loop turns: it looks for tasks, or for its end, as often as it should. */
-  readonly turns: boolean;
-  /** Its lease holds, as the database answered lately. Without one it runs nothing. */
+  /** Whether its loop looks for tasks as often as it should. */
+  readonly responsive: boolean;
+  /** Whether its lease is valid: the database answered lately. Without a lease it runs nothing. */
   readonly leased: boolean;
   /**
-   * Whether notifications arrive; else it looks for tasks every `pollInterval`. `unavailable`: none does, as a transaction pooler
-   * stands in between; `down`: their connection is lost, or not there yet.
+   * Whether notifications arrive; if not, it polls every `pollInterval`. `unavailable`: a transaction pooler keeps them
+   * back; `down`: their connection is lost, or not open yet.
    */
   readonly listener: "connected" | "unavailable" | "down";
 }
 
 /** A running consumer. */
 export interface Consumer extends AsyncDisposable {
-  /** Resolves when it is registered and claims; rejects if it cannot start, or is stopped before. */
+  /** Resolves when it is registered and claims tasks; rejects if it cannot start, or is stopped before that. */
   readonly ready: Promise<void>;
-  /** Resolves when it has ended, to how many tasks it completed and how many failed for good. */
+  /** Resolves when it has ended, to the numbers of tasks that it completed and that failed for good. */
   readonly finished: Promise<{ completed: number; failed: number }>;
-  /** How it is now. */
+  /** Its health now. */
   readonly health: ConsumerHealth;
-  /** Claims no more, hands back what has not begun, waits for handlers, then aborts them; resolves at the end. */
+  /** Claims no more, returns tasks that have not begun, waits for handlers, then aborts them. Resolves at its end. */
   stop(): Promise<void>;
 }
 
 /** The instance that a consumer belongs to. */
 export interface ConsumerHost extends CurrentInstance {
   readonly schema: string;
+  readonly events: Emitter;
   readonly hooks: Hooks;
   readonly keys: KeyRing | undefined;
   readonly redactor: Redactor;
@@ -115,30 +119,18 @@ const OPTION_KEYS = [
   "watchdog",
 ];
 const ACTION = "consume";
-/** In seconds. A longer one would leave the tasks of a dead consumer lying for too long, and overflow its timers. */
+/** In seconds. With a longer lease, the tasks of a crashed consumer would wait too long, and timers overflow. */
 const LONGEST_LEASE = 86_400;
-/** The most seconds that a timer can wait: it holds 31 bits of milliseconds, and fires at once beyond them. */
-const LONGEST_TIMER = (2 ** 31 - 1) / 1000;
-
-/** What the command line knows and nobody else. */
-export interface WatchdogOutput {
-  /** Whether a process that ends by its watchdog says why in a line for people; else it is one of JSON. */
-  readonly pretty: boolean;
-}
+/** The longest time of a timer in milliseconds: it holds 31 bits, and fires at once beyond them. */
+const LONGEST_TIMER = 2 ** 31 - 1;
 
 /**
  * Starts a consumer on `host`.
  *
  * @throws {TypeError | RangeError} If an option is wrong.
  */
-export function startConsumer(
-  host: ConsumerHost,
-  options: ConsumeOptions,
-  { events, watchdogOutput }: { events: Emitter; watchdogOutput: WatchdogOutput },
-): Consumer {
-  refuseUnknownKeys(options, OPTION_KEYS, ACTION);
-  const settings = checkOptions(options, host);
-  const definitions = definitionsOf(options.tasks);
+export function startConsumer(host: ConsumerHost, options: ConsumeOptions): Consumer {
+  const config = checkOptions(options, host);
   const ready = Promise.withResolvers<void>();
   const stopped = new AbortController();
   const signal = AbortSignal.any([stopped.signal, ...(options.signal ? [options.signal] : [])]);
@@ -148,11 +140,9 @@ export function startConsumer(
     loop = started;
     ready.resolve();
   };
-  const finished = run(host, { settings, definitions, events, signal, watchdogOutput, onReady }).finally(() =>
-    ended = true
-  );
+  const finished = run(host, { config, signal, onReady }).finally(() => ended = true);
   finished.then(() => ready.reject(new FireflyError("The consumer was stopped before it was ready")), ready.reject);
-  ready.promise.catch(() => {}); // whoever looks at `finished` alone hears of it there
+  ready.promise.catch(() => {}); // a caller that awaits `finished` alone gets the error there
   async function stop(): Promise<void> {
     stopped.abort();
     await finished.catch(() => {});
@@ -169,19 +159,16 @@ export function startConsumer(
 }
 
 function healthOf(loop: ConsumerLoop | undefined, ended: boolean): ConsumerHealth {
-  const { stopping = false, turns = true, leased = false, listener = "down" } = loop?.health ?? {};
+  const { stopping = false, responsive = true, leased = false, listener = "down" } = loop?.health ?? {};
   const state = ended ? "stopped" : !loop ? "starting" : stopping ? "stopping" : "running";
-  return { state, turns, leased, listener };
+  return { state, responsive, leased, listener };
 }
 
-type Settings = Omit<ConsumerParts, "env" | "leases" | "listener" | "definitions"> & {
-  lease: number;
-  watchdog: boolean;
-};
-
-function checkOptions(options: ConsumeOptions, { schema, options: { defaults } }: ConsumerHost): Settings {
+/** Checks the options, and fills in their defaults. */
+function checkOptions(options: ConsumeOptions, { schema, options: { defaults = {} } }: ConsumerHost): ConsumerConfig {
+  refuseUnknownKeys(options, OPTION_KEYS, ACTION);
   const { concurrency = 10, maxTasks = Infinity, drain = false, cron = true, watchdog = false } = options;
-  const queues = [...new Set([options.queues ?? defaults?.queue ?? "default"].flat())];
+  const queues = [...new Set([options.queues ?? defaults.queue ?? "default"].flat())];
   if (queues.length === 0) throw new TypeError(`Cannot ${ACTION} as "queues" is empty`);
   for (const queue of queues) checkQueueName(queue, ACTION, schema);
   for (const [name, value] of Object.entries({ concurrency, maxTasks })) {
@@ -194,17 +181,22 @@ function checkOptions(options: ConsumeOptions, { schema, options: { defaults } }
   }
   const pollInterval = toSeconds(options.pollInterval ?? "5s", "pollInterval");
   if (pollInterval === 0) throw new RangeError(`Cannot ${ACTION} as "pollInterval" must be longer than 0 seconds`);
-  return {
+  const shutdownTimeout = toSeconds(options.shutdownTimeout ?? "30s", "shutdownTimeout");
+  const definitions = definitionsOf(options.tasks);
+  return Object.freeze({
     queues,
+    definitions,
+    names: [...definitions.keys()],
     concurrency,
+    maxTasks,
     drain,
     cron,
-    maxTasks,
     watchdog,
-    lease,
-    shutdownTimeout: Math.min(toSeconds(options.shutdownTimeout ?? "30s", "shutdownTimeout"), LONGEST_TIMER),
-    pollInterval,
-  };
+    leaseMs: lease * 1000,
+    pollIntervalMs: pollInterval * 1000,
+    shutdownTimeoutMs: Math.min(shutdownTimeout * 1000, LONGEST_TIMER),
+    defaults,
+  });
 }
 
 // deno-lint-ignore no-explicit-any
@@ -223,48 +215,18 @@ function definitionsOf(tasks: Iterable<Task<any, any>> | undefined): Map<string,
 }
 
 interface Run {
-  settings: Settings;
-  definitions: Map<string, TaskDefinition>;
-  events: Emitter;
-  signal: AbortSignal;
-  watchdogOutput: WatchdogOutput;
-  onReady(loop: ConsumerLoop): void;
+  readonly config: ConsumerConfig;
+  readonly signal: AbortSignal;
+  readonly onReady: (loop: ConsumerLoop) => void;
 }
 
-async function run(host: ConsumerHost, { settings, definitions, events, signal, watchdogOutput, onReady }: Run) {
-  const { lease, watchdog: ends, ...parts } = settings;
-  const defaults = host.options.defaults ?? {};
-  const started = await untilReachable({ events, signal }, async () => {
-    const { database, sessions, listener } = await host.connect();
-    const { sql, leaseConnection: leases } = database;
-    await requireSchema(sql, host.schema);
-    await Promise.all([
-      registerDefinitions(sql, [...definitions].map(([name, definition]) => toDefinitionRow(name, definition))),
-      storeRetention(sql, toRetentionSeconds(defaults.retention)),
-      storeQueues(sql, toQueueSettings(host.options.queues)),
-    ]);
-    const env = {
-      instance: host,
-      sql,
-      sessions,
-      settler: new Settler(sql),
-      events,
-      hooks: host.hooks,
-      keys: host.keys,
-      redactor: host.redactor,
-      defaults,
-      lease,
-    };
-    const loop = new ConsumerLoop({ env, leases, listener, definitions, ...parts });
-    await loop.start();
-    return { loop, sessions };
-  });
+async function run(host: ConsumerHost, { config, signal, onReady }: Run) {
+  const started = await untilReachable(host.events, signal, () => start(host, config));
   if (!started) return { completed: 0, failed: 0 };
   const { loop, sessions } = started;
-  const [names, { pretty }] = [[...definitions.keys()], watchdogOutput];
-  const watchdog = new Watchdog({ events, consumerId: () => loop.id, lease, names, ends, pretty });
+  const watchdog = new Watchdog({ config, events: host.events, consumer: loop });
   const stop = () => loop.stop();
-  sessions.max += parts.concurrency;
+  sessions.max += config.concurrency;
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
   onReady(loop);
@@ -273,13 +235,42 @@ async function run(host: ConsumerHost, { settings, definitions, events, signal, 
   } finally {
     await watchdog.end();
     signal.removeEventListener("abort", stop);
-    sessions.max -= parts.concurrency;
+    sessions.max -= config.concurrency;
   }
 }
 
-/** A consumer may start before its database does: it waits for it, and says so once. */
+/** Stores what the database must know of the tasks and queues, and registers the consumer. */
+async function start(host: ConsumerHost, config: ConsumerConfig): Promise<{ loop: ConsumerLoop; sessions: Sessions }> {
+  const { database: { sql, leaseConnection }, sessions, listener } = await host.connect();
+  await requireSchema(sql, host.schema);
+  await Promise.all([
+    registerDefinitions(sql, [...config.definitions].map(([name, definition]) => toDefinitionRow(name, definition))),
+    storeRetention(sql, toRetentionSeconds(config.defaults.retention)),
+    storeQueues(sql, toQueueSettings(host.options.queues)),
+  ]);
+  const { events, hooks, keys, redactor } = host;
+  const [slots, settler] = [new Slots(config.concurrency), new Settler(sql)];
+  const env: AttemptEnvironment = {
+    config,
+    instance: host,
+    sql,
+    sessions,
+    slots,
+    settler,
+    events,
+    hooks,
+    keys,
+    redactor,
+  };
+  const loop = new ConsumerLoop(env, { listener, leaseConnection });
+  await loop.start();
+  return { loop, sessions };
+}
+
+/** Retries `connect` while the database cannot be reached, as before its first start; reports that once. */
 async function untilReachable<T>(
-  { events, signal }: Pick<Run, "events" | "signal">,
+  events: Emitter,
+  signal: AbortSignal,
   connect: () => Promise<T>,
 ): Promise<T | undefined> {
   for (let tries = 0; !signal.aborted; tries++) {

@@ -1,12 +1,9 @@
-import { hostname } from "node:os";
-import process from "node:process";
 import { Admission } from "../claim/admission.ts";
 import { Shutdown } from "../attempt/attempt.ts";
 import type { AttemptEnvironment } from "../attempt/environment.ts";
 import { CancellationWatch } from "./cancellation_watch.ts";
 import { HeldTasks } from "../claim/held_tasks.ts";
 import { ClaimLoop } from "../claim/loop.ts";
-import type { TaskDefinition } from "../task/definition.ts";
 import { CronScheduler } from "../schedule/cron_scheduler.ts";
 import type { Tag } from "../database/driver.ts";
 import { LeaseLost } from "../errors.ts";
@@ -15,37 +12,28 @@ import type { Listener, ListenerState } from "../notify/listener.ts";
 import { Maintenance } from "./maintenance.ts";
 import { Outages } from "../outages.ts";
 import { controlChannel, queueChannel } from "../store/listen.ts";
-import { VERSION } from "../version.ts";
 
-/** What a consumer is made of. Durations are in seconds. */
-export interface ConsumerParts {
-  readonly env: AttemptEnvironment;
-  /** The tag for the consumer's lease. */
-  readonly leases: Tag;
-  readonly listener: Listener;
-  readonly definitions: ReadonlyMap<string, TaskDefinition>;
-  readonly queues: string[];
-  readonly concurrency: number;
-  readonly drain: boolean;
-  readonly cron: boolean;
-  readonly maxTasks: number;
-  readonly shutdownTimeout: number;
-  readonly pollInterval: number;
+/** The health of a running consumer. */
+export interface LoopHealth {
+  readonly responsive: boolean;
+  readonly leased: boolean;
+  readonly listener: ListenerState;
+  readonly stopping: boolean;
 }
 
 /** How long a stopping consumer waits for the database, in milliseconds. */
 const SHUTDOWN_DEADLINE = 5_000;
 
-/** Runs the tasks of its queues, up to `concurrency` of them at a time, and goes on until it is stopped. */
+/** Runs the tasks of its queues, up to `concurrency` at a time, until it is stopped. */
 export class ConsumerLoop {
-  readonly #parts: ConsumerParts;
   readonly #env: AttemptEnvironment;
-  readonly #claims: HeldTasks;
+  readonly #listener: Listener;
+  readonly #held: HeldTasks;
   readonly #admission: Admission;
   readonly #lease: ConsumerLease;
   readonly #maintenance: Maintenance;
   readonly #cancellations: CancellationWatch;
-  readonly #cron: CronScheduler | undefined;
+  readonly #crons: CronScheduler | undefined;
   readonly #outages: Outages;
   readonly #loop: ClaimLoop;
   readonly #grace = Promise.withResolvers<void>();
@@ -53,67 +41,35 @@ export class ConsumerLoop {
   #checking: Promise<void> | undefined;
   #stopping = false;
 
-  constructor(parts: ConsumerParts) {
-    const { env, queues, concurrency, definitions } = parts;
-    const names = [...definitions.keys()];
-    const outages = this.#outages = new Outages(env.events, () => this.#lease.id);
-    this.#parts = parts;
+  /** `leaseConnection` is the tag of the connection that renews the lease. */
+  constructor(env: AttemptEnvironment, { listener, leaseConnection }: { listener: Listener; leaseConnection: Tag }) {
+    const { sql, config, settler, events } = env;
+    const outages = new Outages(events, () => this.id);
+    const admission = new Admission(sql, { onProgress: () => this.#loop.wake(), ...outages.of("admit limited tasks") });
+    settler.onLimitSlotsFreed = (concurrencyKey, rateKey) => admission.requestFor(concurrencyKey, rateKey);
+    settler.outage = outages.of("store outcomes");
+    const held = new HeldTasks(env, { admission, outages });
+    const hooks = {
+      onRenewed: () => this.#onRenewed(),
+      onExpired: () => this.#onExpired(),
+      onError: (error: unknown) => outages.report("renew the lease", error),
+    };
+    const lease = new ConsumerLease(leaseConnection, { config, hooks });
     this.#env = env;
-    this.#admission = new Admission(env.sql, {
-      onProgress: () => this.#loop.wake(),
-      ...outages.of("let limited tasks in"),
-    });
-    env.settler.onEnded = (concurrencyKey, rateKey) => this.#admission.requestFor(concurrencyKey, rateKey);
-    env.settler.outage = outages.of("store how attempts ended");
-    this.#claims = new HeldTasks({
-      env,
-      definitions,
-      onBegin: ({ id, rateKey }) => rateKey !== null && this.#admission.began(id, rateKey),
-      onFree: () => this.#loop.freed(),
-      onError: (action, error) => outages.report(action, error),
-    });
-    this.#lease = new ConsumerLease(parts.leases, {
-      seconds: env.lease,
-      info: { host: hostname(), pid: process.pid, version: VERSION, queues, tasks: names, concurrency },
-      hooks: {
-        onRenewed: () => this.#onRenewed(),
-        onExpired: () => this.#onExpired(),
-        onError: (error) => outages.report("renew its lease", error),
-      },
-    });
-    this.#loop = new ClaimLoop({
-      ...parts,
-      claims: this.#claims,
-      admission: this.#admission,
-      lease: this.#lease,
-      outages,
-      names,
-      onDone: () => this.stop(),
-    });
-    this.#maintenance = new Maintenance({
-      sql: env.sql,
-      events: env.events,
-      admission: this.#admission,
-      queues,
-      names,
-      interval: Math.min(env.lease / 6, 5),
-      ...outages.of("look after the queues"),
-    });
-    this.#cancellations = new CancellationWatch({
-      claims: this.#claims,
-      listener: parts.listener,
-      pollInterval: parts.pollInterval * 1000,
-      ...outages.of("look for cancelled tasks"),
-    });
-    // One that drains is gone before most slots come, and would be surprised by what it finds there.
-    if (!parts.cron || parts.drain) return;
-    this.#cron = new CronScheduler({
-      sql: env.sql,
-      definitions,
-      defaults: env.defaults,
-      consumerId: () => this.#lease.id,
-      ...outages.of("schedule by cron"),
-    });
+    this.#listener = listener;
+    this.#outages = outages;
+    this.#admission = admission;
+    this.#held = held;
+    this.#lease = lease;
+    this.#loop = new ClaimLoop(env, { held, admission, lease, listener, outages, onDone: () => this.stop() });
+    this.#maintenance = new Maintenance({ sql, events, config, admission, ...outages.of("run maintenance") });
+    const whenLooking = outages.of("look for cancelled tasks");
+    this.#cancellations = new CancellationWatch({ held, listener, config, ...whenLooking });
+    // A consumer that drains is gone before most slots come, and would find there what its user does not expect.
+    if (!config.cron || config.drain) return;
+    const { definitions, defaults } = config;
+    const whenScheduling = outages.of("schedule by cron");
+    this.#crons = new CronScheduler({ sql, definitions, defaults, consumerId: () => this.id, ...whenScheduling });
   }
 
   /** The id under which it is registered. */
@@ -121,23 +77,27 @@ export class ConsumerLoop {
     return this.#lease.id;
   }
 
-  /** How it is. */
-  get health(): { turns: boolean; leased: boolean; listener: ListenerState; stopping: boolean } {
-    const { turns } = this.#loop;
-    return { turns, leased: this.#lease.valid, listener: this.#parts.listener.state, stopping: this.#stopping };
+  /** Its health now. */
+  get health(): LoopHealth {
+    return {
+      responsive: this.#loop.responsive,
+      leased: this.#lease.valid,
+      listener: this.#listener.state,
+      stopping: this.#stopping,
+    };
   }
 
   /** Registers the consumer. */
   async start(): Promise<void> {
     await this.#lease.start();
-    await this.#cron?.start();
+    await this.#crons?.start();
   }
 
-  /** Runs until it is stopped, or until there is nothing left to do if it drains. */
+  /** Runs until it is stopped, or until nothing is left to do if it drains. */
   async run(): Promise<{ completed: number; failed: number }> {
-    const { queues, concurrency, listener } = this.#parts;
-    const unsubscribe = listener.subscribe(this.#channels(), (channel) => this.#onNotification(channel));
-    this.#env.events.emit("consumer.started", { consumerId: this.#lease.id, queues, concurrency });
+    const { events, config: { queues, concurrency } } = this.#env;
+    const unsubscribe = this.#listener.subscribe(this.#channels(), (channel) => this.#onNotification(channel));
+    events.emit("consumer.started", { consumerId: this.id, queues, concurrency });
     this.#cancellations.start();
     try {
       await this.#maintenance.start();
@@ -146,23 +106,24 @@ export class ConsumerLoop {
       await this.#shutDown();
       unsubscribe();
     }
-    const { completed, failed } = this.#claims.endings;
-    this.#env.events.emit("consumer.stopped", { consumerId: this.#lease.id, completed, failed });
+    const { completed, failed } = this.#held.outcomes;
+    events.emit("consumer.stopped", { consumerId: this.id, completed, failed });
     return { completed, failed };
   }
 
-  /** Claims no more; `run` ends when what runs has ended, or at the end of the grace period. */
+  /** Claims no more; `run` ends when all attempts have ended, or after the shutdown timeout. */
   stop(): void {
     if (this.#stopping) return;
     this.#stopping = true;
-    this.#env.events.emit("consumer.stopping", { consumerId: this.#lease.id, running: this.#claims.busy });
-    this.#graceTimer = setTimeout(() => this.#grace.resolve(), this.#parts.shutdownTimeout * 1000);
+    const { events, slots, config } = this.#env;
+    events.emit("consumer.stopping", { consumerId: this.id, running: slots.taken });
+    this.#graceTimer = setTimeout(() => this.#grace.resolve(), config.shutdownTimeoutMs);
     this.#loop.end();
   }
 
   #channels(): string[] {
-    const { schemaName } = this.#env.sql;
-    return [controlChannel(schemaName), ...this.#parts.queues.map((queue) => queueChannel(schemaName, queue))];
+    const { sql: { schemaName }, config } = this.#env;
+    return [controlChannel(schemaName), ...config.queues.map((queue) => queueChannel(schemaName, queue))];
   }
 
   #onNotification(channel: string | undefined): void {
@@ -171,55 +132,56 @@ export class ConsumerLoop {
     if (channel === undefined) this.#checkClaims(); // the server may have been down
     this.#cancellations.look();
     this.#admission.requestAll();
-    this.#claims.dropPaused().catch((error) => this.#outages.report("look for paused queues", error));
+    this.#held.releasePaused().catch((error) => this.#outages.report("look for paused queues", error));
   }
 
-  /** After each renewal: keeps the transactions of attempts alive, and squares what it holds with the database. */
+  /** After each renewal: keeps the transactions of attempts alive, and reconciles its claims with the database. */
   #onRenewed(): void {
-    this.#outages.recovered("renew its lease");
+    this.#outages.recovered("renew the lease");
     this.#loop.wake();
-    this.#claims.ping();
-    this.#checkClaims(); // not awaited: whatever it waits for, the next renewal must not
+    this.#held.ping();
+    this.#checkClaims(); // not awaited: the next renewal must not wait for it
   }
 
   #checkClaims(): void {
-    this.#checking ??= this.#claims.discardLost()
-      .then(() => this.#claims.dropPaused())
-      .then(() => this.#claims.compare(this.#lease.id, () => this.#loop.claiming))
-      .catch((error) => this.#outages.report("check its claims", error))
+    this.#checking ??= this.#held.discardLost()
+      .then(() => this.#held.releasePaused())
+      .then(() => this.#held.reconcile(this.id, () => this.#loop.claiming))
+      .catch((error) => this.#outages.report("check claims", error))
       .finally(() => this.#checking = undefined);
   }
 
   #onExpired(): void {
-    this.#env.events.emit("consumer.expired", { consumerId: this.#lease.id });
-    this.#claims.expire(new LeaseLost("The consumer could not renew its lease in time"));
+    this.#env.events.emit("consumer.expired", { consumerId: this.id });
+    this.#held.expire(new LeaseLost("The consumer could not renew its lease in time"));
   }
 
-  /** Hands back what never began, waits for what runs, then aborts it. Without a database it does not wait for ever. */
+  /** Returns tasks that never began, waits for attempts, then aborts them. Waits for the database up to a deadline. */
   async #shutDown(): Promise<void> {
-    const cronEnded = this.#cron?.end();
-    const handedBack = this.#claims.release();
-    const ended = this.#claims.ended().then(() => this.#env.hooks.idle());
-    await Promise.race([ended, this.#grace.promise]);
+    const { hooks, settler } = this.#env;
+    const cronsEnded = this.#crons?.end();
+    const released = this.#held.release();
+    const settled = this.#held.settled().then(() => hooks.idle());
+    await Promise.race([settled, this.#grace.promise]);
     clearTimeout(this.#graceTimer);
-    this.#claims.abort(new Shutdown("The consumer shuts down"));
-    const timer = setTimeout(() => {
-      this.#env.settler.abandon();
+    this.#held.abort(new Shutdown("The consumer shuts down"));
+    const deadline = setTimeout(() => {
+      settler.abandon();
       this.#admission.abandon();
     }, SHUTDOWN_DEADLINE);
     try {
-      await Promise.all([this.#claims.ended(), handedBack]);
+      await Promise.all([this.#held.settled(), released]);
       await this.#checking;
       await this.#cancellations.end();
-      await this.#env.settler.idle();
+      await settler.idle();
       await this.#maintenance.end();
-      await cronEnded;
+      await cronsEnded;
       await this.#admission.idle();
       await this.#lease.end();
     } catch (error) {
-      this.#outages.report("take its leave", error);
+      this.#outages.report("deregister", error);
     } finally {
-      clearTimeout(timer);
+      clearTimeout(deadline);
     }
   }
 }

@@ -1,3 +1,4 @@
+import type { ConsumerConfig } from "../attempt/consumer_config.ts";
 import type { Admission } from "../claim/admission.ts";
 import type { Tag } from "../database/driver.ts";
 import type { Emitter } from "../events.ts";
@@ -8,31 +9,30 @@ import { pruneTasks } from "../store/prune.ts";
 import { deleteExpiredWaiters } from "../store/records.ts";
 import { deleteExpiredKeys } from "../store/unique.ts";
 
-/** What maintenance looks after. */
+/** What {@linkcode Maintenance} works with. */
 export interface MaintenanceOptions {
-  sql: Tag;
-  events: Emitter;
-  /** Asked to let limited tasks in wherever a round has freed slots, or somebody may have failed to ask. */
-  admission: Admission;
-  queues: string[];
-  names: string[];
-  /** Seconds between two rounds. */
-  interval: number;
-  /** Called when a round failed; the next one comes all the same. */
+  readonly sql: Tag;
+  readonly events: Emitter;
+  readonly config: Pick<ConsumerConfig, "queues" | "names" | "leaseMs">;
+  /** Gets a request where a round has freed slots of limits, or where a crashed consumer may have made none. */
+  readonly admission: Admission;
+  /** Called when a round failed; the next one follows as planned. */
   onError(error: unknown): void;
   /** Called after a round that did not fail. */
   onSuccess(): void;
 }
 
-/** Rounds between two looks at the records for such as stand nowhere. */
+/** Rounds between two searches for unplaced tasks. */
 const UNPLACED_ROUNDS = 4;
 /** How long a round may prune while there is more to delete, in milliseconds: rescues must not wait for it. */
 const PRUNE_TIME = 1000;
+/** The longest pause between two rounds, in milliseconds; with short leases it is a sixth of one. */
+const LONGEST_PAUSE = 5_000;
 
 /**
- * What any consumer does for all of them, with SKIP LOCKED and no leader: bury the dead, rescue their tasks, keep
- * unknown names out of the way, give idle slots of limits to others, prune old records, and put back what was left
- * nowhere.
+ * The work that every consumer does for all of them, with SKIP LOCKED and no leader: removes expired consumers and
+ * rescues their tasks, parks tasks of unknown names, returns idle slots of limits, prunes old records, and requeues
+ * unplaced tasks.
  */
 export class Maintenance {
   readonly #options: MaintenanceOptions;
@@ -46,31 +46,35 @@ export class Maintenance {
     this.#options = options;
   }
 
-  /** Takes back what this consumer knows and was parked as unknown, then goes round by its timer. */
+  /** Unparks tasks that this consumer knows, then starts its timer. */
   async start(): Promise<void> {
-    const { sql, queues, names, interval, onError } = this.#options;
+    const { sql, config: { queues, names }, onError } = this.#options;
     await unparkKnownTasks(sql, { queues, names }).catch(onError);
-    this.#schedule(Math.random() * interval);
+    this.#schedule(Math.random() * this.#pause);
   }
 
-  /** Stops, and waits for the round under way. */
+  /** Stops, and waits for the round in progress. */
   async end(): Promise<void> {
     this.#ended = true;
     clearTimeout(this.#timer);
     await this.#round;
   }
 
-  #schedule(seconds: number): void {
+  get #pause(): number {
+    return Math.min(this.#options.config.leaseMs / 6, LONGEST_PAUSE);
+  }
+
+  #schedule(ms: number): void {
     if (this.#ended) return;
     this.#timer = setTimeout(() => {
       this.#round = this.#run()
         .then(() => this.#options.onSuccess(), (error) => this.#options.onError(error))
-        .finally(() => this.#schedule(this.#options.interval));
-    }, seconds * 1000);
+        .finally(() => this.#schedule(this.#pause));
+    }, ms);
   }
 
   async #run(): Promise<void> {
-    const { sql, queues, names } = this.#options;
+    const { sql, config: { queues, names } } = this.#options;
     await removeExpiredConsumers(sql);
     await this.#rescue();
     await unparkKnownTasks(sql, { queues, names });

@@ -1,21 +1,16 @@
 import process from "node:process";
 import { Worker } from "node:worker_threads";
+import type { ConsumerConfig } from "../attempt/consumer_config.ts";
 import type { AttemptInfo, Emitter } from "../events.ts";
 import { WATCHDOG_WORKER } from "./watchdog_worker.ts";
 
-/** What is watched, and what comes of it. */
+/** What a {@linkcode Watchdog} works with. */
 export interface WatchdogOptions {
+  /** With `watchdog` it ends the process; without, it only reports a block once that is over. */
+  readonly config: Pick<ConsumerConfig, "leaseMs" | "names" | "watchdog">;
   readonly events: Emitter;
-  /** The id of the consumer, for its events. */
-  consumerId(): string;
-  /** Seconds of the consumer's lease. */
-  readonly lease: number;
-  /** The names of the tasks that may run. */
-  readonly names: readonly string[];
-  /** Whether it ends the process; else it only tells of a block once that is over. */
-  readonly ends: boolean;
-  /** Whether its last words are for people; else they are JSON. */
-  readonly pretty: boolean;
+  /** Its id goes into events. */
+  readonly consumer: { readonly id: string };
 }
 
 /**
@@ -23,17 +18,17 @@ export interface WatchdogOptions {
  * most a third after the last one: with this, the process is gone before its lease is.
  */
 const LIMIT = 0.6;
-/** The part of a lease after which a block is told of: a renewal was late. */
-const REMARKABLE = 1 / 3;
-/** Milliseconds between two looks: a fortieth of the lease within these bounds. */
+/** The part of a lease after which a block is reported: a renewal was late. */
+const REPORTED = 1 / 3;
+/** Milliseconds between two looks: a fortieth of the lease, within these bounds. */
 const [SHORTEST_TICK, LONGEST_TICK] = [25, 500];
-/** How much later than it should a look may come, in ticks, to count. */
+/** An interval counts if it lasts no longer than this many ticks. */
 const PUNCTUAL = 3;
 
-/** Where the shared memory holds what the thread reads: two integers, then the id of the task that began last. */
+/** The layout of the shared memory that the thread reads: two integers, then the id of the task that started last. */
 const [BEATS, NAME, MEMORY] = [0, 1, 16];
 
-/** Watches the event loop, which renews the lease: a handler that blocks it keeps the whole consumer from doing so. */
+/** Watches the event loop: while a handler blocks it, the consumer cannot renew its lease. See docs/watchdog.md. */
 export class Watchdog {
   readonly #options: WatchdogOptions;
   readonly #tick: number;
@@ -48,20 +43,20 @@ export class Watchdog {
   #cpu = process.cpuUsage();
   #last: AttemptInfo | undefined;
 
-  /** Begins to watch. */
+  /** Starts watching. */
   constructor(options: WatchdogOptions) {
     this.#options = options;
-    this.#tick = Math.min(Math.max(options.lease * 25, SHORTEST_TICK), LONGEST_TICK);
-    this.#places = new Map(options.names.map((name, place) => [name, place]));
+    this.#tick = Math.min(Math.max(options.config.leaseMs / 40, SHORTEST_TICK), LONGEST_TICK);
+    this.#places = new Map(options.config.names.map((name, place) => [name, place]));
     this.#cells[NAME] = -1;
-    if (options.ends) this.#startThread();
-    this.#unsubscribe = options.events.on("started", (attempt) => this.#began(attempt));
+    if (options.config.watchdog) this.#startThread();
+    this.#unsubscribe = options.events.on("started", (attempt) => this.#onStarted(attempt));
     this.#timer = setInterval(() => this.#beat(), this.#tick);
     this.#timer.unref();
     this.#beatAt = performance.now();
   }
 
-  /** Watches no more. */
+  /** Stops watching. */
   async end(): Promise<void> {
     clearInterval(this.#timer);
     this.#unsubscribe();
@@ -69,11 +64,11 @@ export class Watchdog {
   }
 
   #startThread(): void {
-    const { names, lease, pretty, events, consumerId } = this.#options;
-    const [limit, tick, late] = [lease * 1000 * LIMIT, this.#tick, this.#tick * PUNCTUAL];
-    const workerData = { shared: this.#shared, names, limit, tick, late, pretty };
+    const { config: { names, leaseMs }, events, consumer } = this.#options;
+    const [limit, tick, late] = [leaseMs * LIMIT, this.#tick, this.#tick * PUNCTUAL];
+    const workerData = { shared: this.#shared, names, limit, tick, late };
     const report = (error: unknown) =>
-      events.emit("consumer.error", { consumerId: consumerId(), action: "watch the event loop", error });
+      events.emit("consumer.error", { consumerId: consumer.id, action: "watch the event loop", error });
     try {
       this.#worker = new Worker(WATCHDOG_WORKER, { eval: true, workerData });
       this.#worker.on("error", report);
@@ -83,8 +78,8 @@ export class Watchdog {
     }
   }
 
-  /** On the hot path: it writes to memory that the thread reads when nobody can be asked any more. */
-  #began(attempt: AttemptInfo): void {
+  /** On the hot path: writes to memory, which the thread can still read while the event loop is blocked. */
+  #onStarted(attempt: AttemptInfo): void {
     this.#last = attempt;
     if (!this.#worker) return;
     this.#ids[0] = attempt.id;
@@ -97,10 +92,10 @@ export class Watchdog {
     this.#beatAt = performance.now();
     this.#cpu = process.cpuUsage();
     const seconds = (this.#beatAt - since - this.#tick) / 1000;
-    if (seconds < this.#options.lease * REMARKABLE) return;
+    if (seconds * 1000 < this.#options.config.leaseMs * REPORTED) return;
     const cpuSeconds = (this.#cpu.user + this.#cpu.system - cpuBefore.user - cpuBefore.system) / 1e6;
-    const { events, consumerId } = this.#options;
+    const { events, consumer } = this.#options;
     const { id, funcName } = this.#last ?? {};
-    events.emit("consumer.blocked", { consumerId: consumerId(), seconds, cpuSeconds, id, funcName });
+    events.emit("consumer.blocked", { consumerId: consumer.id, seconds, cpuSeconds, id, funcName });
   }
 }

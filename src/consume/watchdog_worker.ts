@@ -1,12 +1,12 @@
 /**
- * What the watchdog's thread runs, as text: a module of its own could be loaded neither from a bundle nor, in Node, over
- * https. `require` is what all runtimes have in such a thread.
+ * The code of the watchdog's thread, as text: a module of its own could be loaded neither from a bundle nor, in Node,
+ * over https. `require` works in such a thread on all runtimes.
  *
- * Only intervals in which its own timer was punctual count. When the whole process stood still (SIGSTOP, a frozen
- * container, a suspended machine), this thread stood still with it, and nobody blocked anything.
+ * Only intervals count in which its own timer was punctual. When the whole process stood still (SIGSTOP, a frozen
+ * container, a suspended machine), this thread stood still with it, and no handler blocked anything.
  */
 export const WATCHDOG_WORKER = `
-const { workerData: { shared, names, limit, tick, late, pretty } } = require("node:worker_threads");
+const { workerData: { shared, names, limit, tick, late } } = require("node:worker_threads");
 const { writeSync } = require("node:fs");
 const process = require("node:process");
 
@@ -29,18 +29,19 @@ const timer = setInterval(() => {
   }
   if (blocked < limit) return;
   clearInterval(timer);
-  write("The event loop was blocked for " + (blocked / 1000).toFixed(1) + " s, so the process is ended: " + quarantined());
+  write("The event loop was blocked for " + (blocked / 1000).toFixed(1) + " s, so the process is ended: " + lastStarted());
   process.kill(process.pid, "SIGKILL");
-  setTimeout(endInit, 200);
+  setTimeout(exitAsFirstProcess, 200);
 }, tick);
 
-function quarantined() {
+function lastStarted() {
   const place = Atomics.load(cells, 1);
-  return place < 0 ? "no task had begun" : names[place] + " #" + ids[0] + " began last";
+  return place < 0 ? "no task had started" : names[place] + " #" + ids[0] + " started last";
 }
 
-// The first process of a container is unavailable to its own signals. Only Deno can end it all the same.
-function endInit() {
+// SIGKILL has no effect on the first process of a container that sends it to itself; only Deno can end it, by _exit.
+// See docs/watchdog.md#as-the-first-process-of-a-container.
+function exitAsFirstProcess() {
   for (const library of ["libc.so.6", "libc.so"]) {
     try {
       Deno.dlopen(library, { _exit: { parameters: ["i32"], result: "void" } }).symbols._exit(137);
@@ -49,14 +50,12 @@ function endInit() {
   write("Cannot end the process as it is the first of its container: it needs an init such as tini");
 }
 
-function write(text) {
-  const time = new Date();
+function write(message) {
   const place = Atomics.load(cells, 1);
   const task = place < 0 ? {} : { id: ids[0], func_name: names[place] };
-  const entry = { time, level: "error", event: "watchdog", message: text, seconds: blocked / 1000, ...task };
-  const line = pretty ? time.toTimeString().slice(0, 8) + "  watchdog   " + text : JSON.stringify(entry);
+  const entry = { time: new Date(), level: "error", event: "watchdog", message, seconds: blocked / 1000, ...task };
   try {
-    writeSync(2, line + "\\n");
+    writeSync(2, JSON.stringify(entry) + "\\n");
   } catch {}
 }
 `;

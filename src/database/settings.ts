@@ -1,5 +1,4 @@
 import process from "node:process";
-import { startEmbedded } from "../embedded/embedded.ts";
 
 /** How to reach a database, field by field, where a URL does not serve. */
 export interface PostgresOptions {
@@ -89,16 +88,19 @@ const FOREIGN_PARAMETERS = [
 ];
 
 /**
- * Decides on the database: what was given, else `FIREFLY_DATABASE_URL`, `DATABASE_URL`, or `PGHOST` and its friends,
- * else the embedded server, which is started if need be.
+ * Decides on the database: the given one, else `FIREFLY_DATABASE_URL`, `DATABASE_URL`, or `PGHOST` and the other
+ * `PG*` variables, else the server that `startServer` starts.
  *
- * @param onProgress Told what a first start of the embedded server is busy with.
- * @throws {TypeError} If a URL is none.
- * @throws {EmbeddedServerError} If the embedded server cannot run here.
+ * @throws {TypeError} If it is not a database URL.
  */
+export async function resolveConnection(given: string | PostgresOptions): Promise<ConnectionSettings>;
 export async function resolveConnection(
   given: string | PostgresOptions | undefined,
-  onProgress: (message: string) => void = () => {},
+  startServer: StartServer,
+): Promise<ConnectionSettings>;
+export async function resolveConnection(
+  given: string | PostgresOptions | undefined,
+  startServer?: StartServer,
 ): Promise<ConnectionSettings> {
   if (typeof given === "object") {
     return { options: given, embedded: false, pooled: given.prepare === false, label: labelOf(given) };
@@ -106,9 +108,12 @@ export async function resolveConnection(
   const url = given ?? (process.env.FIREFLY_DATABASE_URL || process.env.DATABASE_URL);
   if (url) return settingsOf(url, false);
   if (process.env.PGHOST) return { options: {}, embedded: false, label: labelOf({}) };
-  const server = await startEmbedded({ onProgress });
+  const server = await startServer!();
   return settingsOf(server.url, true);
 }
+
+/** Starts the server that is used where no database is configured. */
+type StartServer = () => Promise<{ readonly url: string }>;
 
 function settingsOf(text: string, embedded: boolean): ConnectionSettings {
   const firstHost = text.replace(/^(postgres(?:ql)?:\/\/(?:[^@/]*@)?)([^/?,]*),[^/?]*/, "$1$2"); // URL knows one host only

@@ -1,49 +1,49 @@
 import type { Target } from "./target.ts";
 
 /**
- * What a check found: `note` is worth knowing, `warning` will be trouble one day, `wrong` is trouble now, `unknown`
- * could not be found out, and `skipped` makes no sense yet, or after what was found before.
+ * The result of a check: `note` is worth knowing, `warning` may become a problem, `wrong` is a problem now. `unknown`:
+ * the check itself failed. `skipped`: it does not apply yet, or depends on a check that found a problem.
  */
 export type Verdict = "ok" | "note" | "warning" | "wrong" | "unknown" | "skipped";
 
-/** What came of a check. */
+/** The findings of one check. */
 export interface Finding {
   readonly verdict: Verdict;
-  /** What was found, in a line. */
+  /** What it found, in one line. */
   readonly value: string;
-  /** What to do about it, a line each. */
+  /** What to do about it, one line per step. */
   readonly advice: readonly string[];
 }
 
-/** One question to the database. */
+/** One check of the database. */
 export interface Check {
   readonly name: string;
-  /** Checks without which this one makes no sense: it is skipped unless they are better than `wrong`. */
+  /** The checks that it depends on: it is skipped if one of them is `wrong`, `unknown` or `skipped`. */
   readonly after: readonly string[];
-  ask(patient: Target): Promise<Finding>;
+  ask(target: Target): Promise<Finding>;
 }
 
-/** All is well. */
+/** Creates a finding without a problem. */
 export function ok(value: string): Finding {
   return { verdict: "ok", value, advice: [] };
 }
 
-/** Something is to be told. */
+/** Creates a finding with advice. */
 export function found(verdict: Verdict, value: string, ...advice: string[]): Finding {
   return { verdict, value, advice };
 }
 
-/** The verdict on a number that should stay below two bounds. */
+/** Grades a number that should stay below two bounds. */
 export function grade(number: number, bounds: { warning: number; wrong: number }): "ok" | "warning" | "wrong" {
   return number >= bounds.wrong ? "wrong" : number >= bounds.warning ? "warning" : "ok";
 }
 
-/** `1 task`, `2 tasks`. */
+/** Formats a count: `1 task`, `2 tasks`. */
 export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : noun.endsWith("x") ? "es" : "s"}`;
 }
 
-/** The first few of a list, and how many more there are. */
+/** Lists the first few words, and the number of the others. */
 export function listed(words: readonly string[], most = 5): string {
   const more = words.length - most;
   return words.slice(0, most).join(", ") + (more > 0 ? ` and ${more} more` : "");

@@ -9,42 +9,42 @@ import { type Check, type Finding, found, grade, ok } from "./check.ts";
 import type { Target } from "./target.ts";
 
 const ROUND_TRIPS = 5;
-const RING_DEADLINE = 3_000;
-/** Sessions that a pool is tried with: they get one backend in turn only where transactions share them. */
+const NOTIFY_DEADLINE = 3_000;
+/** Rounds of two sessions: they get the same backends only where transactions share them. */
 const POOL_ROUNDS = 4;
 
-/** What to do about a database that cannot be reached, by the code of the error. */
-const CURES: readonly [code: RegExp, cure: string][] = [
-  [/^28/, "Check the user and the password of the database URL, and pg_hba.conf of the server"],
+/** What to do about an unreachable database, by the error's code. */
+const FIXES: readonly [code: RegExp, fix: string][] = [
+  [/^28/, "Check the user and password in the database URL, and the server's pg_hba.conf"],
   [/^3D000/, "Create the database, or correct its name in the database URL"],
-  [/^53300/, "The server has no connection left: raise max_connections, or close some"],
+  [/^53300/, "The server has no free connections: raise max_connections, or close some"],
   [/^57P03/, "The server is starting or stopping: try again in a moment"],
-  [/^(ENOTFOUND|EAI_)/, "Correct the host of the database URL: nobody knows its name"],
-  [/^ECONNREFUSED/, "Start the server, or correct the host and the port of the database URL: nobody listens there"],
+  [/^(ENOTFOUND|EAI_)/, "Correct the host in the database URL: its name cannot be resolved"],
+  [/^ECONNREFUSED/, "Start the server, or correct the host and port in the database URL: no server listens there"],
 ];
 
-/** Reaches the server. */
+/** Connects to the server. */
 const connection: Check = {
   name: "connection",
   after: [],
-  async ask(patient) {
+  async ask(target) {
     const started = performance.now();
     try {
-      patient.server = await patient.read(readServer);
+      target.server = await target.read(readServer);
     } catch (error) {
-      return unreachable(error);
+      return connectionFailure(error);
     }
-    const { options: { settings }, server } = patient;
+    const { options: { settings }, server } = target;
     return ok(`${settings.label} as ${server.user}, in ${Math.round(performance.now() - started)} ms`);
   },
 };
 
-/** The finding for a database that cannot be reached. */
-export function unreachable(error: unknown): Finding {
+/** The finding for an unreachable database. */
+export function connectionFailure(error: unknown): Finding {
   const { cause, message } = error as { cause?: unknown; message: string };
   const reason = cause instanceof AggregateError ? cause.errors[0] : cause ?? error;
-  const [, cure] = CURES.find(([code]) => code.test(codeOf(reason))) ?? [];
-  return found("wrong", message, cure ?? "Check that the server runs, and that a firewall lets this machine through");
+  const [, fix] = FIXES.find(([code]) => code.test(codeOf(reason))) ?? [];
+  return found("wrong", message, fix ?? "Check that the server is running and that no firewall blocks this machine");
 }
 
 const server: Check = {
@@ -53,16 +53,16 @@ const server: Check = {
   ask({ server }) {
     const { version, versionText, standby, readOnly } = server!;
     const value = `PostgreSQL ${versionText}`;
-    if (standby) return result(found("wrong", `${value}, a standby`, "Use the URL of the primary"));
+    if (standby) return result(found("wrong", `${value}, a standby`, "Use the URL of the primary server"));
     if (version < OLDEST_MAJOR * 10_000) {
       return result(found("wrong", value, `Update the server: Firefly needs PostgreSQL ${OLDEST_MAJOR} or later`));
     }
     if (!readOnly) return result(ok(value));
-    return result(found("wrong", `${value}, read only`, "Turn default_transaction_read_only off"));
+    return result(found("wrong", `${value}, read-only`, "Turn off default_transaction_read_only"));
   },
 };
 
-/** Settings under which a crash of the server costs what was committed, or under which tables only grow. */
+/** Settings with which a server crash loses committed data, or with which tables only grow. */
 const settings: Check = {
   name: "settings",
   after: ["connection"],
@@ -71,7 +71,7 @@ const settings: Check = {
   },
 };
 
-/** The verdict on the settings of a server. */
+/** Grades the settings of a server. */
 export function gradeSettings(
   { fsync, fullPageWrites, synchronousCommit, autovacuum }: Pick<
     ServerState,
@@ -80,35 +80,35 @@ export function gradeSettings(
 ): Finding {
   const off = Object.entries({ fsync, full_page_writes: fullPageWrites, synchronous_commit: synchronousCommit })
     .filter(([, isOn]) => !isOn).map(([name]) => name);
-  const advice = off.map((name) => `Turn ${name} on: without it, a crash of the server may lose what was committed`);
+  const advice = off.map((name) => `Turn on ${name}: without it, a server crash may lose committed data`);
   if (!autovacuum) {
-    advice.push("Turn autovacuum and track_counts on: without them, the tables of the queue only grow");
+    advice.push("Turn on autovacuum and track_counts: without them, Firefly's tables only grow");
   }
   const value = [...off, ...(autovacuum ? [] : ["autovacuum"])];
-  return value.length ? found("warning", `${value.join(", ")} off`, ...advice) : ok("nothing is turned off");
+  return value.length ? found("warning", `${value.join(", ")} off`, ...advice) : ok("none is turned off");
 }
 
-/** Looks for a pooler as every instance does, and then whether two connections through it get one backend in turn. */
+/** Detects a pooler as every instance does, then whether two connections through it share backends. */
 const pooler: Check = {
   name: "pooler",
   after: ["connection"],
-  async ask(patient) {
-    const database = await Database.open(patient.options.settings, patient.options.schema);
+  async ask(target) {
+    const database = await Database.open(target.options.settings, target.options.schema);
     await database.end();
     if (!database.settings.pooled) return ok("none");
-    patient.pooled = await sharesSessions(patient);
-    if (!patient.pooled) return ok("one that gives each connection a session of its own");
-    if (patient.options.listening) return ok("one that shares sessions, with listenDatabase beside it");
+    target.pooled = await sharesSessions(target);
+    if (!target.pooled) return ok("session pooler: each connection has its own session");
+    if (target.options.listening) return ok("transaction pooler, with listenDatabase set");
     return found(
       "warning",
-      "one that shares sessions between transactions",
-      "Set listenDatabase in the configuration to the server's own URL: through this pooler nobody can LISTEN",
+      "transaction pooler: connections share sessions",
+      "Set listenDatabase in the configuration to the server's direct URL: LISTEN does not work through this pooler",
     );
   },
 };
 
-async function sharesSessions(patient: Target): Promise<boolean> {
-  const sessions = [patient.open(), patient.open()];
+async function sharesSessions(target: Target): Promise<boolean> {
+  const sessions = [target.open(), target.open()];
   try {
     const pids: number[][] = [[], []];
     for (let round = 0; round < POOL_ROUNDS; round++) {
@@ -120,12 +120,12 @@ async function sharesSessions(patient: Target): Promise<boolean> {
   }
 }
 
-/** Compares the clocks by the fastest of some round trips. */
+/** Compares the clocks by the fastest of several round trips. */
 const clock: Check = {
   name: "clock",
   after: ["connection"],
-  async ask(patient) {
-    const best = await patient.read(async (sql) => {
+  async ask(target) {
+    const best = await target.read(async (sql) => {
       let best = { trip: Infinity, skew: 0 };
       for (let i = 0; i < ROUND_TRIPS; i++) {
         const [sent, from] = [Date.now(), performance.now()];
@@ -135,7 +135,7 @@ const clock: Check = {
       }
       return best;
     });
-    // Half of the round trip is how far the comparison itself may be out.
+    // The comparison itself may be off by half of the round trip.
     const seconds = Math.max(0, Math.abs(best.skew) - best.trip / 2) / 1000;
     const value = `the database is ${Math.abs(best.skew / 1000).toFixed(3)} s ${best.skew < 0 ? "behind" : "ahead"}`;
     const verdict = grade(seconds, { warning: 1, wrong: 60 });
@@ -143,40 +143,44 @@ const clock: Check = {
     return found(
       verdict,
       value,
-      "Let NTP set both clocks. Leases and crons go by the database's; a notBefore made here is out by as much",
+      "Synchronize both clocks with NTP: leases and crons use the database's clock, so a notBefore computed here is off",
     );
   },
 };
 
-/** A notification to itself, on a channel of its own. */
+/** Sends itself a notification on a channel of its own. */
 const listener: Check = {
   name: "listener",
   after: ["connection", "server"],
-  async ask(patient) {
-    const { schema, listening } = patient.options;
-    if (patient.pooled && !listening) {
-      return found("warning", "nobody can listen through the pooler", "Set listenDatabase: until then consumers poll");
+  async ask(target) {
+    const { schema, listening } = target.options;
+    if (target.pooled && !listening) {
+      return found(
+        "warning",
+        "no session can LISTEN through the pooler",
+        "Set listenDatabase: until then, consumers poll",
+      );
     }
     const channel = `${schema}:doctor_${crypto.randomUUID().slice(0, 8)}`;
     const notified = Promise.withResolvers<void>();
-    const session = patient.open({ onnotify: (name) => name === channel && notified.resolve() }, listening);
+    const session = target.open({ onnotify: (name) => name === channel && notified.resolve() }, listening);
     try {
       const sql = session.tag(schema);
-      await withDeadline(listenOn(sql, channel), RING_DEADLINE);
+      await withDeadline(listenOn(sql, channel), NOTIFY_DEADLINE);
       const started = performance.now();
-      const sender = patient.open();
+      const sender = target.open();
       try {
-        await withDeadline(notify(sender.tag(schema), channel), RING_DEADLINE);
-        await withDeadline(notified.promise, RING_DEADLINE);
+        await withDeadline(notify(sender.tag(schema), channel), NOTIFY_DEADLINE);
+        await withDeadline(notified.promise, NOTIFY_DEADLINE);
       } finally {
         sender.discard();
       }
-      return ok(`a notification came back in ${Math.round(performance.now() - started)} ms`);
+      return ok(`a notification arrived in ${Math.round(performance.now() - started)} ms`);
     } catch (error) {
       return found(
         "wrong",
-        `no notification came back: ${(error as Error).message}`,
-        "Connect without a pooler, or set listenDatabase to the server's own URL: until then consumers poll",
+        `no notification arrived: ${(error as Error).message}`,
+        "Connect without a pooler, or set listenDatabase to the server's direct URL: until then, consumers poll",
       );
     } finally {
       session.discard();
@@ -184,7 +188,7 @@ const listener: Check = {
   },
 };
 
-/** How much of the queue of notifications is used: full, it makes every commit fail that notifies. */
+/** How much of the notification queue is used. If it is full, every commit that notifies fails. */
 const notifications: Check = {
   name: "notifications",
   after: ["connection", "server"],
@@ -193,12 +197,12 @@ const notifications: Check = {
   },
 };
 
-/** The verdict on `pg_notification_queue_usage()`. */
+/** Grades `pg_notification_queue_usage()`. */
 export function gradeNotifications(usage: number): Finding {
-  const value = `${(usage * 100).toFixed(usage > 0 && usage < 0.01 ? 4 : 0)}% of their queue is used`;
+  const value = `${(usage * 100).toFixed(usage > 0 && usage < 0.01 ? 4 : 0)}% of the notification queue is used`;
   const verdict = grade(usage, { warning: 0.1, wrong: 0.5 });
   if (verdict === "ok") return ok(value);
-  return found(verdict, value, "End the oldest transaction of a session that listens: the server's log names it");
+  return found(verdict, value, "End the oldest transaction of a listening session: the server's log names it");
 }
 
 const connections: Check = {
@@ -210,19 +214,23 @@ const connections: Check = {
   },
 };
 
-/** The verdict on so many connections of those that may be. */
+/** Grades the number of used connections. */
 export function gradeConnections(used: number, most: number): Finding {
-  const value = `${used} of ${most} are used`;
+  const value = `${used} of ${most} in use`;
   const verdict = grade(used / most, { warning: 0.8, wrong: 0.95 });
   if (verdict === "ok") return ok(value);
-  return found(verdict, value, "Raise max_connections, or put a pooler before the server: who comes next is refused");
+  return found(
+    verdict,
+    value,
+    "Raise max_connections, or use a pooler: the server refuses further connections when all are in use",
+  );
 }
 
 function result(finding: Finding): Promise<Finding> {
   return Promise.resolve(finding);
 }
 
-/** What is asked of the server and of the way to it. */
+/** The checks of the server and the connection to it. */
 export const SERVER_CHECKS: readonly Check[] = [
   connection,
   server,

@@ -4,34 +4,34 @@ import type { Tag } from "../database/driver.ts";
 import { Session, type SessionOptions } from "../database/session.ts";
 import { beginReading, endReading, type ServerState } from "../store/health.ts";
 
-/** How long a statement of a check may take on the server, in milliseconds, and how long its answer is waited for. */
+/** The longest that a check's statement may run on the server, in milliseconds, and the longest wait for its reply. */
 const STATEMENT_TIMEOUT = 5_000;
 const DEADLINE = 8_000;
 
-/** What a doctor is told about the database to look at. */
-export interface PatientOptions {
+/** The database to check. */
+export interface TargetOptions {
   settings: ConnectionSettings;
-  /** Where to LISTEN, if that is elsewhere. */
+  /** Where to LISTEN, if not at `settings`. */
   listening?: ConnectionSettings;
   schema: string;
-  /** The names of the tasks that are defined here, where it is known. */
+  /** The names of the tasks that are defined here; empty if unknown. */
   names: readonly string[];
 }
 
-/** A database that is looked at: in transactions that can change nothing, and with a deadline for each. */
+/** The database that is checked: in read-only transactions, each with a deadline. */
 export class Target {
-  readonly options: PatientOptions;
-  /** What the server said of itself, once the check `server` has run. */
+  readonly options: TargetOptions;
+  /** The server's state, once the check `connection` has run. */
   server: ServerState | undefined;
-  /** Whether a transaction pooler is between, once the check `pooler` has run. */
+  /** Whether connections pass through a transaction pooler, once the check `pooler` has run. */
   pooled = false;
   #session: Session | undefined;
 
-  constructor(options: PatientOptions) {
+  constructor(options: TargetOptions) {
     this.options = options;
   }
 
-  /** Runs `act` in a transaction that can only read. */
+  /** Runs `act` in a read-only transaction. */
   async read<T>(act: (sql: Tag) => Promise<T>): Promise<T> {
     if (this.#session?.lost) this.#session = undefined;
     const session = this.#session ??= this.open();
@@ -47,13 +47,13 @@ export class Target {
     try {
       return await withDeadline(run(), DEADLINE);
     } catch (error) {
-      // Of a transaction that ended in the middle, nobody knows how far it is.
+      // The state of an interrupted transaction is unknown.
       session.discard();
       throw error;
     }
   }
 
-  /** Opens a connection without a parameter that a pooler would refuse; the caller discards it. */
+  /** Opens a connection without parameters that a pooler would refuse. The caller discards it. */
   open(options: SessionOptions = {}, settings: ConnectionSettings = this.options.settings): Session {
     return new Session({ ...settings, options: { ...settings.options, prepare: false } }, options);
   }

@@ -1,16 +1,16 @@
 import type { ConsumeOptions } from "../consume/consume.ts";
 import type { FireflyOptions } from "./options.ts";
 
-/** What `firefly.config.ts` exports by default: how the command line finds the database and the tasks. */
+/** The default export of `firefly.config.ts`, which tells the command line the database and the task modules. */
 export interface Config extends FireflyOptions {
-  /** Modules that define tasks, as paths or globs beside the configuration file. */
+  /** The modules that define tasks, as paths or globs relative to the configuration file. */
   tasks?: string | string[];
-  /** What `consume` does if its flags do not say otherwise. */
+  /** Defaults of the command `consume`; its flags override them. */
   consume?: ConsumeOptions;
 }
 
 /**
- * Types a configuration; returns it as it is.
+ * Returns the configuration unchanged, with its type checked.
  *
  * @example
  * ```ts

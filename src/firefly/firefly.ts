@@ -1,18 +1,29 @@
-import type { ConsumeOptions, Consumer } from "../consume/consume.ts";
-import type { Events } from "../events.ts";
+import { type ConsumeOptions, type Consumer, startConsumer } from "../consume/consume.ts";
+import { checkQueueName, type TaskDefinition } from "../task/definition.ts";
+import { KeyRing } from "../privacy/encryption.ts";
+import { FireflyError } from "../errors.ts";
+import { Emitter, type Events } from "../events.ts";
+import { Hooks } from "../attempt/hooks.ts";
 import type { Middleware } from "../attempt/middleware.ts";
-import { Instance, liveInstance } from "./instance.ts";
-import type { FireflyOptions } from "./options.ts";
-import type { MigrationState } from "../schema/migrator.ts";
-import type { Tasks } from "../records/tasks.ts";
-import type { PruneOptions } from "../records/prune.ts";
-import { defaultInstance, setDefaultInstance } from "../task/scope.ts";
-import type { Sql } from "../sql.ts";
-import type { QueueState } from "../store/queues.ts";
+import { connect, type Connected, disconnect } from "./connect.ts";
+import { checkFireflyOptions, CREATE_INSTANCE, DEFAULT_SCHEMA, type FireflyOptions } from "./options.ts";
+import { migrate, type MigrationState, migrationStates } from "../schema/migrator.ts";
+import type { ScheduleOptions } from "../task/options.ts";
+import { checkPruneOptions, prune, type PruneOptions } from "../records/prune.ts";
+import type { TaskRecord } from "../task/record.ts";
+import { Tasks } from "../records/tasks.ts";
+import { Redactor } from "../privacy/redaction.ts";
+import { Scheduler } from "../schedule/scheduler.ts";
+import { prepareTasks } from "../schedule/new_tasks.ts";
+import { currentScope, defaultInstance, setDefaultInstance, setInstanceFactory, withScope } from "../task/scope.ts";
+import { lazySql, type Sql } from "../sql.ts";
+import { pauseQueue, type QueueState, readQueues, resumeQueue } from "../store/queues.ts";
+import { type RecordAccess, toRecord } from "../records/task_record.ts";
+import { runTransaction, Transaction } from "../database/transaction.ts";
 
 /**
- * A connection to a database of tasks. It connects when it is first needed. Most programs never make one: the default
- * instance, from the environment or {@linkcode configure}, serves.
+ * A database of tasks, to which it connects on first use. Most programs never create one: they use the default
+ * instance, which the environment or {@linkcode configure} describes.
  *
  * @example
  * ```ts ignore
@@ -21,47 +32,92 @@ import type { QueueState } from "../store/queues.ts";
  * ```
  */
 export class Firefly implements AsyncDisposable {
-  readonly #instance: Instance;
+  /** The schema's name. */
+  readonly schema: string;
+  /** The records of this instance. */
+  readonly tasks: Tasks;
+  /** Runs a statement on a pool of connections, outside of any transaction. */
+  readonly sql: Sql = lazySql(async () => (await this.connect()).database.userSql);
+  /** @ignore */
+  readonly events: Emitter;
+  /** @ignore */
+  readonly hooks: Hooks;
+  /** @ignore */
+  readonly keys: KeyRing | undefined;
+  /** @ignore */
+  readonly redactor: Redactor;
+  readonly #options: Readonly<FireflyOptions>;
+  readonly #access: RecordAccess;
+  readonly #consumers = new Set<Consumer>();
+  readonly #scheduler: Scheduler;
+  #connected: Promise<Connected> | undefined;
 
   /**
-   * Makes an instance, without connecting yet.
+   * Creates an instance. It does not connect yet.
    *
-   * @param options Where the database is, and what tasks take that do not say otherwise.
+   * @param options The database, and defaults for its tasks and queues.
    * @throws {TypeError} If an option is unknown.
    * @throws {RangeError} If the schema's name cannot be part of a channel's name.
    */
-  constructor(options: FireflyOptions = {}) {
-    this.#instance = new Instance(options);
-  }
-
-  /** The schema's name. */
-  get schema(): string {
-    return this.#instance.schema;
-  }
-
-  /** The records of this instance. */
-  get tasks(): Tasks {
-    return this.#instance.tasks;
-  }
-
-  /** Runs a statement on a pool of connections, outside of any transaction. */
-  get sql(): Sql {
-    return this.#instance.sql;
+  constructor(options?: FireflyOptions);
+  /**
+   * Creates an instance that replaces `predecessor` and takes over its listeners and its middleware.
+   *
+   * @ignore
+   */
+  constructor(options: FireflyOptions, predecessor: Firefly | undefined);
+  constructor(options: FireflyOptions = {}, predecessor?: Firefly) {
+    checkFireflyOptions(options);
+    this.events = predecessor?.events ?? new Emitter();
+    predecessor?.hooks.end();
+    this.#options = options;
+    this.schema = options.schema ?? DEFAULT_SCHEMA;
+    this.keys = options.encryption && new KeyRing(options.encryption, CREATE_INSTANCE);
+    this.redactor = new Redactor(options.redact, CREATE_INSTANCE);
+    this.#access = {
+      keys: this.keys,
+      database: async () => (await this.connect()).database,
+      results: async () => (await this.connect()).results,
+      listener: async () => (await this.connect()).listener,
+    };
+    this.tasks = new Tasks(this.#access);
+    this.#scheduler = new Scheduler({
+      schema: this.schema,
+      openTransaction: () => this.#openTransaction(),
+      connect: () => this.connect(),
+    });
+    this.hooks = new Hooks({
+      events: this.events,
+      onFailed: options.onFailed,
+      get: (id) => this.tasks.get(id),
+      run: (fn) => withScope({ instance: this, attempt: undefined, transaction: undefined }, fn),
+    }, predecessor?.hooks.middleware);
   }
 
   /**
-   * Creates the schema, or brings it up to this release; resolves to what it applied. Any number of processes may
-   * call it at once.
+   * The options that it was created with. Not a field: they hold passwords and keys, which a log that prints the
+   * instance must not show.
+   *
+   * @ignore
+   */
+  get options(): Readonly<FireflyOptions> {
+    return this.#options;
+  }
+
+  /**
+   * Creates the schema or updates it to this release, and returns the migrations it applied. Any number of processes
+   * may call it at once.
    *
    * @throws {SchemaMismatch} If the schema is newer than this release can work with.
    */
   async migrate(): Promise<MigrationState[]> {
-    return await this.#instance.migrate();
+    const { settings } = await this.connect();
+    return await migrate(settings, this.schema, this.#options.onProgress);
   }
 
-  /** Every migration of this release, and whether it was applied. */
+  /** Lists all migrations of this release, with the time each was applied. */
   async migrations(): Promise<MigrationState[]> {
-    return await this.#instance.migrations();
+    return await migrationStates((await this.connect()).database.sql);
   }
 
   /**
@@ -71,32 +127,41 @@ export class Firefly implements AsyncDisposable {
    * @throws {FireflyError} If no task is defined.
    */
   consume(options: ConsumeOptions = {}): Consumer {
-    return this.#instance.consume(options);
+    const consumer = startConsumer(this, options);
+    this.#consumers.add(consumer);
+    consumer.finished.catch(() => {}).finally(() => this.#consumers.delete(consumer));
+    return consumer;
   }
 
   /**
-   * Runs `fn` in a transaction: what it schedules and what it does through `sql` becomes visible together, or not at
-   * all if it throws. Inside another transaction it is a savepoint.
+   * Runs `fn` in a transaction. Tasks scheduled inside it and statements run through `sql` commit together, or not at
+   * all if `fn` throws. Inside another transaction it is a savepoint.
    *
    * @throws {CommitUnknown} If the connection was lost during COMMIT.
    */
   async transaction<T>(fn: (sql: Sql) => Promise<T>): Promise<T> {
-    return await this.#instance.transaction(fn);
+    const outer = this.#openTransaction();
+    const inScope = (transaction: Transaction) => withScope({ instance: this, transaction }, () => fn(transaction.sql));
+    if (outer) return await outer.nested(inScope);
+    const { sessions } = await this.connect();
+    return await runTransaction(Transaction.on(sessions, { schema: this.schema }), inScope);
   }
 
   /** Runs `fn` with this instance in place of the default one. */
   run<T>(fn: () => T): T {
-    return this.#instance.run(fn);
+    const { instance, transaction } = currentScope();
+    return withScope({ instance: this, transaction: instance === this ? transaction : undefined }, fn);
   }
 
   /**
-   * Surrounds every attempt of this instance's consumers with `middleware`, inside of what was added before, for tracing,
-   * error reporting or tenancy. It is called with `current()` in place, and within the timeout; what it throws, the
-   * attempt throws, and what it resolves to is the result. Without a call of `next()` the handler is not called.
+   * Wraps every attempt of this instance's consumers in `middleware`, for tracing, error reporting or tenancy.
+   * Middleware added first is outermost. It runs with `current()` available and within the task's timeout. If it
+   * throws, the attempt fails; its resolved value is the result. If it does not call `next()`, the handler does not
+   * run.
    *
-   * @throws {TypeError} If it is no function.
+   * @throws {TypeError} If it is not a function.
    *
-   * @example Tell how long each attempt took
+   * @example Log how long each attempt took
    * ```ts ignore
    * ff.use(async (attempt, next) => {
    *   const started = performance.now();
@@ -109,52 +174,61 @@ export class Firefly implements AsyncDisposable {
    * ```
    */
   use(middleware: Middleware): void {
-    this.#instance.hooks.use(middleware);
+    this.hooks.use(middleware);
   }
 
   /**
-   * Stops the claiming of a queue's tasks, in every consumer and until it is resumed, whatever restarts meanwhile. What
-   * runs goes on. Resolves to whether the queue was not paused before.
+   * Pauses a queue: no consumer claims its tasks until it is resumed, not even after a restart. Running tasks continue.
+   * Returns false if it was paused already.
    *
-   * @throws {RangeError} If it is no name of a queue.
+   * @throws {RangeError} If it is not a queue's name.
    */
   async pause(queue: string): Promise<boolean> {
-    return await this.#instance.pause(queue);
+    checkQueueName(queue, "pause", this.schema);
+    return await pauseQueue((await this.connect()).database.records, queue);
   }
 
   /**
-   * Goes on with a paused queue, at once; resolves to whether it was paused.
+   * Resumes a paused queue at once. Returns false if it was not paused.
    *
-   * @throws {RangeError} If it is no name of a queue.
+   * @throws {RangeError} If it is not a queue's name.
    */
   async resume(queue: string): Promise<boolean> {
-    return await this.#instance.resume(queue);
+    checkQueueName(queue, "resume", this.schema);
+    return await resumeQueue((await this.connect()).database.records, queue);
   }
 
-  /** Every queue that has records, consumers or settings, by name. It counts all records, which takes a while. */
+  /** Lists the queues that have records, consumers or settings, by name. Counts all records, which takes a while. */
   async queues(): Promise<QueueState[]> {
-    return await this.#instance.queues();
+    return await readQueues((await this.connect()).database.records);
   }
 
   /**
-   * Deletes the records that were kept for long enough, in small batches; resolves to how many. Consumers do so by
-   * themselves, from time to time. How long records are kept is what consumers stored of their tasks and queues when
-   * they started, and, for all others, what this instance says.
+   * Deletes the records whose retention has expired, in small batches, and returns their number. Consumers prune
+   * automatically from time to time. The retention of a task or queue is the one its consumers stored when they
+   * started; all others use this instance's.
    *
    * @throws {TypeError | RangeError} If an option is wrong.
    */
   async prune(options: PruneOptions = {}): Promise<number> {
-    return await this.#instance.prune(options);
+    checkPruneOptions(options);
+    const { database } = await this.connect();
+    const retention = options.retention ?? this.#options.defaults?.retention;
+    return await prune(database.records, retention === undefined ? options : { ...options, retention });
   }
 
-  /** Calls `listener` at every `event`; what it returns ends that. */
+  /** Calls `listener` on every `event`. Returns a function that unsubscribes. */
   on<E extends keyof Events>(event: E, listener: (detail: Events[E]) => void): () => void {
-    return this.#instance.on(event, listener);
+    return this.events.on(event, listener);
   }
 
-  /** Stops its consumers, and closes its connections. Without it, a program ends only when idle connections time out. */
+  /** Stops its consumers and closes its connections. Without it, a program ends only when idle connections time out. */
   async close(): Promise<void> {
-    await this.#instance.close();
+    await Promise.all([...this.#consumers].map((consumer) => consumer.stop()));
+    const connected = await this.#connected?.catch(() => undefined);
+    this.#connected = undefined;
+    if (defaultInstance() === this) setDefaultInstance(undefined);
+    if (connected) await disconnect(connected);
   }
 
   /** As {@linkcode Firefly.close}. */
@@ -163,42 +237,48 @@ export class Firefly implements AsyncDisposable {
   }
 
   /**
-   * Makes an instance the default one, and closes the one that it replaces.
+   * Inserts one task for each list of arguments: in the user's transaction, in the scope's, or in one of its own.
    *
    * @ignore
    */
-  static configure(options: FireflyOptions): Firefly {
-    const replaced = defaultInstance() as Instance | undefined;
-    const firefly = new Firefly(options);
-    setDefaultInstance(firefly.#instance);
-    replaced?.close().catch(() => {});
-    return firefly;
+  async schedule(definition: TaskDefinition, calls: unknown[][], options: ScheduleOptions): Promise<TaskRecord[]> {
+    const { schema, keys, options: { defaults = {} } } = this;
+    const { tasks, decrypt } = await prepareTasks(definition, calls, { options, defaults, schema, keys });
+    const { rows, fresh } = await this.#scheduler.insert(tasks, options.tx);
+    const records = (await decrypt(rows)).map((row) =>
+      toRecord(row, this.#access, row.inserted ? fresh : { ...fresh, inserted: false })
+    );
+    if (!this.events.has("scheduled")) return records;
+    for (const { id, funcName, queue, inserted } of records) {
+      this.events.emit("scheduled", { id, funcName, queue, inserted });
+    }
+    return records;
+  }
+
+  /**
+   * Connects on the first call; a failed attempt is repeated by the next call. Migrates the embedded server.
+   *
+   * @ignore
+   */
+  async connect(): Promise<Connected> {
+    const connected = this.#connected ??= connect(this);
+    try {
+      return await connected;
+    } catch (error) {
+      if (this.#connected === connected) this.#connected = undefined; // the next call tries again
+      throw error;
+    }
+  }
+
+  /** The transaction of the running code, if it belongs to this instance. */
+  #openTransaction(): Transaction | undefined {
+    const { instance = defaultInstance(), attempt, transaction } = currentScope();
+    if (instance !== this || !(transaction instanceof Transaction)) return undefined;
+    if (!transaction.ended) return transaction;
+    if (!attempt) return undefined;
+    // A handler that lost its task, or that was abandoned, must leave nothing behind.
+    throw new FireflyError("Cannot schedule or begin a transaction here as the attempt of this handler has ended");
   }
 }
 
-/** Makes the default instance: the one that tasks use where none is chosen. One that it replaces is closed. */
-export function configure(options: FireflyOptions): Firefly {
-  return Firefly.configure(options);
-}
-
-/** As {@linkcode Firefly.consume} of the default instance. */
-export function consume(options?: ConsumeOptions): Consumer {
-  return liveInstance().consume(options);
-}
-
-/** As {@linkcode Firefly.transaction} of the default instance. */
-export function transaction<T>(fn: (sql: Sql) => Promise<T>): Promise<T> {
-  return liveInstance().transaction(fn);
-}
-
-/** As {@linkcode Firefly.tasks} of the default instance. */
-export const tasks: Pick<Tasks, "get" | "find" | "list" | "counts" | "retry" | "cancel" | "delete" | "explain"> = {
-  get: (id) => liveInstance().tasks.get(id),
-  find: (id) => liveInstance().tasks.find(id),
-  list: (filter, page) => liveInstance().tasks.list(filter, page),
-  counts: () => liveInstance().tasks.counts(),
-  retry: (filter, options) => liveInstance().tasks.retry(filter, options),
-  cancel: (filter, options) => liveInstance().tasks.cancel(filter, options),
-  delete: (filter, options) => liveInstance().tasks.delete(filter, options),
-  explain: (id) => liveInstance().tasks.explain(id),
-};
+setInstanceFactory(() => new Firefly());

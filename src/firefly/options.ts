@@ -7,54 +7,54 @@ import type { Redact } from "../privacy/redaction.ts";
 import { checkQueues } from "../task/queue_options.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 
-/** What an instance is configured with. */
+/** The configuration of an instance. */
 export interface FireflyOptions {
   /**
    * The database, as a URL or field by field.
    *
-   * @default `FIREFLY_DATABASE_URL`, `DATABASE_URL`, or `PGHOST` and its friends, else the embedded server
+   * @default `FIREFLY_DATABASE_URL`, else `DATABASE_URL`, else the `PG*` variables, else the embedded server
    */
   database?: string | PostgresOptions;
-  /** A direct URL for LISTEN where `database` is a transaction pooler. */
+  /** A direct URL for LISTEN, if `database` leads to a transaction pooler. */
   listenDatabase?: string;
-  /** The schema that all of Firefly's tables are in. @default "firefly" */
+  /** The schema of Firefly's tables. @default "firefly" */
   schema?: string;
   /**
-   * What tasks take that do not say otherwise. Unless `retention` is among it, completed records are kept for 7 days,
-   * and failed and cancelled ones for 30: `retention: Infinity` keeps all of them for ever.
+   * Defaults for tasks that do not set them. Without `retention`, completed records are kept for 7 days, failed and
+   * cancelled ones for 30 days; `retention: Infinity` keeps all records forever.
    */
   defaults?: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout" | "retention">;
-  /** What holds for queues, by their names: stored by each consumer of this instance when it starts. */
+  /** Options of queues, by name. Each consumer of this instance stores them when it starts. */
   queues?: Record<string, QueueOptions>;
   /**
-   * Called with a task that failed for good, in the process whose consumer saw it fail, beside the consumer's loop. What
-   * it throws becomes a `hook.error` event. It is called at most once for a failure: if the process dies at that moment,
-   * the record alone tells of it.
+   * Called with each task that failed for good, in the process of the consumer that recorded the failure; the consumer
+   * does not wait for it. If it throws, a `hook.error` event is emitted. It is called at most once per failure: if the
+   * process crashes at that moment, only the record shows the failure.
    */
   onFailed?: OnFailed;
   /**
-   * Encrypts the arguments and the results of tasks in the database, with AES-256-GCM. What is not encrypted is read as
-   * it is, so it may be turned on at any time. Names, queues, times, tags, unique keys of your own, keys of limits,
-   * notes of progress and errors stay readable: see docs/encryption.md.
+   * Encrypts the arguments and results of tasks in the database with AES-256-GCM. Existing unencrypted values stay
+   * readable, so encryption can be turned on at any time. Names, queues, times, tags, your own unique keys, limit keys,
+   * progress notes and errors are not encrypted: see docs/encryption.md.
    */
   encryption?: Encryption;
   /**
-   * What logs, stored errors and the command line show as `"[redacted]"`: the names of members, compared without case
-   * and separators and at the end of longer names too (`"token"` hides `access_token`), or patterns for names; or a
-   * function that returns what is to be shown of a value. It never changes what a handler gets, or what is stored as
-   * arguments and results. An empty list hides nothing.
+   * Values that logs, stored errors and the command line show as `"[redacted]"`: a list of member names and patterns,
+   * or a function that returns the replacement of a value. Names are compared without case and separators, also with
+   * the end of longer names (`"token"` hides `access_token`). Handlers and stored arguments and results are never
+   * redacted. An empty list redacts nothing.
    *
    * @default {@linkcode SENSITIVE_KEYS}
    */
   redact?: Redact;
-  /** Told what a first start of the embedded server is busy with. */
+  /** Receives progress messages during the first start of the embedded server. */
   onProgress?: (message: string) => void;
 }
 
-/** The schema of an instance that names none. */
+/** The schema of an instance that does not set one. */
 export const DEFAULT_SCHEMA = "firefly";
 
-/** What an instance can be told. */
+/** The names of an instance's options. */
 export const OPTION_KEYS: readonly string[] = [
   "database",
   "listenDatabase",
@@ -66,23 +66,23 @@ export const OPTION_KEYS: readonly string[] = [
   "redact",
   "onProgress",
 ];
-/** What the options are for, in errors. */
-export const ACTION = "make an instance";
+/** The action in errors about these options. */
+export const CREATE_INSTANCE = "make an instance";
 
 /**
  * Checks the options of an instance, before any I/O.
  *
  * @throws {TypeError | RangeError} If one is wrong.
  */
-export function checkOptions(options: FireflyOptions): void {
-  refuseUnknownKeys(options, OPTION_KEYS, ACTION);
+export function checkFireflyOptions(options: FireflyOptions): void {
+  refuseUnknownKeys(options, OPTION_KEYS, CREATE_INSTANCE);
   const { schema = DEFAULT_SCHEMA, defaults, queues } = options;
   checkSchema(schema);
-  if (defaults?.retention !== undefined) checkRetention(defaults.retention, ACTION);
-  checkQueues(queues ?? {}, ACTION, schema);
+  if (defaults?.retention !== undefined) checkRetention(defaults.retention, CREATE_INSTANCE);
+  checkQueues(queues ?? {}, CREATE_INSTANCE, schema);
 }
 
-/** Names that a channel's name can begin with, and that a migration can quote. */
+/** Refuses names that cannot be the start of a channel's name, or that a migration cannot quote. */
 function checkSchema(schema: string): void {
   if (/^[^\0$:]{1,40}$/.test(schema)) return;
   throw new RangeError(

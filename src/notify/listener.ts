@@ -7,45 +7,45 @@ import type { Session, SessionOptions } from "../database/session.ts";
 import { checkListening, listenOn, unlistenFrom } from "../store/listen.ts";
 import { Wakeup } from "../wakeup.ts";
 
-/** How often it is checked that the connection still listens, in milliseconds, give or take a tenth. */
+/** Milliseconds between two checks that the connection still listens, give or take a tenth. */
 const HEARTBEAT = 10_000;
-/** How long the server may take to answer. */
+/** Milliseconds that the server may take to answer. */
 const DEADLINE = 5_000;
-/** How long the connection stays open after the last subscriber has gone. */
+/** Milliseconds that the connection stays open after the last subscriber has gone. */
 const LINGER = 5_000;
-/** The longest wait between two tries to connect. */
+/** The longest wait between two tries to connect, in milliseconds. */
 const MAX_BACKOFF = 2_000;
-/** How long a notification may take that another connection has sent, before it is believed that none arrives. */
+/** Milliseconds that a notification from another connection may take; later, notifications count as unavailable. */
 const ECHO_TIMEOUT = 2_000;
-/** How long a listener that hears nothing rests before it looks whether it still is so. */
+/** Milliseconds before a listener without notifications tries again. */
 const UNAVAILABLE_PAUSE = 60_000;
 
-/** LISTEN says that all is well, and nothing comes of it. */
+/** LISTEN succeeds, but no notification arrives. */
 class NotificationsUnavailable extends Error {}
 
-/** What a listener needs beside its connection. */
+/** Options of a {@linkcode Listener}. */
 export interface ListenerOptions {
   schema: string;
   events: Emitter;
   /** Milliseconds between two checks. @default 10000 */
   heartbeat?: number;
-  /** Milliseconds that the server may take. @default 5000 */
+  /** Milliseconds that the server may take to answer. @default 5000 */
   deadline?: number;
   /** Milliseconds that the connection stays open after the last subscriber has gone. @default 5000 */
   linger?: number;
-  /** Rings a channel over another connection: what the listener must hear of before it believes that it hears. */
+  /** Notifies a channel over another connection: the listener counts as connected once that notification arrives. */
   echo?: (channel: string) => Promise<void>;
 }
 
-/** Notifications arrive; or none does, as a pooler stands in between; or there is no connection for them. */
+/** Whether notifications arrive: `unavailable` behind a transaction pooler, `down` without a connection. */
 export type ListenerState = "connected" | "unavailable" | "down";
 
-/** Called when a channel rang, or (without a channel) when notifications may have been missed: look at everything. */
+/** Called for each notification of a channel; without a channel if notifications may have been missed: look at everything. */
 export type OnNotification = (channel: string | undefined) => void;
 
 /**
- * One connection that listens, shared by all who ask. Notifications sent while it was down are lost, so every
- * connection ends with a ring for everybody.
+ * One connection that listens for all subscribers. Notifications sent while it was down are lost, so whenever it connects,
+ * it calls every subscriber once.
  */
 export class Listener {
   readonly #open: (options: SessionOptions) => Session;
@@ -64,7 +64,7 @@ export class Listener {
   #down = false;
   /** The tag of the connection, once notifications arrive. */
   #listening: Tag | undefined;
-  /** Whether a notification has ever come through. */
+  /** Whether a notification has ever arrived. */
   #proven = false;
   #unavailableUntil = -Infinity;
   #onEcho: ((channel: string) => void) | undefined;
@@ -79,23 +79,23 @@ export class Listener {
     this.#echo = options.echo;
   }
 
-  /** Whether notifications arrive, as far as is known. */
+  /** Whether notifications arrive, as far as it knows. */
   get connected(): boolean {
     return this.#listening !== undefined;
   }
 
-  /** The tag of the connection that listens, another one for each; undefined while no notifications arrive. */
+  /** The tag of the connection that listens, a new one for each connection; undefined while no notification arrives. */
   get listening(): Tag | undefined {
     return this.#listening;
   }
 
-  /** How it is. */
+  /** Its state now. */
   get state(): ListenerState {
     if (this.#listening) return "connected";
     return this.#unavailableUntil === -Infinity ? "down" : "unavailable";
   }
 
-  /** Calls `onNotification` whenever one of `channels` rings; what it returns ends that. */
+  /** Calls `onNotification` for each notification of `channels`. Returns a function that unsubscribes. */
   subscribe(channels: string[], onNotification: OnNotification): () => void {
     this.#subscribers.set(onNotification, channels);
     this.#changed.wake();
@@ -118,7 +118,7 @@ export class Listener {
 
   async #run(): Promise<void> {
     for (let tries = 0; !this.#ended && this.#subscribers.size > 0; tries++) {
-      // A sleep of its own: the loss of the connection has ended the other one.
+      // A sleep of its own: the loss of the connection would end the other one.
       const pause = tries > 0 ? Math.min(50 * 2 ** tries, MAX_BACKOFF) : 0;
       await this.#retry.sleep(Math.max(pause, this.#unavailableUntil - performance.now()));
       if (this.#ended || this.#subscribers.size === 0) break;
@@ -132,10 +132,10 @@ export class Listener {
         this.#session = undefined;
       }
     }
-    this.#running = undefined; // at once: whoever subscribes from now on starts anew
+    this.#running = undefined; // at once: the next subscriber starts anew
   }
 
-  /** Tells of the first of a row of failures. */
+  /** Reports the first of consecutive failures. */
   #report(error: unknown): void {
     const isUnavailable = error instanceof NotificationsUnavailable;
     const isNew = isUnavailable ? this.#unavailableUntil === -Infinity : !this.#down;
@@ -144,7 +144,7 @@ export class Listener {
     else this.#down = true;
   }
 
-  /** Listens until nobody subscribes any more; throws as soon as the connection is not what it should be. */
+  /** Listens until the last subscriber has gone; throws as soon as the connection fails. */
   async #listen(onConnected: () => void): Promise<void> {
     const session = this.#session = this.#open({ onnotify: (channel) => this.#onNotify(channel) });
     session.onLost = () => this.#changed.wake();
@@ -159,7 +159,7 @@ export class Listener {
         await this.#checkAlive(sql, channels);
         checkAt = performance.now() + this.#heartbeat * (0.9 + 0.2 * Math.random());
       }
-      if (!this.#proven && this.#echo) await this.#hearEcho(sql, this.#echo);
+      if (!this.#proven && this.#echo) await this.#awaitEcho(sql, this.#echo);
       if (added.length > 0) {
         if (listening.length === 0) this.#events.emit("listener.connected", { channels });
         listening = channels;
@@ -167,7 +167,7 @@ export class Listener {
         this.#unavailableUntil = -Infinity;
         this.#listening = sql;
         onConnected();
-        this.#ring(undefined);
+        this.#notify(undefined);
       }
       idleSince = this.#subscribers.size > 0 ? Infinity : Math.min(idleSince, performance.now());
       const closeAt = idleSince + this.#linger;
@@ -177,7 +177,7 @@ export class Listener {
     }
   }
 
-  /** A connection may be dead without a sign, or may have come back on a standby, where no NOTIFY is ever sent. */
+  /** A connection may be dead without a sign, or open again on a standby, where no NOTIFY is ever sent. */
   async #checkAlive(sql: Tag, listening: string[]): Promise<void> {
     const { standby, channels } = await withDeadline(checkListening(sql), this.#deadline);
     if (standby) throw new DatabaseUnreachable("Cannot listen as the server is a standby");
@@ -189,18 +189,19 @@ export class Listener {
   }
 
   /**
-   * Waits for what another connection rings. A transaction pooler gives that ring to whoever has the server's connection
-   * then; this session's own it would get back, and so it would any while it sends something: it must be idle here.
+   * Waits for a notification that another connection sends. A transaction pooler delivers it to the session that uses the
+   * server's connection at that moment. This session would get its own notifications, and any that arrive while it sends
+   * something, so it must be idle here.
    */
-  async #hearEcho(sql: Tag, echo: (channel: string) => Promise<void>): Promise<void> {
+  async #awaitEcho(sql: Tag, echo: (channel: string) => Promise<void>): Promise<void> {
     const channel = `firefly:${randomUUID()}`;
-    const heard = Promise.withResolvers<void>();
-    this.#onEcho = (notified) => notified === channel && heard.resolve();
+    const arrived = Promise.withResolvers<void>();
+    this.#onEcho = (notified) => notified === channel && arrived.resolve();
     try {
       await withDeadline(listenOn(sql, channel), this.#deadline);
       await withDeadline(echo(channel), this.#deadline);
-      const late = withDeadline(heard.promise, ECHO_TIMEOUT);
-      this.#proven = await late.then(() => true, () => false);
+      const echoed = withDeadline(arrived.promise, ECHO_TIMEOUT);
+      this.#proven = await echoed.then(() => true, () => false);
       await withDeadline(unlistenFrom(sql, channel), this.#deadline);
     } finally {
       this.#onEcho = undefined;
@@ -214,14 +215,14 @@ export class Listener {
 
   #onNotify(channel: string): void {
     this.#onEcho?.(channel);
-    this.#ring(channel);
+    this.#notify(channel);
   }
 
   #channels(): string[] {
     return [...new Set([...this.#subscribers.values()].flat())];
   }
 
-  #ring(channel: string | undefined): void {
+  #notify(channel: string | undefined): void {
     for (const [onNotification, channels] of this.#subscribers) {
       if (channel === undefined || channels.includes(channel)) onNotification(channel);
     }

@@ -3,111 +3,125 @@ import { acquireWakeLocks, releaseWakeLocks } from "../store/wake_lock.ts";
 
 /** What a consumer found when it looked for tasks. */
 export interface Look {
-  /** Whether it had all its doors when it began to look. */
+  /** Whether it held all of its wake locks when the look began. */
   readonly held: boolean;
   /** Whether it had room for more tasks. */
   readonly room: boolean;
-  /** How many it claimed. */
+  /** How many tasks it claimed. */
   readonly claimed: number;
 }
 
-/** What it does next: leave its doors and look again or sleep, look again as it is, take its doors, or sleep. */
-export type Step = "leave and look" | "leave and sleep" | "look" | "take" | "sleep";
-
-/**
- * What a consumer does after it has looked for tasks.
- *
- * Who sleeps and wants to be notified must have looked with the door in hand. Who is at work leaves it, so that nobody rings:
- * it will look anyway. One task alone is no work: they come slowly, and each may ring.
- */
-export function nextStep({ held, room, claimed }: Look): Step {
-  if (!room) return "leave and sleep";
-  if (claimed > 1) return "leave and look";
-  if (held) return "sleep";
-  return claimed > 0 ? "look" : "take";
+/** What a consumer does after a look: with its wake locks, and whether it sleeps before the next look. */
+export interface Step {
+  readonly lock: "acquire" | "release" | "keep";
+  readonly sleep: boolean;
 }
 
-/** Milliseconds until a consumer looks again that did not get its doors: others have them, or are about to commit. */
+/**
+ * Decides what a consumer does after it has looked for tasks.
+ *
+ * Before a consumer sleeps in reliance on a notification, it must look once while it holds the lock. A busy consumer
+ * releases the lock, so that producers save NOTIFY: it looks again anyway. One task is not busy: such tasks come slowly,
+ * and each may send a notification.
+ */
+export function nextStep({ held, room, claimed }: Look): Step {
+  if (!room) return { lock: "release", sleep: true };
+  if (claimed > 1) return { lock: "release", sleep: false };
+  if (held) return { lock: "keep", sleep: true };
+  if (claimed > 0) return { lock: "keep", sleep: false };
+  return { lock: "acquire", sleep: true };
+}
+
+/**
+ * Milliseconds until a consumer looks again that could not acquire its wake locks: other consumers hold them, or
+ * transactions that are about to commit do.
+ */
 const RETRY_DELAYS = [2, 10, 50, 250];
-/** The same from then on, give or take a tenth: for as long a task may wait whose holder was killed. */
+/**
+ * Milliseconds between all later tries, give or take a tenth: the longest that a task can wait after the lock's holder
+ * was killed.
+ */
 const RETRY_DELAY = 900;
 
-/** What doors belong to. */
+/** What wake locks belong to. */
 export interface WakeLockOptions {
-  readonly queues: string[];
-  readonly consumerId: () => string;
-  /** The tag of the connection that listens, another one for each connection; undefined while nothing is heard. */
-  readonly listening: () => Tag | undefined;
-  /** Called when all doors are taken. */
-  readonly onTaken: () => void;
-  /** Called when doors could not be taken or left: they go with the connection. */
+  readonly queues: readonly string[];
+  readonly consumer: { readonly id: string };
+  /** `listening` is the tag of the connection that listens, a new one for each; undefined while no notification arrives. */
+  readonly listener: { readonly listening: Tag | undefined };
+  /** Called when all wake locks are held. */
+  readonly onAcquired: () => void;
+  /** Called when wake locks could not be acquired or released: they end with the connection. */
   readonly onError: (error: unknown) => void;
 }
 
 /**
- * The doors of a consumer's queues. While somebody stands at the door of a queue, whoever makes a task ready there
- * notifies; while nobody does, NOTIFY is saved. Each is an advisory lock of the connection that listens.
+ * The wake locks of a consumer's queues. While a consumer holds the lock of a queue, each transaction that makes a task
+ * ready there sends a notification; while none does, NOTIFY is saved. Each lock is an advisory lock of the connection
+ * that listens. See docs/waking.md.
  */
 export class WakeLock {
   readonly #options: WakeLockOptions;
-  readonly #taken = new Set<string>();
-  /** The connection that has them. */
-  #at: Tag | undefined;
-  #taking: Promise<void> | undefined;
+  readonly #held = new Set<string>();
+  /** The connection that holds them. */
+  #connection: Tag | undefined;
+  #acquiring: Promise<void> | undefined;
   #tries = 0;
 
   constructor(options: WakeLockOptions) {
     this.#options = options;
   }
 
-  /** Whether all doors are taken: whatever comes in from now on rings. */
-  get taken(): boolean {
+  /** Whether all wake locks are held: every task that becomes ready from now on sends a notification. */
+  get held(): boolean {
     return this.#current().size === this.#options.queues.length;
   }
 
-  /** Milliseconds to sleep at most; undefined if somebody will ring, or nothing would be heard. */
+  /**
+   * Milliseconds to sleep at most before the next try; undefined if a notification ends the sleep, or if none can arrive.
+   */
   get retryIn(): number | undefined {
-    if (this.taken || !this.#at) return undefined;
+    if (this.held || !this.#connection) return undefined;
     return RETRY_DELAYS[Math.max(0, this.#tries - 1)] ?? RETRY_DELAY * (0.9 + 0.2 * Math.random());
   }
 
-  /** Notes that something is going on: the next tries to take the doors follow close upon each other again. */
-  expect(): void {
+  /** Starts the delays between tries anew, since tasks are coming in. */
+  resetRetries(): void {
     this.#tries = 0;
   }
 
   /**
-   * Tries to take the doors that are not taken, and calls `onTaken` when all are: look for tasks once more then, before
-   * you sleep. It is not waited for, since the connection may be dead without a sign.
+   * Tries to acquire the wake locks that are not held, and calls `onAcquired` once all are: look for tasks once more
+   * before you sleep then. Not awaited, since the connection may be dead without a sign.
    */
-  take(): void {
-    const taken = this.#current();
-    const sql = this.#at;
-    if (!sql || this.#taking) return;
+  acquire(): void {
+    const held = this.#current();
+    const sql = this.#connection;
+    if (!sql || this.#acquiring) return;
     this.#tries++;
-    const missing = this.#options.queues.filter((queue) => !taken.has(queue));
-    this.#taking = acquireWakeLocks(sql, missing).then((got) => {
-      if (sql !== this.#at) return;
-      for (const queue of got) taken.add(queue);
-      if (this.taken) this.#options.onTaken();
-    }).catch(this.#options.onError).finally(() => this.#taking = undefined);
+    const missing = this.#options.queues.filter((queue) => !held.has(queue));
+    this.#acquiring = acquireWakeLocks(sql, missing).then((acquired) => {
+      if (sql !== this.#connection) return;
+      for (const queue of acquired) held.add(queue);
+      if (this.held) this.#options.onAcquired();
+    }).catch(this.#options.onError).finally(() => this.#acquiring = undefined);
   }
 
-  /** Leaves all doors. It is not waited for: what follows on the connection comes after it. */
-  leave(): void {
+  /** Releases all wake locks. Not awaited: later statements of the connection run after it. */
+  release(): void {
     const queues = [...this.#current()];
     if (queues.length === 0) return;
-    this.#taken.clear();
-    releaseWakeLocks(this.#at!, { queues, consumerId: this.#options.consumerId() }).catch(this.#options.onError);
+    this.#held.clear();
+    releaseWakeLocks(this.#connection!, { queues, consumerId: this.#options.consumer.id }).catch(this.#options.onError);
   }
 
-  /** The doors that are taken. With the connection they are lost. */
+  /** The wake locks that are held. They are lost with the connection. */
   #current(): Set<string> {
-    const at = this.#options.listening();
-    if (at !== this.#at) {
-      this.#at = at;
-      this.#taken.clear();
+    const connection = this.#options.listener.listening;
+    if (connection !== this.#connection) {
+      this.#connection = connection;
+      this.#held.clear();
     }
-    return this.#taken;
+    return this.#held;
   }
 }

@@ -5,30 +5,30 @@ import { toRetentionSeconds } from "../task/retention.ts";
 import { type PrunedBatch, pruneTasks, readBounds } from "../store/prune.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 
-/** How far pruning has come. */
+/** The progress of pruning. */
 export interface PruneProgress {
-  /** How many records were deleted so far, or would have been. */
+  /** The number of records deleted so far, or counted in a dry run. */
   readonly pruned: number;
-  /** The part of the records that was looked at, from 0 to 1. */
+  /** The share of records checked so far, from 0 to 1. */
   readonly share: number;
 }
 
-/** How to prune. */
+/** Options of `prune()`. */
 export interface PruneOptions {
-  /** Counts the records that would be deleted, and deletes none. @default false */
+  /** Counts the records without deleting them. @default false */
   dryRun?: boolean;
-  /** Used in place of the instance's own default. Tasks and queues that say something else still have it. */
+  /** Replaces the instance's default. Tasks and queues keep a retention of their own. */
   retention?: Retention;
-  /** Ends it with the signal's reason between two batches. */
+  /** Stops pruning between two batches and rejects with the signal's reason. */
   signal?: AbortSignal;
-  /** Told after each batch. */
+  /** Receives the progress after each batch. */
   onProgress?: (progress: PruneProgress) => void;
 }
 
 const OPTION_KEYS = ["dryRun", "retention", "signal", "onProgress"];
 
 /**
- * Checks how to prune.
+ * Checks the options of `prune()`.
  *
  * @throws {TypeError | RangeError} If an option is unknown or wrong.
  */
@@ -37,7 +37,7 @@ export function checkPruneOptions(options: PruneOptions): void {
   if (options.retention !== undefined) checkRetention(options.retention, "prune");
 }
 
-/** Walks over all records once, and deletes those that were kept for long enough; resolves to how many. */
+/** Reads all records once and deletes those whose retention has expired. Returns their number. */
 export async function prune(
   sql: Tag,
   { dryRun = false, retention, signal, onProgress }: PruneOptions,

@@ -8,10 +8,10 @@ import { readRecords, registerWaiters } from "../store/records.ts";
 import { type TaskRow, toNumber } from "../store/rows.ts";
 import { Wakeup } from "../wakeup.ts";
 
-/** The first and the longest time between two looks at a record, in milliseconds, if nothing rings. */
+/** The shortest and the longest time between two reads of a record, in milliseconds, without a notification. */
 const [FIRST_LOOK, LAST_LOOK] = [2, 1000];
 
-/** Waits for tasks to end: woken by NOTIFY, and looking by itself at growing intervals. */
+/** Waits for tasks to end. Wakes on NOTIFY, and reads their records at growing intervals in case one is missed. */
 export class Results {
   readonly #sql: Tag;
   readonly #listener: Listener;
@@ -23,9 +23,9 @@ export class Results {
   }
 
   /**
-   * Resolves to the record of task `id` once it has ended.
+   * Waits until task `id` has ended, and returns its record.
    *
-   * @throws {TaskNotFound} If it is deleted before.
+   * @throws {TaskNotFound} If the record is deleted before that.
    * @throws {DOMException} "TimeoutError" after the timeout; the signal's reason when it aborts.
    */
   async wait(id: number, { timeout, signal }: WaitOptions = {}): Promise<TaskRow> {
@@ -43,7 +43,7 @@ export class Results {
         if (row.status !== "created" && row.status !== "running") return row;
         const left = deadline - performance.now();
         if (left <= 0) {
-          throw new DOMException(`Task ${id} has not ended within ${toSeconds(timeout!, "timeout")} s`, "TimeoutError");
+          throw new DOMException(`Task ${id} did not end within ${toSeconds(timeout!, "timeout")} s`, "TimeoutError");
         }
         await wakeup.sleep(Math.min(look, left));
         signal?.throwIfAborted();
@@ -54,7 +54,7 @@ export class Results {
     }
   }
 
-  /** Reads a record, together with those that others want at the same moment. */
+  /** Reads a record, in one statement with those requested in the same turn of the event loop. */
   #read(id: number): Promise<Map<number, TaskRow>> {
     if (!this.#reading) {
       const reading = this.#reading = { ids: [] as number[], rows: Promise.resolve(new Map<number, TaskRow>()) };

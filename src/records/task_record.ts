@@ -5,7 +5,7 @@ import { decodeParams, decryptRow, type KeyRing } from "../privacy/encryption.ts
 import { FireflyError, TaskExists, TaskNotFound } from "../errors.ts";
 import type { Listener } from "../notify/listener.ts";
 import { Projection } from "../wire/to_json.ts";
-import type { TaskError, TaskRecord, TaskStatus, WaitOptions } from "../task/record.ts";
+import type { FreshRecord, TaskError, TaskRecord, TaskStatus, WaitOptions } from "../task/record.ts";
 import type { Results } from "./result_waiter.ts";
 import { registry } from "../task/scope.ts";
 import { cancelTasks, type Chosen, deleteTasks, retryTasks } from "../store/bulk.ts";
@@ -14,7 +14,7 @@ import { type ErrorRow, type TaskRow, toNumber } from "../store/rows.ts";
 import { type WatchOptions, watchRow } from "./watch.ts";
 import { findDuplicate } from "../store/unique.ts";
 
-/** A task that was awaited failed or was cancelled. */
+/** The awaited task failed or was cancelled. */
 export class TaskFailed extends FireflyError {
   /** The name of the class. */
   override name = "TaskFailed";
@@ -22,7 +22,7 @@ export class TaskFailed extends FireflyError {
   readonly task: TaskRecord;
 
   /**
-   * Says how the task ended.
+   * Creates an error whose message says how the task ended.
    *
    * @param task The record of the task.
    */
@@ -33,7 +33,7 @@ export class TaskFailed extends FireflyError {
   }
 }
 
-/** What records need to act. */
+/** The connections that records act through. */
 export interface RecordAccess {
   readonly keys: KeyRing | undefined;
   database(): Promise<Database>;
@@ -41,27 +41,19 @@ export interface RecordAccess {
   listener(): Promise<Listener>;
 }
 
-/** Reads a record; undefined if there is none. */
+/** Reads a record. Returns undefined if there is no such record. */
 export async function readRecord(access: RecordAccess, id: number): Promise<TaskRecord | undefined> {
   const { records: sql } = await access.database();
   const [row] = await readRecords(sql, [id]);
   return row && toRecord(await decryptRow(row, access.keys), access);
 }
 
-/** What differs for the record of a task that was scheduled this moment. */
-export interface FreshRecord {
-  /** Whether the transaction that inserted it is still open. */
-  uncommitted?(): boolean;
-  /** False if it is a duplicate's. */
-  inserted?: boolean;
-}
-
-/** The columns of a record by their names, with values as they are, which JSON may not hold. */
+/** Returns a record's columns by name, with values that JSON may be unable to hold. */
 export function columnsOf(record: TaskRecord): Record<string, unknown> {
   return (record as unknown as StoredTask).columns();
 }
 
-/** A row, with what can be decrypted of it decrypted, as users see it. */
+/** Makes a record for users of a row that is decrypted as far as possible. */
 export function toRecord(row: TaskRow, access: RecordAccess, fresh: FreshRecord = {}): TaskRecord {
   return new StoredTask(row, access, fresh) as unknown as TaskRecord;
 }
@@ -156,7 +148,7 @@ class StoredTask {
     );
   }
 
-  /** This task, however it has changed since it was read. */
+  /** Selects this task for a bulk operation, even if it has changed since it was read. */
   get #chosen(): Chosen {
     return { id: this.id, claimSeq: null };
   }
@@ -188,7 +180,7 @@ class StoredTask {
     await deleteTasks(sql, [this.#chosen]);
   }
 
-  /** What `console.log` shows. */
+  /** Controls the output of `console.log`. */
   [Symbol.for("nodejs.util.inspect.custom")](): unknown {
     return { ...this, params: attemptRead(() => this.params), returned: attemptRead(() => this.returned) };
   }
@@ -223,13 +215,13 @@ class StoredTask {
   }
 }
 
-/** A delay in seconds; undefined for one that is computed from attempt to attempt. */
+/** A delay in seconds; undefined for one that is computed for each attempt. */
 function secondsOf(retryDelay: RetryDelay | undefined): number | undefined {
   if (retryDelay === undefined || typeof retryDelay === "object" || typeof retryDelay === "function") return undefined;
   return toSeconds(retryDelay, "retryDelay");
 }
 
-/** A stored value, decoded when it is read: one that cannot be throws then, and not where a list holds its record. */
+/** A stored value that is decoded on first use, so that one that cannot be decoded does not break a list of records. */
 class Decoded {
   readonly #text: string | null;
   readonly #keys: KeyRing | undefined;

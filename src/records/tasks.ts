@@ -17,9 +17,9 @@ import { toNumber } from "../store/rows.ts";
 import { readRecord, type RecordAccess, toRecord } from "./task_record.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 
-/** How many tasks one statement of a bulk operation touches: short transactions, which nobody has to wait for. */
+/** The most tasks that one statement of a bulk operation changes, so that its transactions are short. */
 const BULK = 1000;
-/** How often a task is looked at again that always changes between the look and the act. */
+/** How often to read a task again that keeps changing before it can be changed. */
 const TRIES = 10;
 const FILTER_KEYS = [
   "status",
@@ -33,11 +33,11 @@ const FILTER_KEYS = [
   "params",
 ];
 
-/** How an act on many tasks is watched and ended. */
+/** Options of bulk operations. */
 export interface BulkOptions {
-  /** Ends it with the signal's reason between two batches. What was done stays done. */
+  /** Stops the operation between two batches and rejects with the signal's reason. Finished batches stay done. */
   signal?: AbortSignal;
-  /** Told after each batch of how many tasks it was done to so far. */
+  /** Receives the number of tasks done so far, after each batch. */
   onProgress?: (done: number) => void;
 }
 
@@ -53,7 +53,7 @@ export class Tasks {
   /**
    * Reads a record.
    *
-   * @throws {TaskNotFound} If there is none.
+   * @throws {TaskNotFound} If there is no such record.
    */
   async get(id: number): Promise<TaskRecord> {
     const record = await this.find(id);
@@ -61,13 +61,13 @@ export class Tasks {
     throw new TaskNotFound(id);
   }
 
-  /** Reads a record, or resolves to undefined if there is none. */
+  /** Reads a record. Returns undefined if there is no such record. */
   async find(id: number): Promise<TaskRecord | undefined> {
     checkId(id, "find");
     return await readRecord(this.#access, id);
   }
 
-  /** Lists records, newest first. Iterating the page goes on to the pages that follow. */
+  /** Lists records, newest first. Iterating over the page also reads the following pages. */
   async list(filter: TaskFilter = {}, { limit = 100, after }: PageOptions = {}): Promise<Page<TaskRecord>> {
     checkFilter(filter, "list tasks");
     if (!(Number.isInteger(limit) && limit > 0)) {
@@ -107,14 +107,14 @@ export class Tasks {
   }
 
   /**
-   * Schedules failed and cancelled tasks again, now and with all of their retries; resolves to how many. One that has
-   * changed by the time its turn comes is left, unless the filter still holds for it.
+   * Schedules failed and cancelled tasks again, now and with all their retries, and returns their number. A task that
+   * changes meanwhile is skipped, unless it still matches the filter.
    */
   async retry(filter: TaskFilter, options: BulkOptions = {}): Promise<number> {
     return await this.#inBulk("retry tasks", { filter, options, act: retryTasks });
   }
 
-  /** Cancels tasks that have not ended; resolves to how many. Of tasks that change meanwhile: see {@linkcode Tasks.retry}. */
+  /** Cancels tasks that have not ended and returns their number. Tasks that change meanwhile: {@linkcode Tasks.retry}. */
   async cancel(filter: TaskFilter, options: BulkOptions = {}): Promise<number> {
     const idle = !mayRun(filter);
     return await this.#inBulk("cancel tasks", {
@@ -124,7 +124,7 @@ export class Tasks {
     });
   }
 
-  /** Deletes records; resolves to how many. Of tasks that change meanwhile: see {@linkcode Tasks.retry}. */
+  /** Deletes records and returns their number. Tasks that change meanwhile: {@linkcode Tasks.retry}. */
   async delete(filter: TaskFilter, options: BulkOptions = {}): Promise<number> {
     const idle = !mayRun(filter);
     return await this.#inBulk("delete tasks", {
@@ -135,9 +135,9 @@ export class Tasks {
   }
 
   /**
-   * Tells why a task does not run: everything that keeps it, first what somebody must do something about.
+   * Explains why a task does not run. Lists all reasons, those that need action first.
    *
-   * @throws {TaskNotFound} If there is none.
+   * @throws {TaskNotFound} If there is no such record.
    */
   async explain(id: number): Promise<Explanation> {
     checkId(id, "explain");
@@ -147,7 +147,7 @@ export class Tasks {
     throw new TaskNotFound(id);
   }
 
-  /** Walks over the records that fit, newest first, and acts on them in batches: short transactions. */
+  /** Reads the matching records, newest first, and changes them in batches, each in a short transaction. */
   async #inBulk(action: string, { filter, options: { signal, onProgress }, act }: BulkAct): Promise<number> {
     checkFilter(filter, action);
     const { records: sql } = await this.#access.database();
@@ -183,7 +183,7 @@ interface BulkAct {
   act(sql: Tag, chosen: Chosen[]): Promise<BulkResult>;
 }
 
-/** Whether running tasks are among those that are meant. */
+/** Whether the filter can match running tasks. */
 function mayRun({ status }: TaskFilter): boolean {
   return status === undefined || [status].flat().includes("running");
 }

@@ -6,19 +6,20 @@ import { readRecords, registerWaiters } from "../store/records.ts";
 import type { TaskRow } from "../store/rows.ts";
 import { Wakeup } from "../wakeup.ts";
 
-/** How to watch a record. */
+/** Options of `watch()`. */
 export interface WatchOptions {
-  /** Ends the watching with the signal's reason when it aborts. */
+  /** Stops watching and throws the signal's reason when it aborts. */
   signal?: AbortSignal;
 }
 
-/** The time between two looks at a record, in milliseconds: progress is stored as often, and rings nothing. */
+/** How often to read the record, in milliseconds. Progress is stored as often, and sends no notification. */
 const LOOK = 500;
 
 /**
- * The row of task `id` as it is, and again whenever it has changed, up to its end, which is told of by NOTIFY.
+ * Yields the row of task `id` now and after every change, until the task ends. NOTIFY reports the end; other changes
+ * are found by reading the row every {@linkcode LOOK} milliseconds.
  *
- * @throws {TaskNotFound} If it is deleted.
+ * @throws {TaskNotFound} If the record is deleted.
  */
 export async function* watchRow(
   { sql, listener, id }: { sql: Tag; listener: Listener; id: number },
@@ -31,7 +32,7 @@ export async function* watchRow(
   let unsubscribe = () => {};
   try {
     for (let [seen, looks] = ["", 0];; looks++) {
-      // What happens before it is known that somebody waits rings nobody, and is seen by the second look.
+      // An end before registerWaiters() sends no notification: the second read, right after it, sees that end.
       if (looks === 1) {
         unsubscribe = listener.subscribe([endedChannel(sql.schemaName)], wake);
         await registerWaiters(sql, [id]);

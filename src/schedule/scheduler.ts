@@ -13,7 +13,7 @@ import {
   type ScheduledRow,
   scheduleTasks,
 } from "../store/schedule.ts";
-import type { FreshRecord } from "../records/task_record.ts";
+import type { FreshRecord } from "../task/record.ts";
 import { runTransaction, Transaction } from "../database/transaction.ts";
 import { tagOf } from "../database/user_client.ts";
 

@@ -6,7 +6,7 @@ import { completeTask, isNotHeld, readFreeClaim } from "../store/complete.ts";
 import type { ClaimState, Outcome } from "../store/settle.ts";
 import type { Transaction } from "../database/transaction.ts";
 
-/** A task whose handler has written, and how it ends. */
+/** A task whose handler used its transaction, and its outcome. */
 export interface TaskCommit {
   readonly task: HeldTask;
   readonly outcome: Outcome;
@@ -14,9 +14,9 @@ export interface TaskCommit {
 }
 
 /**
- * Commits a handler's effects together with its task's `outcome`, or neither.
+ * Commits a handler's transaction together with its task's `outcome`, or neither.
  *
- * @throws {LeaseLost} If the task is not held any more. And what COMMIT throws.
+ * @throws {LeaseLost} If the consumer no longer holds the task. Also throws the errors of COMMIT.
  */
 export async function commitWithTask(
   { task, outcome, transaction }: TaskCommit,
@@ -38,11 +38,11 @@ export async function commitWithTask(
       throw state?.claimSeq === claimSeq ? isUnknown ? error.cause : error : leaseLostError(id, state);
     }
   }
-  if (isLast) settler.forget(batchId);
-  settler.ended(task);
+  if (isLast) settler.untrack(batchId);
+  settler.untrackTask(task);
 }
 
-/** Asks until the database answers, and nobody is at the record any more: what became of a COMMIT is not to be guessed. */
+/** Asks until the database answers and the record is not locked: the result of a COMMIT must not be guessed. */
 async function untilAnswered(ask: () => Promise<ClaimState | "locked" | undefined>): Promise<ClaimState | undefined> {
   for (let delay = 50;; delay = Math.min(delay * 2, 1000)) {
     try {

@@ -9,9 +9,9 @@ const CAUSES = 5;
 const DEFAULT = new Redactor();
 
 /**
- * What is stored of a thrown value: its name, message, stack and the messages of its causes, capped in size. Nothing
- * else of it, since the driver's errors carry the parameters of their statement in further fields; and where the texts
- * quote those, they are hidden.
+ * Describes a thrown value for storage: its name, message, stack and the messages of its causes, capped in size. Omits all
+ * other fields, since the driver's errors carry the parameters of their statement in some; hides those parameters where
+ * the texts quote them.
  */
 export function describeError(thrown: unknown, redactor: Redactor = DEFAULT): Omit<ErrorRow, "at" | "attempt"> {
   const parameters = findParameters(thrown);
@@ -31,7 +31,7 @@ export function describeError(thrown: unknown, redactor: Redactor = DEFAULT): Om
   };
 }
 
-/** A thrown value may be anything, a getter that throws included. */
+/** A thrown value may be anything, including an object with a getter that throws. */
 function partsOf(thrown: unknown): { name: string; message: string; stack?: string } {
   try {
     if (thrown instanceof Error) {

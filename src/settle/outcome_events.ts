@@ -6,13 +6,13 @@ import { type ClaimState, type Outcome, readClaims } from "../store/settle.ts";
 /** How an attempt ended, for the consumer's statistics. */
 export type AttemptOutcome = "completed" | "failed" | "retried" | "returned" | "cancelled" | "lost";
 
-/** An attempt, and who is told of its end. */
+/** An attempt, and the emitter of its events. */
 export interface AttemptEvents {
   readonly events: Emitter;
   readonly info: AttemptInfo;
 }
 
-/** Tells that an attempt ended well, `began` being when it began by `performance.now()`. */
+/** Emits `completed` for an attempt that started at `began`, a value of `performance.now()`. */
 export function emitCompleted({ events, info }: AttemptEvents, began: number): AttemptOutcome {
   if (events.has("completed")) {
     events.emit("completed", { ...info, seconds: (performance.now() - began) / 1000 });
@@ -20,7 +20,7 @@ export function emitCompleted({ events, info }: AttemptEvents, began: number): A
   return "completed";
 }
 
-/** Tells what became of a task whose attempt threw. */
+/** Emits the outcome of an attempt that threw. */
 export function emitOutcome({ events, info }: AttemptEvents, outcome: Outcome, error: unknown): AttemptOutcome {
   if (outcome.status === "failed") {
     events.emit("failed", { ...info, error });
@@ -34,27 +34,27 @@ export function emitOutcome({ events, info }: AttemptEvents, outcome: Outcome, e
   return "retried";
 }
 
-/** The task was to be tried again, and cannot be: a duplicate has taken its unique key since the claim released it. */
+/** Emits `failed` for a task that cannot be retried, as a duplicate took its unique key after the claim released it. */
 export function emitDuplicate({ events, info }: AttemptEvents, cause: unknown): AttemptOutcome {
   const error = new FireflyError(`Cannot run task ${info.id} again as a duplicate has its unique key`, { cause });
   events.emit("failed", { ...info, error });
   return "failed";
 }
 
-/** The task is somebody else's, or was cancelled. */
+/** Emits `lost`, or `cancelled`, for a task that its consumer no longer holds. */
 export function emitLost({ events, info }: AttemptEvents, reason: unknown): AttemptOutcome {
-  const ending = reason instanceof TaskCancelled ? "cancelled" : "lost";
-  events.emit(ending, { ...info, reason });
-  return ending;
+  const outcome = reason instanceof TaskCancelled ? "cancelled" : "lost";
+  events.emit(outcome, { ...info, reason });
+  return outcome;
 }
 
-/** Why a task is not an attempt's any more. */
+/** The error for an attempt that no longer holds its task. */
 export function leaseLostError(id: number, state: ClaimState | undefined): LeaseLost {
   if (state?.status === "cancelled") return new TaskCancelled(`Task ${id} was cancelled`);
   return new LeaseLost(`Task ${id} was taken away from this attempt: it was rescued, deleted or ended by another`);
 }
 
-/** Why a settle did not find a task as an attempt's own; `thrown` is what the handler made of it. */
+/** Reads why a settle found that its attempt no longer held the task; `thrown` is the handler's error, if any. */
 export async function readLossReason(sql: Tag, id: number, thrown?: unknown): Promise<unknown> {
   const states = await readClaims(sql, [id]).catch(() => undefined);
   const loss = leaseLostError(id, states?.get(id));

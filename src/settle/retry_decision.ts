@@ -11,61 +11,67 @@ import type { ClaimedTask } from "../store/claim.ts";
 import type { Outcome } from "../store/settle.ts";
 
 /**
- * How long a task rests whose attempt the database failed, or whose key is not here, in seconds: longer each time, so
- * that it cannot storm.
+ * Seconds until the next try of a task whose attempt the database failed, or whose key is missing here: longer each time, so
+ * that tries cannot flood the database.
  */
-const REST = (snoozes: number) => Math.min(2 ** snoozes, 60);
+const SNOOZE = (snoozes: number) => Math.min(2 ** snoozes, 60);
 /** The longest time between two attempts, in seconds: a hundred years. The database's calendar has an end. */
 const LONGEST_DELAY = 100 * 365.25 * 86_400;
 
-/** Where it stands how often, and after which delay, a task is tried again; the first that says something decides. */
+/** Where the number and the delay of retries come from: the record first, then the definition, then the defaults. */
 export interface RetryRules {
   readonly task: ClaimedTask;
   readonly definition: TaskDefinition;
   readonly defaults: Pick<TaskOptions, "maxRetries" | "retryDelay">;
-  /** Hides what should not be stored of the error. */
+  /** Hides parts of the error that must not be stored. */
   readonly redactor: Redactor;
 }
 
-/** How many retries a task has after its first attempt. */
+/** How many retries a task gets after its first attempt. */
 export function maxRetriesOf({ task, definition, defaults }: Omit<RetryRules, "redactor">): number {
   return task.maxRetries ?? definition.maxRetries ?? defaults.maxRetries ?? 0;
 }
 
-/** What becomes of a task whose attempt threw; `databaseFailed` says that it was the database, not the handler. */
+/** Decides what follows an attempt that threw; with `databaseFailed` the database failed, not the handler. */
 export function decideRetry(
   thrown: unknown,
   rules: RetryRules,
   databaseFailed: boolean,
 ): Pick<Outcome, "status" | "error" | "delay" | "counts"> {
   let error = thrown;
-  let verdict: { delay: number; counts: "retry" | "snooze" } | undefined;
+  let next: NextAttempt | undefined;
   try {
-    verdict = judge(thrown, rules, databaseFailed);
-  } catch (mistake) {
+    next = nextAttempt(thrown, rules, databaseFailed);
+  } catch (cause) {
     // A retryDelay function that throws must not keep the attempt from ending.
-    error = new Error("Cannot tell when to try again", { cause: mistake });
-    verdict = { delay: DEFAULT_RETRY_DELAY, counts: "retry" };
+    error = new Error("Cannot tell when to try again", { cause });
+    next = { delay: DEFAULT_RETRY_DELAY, counts: "retry" };
   }
   const description = describeError(error, rules.redactor);
-  if (!verdict) return { status: "failed", error: JSON.stringify(description), delay: null, counts: null };
-  const delay = Math.min(verdict.delay, LONGEST_DELAY);
-  return { status: "created", error: JSON.stringify({ ...description, delay }), delay, counts: verdict.counts };
+  if (!next) return { status: "failed", error: JSON.stringify(description), delay: null, counts: null };
+  const delay = Math.min(next.delay, LONGEST_DELAY);
+  return { status: "created", error: JSON.stringify({ ...description, delay }), delay, counts: next.counts };
 }
 
-/** The seconds until the next attempt, and what it uses up; undefined if there is none. */
-function judge(thrown: unknown, rules: RetryRules, databaseFailed: boolean) {
+/** The next attempt of a task: the seconds until it, and the counter that it uses up. */
+interface NextAttempt {
+  readonly delay: number;
+  readonly counts: "retry" | "snooze";
+}
+
+/** The next attempt, or undefined if there is none. */
+function nextAttempt(thrown: unknown, rules: RetryRules, databaseFailed: boolean): NextAttempt | undefined {
   const { task } = rules;
-  // A consumer without the key of the arguments is a mistake in its deployment: another one may have it.
+  // A consumer without the key of the arguments was deployed wrongly: another one may have the key.
   const lostKey = task.params !== null && isEncrypted(task.params) && thrown instanceof DecryptionFailed &&
     thrown.isKeyMissing;
-  if (databaseFailed || lostKey) return { delay: REST(task.snoozes), counts: "snooze" } as const;
+  if (databaseFailed || lostKey) return { delay: SNOOZE(task.snoozes), counts: "snooze" };
   if (isRetry(thrown)) {
     const delay = thrown.delay === undefined ? retryDelay(thrown, rules) : toSeconds(thrown.delay, "delay");
-    return { delay, counts: "snooze" } as const;
+    return { delay, counts: "snooze" };
   }
   if (isFail(thrown) || task.retryAttempts >= maxRetriesOf(rules)) return undefined;
-  return { delay: retryDelay(thrown, rules), counts: "retry" } as const;
+  return { delay: retryDelay(thrown, rules), counts: "retry" };
 }
 
 function retryDelay(thrown: unknown, { task, definition, defaults }: RetryRules): number {

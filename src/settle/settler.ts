@@ -8,45 +8,72 @@ import type { ClaimedTask } from "../store/claim.ts";
 import { completeTasks, type Completion } from "../store/complete.ts";
 import { type ClaimState, deleteBatches, type Outcome, readClaims, settleTasks } from "../store/settle.ts";
 
-/** How many claims one statement ends at most. */
+/** The most claims that one statement settles. */
 const BATCH = 1000;
-/** How long to wait before a settle that met a locked row, or no database, is tried again, in milliseconds. */
+/** Milliseconds before a settle that met a locked row, or no database, is tried again. */
 const RETRY_DELAYS = [20, 50, 100, 250, 500, 1000];
 
-/** What a claim held: a task in its lease, and the slots of its limits. */
+/** What a consumer holds by a claim: a task in its batch, and the slots of its limits. */
 export type HeldTask = Pick<ClaimedTask, "batchId"> & Partial<LimitKeys>;
 
-/** What became of a task whose attempt ended; false if it was no longer held. */
+/** The status of a task whose attempt was settled; false if the consumer no longer held it. */
 type SettledStatus = Outcome["status"] | false;
 
-/** A claim that is to be ended, and who waits for that. */
+/** A claim to settle, and the callbacks for when that is done. */
 export interface PendingSettle {
   readonly task: HeldTask;
   readonly outcome: Outcome;
   tries: number;
   /** Whether an earlier try may have taken effect without its reply arriving. */
   uncertain: boolean;
-  /** Called with the task's status once it is ended, or with false if it was no longer held. */
-  settled(status: SettledStatus): void;
+  /** Called with the task's status once it is settled, or with false if the consumer no longer held it. */
+  onSettled(status: SettledStatus): void;
   /** Called if the database refuses this very outcome. */
-  refused(error: unknown): void;
+  onRefused(error: unknown): void;
 }
 
+/** A statement that settles many claims. */
+interface SettleStatement {
+  /** Whether it fails where it meets a locked row; else it leaves that row over. */
+  readonly failsOnLock: boolean;
+  /** Resolves to the status that each task has now, undefined for those left over. */
+  readonly run: (sql: Tag, entries: PendingSettle[], batches: string[]) => Promise<(Outcome["status"] | undefined)[]>;
+}
+
+const SETTLE: SettleStatement = {
+  failsOnLock: false,
+  async run(sql, entries, batches) {
+    const settled = await settleTasks(sql, entries.map(({ outcome }) => outcome), batches);
+    return entries.map(({ outcome }) => settled.get(outcome.id));
+  },
+};
+
+/** For completions, which nearly all outcomes are: at half the price. */
+const COMPLETE: SettleStatement = {
+  failsOnLock: true,
+  async run(sql, entries, batches) {
+    const completed = await completeTasks(sql, entries.map(({ outcome }) => outcome as Completion), batches);
+    return entries.map(({ outcome: { id } }) => !completed || completed.has(id) ? "completed" : undefined);
+  },
+};
+
 /**
- * Ends attempts in batches: whatever ended while one statement was under way goes out with the next, so that a
- * single one is not delayed and many share the cost. Keeps count of the batches, and deletes those with nothing left.
+ * Settles attempts in batches: outcomes that arrive while one statement runs share the next one, so that a single
+ * outcome is not delayed and many share the cost. Tracks the batches of claimed tasks, and deletes those with no task
+ * left.
  */
 export class Settler {
   readonly #sql: Tag;
+  /** How many tasks of each tracked batch have not ended. */
   readonly #batches = new Map<string, number>();
   #emptied: string[] = [];
   #entries: PendingSettle[] = [];
   #flushing: Promise<void> | undefined;
   #unsettled = 0;
   #abandoned = false;
-  /** Called after the commit that ended a claim, with the keys of the slots that are free by it. */
-  onEnded: (concurrencyKey: string | null, rateKey: string | null) => void = () => {};
-  /** Told when the server has no room for what ended, and when it has again. */
+  /** Called after the commit that ended a claim, with the keys of the limits whose slots that freed. */
+  onLimitSlotsFreed: (concurrencyKey: string | null, rateKey: string | null) => void = () => {};
+  /** Called when the server has no room for outcomes, and when it has room again. */
   outage: OutageHooks = { onError() {}, onSuccess() {} };
 
   constructor(sql: Tag) {
@@ -58,48 +85,28 @@ export class Settler {
     return this.#unsettled;
   }
 
-  /** Notes that a lease with `count` tasks was taken. */
-  open(batchId: string, count: number): void {
+  /** Starts to track a batch of `count` claimed tasks. */
+  track(batchId: string, count: number): void {
     this.#batches.set(batchId, count);
   }
 
-  /** Whether a lease has tasks left that this consumer answers for. */
-  holds(batchId: string): boolean {
+  /** Stops tracking a batch: another consumer may hold its tasks. */
+  untrack(batchId: string): void {
+    this.#batches.delete(batchId);
+  }
+
+  /** Whether a batch has tasks left that this consumer must settle. */
+  isTracked(batchId: string): boolean {
     return this.#batches.has(batchId);
   }
 
-  /** How many tasks of a lease have not ended. */
+  /** How many tasks of a batch have not ended. */
   remaining(batchId: string): number {
     return this.#batches.get(batchId) ?? 0;
   }
 
-  /** Ends a claim. It keeps trying while the database is away, or has no room. */
-  add(settling: PendingSettle): void {
-    this.#unsettled++;
-    this.#entries.push(settling);
-    this.#start();
-  }
-
-  /**
-   * Ends a claim as {@linkcode Settler.add} does; resolves to the task's status then, or to false if it was no longer
-   * held.
-   *
-   * @throws The database's error, if it refuses this very outcome.
-   */
-  settle(task: HeldTask, outcome: Outcome): Promise<SettledStatus> {
-    return new Promise((settled, refused) => {
-      this.add({ task, outcome, tries: 0, uncertain: false, settled, refused });
-    });
-  }
-
-  /** Notes that a claim was ended elsewhere, or lost. */
-  ended(task: HeldTask): void {
-    this.release(task.batchId);
-    this.onEnded(task.concurrencyKey ?? null, task.rateKey ?? null);
-  }
-
-  /** Notes that a task has left its lease. */
-  release(batchId: string): void {
+  /** Counts one task of a batch out; deletes the batch with its last one. */
+  untrackOne(batchId: string): void {
     const remaining = this.#batches.get(batchId);
     if (remaining === undefined) return; // deleted together with its last task
     if (remaining > 1) return void this.#batches.set(batchId, remaining - 1);
@@ -108,17 +115,37 @@ export class Settler {
     this.#start();
   }
 
-  /** Takes no more care of a lease: its tasks may be somebody else's. */
-  forget(batchId: string): void {
-    this.#batches.delete(batchId);
+  /** Counts out a task that was lost, or that another statement ended; the slots of its limits are free. */
+  untrackTask(task: HeldTask): void {
+    this.untrackOne(task.batchId);
+    this.onLimitSlotsFreed(task.concurrencyKey ?? null, task.rateKey ?? null);
   }
 
-  /** Resolves when all that was given is settled, and every empty lease deleted. */
+  /** Settles a claim. Retries while the database is unreachable or has no room. */
+  add(entry: PendingSettle): void {
+    this.#unsettled++;
+    this.#entries.push(entry);
+    this.#start();
+  }
+
+  /**
+   * Settles a claim as {@linkcode Settler.add} does; resolves to the task's status then, or to false if the consumer no
+   * longer held it.
+   *
+   * @throws The database's error, if it refuses this very outcome.
+   */
+  settle(task: HeldTask, outcome: Outcome): Promise<SettledStatus> {
+    return new Promise((onSettled, onRefused) => {
+      this.add({ task, outcome, tries: 0, uncertain: false, onSettled, onRefused });
+    });
+  }
+
+  /** Resolves when all outcomes are settled, and all emptied batches deleted. */
   async idle(): Promise<void> {
     while (this.#flushing || this.#unsettled > 0) await (this.#flushing ?? sleep(5));
   }
 
-  /** Gives up: what is not settled by now is left to the rescue. */
+  /** Stops retrying: other consumers rescue the tasks that are not settled by now. */
   abandon(): void {
     this.#abandoned = true;
   }
@@ -131,84 +158,84 @@ export class Settler {
   }
 
   async #flush(): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve)); // let whatever ends in this turn of the loop come along
+    await new Promise((resolve) => setImmediate(resolve)); // takes along what ends in this turn of the event loop
     while (this.#entries.length > 0 || this.#emptied.length > 0) {
       const entries = this.#entries.splice(0, BATCH);
       const emptied = this.#emptied.splice(0);
       const others = entries.filter((entry) => !isCompletion(entry));
       const completed = others.length === 0 ? entries : entries.filter(isCompletion);
-      if (completed.length > 0) await this.#flushEntries(completed, complete);
-      if (others.length > 0) await this.#flushEntries(others, settle);
+      if (completed.length > 0) await this.#flushEntries(completed, COMPLETE);
+      if (others.length > 0) await this.#flushEntries(others, SETTLE);
       if (emptied.length > 0) await deleteBatches(this.#sql, emptied).catch(() => {}); // the next renewal finds them
     }
   }
 
-  async #flushEntries(entries: PendingSettle[], end: typeof settle): Promise<void> {
+  async #flushEntries(entries: PendingSettle[], statement: SettleStatement): Promise<void> {
     const batches = this.#batchesEndedBy(entries);
     let leftOver = entries;
     try {
-      const settled = await end(this.#sql, entries, batches);
+      const settled = await statement.run(this.#sql, entries, batches);
       this.outage.onSuccess();
       leftOver = entries.filter((_, i) => settled[i] === undefined);
       if (leftOver.length === 0) { for (const batchId of batches) this.#batches.delete(batchId); }
-      entries.forEach((entry, i) => settled[i] !== undefined && this.#end(entry, settled[i]));
+      entries.forEach((entry, i) => settled[i] !== undefined && this.#finish(entry, settled[i]));
       if (leftOver.length > 0) await this.#resolveLeftOver(leftOver);
     } catch (error) {
       if (error instanceof DatabaseUnreachable) {
         for (const entry of leftOver) {
           entry.uncertain = true;
-          this.#again(entry);
+          this.#retry(entry);
         }
       } else if (isExhausted(error)) {
         this.outage.onError(error);
-        for (const entry of leftOver) this.#again(entry);
-      } else if (codeOf(error) === LOCK_NOT_AVAILABLE && end === complete) {
-        // Somebody's transaction has locked one of them: the others must not wait for it.
-        await this.#flushEntries(entries, settle);
+        for (const entry of leftOver) this.#retry(entry);
+      } else if (codeOf(error) === LOCK_NOT_AVAILABLE && statement.failsOnLock) {
+        // A transaction has locked one of them: the others must not wait for it.
+        await this.#flushEntries(entries, SETTLE);
       } else if (leftOver.length === 1) {
         this.#unsettled--;
-        leftOver[0]!.refused(error);
+        leftOver[0]!.onRefused(error);
       } else {
-        // One outcome that the database refuses must not fail its neighbours.
-        for (const entry of leftOver) await this.#flushEntries([entry], settle);
+        // One outcome that the database refuses must not fail its neighbors.
+        for (const entry of leftOver) await this.#flushEntries([entry], SETTLE);
       }
     }
   }
 
-  /** The batches of which nothing is left once all of `entries` are settled. */
+  /** The batches with no task left once all of `entries` are settled. */
   #batchesEndedBy(entries: PendingSettle[]): string[] {
     const counts = new Map<string, number>();
     for (const { task: { batchId } } of entries) counts.set(batchId, (counts.get(batchId) ?? 0) + 1);
     return [...counts].filter(([batchId, count]) => count === this.remaining(batchId)).map(([batchId]) => batchId);
   }
 
-  #end(entry: PendingSettle, settled: SettledStatus): void {
+  #finish(entry: PendingSettle, status: SettledStatus): void {
     const { task, outcome } = entry;
-    this.release(task.batchId);
-    // The slot of a rate outlasts an attempt that began.
-    if (settled && outcome.began !== null) this.onEnded(task.concurrencyKey ?? null, null);
-    else this.onEnded(task.concurrencyKey ?? null, task.rateKey ?? null);
+    this.untrackOne(task.batchId);
+    // The slot of a rate limit outlasts an attempt that began.
+    if (status && outcome.began !== null) this.onLimitSlotsFreed(task.concurrencyKey ?? null, null);
+    else this.onLimitSlotsFreed(task.concurrencyKey ?? null, task.rateKey ?? null);
     this.#unsettled--;
-    entry.settled(settled);
+    entry.onSettled(status);
   }
 
-  /** What a settle left over is locked by somebody, ended by an earlier try of ours, or lost. */
+  /** A claim that a settle left over is locked by another transaction, was settled by an earlier try, or is lost. */
   async #resolveLeftOver(entries: PendingSettle[]): Promise<void> {
     const states = await readClaims(this.#sql, entries.map(({ outcome }) => outcome.id));
     for (const entry of entries) {
       const state = states.get(entry.outcome.id);
       if (state?.claimSeq === entry.outcome.claimSeq && state.status === "created") {
-        this.#again(entry);
+        this.#retry(entry);
         continue;
       }
-      this.#end(entry, entry.uncertain && isOwnEnd(state, entry.outcome) && entry.outcome.status);
+      this.#finish(entry, entry.uncertain && isOwnEnd(state, entry.outcome) && entry.outcome.status);
     }
   }
 
-  #again(entry: PendingSettle): void {
+  #retry(entry: PendingSettle): void {
     if (this.#abandoned) {
       this.#unsettled--;
-      return entry.settled(false);
+      return entry.onSettled(false);
     }
     const delay = RETRY_DELAYS[Math.min(entry.tries++, RETRY_DELAYS.length - 1)]!;
     setTimeout(() => {
@@ -222,27 +249,7 @@ function isCompletion({ outcome: { status, began } }: PendingSettle): boolean {
   return status === "completed" && began !== null;
 }
 
-/** Ends claims; resolves to the status that each has now, undefined for those that it did not end. */
-async function settle(
-  sql: Tag,
-  entries: PendingSettle[],
-  batches: string[],
-): Promise<(Outcome["status"] | undefined)[]> {
-  const settled = await settleTasks(sql, entries.map(({ outcome }) => outcome), batches);
-  return entries.map(({ outcome }) => settled.get(outcome.id));
-}
-
-/** The same for claims that end well. */
-async function complete(
-  sql: Tag,
-  entries: PendingSettle[],
-  batches: string[],
-): Promise<(Outcome["status"] | undefined)[]> {
-  const completed = await completeTasks(sql, entries.map(({ outcome }) => outcome as Completion), batches);
-  return entries.map(({ outcome: { id } }) => !completed || completed.has(id) ? "completed" : undefined);
-}
-
-/** Whether a claim stands where `outcome` would have put it. */
+/** Whether a claim is in the state that settling `outcome` leaves behind. */
 export function isOwnEnd(state: ClaimState | undefined, outcome: Pick<Outcome, "claimSeq" | "status">): boolean {
   return state?.claimSeq === outcome.claimSeq + 1 && state.status === outcome.status;
 }

@@ -104,7 +104,7 @@ export type Reason =
     // Consumers crashed while they held it: it is claimed alone, and each consumer runs one such task at a time.
     | {
       readonly reason: "quarantined";
-      /** How often it was rescued from a dead consumer. */
+      /** How often it was rescued from a crashed consumer. */
       readonly rescues: number;
       /** How many consumers in a row crashed while they held it: with the second it is quarantined, with the fifth it fails. */
       readonly crashes: number;

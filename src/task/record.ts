@@ -106,6 +106,14 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
     }
   );
 
+/** What only the call that scheduled a task knows of its record. */
+export interface FreshRecord {
+  /** Whether the transaction that inserted it is still open. */
+  uncommitted?(): boolean;
+  /** False if an existing duplicate was kept instead. */
+  inserted?: boolean;
+}
+
 /** Which tasks: all conditions must hold; a list means any of its members. */
 export interface TaskFilter {
   /** The task's status. */

@@ -47,8 +47,10 @@ export interface CurrentInstance {
   readonly sql: Sql;
   /** Schedules one task for each list of arguments. The caller has checked `options`. */
   schedule(definition: TaskDefinition, calls: unknown[][], options: ScheduleOptions): Promise<TaskRecord[]>;
-  get(id: number): Promise<TaskRecord>;
-  list(filter: TaskFilter, page?: PageOptions): Promise<Page<TaskRecord>>;
+  readonly tasks: {
+    get(id: number): Promise<TaskRecord>;
+    list(filter: TaskFilter, page?: PageOptions): Promise<Page<TaskRecord>>;
+  };
 }
 
 /** The surroundings of the running code, which AsyncLocalStorage carries through asynchronous calls. */

@@ -121,12 +121,12 @@ function makeTask(definition: TaskDefinition): Task {
       return makeSchedulable(definition, { ...options }); // what was checked is what schedule() takes
     },
     async get(id: number): Promise<TaskRecord> {
-      const record = await currentInstance().get(id);
+      const record = await currentInstance().tasks.get(id);
       if (namesOf(definition).includes(record.funcName)) return record;
       throw new FireflyError(`Cannot get task ${id} as "${name}" as it is a task "${record.funcName}"`);
     },
     list(filter: Omit<TaskFilter, "funcName"> = {}, page: PageOptions = {}): Promise<Page<TaskRecord>> {
-      return currentInstance().list({ ...filter, funcName: namesOf(definition) }, page);
+      return currentInstance().tasks.list({ ...filter, funcName: namesOf(definition) }, page);
     },
   });
 }

@@ -6,14 +6,14 @@ import { taskName, testInstance } from "../support/instance.ts";
 import { expireConsumer, insertTask, startConsumer, until } from "../support/steps.ts";
 
 /** What `onFailed` was called with. */
-interface Told {
+interface Failed {
   task: TaskRecord;
   error: Error;
 }
 
 Deno.test("onFailed is called once for a task that failed for good, with its fresh record and what was thrown", async () => {
-  const told: Told[] = [];
-  await using test = await testInstance({ onFailed: (task, error) => void told.push({ task, error }) });
+  const failed: Failed[] = [];
+  await using test = await testInstance({ onFailed: (task, error) => void failed.push({ task, error }) });
   const thrown = new RangeError("too far");
   const fail = task({ name: taskName(), maxRetries: 2, retryDelay: 0 }, () => {
     throw thrown;
@@ -23,14 +23,14 @@ Deno.test("onFailed is called once for a task that failed for good, with its fre
 
   await test.drain({ tasks: [fail, fine] });
 
-  assertEquals(told.length, 1);
-  assertEquals([told[0]!.task.id, told[0]!.task.status, told[0]!.task.errors.length], [row.id, "failed", 3]);
-  assertEquals(told[0]!.error, thrown);
+  assertEquals(failed.length, 1);
+  assertEquals([failed[0]!.task.id, failed[0]!.task.status, failed[0]!.task.errors.length], [row.id, "failed", 3]);
+  assertEquals(failed[0]!.error, thrown);
 });
 
 Deno.test("onFailed is given an Error whatever the handler threw", async () => {
-  const told: Error[] = [];
-  await using test = await testInstance({ onFailed: (_, error) => void told.push(error) });
+  const failed: Error[] = [];
+  await using test = await testInstance({ onFailed: (_, error) => void failed.push(error) });
   const thrown = ["just text", undefined, { name: "Odd", message: "an object" }, null];
   const fail = task(taskName(), (index: number) => {
     throw thrown[index];
@@ -39,29 +39,29 @@ Deno.test("onFailed is given an Error whatever the handler threw", async () => {
 
   await test.drain({ tasks: [fail], concurrency: 1 });
 
-  assert(told.every((error) => error instanceof Error));
-  const heard = told.map(({ name, message }) => `${name}: ${message}`).sort();
+  assert(failed.every((error) => error instanceof Error));
+  const heard = failed.map(({ name, message }) => `${name}: ${message}`).sort();
   assertEquals(heard, ["Error: just text", "Odd: an object", "object: null", "undefined: undefined"]);
 });
 
 Deno.test("onFailed is called for a task that a rescue has failed, by the consumer that rescued it", async () => {
-  const told: Told[] = [];
-  await using test = await testInstance({ onFailed: (task, error) => void told.push({ task, error }) });
+  const failed: Failed[] = [];
+  await using test = await testInstance({ onFailed: (task, error) => void failed.push({ task, error }) });
   const work = task(taskName(), () => {});
   const id = await insertTask(test.db, { func_name: work.funcName, crash_count: 4, rescues: 4 });
-  const dead = await startConsumer(test.db, { tasks: [work.funcName] });
+  const crashed = await startConsumer(test.db, { tasks: [work.funcName] });
   await test.db.sql`DELETE FROM firefly.ready`;
   await test.db.sql`
     INSERT INTO firefly.claim_batch (id, consumer_id, quarantined, ids, claim_seqs)
-    SELECT gen_random_uuid(), ${dead}, true, array[id], array[claim_seq] FROM firefly.task WHERE id = ${id}
+    SELECT gen_random_uuid(), ${crashed}, true, array[id], array[claim_seq] FROM firefly.task WHERE id = ${id}
   `;
-  await expireConsumer(test.db, dead);
+  await expireConsumer(test.db, crashed);
 
   await using _ = test.ff.consume({ tasks: [work], lease: "1s" });
-  await until(() => told.length > 0);
+  await until(() => failed.length > 0);
 
-  assertEquals([told[0]!.task.id, told[0]!.task.status], [id, "failed"]);
-  assertEquals([told[0]!.error.name, told[0]!.error.message], [
+  assertEquals([failed[0]!.task.id, failed[0]!.task.status], [id, "failed"]);
+  assertEquals([failed[0]!.error.name, failed[0]!.error.message], [
     "ConsumerDied",
     "Three consumers in a row died while they ran this task",
   ]);

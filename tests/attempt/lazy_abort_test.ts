@@ -1,16 +1,16 @@
 import { assertEquals } from "@std/assert";
 import { LazyAbortController } from "../../src/attempt/lazy_abort.ts";
 
-Deno.test("LazyAbortController tells of the first reason alone, once", () => {
+Deno.test("LazyAbortController reports only the first reason, once", () => {
   const aborting = new LazyAbortController();
-  const told: unknown[] = [];
-  aborting.onAbort = (reason) => told.push(reason);
+  const reported: unknown[] = [];
+  aborting.onAbort = (reason) => reported.push(reason);
 
   assertEquals(aborting.aborted, false);
   aborting.abort("first");
   aborting.abort("second");
 
-  assertEquals([told, aborting.aborted, aborting.reason], [["first"], true, "first"]);
+  assertEquals([reported, aborting.aborted, aborting.reason], [["first"], true, "first"]);
 });
 
 Deno.test("LazyAbortController has the same signal whenever it is asked, before and after", () => {

@@ -75,7 +75,7 @@ Deno.test("report() stores one after another, however slow the database is", asy
   end();
 });
 
-Deno.test("report() that cannot be stored rejects if it is awaited, and else is told of", async () => {
+Deno.test("report() that cannot be stored rejects if it is awaited, else it is reported to onError", async () => {
   using time = new FakeTime();
   const { errors, report, end } = bench(() => Promise.reject(new Error("no database")));
 

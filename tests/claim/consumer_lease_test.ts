@@ -5,18 +5,16 @@ import type { Tag } from "../../src/database/driver.ts";
 import { ConsumerLease } from "../../src/claim/consumer_lease.ts";
 import { removeExpiredConsumers } from "../../src/store/consumers.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { testConfig } from "../support/consumer_config.ts";
 import { until } from "../support/steps.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 
-const info = { host: "test", pid: 1, version: "0", queues: ["default"], tasks: ["test.task"], concurrency: 1 };
-
-/** A lease with a note of what it told. */
-function testLease(sql: Tag, seconds: number) {
+/** A lease with a note of its callbacks. */
+function testLease(sql: Tag, leaseMs: number) {
   const heard: { what: string; at: number; id: string }[] = [];
   const note = (what: string) => heard.push({ what, at: performance.now(), id: lease.id });
   const lease: ConsumerLease = new ConsumerLease(sql, {
-    info,
-    seconds,
+    config: testConfig({ leaseMs }),
     hooks: { onRenewed: () => note("renewed"), onExpired: () => note("expired"), onError: () => note("error") },
   });
   return { lease, heard, count: (what: string) => heard.filter((each) => each.what === what).length };
@@ -30,9 +28,9 @@ async function consumers(db: TestDatabase): Promise<{ id: string; left: number }
   ];
 }
 
-Deno.test("start() registers, renews every third, and end() leaves", async () => {
+Deno.test("start() registers, renews every third of the lease, and end() deregisters", async () => {
   await using db = await testDatabase();
-  const { lease, count } = testLease(db.store, 1);
+  const { lease, count } = testLease(db.store, 1_000);
   assert(!lease.valid);
 
   await lease.start();
@@ -49,9 +47,9 @@ Deno.test("start() registers, renews every third, and end() leaves", async () =>
   assertEquals(await consumers(db), []);
 });
 
-Deno.test("a lease that was buried expires once, and goes on under a new id", async () => {
+Deno.test("a lease whose row was removed expires once, and goes on under a new id", async () => {
   await using db = await testDatabase();
-  const { lease, heard } = testLease(db.store, 30);
+  const { lease, heard } = testLease(db.store, 30_000);
   await lease.start();
   const { id } = lease;
   await db.sql`UPDATE firefly.consumer SET lease_until = now() - interval '1 s'`;
@@ -70,7 +68,7 @@ Deno.test("a lease that was buried expires once, and goes on under a new id", as
 
 Deno.test("renew() called by several at once renews one after the other", async () => {
   await using db = await testDatabase();
-  const { lease, heard } = testLease(db.store, 30);
+  const { lease, heard } = testLease(db.store, 30_000);
   await lease.start();
   await db.sql`DELETE FROM firefly.consumer`;
 
@@ -85,7 +83,7 @@ Deno.test("a lease that cannot be renewed expires before others may take over, a
   await using db = await testDatabase();
   await using proxy = await TcpProxy.start(db.url);
   const database = new Database(await resolveConnection(proxy.through(db.url)), "firefly");
-  const { lease, heard, count } = testLease(database.sql, 2);
+  const { lease, heard, count } = testLease(database.sql, 2_000);
   await lease.start();
   await until(() => count("renewed") === 1);
   const renewedAt = heard[0]!.at;
@@ -107,7 +105,7 @@ Deno.test("a lease that cannot be renewed expires before others may take over, a
 
 Deno.test("a lease that gets errors tries again long before it would expire", async () => {
   await using db = await testDatabase();
-  const { lease, count } = testLease(db.store, 2);
+  const { lease, count } = testLease(db.store, 2_000);
   await lease.start();
   await db.sql`ALTER TABLE firefly.consumer RENAME TO consumer_away`;
 

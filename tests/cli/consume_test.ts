@@ -25,7 +25,7 @@ Deno.test("consume --drain runs what is ready and ends", async () => {
   assertEquals([events.at(-1).completed, events.at(-1).failed], [1, 0]);
 });
 
-Deno.test("consume_tasks is consume", async () => {
+Deno.test("consume_tasks is an alias of consume", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url });
 
@@ -55,7 +55,7 @@ Deno.test("consume takes queues one by one and between commas", async () => {
   assertEquals(jsonLines(stderr)[0].queues, ["a", "b", "c"]);
 });
 
-Deno.test("consume logs a failure with its stack only if verbose", async () => {
+Deno.test("consume logs the stack of a failure only with --verbose", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url });
   await scheduleIn(db, "fail", ["too bad"]);
@@ -69,7 +69,7 @@ Deno.test("consume logs a failure with its stack only if verbose", async () => {
   assertMatch(long.error.stack, /tasks\.ts:\d+/);
 });
 
-Deno.test("consume logs every attempt that is tried again", async () => {
+Deno.test("consume logs every attempt that is retried", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url });
   await scheduleIn(db, "flaky");
@@ -96,7 +96,7 @@ Deno.test("consume logs what a handler logs", async () => {
   assertEquals([entry.level, entry.message, entry.id, entry.fields], ["info", "naps", id, { ms: 1 }]);
 });
 
-Deno.test("consume --quiet logs failures alone, and --verbose beginnings too", async () => {
+Deno.test("consume --quiet logs only failures, and --verbose also starts", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url });
   const events = async (...flags: string[]) => {
@@ -113,7 +113,7 @@ Deno.test("consume --quiet logs failures alone, and --verbose beginnings too", a
   assertEquals(verbose.filter((event) => event === "started").length, 2);
 });
 
-Deno.test("consume keeps names and messages on one line, without what a terminal would obey", async () => {
+Deno.test("consume logs names and messages in one line, without control characters", async () => {
   await using db = await testDatabase();
   const hostile = "a\n\u001b[2J\u009b31m\u202e\u2028\0b";
   const tasks = `
@@ -134,7 +134,7 @@ Deno.test("consume keeps names and messages on one line, without what a terminal
   assertEquals(jsonLines(stderr).filter(({ event }) => event === "failed").length, 2);
 });
 
-Deno.test("consume stops gracefully at SIGTERM, and says how many attempts it waits for", async () => {
+Deno.test("consume stops gracefully at SIGTERM, and logs how many attempts it waits for", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url });
   await using consumer = project.start("consume");
@@ -147,10 +147,10 @@ Deno.test("consume stops gracefully at SIGTERM, and says how many attempts it wa
   const stopping = jsonLines(stderr).find(({ event }) => event === "stopping");
   const [row] = await db.sql`SELECT status FROM firefly.task WHERE id = ${id}`;
   assertEquals([code, row!.status, stopping.running], [0, "completed", 1]);
-  assertMatch(stopping.message, /^SIGTERM: waiting for 1 attempt, at most 30 s/);
+  assertMatch(stopping.message, /^SIGTERM: waiting up to 30 s for 1 attempt;/);
 });
 
-Deno.test("consume hands back what does not end within --shutdown-timeout", async () => {
+Deno.test("consume releases tasks that do not end within --shutdown-timeout", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url });
   await using consumer = project.start("consume", "--shutdown-timeout", "200ms");
@@ -185,7 +185,7 @@ for (const [first, second, code] of [["SIGTERM", "SIGTERM", 143], ["SIGTERM", "S
   });
 }
 
-Deno.test("consume waits for a database that is down, and says so once", async () => {
+Deno.test("consume waits for a database that is down, and logs it once", async () => {
   await using db = await testDatabase();
   await using gate = gateTo(db.url, { isShut: true });
   await using project = await testProject({ database: gate.url });
@@ -213,7 +213,7 @@ Deno.test("consume ends at SIGTERM while it waits for a database that is down", 
   assertEquals((await consumer.ended()).code, 0);
 });
 
-Deno.test("consume tells of an outage in one line, and of its end in another", async () => {
+Deno.test("consume logs an outage in one line, and its end in another", async () => {
   await using db = await testDatabase();
   await using gate = gateTo(db.url);
   await using project = await testProject({ database: gate.url });
@@ -232,11 +232,11 @@ Deno.test("consume tells of an outage in one line, and of its end in another", a
 
   const events = jsonLines(stderr).map(({ event }) => event);
   assertEquals([code, events], [0, ["ready", "outage", "recovered", "completed", "stopping", "stopped"]]);
-  assertMatch(JSON.parse(outage).message, /^Cannot reach the database at 127\.0\.0\.1:\d+\/\w+: .*; trying again$/);
+  assertMatch(JSON.parse(outage).message, /^Cannot reach the database at 127\.0\.0\.1:\d+\/\w+: .*; retrying$/);
   assertNotMatch(stderr, /stack|postgres\/src/);
 });
 
-Deno.test("consume exits with 3 when the server refuses it", async () => {
+Deno.test("consume exits with 3 when the server rejects the connection", async () => {
   await using db = await testDatabase();
   const url = Object.assign(new URL(db.url), { pathname: "/no_such_database" }).href;
   await using project = await testProject({ database: url });
@@ -255,7 +255,7 @@ const CARELESS = `
   export const fine = task("fine", () => 1);
 `;
 
-Deno.test("consume logs a rejection that nobody listened to, and goes on", async () => {
+Deno.test("consume logs an unhandled rejection, and continues", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url, files: { "tasks.ts": CARELESS } });
   await using consumer = project.start("consume");
@@ -267,11 +267,11 @@ Deno.test("consume logs a rejection that nobody listened to, and goes on", async
 
   assertEquals((await consumer.ended()).code, 0);
   assertEquals(rejection.level, "error");
-  assertStringIncludes(rejection.message, `in task ${id}, going on: Error: nobody listens`);
+  assertStringIncludes(rejection.message, `in task ${id}, continuing: Error: nobody listens`);
   assertMatch(rejection.error.stack, /tasks\.ts:\d+/);
 });
 
-Deno.test("consume stops gracefully after an exception that nobody caught, and exits with 1", async () => {
+Deno.test("consume stops gracefully after an uncaught exception, and exits with 1", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url, files: { "tasks.ts": CARELESS } });
   await scheduleIn(db, "explode");
@@ -284,7 +284,7 @@ Deno.test("consume stops gracefully after an exception that nobody caught, and e
   assertEquals(events.at(-1).event, "stopped");
 });
 
-Deno.test("consume does as the configuration says where flags say nothing", async () => {
+Deno.test("consume takes the configuration's options, and lets flags override them", async () => {
   await using db = await testDatabase();
   const config = `export default { consume: { queues: ["mail"], concurrency: 3, drain: true } };`;
   const tasks = `import { task } from ${JSON.stringify(PACKAGE)}; task("fine", () => 1);`;
@@ -298,7 +298,7 @@ Deno.test("consume does as the configuration says where flags say nothing", asyn
   assertEquals([flagged.queues, flagged.concurrency], [["slow"], 5]);
 });
 
-Deno.test("consume goes on when the reader of its log goes away", async () => {
+Deno.test("consume continues when the reader of its log goes away", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url });
   await using consumer = project.start("consume");

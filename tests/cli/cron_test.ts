@@ -9,7 +9,7 @@ const TASKS = `
   task({ name: "nightly", cron: "0 3 * * *", timezone: "Europe/Warsaw", missed: "one" }, () => {});
 `;
 
-Deno.test("cron lists, pauses, resumes, runs and deletes what a consumer has registered", async () => {
+Deno.test("cron lists, pauses, resumes, runs and deletes the crons that a consumer registered", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url, files: { "tasks.ts": TASKS } });
   await using consumer = project.start("consume", "--queue", "ticks");
@@ -59,7 +59,7 @@ Deno.test("cron lists, pauses, resumes, runs and deletes what a consumer has reg
   assertEquals([deleted.code, left.map(({ name }) => name)], [0, ["nightly"]]);
 });
 
-Deno.test("consume --no-cron leaves cron to others", async () => {
+Deno.test("consume --no-cron schedules no cron", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url, files: { "tasks.ts": TASKS } });
   await using consumer = project.start("consume", "--no-cron");
@@ -73,15 +73,15 @@ Deno.test("consume --no-cron leaves cron to others", async () => {
 });
 
 const refused: [args: string[], code: number, message: string][] = [
-  [["cron"], 2, "it is called as: firefly cron list|pause|resume|run|delete [name]"],
+  [["cron"], 2, "an argument is missing, usage: firefly cron list|pause|resume|run|delete [name]"],
   [["cron", "lst"], 2, 'there is no "cron lst", did you mean "list"?'],
   [["cron", "list", "tick"], 2, '"cron list" takes no name'],
-  [["cron", "pause"], 2, '"cron pause" needs the name of a task'],
+  [["cron", "pause"], 2, `"cron pause" needs a task's name`],
   [["cron", "pause", "tock"], 4, 'There is no cron "tock", did you mean "tick"?'],
   [["cron", "run", "tock"], 4, 'There is no cron "tock"'],
 ];
 
-Deno.test("cron refuses what it does not know", async (t) => {
+Deno.test("cron refuses unknown actions and names", async (t) => {
   await using db = await testDatabase();
   await db.sql`
     INSERT INTO firefly.cron (name, names, expression, timezone, missed, task, definition)

@@ -26,7 +26,7 @@ async function embeddedProject(): Promise<Project & { home: string }> {
   };
 }
 
-Deno.test("db starts, looks at and stops the embedded server", async () => {
+Deno.test("db starts, inspects and stops the embedded server", async () => {
   await using project = await embeddedProject();
 
   const before = await project.run("db", "status");
@@ -46,7 +46,7 @@ Deno.test("db starts, looks at and stops the embedded server", async () => {
   assertEquals([jsonLines(stopped.stdout), jsonLines(after.stdout)], [[{ stopped: true }], [{ stopped: false }]]);
 });
 
-Deno.test("consume and schedule migrate the embedded server by themselves, and say what they are busy with", async () => {
+Deno.test("consume and schedule migrate the embedded server automatically, and print their progress", async () => {
   await using project = await embeddedProject();
 
   const pending = await project.run("migrate", "--status");
@@ -71,7 +71,7 @@ Deno.test("db url starts the embedded server", async () => {
   assertEquals(row, { one: 1 });
 });
 
-Deno.test("db url prints the database that is configured", async () => {
+Deno.test("db url prints the URL of the configured database", async () => {
   await using project = await testProject({ database: "postgres://a:b@host/c" });
 
   assertEquals(await project.run("db", "url"), { code: 0, stdout: "postgres://a:b@host/c\n", stderr: "" });
@@ -96,7 +96,7 @@ Deno.test("db exits with 3 when the embedded server cannot start", async () => {
   assertMatch(stderr, /^error: Cannot start the embedded PostgreSQL as .*\n$/);
 });
 
-Deno.test("db refuses what it does not know with exit code 2", async () => {
+Deno.test("db refuses unknown actions with exit code 2", async () => {
   await using project = await testProject();
 
   const { code, stderr } = await project.run("db", "stat");

@@ -17,7 +17,7 @@ async function found(files: Record<string, string>, ...args: string[]): Promise<
   return jsonLines(stdout).map(({ func_name }) => func_name);
 }
 
-Deno.test("importTasks() finds tasks in the usual places, and nowhere else", async () => {
+Deno.test("importTasks() finds tasks in the default places, and nowhere else", async () => {
   const places = ["tasks.ts", "tasks/a.js", "tasks/deep/b.mjs", "src/tasks.ts", "src/tasks/c.ts"];
   const others = ["tasks/d_test.ts", "tasks/e.test.ts", "tasks/node_modules/x/f.js", "src/g.ts", "lib/tasks.ts"];
   const files = Object.fromEntries([...places, ...others].map((path) => [path, defining(path.replaceAll("/", "."))]));
@@ -27,7 +27,7 @@ Deno.test("importTasks() finds tasks in the usual places, and nowhere else", asy
   assertEquals(names, places.map((path) => path.replaceAll("/", ".")).sort());
 });
 
-Deno.test("importTasks() goes by the configuration's globs instead, from its directory", async () => {
+Deno.test("importTasks() takes the configuration's globs, relative to its directory", async () => {
   const files = {
     "etc/firefly.config.ts": `export default { tasks: ["jobs/**/*.ts", "../more.ts"] };`,
     "etc/jobs/mail/send.ts": defining("send"),
@@ -63,7 +63,7 @@ Deno.test("importTasks() adds what --import names, as a path or a URL", async ()
   assertEquals(names, ["a", "b", "c", "d"]);
 });
 
-Deno.test("importTasks() says what it looked for when there is nothing", async () => {
+Deno.test("importTasks() lists the places it searched when it finds no modules", async () => {
   await using project = await testProject({ files: {} });
 
   for (const args of [["tasks"], ["schedule", "nap"]]) {
@@ -76,7 +76,7 @@ Deno.test("importTasks() says what it looked for when there is nothing", async (
   }
 });
 
-Deno.test("importTasks() says so when the configuration's globs match nothing", async () => {
+Deno.test("importTasks() refuses globs of the configuration that match nothing", async () => {
   await using project = await testProject({ files: { "firefly.config.ts": `export default { tasks: "jobs/*.ts" };` } });
 
   const { code, stderr } = await project.run("tasks");
@@ -86,12 +86,12 @@ Deno.test("importTasks() says so when the configuration's globs match nothing", 
   assertStringIncludes(stderr, "as firefly.config.ts says");
 });
 
-Deno.test("importTasks() says so when the modules define nothing", async () => {
+Deno.test("importTasks() refuses modules that define no tasks", async () => {
   await using project = await testProject({ files: { "tasks.ts": "export const nothing = 1;" } });
 
   const { code, stderr } = await project.run("tasks");
 
-  assertEquals([code, stderr], [1, "error: Cannot find any task as nothing in tasks.ts calls task()\n"]);
+  assertEquals([code, stderr], [1, "error: Cannot find any tasks as no module calls task(): tasks.ts\n"]);
 });
 
 const broken: Record<string, [text: string, message: RegExp]> = {
@@ -124,7 +124,7 @@ Deno.test("importTasks() shows the stack of a module that throws with --verbose 
 });
 
 const misconfigured: Record<string, [files: Record<string, string>, args: string[], message: string]> = {
-  "exports none": [{ "firefly.config.ts": "export const config = {};" }, [], "exports no configuration by default"],
+  "exports none": [{ "firefly.config.ts": "export const config = {};" }, [], "default export is not a configuration"],
   "has an unknown option": [
     { "firefly.config.ts": `export default { shema: "x" };` },
     [],
@@ -147,7 +147,7 @@ for (const [what, [files, args, message]] of Object.entries(misconfigured)) {
   });
 }
 
-Deno.test("loadConfig() takes every option of an instance, onFailed among them", async () => {
+Deno.test("loadConfig() accepts every option of an instance, including onFailed", async () => {
   await using project = await testProject({
     files: {
       "firefly.config.ts": "export default { onFailed() {}, redact: [], queues: {}, onProgress() {} };",
@@ -160,7 +160,7 @@ Deno.test("loadConfig() takes every option of an instance, onFailed among them",
   assert(!stderr.includes("firefly.config.ts"), stderr);
 });
 
-Deno.test("readSettings() takes database and schema of the configuration, and lets flags win", async () => {
+Deno.test("readSettings() takes database and schema from the configuration, and lets flags override them", async () => {
   await using db = await testDatabase();
   const config = { database: db.url, schema: "nowhere" };
   const files = { "firefly.config.ts": `export default ${JSON.stringify(config)};` };
@@ -190,7 +190,7 @@ Deno.test("readSettings() takes the database that task modules configure", async
   assertEquals(jsonLines(listed.stdout).map(({ status }) => status), ["completed"]);
 });
 
-Deno.test("readSettings() lets commands that need no tasks work although a task module is broken", async () => {
+Deno.test("readSettings() ignores a broken task module for commands that need no tasks", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url, files: { "tasks.ts": `throw new Error("bad");` } });
 

@@ -38,7 +38,7 @@ async function doctor(database: string, ...flags: string[]) {
   return { code, verdicts, found, text: stdout };
 }
 
-Deno.test("SCHEMA_PARTS is what the migrations make: else run deno task schema", async () => {
+Deno.test("SCHEMA_PARTS matches the migrations: else run deno task schema", async () => {
   assertStringIncludes(await schemaModule(), SCHEMA_PARTS);
 });
 
@@ -88,7 +88,7 @@ for (const [what, check, breakIt] of BROKEN) {
   });
 }
 
-Deno.test("doctor warns of a consumer that died, with exit code 6 only if it is strict", async () => {
+Deno.test("doctor warns of a crashed consumer, with exit code 6 only with --strict", async () => {
   await using db = await testDatabase();
   await expireConsumer(db, await startConsumer(db));
   assertEquals((await doctor(db.url)).code, 0);
@@ -96,7 +96,7 @@ Deno.test("doctor warns of a consumer that died, with exit code 6 only if it is 
   assertEquals([code, verdicts], [6, { consumers: "warning" }]);
 });
 
-Deno.test("doctor says of what is out of order what it is, changes nothing, and exits with 6", async () => {
+Deno.test("doctor names each problem, changes nothing, and exits with 6", async () => {
   await using db = await testDatabase();
   const dead = await startConsumer(db);
   await insertTask(db);
@@ -108,13 +108,13 @@ Deno.test("doctor says of what is out of order what it is, changes nothing, and 
   const before = await recordOf(db, id);
   const { code, verdicts, found } = await doctor(db.url);
   assertEquals([code, verdicts], [6, { consumers: "wrong", unplaced: "warning" }]);
-  assertStringIncludes(found.consumers.value, "1 task to rescue");
+  assertStringIncludes(found.consumers.value, "1 task to requeue");
   assertStringIncludes(found.unplaced.value, `: ${unplaced}`);
   assertEquals([found.queues.verdict, found.queues.value], ["note", "paused: slow"]);
   assertEquals(await recordOf(db, id), before);
 });
 
-Deno.test("doctor tells of a consumer that was killed, of its task, and of its cron", async () => {
+Deno.test("doctor finds a killed consumer, its task, and its cron", async () => {
   await using db = await testDatabase();
   const files = {
     "tasks.ts": `
@@ -134,10 +134,10 @@ Deno.test("doctor tells of a consumer that was killed, of its task, and of its c
   const { code, verdicts, found } = await doctor(db.url);
   assertEquals([code, verdicts], [6, { consumers: "wrong", crons: "wrong" }]);
   assertStringIncludes(found.consumers.value, `process ${consumer.process.pid} on `);
-  assertEquals(found.crons.value, "no live consumer stands for tick");
+  assertEquals(found.crons.value, "no live consumer schedules tick");
 });
 
-Deno.test("doctor tells of a transaction that holds vacuum back, and of the dead rows behind it", async () => {
+Deno.test("doctor finds a transaction that holds back vacuum, and the dead rows it keeps", async () => {
   await using db = await testDatabase();
   const holder = await db.sql.reserve();
   await holder`BEGIN ISOLATION LEVEL REPEATABLE READ`;
@@ -157,7 +157,7 @@ Deno.test("doctor tells of a transaction that holds vacuum back, and of the dead
   assertEquals((await doctor(db.url)).verdicts, {});
 });
 
-Deno.test("doctor exits with 6 for what it could not find out, and goes on with the rest", async () => {
+Deno.test("doctor exits with 6 when a check fails, and runs the other checks", async () => {
   await using db = await testDatabase();
   const holder = await db.sql.reserve();
   await holder`BEGIN`;
@@ -171,7 +171,7 @@ Deno.test("doctor exits with 6 for what it could not find out, and goes on with 
   assertEquals(found.crons.verdict, "ok");
 });
 
-Deno.test("diagnose() waits for no check for ever, and goes on after one that throws", async () => {
+Deno.test("diagnose() limits the time of each check, and continues after one that throws", async () => {
   const check = (name: string, ask: Check["ask"], after: string[] = []): Check => ({ name, after, ask });
   const checks = [
     check("mute", () => new Promise(() => {})),
@@ -180,36 +180,36 @@ Deno.test("diagnose() waits for no check for ever, and goes on after one that th
     check("dependent", () => Promise.resolve({ verdict: "ok", value: "", advice: [] }), ["mute"]),
   ];
   const settings = await resolveConnection("postgres://postgres@127.0.0.1:1/nowhere");
-  const patient = new Target({ settings, schema: "firefly", names: [] });
-  const verdicts = await Array.fromAsync(diagnose(patient, { checks, timeout: 50 }), ({ verdict }) => verdict);
+  const target = new Target({ settings, schema: "firefly", names: [] });
+  const verdicts = await Array.fromAsync(diagnose(target, { checks, timeout: 50 }), ({ verdict }) => verdict);
   assertEquals(verdicts, ["unknown", "unknown", "ok", "skipped"]);
 });
 
-Deno.test("Target.read() can change nothing", async () => {
+Deno.test("Target.read() cannot change anything", async () => {
   await using db = await testDatabase();
-  const patient = new Target({ settings: db.settings, schema: "firefly", names: [] });
+  const target = new Target({ settings: db.settings, schema: "firefly", names: [] });
   await assertRejects(
-    () => patient.read((sql) => sql`INSERT INTO firefly.queue (name) VALUES ('q')`),
+    () => target.read((sql) => sql`INSERT INTO firefly.queue (name) VALUES ('q')`),
     Error,
     "read-only transaction",
   );
-  patient.end();
+  target.end();
 });
 
-Deno.test("Target.read() does not wait for a network that swallows everything, and connects again after it", async () => {
+Deno.test("Target.read() gives up on a network that drops everything, and connects again after it", async () => {
   await using db = await testDatabase();
   await using proxy = await TcpProxy.start(db.url);
   const settings = await resolveConnection(proxy.through(db.url));
-  const patient = new Target({ settings, schema: "firefly", names: [] });
-  const first = await patient.read(readBackend);
+  const target = new Target({ settings, schema: "firefly", names: [] });
+  const first = await target.read(readBackend);
   proxy.mode = "hole";
-  await assertRejects(() => withDeadline(patient.read(readBackend), 15_000), Error, "no answer in 8 s");
+  await assertRejects(() => withDeadline(target.read(readBackend), 15_000), Error, "no answer in 8 s");
   proxy.mode = "pass";
-  assertNotEquals(await patient.read(readBackend), first);
-  patient.end();
+  assertNotEquals(await target.read(readBackend), first);
+  target.end();
 });
 
-Deno.test("doctor does not wait for a module that waits for ever", async () => {
+Deno.test("doctor does not wait for a module that never finishes importing", async () => {
   await using db = await testDatabase();
   const files = { "tasks.ts": "await new Promise(() => setInterval(() => {}, 1000));" };
   await using project = await testProject({ files, database: db.url });
@@ -218,7 +218,7 @@ Deno.test("doctor does not wait for a module that waits for ever", async () => {
   assertStringIncludes(stderr, "Cannot import tasks.ts as it takes longer than 10 s");
 });
 
-Deno.test("doctor looks at a schema with another name", async () => {
+Deno.test("doctor checks a schema with another name", async () => {
   await using db = await testDatabase({ migrated: false });
   await migrate(db.settings, "Fire flies");
   assertEquals(await doctor(db.url, "--schema", "Fire flies").then(({ code, verdicts }) => [code, verdicts]), [0, {}]);
@@ -228,17 +228,17 @@ Deno.test("doctor looks at a schema with another name", async () => {
   ]]);
 });
 
-Deno.test("doctor finds nothing wrong with an embedded server that was not used yet", async () => {
+Deno.test("doctor finds nothing wrong with an unused embedded server", async () => {
   await using db = await testDatabase({ migrated: false });
-  const patient = new Target({ settings: { ...db.settings, embedded: true }, schema: "firefly", names: [] });
-  const found = await Array.fromAsync(diagnose(patient));
-  patient.end();
+  const target = new Target({ settings: { ...db.settings, embedded: true }, schema: "firefly", names: [] });
+  const found = await Array.fromAsync(diagnose(target));
+  target.end();
   assertEquals(found.filter(({ verdict }) => verdict === "wrong" || verdict === "unknown"), []);
   const schema = found.find(({ check }) => check === "schema")!;
-  assertEquals([schema.verdict, schema.value], ["skipped", '"firefly" is made at the first use of it']);
+  assertEquals([schema.verdict, schema.value], ["skipped", '"firefly" will be created on first use']);
 });
 
-Deno.test("doctor does not wait for a server that accepts and says nothing", async () => {
+Deno.test("doctor does not wait for a server that accepts and never replies", async () => {
   using mute = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { code, verdicts, text } = await doctor(`postgres://postgres@127.0.0.1:${mute.addr.port}/nowhere`);
   assertEquals([code, verdicts.connection, verdicts.crons], [6, "wrong", "skipped"], text);
@@ -253,7 +253,10 @@ for (const mode of ["transaction", "session"] as const) {
     const { code, verdicts, found, text } = await doctor(bouncer.through(db.url));
     const shared = mode === "transaction";
     assertEquals([code, verdicts], [0, shared ? { pooler: "warning", listener: "warning" } : {}], text);
-    assertStringIncludes(found.pooler.value, shared ? "shares sessions" : "a session of its own");
+    assertStringIncludes(
+      found.pooler.value,
+      shared ? "connections share sessions" : "each connection has its own session",
+    );
     if (!shared) return;
     await using project = await testProject({
       database: bouncer.through(db.url),
@@ -265,28 +268,28 @@ for (const mode of ["transaction", "session"] as const) {
   });
 }
 
-Deno.test("the verdict on settings names what is off", () => {
+Deno.test("gradeSettings() names the settings that are off", () => {
   const on = { fsync: true, fullPageWrites: true, synchronousCommit: true, autovacuum: true };
   assertEquals(gradeSettings(on).verdict, "ok");
   const { verdict, value, advice } = gradeSettings({ ...on, fsync: false, autovacuum: false });
   assertEquals([verdict, value, advice.length], ["warning", "fsync, autovacuum off", 2]);
 });
 
-Deno.test("renderDiagnosis() keeps to the terminal's width, in a column beside the names", () => {
+Deno.test("renderDiagnosis() wraps to the terminal's width, in a column beside the names", () => {
   const diagnosis = {
     check: "settings",
     verdict: "warning" as const,
     value: "fsync off",
-    advice: ["Turn fsync on: without it, a crash of the server may lose what was committed"],
+    advice: ["Turn on fsync: without it, a server crash may lose committed data"],
   };
   assertEquals(renderDiagnosis(diagnosis, { width: 80, style: (_, text) => text }), [
     "! settings            fsync off",
-    "                      → Turn fsync on: without it, a crash of the server may",
-    "                        lose what was committed",
+    "                      → Turn on fsync: without it, a server crash may lose",
+    "                        committed data",
   ]);
 });
 
-Deno.test("the verdicts on notifications, connections and old transactions", () => {
+Deno.test("gradeNotifications(), gradeConnections() and gradeHolder() grade by their bounds", () => {
   assertEquals([0, 0.1, 0.5].map((usage) => gradeNotifications(usage).verdict), ["ok", "warning", "wrong"]);
   assertEquals([79, 80, 95].map((used) => gradeConnections(used, 100).verdict), ["ok", "warning", "wrong"]);
   assertEquals([299, 300, 3600].map((seconds) => gradeHolder({ seconds, transactions: 0 })), [

@@ -6,7 +6,7 @@ import { insertTask, startConsumer } from "../support/steps.ts";
 import { testDatabase } from "../support/database.ts";
 import { jsonLines, testProject } from "../support/project.ts";
 
-Deno.test("explain prints the reasons as JSON, in the names of columns", async () => {
+Deno.test("explain prints the reasons as JSON, in snake_case", async () => {
   await using db = await testDatabase();
   const id = await insertTask(db, { not_before: new Date("2100-01-01T00:00:00Z"), queue: "mail" });
   await db.sql`SELECT firefly.pause('mail')`;
@@ -37,13 +37,13 @@ Deno.test("explain exits with 4 when there is no such task, and with 2 without e
   assertEquals(missing, { code: 4, stdout: "", stderr: "error: Cannot find task 99\n" });
   assertEquals([none.code, several.code], [2, 2]);
   assertStringIncludes(none.stderr, "firefly explain <id>");
-  assertStringIncludes(several.stderr, "it takes one id");
+  assertStringIncludes(several.stderr, "it takes exactly one id");
 });
 
 /** What is shown of a task with these reasons, without the heading. */
 function shownOf(...reasons: Reason[]): string {
   const explanation = { id: 12, status: "created", summary: reasons[0]!.message, reasons } as const;
-  const lines = renderExplanation(explanation, { style: (_, text) => text }).split("\n");
+  const lines = renderExplanation(explanation, { width: 100, style: (_, text) => text }).split("\n");
   assertEquals(lines.slice(0, 2), ["Task 12  created", ""]);
   return lines.slice(2).join("\n");
 }
@@ -73,7 +73,7 @@ const shown: Record<string, [reason: Reason, lines: string[]]> = {
   ]],
   "a running task": [{ reason: "running", message, ...held }, [AGO]],
   "an orphan": [{ reason: "orphaned", message, ...held }, [AGO]],
-  "a paused queue": [{ reason: "paused", message, queue: "mail" }, ["Go on with the queue: firefly resume mail"]],
+  "a paused queue": [{ reason: "paused", message, queue: "mail" }, ["Resume the queue: firefly resume mail"]],
   "a time to come": [{ reason: "not_due", message, until: soon, retry: false, error: null }, [IN]],
   "a time that never comes": [
     { reason: "not_due", message, until: new Date(NaN), retry: false, error: null },
@@ -87,23 +87,23 @@ const shown: Record<string, [reason: Reason, lines: string[]]> = {
     { reason: "unknown_name", message, queue: "mail", funcName: "a", near: [], elsewhere: [] },
     [
       "Start a consumer whose modules define it: firefly consume --queue mail",
-      "If the task was renamed, list its old name in the option aliases of the definition",
+      "If the task was renamed, add its old name to `aliases` in its definition",
     ],
   ],
-  "a unplaced": [{ reason: "unplaced", message }, []],
+  "an unplaced task": [{ reason: "unplaced", message }, []],
   "a concurrency key": [
     { reason: "concurrency", message, key: "k", limit: 2, taken: 2, holders, ...line },
-    ["See who has a slot: firefly show 7", "See who has a slot: firefly show 8"],
+    ["See a task that holds a slot: firefly show 7", "See a task that holds a slot: firefly show 8"],
   ],
   "a rate key": [{ reason: "rate", message, key: "k", limit: 2, per: 60, taken: 2, until: soon, ...line }, [IN]],
   "a quarantined task": [{ reason: "quarantined", message, rescues: 1, crashes: 0 }, []],
-  "a line": [
+  "an order": [
     { reason: "behind", message, queue: "mail", ...line },
-    ["If that is too slow, start another consumer, or one with a larger --concurrency"],
+    ["If this takes too long, start another consumer, or raise --concurrency"],
   ],
   "busy consumers": [
     { reason: "busy", message, consumers: 1, running: 10, concurrency: 10 },
-    ["If that is too slow, start another consumer, or one with a larger --concurrency"],
+    ["If this takes too long, start another consumer, or raise --concurrency"],
   ],
   "nothing": [{ reason: "due", message, since: ago }, [AGO]],
 };
@@ -123,7 +123,7 @@ Deno.test("explain does not advise to retry a task whose duplicate forbids it", 
   assertEquals(text, `It failed\n\n${message}\n  See its duplicate: firefly show 7`);
 });
 
-Deno.test("explain shows no control characters of a task's own", () => {
+Deno.test("explain escapes control characters in reasons", () => {
   const text = shownOf({ reason: "behind", message: "behind \x1b[31mred\n", queue: "mail", ...line });
 
   assertEquals(text.split("\n")[0], "behind \\x1b[31mred\\n");

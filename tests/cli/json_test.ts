@@ -51,7 +51,7 @@ Deno.test("toJson() shows errors with name, message, stack and cause", async () 
   assertEquals([typeof stack, rest], ["string", { name: "TypeError", message: "bad", cause: [[1, 2]] }]);
 });
 
-Deno.test("toJson() cuts cycles and what is too deep", async () => {
+Deno.test("toJson() cuts cycles and deep nesting", async () => {
   let deep: unknown = "bottom";
   for (let i = 0; i < 10_000; i++) deep = [deep];
 
@@ -59,14 +59,14 @@ Deno.test("toJson() cuts cycles and what is too deep", async () => {
   assertEquals((await toJson(deep)).includes("TooDeep"), true);
 });
 
-Deno.test("toJson() stays small where objects are shared again and again", async () => {
+Deno.test("toJson() stays small when objects are shared many times", async () => {
   let bomb: unknown[] = [];
   for (let i = 0; i < 40; i++) bomb = [bomb, bomb];
 
   assertEquals((await toJson(bomb)).length < 10_000_000, true);
 });
 
-Deno.test("toJsonSync() writes one line without what a terminal would obey", () => {
+Deno.test("toJsonSync() writes one line without control characters", () => {
   const text = toJsonSync({ "a\u009b\u2028": "\u001b[2J\n\u202e\u007f" });
 
   assertNotMatch(text, /[\p{Cc}\u2028\u202e]/u);

@@ -29,7 +29,7 @@ Deno.test("prune counts with --dry-run, and then deletes as many", async () => {
   assertEquals(await left(db), [2, 3]);
 });
 
-Deno.test("prune takes its flags in place of the configuration, and not in place of what a task says", async () => {
+Deno.test("prune lets its flags override the configuration, but not the retention of a task", async () => {
   await using db = await testDatabase();
   const config =
     `export default { defaults: { retention: { completed: "1d", failed: "2d" } }, queues: { audit: {} } };`;
@@ -43,16 +43,16 @@ Deno.test("prune takes its flags in place of the configuration, and not in place
   assertEquals(await left(db), [1, 2, 5]);
 });
 
-Deno.test("prune refuses a duration that is none", async () => {
+Deno.test("prune refuses an invalid duration", async () => {
   await using project = await testProject();
 
   const { code, stderr } = await project.run("prune", "--completed", "1 week");
 
   assertEquals(code, 2);
-  assertStringIncludes(stderr, '"--completed" must be a number of seconds, or one with a unit');
+  assertStringIncludes(stderr, '"--completed" must be a number of seconds, or a number with a unit');
 });
 
-Deno.test("pause and resume tell what they changed, and queues shows it", async () => {
+Deno.test("pause and resume print what they changed, and queues shows it", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url });
   await db.sql`SELECT firefly.schedule('a', queue => 'mail')`;
@@ -84,12 +84,12 @@ for (const command of ["pause", "resume"]) {
     const [none, wrong] = [await project.run(command), await project.run(command, "mail", "Mail")];
 
     assertEquals([none.code, wrong.code], [2, 2]);
-    assertStringIncludes(none.stderr, `it is called as: firefly ${command} <queue…>`);
+    assertStringIncludes(none.stderr, `an argument is missing, usage: firefly ${command} <queue…>`);
     assertStringIncludes(wrong.stderr, 'a queue\'s name must be lower-case letters, digits, "_", "." and "-"');
   });
 }
 
-Deno.test("show --follow prints the record at each change, until it has ended", async () => {
+Deno.test("show --follow prints the record after each change, until it has ended", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url });
   await db.sql`SELECT firefly.schedule('a')`;

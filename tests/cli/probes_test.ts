@@ -45,7 +45,7 @@ async function insertLinger(db: TestDatabase): Promise<number> {
   return await insertTask(db, { func_name: "blocking.linger", params: btoa("[3000]"), timeout: 60 });
 }
 
-Deno.test("consume --probe-port answers that it lives and is ready, a line for each check", async () => {
+Deno.test("consume --probe-port answers /livez and /readyz with a line for each check", async () => {
   await using db = await testDatabase();
   await using probed = await startProbed(db.url);
   await probed.answers("/readyz", 200);
@@ -63,7 +63,7 @@ Deno.test("consume --probe-port answers that it lives and is ready, a line for e
   for (const path of ["/", "/livez/", "/metrics", "//livez"]) assertEquals((await probed.ask(path))[0], 404, path);
 });
 
-Deno.test("/readyz fails within a lease of losing the database, and comes back; /livez stays", async () => {
+Deno.test("/readyz fails within a lease of losing the database, and recovers; /livez still answers", async () => {
   await using db = await testDatabase();
   await using proxy = await TcpProxy.start(db.url);
   await using probed = await startProbed(proxy.through(db.url));
@@ -126,7 +126,7 @@ Deno.test("/readyz fails while a consumer stops, and /livez does not", async () 
   assertEquals((await recordOf(db, id)).status, "completed");
 });
 
-Deno.test("/livez is not answered while a handler blocks the event loop", async () => {
+Deno.test("/livez does not answer while a handler blocks the event loop", async () => {
   await using db = await testDatabase();
   await using probed = await startProbed(db.url, "--no-watchdog");
   await probed.answers("/readyz", 200);
@@ -154,7 +154,7 @@ Deno.test("/livez fails when the consumer's loop has not turned for too long", a
   assertEquals((await probed.ask("/livez"))[1], ["event loop: ok", "consumer: stuck"]);
 });
 
-Deno.test("consume refuses a port for probes that is in use, before it claims anything", async () => {
+Deno.test("consume refuses a probe port that is in use, before it claims anything", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url });
   await insertTask(db, { func_name: "math.add", params: btoa("[1,2]") });
@@ -167,7 +167,7 @@ Deno.test("consume refuses a port for probes that is in use, before it claims an
   assertEquals(code, 2);
   assertMatch(
     stderr,
-    /^error: Cannot run "consume" as probes cannot be answered on 0\.0\.0\.0, port \d+: it is in use$/m,
+    /^error: Cannot run "consume" as it cannot listen for probes on 0\.0\.0\.0, port \d+: it is in use$/m,
   );
   assertEquals((await db.sql`SELECT FROM firefly.task WHERE status = 'created'`).length, 1);
 });
@@ -177,7 +177,7 @@ for (
     [["--probe-host", "localhost"], '"--probe-host" needs a port: --probe-port <number>'],
     [["--probe-port", "65536"], '"--probe-port" must be at most 65535: current value is "65536"'],
     [["--probe-port", "http"], '"--probe-port" must be an integer of at least 0: current value is "http"'],
-    [["--probe-port", "0", "--probe-host", "203.0.113.1"], "probes cannot be answered on 203.0.113.1, port 0: "],
+    [["--probe-port", "0", "--probe-host", "203.0.113.1"], "it cannot listen for probes on 203.0.113.1, port 0: "],
   ] as const
 ) {
   Deno.test(`consume refuses ${flags.join(" ")}`, async () => {

@@ -35,7 +35,7 @@ const lists: Record<string, [args: string[], ids: number[]]> = {
   "nothing where nothing fits": [["--tag", "z"], []],
 };
 
-Deno.test("list shows what the filters say", async (t) => {
+Deno.test("list shows the tasks that match the filters", async (t) => {
   await using db = await testDatabase();
   await fill(db.sql);
   await using project = await testProject({ database: db.url });
@@ -49,7 +49,7 @@ Deno.test("list shows what the filters say", async (t) => {
   }
 });
 
-Deno.test("list reads more than one part", async () => {
+Deno.test("list reads more than one page", async () => {
   await using db = await testDatabase();
   await db.sql`SELECT firefly.schedule('a') FROM generate_series(1, 1203)`;
   await using project = await testProject({ database: db.url });
@@ -60,7 +60,7 @@ Deno.test("list reads more than one part", async () => {
   assertEquals([ids.length, ids[0], ids.at(-1), new Set(ids).size], [1202, 1203, 2, 1202]);
 });
 
-Deno.test("show prints the record in the names of its columns", async () => {
+Deno.test("show prints the record by the names of its columns", async () => {
   await using db = await testDatabase();
   await fill(db.sql);
   await using project = await testProject({ database: db.url });

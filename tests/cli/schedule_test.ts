@@ -15,7 +15,7 @@ Deno.test("schedule --wait prints the record that a consumer completed", async (
   assertEquals([code, record.status, record.params, record.returned], [0, "completed", [1, 3], 4]);
 });
 
-Deno.test("schedule takes what the task's definition says", async () => {
+Deno.test("schedule takes the options of the task's definition", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url });
 
@@ -31,7 +31,7 @@ Deno.test("schedule takes what the task's definition says", async () => {
   ]);
 });
 
-Deno.test("schedule lets flags win over the task's definition", async () => {
+Deno.test("schedule lets flags override the task's definition", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url });
   const flags = "--queue slow --priority -5 --max-retries 7 --retry-delay 2m --timeout 90 --tag a --tag b,c".split(" ");
@@ -84,10 +84,10 @@ Deno.test("schedule exits with 4 when there is no such task", async () => {
 });
 
 const misused: Record<string, [args: string[], message: string]> = {
-  "no name": [[], "it is called as: firefly schedule <name>"],
+  "no name": [[], "an argument is missing, usage: firefly schedule <name>"],
   "arguments that are no array": [["nap", "5"], "must be a JSON array such as '[1, 3]': current value is 5"],
   "arguments that are an object": [["nap", "{}"], "must be a JSON array"],
-  "arguments that are no JSON": [["nap", "[1,"], "the arguments are no JSON"],
+  "arguments that are no JSON": [["nap", "[1,"], "the arguments are not valid JSON"],
   "two times": [["nap", "--delay", "1", "--not-before", "2100-01-01"], "--delay and --not-before exclude each other"],
   "a time that is none": [["nap", "--not-before", "soon"], '"--not-before" must be a time'],
   "a queue that can be none": [["nap", "--queue", "a b"], "a queue's name must be"],
@@ -122,7 +122,7 @@ Deno.test("schedule --wait exits with 5 when the task is cancelled", async () =>
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url });
   await using waiting = project.start("schedule", "nap", "--wait");
-  await waiting.said("waiting for its end");
+  await waiting.said("waiting until it ends");
   await db.sql`SELECT firefly.cancel(id) FROM firefly.task`;
 
   const { code, stdout } = await waiting.ended();
@@ -137,7 +137,7 @@ Deno.test("schedule --wait-timeout exits with 124 and prints the record when the
   const { code, stdout, stderr } = await project.run("schedule", "nap", "--wait-timeout", "200ms");
 
   assertEquals([code, jsonLines(stdout)[0].status], [124, "created"]);
-  assertMatch(stderr, /error: Task \d+ has not ended within 200 ms/);
+  assertMatch(stderr, /error: Task \d+ did not end within 200 ms/);
 });
 
 Deno.test("schedule ends soon even if a task module keeps the process open", async () => {
@@ -155,7 +155,7 @@ Deno.test("schedule ends soon even if a task module keeps the process open", asy
   assert(jsonLines(stdout)[0].id > 0);
 });
 
-Deno.test("schedule --unique keeps a duplicate, and says so", async () => {
+Deno.test("schedule --unique keeps a duplicate, and prints its id", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url });
   const schedule = async () =>

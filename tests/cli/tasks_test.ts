@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { jsonLines, PACKAGE, testProject } from "../support/project.ts";
 
-Deno.test("tasks tells what definitions say, and what the configuration's defaults do", async () => {
+Deno.test("tasks prints the options of definitions, and the configuration's defaults", async () => {
   const tasks = `
     import { task } from ${JSON.stringify(PACKAGE)};
     task("plain", () => {});

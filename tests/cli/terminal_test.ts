@@ -29,7 +29,7 @@ async function onTerminal(
 }
 
 Deno.test({
-  name: "list shows an aligned table on a terminal, in colours",
+  name: "list shows an aligned table on a terminal, in colors",
   ignore,
   async fn() {
     await using db = await testDatabase();
@@ -44,14 +44,14 @@ Deno.test({
     assertEquals(plain.shown.includes("\u001b"), false);
     const [header, first, second, ...more] = plain.shown.trimEnd().split("\n");
     assertEquals(more, []);
-    assertEquals(header!.split(/ +/), ["ID", "NAME", "QUEUE", "STATUS", "ATTEMPT", "CREATED", "WHAT"]);
+    assertEquals(header!.split(/ +/), ["ID", "NAME", "QUEUE", "STATUS", "ATTEMPT", "CREATED", "DETAIL"]);
     assertEquals(first!.slice(0, 33), " 2  much.longer  mail     created");
     assertEquals(second!.slice(0, 33), " 1  a            default  created");
   },
 });
 
 Deno.test({
-  name: "show prints a page on a terminal that obeys nothing in the record",
+  name: "show prints a page on a terminal, without control characters of the record",
   ignore,
   async fn() {
     await using db = await testDatabase();
@@ -110,7 +110,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "consume logs lines for people on a terminal, and JSON with --json",
+  name: "consume logs readable lines on a terminal, and JSON with --json",
   ignore,
   async fn() {
     await using db = await testDatabase();
@@ -125,7 +125,7 @@ Deno.test({
 
     const lines = pretty.shown.trimEnd().split("\n");
     assertEquals(lines.length, 4);
-    assertMatch(lines[0]!, /^\d\d:\d\d:\d\d {2}ready {6}consumes default, 10 at a time$/);
+    assertMatch(lines[0]!, /^\d\d:\d\d:\d\d {2}ready {6}consuming default, up to 10 at a time$/);
     assert(lines.some((line) => /^\S+ {2}completed {2}math\.add #1 {2}in \d+ (ms|µs)$/.test(line)), pretty.shown);
     assert(lines.some((line) => /^\S+ {2}failed {5}fail #2 {2}TypeError: x\\x1b\[2J\\ny$/.test(line)), pretty.shown);
     for (const line of json.shown.trimEnd().split("\n")) JSON.parse(line);
@@ -133,7 +133,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "schedule, migrate, retry, tasks and db speak to people on a terminal",
+  name: "schedule, migrate, retry, tasks and delete print readable text on a terminal",
   ignore,
   async fn() {
     await using db = await testDatabase();
@@ -163,13 +163,13 @@ Deno.test({
       "Task 1  created",
       "",
       'Its queue "mail" is paused',
-      "  Go on with the queue: firefly resume mail",
+      "  Resume the queue: firefly resume mail",
     ]]);
   },
 });
 
 Deno.test({
-  name: "prune shows a bar on a terminal, and takes it away before the count",
+  name: "prune shows a bar on a terminal, and erases it before the count",
   ignore,
   async fn() {
     await using db = await testDatabase();
@@ -188,7 +188,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "show --follow draws the page again in its place on a terminal",
+  name: "show --follow redraws the page in place on a terminal",
   ignore,
   async fn() {
     await using db = await testDatabase();
@@ -220,7 +220,7 @@ Deno.test({
 
     assertEquals(await show("queues"), "There are no queues yet");
     assertEquals(await show("pause", "mail"), "Queue mail is paused");
-    assertEquals(await show("pause", "mail"), "Queue mail was paused already");
+    assertEquals(await show("pause", "mail"), "Queue mail was already paused");
     await db.sql`SELECT firefly.schedule('a', queue => 'web', not_before => now() - interval '2 hours')`;
     const [header, mail, web] = (await show("queues")).split("\n");
     assertEquals(
@@ -234,7 +234,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "cancel counts on a terminal while there is more to do",
+  name: "cancel shows a running count on a terminal",
   ignore,
   async fn() {
     await using db = await testDatabase();

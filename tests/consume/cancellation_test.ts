@@ -1,7 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { Firefly, task } from "../../mod.ts";
 import { CancellationWatch } from "../../src/consume/cancellation_watch.ts";
-import type { HeldTasks } from "../../src/claim/held_tasks.ts";
 import { jsonLines, PACKAGE, type Project, type Running, testProject } from "../support/project.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
@@ -105,7 +104,7 @@ Deno.test("tasks.cancel() reaches a handler in another process within a second w
   });
 });
 
-Deno.test("cancel() of a task that nobody runs is immediate: no consumer gets it any more", async () => {
+Deno.test("cancel() of a task that no consumer runs takes effect at once: no consumer gets it", async () => {
   await using test = await testInstance();
   let called = 0;
   const work = task(taskName(), () => void called++);
@@ -120,8 +119,8 @@ Deno.test("cancel() of a task that nobody runs is immediate: no consumer gets it
   assertEquals(records.map(({ status }) => status), ["cancelled", "cancelled"]);
 });
 
-/** A watch over claims that only count how often they are looked through. */
-function watchOf({ connected, pollInterval }: { connected: boolean; pollInterval: number }) {
+/** A watch over held tasks that only count the looks. */
+function watchOf({ connected, pollIntervalMs }: { connected: boolean; pollIntervalMs: number }) {
   const counts = { looks: 0, errors: 0, fail: false, hold: undefined as Promise<void> | undefined };
   const discardLost = async () => {
     counts.looks++;
@@ -129,17 +128,17 @@ function watchOf({ connected, pollInterval }: { connected: boolean; pollInterval
     if (counts.fail) throw new Error("no database");
   };
   const watch = new CancellationWatch({
-    claims: { discardLost } as unknown as HeldTasks,
+    held: { discardLost },
     listener: { connected },
-    pollInterval,
+    config: { pollIntervalMs },
     onError: () => counts.errors++,
     onSuccess() {},
   });
   return { watch, counts };
 }
 
-Deno.test("CancellationWatch looks by itself while the listener is down, and goes on after an error", async () => {
-  const { watch, counts } = watchOf({ connected: false, pollInterval: 3_600_000 });
+Deno.test("CancellationWatch looks by its timer while the listener is down, and goes on after an error", async () => {
+  const { watch, counts } = watchOf({ connected: false, pollIntervalMs: 3_600_000 });
   counts.fail = true;
 
   watch.start();
@@ -150,8 +149,8 @@ Deno.test("CancellationWatch looks by itself while the listener is down, and goe
 });
 
 Deno.test("CancellationWatch leaves it to notifications and the poll while the listener is up", async () => {
-  const up = watchOf({ connected: true, pollInterval: 3_600_000 });
-  const down = watchOf({ connected: false, pollInterval: 3_600_000 });
+  const up = watchOf({ connected: true, pollIntervalMs: 3_600_000 });
+  const down = watchOf({ connected: false, pollIntervalMs: 3_600_000 });
 
   for (const { watch } of [up, down]) watch.start();
   await until(() => down.counts.looks >= 2);
@@ -161,7 +160,7 @@ Deno.test("CancellationWatch leaves it to notifications and the poll while the l
 });
 
 Deno.test("CancellationWatch.look() looks once more when it is called during a look", async () => {
-  const { watch, counts } = watchOf({ connected: true, pollInterval: 3_600_000 });
+  const { watch, counts } = watchOf({ connected: true, pollIntervalMs: 3_600_000 });
   const held = Promise.withResolvers<void>();
   counts.hold = held.promise;
 

@@ -126,7 +126,7 @@ Deno.test("a consumer that is stopped before it was ready ends, and says that it
   }
 });
 
-Deno.test("consume() stops with its signal, and lets go of it at its end", async () => {
+Deno.test("consume() stops with its signal, and removes its listener from it at its end", async () => {
   await using test = await testInstance();
   const abort = new AbortController();
   const consumer = test.ff.consume({ tasks: [work], signal: abort.signal });

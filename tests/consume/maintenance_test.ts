@@ -3,11 +3,12 @@ import { Admission } from "../../src/claim/admission.ts";
 import { Emitter } from "../../src/events.ts";
 import { Maintenance } from "../../src/consume/maintenance.ts";
 import { registerWaiters } from "../../src/store/records.ts";
+import { testConfig } from "../support/consumer_config.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { claim, expireConsumer, insertTask, placesOf, recordOf, startConsumer, until } from "../support/steps.ts";
 
-/** Maintenance that goes round often, and a note of what it tells. */
-async function testMaintenance(db: TestDatabase, { interval = 0.05, names = ["test.task"] } = {}) {
+/** Maintenance with a round every `pauseMs`, and a note of what it reports. */
+async function testMaintenance(db: TestDatabase, { pauseMs = 50, names = ["test.task"] } = {}) {
   const events = new Emitter();
   const rescued: { id: number; failed: boolean }[] = [];
   const errors: unknown[] = [];
@@ -20,9 +21,7 @@ async function testMaintenance(db: TestDatabase, { interval = 0.05, names = ["te
     sql: db.store,
     events,
     admission,
-    queues: ["default"],
-    names,
-    interval,
+    config: testConfig({ names, leaseMs: 6 * pauseMs }),
     onSuccess: () => rounds.done++,
     onError,
   });
@@ -33,13 +32,13 @@ async function testMaintenance(db: TestDatabase, { interval = 0.05, names = ["te
   return { maintenance, rescued, errors, rounds, [Symbol.asyncDispose]: end };
 }
 
-Deno.test("maintenance buries the dead and puts back all that they held in one round, however many leases", async () => {
+Deno.test("maintenance removes an expired consumer and requeues all of its tasks in one round, however many batches", async () => {
   await using db = await testDatabase();
-  const dead = await startConsumer(db);
+  const crashed = await startConsumer(db);
   await db.sql`INSERT INTO firefly.task (func_name) SELECT 'test.task' FROM generate_series(1, 90)`;
-  for (let i = 0; i < 45; i++) await claim(db, { consumerId: dead, limit: 2 });
-  await expireConsumer(db, dead);
-  await using test = await testMaintenance(db, { interval: 0.5 });
+  for (let i = 0; i < 45; i++) await claim(db, { consumerId: crashed, limit: 2 });
+  await expireConsumer(db, crashed);
+  await using test = await testMaintenance(db, { pauseMs: 500 });
 
   await test.maintenance.start();
 
@@ -47,16 +46,16 @@ Deno.test("maintenance buries the dead and puts back all that they held in one r
   assertEquals(await placesOf(db), { ready: 90, waiting: 0, lease: 0 });
   assertEquals(test.rescued.map(({ id, failed }) => [id, failed]).length, 90);
   assert(test.rescued.every(({ failed }) => !failed));
-  assertEquals((await db.sql`SELECT FROM firefly.consumer WHERE id = ${dead}`).length, 0);
+  assertEquals((await db.sql`SELECT FROM firefly.consumer WHERE id = ${crashed}`).length, 0);
 });
 
-Deno.test("maintenance takes back what this consumer knows at once, and moves what nobody knows out of the way", async () => {
+Deno.test("maintenance unparks tasks that this consumer knows at once, and parks tasks that no consumer knows", async () => {
   await using db = await testDatabase();
   const [known, unknown] = [await insertTask(db), await insertTask(db, { func_name: "test.stranger" })];
   await db
     .sql`INSERT INTO firefly.waiting SELECT id, claim_seq, not_before, priority, queue, func_name, 'unknown' FROM firefly.ready WHERE id = ${known}`;
   await db.sql`DELETE FROM firefly.ready WHERE id = ${known}`;
-  await using test = await testMaintenance(db, { interval: 0.3 });
+  await using test = await testMaintenance(db, { pauseMs: 300 });
 
   await test.maintenance.start();
   assertEquals((await db.sql`SELECT id::int FROM firefly.ready ORDER BY id`).map(({ id }) => id), [known, unknown]);
@@ -65,7 +64,7 @@ Deno.test("maintenance takes back what this consumer knows at once, and moves wh
   assertEquals((await db.sql`SELECT id::int, reason FROM firefly.waiting`)[0], { id: unknown, reason: "unknown" });
 });
 
-Deno.test("maintenance puts back unplaced, and forgets whom nobody awaits any more", async () => {
+Deno.test("maintenance requeues unplaced tasks, and deletes expired result waiters", async () => {
   await using db = await testDatabase();
   const unplaced = await insertTask(db);
   await db.sql`DELETE FROM firefly.ready`;
@@ -80,17 +79,17 @@ Deno.test("maintenance puts back unplaced, and forgets whom nobody awaits any mo
   assertEquals((await recordOf(db, unplaced)).claim_seq, "1");
 });
 
-Deno.test("maintenance goes on after an error, and end() waits for the round under way", async () => {
+Deno.test("maintenance goes on after an error, and end() waits for the round in progress", async () => {
   await using db = await testDatabase();
   const test = await testMaintenance(db);
   await db.sql`ALTER TABLE firefly.claim_batch RENAME TO batches_away`;
   await test.maintenance.start();
   await until(() => test.errors.length >= 2);
   await db.sql`ALTER TABLE firefly.batches_away RENAME TO claim_batch`;
-  const dead = await startConsumer(db);
+  const crashed = await startConsumer(db);
   await insertTask(db);
-  await claim(db, { consumerId: dead });
-  await expireConsumer(db, dead);
+  await claim(db, { consumerId: crashed });
+  await expireConsumer(db, crashed);
 
   await until(() => test.rescued.length === 1);
   await test.maintenance.end();

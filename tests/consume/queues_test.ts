@@ -22,7 +22,10 @@ Deno.test("pause() keeps every consumer from claiming, and resume() wakes them a
   const resumed = performance.now();
   assertEquals([await elsewhere.resume("mail"), await elsewhere.resume("mail")], [true, false]);
   await until(() => ran.length === 4);
-  assert(performance.now() - resumed < 2000, `it took ${performance.now() - resumed} ms, and nobody polls for 60 s`);
+  assert(
+    performance.now() - resumed < 2000,
+    `it took ${performance.now() - resumed} ms, and no consumer polls for 60 s`,
+  );
 });
 
 Deno.test("a paused queue stays paused when its consumers restart", async () => {
@@ -40,7 +43,7 @@ Deno.test("a paused queue stays paused when its consumers restart", async () => 
   assertEquals(await test.drain({ tasks: [work] }), { completed: 1, failed: 0 });
 });
 
-Deno.test("pause() lets what runs go on, and has what is claimed and not begun handed back", async () => {
+Deno.test("pause() lets running tasks go on, and makes consumers return claimed tasks that have not begun", async () => {
   await using test = await testInstance();
   const [slow, waiting] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   let began = 0;
@@ -57,7 +60,7 @@ Deno.test("pause() lets what runs go on, and has what is claimed and not begun h
   const states = async () => (await test.ff.queues())[0]!.counts;
   await waiting.promise;
 
-  await test.ff.pause("default"); // before it hands back by itself what gets no slot
+  await test.ff.pause("default"); // before it returns tasks without a slot anyway
   assert((await states()).running > 2);
   await until(async () => (await states()).running === 2 && (await states()).completed === 3000);
   slow.resolve();
@@ -68,14 +71,15 @@ Deno.test("pause() lets what runs go on, and has what is claimed and not begun h
   assertEquals((await states()).created, 998);
 });
 
-Deno.test("pause() and resume() ring only if they change something", async () => {
+Deno.test("pause() and resume() notify only if they change something", async () => {
   await using test = await testInstance();
-  const rings = (act: () => Promise<unknown>) => notificationsOf(test.db, ["firefly_mail", "firefly:control"], act);
+  const notifications = (act: () => Promise<unknown>) =>
+    notificationsOf(test.db, ["firefly_mail", "firefly:control"], act);
 
-  assertEquals(await rings(() => test.ff.resume("mail")), []);
-  assertEquals(await rings(() => test.ff.pause("mail")), ["firefly:control"]);
-  assertEquals(await rings(() => test.ff.pause("mail")), []);
-  assertEquals(await rings(() => test.ff.resume("mail")), ["firefly_mail", "firefly:control"]);
+  assertEquals(await notifications(() => test.ff.resume("mail")), []);
+  assertEquals(await notifications(() => test.ff.pause("mail")), ["firefly:control"]);
+  assertEquals(await notifications(() => test.ff.pause("mail")), []);
+  assertEquals(await notifications(() => test.ff.resume("mail")), ["firefly_mail", "firefly:control"]);
 });
 
 Deno.test("pause() and resume() refuse what is no name of a queue", async () => {

@@ -10,7 +10,8 @@ import { runOn, RUNTIMES } from "../wire/runtimes.ts";
 
 const TASKS = new URL("../faults/blocking_tasks.ts", import.meta.url).pathname;
 const CHECK = new URL("../support/watchdog_check.ts", import.meta.url);
-const BLOCKED = /^The event loop was blocked for 1\.[2-9] s, so the process is ended: blocking\.spin #\d+ began last$/;
+const BLOCKED =
+  /^The event loop was blocked for 1\.[2-9] s, so the process is ended: blocking\.spin #\d+ started last$/;
 
 /** Starts a consumer, and waits until it claims. */
 async function startConsumer(db: TestDatabase, args: string[], options: CliOptions = {}): Promise<CliProcess> {
@@ -19,12 +20,12 @@ async function startConsumer(db: TestDatabase, args: string[], options: CliOptio
   return consumer;
 }
 
-/** Blocks the loop of whoever claims it. */
+/** Inserts a task that blocks the event loop of its consumer. */
 async function insertSpin(db: TestDatabase, ms: number): Promise<number> {
   return await insertTask(db, { func_name: "blocking.spin", params: btoa(`[${ms}]`), max_retries: 0 });
 }
 
-/** Whether the process still does what it is there for. */
+/** Asserts that the consumer still runs tasks. */
 async function assertWorks(db: TestDatabase, consumer: CliProcess): Promise<void> {
   const id = await insertTask(db, { func_name: "blocking.write", params: btoa("[1]") });
   const ended = consumer.exited.then((code) => {
@@ -45,7 +46,7 @@ async function pause(ms: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-Deno.test("Watchdog ends a process whose event loop is blocked within its lease, and says which task began last", async () => {
+Deno.test("Watchdog ends a process whose event loop is blocked within its lease, and says which task started last", async () => {
   await using db = await testDatabase();
   await using consumer = await startConsumer(db, ["--lease", "2s"]);
   const id = await insertSpin(db, -1);
@@ -60,7 +61,7 @@ Deno.test("Watchdog ends a process whose event loop is blocked within its lease,
   assert(took < 2000, `It was gone after ${took} ms`);
 });
 
-Deno.test("Watchdog leaves a process alone whose event loop is blocked for half a lease, and the log tells", async () => {
+Deno.test("Watchdog does not end a process whose event loop is blocked for half a lease, and the log reports it", async () => {
   await using db = await ledgerDatabase();
   await using consumer = await startConsumer(db, ["--lease", "2s"]);
   const id = await insertSpin(db, 1000);
@@ -141,10 +142,10 @@ Deno.test("Watchdog does not trip on a machine that is busy", async () => {
   await assertWorks(db, consumer);
 });
 
-Deno.test("consumer.blocked tells once of a blocked event loop, for how long, and who may have been it", async () => {
+Deno.test("consumer.blocked reports a blocked event loop once, with its duration and the task that started last", async () => {
   await using test = await testInstance();
   const heard: Events["consumer.blocked"][] = [];
-  // Longer than a busy machine keeps anybody waiting.
+  // Longer than the delays of a busy machine.
   test.ff.on("consumer.blocked", (detail) => detail.seconds > 1.2 && heard.push(detail));
   const ids: string[] = [];
   test.ff.on("consumer.started", ({ consumerId }) => ids.push(consumerId));
@@ -164,7 +165,7 @@ Deno.test("consumer.blocked tells once of a blocked event loop, for how long, an
   assertEquals(heard.length, 1);
 });
 
-Deno.test("consumer.blocked tells little CPU time if the handler waited synchronously", async () => {
+Deno.test("consumer.blocked reports little CPU time if the handler waited synchronously", async () => {
   await using db = await testDatabase();
   await using consumer = await startConsumer(db, ["--lease", "3s"]); // a process of its own, whose CPU time is its own
   await insertTask(db, { func_name: "blocking.stand", params: btoa("[1500]") });
@@ -183,7 +184,7 @@ Deno.test("consume() with watchdog: true ends its thread with the consumer", asy
   assertEquals(await test.drain({ tasks: [work], watchdog: true, lease: "1s" }), { completed: 1, failed: 0 });
 });
 
-Deno.test("Watchdog ends the first process of a container, which is unavailable to SIGKILL by itself", {
+Deno.test("Watchdog ends the first process of a container, which cannot SIGKILL itself", {
   ignore: Deno.build.os !== "linux" || Deno.uid() !== 0,
 }, async () => {
   await using db = await testDatabase();
@@ -203,6 +204,6 @@ for (const runtime of RUNTIMES) {
     assertEquals([success, first], [false, "unwatched"], stderr);
     const { message, id, func_name } = JSON.parse(last!);
     assertEquals([id, func_name], [2 ** 40, "b"]);
-    assertStringIncludes(message, "so the process is ended: b #1099511627776 began last");
+    assertStringIncludes(message, "so the process is ended: b #1099511627776 started last");
   });
 }

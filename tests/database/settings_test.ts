@@ -29,18 +29,22 @@ Deno.test("resolveConnection() takes what it is given before the environment", a
   assertEquals([url, embedded], ["postgres://host/a", false]);
 });
 
+function neverStarted(): Promise<never> {
+  throw new Error("The embedded server must not be started");
+}
+
 Deno.test("resolveConnection() takes FIREFLY_DATABASE_URL before DATABASE_URL before PGHOST", async () => {
   {
     using _ = environment({ FIREFLY_DATABASE_URL: "postgres://a/a", DATABASE_URL: "postgres://b/b", PGHOST: "c" });
-    assertEquals((await resolveConnection(undefined)).url, "postgres://a/a");
+    assertEquals((await resolveConnection(undefined, neverStarted)).url, "postgres://a/a");
   }
   {
     using _ = environment({ FIREFLY_DATABASE_URL: "", DATABASE_URL: "postgres://b/b", PGHOST: "c" });
-    assertEquals((await resolveConnection(undefined)).url, "postgres://b/b");
+    assertEquals((await resolveConnection(undefined, neverStarted)).url, "postgres://b/b");
   }
   {
     using _ = environment({ PGHOST: "c", PGPORT: "6543", PGDATABASE: "d" });
-    const { url, label } = await resolveConnection(undefined);
+    const { url, label } = await resolveConnection(undefined, neverStarted);
     assertEquals([url, label], [undefined, "c:6543/d"]);
   }
 });

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects, assertStrictEquals } from "@std/assert";
 import { resolveConnection } from "../../src/database/settings.ts";
+import { findDatabase } from "../../src/firefly/connect.ts";
 import { withDeadline } from "../../src/database/deadline.ts";
 import type { Tag } from "../../src/database/driver.ts";
 import { codeOf } from "../../src/database/error_codes.ts";
@@ -192,7 +193,7 @@ Deno.test("Transaction accounts for every commit while connections are terminate
 
 Deno.test("Transaction.commit() rejects with CommitUnknown when the reply to COMMIT does not come", async () => {
   await using proxy = await TcpProxy.start(
-    Deno.env.get("TEST_DATABASE_URL") || (await resolveConnection(undefined)).url!,
+    Deno.env.get("TEST_DATABASE_URL") || (await findDatabase({})).url!,
   );
   await using at = await bench({ url: (db) => proxy.through(db.url) });
   proxy.onRequest = (text) => {
@@ -211,7 +212,7 @@ Deno.test("Transaction.commit() rejects with CommitUnknown when the reply to COM
 
 Deno.test("Transaction gives up beginning when the server does not answer", async () => {
   await using proxy = await TcpProxy.start(
-    Deno.env.get("TEST_DATABASE_URL") || (await resolveConnection(undefined)).url!,
+    Deno.env.get("TEST_DATABASE_URL") || (await findDatabase({})).url!,
   );
   await using at = await bench({ max: 1, url: (db) => proxy.through(db.url) });
   await runTransaction(at.begin(), async ({ sql }) => void await sql`SELECT 1`);

@@ -19,6 +19,6 @@ export const NO_FENCE_OF_EFFECTS: Removal = {
 /** The server ends the transaction of a consumer that shows no life. */
 export const NO_TIMEOUT: Removal = {
   file: "src/attempt/attempt.ts",
-  find: "setup: `SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(lease * 1000)};`",
+  find: "setup: `SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(leaseMs)};`",
   replace: 'setup: ""',
 };

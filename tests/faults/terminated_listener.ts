@@ -11,8 +11,8 @@ const CONFIG = new URL("./listen_config.ts", import.meta.url).pathname;
 /** Without it, what was scheduled while nobody listened waits for the poll. The look after the first connection stays. */
 const LOOK_AFTER_RECONNECT = {
   file: "src/notify/listener.ts",
-  find: "        this.#ring(undefined);\n",
-  replace: "        if (!globalThis.rang) this.#ring(undefined);\n        globalThis.rang = true;\n",
+  find: "        this.#notify(undefined);\n",
+  replace: "        if (!globalThis.rang) this.#notify(undefined);\n        globalThis.rang = true;\n",
 };
 
 /** Maintenance wakes the consumer too, every five seconds: a control must not mistake that for the look. */

@@ -32,7 +32,7 @@ async function countConnections(db: TestDatabase): Promise<number> {
   return rows.count;
 }
 
-Deno.test("configure() makes the default instance and closes the one it replaces, and the functions use it", async () => {
+Deno.test("configure() creates the default instance, which the functions use, and closes the one it replaces", async () => {
   await using db = await testDatabase();
   const replaced = configure({ database: db.url });
   await ping.schedule(1);
@@ -55,7 +55,31 @@ Deno.test("configure() makes the default instance and closes the one it replaces
   await until(async () => await countConnections(db) === 0);
 });
 
-Deno.test("run() puts an instance in place of the default one, for what runs inside it alone", async () => {
+Deno.test("tasks act on the instance that is current when they are called, not when they were read", async () => {
+  await using db = await testDatabase();
+  await using main = new Firefly({ database: db.url });
+  await using jobs = new Firefly({ database: db.url, schema: "jobs" });
+  await jobs.migrate();
+  const { list } = tasks;
+
+  await jobs.run(() => ping.schedule(1));
+
+  assertEquals((await jobs.run(() => list())).items.length, 1);
+  assertEquals((await main.run(() => list())).items.length, 0);
+});
+
+Deno.test("an instance that is logged shows no password and no key", () => {
+  const ff = new Firefly({
+    database: "postgres://user:hush@localhost/app",
+    encryption: { keys: { a: "aHVzaGh1c2hodXNoaHVzaGh1c2hodXNoaHVzaGh1c2g=" }, current: "a" },
+  });
+
+  for (const text of [Deno.inspect(ff, { depth: 9 }), JSON.stringify(ff), JSON.stringify({ ...ff })]) {
+    assert(!/hush|aHVz/.test(text), text);
+  }
+});
+
+Deno.test("run() replaces the default instance, only for the code that runs inside it", async () => {
   await using db = await testDatabase();
   await using main = new Firefly({ database: db.url });
   await using jobs = new Firefly({ database: db.url, schema: 'Jo"bs' });
@@ -78,14 +102,14 @@ Deno.test("run() puts an instance in place of the default one, for what runs ins
   assertEquals((await main.tasks.counts()).default!.created, 2);
 });
 
-Deno.test("transaction() commits what it scheduled and wrote together, and rolls both back when it throws", async () => {
+Deno.test("transaction() commits its tasks and rows together, and rolls both back when it throws", async () => {
   await using test = await testInstance();
   const { db, ff } = test;
   await db.sql`CREATE TABLE note (n int)`;
   const act = (n: number) => async (sql: Firefly["sql"]) => {
     await sql`INSERT INTO note VALUES (${n})`;
     const row = await ping.schedule(n);
-    assertEquals(await countTasks(db), 0, "nobody sees it yet");
+    assertEquals(await countTasks(db), 0, "no other connection sees it yet");
     if (n === 1) throw new RangeError("no");
     return row.id;
   };
@@ -130,7 +154,7 @@ Deno.test("transaction() inside another is a savepoint, and concurrent ones queu
   assertEquals(rows.map(({ params }) => params[0]), [1, 4, 40, 6, 60, 7, 70]);
 });
 
-Deno.test("schedule() joins the transaction of its own instance only, and none with tx: null", async () => {
+Deno.test("schedule() joins only a transaction of its own instance, and none with tx: null", async () => {
   await using test = await testInstance();
   const { db, ff } = test;
   await using other = new Firefly({ database: db.url });
@@ -154,7 +178,7 @@ Deno.test("schedule() joins the transaction of its own instance only, and none w
   assertEquals(rows.map(({ params }) => params[0]), [4, 5, 6]);
 });
 
-Deno.test("what was begun in a transaction and goes on after its end is outside of it", async () => {
+Deno.test("schedule() after the end of the transaction it was started in is outside of it", async () => {
   await using test = await testInstance();
   const after = Promise.withResolvers<void>();
   let late: Promise<unknown> | undefined;
@@ -169,7 +193,7 @@ Deno.test("what was begun in a transaction and goes on after its end is outside 
   assertEquals(await countTasks(test.db), 1);
 });
 
-Deno.test("result() of a task that is not committed yet throws, in a savepoint too", async () => {
+Deno.test("result() throws for a task that is not committed yet, also in a savepoint", async () => {
   await using test = await testInstance();
   const { ff } = test;
 
@@ -255,7 +279,7 @@ Deno.test("new Firefly() refuses unknown options, and names that cannot be a sch
   }
 });
 
-Deno.test("an instance says what is missing: the server, the database, the schema, a sensible URL", async () => {
+Deno.test("schedule() reports what is missing: the server, the database, the schema, a valid URL", async () => {
   await using db = await testDatabase({ migrated: false });
   const schedule = async (database: string) => {
     await using ff = new Firefly({ database });

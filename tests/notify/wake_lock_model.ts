@@ -1,11 +1,11 @@
 import { type Look, nextStep } from "../../src/notify/wake_lock.ts";
 
-/** What is taken away from the wakeLock, to see that the model notices. */
+/** The protection to remove, to see that the model notices. */
 export type Removed =
-  | "the look with the door in hand"
-  | "the lock until the commit"
-  | "the retries without the door"
-  | "the notification where the door is held";
+  | "the look while holding the lock"
+  | "the shared lock until the commit"
+  | "the retries without the lock"
+  | "the notification while the lock is held";
 
 /** How large a world to look at. */
 export interface World {
@@ -14,63 +14,66 @@ export interface World {
   readonly removed?: Removed;
 }
 
-/** What came of looking at all interleavings. */
+/** The result of exploring all interleavings. */
 export interface Findings {
-  /** How many states were seen. */
+  /** How many states were visited. */
   readonly states: number;
-  /** The steps that lead to a task which nobody would look for; undefined if there is no such way. */
+  /** The steps that lead to a task that no consumer would look for; undefined if there are none. */
   readonly lost: string[] | undefined;
 }
 
 /**
- * A transaction with one task, by the steps of which others see the effect: it inserts and tries the lock, becomes
- * visible, lets the lock go, and its notification arrives.
+ * A transaction with one task, in the steps whose effects others see: it inserts and tries the lock, becomes visible,
+ * releases the lock, and its notification arrives.
  */
 interface Inserter {
   at: "begin" | "inserted" | "visible" | "unlocked" | "ended";
   /** Whether it holds the lock, shared. */
   shared: boolean;
-  rings: boolean;
+  notifies: boolean;
   claimed: boolean;
 }
 
-/** A consumer with one connection that listens, on which statements go one after another. */
+/** A consumer with one connection that listens and runs one statement after another. */
 interface Consumer {
   at: "awake" | "looking" | "back" | "asleep" | "dead";
-  /** What it believes of the door. */
-  taken: boolean;
-  /** What it has found, as far as it has come. */
+  /** Whether it believes that it holds the lock. */
+  held: boolean;
+  /** What its look has found so far. */
   found: Look;
-  /** A wake-up that has come, or will end the next sleep. */
+  /** Whether a wake-up is pending, which ends the sleep or the next one. */
   pending: boolean;
-  /** Whether it looks by itself after a moment. */
+  /** Whether a timer ends its sleep. */
   timer: boolean;
   /** How many handlers run. */
   busy: number;
-  /** Statements on their way there, and back with their replies. */
-  statements: ("take" | "took" | "refused" | "leave" | "left")[];
+  /** Statements on their way to the server, and their replies on the way back. */
+  statements: ("acquire" | "acquired" | "refused" | "release" | "released")[];
 }
 
 interface State {
   inserters: Inserter[];
   consumers: Consumer[];
-  /** Which consumer's connection has the lock, exclusively. */
-  door: number | null;
+  /** Which consumer's connection holds the lock, exclusively. */
+  holder: number | null;
 }
 
 const NOTHING: Look = { held: false, room: false, claimed: 0 };
 const INSERTERS = 2;
 const CONSUMERS = 2;
 
-/** Looks at every interleaving of two inserters and two consumers, each of which may be killed at any time. */
+/** Explores every interleaving of two inserters and two consumers; a consumer may be killed at any time. */
 export function explore(world: World): Findings {
   const first: State = {
-    inserters: Array.from({ length: INSERTERS }, () => ({ at: "begin", shared: false, rings: false, claimed: false })),
+    inserters: Array.from(
+      { length: INSERTERS },
+      () => ({ at: "begin", shared: false, notifies: false, claimed: false }),
+    ),
     consumers: Array.from(
       { length: CONSUMERS },
-      () => ({ at: "awake", taken: false, found: NOTHING, pending: false, timer: false, busy: 0, statements: [] }),
+      () => ({ at: "awake", held: false, found: NOTHING, pending: false, timer: false, busy: 0, statements: [] }),
     ),
-    door: null,
+    holder: null,
   };
   const cameFrom = new Map<string, { before: string; step: string } | null>([[keyOf(first), null]]);
   const open = [first];
@@ -91,34 +94,36 @@ export function explore(world: World): Findings {
 interface Next {
   step: string;
   after: State;
-  /** Whether it happens only because time passes, or never: nobody may count on it. */
+  /** Whether only time, or a crash, brings it about: no task may depend on it. */
   late?: boolean;
 }
 
-/** The same text for states that differ only in who is called the first. */
-function keyOf({ inserters, consumers, door }: State): string {
-  const texts = inserters.map(({ at, shared, rings, claimed }) => `${at[0]}${at[1]}${+shared}${+rings}${+claimed}`);
-  const others = consumers.map(({ at, taken, found, pending, timer, busy, statements }, i) =>
-    `${at}${+taken}${+found.held}${+found
-      .room}${found.claimed}${+pending}${+timer}${busy}${statements}${+(door === i)}`
+/** A text that is equal for states which differ only in the numbering of inserters and consumers. */
+function keyOf({ inserters, consumers, holder }: State): string {
+  const texts = inserters.map(({ at, shared, notifies, claimed }) =>
+    `${at[0]}${at[1]}${+shared}${+notifies}${+claimed}`
+  );
+  const others = consumers.map(({ at, held, found, pending, timer, busy, statements }, i) =>
+    `${at}${+held}${+found.held}${+found
+      .room}${found.claimed}${+pending}${+timer}${busy}${statements}${+(holder === i)}`
   );
   return `${texts.sort()} ${others.sort()}`;
 }
 
-function copyOf({ inserters, consumers, door }: State): State {
+function copyOf({ inserters, consumers, holder }: State): State {
   return {
     inserters: inserters.map((inserter) => ({ ...inserter })),
     consumers: consumers.map((consumer) => ({ ...consumer, statements: [...consumer.statements] })),
-    door,
+    holder,
   };
 }
 
-/** A task is there, and whoever could run it sleeps: at the door, or with nothing that would ever end the sleep. */
+/** Whether a task is ready while every consumer sleeps: one with the lock, or all with nothing to end the sleep. */
 function isLost(state: State, next: Next[]): boolean {
   const isReady = state.inserters.some(({ at, claimed }) => (at === "ended" || at === "unlocked") && !claimed);
   if (!isReady || next.some(({ late }) => !late)) return false;
   const alive = state.consumers.filter(({ at }) => at !== "dead");
-  const holder = state.door === null ? undefined : state.consumers[state.door];
+  const holder = state.holder === null ? undefined : state.consumers[state.holder];
   return alive.length > 0 && (holder?.at === "asleep" || alive.every(({ timer }) => !timer));
 }
 
@@ -140,20 +145,20 @@ function inserterSteps(state: State, i: number, { removed }: World): Next[] {
     case "begin":
       return next("inserts, and tries the lock", (after, me) => {
         me.at = "inserted";
-        me.shared = after.door === null && removed !== "the lock until the commit";
-        me.rings = after.door !== null && removed !== "the notification where the door is held";
+        me.shared = after.holder === null && removed !== "the shared lock until the commit";
+        me.notifies = after.holder !== null && removed !== "the notification while the lock is held";
       });
     case "inserted":
       return next("commits", (_, me) => me.at = "visible");
     case "visible":
-      return next("lets the lock go", (_, me) => {
+      return next("releases the lock", (_, me) => {
         me.at = "unlocked";
         me.shared = false;
       });
     case "unlocked":
       return next("has notified", (after, me) => {
         me.at = "ended";
-        if (me.rings) after.consumers.forEach(wake);
+        if (me.notifies) after.consumers.forEach(wake);
       });
     case "ended":
       return [];
@@ -181,31 +186,31 @@ function consumerSteps(state: State, i: number, world: World): Next[] {
     });
   }
   switch (statements[0]) {
-    case "take":
-      add("tries to take the door", (after, me) => {
-        const isFree = after.door === null && !after.inserters.some(({ shared }) => shared);
-        if (isFree) after.door = i;
-        me.statements[0] = isFree ? "took" : "refused";
+    case "acquire":
+      add("tries to acquire the lock", (after, me) => {
+        const isFree = after.holder === null && !after.inserters.some(({ shared }) => shared);
+        if (isFree) after.holder = i;
+        me.statements[0] = isFree ? "acquired" : "refused";
       });
       break;
-    case "took":
-      add("hears that it has the door", (_, me) => {
+    case "acquired":
+      add("hears that it holds the lock", (_, me) => {
         me.statements.shift();
-        me.taken = true;
-        if (world.removed !== "the look with the door in hand") wake(me);
+        me.held = true;
+        if (world.removed !== "the look while holding the lock") wake(me);
       });
       break;
     case "refused":
-      add("hears that it has not got the door", (_, me) => me.statements.shift());
+      add("hears that it does not hold the lock", (_, me) => me.statements.shift());
       break;
-    case "leave":
-      add("leaves the door", (after, me) => {
-        me.statements[0] = "left";
-        after.door = null;
+    case "release":
+      add("releases the lock", (after, me) => {
+        me.statements[0] = "released";
+        after.holder = null;
       });
       break;
-    case "left":
-      add("has notified that it left", (after, me) => {
+    case "released":
+      add("has notified that it released the lock", (after, me) => {
         me.statements.shift();
         after.consumers.forEach(wake);
       });
@@ -213,21 +218,21 @@ function consumerSteps(state: State, i: number, world: World): Next[] {
   add("is killed", (after, me) => {
     Object.assign(me, {
       at: "dead",
-      taken: false,
+      held: false,
       pending: false,
       timer: false,
       busy: 0,
       found: NOTHING,
       statements: [],
     });
-    if (after.door === i) after.door = null;
+    if (after.holder === i) after.holder = null;
   }, true);
   return all;
 }
 
-/** The claim loop, as far as it goes at once: up to a statement, at the server, and from its reply on. */
+/** The claim loop in three parts: up to its statement, at the server, and after the reply. */
 function begin(me: Consumer, { concurrency }: World): void {
-  me.found = { held: me.taken, room: me.busy < concurrency, claimed: 0 };
+  me.found = { held: me.held, room: me.busy < concurrency, claimed: 0 };
   me.at = me.found.room ? "looking" : "back";
 }
 
@@ -245,21 +250,23 @@ function look(state: State, me: Consumer, { concurrency }: World): void {
 
 function decide(me: Consumer, { concurrency, removed }: World): void {
   const { claimed } = me.found;
-  const step = nextStep(removed === "the look with the door in hand" ? { ...me.found, held: me.taken } : me.found);
+  const { lock, sleep } = nextStep(
+    removed === "the look while holding the lock" ? { ...me.found, held: me.held } : me.found,
+  );
   const wasFull = claimed > 0 && me.busy + claimed >= concurrency;
   me.busy += claimed;
   me.found = NOTHING;
-  if (step.startsWith("leave") && me.taken) {
-    me.taken = false;
-    me.statements.push("leave");
+  if (lock === "release" && me.held) {
+    me.held = false;
+    me.statements.push("release");
   }
   me.at = "awake";
-  if (wasFull || step === "look" || step === "leave and look") return;
-  if (step === "take" && me.taken) wake(me);
-  else if (step === "take" && me.statements.every((statement) => statement.startsWith("le"))) {
-    me.statements.push("take");
+  if (wasFull || !sleep) return;
+  if (lock === "acquire" && me.held) wake(me);
+  else if (lock === "acquire" && me.statements.every((statement) => statement.startsWith("release"))) {
+    me.statements.push("acquire");
   }
-  me.timer = step === "take" && removed !== "the retries without the door";
+  me.timer = lock === "acquire" && removed !== "the retries without the lock";
   me.at = "asleep";
 }
 

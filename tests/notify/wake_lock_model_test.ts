@@ -2,7 +2,7 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import { explore, type Removed } from "./wake_lock_model.ts";
 
 for (const concurrency of [1, 2]) {
-  Deno.test(`the wakeLock loses no wake-up in any order of two inserters and two consumers of ${concurrency} at a time`, () => {
+  Deno.test(`the wake lock loses no wake-up in any order of two inserters and two consumers of ${concurrency} at a time`, () => {
     const { states, lost } = explore({ concurrency });
 
     assertEquals(lost, undefined);
@@ -11,13 +11,13 @@ for (const concurrency of [1, 2]) {
 }
 
 const PROTECTIONS: readonly Removed[] = [
-  "the look with the door in hand",
-  "the lock until the commit",
-  "the retries without the door",
-  "the notification where the door is held",
+  "the look while holding the lock",
+  "the shared lock until the commit",
+  "the retries without the lock",
+  "the notification while the lock is held",
 ];
 for (const removed of PROTECTIONS) {
-  Deno.test(`the wakeLock loses wake-ups without ${removed}`, () => {
+  Deno.test(`the wake lock loses wake-ups without ${removed}`, () => {
     assert(explore({ concurrency: 2, removed }).lost, "the model has not noticed");
   });
 }

@@ -1,59 +1,53 @@
 import { assertEquals, assertLess } from "@std/assert";
 import { Firefly, task } from "../../mod.ts";
-import type { TestDatabase } from "../support/database.ts";
 import { taskName, type TestInstance, testInstance } from "../support/instance.ts";
 import { insertTask, notificationsOf, until } from "../support/steps.ts";
+import { holdersOf } from "../support/wake_lock.ts";
 
 const CHANNEL = "firefly_default";
 
-/** The processes that stand at the door of a queue. */
-async function doormen({ sql }: TestDatabase, queue = "default"): Promise<number[]> {
-  const rows = await sql`
-    SELECT pid FROM pg_locks
-    WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND (classid::bigint << 32) + objid::bigint = firefly._wake_lock(${queue}) AND mode = 'ExclusiveLock' AND granted
-  `;
-  return rows.map(({ pid }) => pid);
-}
-
-/** How often the queue rings while `count` tasks come in, one after another. */
-async function ringsBy({ db, ff }: Pick<TestInstance, "db" | "ff">, schedule: () => Promise<unknown>, count: number) {
-  const rings = await notificationsOf(db, [CHANNEL], async () => {
+/** How many notifications the queue gets while `count` tasks are scheduled, one after another. */
+async function countNotifications(
+  { db, ff }: Pick<TestInstance, "db" | "ff">,
+  schedule: () => Promise<unknown>,
+  count: number,
+) {
+  const notifications = await notificationsOf(db, [CHANNEL], async () => {
     for (let i = 0; i < count; i++) await ff.run(schedule);
   });
-  return rings.length;
+  return notifications.length;
 }
 
-Deno.test("a task that comes in rings while a consumer sleeps, and starts at once", async () => {
+Deno.test("a task notifies a consumer that sleeps, and starts at once", async () => {
   await using test = await testInstance();
   const work = task(taskName(), () => "done");
   await using _ = test.ff.consume({ pollInterval: "60s" });
-  await until(async () => (await doormen(test.db)).length === 1);
+  await until(async () => (await holdersOf(test.db)).length === 1);
 
-  assertEquals(await ringsBy(test, () => work.schedule(), 1), 1);
+  assertEquals(await countNotifications(test, () => work.schedule(), 1), 1);
 
   const record = await test.ff.run(() => work.schedule());
   assertEquals(await record.result({ timeout: "5s" }), "done");
 });
 
-Deno.test("tasks that come in ring nowhere while the only consumer is at work", async () => {
+Deno.test("tasks send no notification while the only consumer is busy", async () => {
   await using test = await testInstance();
   const finish = Promise.withResolvers<void>();
   const work = task(taskName(), () => finish.promise);
   await using _ = test.ff.consume({ concurrency: 1, pollInterval: "60s" });
   await test.ff.run(() => work.schedule());
   await until(async () => (await test.db.sql`SELECT FROM firefly.claim_batch`).length === 1);
-  await test.ff.run(() => work.schedule()); // this one the consumer may be notified for, and have no room
-  await until(async () => (await doormen(test.db)).length === 0);
+  await test.ff.run(() => work.schedule()); // the consumer may be notified of this one, and have no room
+  await until(async () => (await holdersOf(test.db)).length === 0);
 
-  assertEquals(await ringsBy(test, () => work.schedule(), 20), 0);
+  assertEquals(await countNotifications(test, () => work.schedule(), 20), 0);
 
   finish.resolve();
   await until(async () => (await test.db.sql`SELECT FROM firefly.task WHERE status = 'completed'`).length === 22);
-  await until(async () => (await doormen(test.db)).length === 1);
+  await until(async () => (await holdersOf(test.db)).length === 1);
 });
 
-Deno.test("a holder that goes to work rings for another who sleeps, and that one takes the door", async () => {
+Deno.test("a holder that becomes busy notifies a consumer that sleeps, which acquires the lock", async () => {
   await using test = await testInstance();
   await using other = new Firefly({ database: test.db.url });
   const finish = Promise.withResolvers<void>();
@@ -61,38 +55,38 @@ Deno.test("a holder that goes to work rings for another who sleeps, and that one
   const quick = task(taskName(), () => "quick");
   const options = { concurrency: 1, pollInterval: "60s" } as const;
   await using _one = test.ff.consume(options);
-  await until(async () => (await doormen(test.db)).length === 1);
+  await until(async () => (await holdersOf(test.db)).length === 1);
   await using two = other.consume(options);
   await two.ready;
 
   await test.ff.run(() => busy.schedule());
   await until(async () => (await test.db.sql`SELECT FROM firefly.claim_batch`).length === 1);
-  await until(async () => (await doormen(test.db)).length === 1);
+  await until(async () => (await holdersOf(test.db)).length === 1);
 
   const record = await test.ff.run(() => quick.schedule());
   assertEquals(await record.result({ timeout: "2s" }), "quick");
   finish.resolve();
 });
 
-Deno.test("a queue that no live consumer serves rings always", async () => {
+Deno.test("a queue that no live consumer serves always gets notifications", async () => {
   await using test = await testInstance();
   const work = task(taskName(), () => {});
   await using _ = test.ff.consume({ queues: ["another"] });
-  await until(async () => (await doormen(test.db, "another")).length === 1);
+  await until(async () => (await holdersOf(test.db, "another")).length === 1);
 
-  assertEquals(await ringsBy(test, () => work.schedule(), 3), 3);
+  assertEquals(await countNotifications(test, () => work.schedule(), 3), 3);
 });
 
-Deno.test('a queue with notify: "always" rings always', async () => {
+Deno.test('a queue with notify: "always" always gets notifications', async () => {
   await using test = await testInstance({ queues: { default: { notify: "always" } } });
   const finish = Promise.withResolvers<void>();
   const work = task(taskName(), () => finish.promise);
   await using _ = test.ff.consume({ concurrency: 1, pollInterval: "60s" });
   await test.ff.run(() => work.scheduleMany([[], []]));
   await until(async () => (await test.db.sql`SELECT FROM firefly.claim_batch`).length === 1);
-  await until(async () => (await doormen(test.db)).length === 0);
+  await until(async () => (await holdersOf(test.db)).length === 0);
 
-  assertEquals(await ringsBy(test, () => work.schedule(), 3), 3);
+  assertEquals(await countNotifications(test, () => work.schedule(), 3), 3);
   finish.resolve();
 });
 
@@ -112,7 +106,7 @@ Deno.test("a queue is notified always once the lease of its only consumer has ex
   assertEquals([live.length, expired.length], [0, 1]);
 });
 
-Deno.test("a task of a transaction that stays open for a while starts soon after its commit, without a ring", async () => {
+Deno.test("a task of a transaction that stays open for a while starts soon after its commit, without a notification", async () => {
   await using test = await testInstance();
   const finish = Promise.withResolvers<void>();
   const busy = task(taskName(), () => finish.promise);
@@ -120,12 +114,12 @@ Deno.test("a task of a transaction that stays open for a while starts soon after
   await using _ = test.ff.consume({ concurrency: 1, pollInterval: "60s" });
   await test.ff.run(() => busy.schedule());
   await until(async () => (await test.db.sql`SELECT FROM firefly.claim_batch`).length === 1);
-  await test.ff.run(() => busy.schedule()); // this one the consumer may be notified for, and have no room
-  await until(async () => (await doormen(test.db)).length === 0);
+  await test.ff.run(() => busy.schedule()); // the consumer may be notified of this one, and have no room
+  await until(async () => (await holdersOf(test.db)).length === 0);
 
   const record = await test.ff.transaction(async () => {
     const record = await work.schedule();
-    finish.resolve(); // the consumer looks, and cannot get the door
+    finish.resolve(); // the consumer looks, and cannot acquire the lock
     await new Promise((resolve) => setTimeout(resolve, 400));
     return record;
   });
@@ -134,17 +128,17 @@ Deno.test("a task of a transaction that stays open for a while starts soon after
   assertLess(await record.result({ timeout: "5s" }) - committed, 1300);
 });
 
-Deno.test("a killed holder's queue is looked after by another within a second or so", async () => {
+Deno.test("another consumer takes over the queue of a killed holder within about a second", async () => {
   await using test = await testInstance();
   await using other = new Firefly({ database: test.db.url });
   const work = task(taskName(), () => "done");
   await using one = test.ff.consume({ pollInterval: "60s" });
   await one.ready;
-  await until(async () => (await doormen(test.db)).length === 1);
+  await until(async () => (await holdersOf(test.db)).length === 1);
   await using two = other.consume({ pollInterval: "60s" });
   await two.ready;
 
-  for (const pid of await doormen(test.db)) await test.db.sql`SELECT pg_terminate_backend(${pid})`;
+  for (const pid of await holdersOf(test.db)) await test.db.sql`SELECT pg_terminate_backend(${pid})`;
   const record = await test.ff.run(() => work.schedule());
 
   assertEquals(await record.result({ timeout: "3s" }), "done");

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { TaskFailed, TaskNotFound } from "../../mod.ts";
-import { Instance } from "../../src/firefly/instance.ts";
+import { Firefly } from "../../src/firefly/firefly.ts";
 import { Results } from "../../src/records/result_waiter.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { claim, claimOne, counting, insertTask, settle, startConsumer, until } from "../support/steps.ts";
@@ -8,7 +8,7 @@ import { TcpProxy } from "../support/tcp_proxy.ts";
 
 /** Results of an instance, with its statements counted. */
 async function testResults(db: TestDatabase, listenDatabase = db.url) {
-  const instance = new Instance({ database: db.url, listenDatabase });
+  const instance = new Firefly({ database: db.url, listenDatabase });
   const { database, listener } = await instance.connect();
   const sql = counting(database.sql);
   return {
@@ -76,7 +76,7 @@ Deno.test("wait() ends with its timeout, or with its signal", async () => {
   const late = await assertRejects(
     () => test.results.wait(id, { timeout: "150ms" }),
     DOMException,
-    "has not ended within",
+    "did not end within",
   );
   assertEquals(late.name, "TimeoutError");
   assert(performance.now() - started >= 145);
@@ -110,7 +110,7 @@ Deno.test("result() throws TaskFailed with the record when the task failed or wa
   await using test = await testResults(db);
   const [failing, cancelled] = [await insertTask(db), await insertTask(db, { func_name: "test.other" })];
   const task = await claimOne(db, await startConsumer(db));
-  const [first, second] = [await test.instance.get(failing), await test.instance.get(cancelled)];
+  const [first, second] = [await test.instance.tasks.get(failing), await test.instance.tasks.get(cancelled)];
   const waited = [first, second].map((record) => assertRejects(() => record.result(), TaskFailed));
   await until(async () => (await db.sql`SELECT FROM firefly.result_waiter`).length === 2);
 

@@ -12,7 +12,7 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
     "0003_tables": "16e7b2b09f3461c21364bd6b223caf590ae6da8d7fe3d0bd6fedc66567480697",
     "0004_views": "a25848b42d497729c3f67fb08f8f2929bb8cae52e8587da118da29bec6de5fea",
     "0005_placing": "1cfae8061c4da578480e1f41d7b8cb7273e0dc71381e114559b99712e15cef0a",
-    "0006_keys_and_slots": "d071ace170902e6c97dc6cd67421eb96ba064fec3a39e941ecf2e9a8f9de31c2",
+    "0006_keys_and_slots": "8f800908c0183893ec44e013dae16e5e4e3a76c6d0e30506d80ea70d0db16805",
     "0007_limits": "0b0a000c7532ec8f71e63fb094cc774ec491420b33eaa828ab774fd8b0a15146",
     "0008_schedule": "d56648b6430fd473589c2b51f7c5f20c6399cfb17e5df029a86b706881a78d3d",
     "0009_operations": "2f71fdefc1be2f0e2442e7d9ee75dfc77a6d70478d5dc027822bc347a77d5bbb",

@@ -183,9 +183,7 @@ Deno.test("`for` throttles: no duplicate until its time after completion has pas
       sql: test.db.store,
       events: new Emitter(),
       admission: new Admission(test.db.store, { onProgress() {}, onError() {}, onSuccess() {} }),
-      queues: ["default"],
-      names: [],
-      interval: 0.02,
+      config: { queues: ["default"], names: [], leaseMs: 120 },
       onSuccess: () => rounds.done++,
       onError: (error) => assertEquals(error, undefined),
     });

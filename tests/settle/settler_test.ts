@@ -12,10 +12,10 @@ import { TcpProxy } from "../support/tcp_proxy.ts";
 /** A result by which the statement that stores it is known on the wire. */
 const MARKER = btoa('"marker"');
 
-/** A settler that answers for the lease of `tasks`. */
+/** A settler that tracks the batch of `tasks`. */
 function settlerOf(sql: Tag, tasks: ClaimedTask[]) {
   const settler = new Settler(sql);
-  settler.open(tasks[0]!.batchId, tasks.length);
+  settler.track(tasks[0]!.batchId, tasks.length);
   return {
     settler,
     settle: (task: ClaimedTask, outcome: Partial<Outcome> = {}) => settler.settle(task, outcomeOf(task, outcome)),
@@ -41,7 +41,7 @@ async function completed(db: TestDatabase): Promise<number> {
   return row!.n;
 }
 
-Deno.test("settle() ends what comes together in few statements, and its lease with the last", async () => {
+Deno.test("settle() settles outcomes that come together in few statements, and deletes their batch with the last", async () => {
   await using db = await testDatabase();
   const tasks = await claimMany(db, 1200);
   const sql = counting(db.store);
@@ -51,13 +51,13 @@ Deno.test("settle() ends what comes together in few statements, and its lease wi
   await settler.idle();
 
   assert(settled.every((each) => each));
-  assertEquals(sql.calls, 2, "1,000 and 200 at a time, and the lease with the second");
+  assertEquals(sql.calls, 2, "1,000 and 200 at a time, and the batch with the second");
   assertEquals(await completed(db), 1200);
   assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
-  assert(!settler.holds(tasks[0]!.batchId));
+  assert(!settler.isTracked(tasks[0]!.batchId));
 });
 
-Deno.test("settle() counts down the lease, together with release()", async () => {
+Deno.test("settle() and untrackOne() count the tasks of a batch down", async () => {
   await using db = await testDatabase();
   const tasks = await claimMany(db, 3);
   const { settler, settle } = settlerOf(db.store, tasks);
@@ -66,31 +66,31 @@ Deno.test("settle() counts down the lease, together with release()", async () =>
   await settle(tasks[0]!);
   assertEquals([settler.remaining(batchId), settler.unsettled, (await placesOf(db)).lease], [2, 0, 1]);
   await db.sql`UPDATE firefly.task SET claim_seq = 9 WHERE id = ${tasks[1]!.id}`;
-  settler.release(batchId);
-  assertEquals([settler.remaining(batchId), settler.holds(batchId)], [1, true]);
+  settler.untrackOne(batchId);
+  assertEquals([settler.remaining(batchId), settler.isTracked(batchId)], [1, true]);
   await settle(tasks[2]!);
   await settler.idle();
 
-  assertEquals([settler.holds(batchId), (await placesOf(db)).lease], [false, 0]);
+  assertEquals([settler.isTracked(batchId), (await placesOf(db)).lease], [false, 0]);
 });
 
-Deno.test("release() of the last task deletes the lease, and forget() leaves it to the rescue", async () => {
+Deno.test("untrackOne() deletes a batch with its last task, and untrack() leaves it to the rescue", async () => {
   await using db = await testDatabase();
   const [task] = await claimMany(db, 1) as [ClaimedTask];
-  const [forgotten] = await claimMany(db, 1) as [ClaimedTask];
+  const [untracked] = await claimMany(db, 1) as [ClaimedTask];
   const { settler } = settlerOf(db.store, [task]);
-  settler.open(forgotten.batchId, 1);
+  settler.track(untracked.batchId, 1);
   await db.sql`UPDATE firefly.task SET claim_seq = 9`;
 
-  settler.forget(forgotten.batchId);
-  settler.release(forgotten.batchId);
-  settler.release(task.batchId);
+  settler.untrack(untracked.batchId);
+  settler.untrackOne(untracked.batchId);
+  settler.untrackOne(task.batchId);
   await settler.idle();
 
-  assertEquals((await db.sql`SELECT id FROM firefly.claim_batch`).map(({ id }) => id), [forgotten.batchId]);
+  assertEquals((await db.sql`SELECT id FROM firefly.claim_batch`).map(({ id }) => id), [untracked.batchId]);
 });
 
-Deno.test("settle() resolves to false for a claim that was ended by another, and leaves its lease", async () => {
+Deno.test("settle() resolves to false for a claim that another statement ended, and deletes its batch", async () => {
   await using db = await testDatabase();
   const tasks = await claimMany(db, 2);
   const { settler, settle } = settlerOf(db.store, tasks);
@@ -124,7 +124,7 @@ Deno.test("settle() is delayed by a locked row for that row alone", async () => 
   assertEquals([await completed(db), (await placesOf(db)).lease], [20, 0]);
 });
 
-Deno.test("settle() takes one statement more for all whose batch meets a locked row", async () => {
+Deno.test("settle() takes one more statement where one of the rows is locked", async () => {
   await using db = await testDatabase();
   const tasks = await claimMany(db, 100);
   const sql = counting(db.store);
@@ -143,7 +143,7 @@ Deno.test("settle() takes one statement more for all whose batch meets a locked 
   await settler.idle();
 });
 
-Deno.test("settle() rejects for the one outcome that the database refuses, and not for its neighbours", async () => {
+Deno.test("settle() rejects for the one outcome that the database refuses, and not for its neighbors", async () => {
   await using db = await testDatabase();
   const tasks = await claimMany(db, 5);
   await db.sql`ALTER TABLE firefly.task ADD CONSTRAINT refused CHECK (returned <> 'refused')`;
@@ -160,7 +160,7 @@ Deno.test("settle() rejects for the one outcome that the database refuses, and n
   assertEquals((await placesOf(db)).lease, 0);
 });
 
-Deno.test("settle() tries again while the server has no room, and ends nothing twice", async () => {
+Deno.test("settle() retries while the server has no room, and settles nothing twice", async () => {
   await using db = await testDatabase();
   const tasks = await claimMany(db, 3);
   await db.sql.unsafe(`
@@ -169,10 +169,10 @@ Deno.test("settle() tries again while the server has no room, and ends nothing t
     CREATE TRIGGER no_room BEFORE UPDATE ON firefly.task FOR EACH ROW EXECUTE FUNCTION no_room()`);
   const sql = counting(db.store);
   const { settler, settle } = settlerOf(sql, tasks);
-  const told: string[] = [];
+  const reported: string[] = [];
   settler.outage = {
-    onError: (error) => told.push((error as Error).message),
-    onSuccess: () => told.push("room"),
+    onError: (error) => reported.push((error as Error).message),
+    onSuccess: () => reported.push("room"),
   };
   const settled = Promise.all(tasks.map((task) => settle(task)));
   await until(() => sql.calls >= 3);
@@ -181,7 +181,7 @@ Deno.test("settle() tries again while the server has no room, and ends nothing t
   await db.sql`DROP TRIGGER no_room ON firefly.task`;
   assertEquals(await settled, ["completed", "completed", "completed"]);
   await settler.idle();
-  assertEquals([told[0], told.at(-1)], ["could not extend file", "room"]);
+  assertEquals([reported[0], reported.at(-1)], ["could not extend file", "room"]);
   assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
   assertEquals((await recordOf(db, tasks[0]!.id)).claim_seq, "1");
 });
@@ -208,7 +208,7 @@ Deno.test("settle() resolves to the status when it took effect and its reply was
   assertEquals((await placesOf(db)).lease, 0);
 });
 
-Deno.test("settle() tries again when it never reached the database, and while there is none", async () => {
+Deno.test("settle() retries when it never reached the database, and while there is none", async () => {
   await using db = await testDatabase();
   await using network = await behindProxy(db);
   const { proxy } = network;
@@ -235,7 +235,7 @@ Deno.test("settle() tries again when it never reached the database, and while th
   assertEquals([await completed(db), (await placesOf(db)).lease], [3, 0]);
 });
 
-Deno.test("settle() counts each task of a lease once when the connection is lost in the middle of a batch", async () => {
+Deno.test("settle() counts each task of a batch once when the connection is lost halfway", async () => {
   await using db = await testDatabase();
   await using network = await behindProxy(db);
   const { proxy } = network;
@@ -248,7 +248,7 @@ Deno.test("settle() counts each task of a lease once when the connection is lost
   await db.sql.begin(async (transaction) => {
     await transaction`SELECT FROM firefly.task WHERE id = ${tasks[2]!.id} FOR UPDATE`;
     proxy.onRequest = (text) => {
-      // Asking what became of the locked one.
+      // It reads the state of the locked one.
       if (cut || !/SELECT id, claim_seq, status\s+FROM/.test(text)) return;
       cut = true;
       proxy.cut({ reset: true });
@@ -262,10 +262,10 @@ Deno.test("settle() counts each task of a lease once when the connection is lost
   assertEquals([await completed(db), (await placesOf(db)).lease], [3, 0]);
 });
 
-Deno.test("abandon() leaves to the rescue what cannot be settled", async () => {
+Deno.test("abandon() leaves claims that cannot be settled to the rescue", async () => {
   await using db = await testDatabase();
   await using network = await behindProxy(db);
-  await network.proxy[Symbol.asyncDispose](); // nobody answers
+  await network.proxy[Symbol.asyncDispose](); // nothing answers
   const tasks = await claimMany(db, 2);
   const { settler, settle } = settlerOf(network.sql, tasks);
 

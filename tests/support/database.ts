@@ -2,6 +2,7 @@ import postgres from "postgres";
 import { Database } from "../../src/database/pools.ts";
 import type { Tag } from "../../src/database/driver.ts";
 import { type ConnectionSettings, resolveConnection } from "../../src/database/settings.ts";
+import { findDatabase } from "../../src/firefly/connect.ts";
 import { migrate } from "../../src/schema/migrator.ts";
 import { MIGRATIONS } from "../../src/schema/migrations.ts";
 
@@ -19,7 +20,7 @@ export interface TestDatabase extends AsyncDisposable {
 
 /** The server that tests use: `TEST_DATABASE_URL`, else the embedded one. */
 async function testServer(): Promise<string> {
-  return Deno.env.get("TEST_DATABASE_URL") || (await resolveConnection(undefined)).url!;
+  return Deno.env.get("TEST_DATABASE_URL") || (await findDatabase({})).url!;
 }
 
 let template: Promise<{ server: string; name: string }> | undefined;

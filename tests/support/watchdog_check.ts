@@ -9,7 +9,7 @@ import { Watchdog } from "../../src/consume/watchdog.ts";
 
 const events = new Emitter();
 events.on("consumer.error", ({ error }) => writeSync(2, new TextEncoder().encode(`${error}\n`)));
-const options = { consumerId: () => "c1", lease: 1, names: ["a", "b"], ends: true, pretty: false };
+const options = { consumer: { id: "c1" }, config: { leaseMs: 1000, names: ["a", "b"], watchdog: true } };
 
 const first = new Watchdog({ ...options, events });
 await new Promise((resolve) => setTimeout(resolve, 1000)); // longer than the limit, but nobody blocks anything

@@ -28,8 +28,10 @@ function recorder(
       calls.push({ definition, calls: args, options });
       return Promise.resolve(args.map((params, i) => ({ params, ...records[i] })));
     },
-    get: () => Promise.resolve(records[0]),
-    list: (filter: TaskFilter) => (filters.push(filter), Promise.resolve({ items: records, next: null })),
+    tasks: {
+      get: () => Promise.resolve(records[0]),
+      list: (filter: TaskFilter) => (filters.push(filter), Promise.resolve({ items: records, next: null })),
+    },
   } as unknown as CurrentInstance;
   return { instance, calls, filters };
 }

@@ -1,0 +1,24 @@
+import type { TaskDefinition } from "../task/definition.ts";
+import type { TaskOptions } from "../task/options.ts";
+
+/**
+ * How a consumer works: the options of `consume()`, checked and with their defaults. Made once, frozen, and handed down
+ * whole. Durations are in milliseconds.
+ */
+export interface ConsumerConfig {
+  readonly queues: string[];
+  /** The tasks that it runs, by name and alias. */
+  readonly definitions: ReadonlyMap<string, TaskDefinition>;
+  /** The keys of `definitions`. */
+  readonly names: string[];
+  readonly concurrency: number;
+  readonly maxTasks: number;
+  readonly drain: boolean;
+  readonly cron: boolean;
+  readonly watchdog: boolean;
+  readonly leaseMs: number;
+  readonly pollIntervalMs: number;
+  readonly shutdownTimeoutMs: number;
+  /** The instance's defaults of task options. */
+  readonly defaults: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout" | "retention">;
+}

@@ -1,0 +1,20 @@
+import type { ConsumerConfig } from "../../src/attempt/consumer_config.ts";
+
+/** The configuration of a consumer of "test.task" in the queue "default", with other values where given. */
+export function testConfig(config: Partial<ConsumerConfig> = {}): ConsumerConfig {
+  return {
+    queues: ["default"],
+    definitions: new Map(),
+    names: ["test.task"],
+    concurrency: 10,
+    maxTasks: Infinity,
+    drain: false,
+    cron: false,
+    watchdog: false,
+    leaseMs: 30_000,
+    pollIntervalMs: 5_000,
+    shutdownTimeoutMs: 30_000,
+    defaults: {},
+    ...config,
+  };
+}
