@@ -3,7 +3,7 @@ import { parkUnknownTasks, promoteDueTasks, unparkKnownTasks } from "../../src/s
 import { testDatabase } from "../support/database.ts";
 import { claim, claimOne, insertTask, placesOf, settle, startConsumer } from "../support/steps.ts";
 
-Deno.test("promoteDueTasks() moves what is due, and a due task goes before every younger one", async () => {
+Deno.test("promoteDueTasks() moves due tasks, and a due task is claimed before every younger one", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   const deferred = await insertTask(db, { not_before: new Date(Date.now() + 3_600_000) });
