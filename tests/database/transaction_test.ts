@@ -8,6 +8,7 @@ import { endBackend } from "../../src/store/consumers.ts";
 import { runTransaction, Transaction } from "../../src/database/transaction.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { until } from "../support/steps.ts";
+import { testServer } from "../support/server.ts";
 import { storm } from "../support/load.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 
@@ -189,9 +190,7 @@ Deno.test("Transaction accounts for every commit while connections are terminate
 });
 
 Deno.test("Transaction.commit() rejects with CommitUnknown when the reply to COMMIT does not come", async () => {
-  await using proxy = await TcpProxy.start(
-    Deno.env.get("TEST_DATABASE_URL") || (await resolveConnection(undefined)).url!,
-  );
+  await using proxy = await TcpProxy.start((await testServer()).url);
   await using at = await bench({ url: (db) => proxy.through(db.url) });
   proxy.onRequest = (text) => {
     if (text.includes("COMMIT")) proxy.mode = "mute";
@@ -208,9 +207,7 @@ Deno.test("Transaction.commit() rejects with CommitUnknown when the reply to COM
 });
 
 Deno.test("Transaction gives up beginning when the server does not answer", async () => {
-  await using proxy = await TcpProxy.start(
-    Deno.env.get("TEST_DATABASE_URL") || (await resolveConnection(undefined)).url!,
-  );
+  await using proxy = await TcpProxy.start((await testServer()).url);
   await using at = await bench({ max: 1, url: (db) => proxy.through(db.url) });
   await runTransaction(at.begin(), async ({ sql }) => void await sql`SELECT 1`);
   proxy.mode = "hole";

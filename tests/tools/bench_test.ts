@@ -9,7 +9,7 @@ import { SECTIONS } from "../../scripts/bench/sections.ts";
 import { median, quantile, summarize } from "../../scripts/bench/statistics.ts";
 import { roundsTable, targetTable } from "../../scripts/bench/tables.ts";
 import { isMet, REASONS, TARGETS } from "../../scripts/bench/targets.ts";
-import { resolveConnection } from "../../src/database/settings.ts";
+import { testServer } from "../support/server.ts";
 
 const BENCH = new URL("../../scripts/bench.ts", import.meta.url);
 
@@ -140,7 +140,7 @@ Deno.test("bench exits with 2 when it is called wrongly", async () => {
 });
 
 Deno.test("bench measures, writes its results and its page, and makes the page again of the results", async () => {
-  const server = Deno.env.get("TEST_DATABASE_URL") || (await resolveConnection(undefined)).url!;
+  const server = (await testServer()).url;
   const out = await Deno.makeTempDir({ prefix: "firefly_bench_test_" });
   try {
     const measure = ["--quick", "--rounds", "1", "--only", "schedule_1,drain_1", "--peers", "firefly,sql,bare"];
