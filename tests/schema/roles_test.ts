@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { Firefly, task, transaction } from "../../mod.ts";
+import { current, Firefly, task, transaction } from "../../mod.ts";
 import { resolveConnection } from "../../src/database/settings.ts";
 import { makeRoles } from "../../src/schema/roles.ts";
 import { until } from "../support/waiting.ts";
@@ -254,9 +254,17 @@ Deno.test("what anybody may NOTIFY is not obeyed: a task that runs goes on, what
     await gate.promise;
     return "done";
   });
+  const toCancel = Promise.withResolvers<void>();
+  const obeyed = Promise.withResolvers<void>();
+  const obey = task(taskName(), () => {
+    current().signal.addEventListener("abort", () => obeyed.resolve());
+    toCancel.resolve();
+    return obeyed.promise;
+  });
   const record = await ff.run(() => wait.schedule());
-  const consumer = ff.consume({ tasks: [wait] });
-  await running.promise;
+  const cancelled = await ff.run(() => obey.schedule());
+  const consumer = ff.consume({ tasks: [wait, obey] });
+  await Promise.all([running.promise, toCancel.promise]);
 
   const { schema } = own;
   for (const channel of [`${schema}:control`, `${schema}:ended`, `${schema}_default`]) {
@@ -266,8 +274,9 @@ Deno.test("what anybody may NOTIFY is not obeyed: a task that runs goes on, what
       await own.as("nobody").notify(channel, payload);
     }
   }
-  // A cancellation that counts is seen within a second: this one has had longer.
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  // A cancellation that counts comes after these: once it is obeyed, they would have been.
+  await cancelled.cancel();
+  await obeyed.promise;
   gate.resolve();
 
   assertEquals(await record.result(), "done");
