@@ -20,17 +20,11 @@ import type { ErrorRow } from "../../src/store/rows.ts";
 import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import {
-  backends,
-  claimOne,
-  expireConsumer,
-  insertTask,
-  placesOf,
-  recordOf,
-  settle,
-  startConsumer,
-  until,
-} from "../support/steps.ts";
+import { claimOne, expireConsumer, startConsumer } from "../support/claiming.ts";
+import { insertTask, placesOf, recordOf } from "../support/records.ts";
+import { settle } from "../support/settling.ts";
+import { backends } from "../support/statements.ts";
+import { until } from "../support/waiting.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 
 interface AttemptOptions {

@@ -5,7 +5,7 @@ import type { Tag } from "../../src/database/driver.ts";
 import { ConsumerLease } from "../../src/claim/consumer_lease.ts";
 import { removeExpiredConsumers } from "../../src/store/consumers.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 
 const info = { host: "test", pid: 1, version: "0", queues: ["default"], tasks: ["test.task"], concurrency: 1 };

@@ -6,7 +6,9 @@ import type { TestDatabase } from "../support/database.ts";
 import { registry } from "../../src/task/scope.ts";
 import { taskName, type TestInstance, testInstance } from "../support/instance.ts";
 import { startCli } from "../support/process.ts";
-import { expireConsumer, insertTask, recordOf, startConsumer, until } from "../support/steps.ts";
+import { expireConsumer, startConsumer } from "../support/claiming.ts";
+import { insertTask, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 /** Wakes by notifications and looks alone, so that a task that is not let in is seen to stall. */

@@ -308,15 +308,9 @@ Deno.test("consume goes on when the reader of its log goes away", async () => {
   await consumer.said("ready");
   consumer.stopReading();
   await scheduleIn(db, "math.add", [1, 2]);
-  await until(
-    async () => (await db.sql`SELECT FROM firefly.task WHERE status = 'completed'`).length === 1,
-    "the first",
-  );
+  await until(async () => (await db.sql`SELECT FROM firefly.task WHERE status = 'completed'`).length === 1);
   await scheduleIn(db, "math.add", [1, 2]);
-  await until(
-    async () => (await db.sql`SELECT FROM firefly.task WHERE status = 'completed'`).length === 2,
-    "the second",
-  );
+  await until(async () => (await db.sql`SELECT FROM firefly.task WHERE status = 'completed'`).length === 2);
   consumer.kill("SIGTERM");
 
   assertEquals((await consumer.process.status).code, 0);

@@ -4,16 +4,10 @@ import { current, LeaseLost, task } from "../../mod.ts";
 import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import {
-  backends,
-  claim,
-  expireConsumer,
-  insertTask,
-  placesOf,
-  recordOf,
-  startConsumer,
-  until,
-} from "../support/steps.ts";
+import { claim, expireConsumer, startConsumer } from "../support/claiming.ts";
+import { insertTask, placesOf, recordOf } from "../support/records.ts";
+import { backends } from "../support/statements.ts";
+import { until } from "../support/waiting.ts";
 
 /** Ends every other connection to the database, as a restart of the server would. */
 async function terminateAll(db: TestDatabase, condition = "true"): Promise<void> {

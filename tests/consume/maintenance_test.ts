@@ -4,7 +4,9 @@ import { Emitter } from "../../src/events.ts";
 import { Maintenance } from "../../src/consume/maintenance.ts";
 import { registerWaiters } from "../../src/store/records.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { claim, expireConsumer, insertTask, placesOf, recordOf, startConsumer, until } from "../support/steps.ts";
+import { claim, expireConsumer, startConsumer } from "../support/claiming.ts";
+import { insertTask, placesOf, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 
 /** Maintenance that goes round often, and a note of what it tells. */
 async function testMaintenance(db: TestDatabase, { interval = 0.05, names = ["test.task"] } = {}) {

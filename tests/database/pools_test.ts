@@ -4,7 +4,7 @@ import { Database, Pool } from "../../src/database/pools.ts";
 import { openClient, transactionControlOf, withDeadline } from "../../src/database/driver.ts";
 import { DatabaseUnreachable, FireflyError, SchemaMismatch } from "../../src/errors.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 import { type Storm, storm } from "../support/load.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 

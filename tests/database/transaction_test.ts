@@ -7,7 +7,7 @@ import type { Sql } from "../../src/sql.ts";
 import { endBackend } from "../../src/store/consumers.ts";
 import { runTransaction, Transaction } from "../../src/database/transaction.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 import { testServer } from "../support/server.ts";
 import { storm } from "../support/load.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";

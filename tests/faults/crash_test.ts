@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
 import type { TestDatabase } from "../support/database.ts";
 import { startCli } from "../support/process.ts";
-import { insertTask, placesOf, recordOf, until } from "../support/steps.ts";
+import { insertTask, placesOf, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import { ledgerDatabase } from "./ledger.ts";
 
 /** Consumers in processes of their own that die of real signals. The lease is short, so that the tests are. */

@@ -1,5 +1,7 @@
 import postgres from "postgres";
-import { outcomeOf, startConsumer, until } from "../support/steps.ts";
+import { startConsumer } from "../support/claiming.ts";
+import { outcomeOf } from "../support/settling.ts";
+import { until } from "../support/waiting.ts";
 import { claimTasks } from "../../src/store/claim.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";

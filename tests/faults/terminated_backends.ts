@@ -1,4 +1,4 @@
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 import { storm } from "../support/load.ts";
 import type { CliProcess } from "../support/process.ts";
 import type { Fault, Figures } from "./fault.ts";

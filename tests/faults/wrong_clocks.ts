@@ -1,5 +1,5 @@
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 import { allEnded, consumersLive, startConsumerOf } from "./consumers.ts";
 import { type Fault, type Figures, percentile, type Scale } from "./fault.ts";
 import { without } from "../support/without.ts";

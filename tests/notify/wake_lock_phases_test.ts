@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { current, Firefly, task } from "../../mod.ts";
 import { Dice } from "../support/random.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 
 /** A minute for 10,000, on two cores that do nothing else. */
 const PHASES = Number(Deno.env.get("PHASES") ?? 1_000);

@@ -2,7 +2,9 @@ import { assertEquals, assertLess } from "@std/assert";
 import { Firefly, task } from "../../mod.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { taskName, type TestInstance, testInstance } from "../support/instance.ts";
-import { insertTask, notificationsOf, until } from "../support/steps.ts";
+import { notificationsOf } from "../support/notifications.ts";
+import { insertTask } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 
 const CHANNEL = "firefly_default";
 

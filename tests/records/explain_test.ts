@@ -5,18 +5,11 @@ import { removeExpiredConsumers, requeueUnplaced, rescueTasks } from "../../src/
 import { settleTasks } from "../../src/store/settle.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import {
-  backends,
-  claim,
-  claimOne,
-  expireConsumer,
-  insertTask,
-  outcomeOf,
-  recordOf,
-  settle,
-  startConsumer,
-  until,
-} from "../support/steps.ts";
+import { claim, claimOne, expireConsumer, startConsumer } from "../support/claiming.ts";
+import { insertTask, recordOf } from "../support/records.ts";
+import { outcomeOf, settle } from "../support/settling.ts";
+import { backends } from "../support/statements.ts";
+import { until } from "../support/waiting.ts";
 
 /** The codes of the reasons, in order. */
 function codesOf({ reasons }: Explanation): string[] {

@@ -2,7 +2,11 @@ import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows
 import { current, Firefly, FireflyError, FireflyFormatError, task, TaskNotFound, type TaskRecord } from "../../mod.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { backends, claim, claimOne, insertTask, recordOf, settle, startConsumer, until } from "../support/steps.ts";
+import { claim, claimOne, startConsumer } from "../support/claiming.ts";
+import { insertTask, recordOf } from "../support/records.ts";
+import { settle } from "../support/settling.ts";
+import { backends } from "../support/statements.ts";
+import { until } from "../support/waiting.ts";
 
 Deno.test("a record that was just scheduled has every field, without being read again", async () => {
   await using test = await testInstance();

@@ -9,7 +9,7 @@ import { migrate } from "../../src/schema/migrator.ts";
 import { MIGRATIONS } from "../../src/schema/migrations.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { taskName } from "../support/instance.ts";
-import { placesOf, recordOf } from "../support/steps.ts";
+import { placesOf, recordOf } from "../support/records.ts";
 import { type ClaimedTask, claimTasks, parkUnknownTasks, promoteDueTasks, unparkKnownTasks } from "./first/claim.ts";
 import { registerConsumer, removeExpiredConsumers, renewConsumer, rescueTasks } from "./first/consumers.ts";
 import { insertTasks, type NewTask } from "./first/schedule.ts";

@@ -6,7 +6,8 @@ import { defineTask, namesOf, type TaskDefinition } from "../../src/task/definit
 import type { CronOptions, TaskOptions } from "../../src/task/options.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { startConsumer, until } from "../support/steps.ts";
+import { startConsumer } from "../support/claiming.ts";
+import { until } from "../support/waiting.ts";
 
 const [EVERY_SECOND, EVERY_MINUTE] = ["* * * * * *", "* * * * *"];
 

@@ -119,7 +119,7 @@ async function asProducer<T>(act: () => Promise<T>): Promise<T> {
       roles.db.sql`
       SELECT FROM pg_stat_activity WHERE application_name = 'firefly' AND datname = current_database()
     `;
-    await until(async () => (await left()).count === 0, "its connections to close");
+    await until(async () => (await left()).count === 0);
   }
 }
 

@@ -1,7 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { current, Firefly, task } from "../../mod.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { claim, expireConsumer, insertTask, placesOf, recordOf, startConsumer, until } from "../support/steps.ts";
+import { claim, expireConsumer, startConsumer } from "../support/claiming.ts";
+import { insertTask, placesOf, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 
 /** The eighteen defects of django-firefly-tasks, in the order of the design, each with the proof that it is not repeated. */
