@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
-import { readOptions, UsageError } from "../../scripts/bench/options.ts";
+import { readOptions } from "../../scripts/bench/options.ts";
+import { UsageError } from "../../scripts/program.ts";
 import { renderPage } from "../../scripts/bench/page.ts";
 import { PEERS } from "../../scripts/bench/peers.ts";
 import { plotResults } from "../../scripts/bench/plot.ts";
