@@ -132,7 +132,7 @@ export class SoakConsumer {
         FIREFLY_SOAK_INTERVAL: String(this.#options.interval),
       },
       detached: true, // Ctrl-C is for the soak, which stops it
-      stdin: "piped", // its leash
+      stdin: "piped", // it ends when this closes
       stdout: "null",
       stderr: "piped",
     }).spawn();

@@ -32,7 +32,7 @@ export function judge(evidence: Evidence): Figures {
 }
 
 function judgeTasks(figures: Figures, { account, counts, unasked, unhandled, left }: Evidence): void {
-  figures.atLeast("tasks in the book", account.tasks, 1);
+  figures.atLeast("tasks in the ledger", account.tasks, 1);
   figures.is("tasks that ended otherwise than they should, or not at all", account.lost, 0);
   figures.is("tasks that were confirmed and never there", account.vanished, 0);
   figures.is("tasks that ran to their end though cancelled", account.uncancelled, 0);

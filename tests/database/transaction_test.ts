@@ -9,7 +9,7 @@ import { runTransaction, Transaction } from "../../src/database/transaction.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { until } from "../support/waiting.ts";
 import { testServer } from "../support/server.ts";
-import { storm } from "../support/load.ts";
+import { terminateConnections } from "../support/terminations.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 
 /** A database with a table `ledger (i integer)`, and what transactions on it need. */
@@ -148,12 +148,12 @@ Deno.test("Transaction rejects clearly and runs nothing any more when its connec
 
 Deno.test("Transaction accounts for every commit while connections are terminated at random", async () => {
   await using at = await bench({ max: 6 });
-  await using weather = storm(at.db, { seconds: 4 });
+  await using terminations = terminateConnections(at.db, { seconds: 4 });
   const outcomes = { committed: new Set<number>(), failed: new Set<number>(), unknown: new Set<number>() };
   let last = 0;
 
   async function work(): Promise<void> {
-    while (weather.raging) {
+    while (terminations.ongoing) {
       const i = ++last;
       const work = runTransaction(at.begin(), async (transaction) => {
         const { sql } = transaction;
@@ -185,7 +185,7 @@ Deno.test("Transaction accounts for every commit while connections are terminate
   assertEquals([...committed].filter((i) => !ledger.includes(i)), []);
   assert(
     committed.size > 50 && failed.size > 5,
-    `${committed.size} committed, ${failed.size} failed, ${unknown.size} unknown, ${weather.terminated} terminated`,
+    `${committed.size} committed, ${failed.size} failed, ${unknown.size} unknown, ${terminations.count} terminated`,
   );
 });
 

@@ -5,7 +5,7 @@ import { failover } from "./failover.ts";
 import type { Fault } from "./fault.ts";
 import { fullDisk } from "./full_disk.ts";
 import { handEditedRows } from "./hand_edited_rows.ts";
-import { holedListener } from "./dead_listener.ts";
+import { deadListener } from "./dead_listener.ts";
 import { killedConsumers } from "./killed_consumers.ts";
 import { largeValues } from "./large_values.ts";
 import { longSnapshot } from "./long_snapshot.ts";
@@ -29,7 +29,7 @@ export const FAULTS: readonly Fault[] = [
   failover,
   fullDisk,
   handEditedRows,
-  holedListener,
+  deadListener,
   killedConsumers,
   largeValues,
   longSnapshot,

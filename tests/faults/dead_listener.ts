@@ -22,7 +22,7 @@ const CHECK: Removal = {
 };
 
 /** Fault 7: a connection that answers no more is found out, though nobody tells of it. */
-export const holedListener: Fault = {
+export const deadListener: Fault = {
   number: 7,
   title: "listener black-holed, poll at 60 s",
   async run(figures: Figures, scale: Scale) {
