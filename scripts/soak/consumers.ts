@@ -4,7 +4,7 @@ import type { Watched } from "./probe.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const CLI = fileURLToPath(new URL("../../cli.ts", import.meta.url));
-const IMPORTS = ["./tasks.ts", "./reporting.ts", "../demo/timeout.ts"].map((file) =>
+const IMPORTS = ["./tasks.ts", "./reporting.ts", "../demo/end_with_parent.ts"].map((file) =>
   fileURLToPath(new URL(file, import.meta.url))
 );
 
