@@ -4,7 +4,7 @@ import type { Tag } from "../../src/database/driver.ts";
 import { type ConnectionSettings, resolveConnection } from "../../src/database/settings.ts";
 import { migrate } from "../../src/schema/migrator.ts";
 import { MIGRATIONS } from "../../src/schema/migrations.ts";
-import { testServer } from "./server.ts";
+import { type TestServer, testServer } from "./server.ts";
 
 /** A database of a test's own. */
 export interface TestDatabase extends AsyncDisposable {
@@ -18,16 +18,17 @@ export interface TestDatabase extends AsyncDisposable {
   records: Tag;
 }
 
-let template: Promise<{ server: string; name: string }> | undefined;
+let template: Promise<{ server: TestServer; name: string }> | undefined;
 let created = 0;
 
 /** Makes a migrated database, or, with `migrated: false`, an empty one. A migrated one is a copy of a template. */
 export async function testDatabase({ migrated = true } = {}): Promise<TestDatabase> {
   const { server, name } = await (template ??= makeTemplate());
   const database = `firefly_test_${Deno.pid}_${++created}_${crypto.randomUUID().slice(0, 8)}`;
-  const admin = adminOf(server); // kept to the end: a second login would cost as much as making the database
-  await admin.unsafe(`CREATE DATABASE ${database} TEMPLATE ${migrated ? name : "template0"}`);
-  const url = urlOf(server, database);
+  const admin = adminOf(server.url); // kept to the end: a second login would cost as much as making the database
+  const source = migrated ? name : "template0";
+  await admin.unsafe(`CREATE DATABASE ${database} TEMPLATE ${source} STRATEGY ${server.strategy}`);
+  const url = urlOf(server.url, database);
   const settings = await resolveConnection(url);
   const sql = postgres(url, { max: 2, onnotice() {} });
   const own = new Database(settings, "firefly");
@@ -46,23 +47,24 @@ export async function testDatabase({ migrated = true } = {}): Promise<TestDataba
 }
 
 /** One template for each state of the migrations, shared by all test processes and runs. */
-async function makeTemplate(): Promise<{ server: string; name: string }> {
-  const { url: server, settings } = await testServer();
+async function makeTemplate(): Promise<{ server: TestServer; name: string }> {
+  const server = await testServer();
   const text = new TextEncoder().encode(MIGRATIONS.map(({ sql }) => sql).join());
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", text));
   const name = `firefly_template_${
     Array.from(digest.subarray(0, 6), (byte) => byte.toString(16).padStart(2, "0")).join("")
   }`;
-  const admin = adminOf(server);
+  const admin = adminOf(server.url);
   try {
     await admin`SELECT pg_advisory_lock(hashtextextended('firefly:test template', 0))`;
     const [found] = await admin`SELECT FROM pg_database WHERE datname = ${name}`;
     if (found) return { server, name };
-    for (const [name, value] of Object.entries(settings)) await admin.unsafe(`ALTER SYSTEM SET ${name} = '${value}'`);
-    if (Object.keys(settings).length > 0) await admin`SELECT pg_reload_conf()`;
+    const settings = Object.entries(server.settings);
+    for (const [name, value] of settings) await admin.unsafe(`ALTER SYSTEM SET ${name} = '${value}'`);
+    if (settings.length > 0) await admin`SELECT pg_reload_conf()`;
     await admin.unsafe(`DROP DATABASE IF EXISTS ${name}_new WITH (FORCE)`);
     await admin.unsafe(`CREATE DATABASE ${name}_new TEMPLATE template0`);
-    await migrate(await resolveConnection(urlOf(server, `${name}_new`)), "firefly");
+    await migrate(await resolveConnection(urlOf(server.url, `${name}_new`)), "firefly");
     await admin.unsafe(`ALTER DATABASE ${name}_new RENAME TO ${name}`);
     return { server, name };
   } finally {
