@@ -19,7 +19,7 @@ for (const fault of FAULTS) {
 }
 
 async function check(run: (figures: Figures) => Promise<void>): Promise<void> {
-  const figures = new Figures(SLACK);
+  const figures = new Figures({ slack: SLACK, speed: false });
   await run(figures);
   const broken = figures.list.filter(({ pass }) => !pass);
   if (broken.length === 0) return;

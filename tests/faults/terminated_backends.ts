@@ -94,7 +94,10 @@ async function inStorm(figures: Figures, { seconds, tasks }: { seconds: number; 
   await untilRegistered(db, 1);
   let count = 0;
   {
-    await using terminations = terminateConnections(db, { seconds });
+    await using terminations = terminateConnections(db, {
+      seconds,
+      isEnough: (terminated) => terminated >= seconds * 10 && count >= tasks,
+    });
     for (; terminations.ongoing; count += 50) {
       await scheduleMarks(db, 50, { from: count + 1, ms: 5 });
       await until(async () => !terminations.ongoing || await countOf(db, "created") < 100, 60_000);

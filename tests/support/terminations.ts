@@ -1,7 +1,7 @@
 import postgres from "postgres";
 import type { TestDatabase } from "./database.ts";
 
-/** Terminations of connections at random, which go on for a while. */
+/** Terminations of connections at random, which go on for a while. Disposing of them ends them. */
 export interface Terminations extends AsyncDisposable {
   /** Whether they still go on. */
   readonly ongoing: boolean;
@@ -9,13 +9,27 @@ export interface Terminations extends AsyncDisposable {
   readonly count: number;
 }
 
-/** Terminates about a third of Firefly's connections to `db`, 20 times a second, for `seconds`. */
-export function terminateConnections(db: TestDatabase, { seconds }: { seconds: number }): Terminations {
+/**
+ * Terminates about a third of Firefly's connections to `db`, 20 times a second, for `seconds` and until `isEnough`
+ * holds for how many there were.
+ */
+export function terminateConnections(
+  db: TestDatabase,
+  { seconds, isEnough = () => true }: { seconds: number; isEnough?: (count: number) => boolean },
+): Terminations {
   const sql = postgres(db.url, { max: 1, onnotice() {}, fetch_types: false });
   const end = performance.now() + seconds * 1000;
-  const state = { ongoing: true, count: 0, [Symbol.asyncDispose]: () => done };
+  let isDisposed = false;
+  const state = {
+    ongoing: true,
+    count: 0,
+    [Symbol.asyncDispose]() {
+      isDisposed = true;
+      return done;
+    },
+  };
   async function terminate(): Promise<void> {
-    while (performance.now() < end) {
+    while (!isDisposed && (performance.now() < end || !isEnough(state.count))) {
       const { count } = await sql`
         SELECT pg_terminate_backend(pid)
         FROM pg_stat_activity
