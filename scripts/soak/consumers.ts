@@ -84,13 +84,13 @@ export class SoakConsumer {
     this.cut();
   }
 
-  /** Stops its process, gracefully if it does so within `patience` milliseconds. */
-  async end(patience: number): Promise<void> {
+  /** Stops its process, gracefully if it does so within `timeout` milliseconds. */
+  async end(timeout: number): Promise<void> {
     this.#ending = true;
     this.heal();
     this.signal("SIGCONT");
-    this.signal(patience > 0 ? "SIGTERM" : "SIGKILL");
-    const timer = setTimeout(() => this.signal("SIGKILL"), patience);
+    this.signal(timeout > 0 ? "SIGTERM" : "SIGKILL");
+    const timer = setTimeout(() => this.signal("SIGKILL"), timeout);
     await this.#life;
     clearTimeout(timer);
     await this.#proxy[Symbol.asyncDispose]();

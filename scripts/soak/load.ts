@@ -47,8 +47,8 @@ export class Load {
   }
 
   /** Lets everything come to its end that was put off. */
-  async settle(patience: number): Promise<void> {
-    const until = performance.now() + patience;
+  async settle(timeout: number): Promise<void> {
+    const until = performance.now() + timeout;
     while (this.#underWay.size > 0 && performance.now() < until) await sleep(50);
     if (this.#underWay.size > 0) this.#breakOff(new Error(`${this.#underWay.size} waits have not ended`));
     await insist(() => this.#doRound());

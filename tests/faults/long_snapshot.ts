@@ -95,7 +95,7 @@ async function traffic(
     }
   }
   await Promise.all([produce(), consume()]);
-  // The last ones may wait for the second after which a consumer looks that has not got the doors of all its queues.
+  // The last ones may wait for the second after which a consumer looks that does not hold the wake locks of all its queues.
   await until(async () => {
     const [left] = await db.sql`
       SELECT (SELECT count(*) FROM firefly.ready)::int AS ready, (SELECT count(*) FROM firefly.claim_batch)::int AS leased

@@ -75,16 +75,16 @@ Deno.test("explain() tells that the consumer of a task died, and whether another
   await startConsumer(db);
   const expired = await ff.tasks.explain(id);
   await removeExpiredConsumers(db.store);
-  const buried = await ff.tasks.explain(id);
+  const removed = await ff.tasks.explain(id);
 
-  assertEquals([alone, expired, buried].map(codesOf), [["orphaned", "no_consumer"], ["orphaned"], ["orphaned"]]);
-  assertEquals([alone, expired, buried].map(({ status }) => status), ["running", "running", "running"]);
-  assertEquals([alone, expired, buried].map(({ summary }) => summary), [
+  assertEquals([alone, expired, removed].map(codesOf), [["orphaned", "no_consumer"], ["orphaned"], ["orphaned"]]);
+  assertEquals([alone, expired, removed].map(({ status }) => status), ["running", "running", "running"]);
+  assertEquals([alone, expired, removed].map(({ summary }) => summary), [
     "The consumer that ran attempt 1 on test, process 1 died: it is rescued once a consumer runs",
     "The consumer that ran attempt 1 on test, process 1 died: another one will rescue it soon",
     "The consumer that ran attempt 1 died: another one will rescue it soon",
   ]);
-  assertEquals(pick(buried, "orphaned").pid, null);
+  assertEquals(pick(removed, "orphaned").pid, null);
 });
 
 Deno.test("explain() tells that a rescued task is a quarantined task, and counts only quarantined before it", async () => {

@@ -169,7 +169,7 @@ Deno.test("defect 11: a task whose consumers die is counted and ends, whatever i
   const poison = task({ name: taskName(), maxRetries: 1_000_000 }, () => {});
   const row = await test.ff.run(() => poison.schedule());
 
-  for (let death = 0; death < 5; death++) {
+  for (let crash = 0; crash < 5; crash++) {
     const consumerId = await startConsumer(test.db, { tasks: [poison.funcName] });
     assertEquals((await claim(test.db, { consumerId, names: [poison.funcName] })).tasks.length, 1);
     await expireConsumer(test.db, consumerId);
@@ -240,7 +240,7 @@ Deno.test("defect 14: an idle consumer sends next to nothing, and wakes at once"
   let sent = 0;
   proxy.onRequest = () => void sent++;
   await new Promise((resolve) => setTimeout(resolve, 500)); // what is measured is the idle time itself
-  assert(sent < 33, `${sent} requests in 0.5 s of idleness; the seed sent 500 transactions`);
+  assert(sent < 33, `${sent} requests in 0.5 s of idleness; django-firefly-tasks sent 500 transactions`);
 
   const row = await test.ff.run(() => work.schedule());
   await row.result({ timeout: "10s" });

@@ -15,9 +15,9 @@ import { type Attempt, type Consumer, LONG, type State } from "./state.ts";
 import * as model from "./transitions.ts";
 import { type Maker, NAMES, QUEUES, step, uuid, type World } from "./world.ts";
 
-function pickConsumer({ random, state, buried }: World): Consumer | undefined {
+function pickConsumer({ random, state, removed }: World): Consumer | undefined {
   const known = [...state.consumers.values()];
-  if (buried.length > 0 && (known.length === 0 || random.once(12))) return random.pick(buried);
+  if (removed.length > 0 && (known.length === 0 || random.once(12))) return random.pick(removed);
   return known.length > 0 ? random.pick(known) : undefined;
 }
 
@@ -61,14 +61,14 @@ const expire: Maker = ({ random, sql, state }) => {
 };
 
 /** Most often one that runs a quarantined task. */
-const remove: Maker = ({ random, sql, state, buried }) => {
+const remove: Maker = ({ random, sql, state, removed }) => {
   const consumers = [...state.consumers.values()];
   const suspicious = consumers.filter(({ id }) => runsQuarantined(state, id));
   const consumer = random.once(3) ? random.pick([...consumers, undefined]) : random.pick([...suspicious, undefined]);
   if (!consumer) return;
   return step("removeConsumer", consumer.id, () => removeConsumer(sql, consumer.id), () => {
     state.consumers.delete(consumer.id);
-    buried.push(consumer);
+    removed.push(consumer);
   });
 };
 
@@ -84,13 +84,13 @@ const blame: Maker = ({ random, sql, state }) => {
   return step("time passes", `four died of task ${id}`, send, () => state.tasks.get(id)!.crashCount = 4);
 };
 
-const bury: Maker = ({ sql, state, buried }) => {
+const removeExpired: Maker = ({ sql, state, removed }) => {
   return step("removeExpiredConsumers", "", () => removeExpiredConsumers(sql), (ids) => {
     const dead = [...state.consumers.values()].filter(({ alive }) => !alive);
     assertEquals(ids.toSorted(), dead.map(({ id }) => id).toSorted());
     for (const consumer of dead) {
       state.consumers.delete(consumer.id);
-      buried.push({ ...consumer, alive: false });
+      removed.push({ ...consumer, alive: false });
     }
   });
 };
@@ -324,7 +324,7 @@ export const CONSUMER_STEPS: [number, Maker][] = [
   [1, expire],
   [4, remove],
   [1, blame],
-  [2, bury],
+  [2, removeExpired],
   [16, claim],
   [6, promote],
   [2, park],

@@ -37,7 +37,7 @@ export async function runModel(
     state: new State(),
     sql,
     client: { query: (text, params) => client.unsafe(text, params as never[]).execute() },
-    buried: [],
+    removed: [],
   };
   try {
     return await takeSteps(world, steps, seed);

@@ -16,7 +16,7 @@ export interface World {
   /** The same connection as a client of somebody else's. */
   readonly client: Queryable;
   /** Consumers whose row is gone, and who may not know it yet. */
-  readonly buried: Consumer[];
+  readonly removed: Consumer[];
 }
 
 /** One change of the database, and the same of the model. */
