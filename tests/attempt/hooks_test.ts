@@ -3,7 +3,9 @@ import { type Events, Firefly, task, type TaskRecord } from "../../mod.ts";
 import { PACKAGE, testProject } from "../support/project.ts";
 import { testDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { expireConsumer, insertTask, startConsumer, until } from "../support/steps.ts";
+import { expireConsumer, startConsumer } from "../support/claiming.ts";
+import { insertTask } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 
 /** What `onFailed` was called with. */
 interface Failed {

@@ -195,7 +195,7 @@ Deno.test({
     await using project = await testProject();
     await db.sql`SELECT firefly.schedule('a')`;
     const showing = onTerminal(project, ["show", "1", "--follow"], { database: db.url, env: { NO_COLOR: "1" } });
-    await until(async () => (await db.sql`SELECT FROM firefly.result_waiter`).length === 1, "somebody who follows");
+    await until(async () => (await db.sql`SELECT FROM firefly.result_waiter`).length === 1);
 
     await db.sql`SELECT firefly.cancel(1)`;
 

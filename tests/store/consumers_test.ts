@@ -13,18 +13,10 @@ import {
 import { settleTasks } from "../../src/store/settle.ts";
 import { registerWaiters } from "../../src/store/records.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import {
-  claim,
-  claimOne,
-  expireConsumer,
-  insertTask,
-  notificationsOf,
-  outcomeOf,
-  placesOf,
-  recordOf,
-  settle,
-  startConsumer,
-} from "../support/steps.ts";
+import { claim, claimOne, expireConsumer, startConsumer } from "../support/claiming.ts";
+import { notificationsOf } from "../support/notifications.ts";
+import { insertTask, placesOf, recordOf } from "../support/records.ts";
+import { outcomeOf, settle } from "../support/settling.ts";
 
 /** The end of a consumer that held its tasks: they are rescued. */
 async function die(db: TestDatabase, consumerId: string): Promise<{ id: number; status: string }[]> {
