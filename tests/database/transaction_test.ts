@@ -1,6 +1,5 @@
 import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects, assertStrictEquals } from "@std/assert";
 import { resolveConnection } from "../../src/database/settings.ts";
-import { findDatabase } from "../../src/firefly/connect.ts";
 import { withDeadline } from "../../src/database/deadline.ts";
 import type { Tag } from "../../src/database/driver.ts";
 import { codeOf } from "../../src/database/error_codes.ts";

@@ -2,7 +2,6 @@ import postgres from "postgres";
 import { Database } from "../../src/database/pools.ts";
 import type { Tag } from "../../src/database/driver.ts";
 import { type ConnectionSettings, resolveConnection } from "../../src/database/settings.ts";
-import { findDatabase } from "../../src/firefly/connect.ts";
 import { migrate } from "../../src/schema/migrator.ts";
 import { MIGRATIONS } from "../../src/schema/migrations.ts";
 import { type TestServer, testServer } from "./server.ts";
