@@ -4,7 +4,7 @@ const boolean = (element: string) => element === "t";
 const date = (element: string) => new Date(element);
 const json = (element: string) => JSON.parse(element);
 
-/** The array types that PostgreSQL has built in: their number, and how one of their elements is read. */
+/** PostgreSQL's built-in array types: their OIDs, and how to read one of their elements. */
 const ARRAY_TYPES: Record<number, (element: string) => unknown> = {
   199: json,
   1000: boolean,
@@ -29,7 +29,7 @@ const ARRAY_TYPES: Record<number, (element: string) => unknown> = {
   3807: json, // jsonb
 };
 
-/** How the driver reads and writes a type. */
+/** A type for the driver: how it is read and written. */
 interface DriverType {
   to: number;
   from: number[];
@@ -38,8 +38,8 @@ interface DriverType {
 }
 
 /**
- * The array types for the driver. It would ask the server for them by a statement of its own on every new connection,
- * and when the connection dies meanwhile, nobody handles the rejection of that statement: the process ends.
+ * The array types for the driver. Otherwise it would query the server for them on every new connection, and if the
+ * connection is lost meanwhile, the rejection of that query is unhandled and ends the process.
  */
 export const arrayTypes: Record<string, DriverType> = Object.fromEntries(
   Object.entries(ARRAY_TYPES).map(([type, parse]) => [`array_${type}`, {
@@ -52,7 +52,7 @@ export const arrayTypes: Record<string, DriverType> = Object.fromEntries(
 
 const SPECIAL = /["\\]/;
 
-/** A list as an array literal: `{"a",null,{"b"}}`; with `asJson`, each element is JSON. */
+/** Formats a list as an array literal: `{"a",null,{"b"}}`; with `asJson`, each element as JSON. */
 export function formatArray(list: unknown[], asJson = false): string {
   const elements = list.map((element) => {
     if (element === null || element === undefined) return "null";
@@ -69,7 +69,7 @@ function formatElement(element: unknown, asJson: boolean): string {
   return element instanceof Date ? element.toISOString() : String(element);
 }
 
-/** The list that an array literal stands for. */
+/** Reads an array literal as a list. */
 export function parseArray(literal: string, parse: (element: string) => unknown): unknown[] {
   const token = /[{},]|"((?:[^"\\]|\\.)*)"|[^{},"]+/gs;
   token.lastIndex = literal.indexOf("{") + 1; // bounds such as [0:2]= may precede

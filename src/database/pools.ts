@@ -24,14 +24,14 @@ const INVALID_SCHEMA = "3F000";
 const PROTOCOL_VIOLATION = "08P01";
 
 const STATEMENT_DEADLINE = 15_000;
-/** How long statements may go on when a pool is ended. */
+/** How many milliseconds {@linkcode Pool.end} waits for statements under way. */
 const END_TIMEOUT = 5_000;
-/** How long a connection stays open that nobody uses: a program that closes nothing can end, too. */
+/** How many milliseconds an unused connection stays open, so that a program that does not close it can end. */
 const IDLE = 10_000;
-/** The same where leases are renewed, which by default is done every 10 s. */
-const LEASES_IDLE = 15_000;
+/** The same for the connection that renews leases, by default every 10 s. */
+const LEASE_IDLE = 15_000;
 
-/** A connection of a pool, and the statements that are under way on it. */
+/** A connection of a pool, and the statements under way on it. */
 interface Member {
   readonly client: Client;
   readonly queries: Set<ReturnType<Build>>;
@@ -39,8 +39,8 @@ interface Member {
 }
 
 /**
- * Connections for single statements, each a client of its own, which is thrown away with all that it has left when its
- * connection is lost or misses a deadline: a client of this driver whose backend died may swallow what is sent to it.
+ * Connections for single statements. Each is a client of its own, discarded with its pending statements when its
+ * connection is lost or misses a deadline: a client of this driver may swallow statements after its backend is gone.
  */
 export class Pool {
   readonly #open: (onclose: () => void) => Client;
@@ -50,8 +50,8 @@ export class Pool {
   readonly #members = new Set<Member>();
 
   /**
-   * @param options `deadline`: milliseconds that a statement may take, 0 for as long as it wants; `idle`: milliseconds
-   * for which a connection stays open that nobody uses.
+   * @param options `deadline`: milliseconds that a statement may take, 0 for no limit; `idle`: milliseconds that an unused
+   * connection stays open.
    */
   constructor(
     open: (onclose: () => void) => Client,
@@ -77,13 +77,13 @@ export class Pool {
     } finally {
       member.queries.delete(query);
       if (member.queries.size === 0 && this.#members.has(member)) {
-        // Not by the driver's own idle_timeout, which would refuse what is sent while the connection closes.
+        // Not the driver's own idle_timeout, which rejects statements that are sent while the connection closes.
         member.idle = setTimeout(() => this.#drop(member), this.#idle);
       }
     }
   }
 
-  /** Ends the pool once its statements have. */
+  /** Ends the pool once its statements have ended. */
   async end(): Promise<void> {
     const members = [...this.#members];
     const queries = members.flatMap((member) => [...member.queries]);
@@ -91,7 +91,7 @@ export class Pool {
     for (const member of members) this.#drop(member);
   }
 
-  /** The connection with the least to do; a new one if none is idle and there may be more. */
+  /** Returns the connection with the fewest statements under way; a new one if none is idle and `max` allows it. */
   #pick(): Member {
     let best: Member | undefined;
     for (const member of this.#members) if (!best || member.queries.size < best.queries.size) best = member;
@@ -104,17 +104,16 @@ export class Pool {
   #drop(member: Member): void {
     if (!this.#members.delete(member)) return;
     clearTimeout(member.idle);
-    // The driver would open another connection for what it has not sent yet.
+    // The driver would open another connection for a statement that it has not sent yet.
     for (const query of member.queries) if (!isSent(query)) query.cancel();
     discard(member.client);
   }
 }
 
 /**
- * Settings that keep the plans of the hot path what they are made for, whatever the statistics say: a queue's tables
- * are empty when they are analyzed and hold 100,000 rows a minute later. Joins are planned once, as nested loops; the
- * claim reads `ready` in the order of its index instead of sorting all of it; and what the planner then believes to be
- * the cost is no reason to compile a plan.
+ * Settings that fix the plans of the hot path, whatever the statistics say: a queue's tables are empty when they are
+ * analyzed and hold 100,000 rows a minute later. Joins are planned once, as nested loops; the claim reads `ready` in the
+ * order of its index instead of sorting it; and the cost that the planner then expects triggers no compilation.
  */
 const HOT_PATH_PLANS = {
   plan_cache_mode: "force_generic_plan",
@@ -123,25 +122,25 @@ const HOT_PATH_PLANS = {
   jit: "off",
 };
 
-/** One connection, which the pool itself ends. */
+/** A client with one connection, which the pool ends. */
 const POOL_MEMBER = { max: 1, idle_timeout: 0, max_lifetime: null };
 
 /**
- * A database as Firefly uses it: a pool for the hot path, one for looking things up, one for users' statements, a
- * connection for inserts, and one on which nothing stands before a renewal.
+ * The connections to a database: a pool for the hot path, one for lists and bulk operations, one for users' statements,
+ * a connection for inserts, and one for leases, so that no statement delays a renewal.
  */
 export class Database {
-  /** Where it is, and how it was decided on. */
+  /** How to connect. */
   readonly settings: ConnectionSettings;
   /** The schema's name. */
   readonly schemaName: string;
   /** The tag for statements of the hot path. */
   readonly sql: Tag;
-  /** The tag for what tasks are scheduled by: one connection, so that they come in the order in which they were sent. */
+  /** The tag for inserting tasks: on one connection, so that they arrive in the order in which they were sent. */
   readonly inserts: Tag;
-  /** The tag for consumers' leases. */
+  /** The tag for consumers' leases, on a connection of its own. */
   readonly leaseConnection: Tag;
-  /** The tag for lists, counts and bulk operations, which are planned by what the tables hold. */
+  /** The tag for lists, counts and bulk operations, whose plans follow the statistics of the tables. */
   readonly records: Tag;
   /** The tag for users. */
   readonly userSql: Sql;
@@ -152,9 +151,9 @@ export class Database {
   readonly #userPool: Pool;
 
   /**
-   * Connects, and finds out whether a pooler stands in between, unless that is known.
+   * Connects, and detects a pooler in between, unless one is declared.
    *
-   * @throws {DatabaseUnreachable} If there is no connection to be had.
+   * @throws {DatabaseUnreachable} If it cannot connect.
    */
   static async open(settings: ConnectionSettings, schemaName: string): Promise<Database> {
     const database = new Database(settings, schemaName);
@@ -186,7 +185,7 @@ export class Database {
     this.#leasePool = new Pool(open({ connection: limits }), {
       max: 1,
       deadline: STATEMENT_DEADLINE,
-      idle: LEASES_IDLE,
+      idle: LEASE_IDLE,
     });
     this.#recordPool = new Pool(open({ connection: limits }), { max: 2, deadline: STATEMENT_DEADLINE });
     this.#userPool = new Pool(open({}), { max, deadline: 0 });
@@ -198,7 +197,7 @@ export class Database {
   }
 
   /**
-   * A pooler refuses the settings that the hot path starts its connections with, or drops them, or introduces itself as
+   * Detects a pooler: it rejects the settings that the hot path's connections start with, or drops them, or reports
    * another process than the one that answers.
    */
   async #isPooled(): Promise<boolean> {
@@ -230,7 +229,7 @@ export class Database {
     }
   }
 
-  /** An error of the driver as one that a user can act on, if there is one. */
+  /** Converts an error of the driver to one that a user can act on, if there is one. */
   explain(error: unknown): unknown {
     const code = codeOf(error);
     if (isConnectionError(error)) return unreachableError(this.settings, error);
@@ -241,14 +240,14 @@ export class Database {
     );
   }
 
-  /** Ends all of its connections. */
+  /** Ends all connections. */
   async end(): Promise<void> {
     const pools = [this.#pool, this.#insertPool, this.#leasePool, this.#recordPool, this.#userPool];
     await Promise.all(pools.map((pool) => pool.end()));
   }
 }
 
-/** A connection of the pool is anybody's with the next statement. */
+/** Rejects BEGIN, COMMIT and the like: the next statement may run on another connection of the pool. */
 function refuseOnPool(text: string): void {
   const control = transactionControlOf(text);
   if (!control) return;

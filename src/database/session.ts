@@ -14,19 +14,19 @@ import {
 import { codeOf, isConnectionError } from "./error_codes.ts";
 import type { DatabaseUnreachable } from "../errors.ts";
 
-/** What a session may be told beside where to connect. */
+/** The options of a session. */
 export interface SessionOptions {
   /** Called for every notification of a channel that the session listens on. */
   onnotify?: (channel: string, payload: string) => void;
-  /** Ends the server's process `pid`, when a session is discarded in the middle of a statement. */
+  /** Terminates the server's process `pid`; called when a session is discarded in the middle of a statement. */
   terminate?: (pid: number) => void;
 }
 
 /**
- * One connection for as long as it lives. BEGIN and COMMIT are plain statements on it. Once the connection is lost,
- * it refuses every further statement, since the driver would quietly run them on a new connection, outside of the
- * transaction that they belong to. For the same reason the driver is given one statement at a time, but for two that it
- * writes at once: it would keep those that wait, too, for a new connection.
+ * A single connection. BEGIN and COMMIT are plain statements on it. Once the connection is lost, the session rejects all
+ * further statements, since the driver would silently run them on a new connection, outside of their transaction. For
+ * the same reason it passes the driver one statement at a time, except two that the driver writes at once: the driver
+ * would keep waiting statements for a new connection, too.
  */
 export class Session {
   readonly #settings: ConnectionSettings;
@@ -37,7 +37,7 @@ export class Session {
   #lost: DatabaseUnreachable | undefined;
   #onLost: (() => void) | undefined;
 
-  /** The server's process, once the session knows it. */
+  /** The server's process, once it is known. */
   pid: number | undefined;
 
   constructor(settings: ConnectionSettings, { terminate, ...options }: SessionOptions = {}) {
@@ -47,14 +47,14 @@ export class Session {
       max: 1,
       idle_timeout: 0,
       max_lifetime: null,
-      // A connection that is killed while it connects is noticed by this timeout alone.
+      // Only this timeout detects a connection that is killed while it connects.
       connect_timeout: 2,
       onclose: () => this.#lose(Object.assign(new Error("the connection was closed"), { code: "CONNECTION_CLOSED" })),
       ...options as object,
     });
   }
 
-  /** Whether each of its transactions may be another process of the server's. */
+  /** Whether each of its transactions may run in another process of the server. */
   get isPooled(): boolean {
     return this.#settings.pooled ?? false;
   }
@@ -73,7 +73,7 @@ export class Session {
   /**
    * Runs one statement, after those before it.
    *
-   * @param deadline Milliseconds that the server may take; 0 for as long as it wants. Missed, the connection is lost.
+   * @param deadline Milliseconds that the server may take; 0 for no limit. If it takes longer, the connection is lost.
    * @throws {DatabaseUnreachable} If the connection is lost, now or before.
    */
   run<T>(build: Build, deadline = 0): Promise<Rows<T>> {
@@ -81,11 +81,11 @@ export class Session {
   }
 
   /**
-   * Runs two statements in one round trip, after those before them; resolves to what the second came to. It is under
-   * way before the first has ended, so it must do no harm where that fails: the error is the first's then.
+   * Runs two statements in one round trip, after those before them; resolves to the rows of the second. The second is
+   * sent before the first has ended, so it must do no harm if the first fails, whose error is thrown then.
    *
-   * @param deadline Milliseconds that the server may take for both; 0 for as long as it wants.
-   * @param isWaiting Asked when they have passed: whether the server may take as many again.
+   * @param deadline Milliseconds that the server may take for both; 0 for no limit.
+   * @param isWaiting Called when the deadline has passed; true grants the server the same time again.
    * @throws {DatabaseUnreachable} If the connection is lost, now or before.
    */
   runBoth<T>(first: Build, second: Build, deadline = 0, isWaiting?: () => Promise<boolean>): Promise<Rows<T>> {
@@ -116,8 +116,8 @@ export class Session {
   async #giveBoth(first: Build, second: Build): Promise<unknown> {
     const given = [first(this.#client).execute(), second(this.#client).execute()] as const;
     const answers = Promise.allSettled(given);
-    await undefined; // by now the driver has written both to the connection that is open
-    // Or it keeps the second, as the first has to be prepared or is large: for a new connection, too.
+    await undefined; // by now the driver has written both to the open connection
+    // Or it keeps the second, if the first must be prepared or is large, and might send it on a new connection.
     const isKept = !isSent(given[1]);
     if (isKept) given[1].cancel();
     const [before, after] = await answers;
@@ -130,17 +130,17 @@ export class Session {
     return after.value;
   }
 
-  /** Sends something, unless a statement is under way: that shows the server life enough. */
+  /** Sends a statement, unless one is under way, so that the server does not consider the session idle. */
   ping(): void {
     if (this.#unanswered === 0 && !this.#lost) this.run((client) => client`SELECT 1`).catch(() => {});
   }
 
-  /** A tag for statements of the store, on this session. */
+  /** Makes a tag for statements of the store on this session. */
   tag(schemaName: string): Tag {
     return makeTag((build) => this.run(build), schemaName);
   }
 
-  /** Closes the connection. The server would notice only after the statement that it is at, and hold locks until then. */
+  /** Closes the connection, and terminates its statement: the server would otherwise finish it first, and hold its locks. */
   discard(): void {
     if (this.#unanswered > 0 && this.pid !== undefined && !this.#lost) this.#terminate?.(this.pid);
     this.#lose(Object.assign(new Error("the session was discarded"), { code: "CONNECTION_ENDED" }));
@@ -149,14 +149,14 @@ export class Session {
   #lose(error: unknown): void {
     if (this.#lost) return;
     this.#lost = unreachableError(this.#settings, error);
-    discard(this.#client); // which also rejects what the driver has swallowed
+    discard(this.#client); // this also rejects statements that the driver has swallowed
     this.#onLost?.();
   }
 }
 
 function nothing(): void {}
 
-/** Rejects with the code DEADLINE if `promise` takes longer than `ms`, and `isWaiting` says that it is not worth while. */
+/** Rejects with the code DEADLINE if `promise` takes longer than `ms` and `isWaiting` grants it no more. */
 async function withTimeout<T>(promise: Promise<T>, ms: number, isWaiting: () => Promise<boolean>): Promise<T> {
   for (;;) {
     try {
@@ -167,20 +167,20 @@ async function withTimeout<T>(promise: Promise<T>, ms: number, isWaiting: () => 
   }
 }
 
-/** How long a session is kept for the next who wants one, in milliseconds. */
+/** How many milliseconds an unused session is kept. */
 const IDLE = 10_000;
 
-/** Sessions that are used one after another: at most `max` at a time, further callers wait for one. */
+/** A pool of sessions, each taken by one caller at a time: at most `max`, further callers wait. */
 export class Sessions {
   readonly #open: () => Session;
-  /** Those that nobody uses, and since when, the latest last: the next is the one whose process of the server is warm. */
+  /** Unused sessions, the last used last: it is taken next, as its process of the server has the warmest caches. */
   readonly #idle: { session: Session; since: number }[] = [];
   readonly #waiting: (() => void)[] = [];
-  /** One timer for all: each is used again long before, as a rule. */
+  /** One timer for all: most sessions are used again long before. */
   #sweep: ReturnType<typeof setTimeout> | undefined;
   #taken = 0;
   #ended = false;
-  /** How many may be taken at a time. */
+  /** How many sessions may be taken at a time. */
   max: number;
 
   constructor(open: () => Session, max: number) {
@@ -196,7 +196,7 @@ export class Sessions {
     return this.#open();
   }
 
-  /** Gives a session back: for the next, or, if it is lost or in the middle of something, to be discarded. */
+  /** Gives a session back, to be reused or, if it is lost or in the middle of a statement, discarded. */
   giveBack(session: Session, reusable: boolean): void {
     this.#taken--;
     if (reusable && !session.lost && !this.#ended) {
@@ -214,7 +214,7 @@ export class Sessions {
     if (oldest) this.#sweep = setTimeout(() => this.#dropIdle(), IDLE - (now - oldest.since));
   }
 
-  /** Discards the idle ones, and every other when it is given back. */
+  /** Discards the unused sessions, and each other one when it is given back. */
   end(): void {
     this.#ended = true;
     clearTimeout(this.#sweep);

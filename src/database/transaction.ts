@@ -7,35 +7,35 @@ import type { Sql } from "../sql.ts";
 
 const IN_FAILED_TRANSACTION = "25P02";
 /**
- * COMMIT behind a statement that may fail. The driver sends some statements that failed once more, and behind COMMIT,
- * which ends an aborted transaction, that would run outside of it. This fails in an aborted one, and leaves it so.
+ * COMMIT after a statement that may fail. The driver sends some failed statements again, and after COMMIT, which ends
+ * an aborted transaction, the statement would run outside of it. This fails in an aborted transaction, and leaves it.
  */
 const COMMIT_UNLESS_FAILED = "SET CONSTRAINTS ALL IMMEDIATE; COMMIT";
 /** How long the server may take to begin, commit or roll back, in milliseconds. */
 const DEADLINE = 8_000;
 
-/** What goes out with COMMIT. */
+/** The last statement of a transaction, sent together with COMMIT. */
 export interface Last {
-  /** Runs one statement, which fails where there is nothing to commit. */
+  /** Runs one statement, which must fail if the transaction is not to be committed. */
   run(sql: Tag): Promise<unknown>;
-  /** Whether, if no answer has come in time, it may be that the statement waits for another's lock: it is waited for then. */
+  /** Called when the deadline has passed; true, if the statement may wait for another transaction's lock, extends it. */
   isWaiting?(): Promise<boolean>;
 }
 
-/** What begins, commits and rolls back: a transaction, or a savepoint of one. */
+/** How a transaction, or a savepoint of one, begins and ends. */
 interface Frame {
   readonly schema: string;
-  /** The transaction that a savepoint is in. */
+  /** The transaction that contains the savepoint. */
   readonly outer?: Transaction;
   open(): Promise<Session>;
-  /** `last` is sent with COMMIT. */
+  /** Commits or rolls back; `last` is sent together with COMMIT. */
   close(session: Session, commit: boolean, last?: Last): Promise<void>;
   drop(session: Session): void;
 }
 
 /**
- * A transaction that begins with its first statement. Statements go to one session in the order in which they were
- * sent; a transaction inside it is a savepoint, and concurrent ones queue, since savepoints nest on a connection.
+ * A transaction that begins with its first statement. Statements run on one session in the order in which they were
+ * sent. A nested transaction is a savepoint; concurrent ones run one after another, as savepoints nest on a connection.
  */
 export class Transaction {
   readonly #frame: Frame;
@@ -52,8 +52,8 @@ export class Transaction {
   }
 
   /**
-   * A transaction on a session of its own, not begun yet. `setup` runs with its BEGIN; `deadline` is how many
-   * milliseconds BEGIN, COMMIT and ROLLBACK may each take.
+   * Makes a transaction on a session of its own. `setup` runs with its BEGIN; `deadline` is how many milliseconds BEGIN,
+   * COMMIT and ROLLBACK may each take.
    */
   static on(
     sessions: Sessions,
@@ -80,7 +80,7 @@ export class Transaction {
             try {
               await last.run(makeTag((build) => commitSession(session, deadline, { ...last, build }), schema));
             } catch (error) {
-              await rollBack(session, deadline).catch(() => {}); // what failed has left the transaction open
+              await rollBack(session, deadline).catch(() => {}); // the failed statement has left the transaction open
               throw error;
             }
           }
@@ -93,7 +93,7 @@ export class Transaction {
     });
   }
 
-  /** The tag for users: it refuses COMMIT and its like. */
+  /** The tag for users; it rejects COMMIT and the like. */
   get sql(): Sql {
     return this.#sql ??= makeUserTag((build) => this.#run(build), refuseTransactionControl);
   }
@@ -108,17 +108,17 @@ export class Transaction {
     return this.#session !== undefined;
   }
 
-  /** Whether it has been committed, rolled back or given up, by itself or with the transaction around it. */
+  /** Whether it, or the transaction around it, was committed, rolled back or abandoned. */
   get ended(): boolean {
     return this.#ended || (this.#frame.outer?.ended ?? false);
   }
 
-  /** The transaction whose COMMIT decides about what happens in this one. */
+  /** The outermost transaction, whose COMMIT makes the changes of this one permanent. */
   get outermost(): Transaction {
     return this.#frame.outer?.outermost ?? this;
   }
 
-  /** Whether its connection is lost, and it with it. */
+  /** Whether its connection is lost. */
   async isLost(): Promise<boolean> {
     return await this.#session?.then(
       (session) => session.lost !== undefined,
@@ -126,17 +126,17 @@ export class Transaction {
     ) ?? false;
   }
 
-  /** Why it is aborted; undefined if it is not. Errors that a savepoint undid are none of this. */
+  /** The error that aborted it, if one did. Errors that a savepoint undid do not count. */
   get failure(): unknown {
     return this.#failure;
   }
 
-  /** Shows the server that this side lives, so that it does not end the transaction for being idle. */
+  /** Keeps the server from ending the transaction for being idle. */
   ping(): void {
     if (!this.ended) this.#session?.then((session) => session.ping(), () => {});
   }
 
-  /** Runs `fn` between a savepoint and its release; whatever it did is undone if it throws. */
+  /** Runs `fn` in a savepoint, which is released afterwards, or rolled back if `fn` throws. */
   nested<T>(fn: (inner: Transaction) => Promise<T>): Promise<T> {
     const outcome = this.#turn.then(() => runTransaction(this.#savepoint(`firefly_${++this.#savepoints}`), fn));
     this.#turn = outcome.catch(() => {});
@@ -144,10 +144,10 @@ export class Transaction {
   }
 
   /**
-   * Commits, if anything was begun, once the transactions inside it have ended. `last` is run before, if it is given:
-   * one statement of the store, which goes out together with COMMIT. If it fails, nothing is committed.
+   * Commits, if a statement was sent, once all nested transactions have ended. `last`, one statement of the store, is
+   * sent together with COMMIT; if it fails, nothing is committed.
    *
-   * @throws {FireflyError} If a statement had failed: the transaction is rolled back then. If it has ended already.
+   * @throws {FireflyError} If a statement had failed, so that the transaction is rolled back, or if it has ended already.
    * @throws {CommitUnknown} If the connection was lost meanwhile.
    */
   async commit(last?: Last): Promise<void> {
@@ -160,12 +160,12 @@ export class Transaction {
     }
   }
 
-  /** Rolls back, if anything was begun. A lost connection has done that already. */
+  /** Rolls back, if a statement was sent. A lost connection is rolled back already. */
   async rollback(): Promise<void> {
     await this.#end(false).catch(() => {});
   }
 
-  /** Gives the transaction up in the middle of a statement: its connection is closed, which rolls it back. */
+  /** Abandons the transaction in the middle of a statement: closes its connection, which rolls it back. */
   abandon(): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -182,7 +182,7 @@ export class Transaction {
   async #run<T>(build: Build): Promise<Rows<T>> {
     if (this.ended) throw hasEnded();
     const session = await (this.#session ??= this.#frame.open());
-    // Behind the ROLLBACK of the transaction around it, the statement would run outside of any.
+    // After the ROLLBACK of the transaction around it, the statement would run outside of any.
     if (this.#frame.outer?.ended) throw hasEnded();
     try {
       return await session.run<T>(build);
@@ -191,7 +191,7 @@ export class Transaction {
     }
   }
 
-  /** The server says only that the transaction is aborted: the statement that aborted it is what a user wants to know. */
+  /** Adds the error that aborted the transaction, as the server reports only that it is aborted. */
   #explain(error: unknown): unknown {
     if (codeOf(error) !== IN_FAILED_TRANSACTION) return this.#failure = error;
     return new FireflyError("Cannot go on with the transaction as one of its statements failed", {
@@ -209,7 +209,7 @@ export class Transaction {
       },
       close: async (session, commit) => {
         if (this.ended) throw hasEnded();
-        // Released either way: one that stays would hide the savepoint of the same name around it.
+        // Released in either case: a savepoint that stays would hide an outer one of the same name.
         const [release, undo] = [
           `RELEASE SAVEPOINT ${name}`,
           `ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}`,
@@ -230,7 +230,7 @@ function hasEnded(): FireflyError {
   return new FireflyError("Cannot run the statement as its transaction has ended");
 }
 
-/** Runs `fn` in `transaction`, then commits; rolls back and rethrows if it throws. */
+/** Runs `fn` in `transaction`, then commits; rolls back and rethrows if `fn` throws. */
 export async function runTransaction<T>(transaction: Transaction, fn: (inner: Transaction) => Promise<T>): Promise<T> {
   let result: T;
   try {
@@ -244,7 +244,7 @@ export async function runTransaction<T>(transaction: Transaction, fn: (inner: Tr
 }
 
 async function begin(session: Session, setup: string, deadline: number): Promise<void> {
-  // A session keeps its process for life, unless a pooler stands in between.
+  // A session keeps its process, unless there is a pooler in between.
   if (session.pid !== undefined && !session.isPooled) {
     await session.run((client) => client.unsafe(`BEGIN; ${setup}`), deadline);
     return;
@@ -265,7 +265,7 @@ async function commitSession(
   deadline: number,
   last?: Pick<Last, "isWaiting"> & { build: Build },
 ): Promise<Rows<never>> {
-  if (last && session.lost) throw session.lost; // before anything of it was sent
+  if (last && session.lost) throw session.lost; // before any of it was sent
   try {
     const result = last
       ? await session.runBoth<never>(
@@ -288,7 +288,7 @@ async function commitSession(
   }
 }
 
-/** Whoever began a transaction ends it: a handler that commits by itself would cut its effects off from `completed`. */
+/** Rejects BEGIN, COMMIT and the like: a handler that commits would separate its changes from `completed`. */
 function refuseTransactionControl(text: string): void {
   const control = transactionControlOf(text);
   if (!control) return;

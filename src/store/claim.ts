@@ -2,12 +2,12 @@ import type { Backoff } from "../task/backoff.ts";
 import type { Tag } from "../database/driver.ts";
 import { toNumber } from "./rows.ts";
 
-/** What a consumer asks for. */
+/** The parameters of a claim. */
 export interface ClaimRequest {
   consumerId: string;
-  /** The id of the batch's lease, made up by the consumer, so that it knows the lease even if the reply is lost. */
+  /** The id of the claim batch. The consumer generates it, so that it knows the batch even if the reply is lost. */
   batchId: string;
-  /** The id of a quarantined task's lease; null if the consumer has a quarantined task already. */
+  /** The id of a quarantined task's batch; null if the consumer holds a quarantined task already. */
   quarantinedBatchId: string | null;
   queues: string[];
   /** The names of the tasks that the consumer knows. */
@@ -15,16 +15,16 @@ export interface ClaimRequest {
   limit: number;
 }
 
-/** A task of which this consumer holds the lease. */
+/** A task that this consumer holds. */
 export interface ClaimedTask {
   id: number;
-  /** The fence: whoever ends the claim must find it unchanged. */
+  /** The fence: a statement that ends the claim must find it unchanged. */
   claimSeq: number;
   batchId: string;
   quarantined: boolean;
   funcName: string;
   queue: string;
-  /** Null if they are long: then they stay in the database until they are needed, see {@linkcode readParams}. */
+  /** Null if they are long: then they stay in the database until the attempt starts, see {@linkcode readParams}. */
   params: string | null;
   attempt: number;
   retryAttempts: number;
@@ -39,7 +39,7 @@ export interface ClaimedTask {
   hasSlots: boolean;
 }
 
-/** A claimed task as the statement gives it: the columns of {@linkcode ClaimedTask} in the order of `claimed`. */
+/** A claimed task as the statement returns it: the columns of {@linkcode ClaimedTask} in the order of `claimed`. */
 type ClaimedRow = [
   id: number,
   claimSeq: number,
@@ -52,7 +52,7 @@ type ClaimedRow = [
   rest: Rest | null,
 ];
 
-/** What most tasks have none of. One column that is NULL costs them less than eight. */
+/** The columns that have defaults in most tasks: one NULL in their place costs less than eight. */
 type Rest = Pick<
   ClaimedTask,
   "attempt" | "retryAttempts" | "snoozes" | "backoff" | "timeout" | "concurrencyKey" | "rateKey" | "hasSlots"
@@ -69,46 +69,57 @@ const NOTHING_ELSE: Rest = {
   hasSlots: true,
 };
 
-/** Params of more characters are not part of a claim: a consumer may hold many tasks that have not begun. */
+/** The most bytes of params that a claim returns: a consumer may hold many tasks that have not started. */
 const LONG_PARAMS = 8192;
 
-/** What came of a claim. */
+/** The outcome of a claim. */
 export interface Claim {
-  /** False if the consumer's lease has expired or it was buried: it must register anew. */
+  /** False if the consumer's lease has expired or it was removed: it must register again. */
   alive: boolean;
   /** Most urgent first. */
   tasks: ClaimedTask[];
-  /** How many rows it took out of `ready`: with those of records that are gone, or want to run no more. */
+  /** How many rows it deleted from `ready`, stale ones included, whose records are deleted or not to run any more. */
   taken: number;
-  /** Seconds until the next waiting task is due, or a line of limited ones to be looked at; null if there is none. */
+  /** Seconds until the next waiting task is due or may be admitted; null if there is none. */
   nextDue: number | null;
 }
 
 /**
- * Claims up to `limit` ready tasks of `queues`, most urgent first, and at most one quarantined.
+ * Claims up to `limit` ready tasks of `queues`, most urgent first, and at most one quarantined task.
  *
- * Each queue is one probe of the index, in its order; `queue = ANY (…)` would sort everything that is ready. The
- * locking subqueries are materialized, since the planner may run one more than once and so claim more than `limit`.
- * A row of `ready` that is visible and can be locked is current: whatever ends it deletes it. Only the record says
- * whether the task still wants to run: a row that was deleted or edited by hand drops out in the join. Slots are looked
- * up for limited tasks alone, by a count, as the planner would gather all slots there are to answer an EXISTS.
+ * The statement takes these steps, numbered in its text:
  *
- * It does not wait for the disk: the claim that a crash of the server undoes leaves the task ready, and its consumer
- * finds the lease gone when it is connected again. Whatever ends the claim is durable, and takes the claim with it.
+ *  1. `lax`: does not wait for the disk. A claim that a crash of the server undoes leaves the task in `ready`, and its
+ *     consumer finds the batch gone when it is connected again. Each settle is durable, and makes the claim durable.
+ *  2. `served`: the queues to claim from: not paused, and none if the consumer's lease has expired.
+ *  3. `due`: locks the tasks to take, one probe of the index a queue, in its order; `queue = ANY (…)` would sort
+ *     all of `ready`. The subqueries that lock are materialized, since the planner may run one more than once and
+ *     so claim more than `limit`. A row of `ready` that is visible and can be locked is current: every statement that
+ *     takes a task out of `ready` deletes its row.
+ *  4. `quarantined`: locks one quarantined task in the same way, if the consumer holds none.
+ *  5. `taken`: deletes both from `ready`.
+ *  6. `claimed`: joins their records. Only the record shows whether a task is still to run: a row whose record was
+ *     deleted or edited by hand drops out. Slots are counted, and only for limited tasks: to answer an EXISTS, the
+ *     planner would gather all slots.
+ *  7. `batch`: stores which tasks this consumer holds, quarantined ones apart.
+ *  8. `special`: the few tasks with a unique key or a rate key, looked up once for the next two steps.
+ *  9. `unkeyed`: releases unique keys that are not for running tasks.
+ * 10. `marked`: marks rate slots as taken by a claim; they expire some time after the attempt starts.
+ * 11. `next_due`: reads when a waiting task is due, or may be admitted.
  *
  * The reply is one row with one JSON text: a row of as many columns as a task has costs the driver three times as much.
  */
 export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim> {
   const { consumerId, batchId, quarantinedBatchId, queues, names, limit } = request;
   const [row] = await sql`
-    WITH lax AS MATERIALIZED (
+    WITH lax AS MATERIALIZED ( -- 1
       SELECT set_config('synchronous_commit', 'off', true)
-    ), served AS MATERIALIZED (
+    ), served AS MATERIALIZED ( -- 2
       SELECT served.name
       FROM lax, unnest(${queues}::text[]) AS served (name)
       WHERE NOT EXISTS (SELECT FROM ${sql.schema}.queue WHERE queue.name = served.name AND queue.paused)
         AND EXISTS (SELECT FROM ${sql.schema}.consumer WHERE id = ${consumerId}::uuid AND lease_until > now())
-    ), due AS MATERIALIZED (
+    ), due AS MATERIALIZED ( -- 3
       SELECT next.place
       FROM served, LATERAL (
         SELECT ready.ctid AS place, ready.priority, ready.not_before, ready.id
@@ -120,7 +131,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       ) AS next
       ORDER BY next.priority DESC, next.not_before, next.id
       LIMIT ${limit}::bigint
-    ), quarantined AS MATERIALIZED (
+    ), quarantined AS MATERIALIZED ( -- 4
       SELECT next.place
       FROM served, LATERAL (
         SELECT ready.ctid AS place, ready.priority, ready.not_before, ready.id
@@ -133,11 +144,11 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       WHERE ${quarantinedBatchId}::uuid IS NOT NULL
       ORDER BY next.priority DESC, next.not_before, next.id
       LIMIT 1
-    ), taken AS (
+    ), taken AS ( -- 5
       DELETE FROM ${sql.schema}.ready
       WHERE ctid = ANY (ARRAY(SELECT place FROM due UNION ALL SELECT place FROM quarantined))
       RETURNING id, claim_seq, quarantined
-    ), claimed AS (
+    ), claimed AS ( -- 6
       SELECT task.id, task.claim_seq, taken.quarantined, task.func_name, task.priority, task.not_before,
         task.unique_key, task.unique_among, task.concurrency_key, task.rate_key,
         json_build_array(
@@ -160,22 +171,21 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
               WHERE slot.task_id = task.id AND slot.kind = 'rate' AND slot.until IS NULL
             ) > 0)
           ) END
-        )::text AS line
+        )::text AS task
       FROM taken
       JOIN ${sql.schema}.task ON task.id = taken.id AND task.claim_seq = taken.claim_seq AND task.status = 'created'
-    ), leased AS (
+    ), batch AS ( -- 7
       INSERT INTO ${sql.schema}.claim_batch (id, consumer_id, quarantined, ids, claim_seqs)
       SELECT CASE WHEN quarantined THEN ${quarantinedBatchId}::uuid ELSE ${batchId}::uuid END, ${consumerId}::uuid, quarantined,
         array_agg(id), array_agg(claim_seq)
       FROM claimed
       GROUP BY quarantined
-    ), special AS MATERIALIZED (
-      -- Few tasks have any of these: they are looked for once.
+    ), special AS MATERIALIZED ( -- 8
       SELECT id, func_name, unique_key, unique_among, rate_key
       FROM claimed
       WHERE unique_key IS NOT NULL OR rate_key IS NOT NULL
-    ), unkeyed AS (
-      -- A key that is not for running tasks is free from here on. One that somebody is at stays until the task ends.
+    ), unkeyed AS ( -- 9
+      -- A key that another transaction has locked stays until the task ends.
       DELETE FROM ${sql.schema}.unique_key
       WHERE ctid = ANY (ARRAY(
         SELECT held.place
@@ -188,8 +198,8 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
         ) AS held
         WHERE NOT 'running' = ANY (special.unique_among)
       ))
-    ), marked AS (
-      -- Not one that somebody is at: it is being cancelled, by who waits for the row of ready that this claim has locked.
+    ), marked AS ( -- 10
+      -- Not a locked slot: its task is being cancelled, by a transaction that waits for the row of ready locked here.
       UPDATE ${sql.schema}.slot
       SET until = 'infinity'
       WHERE ctid = ANY (ARRAY(
@@ -202,7 +212,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
         ) AS held
         WHERE special.rate_key IS NOT NULL
       ))
-    ), next_due AS (
+    ), next_due AS ( -- 11
       SELECT min(LEAST(
         (
           SELECT waiting.not_before
@@ -221,7 +231,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       )) AS due
       FROM unnest(${queues}::text[]) AS served (name)
     )
-    SELECT (SELECT string_agg(line, ',' ORDER BY priority DESC, not_before, id) FROM claimed) AS tasks,
+    SELECT (SELECT string_agg(task, ',' ORDER BY priority DESC, not_before, id) FROM claimed) AS tasks,
       (SELECT count(*)::integer FROM taken) AS taken,
       EXTRACT(epoch FROM next_due.due - now())::double precision AS next_due,
       EXISTS (SELECT FROM ${sql.schema}.consumer WHERE id = ${consumerId}::uuid AND lease_until > now()) AS alive
@@ -237,7 +247,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
   };
 }
 
-/** By index: to destructure the row would cost more than all the rest. */
+/** Reads a row by index: to destructure it would cost more than everything else here. */
 function claimedTask(row: ClaimedRow, batchId: string): ClaimedTask {
   const rest = row[8] ?? NOTHING_ELSE;
   return {
@@ -249,7 +259,7 @@ function claimedTask(row: ClaimedRow, batchId: string): ClaimedTask {
     queue: row[4],
     params: row[5],
     maxRetries: row[6],
-    // JSON has no infinity but as a text.
+    // JSON has infinity only as a text.
     retryDelay: row[7] && Number(row[7]),
     attempt: rest.attempt,
     retryAttempts: rest.retryAttempts,
@@ -262,7 +272,7 @@ function claimedTask(row: ClaimedRow, batchId: string): ClaimedTask {
   };
 }
 
-/** The params of a task that is still held by the claim that read `claimSeq`; undefined if it is not. */
+/** Reads the params of a task; undefined if the claim that read `claimSeq` no longer holds it. */
 export async function readParams(
   sql: Tag,
   { id, claimSeq }: Pick<ClaimedTask, "id" | "claimSeq">,

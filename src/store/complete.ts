@@ -5,16 +5,16 @@ import type { ClaimState, Outcome } from "./settle.ts";
 
 const DIVISION_BY_ZERO = "22012";
 
-/** A claim that ends well, as nearly all do. */
+/** A claim whose task completed, as nearly all do. */
 export type Completion = Pick<Outcome, "id" | "claimSeq"> & { began: number; returned: string };
 
 /**
- * Completes tasks, each only if it is still held, as `settleTasks` does, at half of its price: nothing goes
- * back to `ready` or `waiting`, and no row is locked before it is updated. So it may have to wait for a row that
- * somebody's transaction has locked. It gives that up in an instant, long before the server would look for a deadlock.
- * Resolves to the ids of those that it ended, or to undefined if these are all of them.
+ * Completes tasks, each only if it is still held, at half the cost of `settleTasks`: no task returns to `ready` or
+ * `waiting`, and no row is locked before its update. So it may have to wait for a row that another transaction has
+ * locked; it gives up after 50 ms, long before the server checks for a deadlock. Resolves to the ids of the tasks that
+ * it completed, or to undefined if it completed all.
  *
- * @throws The error LOCK_NOT_AVAILABLE, if it met such a row: nothing has happened then.
+ * @throws An error with the code LOCK_NOT_AVAILABLE, if it had to give up: nothing was changed then.
  */
 export async function completeTasks(
   sql: Tag,
@@ -22,7 +22,7 @@ export async function completeTasks(
   batches: string[],
 ): Promise<Set<number> | undefined> {
   const now = performance.now();
-  // How long ago, since only the database's clock tells when.
+  // Durations, since all times come from the database's clock.
   const elapsed = completions.map(({ began }) => (now - began) / 1000);
   const [row] = await sql`
     WITH options AS MATERIALIZED (
@@ -43,7 +43,7 @@ export async function completeTasks(
       WHERE task.id = held.id AND task.claim_seq = held.claim_seq AND task.status = 'created'
       RETURNING task.id
     ), waiter AS (
-      -- As a rule nobody awaits anything: then no row of \`completed\` is looked at.
+      -- Usually no program waits for a result: then no row of \`completed\` is looked up.
       DELETE FROM ${sql.schema}.result_waiter
       USING completed
       WHERE result_waiter.task_id = completed.id AND (SELECT EXISTS (SELECT FROM ${sql.schema}.result_waiter))
@@ -63,13 +63,13 @@ export async function completeTasks(
 }
 
 /**
- * Completes one task in the transaction of its effects: what {@linkcode completeTasks} does for many. `batchId` is the
- * lease to delete with it, if this is the last task of one. It fails where the attempt does not hold the task any more, so
- * that a COMMIT which is sent with it commits nothing: {@linkcode isNotHeld} recognizes the error. It waits for whoever
- * has locked the record.
+ * Completes one task in the transaction of its handler, as {@linkcode completeTasks} does for many. `batchId` is the
+ * claim batch to delete with it, if this is its last task. It fails if the attempt no longer holds the task, so that the
+ * COMMIT that is sent with it commits nothing: {@linkcode isNotHeld} recognizes the error. It waits for a transaction
+ * that has locked the record.
  *
- * The tables of `awaited` and `lease` are opened in any case, as no statement can do without what it may need. Hence
- * both conditions name a parameter and not the row of `settled`: the index is looked at, and no join is planned.
+ * The server opens `result_waiter` and `claim_batch` in any case, as it does with every table of a statement. So their
+ * conditions name a parameter and not the row of `settled`: the server probes the index, and plans no join.
  */
 export async function completeTask(
   sql: Tag,
@@ -97,23 +97,23 @@ export async function completeTask(
       DELETE FROM ${sql.schema}.claim_batch
       WHERE id = ${batchId} AND EXISTS (SELECT FROM settled)
     )
-    SELECT 1 / count(*) AS held,
+    SELECT 1 / count(*) AS held, -- fails on purpose, with DIVISION_BY_ZERO, if the attempt does not hold the task
       (SELECT count(pg_notify(${sql.schema}.ended_channel(), '')) FROM waiter) AS notified
     FROM settled
   `;
 }
 
 /**
- * Whether {@linkcode completeTask} may have failed for want of the claim. A check of the user's that COMMIT brings out
- * may divide by zero, too: only the record tells.
+ * Whether {@linkcode completeTask} may have failed because the attempt does not hold the task. A deferred check of the
+ * user's may divide by zero, too: only the record shows which.
  */
 export function isNotHeld(error: unknown): boolean {
   return codeOf(error) === DIVISION_BY_ZERO;
 }
 
 /**
- * Reads where a claim stands, unless a transaction is at it, the old one of a lost COMMIT maybe: "locked" then. It does
- * not wait, since whoever has locked the record may take longer than a statement of a pool is given.
+ * Reads the state of a claim; "locked" if a transaction has locked the record, perhaps the one whose COMMIT was lost. It
+ * does not wait, since that transaction may take longer than the pool's deadline for a statement.
  */
 export async function readFreeClaim(sql: Tag, id: number): Promise<ClaimState | "locked" | undefined> {
   const [row] = await sql`

@@ -3,7 +3,7 @@ import type { TaskStatus } from "../task/record.ts";
 import { isUnplaced, placeInReady, placeInWaiting } from "./placement.ts";
 import { toNumber } from "./rows.ts";
 
-/** A consumer as it introduces itself. */
+/** A consumer as it registers. */
 export interface ConsumerInfo {
   id: string;
   host: string;
@@ -14,7 +14,7 @@ export interface ConsumerInfo {
   concurrency: number;
 }
 
-/** Registers a consumer, whose lease then runs for `lease` seconds. */
+/** Registers a consumer with a lease of `lease` seconds. */
 export async function registerConsumer(sql: Tag, info: ConsumerInfo, lease: number): Promise<void> {
   await sql`
     INSERT INTO ${sql.schema}.consumer (id, host, pid, version, queues, tasks, concurrency, lease_until)
@@ -26,7 +26,7 @@ export async function registerConsumer(sql: Tag, info: ConsumerInfo, lease: numb
   `;
 }
 
-/** Renews a consumer's lease; false if it was buried, so that its tasks are somebody else's now. */
+/** Renews a consumer's lease; false if the consumer was removed, so that other consumers may have its tasks. */
 export async function renewConsumer(sql: Tag, id: string, lease: number): Promise<boolean> {
   const rows = await sql`
     UPDATE ${sql.schema}.consumer
@@ -36,14 +36,14 @@ export async function renewConsumer(sql: Tag, id: string, lease: number): Promis
   return rows.count > 0;
 }
 
-/** Takes a consumer off the list at its end. */
+/** Removes a consumer that stops. */
 export async function removeConsumer(sql: Tag, id: string): Promise<void> {
   await sql`DELETE FROM ${sql.schema}.consumer WHERE id = ${id}`;
 }
 
 /**
- * Buries consumers whose lease has expired. From then on they cannot renew it: a consumer that was only stopped for
- * a while finds its row missing, and knows. The lock of the row decides between burial and a renewal at the last moment.
+ * Removes consumers whose lease has expired; resolves to their ids. They cannot renew it any more: a consumer that was
+ * only suspended finds its row missing. The row's lock decides between the removal and a renewal at the last moment.
  */
 export async function removeExpiredConsumers(sql: Tag): Promise<string[]> {
   const rows = await sql`
@@ -56,7 +56,7 @@ export async function removeExpiredConsumers(sql: Tag): Promise<string[]> {
   return rows.map((row) => row.id);
 }
 
-/** A task that a dead consumer left behind. */
+/** A task that a crashed consumer left behind. */
 export interface RescuedTask {
   id: number;
   funcName: string;
@@ -67,11 +67,11 @@ export interface RescuedTask {
 }
 
 /**
- * Puts back what up to 20 leases of consumers without a row hold. `not_before` stays: set to now, it would put them
- * behind the whole backlog. One death befalls whatever a machine held when it went down; what was there at two in a row,
- * without an end of its own in between, is quarantined from then on: it is claimed alone, and three deaths in quarantine,
- * and so the likely cause, end it `failed`. One that somebody's open transaction has locked must not make all
- * the others wait: its lease stays for the next round.
+ * Puts back the tasks of up to 20 claim batches whose consumers have no row. `not_before` stays: set to now, it would
+ * put them behind the whole backlog. A single crash concerns every task that the machine held. A task that was held
+ * through two crashes in a row, without a settled attempt in between, is quarantined: from then on it is claimed alone,
+ * and three crashes in quarantine, of which it is the likely cause, end it as `failed`. A task that an open transaction
+ * has locked must not hold up the others: its batch stays for the next round.
  */
 export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
   const back = { from: sql.raw("(SELECT * FROM rescued WHERE status = 'created') AS back") };
@@ -87,7 +87,7 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
       SELECT orphaned.id AS batch_id, orphaned.quarantined, claim.id, claim.claim_seq
       FROM orphaned, unnest(orphaned.ids, orphaned.claim_seqs) AS claim (id, claim_seq)
     ), held AS MATERIALIZED (
-      -- The deaths in a row: two among others, then three in quarantine.
+      -- The crashes in a row: two beside other tasks, then three in quarantine.
       SELECT task.id, left_behind.quarantined AND task.crash_count >= 4 AS exhausted
       FROM left_behind
       JOIN ${sql.schema}.task
@@ -149,14 +149,14 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
   }));
 }
 
-/** A lease of this consumer, as the database has it. */
+/** A claim batch of a consumer, as the database has it. */
 export interface BatchRow {
   id: string;
-  /** Those of its claims that are current: not ended by anybody. */
+  /** Those of its claims that are current: not ended by any consumer. */
   claims: { id: number; claimSeq: number; concurrencyKey: string | null; rateKey: string | null }[];
 }
 
-/** Reads a consumer's leases back: a claim that it does not know is one whose reply was lost. */
+/** Reads a consumer's claim batches. The reply of a claim that the consumer does not know was lost. */
 export async function readBatches(sql: Tag, consumerId: string): Promise<BatchRow[]> {
   const rows = await sql`
     SELECT claim_batch.id,
@@ -175,8 +175,9 @@ export async function readBatches(sql: Tag, consumerId: string): Promise<BatchRo
 }
 
 /**
- * Puts back `created` records with ids above `after` that stand nowhere: neither ready, nor waiting, nor leased, as
- * an UPDATE by hand leaves them. Looks at up to 5,000 records a call; resolves to the last id seen, or 0 at the end.
+ * Moves unplaced tasks with ids above `after` to `waiting`: records that are `created` and stand neither in `ready`, nor
+ * in `waiting`, nor in a claim batch, as a manual UPDATE leaves them. Examines up to 5,000 records a call; resolves to
+ * the last id examined, or 0 at the end.
  */
 export async function requeueUnplaced(sql: Tag, after: number): Promise<{ last: number; placed: number }> {
   const [row] = await sql`
@@ -197,7 +198,7 @@ export async function requeueUnplaced(sql: Tag, after: number): Promise<{ last: 
       ORDER BY task.id
       FOR UPDATE OF task SKIP LOCKED
     ), fenced AS (
-      -- Whatever place the record got since the snapshot becomes stale by this.
+      -- This makes any place stale that the record got since the snapshot.
       UPDATE ${sql.schema}.task
       SET claim_seq = task.claim_seq + 1
       FROM held
@@ -218,7 +219,7 @@ export async function requeueUnplaced(sql: Tag, after: number): Promise<{ last: 
   return { last: toNumber(row!.last), placed: row!.placed };
 }
 
-/** Ends a backend of this role: one that runs a statement for nobody any more. */
+/** Terminates a backend of this role whose statement no session waits for any more. */
 export async function endBackend(sql: Tag, pid: number): Promise<void> {
   await sql`SELECT pg_terminate_backend(${pid}::integer)`;
 }

@@ -2,7 +2,7 @@ import type { Tag } from "../database/driver.ts";
 import { toNumber } from "./rows.ts";
 import type { NewTask } from "./schedule.ts";
 
-/** A cron as a consumer introduces it. */
+/** A cron as a consumer registers it. */
 export interface NewCron {
   name: string;
   /** The name and the aliases. */
@@ -12,20 +12,20 @@ export interface NewCron {
   missed: "skip" | "one" | "all";
   /** The row that a slot inserts. */
   task: NewTask;
-  /** All of this that decides when and what: only consumers that say the same fire. */
+  /** Everything above that decides when it runs and what it inserts: only consumers with the stored definition fire it. */
   definition: string;
 }
 
-/** What registering says of a cron. */
+/** A registered cron. */
 export interface RegisteredCron {
   name: string;
-  /** It has fired all slots up to here, or will not. */
+  /** Slots up to this time were fired, or never will be. */
   after: Date;
-  /** The time by the database. */
+  /** The database's time. */
   at: Date;
 }
 
-/** Stores the crons of a consumer that starts; of the other `names` that it knows, those that are stored lose theirs. */
+/** Stores the crons of a consumer that starts, and removes the stored crons of its other `names`. */
 export async function registerCrons(
   sql: Tag,
   { consumerId, names, crons }: { consumerId: string; names: string[]; crons: NewCron[] },
@@ -37,8 +37,8 @@ export async function registerCrons(
 }
 
 /**
- * Schedules a task for each of `slots` that has come and that nobody has fired yet, if the stored definition is still
- * this one. Resolves to how many it scheduled, and to the time by the database.
+ * Schedules a task for each of `slots` that has come and was not fired yet, if `definition` is still the stored one.
+ * Resolves to how many it scheduled, and to the database's time.
  */
 export async function fireCron(
   sql: Tag,
@@ -51,7 +51,7 @@ export async function fireCron(
   return row!;
 }
 
-/** Stands for the crons that it agrees with; resolves to the names of those that nobody who lives stands for. */
+/** Makes the consumer an owner of the crons whose definition it shares; resolves to the names of crons without a live owner. */
 export async function keepCrons(
   sql: Tag,
   { consumerId, crons }: { consumerId: string; crons: readonly Pick<NewCron, "name" | "definition">[] },
@@ -63,13 +63,13 @@ export async function keepCrons(
   return new Set(rows.map(({ name }) => name));
 }
 
-/** The time by the database. */
+/** Reads the database's time. */
 export async function readClock(sql: Tag): Promise<Date> {
   const [row] = await sql<{ at: Date }>`SELECT now() AS at`;
   return row!.at;
 }
 
-/** Forgets slots of each cron but the last hundred, up to 1,000 of each at a time. Resolves to how many that were. */
+/** Deletes the slots of each cron except the last hundred, up to 1,000 a cron and call; resolves to how many. */
 export async function pruneCronSlots(sql: Tag): Promise<number> {
   const rows = await sql`
     DELETE FROM ${sql.schema}.cron_slot
@@ -90,7 +90,7 @@ export async function pruneCronSlots(sql: Tag): Promise<number> {
   return rows.count;
 }
 
-/** A cron as it stands in the database. */
+/** A cron as it is stored. */
 export interface CronRow {
   name: string;
   expression: string;
@@ -101,11 +101,11 @@ export interface CronRow {
   lastSlot: Date | null;
   lastTaskId: number | null;
   lastStatus: string | null;
-  /** The time by the database. */
+  /** The database's time. */
   at: Date;
 }
 
-/** All crons, or those of a name, by name. */
+/** Lists all crons, or the one called `name`, by name. */
 export async function listCrons(sql: Tag, name: string | null = null): Promise<CronRow[]> {
   const rows = await sql`
     SELECT name, expression, timezone, missed, queue, state, last_slot, last_task_id, last_status, now() AS at
@@ -121,13 +121,13 @@ export async function listCrons(sql: Tag, name: string | null = null): Promise<C
   })) as CronRow[];
 }
 
-/** Stops a cron; false if it was paused already, or is not there. */
+/** Pauses a cron; false if it was paused already or does not exist. */
 export async function pauseCron(sql: Tag, name: string): Promise<boolean> {
   const [row] = await sql`SELECT ${sql.schema}.pause_cron(${name}) AS done`;
   return row!.done;
 }
 
-/** Goes on with a paused cron, without what it missed; false if it was not paused, or is not there. */
+/** Resumes a paused cron, without the slots that it missed; false if it was not paused or does not exist. */
 export async function resumeCron(sql: Tag, name: string): Promise<boolean> {
   const [row] = await sql`SELECT ${sql.schema}.resume_cron(${name}) AS done`;
   return row!.done;
@@ -139,7 +139,7 @@ export async function runCron(sql: Tag, name: string): Promise<number> {
   return toNumber(row!.id);
 }
 
-/** Deletes a cron that is orphaned, with its slots; false if it is not. */
+/** Deletes an orphaned cron with its slots; false if it is not orphaned. */
 export async function deleteOrphanedCron(sql: Tag, name: string): Promise<boolean> {
   const rows = await sql`
     DELETE FROM ${sql.schema}.cron

@@ -2,9 +2,9 @@ import type { Tag } from "../database/driver.ts";
 import type { DefinitionRow } from "../task/limit_keys.ts";
 
 /**
- * Stores what this release says of its tasks: the consumer that starts last decides. Names of which nothing is to be
- * known get no row, and one that they have from before is emptied. In the order of the names, so that two consumers
- * that start at a time cannot wait for each other.
+ * Stores the limits and retentions of this release's tasks; the consumer that starts last decides. A task without any
+ * gets no row, and a row from an earlier release is emptied. Rows are written in the order of their names, so that two
+ * consumers that start at the same time cannot deadlock.
  */
 export async function registerDefinitions(sql: Tag, definitions: DefinitionRow[]): Promise<void> {
   await sql`

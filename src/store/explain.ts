@@ -18,10 +18,10 @@ function statusOf(first: Reason): TaskStatus {
   return first.reason === "running" || first.reason === "orphaned" ? "running" : "created";
 }
 
-/** Members that are times. */
+/** The members of a reason that are times. */
 const TIMES = ["at", "since", "until", "lease_until"];
 
-/** The data of a reason with names in camel case, and times as dates. */
+/** Converts the data of a reason: names to camel case, times to dates. */
 function toPublic(data: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(data).map(([key, value]) => [

@@ -1,7 +1,7 @@
 import type { Tag } from "../database/driver.ts";
 import { toNumber } from "./rows.ts";
 
-/** The server behind a connection, as it answers. */
+/** The state of the server behind a connection. */
 export interface ServerState {
   /** As `SHOW server_version_num` has it: 150004. */
   version: number;
@@ -20,18 +20,18 @@ export interface ServerState {
   notificationUsage: number;
 }
 
-/** Begins a transaction that can change nothing, whose statements end by themselves. */
+/** Begins a read-only transaction whose statements time out after `milliseconds`. */
 export async function beginReading(sql: Tag, milliseconds: number): Promise<void> {
   await sql`BEGIN TRANSACTION READ ONLY`;
   await sql`SELECT set_config('statement_timeout', ${milliseconds}::text, true), set_config('lock_timeout', '1000', true)`;
 }
 
-/** Ends it. */
+/** Ends the transaction of {@linkcode beginReading}. */
 export async function endReading(sql: Tag): Promise<void> {
   await sql`ROLLBACK`;
 }
 
-/** Reads what the server says of itself. Of a standby, the queue of notifications cannot be asked for. */
+/** Reads the state of the server. A standby has no usage of the notification queue. */
 export async function readServer(sql: Tag): Promise<ServerState> {
   const [row] = await sql`
     SELECT current_setting('server_version_num')::integer AS version, current_setting('server_version') AS version_text,
@@ -66,35 +66,35 @@ export async function readServer(sql: Tag): Promise<ServerState> {
   };
 }
 
-/** The server's time at this moment, in milliseconds since 1970, and not that of the transaction's beginning. */
+/** Reads the server's current time, not the transaction's, in milliseconds since 1970. */
 export async function readMoment(sql: Tag): Promise<number> {
   const [row] = await sql`SELECT (EXTRACT(epoch FROM clock_timestamp()) * 1000)::double precision AS at`;
   return row!.at;
 }
 
-/** The server's process that answers now. */
+/** Reads which process of the server answers. */
 export async function readBackend(sql: Tag): Promise<number> {
   const [row] = await sql`SELECT pg_backend_pid() AS pid`;
   return row!.pid;
 }
 
-/** What keeps VACUUM from removing rows that were deleted since. */
+/** A transaction or slot that keeps VACUUM from removing rows that were deleted since. */
 export interface Holder {
   kind: "transaction" | "prepared" | "slot";
-  /** The process, the prepared transaction's or the slot's name. */
+  /** The id of the process, or the name of the prepared transaction or slot. */
   name: string;
-  /** For how many seconds; null where the server does not tell. */
+  /** How many seconds it has existed; null where the server does not record that. */
   seconds: number | null;
-  /** How many transactions have begun since. */
+  /** How many transactions have started since. */
   transactions: number;
   application: string;
   user: string;
   state: string;
 }
 
-/** The oldest holders of each kind, the oldest first, and how many sessions this role may not look into. */
+/** Reads the oldest holders of each kind, the oldest first, and how many sessions this role may not see into. */
 export async function readHolders(sql: Tag): Promise<{ holders: Holder[]; hidden: number }> {
-  // A snapshot in another database keeps no table of this one; a prepared transaction or a slot may.
+  // A snapshot in another database holds back no table of this one; a prepared transaction or a slot may.
   const rows = await sql`
     (
       SELECT 'transaction' AS kind, pid::text AS name,
@@ -134,18 +134,18 @@ export async function readHolders(sql: Tag): Promise<{ holders: Holder[]; hidden
   return { holders: holders.sort((a, b) => (b.seconds ?? 0) - (a.seconds ?? 0)), hidden };
 }
 
-/** The rows of a table that are deleted and not yet removed. */
+/** The dead rows of a table: deleted, and not yet removed. */
 export interface DeadRows {
   table: string;
   dead: number;
   live: number;
-  /** So many of them make autovacuum come. */
+  /** From this many dead rows on, autovacuum vacuums the table. */
   bound: number;
-  /** Whether it would. */
+  /** Whether autovacuum is enabled for the table. */
   autovacuum: boolean;
 }
 
-/** Reads them for every table of the schema. */
+/** Reads the dead rows of every table of the schema. */
 export async function readDeadRows(sql: Tag): Promise<DeadRows[]> {
   const rows = await sql`
     SELECT pg_class.relname AS table, n_dead_tup AS dead, n_live_tup AS live,

@@ -2,7 +2,7 @@ import type { Tag } from "../database/driver.ts";
 import { isUnplaced } from "./placement.ts";
 import { toNumber } from "./rows.ts";
 
-/** A consumer, and how long its lease still runs: less than nothing if it has died. */
+/** A consumer, with the seconds until its lease expires: negative if the consumer crashed. */
 export interface ConsumerState {
   id: string;
   host: string;
@@ -15,7 +15,7 @@ export interface ConsumerState {
   held: number;
 }
 
-/** Reads the consumers, the living and those that nobody has buried. */
+/** Reads the live consumers, and the crashed ones that are not removed yet. */
 export async function readConsumers(sql: Tag): Promise<ConsumerState[]> {
   const rows = await sql<ConsumerState>`
     SELECT id, host, pid, version, queues, tasks,
@@ -32,7 +32,7 @@ export async function readConsumers(sql: Tag): Promise<ConsumerState[]> {
   return [...rows];
 }
 
-/** How many tasks are held by consumers that have no row any more. */
+/** Counts the tasks held by consumers that have no row any more. */
 export async function countOrphaned(sql: Tag): Promise<number> {
   const [row] = await sql`
     SELECT count(*) AS count
@@ -43,17 +43,17 @@ export async function countOrphaned(sql: Tag): Promise<number> {
   return toNumber(row!.count);
 }
 
-/** The tasks of one name that wait in a queue. */
+/** The tasks of one name that wait in a queue, or are ready. */
 export interface Backlog {
   queue: string;
   funcName: string;
   tasks: number;
-  /** Those of them whose time has come. */
+  /** How many of them are due. */
   due: number;
   paused: boolean;
 }
 
-/** Reads what waits, by queue and name, in the order of the queues. */
+/** Counts ready and waiting tasks by queue and name, in the order of the queues. */
 export async function readBacklog(sql: Tag): Promise<Backlog[]> {
   const rows = await sql`
     SELECT queue, func_name, count(*) AS tasks, count(*) FILTER (WHERE not_before <= now()) AS due,
@@ -75,21 +75,20 @@ export async function readBacklog(sql: Tag): Promise<Backlog[]> {
   }));
 }
 
-/** The names of the queues that are paused. */
+/** Reads the names of the paused queues. */
 export async function readPausedQueues(sql: Tag): Promise<string[]> {
   const rows = await sql`SELECT name FROM ${sql.schema}.queue WHERE paused ORDER BY name`;
   return rows.map(({ name }) => name);
 }
 
 /**
- * Looks at up to 20,000 records with ids below `before` (all, if that is null), the newest first, for such as are
- * `created` and stand nowhere: neither ready, nor waiting, nor leased. Resolves to the lowest id seen, 0 at the end.
+ * Finds unplaced tasks among up to 20,000 records with ids below `before` (all, if that is null), the newest first.
+ * Resolves to the lowest id examined, or 0 at the end.
  */
 export async function findUnplaced(
   sql: Tag,
   before: number | null,
 ): Promise<{ last: number; seen: number; unplaced: number[] }> {
-  // All in one statement, since a record changes its place with every claim, and stands in one place in each snapshot.
   const [row] = await sql`
     WITH seen AS MATERIALIZED (
       SELECT id, status, claim_seq, queue, priority, not_before
@@ -110,13 +109,13 @@ export async function findUnplaced(
   return { last: toNumber(row!.last), seen: row!.seen, unplaced: row!.unplaced.map(toNumber) };
 }
 
-/** A cron that no live consumer stands for; `removed`: because its definition has no cron any more. */
+/** A cron without a live owner; `removed` means that its task is defined without a cron now. */
 export interface OrphanedCron {
   name: string;
   removed: boolean;
 }
 
-/** Reads those, and how many crons there are. */
+/** Reads the orphaned crons, and how many crons there are. */
 export async function readOrphanedCrons(sql: Tag): Promise<{ crons: number; orphaned: OrphanedCron[] }> {
   const rows = await sql`
     SELECT cron_record.name, cron_record.state, cron.removed IS NOT NULL AS removed
@@ -128,7 +127,7 @@ export async function readOrphanedCrons(sql: Tag): Promise<{ crons: number; orph
   return { crons: rows.length, orphaned };
 }
 
-/** Reads the migrations that were applied, by their versions, with the versions that their releases ask for. */
+/** Reads the versions of the applied migrations. */
 export async function readVersions(sql: Tag): Promise<number[]> {
   const rows = await sql`SELECT version FROM ${sql.schema}.migration ORDER BY version`;
   return rows.map(({ version }) => version);

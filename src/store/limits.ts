@@ -8,17 +8,17 @@ export interface LimitKeys {
   rateKeys: string[];
 }
 
-/** What came of letting tasks in. */
+/** The outcome of admitting tasks. */
 export interface Admitted {
-  /** How many got into `ready`. */
+  /** How many tasks moved to `ready`. */
   admitted: number;
-  /** Whether tasks with two keys were among those looked at: then look again, until none is let in. */
+  /** Whether tasks with two keys were considered: then call again, until none is admitted. */
   again: boolean;
 }
 
 /**
- * Lets in the most urgent tasks that wait for these keys, as far as there are slots, and rings. To be called after the
- * commit of whatever made it necessary, never in its transaction. At most 100 keys a call, as each is locked for it.
+ * Admits the most urgent tasks that wait for these keys, as far as there are slots, and notifies. Call it after the
+ * commit of the change that made it necessary, never in its transaction, with at most 100 keys, as each is locked.
  */
 export async function admitTasks(sql: Tag, { concurrencyKeys, rateKeys }: LimitKeys): Promise<Admitted> {
   const [row] = await sql`
@@ -28,7 +28,7 @@ export async function admitTasks(sql: Tag, { concurrencyKeys, rateKeys }: LimitK
   return row as Admitted;
 }
 
-/** A claimed task that must wait for its slots first. */
+/** A claimed task that must first wait for its slots. */
 export interface UnadmittedTask {
   id: number;
   claimSeq: number;
@@ -38,9 +38,9 @@ export interface UnadmittedTask {
 }
 
 /**
- * Ends claims of limited tasks that hold no slots: they came from SQL and have no keys yet, or got into `ready` past
- * their limits. They join their lines with the keys given, and no attempt is counted; resolves to the ids of those whose
- * claims it ended.
+ * Ends claims of limited tasks that hold no slots: they came from SQL and have no keys yet, or reached `ready` past
+ * their limits. They join the limit queues of the given keys, and no attempt is counted; resolves to the ids of the
+ * tasks whose claims it ended.
  */
 export async function requeueForLimits(sql: Tag, tasks: UnadmittedTask[]): Promise<Set<number>> {
   const back = sql.raw("(SELECT * FROM fenced WHERE status = 'created') AS back");
@@ -74,8 +74,8 @@ export async function requeueForLimits(sql: Tag, tasks: UnadmittedTask[]): Promi
 }
 
 /**
- * Notes that attempts of these tasks have begun: from now on their slots of a rate run out. It waits for nobody, as who
- * has a slot locked is ending its attempt, sets the time itself, and may wait for another slot of these.
+ * Records that attempts of these tasks have started: from now on, their rate slots expire. It skips locked slots: a
+ * transaction that has locked one ends its attempt, sets the time itself, and may wait for another slot of these.
  */
 export async function startRates(sql: Tag, ids: number[]): Promise<void> {
   await sql`
@@ -91,10 +91,10 @@ export async function startRates(sql: Tag, ids: number[]): Promise<void> {
 }
 
 /**
- * Takes back the slots of up to 1,000 tasks that nobody will claim: those that have stood in `ready` for 3 seconds
- * while their queue is paused or no live consumer of it knows their name. They go back to their lines, so that tasks of
- * other queues with the same key get in. Slots whose record is gone, has ended or stands in line are dropped; resolves to
- * how many slots that were.
+ * Takes back the slots of up to 1,000 tasks that no consumer will claim: they have stood in `ready` for 3 seconds while
+ * their queue is paused or no live consumer of it knows their name. They return to their limit queues, so that tasks of
+ * other queues with the same key are admitted. Slots are also deleted where the record is deleted, has ended or waits in
+ * a limit queue; resolves to how many slots were deleted.
  */
 export async function returnIdleSlots(sql: Tag): Promise<number> {
   const [row] = await sql`
@@ -142,7 +142,7 @@ export async function returnIdleSlots(sql: Tag): Promise<number> {
           JOIN ${sql.schema}.task ON task.id = old.task_id
           JOIN ${sql.schema}.waiting ON waiting.id = task.id AND waiting.claim_seq = task.claim_seq
         )
-        -- Who has one locked ends its task. If that comes to nothing, the next round finds it in its line.
+        -- A transaction that has locked a slot ends its task. If it rolls back, the next round finds the slot again.
         FOR UPDATE OF slot SKIP LOCKED
       ))
       RETURNING slot.task_id
@@ -152,7 +152,7 @@ export async function returnIdleSlots(sql: Tag): Promise<number> {
   return row!.returned;
 }
 
-/** Deletes up to 1,000 slots of rates that have run out; those of busy keys go whenever one of their tasks is let in. */
+/** Deletes up to 1,000 expired rate slots. Those of busy keys are deleted whenever one of their tasks is admitted. */
 export async function deleteEndedSlots(sql: Tag): Promise<void> {
   await sql`
     DELETE FROM ${sql.schema}.slot
@@ -166,12 +166,12 @@ export async function deleteEndedSlots(sql: Tag): Promise<void> {
   `;
 }
 
-/** Where a round over all keys with waiting tasks stands. */
+/** The progress of a round over all keys with waiting tasks: the last key of each kind. */
 export type LimitCursor = { concurrency: string; rate: string };
 
 /**
- * The next keys that tasks wait for, up to `limit` of each kind, in the order of their names. Each costs a probe of the
- * index, however many wait for it. A kind of which fewer are left begins anew with the next call.
+ * Reads the next keys that tasks wait for, up to `limit` of each kind, in order. Each costs one probe of the index,
+ * however many tasks wait for it. A kind with fewer keys left starts over with the next call.
  */
 export async function waitingKeys(
   sql: Tag,
@@ -191,8 +191,8 @@ export async function waitingKeys(
 }
 
 /**
- * A recursive CTE of up to `limit` keys that tasks wait for, one probe of the index each. The name of the kind stands in
- * its text, as the index of each kind is partial.
+ * A recursive CTE of up to `limit` keys that tasks wait for. The kind is part of the text, not a parameter, since the
+ * index of each kind is partial.
  */
 function keysAfter(sql: Tag, kind: "concurrency" | "rate", after: string, limit: number): unknown {
   const [keys, column, reason] = [sql.raw(kind), sql.raw(`${kind}_key`), sql.raw(`'${kind}'`)];

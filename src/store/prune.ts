@@ -2,36 +2,36 @@ import type { Tag } from "../database/driver.ts";
 import type { RetentionSeconds } from "../task/retention.ts";
 import { toNumber } from "./rows.ts";
 
-/** Where to look for records that were kept for long enough, and what to do with them. */
+/** The parameters of pruning a batch of records. */
 export interface PruneRequest {
-  /** Look after this id; null goes on with the walk that all consumers share, if nobody else does at this moment. */
+  /** Examines records after this id; null continues the walk that all consumers share, unless another does so now. */
   after: number | null;
-  /** What holds for all that nothing else is said of, in place of what is stored; null leaves that. */
+  /** The default retention, in place of the stored one; null keeps the stored one. */
   retention?: RetentionSeconds;
-  /** Count, and delete nothing. */
+  /** Counts expired records, and deletes none. */
   dryRun?: boolean;
 }
 
-/** What came of one batch. */
+/** The outcome of one batch. */
 export interface PrunedBatch {
   /** How many records were deleted, or would have been. */
   pruned: number;
-  /** There is more to delete: the batch was full. */
+  /** Whether the batch was full, so that there may be more to delete. */
   full: boolean;
-  /** The id of the last record looked at; null at the end of the walk. */
+  /** The id of the last record examined; null at the end of the walk. */
   last: number | null;
 }
 
 /**
- * Deletes up to 1,000 of the next 5,000 records, by id, that were kept for long enough: a short statement, which waits
- * for nobody. Records that somebody's transaction holds are left to the next walk, and so are those that were retried
- * since the statement began: their status is looked at again under the lock.
+ * Deletes up to 1,000 expired records among the next 5,000, by id: a short statement that waits for no lock. Records
+ * that another transaction has locked are left to the next walk, and so are those that were retried since the statement
+ * began: their status is checked again under the lock.
  *
- * The walk ends at the first records that are younger than the shortest of all retentions, since nothing after them can
- * have ended for long enough. Then, or if little was found, it rests, so that many consumers do not walk for nothing.
+ * The walk ends at the first records that are younger than the shortest of all retentions, since no later record can
+ * have expired. Then, or if it found little, it rests, so that many consumers do not walk in parallel for nothing.
  *
- * The planner is told (LIMIT 1) that the settings are one row: guessing 1,330, as it does of a table without statistics,
- * it expects work that is worth a second of compiling where a pooler keeps the setting out that forbids that.
+ * LIMIT 1 shows the planner that the settings are one row: guessing 1,330, as for any table without statistics, it would
+ * spend a second on compiling where a pooler drops the setting that forbids that.
  */
 export async function pruneTasks(sql: Tag, { after, retention, dryRun = false }: PruneRequest): Promise<PrunedBatch> {
   const [row] = await sql`
@@ -47,7 +47,7 @@ export async function pruneTasks(sql: Tag, { after, retention, dryRun = false }:
       FROM ${sql.schema}.retention
       LIMIT 1
     ), shortest AS MATERIALIZED (
-      -- LEAST and min pass over NULL.
+      -- LEAST and min ignore NULL.
       SELECT LEAST(
         fallback.completed, fallback.failed,
         (SELECT min(LEAST(retain_completed, retain_failed)) FROM ${sql.schema}.definition),
@@ -113,7 +113,7 @@ export async function pruneTasks(sql: Tag, { after, retention, dryRun = false }:
   return { pruned, full, last: last === null ? null : toNumber(last) };
 }
 
-/** The ids of the first and the last record; null if there is none. */
+/** Reads the ids of the first and the last record; null if there is none. */
 export async function readBounds(sql: Tag): Promise<{ first: number; last: number } | null> {
   const [row] = await sql`
     SELECT (SELECT min(id) FROM ${sql.schema}.task) AS first, (SELECT max(id) FROM ${sql.schema}.task) AS last
@@ -122,7 +122,7 @@ export async function readBounds(sql: Tag): Promise<{ first: number; last: numbe
   return first === null || last === null ? null : { first: toNumber(first), last: toNumber(last) };
 }
 
-/** Stores what holds for all that nothing else is said of. What is null stays. */
+/** Stores the default retention. A null stays as it is. */
 export async function storeRetention(sql: Tag, { completed, failed }: RetentionSeconds): Promise<void> {
   await sql`
     UPDATE ${sql.schema}.retention

@@ -3,19 +3,19 @@ import type { QueueSettings } from "../task/queue_options.ts";
 import { TASK_STATUSES, type TaskStatus } from "../task/record.ts";
 import { toNumber } from "./rows.ts";
 
-/** How a queue is, as far as the database knows. */
+/** The state of a queue. */
 export interface QueueState {
   /** Its name. */
   readonly name: string;
-  /** Whether its tasks are not to be claimed. */
+  /** Whether its tasks are not claimed. */
   readonly paused: boolean;
   /** How many records it has, by status. */
   readonly counts: Readonly<Record<TaskStatus, number>>;
-  /** For how many seconds its oldest task that is due has been waiting; null if none is due. */
+  /** How many seconds its oldest due task has been waiting; null if none is due. */
   readonly oldestDue: number | null;
   /** How many live consumers serve it. */
   readonly consumers: number;
-  /** For how many seconds records of its tasks are kept that do not say so themselves; Infinity is for ever. */
+  /** How many seconds the records of its tasks are kept, unless the task sets a retention; Infinity keeps them. */
   readonly retention: { readonly completed: number; readonly failed: number };
 }
 
@@ -63,25 +63,25 @@ export async function readQueues(sql: Tag): Promise<QueueState[]> {
   }));
 }
 
-/** Stops the claiming of a queue's tasks; false if it was paused before. */
+/** Pauses a queue: its tasks are no longer claimed; false if it was paused before. */
 export async function pauseQueue(sql: Tag, queue: string): Promise<boolean> {
   const [row] = await sql`SELECT ${sql.schema}.pause(${queue}) AS paused`;
   return row!.paused;
 }
 
-/** Goes on with a paused queue, and rings; false if it was not paused. */
+/** Resumes a paused queue and notifies its consumers; false if it was not paused. */
 export async function resumeQueue(sql: Tag, queue: string): Promise<boolean> {
   const [row] = await sql`SELECT ${sql.schema}.resume(${queue}) AS resumed`;
   return row!.resumed;
 }
 
-/** Those of `queues` that are paused. */
+/** Reads those of `queues` that are paused. */
 export async function readPaused(sql: Tag, queues: string[]): Promise<string[]> {
   const rows = await sql`SELECT name FROM ${sql.schema}.queue WHERE paused AND name = ANY (${queues}::text[])`;
   return rows.map(({ name }) => name);
 }
 
-/** Stores what is said of queues. What is null, and a queue that is not named, stays. */
+/** Stores settings of queues. A null setting, and a queue that is not named, stays as it is. */
 export async function storeQueues(sql: Tag, queues: readonly QueueSettings[]): Promise<void> {
   if (queues.length === 0) return;
   await sql`

@@ -2,7 +2,7 @@ import type { Tag } from "../database/driver.ts";
 import type { TaskFilter, TaskStatus } from "../task/record.ts";
 import { type TaskRow, toNumber } from "./rows.ts";
 
-/** Reads records by id; ids without a record are missing. */
+/** Reads records by id; an id without a record is left out. */
 export async function readRecords(sql: Tag, ids: number[]): Promise<TaskRow[]> {
   return await sql<TaskRow>`
     SELECT *
@@ -42,7 +42,7 @@ function listOf<T>(value: T | T[] | undefined): T[] | null {
   return value === undefined ? null : Array.isArray(value) ? value : [value];
 }
 
-/** A record of a list, with its fence: whatever changes its status, but for a claim, changes this too. */
+/** A record of a list, with its fence: every change of its status, except a claim, increments `claim_seq`. */
 export interface ListedRow extends TaskRow {
   claim_seq: string;
 }
@@ -86,7 +86,7 @@ export async function countRecords(sql: Tag): Promise<{ queue: string; status: T
   return rows.map((row) => ({ queue: row.queue, status: row.status, count: toNumber(row.count) }));
 }
 
-/** Says that somebody waits for the end of those of these tasks that have not ended, so that settling them rings. */
+/** Registers a waiter for those of these tasks that have not ended, so that settling them notifies. */
 export async function registerWaiters(sql: Tag, ids: number[]): Promise<void> {
   await sql`
     INSERT INTO ${sql.schema}.result_waiter (task_id, until)
@@ -98,7 +98,7 @@ export async function registerWaiters(sql: Tag, ids: number[]): Promise<void> {
   `;
 }
 
-/** Forgets who waited for tasks and went away. */
+/** Deletes the waiters of programs that have stopped waiting. */
 export async function deleteExpiredWaiters(sql: Tag): Promise<void> {
   await sql`DELETE FROM ${sql.schema}.result_waiter WHERE until < now()`;
 }

@@ -1,22 +1,22 @@
 import type { Tag } from "../database/driver.ts";
 import { quoteIdentifier, quoteLiteral } from "../database/identifiers.ts";
 
-/** What a role is for. */
+/** The purposes that a schema has roles for. */
 export type RoleKind = "producer" | "consumer" | "viewer";
 
 const KINDS: readonly RoleKind[] = ["producer", "consumer", "viewer"];
 
-/** The name of a schema's role. Roles belong to the whole cluster, so that the schema's name is part of theirs. */
+/** Returns the name of a schema's role. Roles belong to the whole cluster, so their names contain the schema's. */
 export function roleName(schema: string, kind: RoleKind): string {
   return `${schema}_${kind}`;
 }
 
-/** The names of all roles of a schema. */
+/** Returns the names of all roles of a schema. */
 export function roleNames(schema: string): string[] {
   return KINDS.map((kind) => roleName(schema, kind));
 }
 
-/** The SQL that makes a schema's roles, as far as they are missing: another database may have made them. */
+/** Returns the SQL that creates a schema's roles where they are missing: another database may have created them. */
 export function createRolesText(schema: string): string {
   return roleNames(schema).map((name) =>
     `DO $roles$ BEGIN
@@ -29,17 +29,17 @@ END $roles$;
   ).join("");
 }
 
-/** The same for whoever is asked to do it by hand: one line, without what is there already. */
+/** Returns the SQL that creates the missing roles, as one line for an administrator to run. */
 export function missingRolesText(missing: readonly string[]): string {
   return missing.map((name) => `CREATE ROLE ${quoteIdentifier(name)} NOLOGIN;`).join(" ");
 }
 
 /**
- * The SQL that grants to a schema's roles what this release needs, and takes everything else from them and from PUBLIC.
- * It goes by kinds of objects, so that it holds for those of later migrations, too: new ones are the consumer's alone.
+ * Returns the SQL that grants a schema's roles the privileges that this release needs, and revokes all others from them
+ * and from PUBLIC. It names kinds of objects, so that it covers later migrations: new objects are the consumer's alone.
  *
- * A producer calls functions that act as their owner. Their search_path is pinned, with pg_temp last, since it would be
- * searched first if it were not named: no object of the caller's is ever taken for one of ours.
+ * A producer calls functions that run as their owner. Their search_path is pinned with pg_temp last, since an unnamed
+ * pg_temp would be searched first: an object of the caller's never stands in for one of Firefly's.
  */
 export function grantsText(schema: string): string {
   const ours = quoteIdentifier(schema);
@@ -65,7 +65,7 @@ GRANT SELECT ON ${ours}.task_overview, ${ours}.cron_record, ${ours}.queue, ${our
 `;
 }
 
-/** Those of `names` that are no roles of the cluster. */
+/** Finds those of `names` that are not roles of the cluster. */
 export async function findMissingRoles(sql: Tag, names: string[]): Promise<string[]> {
   const rows = await sql`
     SELECT name
@@ -76,7 +76,7 @@ export async function findMissingRoles(sql: Tag, names: string[]): Promise<strin
   return rows.map(({ name }) => name);
 }
 
-/** Whether this database grants anything of the schema to its roles, which are there for other databases, too. */
+/** Whether this database grants anything in the schema to its roles; they may exist because of another database. */
 export async function hasRoles(sql: Tag): Promise<boolean> {
   const rows = await sql`
     SELECT

@@ -1,7 +1,7 @@
 import type { Backoff } from "../task/backoff.ts";
 import type { TaskStatus } from "../task/record.ts";
 
-/** A row of the view `task_record`, as the driver gives it. */
+/** A row of the view `task_record`, as the driver returns it. */
 export interface TaskRow {
   id: string;
   func_name: string;
@@ -41,7 +41,7 @@ export interface ErrorRow {
   delay?: number;
 }
 
-/** The columns that a new task brings along. */
+/** The columns whose values are known before the INSERT. */
 type NewColumn =
   | "func_name"
   | "queue"
@@ -101,7 +101,7 @@ export function timeOf(json: string | null): Date {
 }
 
 /**
- * A `bigint` of the database as a number.
+ * Converts a `bigint` of the database to a number.
  *
  * @throws {RangeError} If it is past 2^53, where numbers lose digits.
  */

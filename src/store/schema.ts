@@ -1,23 +1,23 @@
 import type { Tag } from "../database/driver.ts";
 
-/** A part of the schema: a table, a column, an index, a trigger … */
+/** A part of the schema: a table, a column, an index, a trigger. */
 export interface SchemaPart {
-  /** What it is and what it is called: `index ready.ready_order`. */
+  /** Its kind and name: `index ready.ready_order`. */
   readonly name: string;
-  /** What matters of it, in words that are the same under every version of PostgreSQL. */
+  /** Its decisive properties, in words that are the same for every version of PostgreSQL. */
   readonly definition: string;
 }
 
 /** A function of the schema. */
 export interface SchemaFunction extends SchemaPart {
-  /** Its body, as it was written. */
+  /** The source of its body. */
   readonly body: string;
 }
 
 /**
- * Reads the tables, columns, constraints, triggers and indexes of the schema. The server's own texts of them differ from
- * one major version to the next (and 18 counts NOT NULL among the constraints), so they are put together out of the
- * catalog. Types of the schema itself are named without it.
+ * Reads the tables, columns, constraints, triggers and indexes of the schema. The server's own descriptions differ
+ * between major versions (and 18 counts NOT NULL among the constraints), so these are assembled from the catalog. Types
+ * of the schema itself are named without it.
  */
 export async function readSchemaParts(sql: Tag): Promise<SchemaPart[]> {
   return await sql<SchemaPart>`
@@ -115,7 +115,7 @@ export async function readSchemaFunctions(sql: Tag): Promise<SchemaFunction[]> {
   `;
 }
 
-/** Reads the indexes of the schema that the server keeps and does not use: those that could not be built. */
+/** Reads the invalid indexes of the schema: the server failed to build them and does not use them. */
 export async function readInvalidIndexes(sql: Tag): Promise<{ name: string; table: string; unique: boolean }[]> {
   return await sql<{ name: string; table: string; unique: boolean }>`
     SELECT class.relname AS name, relation.relname AS table, indisunique AS unique
@@ -124,7 +124,7 @@ export async function readInvalidIndexes(sql: Tag): Promise<{ name: string; tabl
     JOIN pg_class AS relation ON relation.oid = indrelid
     JOIN pg_namespace ON pg_namespace.oid = class.relnamespace
     WHERE nspname = ${sql.schemaName} AND NOT (indisvalid AND indisready AND indislive)
-      -- One that is being built is not broken.
+      -- An index that is being built is not invalid.
       AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index WHERE index_relid = indexrelid)
     ORDER BY 1
   `;

@@ -6,27 +6,28 @@ import { toNumber } from "./rows.ts";
 export interface Outcome {
   id: number;
   claimSeq: number;
-  /** `created` gives the task back: to be tried again, or because it never began. */
+  /** `created` gives the task back: for a retry, or because the attempt never started. */
   status: "completed" | "failed" | "created";
   /** The encoded result of a completed task. */
   returned: string | null;
-  /** What to add to the record's `errors`, as JSON without `at` and `attempt`. */
+  /** The entry to add to the record's `errors`, as JSON without `at` and `attempt`. */
   error: string | null;
-  /** When the attempt began, by `performance.now()`; null if it never did. */
+  /** When the attempt started, by `performance.now()`; null if it never did. */
   began: number | null;
   /** Seconds until the next attempt; null keeps `not_before`. */
   delay: number | null;
-  /** What a task given back has used up: a retry, or nothing but a claim (`snooze`). */
+  /** Whether a task that is given back has used up a retry, or only a claim (`snooze`). */
   counts: "retry" | "snooze" | null;
 }
 
 /**
- * Ends claims, each only if it is still held: `claim_seq` must be the one that the claim read. Resolves to the ids of
- * those that it ended, with the status that each has now: one that would be tried again is `failed` if a duplicate has its
- * unique key by now. Others were lost, or are locked by somebody's open transaction, which must not make a whole
- * batch wait. `batches` are deleted if nothing was left over.
+ * Settles claims, each only if it is still held: `claim_seq` must be the one that the claim read. Resolves to the ids of
+ * the tasks that it settled, with the status that each has now: a task to be retried is `failed` instead if a duplicate
+ * has taken its unique key. The other claims were lost, or an open transaction has locked their records, which must not
+ * hold up a whole batch. `batches` are deleted if no claim is left over.
  *
- * SKIP LOCKED also keeps two batches that hold the same tasks in different orders from a deadlock: neither waits.
+ * SKIP LOCKED also prevents a deadlock of two statements that settle the same tasks in different orders: neither waits.
+ * The fence, the condition of `held`, stands in every statement that ends claims, so that each can be read alone.
  */
 export async function settleTasks(
   sql: Tag,
@@ -34,7 +35,7 @@ export async function settleTasks(
   batches: string[],
 ): Promise<Map<number, Outcome["status"]>> {
   const now = performance.now();
-  // How long ago, since only the database's clock tells when.
+  // Durations, since all times come from the database's clock.
   const elapsed = outcomes.map(({ began }) => began === null ? null : (now - began) / 1000);
   const back = {
     from: sql.raw("(SELECT * FROM settled WHERE status = 'created') AS back"),
@@ -73,7 +74,7 @@ export async function settleTasks(
         END,
         errors = CASE
           WHEN held.error IS NULL THEN task.errors
-          -- A task that fails for ever must not grow for ever: the latest 100 are kept.
+          -- A task that keeps failing must not keep growing: the latest 100 errors are kept.
           ELSE (CASE WHEN jsonb_array_length(task.errors) < 100 THEN task.errors ELSE task.errors - 0 END)
             || jsonb_build_array(held.error::jsonb || jsonb_build_object(
               'at', statement_timestamp(), 'attempt', task.retry_attempts + task.rescues + 1
@@ -112,14 +113,14 @@ export async function settleTasks(
   return new Map(rows.map((row) => [toNumber(row.id), row.status]));
 }
 
-/** Where a claim stands. */
+/** The state of a claim, as its record has it. */
 export interface ClaimState {
   id: number;
   claimSeq: number;
   status: string;
 }
 
-/** Reads where claims stand, after a settle that left some over or whose reply was lost. Deleted tasks are missing. */
+/** Reads the state of claims after a partial or unanswered settle. Deleted tasks are left out. */
 export async function readClaims(sql: Tag, ids: number[]): Promise<Map<number, ClaimState>> {
   const rows = await sql`
     SELECT id, claim_seq, status
@@ -132,7 +133,7 @@ export async function readClaims(sql: Tag, ids: number[]): Promise<Map<number, C
   }));
 }
 
-/** Deletes those of `batches` of which no claim is current any more. */
+/** Deletes those of `batches` without a current claim. */
 export async function deleteBatches(sql: Tag, batches: string[]): Promise<void> {
   await sql`
     DELETE FROM ${sql.schema}.claim_batch
@@ -144,7 +145,7 @@ export async function deleteBatches(sql: Tag, batches: string[]): Promise<void> 
   `;
 }
 
-/** Stores how far a running attempt is; false if it no longer holds its task. */
+/** Stores the progress of a running attempt; false if it no longer holds its task. */
 export async function storeProgress(
   sql: Tag,
   { id, claimSeq, value, note }: { id: number; claimSeq: number; value: number; note: string | null },

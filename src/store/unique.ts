@@ -1,14 +1,14 @@
 import type { Tag } from "../database/driver.ts";
 import { toNumber } from "./rows.ts";
 
-/** The holder of a unique key that another task would have. */
+/** A task that holds the unique key that another task would need. */
 export interface Duplicate {
   id: number;
   funcName: string;
   key: string;
 }
 
-/** Finds who else holds the unique key of a task. */
+/** Finds another task that holds the unique key of this one. */
 export async function findDuplicate(sql: Tag, id: number): Promise<Duplicate | undefined> {
   const [row] = await sql`
     SELECT held.task_id, held.func_name, held.key
@@ -19,7 +19,7 @@ export async function findDuplicate(sql: Tag, id: number): Promise<Duplicate | u
   return row && { id: toNumber(row.task_id), funcName: row.func_name, key: row.key };
 }
 
-/** Deletes up to 1,000 keys that outlasted their holders and keep nobody away any more; resolves to how many. */
+/** Deletes up to 1,000 keys that outlasted their holders and no longer reject duplicates; resolves to how many. */
 export async function deleteExpiredKeys(sql: Tag): Promise<number> {
   const rows = await sql`
     DELETE FROM ${sql.schema}.unique_key

@@ -1,6 +1,6 @@
 import type { Tag } from "../database/driver.ts";
 
-/** Whether the role behind `sql` may vacuum `ready`: its owner may. Who tries without leaves a warning in the server's log. */
+/** Whether the role behind `sql` may vacuum `ready`, as its owner may: an attempt by another role logs a warning at the server. */
 export async function mayVacuumReady(sql: Tag): Promise<boolean> {
   const [row] = await sql`
     SELECT pg_has_role(relowner, 'USAGE') AS may
@@ -11,10 +11,10 @@ export async function mayVacuumReady(sql: Tag): Promise<boolean> {
 }
 
 /**
- * Takes the dead rows out of `ready` and its indexes. Each claim reads the index from its beginning, and so passes all
- * that was claimed before and is still there. It does nothing while somebody else is at it.
+ * Removes the dead rows of `ready` from the table and its indexes: each claim reads the index from its beginning, and so
+ * passes every claimed row that is still there. Does nothing while another session vacuums the table.
  */
 export async function vacuumReady(sql: Tag): Promise<void> {
-  // Without TRUNCATE, for which everybody would have to wait.
+  // Without TRUNCATE, which every other session would have to wait for.
   await sql`VACUUM (SKIP_LOCKED, TRUNCATE FALSE, INDEX_CLEANUP ON) ${sql.schema}.ready`;
 }

@@ -2,15 +2,15 @@ import type { Tag } from "../database/driver.ts";
 import type { LimitKeys } from "./limits.ts";
 import { placeInReady, placeInWaiting } from "./placement.ts";
 
-/** What has become due. */
+/** The outcome of promoting due tasks, with the keys to admit tasks for. */
 export interface Promotion extends LimitKeys {
   /** How many tasks were moved. */
   moved: number;
 }
 
 /**
- * Moves up to 1,000 tasks whose time has come from `waiting` to `ready`, or to their lines if they are limited, and
- * rings. Resolves to the keys of all lines that are to be looked at now, which is for the caller to do, afterwards.
+ * Moves up to 1,000 due tasks from `waiting` to `ready`, or to their limit queues if they are limited, and notifies.
+ * Resolves to the keys of all limit queues that may admit tasks now; the caller admits them afterwards.
  */
 export async function promoteDueTasks(sql: Tag, queues: string[]): Promise<Promotion> {
   const [row] = await sql`
@@ -37,29 +37,29 @@ export async function promoteDueTasks(sql: Tag, queues: string[]): Promise<Promo
       WHERE queue = ANY (${queues}::text[]) AND admit_at <= now()
       LIMIT 1000
       FOR UPDATE SKIP LOCKED
-    ), looked AS (
+    ), requested AS (
       UPDATE ${sql.schema}.waiting
       SET admit_at = NULL
       WHERE ctid = ANY (ARRAY(SELECT place FROM marked))
       RETURNING concurrency_key, rate_key
-    ), line AS (
+    ), limit_queue AS (
       SELECT concurrency_key, rate_key FROM placed_waiting
       UNION
-      SELECT concurrency_key, rate_key FROM looked
+      SELECT concurrency_key, rate_key FROM requested
     ), notified AS MATERIALIZED (
       SELECT ${sql.schema}._notify(queue) FROM (SELECT DISTINCT queue FROM placed) AS filled
     )
     SELECT (SELECT count(*) FROM moved)::integer AS moved, (SELECT count(*) FROM notified) AS notified,
-      ARRAY(SELECT DISTINCT concurrency_key FROM line WHERE concurrency_key IS NOT NULL) AS concurrency_keys,
-      ARRAY(SELECT DISTINCT rate_key FROM line WHERE rate_key IS NOT NULL) AS rate_keys
+      ARRAY(SELECT DISTINCT concurrency_key FROM limit_queue WHERE concurrency_key IS NOT NULL) AS concurrency_keys,
+      ARRAY(SELECT DISTINCT rate_key FROM limit_queue WHERE rate_key IS NOT NULL) AS rate_keys
   `;
   return { moved: row!.moved, concurrencyKeys: row!.concurrency_keys, rateKeys: row!.rate_keys };
 }
 
 /**
- * Moves tasks that no live consumer of their queue knows out of the claim's way, from the first 10,000 of each queue.
- * Skipping 100,000 of them costs every claim 15 ms. Quarantined tasks stay, since they are few, and `waiting` would forget what
- * they are: the consumers that know one may have died of it.
+ * Moves tasks that no live consumer of their queue knows from `ready` to `waiting`, out of the first 10,000 of each
+ * queue; resolves to how many. Otherwise every claim skips them: 100,000 cost it 15 ms. Quarantined tasks stay, since
+ * they are few: the consumers that know one may have crashed because of it.
  */
 export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<number> {
   const rows = await sql`
@@ -110,7 +110,7 @@ export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<numb
   return rows.count;
 }
 
-/** Takes back what was parked as unknown and is known to the caller, and rings; resolves to how many. */
+/** Moves tasks back that were parked as unknown and that the caller knows, and notifies; resolves to how many. */
 export async function unparkKnownTasks(
   sql: Tag,
   { queues, names }: { queues: string[]; names: string[] },

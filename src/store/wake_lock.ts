@@ -1,8 +1,9 @@
 import type { Tag } from "../database/driver.ts";
 
 /**
- * Tries to take the doors of `queues` for the connection behind `sql`, which must listen on their channels already;
- * resolves to those that it got. Until they are left, or the connection ends, whoever makes a task ready there rings.
+ * Tries to acquire the wake locks of `queues` for the connection behind `sql`, which must already listen on their
+ * channels; resolves to the queues whose locks it acquired. While they are held, every transaction that makes a task of
+ * these queues ready notifies.
  */
 export async function acquireWakeLocks(sql: Tag, queues: string[]): Promise<string[]> {
   const rows = await sql`
@@ -13,7 +14,7 @@ export async function acquireWakeLocks(sql: Tag, queues: string[]): Promise<stri
   return rows.map(({ name }) => name);
 }
 
-/** Leaves doors that the connection behind `sql` has, and rings where another consumer may want to take one. */
+/** Releases wake locks of the connection behind `sql`, and notifies queues where another consumer may want the lock. */
 export async function releaseWakeLocks(
   sql: Tag,
   { queues, consumerId }: { queues: string[]; consumerId: string },

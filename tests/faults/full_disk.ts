@@ -10,7 +10,7 @@ import { without } from "../support/without.ts";
 
 /** Without it, what the server lacks is the handler's failure. */
 const EXHAUSTED = {
-  file: "src/database/driver.ts",
+  file: "src/database/error_codes.ts",
   find: "if (EXHAUSTED.test(codeOf(cause))) return true;",
   replace: "",
 };
