@@ -64,8 +64,8 @@ Deno.test("onFailed is called for a task that a rescue has failed, by the consum
 
   assertEquals([failed[0]!.task.id, failed[0]!.task.status], [id, "failed"]);
   assertEquals([failed[0]!.error.name, failed[0]!.error.message], [
-    "ConsumerDied",
-    "Three consumers in a row died while they ran this task",
+    "ConsumerCrashed",
+    "Five consumers in a row crashed while they held this task",
   ]);
 });
 

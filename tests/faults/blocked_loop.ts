@@ -26,7 +26,7 @@ export const blockedLoop: Fault = {
     figures.within("process ended after the block began, slowest", Math.max(...crashes), lease * 1000);
     figures.is("exit codes", [...new Set(codes)].join(), "137");
     figures.is("crashes: two with others, three in quarantine", crashes.length, 5);
-    figures.is("error of the task", (errors as { name: string }[]).at(-1)?.name ?? "none", "ConsumerDied");
+    figures.is("error of the task", (errors as { name: string }[]).at(-1)?.name ?? "none", "ConsumerCrashed");
     figures.is("others finished", await completed(db), others);
     figures.is("effects twice", ledger!.rows - ledger!.distinct, 0);
   },

@@ -72,6 +72,6 @@ Deno.test("a task that kills its consumer ends failed after three crashes in qua
 
   const { status, errors, rescues } = await recordOf(db, poison);
   assertEquals(status, "failed");
-  assertEquals((errors as { name: string }[]).at(-1)!.name, "ConsumerDied");
+  assertEquals((errors as { name: string }[]).at(-1)!.name, "ConsumerCrashed");
   assertEquals(rescues, 5, "two crashes as one of many, three in quarantine");
 });

@@ -80,9 +80,9 @@ Deno.test("explain() tells that the consumer of a task died, and whether another
   assertEquals([alone, expired, removed].map(codesOf), [["orphaned", "no_consumer"], ["orphaned"], ["orphaned"]]);
   assertEquals([alone, expired, removed].map(({ status }) => status), ["running", "running", "running"]);
   assertEquals([alone, expired, removed].map(({ summary }) => summary), [
-    "The consumer that ran attempt 1 on test, process 1 died: it is rescued once a consumer runs",
-    "The consumer that ran attempt 1 on test, process 1 died: another one will rescue it soon",
-    "The consumer that ran attempt 1 died: another one will rescue it soon",
+    "The consumer that ran attempt 1 on test, process 1 crashed: it is rescued once a consumer runs",
+    "The consumer that ran attempt 1 on test, process 1 crashed: another one will rescue it soon",
+    "The consumer that ran attempt 1 crashed: another one will rescue it soon",
   ]);
   assertEquals(pick(removed, "orphaned").pid, null);
 });

@@ -24,7 +24,7 @@ Deno.test("defect 11: a task whose consumers die is counted and ends, whatever i
 
   const failed = await row.refresh();
   assert(failed.status === "failed");
-  assertEquals([failed.error.name, failed.attempt], ["ConsumerDied", 6]);
+  assertEquals([failed.error.name, failed.attempt], ["ConsumerCrashed", 6]);
 });
 
 Deno.test("defect 12: two consumers share a queue without waiting for each other", async () => {

@@ -274,8 +274,8 @@ Deno.test("rescueTasks() fails a task at the third death as a quarantined task, 
   assert(failed instanceof Date);
   const [{ at, ...error }] = errors as [Record<string, unknown>];
   assertEquals(error, {
-    name: "ConsumerDied",
-    message: "Three consumers in a row died while they ran this task",
+    name: "ConsumerCrashed",
+    message: "Five consumers in a row crashed while they held this task",
     attempt: 6,
   });
   assert(!Number.isNaN(Date.parse(at as string)));
