@@ -1,6 +1,6 @@
 import process from "node:process";
 
-/** How to reach a database, field by field, where a URL does not serve. */
+/** How to reach a database, field by field, in place of a URL. */
 export interface PostgresOptions {
   /** The host. @default "localhost" */
   host?: string;
@@ -10,7 +10,7 @@ export interface PostgresOptions {
   database?: string;
   /** The user. @default the operating system's */
   username?: string;
-  /** The password, or what fetches it. */
+  /** The password, or a function that fetches it. */
   password?: string | (() => string | Promise<string>);
   /** Whether and how to use TLS. @default false */
   ssl?: boolean | "require" | "allow" | "prefer" | "verify-full" | object;
@@ -24,21 +24,21 @@ export interface PostgresOptions {
   max?: number;
 }
 
-/** A database that was decided on. */
+/** How to connect to the database that was chosen. */
 export interface ConnectionSettings {
-  /** The URL, if it is known by one. */
+  /** The URL, if there is one. */
   readonly url?: string;
-  /** Options beside or instead of the URL. */
+  /** Options in addition to the URL, or in its place. */
   readonly options: PostgresOptions;
   /** Whether this is Firefly's own server. */
   readonly embedded: boolean;
-  /** Whether a pooler stands in between, which may give each transaction another of the server's connections. */
+  /** Whether there is a pooler in between, which may run each transaction on another connection of the server. */
   readonly pooled?: boolean;
-  /** The place without credentials, for messages: `127.0.0.1:5432/app`. */
+  /** The address without credentials, for messages: `127.0.0.1:5432/app`. */
   readonly label: string;
 }
 
-/** What other clients put into URLs and a PostgreSQL server would refuse as a setting that it does not know. */
+/** Parameters that other clients put into URLs, and that a PostgreSQL server rejects as unknown settings. */
 const FOREIGN_PARAMETERS = [
   "channel_binding",
   "connection_limit",
@@ -130,13 +130,13 @@ function settingsOf(text: string, embedded: boolean): ConnectionSettings {
   };
 }
 
-/** The URL without the parameters that only other clients know. */
+/** Removes the parameters of a URL that only other clients know. */
 export function withoutForeignParameters(url: string): string {
   const [base, query] = url.split("?", 2);
   if (query === undefined) return url;
   const pairs = query.split("&");
   const kept = pairs.filter((pair) => !FOREIGN_PARAMETERS.includes(pair.split("=", 1)[0]!));
-  // libpq means by it: verify, against the roots of the system. The driver would understand it, and then send it too.
+  // In libpq this means: verify, with the system's roots. The driver understands it, but also sends it to the server.
   if (pairs.includes("sslrootcert=system")) kept.push("sslmode=verify-full");
   return kept.length ? `${base}?${kept.join("&")}` : base!;
 }

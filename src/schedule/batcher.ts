@@ -1,34 +1,38 @@
 import { isExhausted } from "../database/error_codes.ts";
 import { DatabaseUnreachable, SchemaMismatch } from "../errors.ts";
 
-/** Calls that go out together: what one of them inserts, and who waits for it. */
+/** A call that waits to be sent: its items, and its promise. */
 interface Call<T, R> {
   readonly items: T[];
   resolve(results: R[]): void;
   reject(error: unknown): void;
 }
 
-/** What a {@linkcode Batcher} does with what it was given. */
+/** How a {@linkcode Batcher} inserts. */
 export interface BatcherOptions<T, R> {
-  /** Inserts all of them, in their order, or none; what it is given by the next call comes after them. */
+  /** Inserts all items, in their order, or none. The items of the next call come after them. */
   readonly insert: (items: T[]) => Promise<R[]>;
-  /** How much of a statement an item takes, in characters. */
+  /** How many characters an item adds to a statement. */
   readonly sizeOf: (item: T) => number;
 }
 
-/** How many items one statement takes, and how many characters, unless a single call has more. */
+/** The most items and characters of one statement, unless a single call has more. */
 const [MAX_ITEMS, MAX_CHARACTERS] = [1_000, 1024 * 1024];
 
-/** How many turns of promises a call may take behind another and still go out with it: those who await one call again. */
-const TURNS = 10;
+/**
+ * How many microtasks the first call waits for others. Callers that await one call after another come back 5 microtasks
+ * after the answer, and their own code may take a few more: after 10, they share the next statement. That takes 1 µs,
+ * where `setImmediate()` would take 50 µs, a tenth of a single call.
+ */
+const MICROTASKS = 10;
 
-/** So many calls go out as two statements. */
+/** From this many calls on, a batch is sent as two statements. */
 const MANY = 64;
 
 /**
- * Makes one statement of the calls of one turn of the event loop, and of those that come while a statement is under
- * way: they share one round trip and one commit, and a single call is not delayed. Many calls make two, sent one behind
- * the other: the callers of the first go on while the server is at the second.
+ * Combines the calls of one turn of the event loop, and those that come while a statement is under way, into one
+ * statement: they share a round trip and a commit, and a single call is not delayed. Many calls make two statements, one
+ * sent after the other: the callers of the first continue while the server runs the second.
  */
 export class Batcher<T, R> {
   readonly #options: BatcherOptions<T, R>;
@@ -43,7 +47,7 @@ export class Batcher<T, R> {
   /**
    * Inserts the items of one call, all or none; resolves once they are committed.
    *
-   * @throws What the database says against these very items, or that it cannot be reached.
+   * @throws The database's error for these items, not for those of other calls, or DatabaseUnreachable.
    */
   insert(items: T[]): Promise<R[]> {
     const { promise, resolve, reject } = Promise.withResolvers<R[]>();
@@ -52,14 +56,13 @@ export class Batcher<T, R> {
     return promise;
   }
 
-  /** Sends what there is once the other calls of this turn have come along. */
+  /** Sends the waiting calls after the other calls of this turn have joined them. */
   #sendSoon(): void {
     this.#next ??= this.#afterTurn();
   }
 
   async #afterTurn(): Promise<void> {
-    // Not by setImmediate(): that takes 50 µs, a tenth of a lone call, and these take one.
-    for (let i = 0; i < TURNS; i++) await undefined;
+    for (let i = 0; i < MICROTASKS; i++) await undefined;
     this.#next = undefined;
     while (this.#maySend) void this.#sendNext();
   }
@@ -77,7 +80,7 @@ export class Batcher<T, R> {
     if (this.#calls.length > 0) this.#sendSoon();
   }
 
-  /** How many of the calls fit into one statement. */
+  /** Counts the calls that fit into one statement. */
   #countOfNext(): number {
     let [count, items, characters] = [0, 0, 0];
     for (const call of this.#calls) {
@@ -99,7 +102,7 @@ export class Batcher<T, R> {
         for (const { reject } of calls) reject(error);
         return;
       }
-      // One that the database refuses must not fail its neighbours: it is found by halves.
+      // A call that the database rejects must not fail the others: bisect to find it.
       const half = calls.length >> 1;
       await this.#send(calls.slice(0, half));
       await this.#send(calls.slice(half));
@@ -107,7 +110,7 @@ export class Batcher<T, R> {
   }
 }
 
-/** Whether an error says nothing of single rows. */
+/** Whether an error concerns all calls alike, and not single rows. */
 function concernsAll(error: unknown): boolean {
   return error instanceof DatabaseUnreachable || error instanceof SchemaMismatch || isExhausted(error);
 }

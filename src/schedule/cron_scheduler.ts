@@ -3,74 +3,74 @@ import { namesOf, type TaskDefinition } from "../task/definition.ts";
 import type { Tag } from "../database/driver.ts";
 import type { TaskOptions } from "../task/options.ts";
 import { newTasks } from "./new_tasks.ts";
-import { fireCron, keepCrons, type NewCron, pruneCronSlots, readClock, registerCrons } from "../store/cron.ts";
+import { fireCron, type NewCron, ownCrons, pruneCronSlots, readClock, registerCrons } from "../store/cron.ts";
 import { Wakeup } from "../wakeup.ts";
 
-/** What the timer needs. */
-export interface CronTimerOptions {
+/** The parameters of a {@linkcode CronScheduler}. */
+export interface CronSchedulerOptions {
   sql: Tag;
-  /** What the consumer knows, by name and alias. */
+  /** The tasks that the consumer knows, by name and alias. */
   definitions: ReadonlyMap<string, TaskDefinition>;
   defaults: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout">;
   /** The id of the consumer, which may change. */
   consumerId(): string;
-  /** Seconds between two rounds, and so the longest sleep: see {@linkcode CronScheduler}. @default 60 */
+  /** Seconds between two rounds, and so the longest sleep. @default 60 */
   round?: number;
-  /** Called when something failed; it is tried again. */
+  /** Called after a failure, which is retried. */
   onError(error: unknown): void;
-  /** Called when all went well. */
+  /** Called after success. */
   onSuccess(): void;
 }
 
-/** A cron, its slots, and how far it has come. */
-interface Planned extends NewCron {
+/** A cron with its slots and its progress. */
+interface PlannedCron extends NewCron {
   readonly slots: Slots;
-  /** All slots up to here have been dealt with. */
+  /** All slots up to this time were fired or skipped. */
   after: Date;
   next: Date | null;
 }
 
-/** A slot that is later than this, in milliseconds, was missed. */
+/** A slot is missed if it is later than this, in milliseconds. */
 const LATE = 60_000;
-/** How many missed slots are made up for. */
-const MADE_UP = { skip: 0, one: 1, all: 1_000 } as const;
+/** How many missed slots are fired afterwards. */
+const MISSED_SLOTS = { skip: 0, one: 1, all: 1_000 } as const;
 
 /**
- * Schedules tasks when their slots come. Every consumer has one of these and there is no leader: all try, and the
- * database lets one through. It also decides whether a slot has come: this timer only wakes at about the right time, by
- * the database's clock, which it carries on between two answers with a clock that nobody sets.
+ * Schedules tasks when their slots come. Every consumer has a scheduler and there is no leader: all try to fire a slot,
+ * and the database accepts one. The database also decides whether a slot has come. The scheduler only wakes at about the
+ * right time, by the database's clock, which it continues between two answers with a monotonic clock.
  *
- * Once in a round it reads that clock, forgets old slots, and sees to it that somebody stands for each cron: where all
- * consumers are gone that say what is stored, as when an old release was started once more in the middle of a deploy,
- * this one's definition is stored instead.
+ * Once a round it reads that clock, deletes old slots, and checks that each cron has a live owner: a consumer with the
+ * stored definition. If all of them are gone, as after an old release was started once more during a deploy, it stores
+ * its own definition instead.
  */
 export class CronScheduler {
-  readonly #options: CronTimerOptions;
+  readonly #options: CronSchedulerOptions;
   readonly #wakeup = new Wakeup();
   readonly #round: number;
-  #crons: Planned[] = [];
-  /** The database's time, as of `performance.now()`. */
+  #crons: PlannedCron[] = [];
+  /** The database's time, and when it was read by `performance.now()`. */
   #clock = { time: 0, readAt: 0 };
   #roundBegan: number = performance.now();
-  /** Crons that nobody stood for in the last round. Those who say the same have until the next one to do so. */
+  /** Crons without a live owner in the last round. Consumers with the stored definition have until the next to own them. */
   #abandoned = new Set<string>();
   #isRegistered = false;
   #failures = 0;
   #ended = false;
   #running: Promise<void> = Promise.resolve();
 
-  constructor(options: CronTimerOptions) {
+  constructor(options: CronSchedulerOptions) {
     this.#options = options;
     this.#round = (options.round ?? 60) * 1000;
   }
 
-  /** Registers the crons, or goes on trying to, and fires their slots from then on. */
+  /** Registers the crons, retrying if that fails, and fires their slots from then on. */
   async start(): Promise<void> {
     await this.#turn();
     this.#running = this.#run();
   }
 
-  /** Stops, and waits for what is under way. */
+  /** Stops, and waits for the action under way. */
   async end(): Promise<void> {
     this.#ended = true;
     this.#wakeup.wake();
@@ -96,13 +96,13 @@ export class CronScheduler {
     }
   }
 
-  /** Milliseconds until the next slot, or until something that failed is tried again. */
+  /** Returns the milliseconds until the next slot, or until the retry of a failed action. */
   #pause(): number {
     if (this.#failures > 0) return Math.min(200 * 2 ** (this.#failures - 1), 5000);
-    // A consumer without crons only had to say so.
+    // A consumer without crons only had to register that.
     if (this.#isRegistered && this.#crons.length === 0) return Infinity;
     const next = Math.min(...this.#crons.map(({ next }) => next?.getTime() ?? Infinity));
-    // Timers may be a little early; and 0 would not let anybody else run.
+    // Timers may fire a little early, and 0 would starve the event loop.
     return Math.min(Math.max(1, Math.ceil(next - this.#now())), this.#round);
   }
 
@@ -118,8 +118,8 @@ export class CronScheduler {
     this.#isRegistered = true;
   }
 
-  /** Stores these definitions; crons of the other `names` are removed. */
-  async #store(crons: Planned[], names: string[]): Promise<void> {
+  /** Stores these definitions, and removes the crons of the other `names`. */
+  async #store(crons: PlannedCron[], names: string[]): Promise<void> {
     const { sql, consumerId } = this.#options;
     const stored = crons.map(({ slots: _, after: __, next: ___, ...cron }) => cron);
     const registered = await registerCrons(sql, { consumerId: consumerId(), names, crons: stored });
@@ -130,7 +130,7 @@ export class CronScheduler {
     }
   }
 
-  /** Fires what is due of each cron; one that fails keeps none of the others from theirs. */
+  /** Fires the due slots of each cron; a cron that fails does not hold up the others. */
   async #fireDue(): Promise<void> {
     const failures: unknown[] = [];
     for (const cron of this.#crons) {
@@ -138,33 +138,33 @@ export class CronScheduler {
       if (cron.next === null || cron.next.getTime() > this.#now()) continue;
       await this.#fire(cron).catch((error) => failures.push(error));
     }
-    if (performance.now() - this.#roundBegan >= this.#round - 1) await this.#goRound();
+    if (performance.now() - this.#roundBegan >= this.#round - 1) await this.#runRound();
     if (failures.length > 0) throw failures[0];
   }
 
-  async #goRound(): Promise<void> {
+  async #runRound(): Promise<void> {
     const { sql, consumerId } = this.#options;
     this.#roundBegan = performance.now();
     this.#setClock(await readClock(sql));
     await pruneCronSlots(sql);
-    const abandoned = await keepCrons(sql, { consumerId: consumerId(), crons: this.#crons });
+    const abandoned = await ownCrons(sql, { consumerId: consumerId(), crons: this.#crons });
     const mine = this.#crons.filter(({ name }) => abandoned.has(name) && this.#abandoned.has(name));
     this.#abandoned = abandoned;
     if (mine.length > 0) await this.#store(mine, []);
   }
 
-  async #fire(cron: Planned): Promise<void> {
+  async #fire(cron: PlannedCron): Promise<void> {
     const until = new Date(this.#now());
     const { at } = await fireCron(this.#options.sql, { ...cron, slots: dueSlots(cron, until) });
     this.#setClock(at);
-    // Where this clock was ahead, the slots after the database's time are still to come; where it was behind, those
-    // after its own were not looked at.
+    // If this clock is ahead, slots after the database's time are still to come; if it is behind, slots after its own
+    // time were not considered.
     if (at < until) cron.after = at;
     else cron.after = until;
     cron.next = cron.slots.next(cron.after);
   }
 
-  /** The database's time, or a little less: an answer is as old as its way here. */
+  /** Returns the database's time, or a little less: an answer is as old as its way here. */
   #now(): number {
     return this.#clock.time + performance.now() - this.#clock.readAt;
   }
@@ -174,17 +174,20 @@ export class CronScheduler {
   }
 }
 
-/** The slots to fire now: those that are less than a minute late, and as many of those before as are to be made up for. */
-export function dueSlots({ slots, after, missed }: Pick<Planned, "slots" | "after" | "missed">, until: Date): Date[] {
+/** Returns the slots to fire now: those less than a minute late, and as many missed ones before as the cron asks for. */
+export function dueSlots(
+  { slots, after, missed }: Pick<PlannedCron, "slots" | "after" | "missed">,
+  until: Date,
+): Date[] {
   const late = new Date(Math.max(after.getTime(), until.getTime() - LATE));
-  const madeUp = MADE_UP[missed] > 0 ? slots.between(after, late, MADE_UP[missed]) : [];
-  return [...madeUp, ...slots.between(late, until, LATE / 1000)];
+  const missedSlots = MISSED_SLOTS[missed] > 0 ? slots.between(after, late, MISSED_SLOTS[missed]) : [];
+  return [...missedSlots, ...slots.between(late, until, LATE / 1000)];
 }
 
 async function plan(
   definition: TaskDefinition,
-  { defaults, schema }: { defaults: CronTimerOptions["defaults"]; schema: string },
-): Promise<Planned> {
+  { defaults, schema }: { defaults: CronSchedulerOptions["defaults"]; schema: string },
+): Promise<PlannedCron> {
   const { name, cron = "", timezone = "UTC", missed = "skip" } = definition;
   const expression = cleanExpression(cron);
   const [task] = await newTasks(definition, [[]], { options: {}, defaults, schema });

@@ -7,14 +7,14 @@ import type { UniqueColumns } from "../store/schedule.ts";
 import { decode } from "../wire/decode.ts";
 import { encode } from "../wire/encode.ts";
 
-/** Whether a call of such a task, with such options, may have a duplicate. */
+/** Whether a call of this task with these options is unique, so that it may have a duplicate. */
 export function isUnique(definition: TaskDefinition, options: Pick<ScheduleOptions, "unique">): boolean {
   return definition.unique !== undefined || options.unique !== undefined;
 }
 
 /**
- * The columns that make a call unique, from its arguments and from the same in the wire format; empty for a task that
- * is not unique. An option of the call wins over the definition's. With `keys`, nobody can guess arguments by their key.
+ * Computes the columns that make a call unique from its arguments, given plain and encoded; none for a task that is not
+ * unique. An option of the call wins over the definition's. With `keys`, the unique key does not reveal the arguments.
  */
 export async function uniqueColumns(
   definition: TaskDefinition,
@@ -46,22 +46,22 @@ function givenKey(name: string, key: NonNullable<Unique["key"]>, args: unknown[]
     const reason = error instanceof Error ? error.message : String(error);
     throw new TypeError(`Cannot ${action} as the key function of "unique" threw: ${reason}`, { cause: error });
   }
-  if (computed instanceof Promise) computed.catch(() => {}); // it is refused below, and nobody else awaits it
+  if (computed instanceof Promise) computed.catch(() => {}); // it is rejected below, so nothing awaits it
   return checkKey("unique", computed, action);
 }
 
 /**
- * The same text for the same arguments, whatever the order of the keys in their objects, and of a fixed length. It is
- * made of the wire format, so that a Date and its ISO text differ.
+ * Computes a text of fixed length, the same for the same arguments in whatever order the keys of their objects are. It
+ * uses the wire format, so that a Date and its ISO text differ.
  */
 async function keyOfArguments(params: string, keys: KeyRing | undefined): Promise<string> {
-  const args = decode(params); // a copy, which may be put in order
+  const args = decode(params); // a copy, which may be sorted
   sortKeys(args, new Set());
   const text = await encode(args);
   return keys ? await keys.digest(text) : createHash("sha256").update(text).digest("hex");
 }
 
-/** Puts the keys of every plain object within `value` in order, in place. */
+/** Sorts the keys of every plain object within `value`, in place. */
 function sortKeys(value: unknown, seen: Set<object>): void {
   if (typeof value !== "object" || value === null || seen.has(value) || ArrayBuffer.isView(value)) return;
   seen.add(value);

@@ -52,7 +52,7 @@ export async function fireCron(
 }
 
 /** Makes the consumer an owner of the crons whose definition it shares; resolves to the names of crons without a live owner. */
-export async function keepCrons(
+export async function ownCrons(
   sql: Tag,
   { consumerId, crons }: { consumerId: string; crons: readonly Pick<NewCron, "name" | "definition">[] },
 ): Promise<Set<string>> {

@@ -2,9 +2,9 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   deleteOrphanedCron,
   fireCron,
-  keepCrons,
   listCrons,
   type NewCron,
+  ownCrons,
   pauseCron,
   pruneCronSlots,
   readClock,
@@ -284,14 +284,14 @@ Deno.test("fireCron() keeps the duplicate of a unique task, and goes on with the
   }
 });
 
-Deno.test("keepCrons() names what nobody who lives stands for, until somebody who says the same does", async () => {
+Deno.test("ownCrons() names what nobody who lives stands for, until somebody who says the same does", async () => {
   await using db = await testDatabase();
   const [first, second, other] = [await startConsumer(db), await startConsumer(db), await startConsumer(db)];
   const [stored, overruled, removed] = [cronOf("a"), cronOf("a", { definition: "other" }), cronOf("b")];
   await registerCrons(db.store, { consumerId: first, names: ["a", "b"], crons: [stored, removed] });
   await registerCrons(db.store, { consumerId: first, names: ["a", "b"], crons: [stored] });
   const keep = async (consumerId: string, cron: NewCron) => [
-    ...await keepCrons(db.store, { consumerId, crons: [cron, removed] }),
+    ...await ownCrons(db.store, { consumerId, crons: [cron, removed] }),
   ];
 
   assertEquals(await keep(other, overruled), []);
