@@ -119,7 +119,7 @@ BEGIN
     RETURN;
   END IF;
   RETURN QUERY SELECT 'orphaned',
-    format('The consumer that ran attempt %s%s died: ', data ->> 'attempt', place)
+    format('The consumer that ran attempt %s%s crashed: ', data ->> 'attempt', place)
       || CASE
         WHEN EXISTS (SELECT FROM "firefly".consumer WHERE lease_until > statement_timestamp())
         THEN 'another one will rescue it soon'

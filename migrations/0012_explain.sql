@@ -131,7 +131,7 @@ DECLARE
 BEGIN
   IF is_quarantined THEN
     RETURN QUERY SELECT 'quarantined',
-      'Consumers died while they ran it: it is claimed alone, and each consumer runs one such task at a time',
+      'Consumers crashed while they held it: it is claimed alone, and each consumer runs one such task at a time',
       jsonb_build_object('rescues', it.rescues, 'crashes', it.crash_count);
   END IF;
 

@@ -4,31 +4,17 @@
  * @module
  */
 import { basename } from "node:path";
-import { type BenchOptions, HELP, readOptions, UsageError } from "./bench/options.ts";
+import { type BenchOptions, HELP, readOptions } from "./bench/options.ts";
 import { plotResults } from "./bench/plot.ts";
 import { renderPage, renderTables } from "./bench/page.ts";
 import { parseResults, type Results } from "./bench/results.ts";
 import { runBench } from "./bench/run.ts";
 import { runCommand } from "./bench/run_command.ts";
+import { EXIT, onInterrupt, runProgram } from "./program.ts";
 
-const EXIT = { good: 0, bad: 1, usage: 2, interrupted: 130 } as const;
-
-async function main(args: string[]): Promise<number> {
-  let options: BenchOptions | undefined;
-  try {
-    options = readOptions(args);
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    console.error(error.message);
-    return EXIT.usage;
-  }
-  if (!options) {
-    console.log(HELP);
-    return EXIT.good;
-  }
+async function bench(options: BenchOptions): Promise<number> {
   const interrupt = new AbortController();
-  const onSignal = () => interrupt.abort();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, onSignal);
+  using _ = onInterrupt(() => interrupt.abort());
   try {
     const results = options.report === undefined
       ? await measure(options, interrupt.signal)
@@ -40,8 +26,6 @@ async function main(args: string[]): Promise<number> {
     if (!interrupt.signal.aborted) throw error;
     console.error("Interrupted");
     return EXIT.interrupted;
-  } finally {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.removeSignalListener(signal, onSignal);
   }
 }
 
@@ -64,4 +48,4 @@ async function write(file: string, results: Results): Promise<void> {
   await runCommand(Deno.execPath(), ["fmt", "--quiet", file]);
 }
 
-if (import.meta.main) Deno.exitCode = await main(Deno.args);
+if (import.meta.main) Deno.exitCode = await runProgram({ help: HELP, readOptions, run: bench }, Deno.args);

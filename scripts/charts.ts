@@ -1,4 +1,4 @@
-/** A line of a panel. */
+/** A line of a chart. */
 export interface Series {
   readonly name: string;
   /** Numbers and what was measured at each. */
@@ -6,14 +6,14 @@ export interface Series {
 }
 
 /** One of the plots that stand below one another. */
-export interface Panel {
+export interface Chart {
   readonly title: string;
   readonly series: readonly Series[];
   /** Ten times as much is one step up. */
   readonly logarithmic?: boolean;
 }
 
-/** Where a panel stands. */
+/** Where a chart stands. */
 export interface Frame {
   readonly top: number;
   /** Its first number. @default 0 */
@@ -24,15 +24,15 @@ export interface Frame {
   readonly marks?: readonly { readonly at: number; readonly colour: string }[];
 }
 
-/** The size of a panel with its labels, and what is left between two. */
+/** The size of a chart with its labels, and what is left between two. */
 export const [WIDTH, LEFT, RIGHT, HEIGHT, GAP] = [960, 64, 150, 120, 44] as const;
 
 /** The colours of lines and bars. */
 export const COLOURS = ["#1f5fa8", "#c8501e", "#2c7d3f", "#8a3fa0", "#7a6a00", "#555555"] as const;
 
 /** Draws lines over whole numbers. */
-export function drawPanel(
-  { title, series, logarithmic = false }: Panel,
+export function drawChart(
+  { title, series, logarithmic = false }: Chart,
   { top, least = 0, most, marks = [] }: Frame,
 ): string[] {
   const x = (at: number) => LEFT + (WIDTH - LEFT - RIGHT) * (at - least) / (most - least);

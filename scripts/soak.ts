@@ -4,38 +4,19 @@
  * @module
  */
 import { join } from "node:path";
-import { HELP, readOptions, type SoakOptions, UsageError } from "./soak/options.ts";
+import { EXIT, onInterrupt, runProgram } from "./program.ts";
+import { HELP, readOptions, type SoakOptions } from "./soak/options.ts";
 import { plotRun } from "./soak/plot.ts";
 import { runSoak } from "./soak/run.ts";
 import { tableHead, tableLine, toMarkdown } from "./soak/table.ts";
 import { judge } from "./soak/verdicts.ts";
 
-const EXIT = { good: 0, bad: 1, usage: 2, interrupted: 130 } as const;
-
-async function main(args: string[]): Promise<number> {
-  let options: SoakOptions | undefined;
-  try {
-    options = readOptions(args);
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    console.error(error.message);
-    return EXIT.usage;
-  }
-  if (!options) {
-    console.log(HELP);
-    return EXIT.good;
-  }
-  const out = options.out ?? await Deno.makeTempDir({ prefix: "firefly_soak_" });
-  await Deno.mkdir(out, { recursive: true });
-  return await soak(options, await Deno.realPath(out));
-}
-
-async function soak(options: SoakOptions, out: string): Promise<number> {
+async function soak(options: SoakOptions): Promise<number> {
+  const out = await makeDirectory(options.out);
   const interrupt = new AbortController();
   const force = new AbortController();
   // The second one ends all of it, but for what must be gone: processes, connections and the database.
-  const onSignal = () => (interrupt.signal.aborted ? force : interrupt).abort();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, onSignal);
+  using _ = onInterrupt(() => (interrupt.signal.aborted ? force : interrupt).abort());
   try {
     console.log(`Seed ${options.seed}, ${options.minutes} minutes, ${options.rate} tasks/s; details go to ${out}`);
     console.log(tableHead());
@@ -62,9 +43,13 @@ async function soak(options: SoakOptions, out: string): Promise<number> {
     if (!force.signal.aborted) throw error;
     console.error("Stopped at once, without a report");
     return Deno.exit(EXIT.interrupted); // what was under way has nothing left to work on
-  } finally {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.removeSignalListener(signal, onSignal);
   }
 }
 
-if (import.meta.main) Deno.exitCode = await main(Deno.args);
+async function makeDirectory(path: string | undefined): Promise<string> {
+  const directory = path ?? await Deno.makeTempDir({ prefix: "firefly_soak_" });
+  await Deno.mkdir(directory, { recursive: true });
+  return await Deno.realPath(directory);
+}
+
+if (import.meta.main) Deno.exitCode = await runProgram({ help: HELP, readOptions, run: soak }, Deno.args);

@@ -3,7 +3,8 @@ import { current, type Events, Firefly, task, TaskCancelled } from "../mod.ts";
 import { Emitter } from "../src/events.ts";
 import { type TestDatabase, testDatabase } from "./support/database.ts";
 import { taskName, testInstance } from "./support/instance.ts";
-import { claim, expireConsumer, startConsumer, until } from "./support/steps.ts";
+import { claim, expireConsumer, startConsumer } from "./support/claiming.ts";
+import { until } from "./support/waiting.ts";
 import { TcpProxy } from "./support/tcp_proxy.ts";
 
 const detail = { consumerId: "c1" };

@@ -1,4 +1,5 @@
 import { parseArgs } from "@std/cli/parse-args";
+import { UsageError } from "../program.ts";
 import { PEERS } from "./peers.ts";
 import { type Scenario, SCENARIOS } from "./scenarios.ts";
 
@@ -36,9 +37,6 @@ export interface BenchOptions {
   readonly write: string | undefined;
   readonly report: string | undefined;
 }
-
-/** The command line was not understood. */
-export class UsageError extends Error {}
 
 const STRINGS = ["rounds", "only", "peers", "seconds", "database", "out", "write", "report"] as const;
 

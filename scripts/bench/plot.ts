@@ -1,4 +1,4 @@
-import { COLOURS, drawPanel, drawText, GAP, HEIGHT, LEFT, RIGHT, toText, WIDTH } from "../charts.ts";
+import { COLOURS, drawChart, drawText, GAP, HEIGHT, LEFT, RIGHT, toText, WIDTH } from "../charts.ts";
 import { PEERS } from "./peers.ts";
 import type { Metric, Results } from "./results.ts";
 import type { Scenario } from "./scenarios.ts";
@@ -33,7 +33,7 @@ export function plotResults(results: Results): string {
       }),
     }));
     const frame = { top: top + 10, least: 1, most: Math.max(2, steps) };
-    parts.push(...drawPanel({ title: "Tasks drained a second, by round", series }, frame));
+    parts.push(...drawChart({ title: "Tasks drained a second, by round", series }, frame));
     top += HEIGHT + GAP;
   }
   return [

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 
 const CLI = fileURLToPath(new URL("../../cli.ts", import.meta.url));
 const TASKS = fileURLToPath(new URL("./tasks.ts", import.meta.url));
-const LEASH = fileURLToPath(new URL("./timeout.ts", import.meta.url));
+const END_WITH_PARENT = fileURLToPath(new URL("./end_with_parent.ts", import.meta.url));
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 /** How long a consumer has to end after SIGTERM, in milliseconds. */
 const TIMEOUT = 10_000;
@@ -22,7 +22,7 @@ export class ConsumerProcess {
     this.#process = new Deno.Command(Deno.execPath(), {
       args: [
         ...["run", "-A", CLI, "consume", "--quiet", "--json"],
-        ...["--queue", queue, "--concurrency", String(concurrency), "--import", TASKS, "--import", LEASH],
+        ...["--queue", queue, "--concurrency", String(concurrency), "--import", TASKS, "--import", END_WITH_PARENT],
       ],
       cwd: ROOT,
       env: { NO_COLOR: "1" },

@@ -4,7 +4,7 @@ import type { Watched } from "./probe.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const CLI = fileURLToPath(new URL("../../cli.ts", import.meta.url));
-const IMPORTS = ["./tasks.ts", "./reporting.ts", "../demo/timeout.ts"].map((file) =>
+const IMPORTS = ["./tasks.ts", "./reporting.ts", "../demo/end_with_parent.ts"].map((file) =>
   fileURLToPath(new URL(file, import.meta.url))
 );
 
@@ -84,13 +84,13 @@ export class SoakConsumer {
     this.cut();
   }
 
-  /** Stops its process, gracefully if it does so within `patience` milliseconds. */
-  async end(patience: number): Promise<void> {
+  /** Stops its process, gracefully if it does so within `timeout` milliseconds. */
+  async end(timeout: number): Promise<void> {
     this.#ending = true;
     this.heal();
     this.signal("SIGCONT");
-    this.signal(patience > 0 ? "SIGTERM" : "SIGKILL");
-    const timer = setTimeout(() => this.signal("SIGKILL"), patience);
+    this.signal(timeout > 0 ? "SIGTERM" : "SIGKILL");
+    const timer = setTimeout(() => this.signal("SIGKILL"), timeout);
     await this.#life;
     clearTimeout(timer);
     await this.#proxy[Symbol.asyncDispose]();
@@ -132,7 +132,7 @@ export class SoakConsumer {
         FIREFLY_SOAK_INTERVAL: String(this.#options.interval),
       },
       detached: true, // Ctrl-C is for the soak, which stops it
-      stdin: "piped", // its leash
+      stdin: "piped", // it ends when this closes
       stdout: "null",
       stderr: "piped",
     }).spawn();

@@ -56,8 +56,8 @@ export async function ask<T>(url: string, act: (sql: postgres.Sql) => PromiseLik
 }
 
 /** The same, again and again while the server is away. */
-export async function insist<T>(act: () => Promise<T>, patience = 60_000): Promise<T> {
-  const until = performance.now() + patience;
+export async function insist<T>(act: () => Promise<T>, timeout = 60_000): Promise<T> {
+  const until = performance.now() + timeout;
   for (;;) {
     try {
       return await act();

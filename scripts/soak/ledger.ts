@@ -1,7 +1,7 @@
 import { ask } from "./database.ts";
 
 /**
- * The soak's own book of what became of each task, kept by triggers, so that it knows of each record that was ever
+ * The soak's own ledger of what became of each task, kept by triggers, so that it knows of each record that was ever
  * committed, whoever inserted it, and of pruned ones too.
  */
 export async function openLedger(url: string): Promise<void> {
@@ -60,7 +60,7 @@ const OTHER_ENDS: Record<string, string> = {
   "soak.running": "cancelled",
 };
 
-/** What the book says in the end; each list is of a few examples. */
+/** What the ledger holds in the end; each list is of a few examples. */
 export interface Account {
   readonly tasks: number;
   readonly pruned: number;
@@ -79,7 +79,7 @@ export interface Account {
   readonly examples: readonly string[];
 }
 
-/** Adds up the book. */
+/** Adds up the ledger. */
 export async function readAccount(url: string): Promise<Account> {
   return await ask(url, async (sql) => {
     const [row] = await sql`

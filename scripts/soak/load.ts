@@ -1,5 +1,5 @@
 import { type Firefly, TaskFailed, type TaskRecord } from "../../mod.ts";
-import { Dice } from "../../tests/support/random.ts";
+import { Random } from "../../tests/support/random.ts";
 import { insist } from "./database.ts";
 import { noteTold } from "./ledger.ts";
 import * as tasks from "./tasks.ts";
@@ -26,13 +26,13 @@ export class Load {
   readonly counts: LoadCounts = { scheduled: 0, refused: 0, heldBack: 0, wrong: 0, broken: [] };
   readonly #ff: Firefly;
   readonly #url: string;
-  readonly #dice: Dice;
+  readonly #random: Random;
   readonly #underWay = new Set<Promise<void>>();
   #told: { scheduled: number[]; cancelled: number[] } = { scheduled: [], cancelled: [] };
   #n = 0;
 
   constructor(ff: Firefly, url: string, seed: number) {
-    [this.#ff, this.#url, this.#dice] = [ff, url, new Dice(seed ^ 0x5eed)];
+    [this.#ff, this.#url, this.#random] = [ff, url, new Random(seed ^ 0x5eed)];
   }
 
   /** Goes on until the signal aborts. */
@@ -47,8 +47,8 @@ export class Load {
   }
 
   /** Lets everything come to its end that was put off. */
-  async settle(patience: number): Promise<void> {
-    const until = performance.now() + patience;
+  async settle(timeout: number): Promise<void> {
+    const until = performance.now() + timeout;
     while (this.#underWay.size > 0 && performance.now() < until) await sleep(50);
     if (this.#underWay.size > 0) this.#breakOff(new Error(`${this.#underWay.size} waits have not ended`));
     await insist(() => this.#doRound());
@@ -57,31 +57,31 @@ export class Load {
   #begin(): void {
     if (this.#underWay.size >= MOST_UNDER_WAY) return void this.counts.heldBack++;
     const n = ++this.#n;
-    const life = this.#one(this.#dice.below(100), n)
+    const life = this.#one(this.#random.below(100), n)
       .catch((error) => this.#breakOff(error))
       .finally(() => this.#underWay.delete(life));
     this.#underWay.add(life);
   }
 
   /** One task of the mix, from scheduling to what is done with it. */
-  async #one(dice: number, n: number): Promise<void> {
-    if (dice < 30) await this.#schedule(() => tasks.plain.schedule(n));
-    else if (dice < 55) await this.#schedule(() => tasks.effect.schedule(n));
-    else if (dice < 63) await this.#schedule(() => tasks.flaky.schedule(n));
-    else if (dice < 71) await this.#schedule(() => tasks.delayed.with({ delay: 1 + n % 5 }).schedule(n));
-    else if (dice < 77) await this.#schedule(() => tasks.unique.schedule(n % 20));
-    else if (dice < 83) await this.#schedule(() => tasks.limited.schedule(n));
-    else if (dice < 85) await this.#schedule(() => tasks.parked.with({ delay: LATER }).schedule(n));
-    else if (dice < 87) await this.#schedule(() => tasks.doomed.with({ delay: LATER }).schedule(n));
-    else if (dice < 93) await this.#await(n);
-    else if (dice < 95) await this.#watch(n);
-    else if (dice < 97) await this.#retry(n);
-    else if (dice < 99) {
+  async #one(percent: number, n: number): Promise<void> {
+    if (percent < 30) await this.#schedule(() => tasks.plain.schedule(n));
+    else if (percent < 55) await this.#schedule(() => tasks.effect.schedule(n));
+    else if (percent < 63) await this.#schedule(() => tasks.flaky.schedule(n));
+    else if (percent < 71) await this.#schedule(() => tasks.delayed.with({ delay: 1 + n % 5 }).schedule(n));
+    else if (percent < 77) await this.#schedule(() => tasks.unique.schedule(n % 20));
+    else if (percent < 83) await this.#schedule(() => tasks.limited.schedule(n));
+    else if (percent < 85) await this.#schedule(() => tasks.parked.with({ delay: LATER }).schedule(n));
+    else if (percent < 87) await this.#schedule(() => tasks.doomed.with({ delay: LATER }).schedule(n));
+    else if (percent < 93) await this.#await(n);
+    else if (percent < 95) await this.#watch(n);
+    else if (percent < 97) await this.#retry(n);
+    else if (percent < 99) {
       await this.#cancel(await this.#schedule(() => tasks.waiting.with({ delay: LATER }).schedule(n)));
     } else await this.#cancel(await this.#schedule(() => tasks.running.schedule(n)));
   }
 
-  /** Schedules once: a call that failed may have come through, and the book of the database knows. */
+  /** Schedules once: a call that failed may have come through, and the ledger in the database knows. */
   async #schedule<R extends TaskRecord>(act: () => PromiseLike<R>): Promise<R | undefined> {
     try {
       const record = await this.#ff.run(act);
@@ -119,7 +119,7 @@ export class Load {
 
   async #cancel(record: TaskRecord | undefined): Promise<void> {
     if (!record) return;
-    await sleep(200 + this.#dice.below(1500));
+    await sleep(200 + this.#random.below(1500));
     if (await insist(() => record.cancel())) this.#told.cancelled.push(record.id);
   }
 

@@ -1,4 +1,5 @@
 import { parseArgs } from "@std/cli/parse-args";
+import { UsageError } from "../program.ts";
 
 /** What `deno task soak --help` says. */
 export const HELP = `Runs Firefly at a steady rate under random faults, and checks for leaks.
@@ -30,9 +31,6 @@ export interface SoakOptions {
   readonly ownServer: boolean;
   readonly out: string | undefined;
 }
-
-/** The command line was not understood. */
-export class UsageError extends Error {}
 
 const STRINGS = ["minutes", "rate", "consumers", "faults", "seed", "database", "out"] as const;
 

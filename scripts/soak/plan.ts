@@ -1,4 +1,4 @@
-import { Dice } from "../../tests/support/random.ts";
+import { Random } from "../../tests/support/random.ts";
 
 /** What happens to processes, connections and the server. */
 export const FAULT_KINDS = [
@@ -69,18 +69,18 @@ export function planFaults(
   { seconds, period }: Division,
   { seed, consumers, lease, ownServer }: { seed: number; consumers: number; lease: number; ownServer: boolean },
 ): PlannedFault[] {
-  const dice = new Dice(seed);
+  const random = new Random(seed);
   const faults: PlannedFault[] = [];
   const gap = Math.min(6, period / 5);
   // The first consumer lives as long as the run, or it would never be seen to leak.
   const mortal: FaultKind[] = consumers > 1 ? ["kill", "deploy"] : [];
   const kinds: FaultKind[] = [...mortal, "freeze", "terminate", "makeUnavailable", "cut", "hole"];
-  for (let at = gap; at < seconds; at += gap * (0.5 + dice.next())) {
-    const isServers = ownServer && dice.once(SERVER_FAULT_CHANCE);
-    const kind = isServers ? dice.pick(["restart", "crash"] as const) : dice.pick(kinds);
+  for (let at = gap; at < seconds; at += gap * (0.5 + random.next())) {
+    const isServers = ownServer && random.once(SERVER_FAULT_CHANCE);
+    const kind = isServers ? random.pick(["restart", "crash"] as const) : random.pick(kinds);
     const isMortal = kind === "kill" || kind === "deploy";
-    const consumer = isMortal ? 1 + dice.below(consumers - 1) : dice.below(consumers);
-    const fault = { at, kind, consumer, seconds: lease * (0.3 + 1.2 * dice.next()), share: dice.next() };
+    const consumer = isMortal ? 1 + random.below(consumers - 1) : random.below(consumers);
+    const fault = { at, kind, consumer, seconds: lease * (0.3 + 1.2 * random.next()), share: random.next() };
     const index = Math.floor(at / period);
     // It must be over before the calm begins, too.
     const leavesTime = !isCalm(index + 1) || at + fault.seconds < (index + 1) * period;

@@ -1,4 +1,4 @@
-import { drawPanel, drawText, GAP, HEIGHT, LEFT, type Panel, toText, WIDTH } from "../charts.ts";
+import { type Chart, drawChart, drawText, GAP, HEIGHT, LEFT, toText, WIDTH } from "../charts.ts";
 import type { Evidence } from "./evidence.ts";
 import type { Point } from "./numbers.ts";
 import { FAULT_KINDS, FAULT_TITLES } from "./plan.ts";
@@ -19,7 +19,7 @@ export function plotRun(evidence: Evidence): string {
     pointsOf(samples, name, what).map(([x, y]): Point => [x, y / MIB]);
   const processes = ["scheduler", ...Array.from({ length: options.consumers }, (_, i) => `consumer-${i + 1}`)];
   const places = ["task", "ready", "waiting", "claim_batch", "slot"];
-  const panels: Panel[] = [
+  const charts: Chart[] = [
     {
       title: "From scheduling to the start, ms",
       logarithmic: true,
@@ -60,15 +60,15 @@ export function plotRun(evidence: Evidence): string {
   const marks = faults.map(({ at, kind }) => ({ at: at / 60, kind }));
   const title =
     `${options.rate} tasks/s, ${options.consumers} consumers, ${faults.length} faults, seed ${options.seed}`;
-  return plot(panels, { title, minutes: Math.max(...samples.map(({ at }) => at), division.period) / 60, marks });
+  return plot(charts, { title, minutes: Math.max(...samples.map(({ at }) => at), division.period) / 60, marks });
 }
 
-/** Draws panels below one another, with a tick on top of each for every mark. */
+/** Draws charts below one another, with a tick on top of each for every mark. */
 export function plot(
-  panels: readonly Panel[],
+  charts: readonly Chart[],
   { title, minutes, marks }: { title: string; minutes: number; marks: readonly { at: number; kind: string }[] },
 ): string {
-  const height = TOP + panels.length * (HEIGHT + GAP);
+  const height = TOP + charts.length * (HEIGHT + GAP);
   const kinds = FAULT_KINDS.filter((kind) => marks.some((mark) => mark.kind === kind));
   let right: number = LEFT;
   const legend = kinds.map((kind) => {
@@ -83,8 +83,8 @@ export function plot(
     `<rect width="${WIDTH}" height="${height}" fill="white"/>`,
     drawText(title, LEFT, 20, { size: 14, bold: true }),
     ...legend,
-    ...panels.flatMap((panel, i) =>
-      drawPanel(panel, { top: TOP + i * (HEIGHT + GAP), most: minutes, marks: coloured })
+    ...charts.flatMap((chart, i) =>
+      drawChart(chart, { top: TOP + i * (HEIGHT + GAP), most: minutes, marks: coloured })
     ),
     `</svg>\n`,
   ].join("\n");

@@ -129,8 +129,8 @@ class Soak {
   }
 
   /** Samples while nothing goes on: for so long, or until connections are as few as they were before. */
-  async #atRest(patience: number, before?: Sample): Promise<Sample> {
-    const until = performance.now() + patience;
+  async #atRest(timeout: number, before?: Sample): Promise<Sample> {
+    const until = performance.now() + timeout;
     for (;;) {
       await sleep(1000);
       const sample = await this.#sample();

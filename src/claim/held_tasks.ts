@@ -207,7 +207,7 @@ export class HeldTasks {
         else void this.#return(task); // it is lost, or another transaction has locked its record
       }
     } catch (error) {
-      // The next renewal finds what became of them.
+      // The next renewal finds their state.
       for (const { batchId } of tasks) settler.untrackOne(batchId);
       throw error;
     }

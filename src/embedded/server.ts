@@ -17,7 +17,7 @@ const LOCK_FILE = "postmaster.pid";
 const OPTIONS_FILE = "postmaster.opts";
 
 /**
- * Failures that a retry may cure: a race for the directory or the port, and
+ * Failures that a retry may fix: a race for the directory or the port, and
  * child processes of a killed server that have not ended yet.
  */
 const TRANSIENT_FAILURE = /lock file|could not bind|shared memory block/i;

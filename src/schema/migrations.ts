@@ -1970,7 +1970,7 @@ BEGIN
     RETURN;
   END IF;
   RETURN QUERY SELECT 'orphaned',
-    format('The consumer that ran attempt %s%s died: ', data ->> 'attempt', place)
+    format('The consumer that ran attempt %s%s crashed: ', data ->> 'attempt', place)
       || CASE
         WHEN EXISTS (SELECT FROM "firefly".consumer WHERE lease_until > statement_timestamp())
         THEN 'another one will rescue it soon'
@@ -2150,7 +2150,7 @@ DECLARE
 BEGIN
   IF is_quarantined THEN
     RETURN QUERY SELECT 'quarantined',
-      'Consumers died while they ran it: it is claimed alone, and each consumer runs one such task at a time',
+      'Consumers crashed while they held it: it is claimed alone, and each consumer runs one such task at a time',
       jsonb_build_object('rescues', it.rescues, 'crashes', it.crash_count);
   END IF;
 

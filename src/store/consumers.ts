@@ -112,8 +112,8 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
         failed = CASE WHEN held.exhausted THEN now() END,
         errors = CASE
           WHEN held.exhausted THEN task.errors || jsonb_build_array(jsonb_build_object(
-            'name', 'ConsumerDied',
-            'message', 'Three consumers in a row died while they ran this task',
+            'name', 'ConsumerCrashed',
+            'message', 'Five consumers in a row crashed while they held this task',
             'at', now(), 'attempt', task.retry_attempts + task.rescues + 1
           ))
           ELSE task.errors

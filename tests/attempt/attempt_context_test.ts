@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { current } from "../../mod.ts";
 import type { ErrorRow } from "../../src/store/rows.ts";
-import { recordOf } from "../support/steps.ts";
+import { recordOf } from "../support/records.ts";
 import { bench } from "../support/attempt_bench.ts";
 import { gate } from "../support/step_gate.ts";
 

@@ -3,7 +3,9 @@ import { current, Fail, transaction } from "../../mod.ts";
 import type { Handler } from "../../src/task/definition.ts";
 import type { ErrorRow } from "../../src/store/rows.ts";
 import type { TestDatabase } from "../support/database.ts";
-import { backends, recordOf, until } from "../support/steps.ts";
+import { backends } from "../support/statements.ts";
+import { recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import { bench } from "../support/attempt_bench.ts";
 import { gate } from "../support/step_gate.ts";
 

@@ -3,7 +3,9 @@ import { current, LeaseLost, TaskCancelled } from "../../mod.ts";
 import { Attempt } from "../../src/attempt/attempt.ts";
 import { defineTask } from "../../src/task/definition.ts";
 import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
-import { claimOne, expireConsumer, recordOf, settle, startConsumer } from "../support/steps.ts";
+import { claimOne, expireConsumer, startConsumer } from "../support/claiming.ts";
+import { recordOf } from "../support/records.ts";
+import { settle } from "../support/settling.ts";
 import { bench, run } from "../support/attempt_bench.ts";
 import { gate } from "../support/step_gate.ts";
 

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Fail, Retry, type TaskOptions } from "../../mod.ts";
 import type { ErrorRow } from "../../src/store/rows.ts";
-import { placesOf } from "../support/steps.ts";
+import { placesOf } from "../support/records.ts";
 import { bench } from "../support/attempt_bench.ts";
 
 Deno.test("start() fails at once on Fail, and tries again uncounted after Retry's delay", async () => {

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { current, FireflyError } from "../../mod.ts";
 import { defineTask, type Handler } from "../../src/task/definition.ts";
 import type { Firefly } from "../../src/firefly/firefly.ts";
-import { placesOf } from "../support/steps.ts";
+import { placesOf } from "../support/records.ts";
 import { bench } from "../support/attempt_bench.ts";
 import { gate } from "../support/step_gate.ts";
 

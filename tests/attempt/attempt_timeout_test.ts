@@ -2,7 +2,9 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { current, FireflyError, LeaseLost } from "../../mod.ts";
 import { Shutdown } from "../../src/attempt/attempt.ts";
 import type { ErrorRow } from "../../src/store/rows.ts";
-import { backends, placesOf, recordOf, until } from "../support/steps.ts";
+import { backends } from "../support/statements.ts";
+import { placesOf, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import { bench } from "../support/attempt_bench.ts";
 import { gate } from "../support/step_gate.ts";
 

@@ -3,7 +3,9 @@ import { type Events, Firefly, task, type TaskRecord } from "../../mod.ts";
 import { PACKAGE, testProject } from "../support/project.ts";
 import { testDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { expireConsumer, insertTask, startConsumer, until } from "../support/steps.ts";
+import { expireConsumer, startConsumer } from "../support/claiming.ts";
+import { insertTask } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 
 /** What `onFailed` was called with. */
 interface Failed {
@@ -62,8 +64,8 @@ Deno.test("onFailed is called for a task that a rescue has failed, by the consum
 
   assertEquals([failed[0]!.task.id, failed[0]!.task.status], [id, "failed"]);
   assertEquals([failed[0]!.error.name, failed[0]!.error.message], [
-    "ConsumerDied",
-    "Three consumers in a row died while they ran this task",
+    "ConsumerCrashed",
+    "Five consumers in a row crashed while they held this task",
   ]);
 });
 

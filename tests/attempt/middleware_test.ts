@@ -3,7 +3,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { type AttemptInfo, current, Fail, FireflyError, task } from "../../mod.ts";
 import { callThrough, type Middleware } from "../../src/attempt/middleware.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 
 const ATTEMPT: AttemptInfo = { id: 1, funcName: "test.task", queue: "default", attempt: 1 };
 

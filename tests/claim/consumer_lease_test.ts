@@ -6,7 +6,7 @@ import { ConsumerLease } from "../../src/claim/consumer_lease.ts";
 import { removeExpiredConsumers } from "../../src/store/consumers.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { testConfig } from "../support/consumer_config.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 
 /** A lease with a note of its callbacks. */

@@ -4,7 +4,8 @@ import { defineTask } from "../../src/task/definition.ts";
 import { computeLimitKeys, toDefinitionRow } from "../../src/task/limit_keys.ts";
 import { registry } from "../../src/task/scope.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { insertTask, recordOf, until } from "../support/steps.ts";
+import { insertTask, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import { endedOf, numbers, recorder, slotsOf, SLOW_POLL, withTwo } from "../support/limits.ts";
 
 Deno.test("computeLimitKeys() takes the name, a common text, or what a function returns for this task", () => {

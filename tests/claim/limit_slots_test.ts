@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { current, Fail, Firefly, Retry, task } from "../../mod.ts";
 import { taskName, type TestInstance, testInstance } from "../support/instance.ts";
-import { expireConsumer, startConsumer, until } from "../support/steps.ts";
+import { expireConsumer, startConsumer } from "../support/claiming.ts";
+import { until } from "../support/waiting.ts";
 import { numbers, pause, recorder, slotsOf, SLOW_POLL, withTwo } from "../support/limits.ts";
 
 /** Whatever the first task does, the second of its key begins soon after. */

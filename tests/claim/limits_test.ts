@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { Firefly, task } from "../../mod.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { startCli } from "../support/process.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 import { endedOf, numbers, pause, recorder, slotsOf, SLOW_POLL, withTwo } from "../support/limits.ts";
 
 Deno.test("a concurrency limit of 1 runs tasks one by one, in order, over two consumers", async () => {

@@ -4,7 +4,7 @@ import { Database } from "../../src/database/pools.ts";
 import { mayVacuumReady, vacuumReady } from "../../src/store/vacuum.ts";
 import { ReadyVacuum } from "../../src/claim/vacuum_ready.ts";
 import { testDatabase } from "../support/database.ts";
-import { counting } from "../support/steps.ts";
+import { counting } from "../support/statements.ts";
 
 Deno.test("vacuumReady() clears away rows that were claimed", async () => {
   await using db = await testDatabase();

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch, assertNotMatch, assertStringIncludes } from "@std/assert";
 import { testDatabase } from "../support/database.ts";
 import { gateTo } from "../support/gate.ts";
+import { TcpProxy } from "../support/tcp_proxy.ts";
 import { jsonLines, PACKAGE, testProject } from "../support/project.ts";
 import { until } from "../support/waiting.ts";
 
@@ -215,14 +216,16 @@ Deno.test("consume ends at SIGTERM while it waits for a database that is down", 
 
 Deno.test("consume logs an outage in one line, and its end in another", async () => {
   await using db = await testDatabase();
-  await using gate = gateTo(db.url);
-  await using project = await testProject({ database: gate.url });
+  await using proxy = await TcpProxy.start(db.url);
+  await using project = await testProject({ database: proxy.through(db.url) });
   await using consumer = project.start("consume", "--poll-interval", "200ms");
   await consumer.said("ready");
-  gate.shut();
+  proxy.mode = "reject";
+  proxy.cut();
+  const before = proxy.accepted;
   const outage = await consumer.said("outage");
-  await new Promise((resolve) => setTimeout(resolve, 3000)); // time for other parts of it to printError
-  gate.open();
+  await until(() => proxy.accepted - before >= 12); // every part of it has tried again, and could have logged it
+  proxy.mode = "pass";
   await consumer.said("recovered");
   await scheduleIn(db, "math.add", [1, 2]);
   await consumer.said("completed");
@@ -305,15 +308,9 @@ Deno.test("consume continues when the reader of its log goes away", async () => 
   await consumer.said("ready");
   consumer.stopReading();
   await scheduleIn(db, "math.add", [1, 2]);
-  await until(
-    async () => (await db.sql`SELECT FROM firefly.task WHERE status = 'completed'`).length === 1,
-    "the first",
-  );
+  await until(async () => (await db.sql`SELECT FROM firefly.task WHERE status = 'completed'`).length === 1);
   await scheduleIn(db, "math.add", [1, 2]);
-  await until(
-    async () => (await db.sql`SELECT FROM firefly.task WHERE status = 'completed'`).length === 2,
-    "the second",
-  );
+  await until(async () => (await db.sql`SELECT FROM firefly.task WHERE status = 'completed'`).length === 2);
   consumer.kill("SIGTERM");
 
   assertEquals((await consumer.process.status).code, 0);

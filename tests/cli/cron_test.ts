@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { testDatabase } from "../support/database.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 import { jsonLines, PACKAGE, testProject } from "../support/project.ts";
 
 const TASKS = `

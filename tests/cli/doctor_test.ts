@@ -14,7 +14,8 @@ import { schemaModule } from "../../scripts/describe_schema.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { isLeftOut } from "../faults/fault.ts";
 import { startPgBouncer } from "../faults/pgbouncer.ts";
-import { claimOne, expireConsumer, insertTask, recordOf, startConsumer } from "../support/steps.ts";
+import { claimOne, expireConsumer, startConsumer } from "../support/claiming.ts";
+import { insertTask, recordOf } from "../support/records.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 import { jsonLines, PACKAGE, testProject } from "../support/project.ts";
 

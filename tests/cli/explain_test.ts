@@ -2,7 +2,8 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { Reason } from "../../mod.ts";
 import { renderExplanation } from "../../src/cli/explain.ts";
 import { formatTime } from "../../src/cli/times.ts";
-import { insertTask, startConsumer } from "../support/steps.ts";
+import { startConsumer } from "../support/claiming.ts";
+import { insertTask } from "../support/records.ts";
 import { testDatabase } from "../support/database.ts";
 import { jsonLines, testProject } from "../support/project.ts";
 

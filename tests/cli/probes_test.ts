@@ -1,7 +1,8 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { type CliProcess, startCli } from "../support/process.ts";
-import { insertTask, recordOf, until } from "../support/steps.ts";
+import { insertTask, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import { without } from "../support/without.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 import { jsonLines, testProject } from "../support/project.ts";

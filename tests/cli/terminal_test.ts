@@ -142,7 +142,7 @@ Deno.test({
       (await onTerminal(project, args, { database: db.url, env: { NO_COLOR: "1" } })).shown;
 
     assertEquals(await say("schedule", "math.add", "[1,3]"), "Scheduled math.add as task 1 in queue default\n");
-    assertMatch(await say("migrate", "--status"), /^VERSION {2}NAME +APPLIED\n +1 {2}initial +\d{4}-/);
+    assertMatch(await say("migrate", "--status"), /^VERSION {2}NAME +APPLIED\n +1 {2}wire +\d{4}-/);
     assertEquals(await say("retry", "--all"), "Retried 0 tasks\n");
     assertMatch(await say("tasks"), /^NAME +QUEUE +RETRIES +RETRY DELAY +TIMEOUT +ALIASES +DEFINED AT\nfail /);
     assertEquals(await say("delete", "1"), "Deleted 1 task\n");
@@ -195,7 +195,7 @@ Deno.test({
     await using project = await testProject();
     await db.sql`SELECT firefly.schedule('a')`;
     const showing = onTerminal(project, ["show", "1", "--follow"], { database: db.url, env: { NO_COLOR: "1" } });
-    await until(async () => (await db.sql`SELECT FROM firefly.result_waiter`).length === 1, "somebody who follows");
+    await until(async () => (await db.sql`SELECT FROM firefly.result_waiter`).length === 1);
 
     await db.sql`SELECT firefly.cancel(1)`;
 

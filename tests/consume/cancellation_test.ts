@@ -4,7 +4,8 @@ import { CancellationWatch } from "../../src/consume/cancellation_watch.ts";
 import { jsonLines, PACKAGE, type Project, type Running, testProject } from "../support/project.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { placesOf, recordOf, until } from "../support/steps.ts";
+import { placesOf, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 
 /** Milliseconds within which a cancellation must reach a consumer elsewhere. */
 const SOON = 1000;

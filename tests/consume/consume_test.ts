@@ -4,7 +4,7 @@ import { type ConsumeOptions, DatabaseUnreachable, Firefly, FireflyError, Schema
 import { testDatabase } from "../support/database.ts";
 import { freePort } from "../faults/servers.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 
 const work = task(taskName(), (n?: number) => n);
 

@@ -3,7 +3,9 @@ import { current, LeaseLost, task } from "../../mod.ts";
 import { Firefly } from "../../src/firefly/firefly.ts";
 import { testDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { backends, insertTask, placesOf, recordOf, until } from "../support/steps.ts";
+import { backends } from "../support/statements.ts";
+import { insertTask, placesOf, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import { gate } from "../support/step_gate.ts";
 import { terminateAll } from "../support/terminate.ts";
 

@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { current, task } from "../../mod.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { placesOf, until } from "../support/steps.ts";
+import { placesOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import { gate } from "../support/step_gate.ts";
 
 Deno.test("stop() returns tasks that have not begun, uncounted and in their old order", async () => {

@@ -3,7 +3,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { current, task } from "../../mod.ts";
 import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { claim, expireConsumer, placesOf, startConsumer, until } from "../support/steps.ts";
+import { claim, expireConsumer, startConsumer } from "../support/claiming.ts";
+import { placesOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 
 Deno.test("consume() runs no more than `concurrency` handlers at a time", async () => {
   await using test = await testInstance();

@@ -5,7 +5,9 @@ import { Maintenance } from "../../src/consume/maintenance.ts";
 import { registerWaiters } from "../../src/store/records.ts";
 import { testConfig } from "../support/consumer_config.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { claim, expireConsumer, insertTask, placesOf, recordOf, startConsumer, until } from "../support/steps.ts";
+import { claim, expireConsumer, startConsumer } from "../support/claiming.ts";
+import { insertTask, placesOf, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 
 /** Maintenance with a round every `pauseMs`, and a note of what it reports. */
 async function testMaintenance(db: TestDatabase, { pauseMs = 50, names = ["test.task"] } = {}) {

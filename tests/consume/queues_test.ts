@@ -1,7 +1,9 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Firefly, task } from "../../mod.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { insertTask, notificationsOf, until } from "../support/steps.ts";
+import { notificationsOf } from "../support/notifications.ts";
+import { insertTask } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 
 Deno.test("pause() keeps every consumer from claiming, and resume() wakes them at once", async () => {
   await using test = await testInstance();

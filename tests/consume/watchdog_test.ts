@@ -5,7 +5,8 @@ import { ledgerDatabase } from "../faults/ledger.ts";
 import { without } from "../support/without.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { type CliOptions, type CliProcess, startCli } from "../support/process.ts";
-import { insertTask, recordOf, until } from "../support/steps.ts";
+import { insertTask, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import { runOn, RUNTIMES } from "../wire/runtimes.ts";
 
 const TASKS = new URL("../faults/blocking_tasks.ts", import.meta.url).pathname;

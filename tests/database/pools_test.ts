@@ -6,8 +6,8 @@ import { openClient } from "../../src/database/driver.ts";
 import { transactionControlOf } from "../../src/database/transaction_control.ts";
 import { DatabaseUnreachable, FireflyError, SchemaMismatch } from "../../src/errors.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { until } from "../support/steps.ts";
-import { type Storm, storm } from "../support/load.ts";
+import { until } from "../support/waiting.ts";
+import { terminateConnections, type Terminations } from "../support/terminations.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 
 /** A database of Firefly's, closed at the end. */
@@ -145,11 +145,11 @@ Deno.test("Database settles statements that are sent to a connection between its
 Deno.test("Database survives five seconds in which all of its connections are terminated again and again", async () => {
   await using db = await testDatabase({ migrated: false });
   await using database = open(db.settings);
-  await using weather: Storm = storm(db, { seconds: 5 });
+  await using terminations: Terminations = terminateConnections(db, { seconds: 5 });
   const outcomes = { ok: 0, lost: 0 };
 
   async function work(i: number): Promise<void> {
-    while (weather.raging) {
+    while (terminations.ongoing) {
       const statement = i % 2
         ? database.sql`SELECT ${[i]}::integer[] AS list, pg_sleep(${Math.random() / 200})`
         : database.userSql`SELECT ${i}::integer AS i, pg_sleep(${Math.random() / 200})`;
@@ -166,7 +166,7 @@ Deno.test("Database survives five seconds in which all of its connections are te
   }
   await Promise.all(Array.from({ length: 16 }, (_, i) => work(i)));
 
-  assert(outcomes.ok > 100 && outcomes.lost > 10, JSON.stringify({ ...outcomes, terminated: weather.terminated }));
+  assert(outcomes.ok > 100 && outcomes.lost > 10, JSON.stringify({ ...outcomes, terminated: terminations.count }));
   assertLess(await timed(() => database.sql`SELECT 1`), 1000);
   assertLess(await timed(() => database.userSql`SELECT 1`), 1000);
 });

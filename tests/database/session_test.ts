@@ -4,7 +4,7 @@ import { withDeadline } from "../../src/database/deadline.ts";
 import { DatabaseUnreachable } from "../../src/errors.ts";
 import { Session, Sessions } from "../../src/database/session.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 
 async function pidOf(session: Session): Promise<number> {

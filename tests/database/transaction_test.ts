@@ -1,6 +1,5 @@
 import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects, assertStrictEquals } from "@std/assert";
 import { resolveConnection } from "../../src/database/settings.ts";
-import { findDatabase } from "../../src/firefly/connect.ts";
 import { withDeadline } from "../../src/database/deadline.ts";
 import type { Tag } from "../../src/database/driver.ts";
 import { codeOf } from "../../src/database/error_codes.ts";
@@ -10,8 +9,9 @@ import type { Sql } from "../../src/sql.ts";
 import { endBackend } from "../../src/store/consumers.ts";
 import { runTransaction, Transaction } from "../../src/database/transaction.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { until } from "../support/steps.ts";
-import { storm } from "../support/load.ts";
+import { until } from "../support/waiting.ts";
+import { testServer } from "../support/server.ts";
+import { terminateConnections } from "../support/terminations.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 
 /** A database with a table `ledger (i integer)`, and what transactions on it need. */
@@ -150,12 +150,12 @@ Deno.test("Transaction rejects clearly and runs nothing more when its connection
 
 Deno.test("Transaction accounts for every commit while connections are terminated at random", async () => {
   await using at = await bench({ max: 6 });
-  await using weather = storm(at.db, { seconds: 4 });
+  await using terminations = terminateConnections(at.db, { seconds: 4 });
   const outcomes = { committed: new Set<number>(), failed: new Set<number>(), unknown: new Set<number>() };
   let last = 0;
 
   async function work(): Promise<void> {
-    while (weather.raging) {
+    while (terminations.ongoing) {
       const i = ++last;
       const work = runTransaction(at.begin(), async (transaction) => {
         const { sql } = transaction;
@@ -187,14 +187,12 @@ Deno.test("Transaction accounts for every commit while connections are terminate
   assertEquals([...committed].filter((i) => !ledger.includes(i)), []);
   assert(
     committed.size > 50 && failed.size > 5,
-    `${committed.size} committed, ${failed.size} failed, ${unknown.size} unknown, ${weather.terminated} terminated`,
+    `${committed.size} committed, ${failed.size} failed, ${unknown.size} unknown, ${terminations.count} terminated`,
   );
 });
 
 Deno.test("Transaction.commit() rejects with CommitUnknown when the reply to COMMIT does not come", async () => {
-  await using proxy = await TcpProxy.start(
-    Deno.env.get("TEST_DATABASE_URL") || (await findDatabase({})).url!,
-  );
+  await using proxy = await TcpProxy.start((await testServer()).url);
   await using at = await bench({ url: (db) => proxy.through(db.url) });
   proxy.onRequest = (text) => {
     if (text.includes("COMMIT")) proxy.mode = "mute";
@@ -211,9 +209,7 @@ Deno.test("Transaction.commit() rejects with CommitUnknown when the reply to COM
 });
 
 Deno.test("Transaction gives up beginning when the server does not answer", async () => {
-  await using proxy = await TcpProxy.start(
-    Deno.env.get("TEST_DATABASE_URL") || (await findDatabase({})).url!,
-  );
+  await using proxy = await TcpProxy.start((await testServer()).url);
   await using at = await bench({ max: 1, url: (db) => proxy.through(db.url) });
   await runTransaction(at.begin(), async ({ sql }) => void await sql`SELECT 1`);
   proxy.mode = "hole";

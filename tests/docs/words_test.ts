@@ -23,7 +23,8 @@ const PHRASES: readonly Refusal[] = [
   refuse(/\btold once\b/i, "emitted once, logged once"),
   refuse(/\bwhat (?:it|this|that|they) (?:is|are) about\b(?! to)/i, "its purpose, its state"),
   refuse(/\b(?:is|are) about (?:what|which|how|who|nothing)\b/i, "a verb: describes, lists, holds"),
-  refuse(/\b(?:some|any|no)body\b/i, "the actor: a consumer, a process, another transaction, you"),
+  // In quotation marks it is the user of Unix.
+  refuse(/\b(?:some|any)body\b|(?<!")\bnobody\b(?!")/i, "the actor: a consumer, a process, another transaction, you"),
   refuse(/\bwhoever\b/i, "the actor: the consumer that …, every login that …"),
   refuse(/\bbe it that\b/i, "including when"),
   refuse(/\b(?:is|are|was|were|be|been) found out\b/i, "detect"),

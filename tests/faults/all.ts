@@ -5,7 +5,7 @@ import { failover } from "./failover.ts";
 import type { Fault } from "./fault.ts";
 import { fullDisk } from "./full_disk.ts";
 import { handEditedRows } from "./hand_edited_rows.ts";
-import { holedListener } from "./dead_listener.ts";
+import { deadListener } from "./dead_listener.ts";
 import { killedConsumers } from "./killed_consumers.ts";
 import { largeValues } from "./large_values.ts";
 import { longSnapshot } from "./long_snapshot.ts";
@@ -21,27 +21,38 @@ import { terminatedListener } from "./terminated_listener.ts";
 import { wrongClocks } from "./wrong_clocks.ts";
 import { zombie } from "./zombie.ts";
 
-/** Every fault that Firefly survives, by its number. */
-export const FAULTS: readonly Fault[] = [
+/** Faults of consumers, their tasks and what they are given. */
+export const CONSUMER_FAULTS: readonly Fault[] = byNumber([
   blockedLoop,
   crossingBatches,
   endlessHandler,
-  failover,
-  fullDisk,
   handEditedRows,
-  holedListener,
   killedConsumers,
   largeValues,
-  longSnapshot,
-  lostCommitReply,
   oddNames,
-  pooled,
   randomSteps,
-  restartedServer,
   rollingDeploy,
   stoppedGracefully,
-  terminatedBackends,
-  terminatedListener,
   wrongClocks,
   zombie,
-].toSorted((a, b) => a.number - b.number);
+]);
+
+/** Faults of the server and of the ways to it. */
+export const SERVER_FAULTS: readonly Fault[] = byNumber([
+  deadListener,
+  failover,
+  fullDisk,
+  longSnapshot,
+  lostCommitReply,
+  pooled,
+  restartedServer,
+  terminatedBackends,
+  terminatedListener,
+]);
+
+/** Every fault that Firefly survives. */
+export const FAULTS: readonly Fault[] = byNumber([...CONSUMER_FAULTS, ...SERVER_FAULTS]);
+
+function byNumber(faults: Fault[]): Fault[] {
+  return faults.sort((a, b) => a.number - b.number);
+}

@@ -1,6 +1,7 @@
 import type { TestDatabase } from "../support/database.ts";
 import { type CliProcess, startCli } from "../support/process.ts";
-import { insertTask, recordOf, until } from "../support/steps.ts";
+import { insertTask, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import type { Fault, Figures, Scale } from "./fault.ts";
 import { ledgerDatabase } from "./ledger.ts";
 
@@ -19,13 +20,13 @@ export const blockedLoop: Fault = {
     await until(async () => (await recordOf(db, poison)).status === "failed", 60_000);
     await until(async () => await completed(db) === others, 30_000);
 
-    const { deaths, codes } = supervisor;
+    const { crashes, codes } = supervisor;
     const { errors } = await recordOf(db, poison);
     const [ledger] = await db.sql`SELECT count(*)::int AS rows, count(DISTINCT n)::int AS distinct FROM ledger`;
-    figures.within("process ended after the block began, slowest", Math.max(...deaths), lease * 1000);
+    figures.within("process ended after the block began, slowest", Math.max(...crashes), lease * 1000);
     figures.is("exit codes", [...new Set(codes)].join(), "137");
-    figures.is("crashes: two with others, three in quarantine", deaths.length, 5);
-    figures.is("error of the task", (errors as { name: string }[]).at(-1)?.name ?? "none", "ConsumerDied");
+    figures.is("crashes: two with others, three in quarantine", crashes.length, 5);
+    figures.is("error of the task", (errors as { name: string }[]).at(-1)?.name ?? "none", "ConsumerCrashed");
     figures.is("others finished", await completed(db), others);
     figures.is("effects twice", ledger!.rows - ledger!.distinct, 0);
   },
@@ -65,7 +66,7 @@ function beganAt({ log }: CliProcess): number | undefined {
 
 /** Keeps `count` consumers running: starts one in the place of each that ended. */
 function supervise(count: number, args: string[]) {
-  const deaths: number[] = [];
+  const crashes: number[] = [];
   const codes: number[] = [];
   const running = new Set<CliProcess>();
   let isOver = false;
@@ -77,12 +78,12 @@ function supervise(count: number, args: string[]) {
       running.delete(consumer);
       if (isOver) return;
       codes.push(code);
-      deaths.push(Date.now() - (beganAt(consumer) ?? -Infinity));
+      crashes.push(Date.now() - (beganAt(consumer) ?? -Infinity));
     }
   }
   const kept = Array.from({ length: count }, keepOne);
   return {
-    deaths,
+    crashes,
     codes,
     async [Symbol.asyncDispose]() {
       isOver = true;

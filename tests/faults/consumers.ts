@@ -1,6 +1,6 @@
 import type { TestDatabase } from "../support/database.ts";
 import { type CliOptions, type CliProcess, startCli } from "../support/process.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 
 /** Starts `cli.ts consume` on a database, with the tasks of a file beside this one, and a lease of 2 s. */
 export function startConsumerOf(

@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
 import type { TestDatabase } from "../support/database.ts";
 import { startCli } from "../support/process.ts";
-import { insertTask, placesOf, recordOf, until } from "../support/steps.ts";
+import { insertTask, placesOf, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import { ledgerDatabase } from "./ledger.ts";
 
 /** Consumers in processes of their own that die of real signals. The lease is short, so that the tests are. */
@@ -35,7 +36,7 @@ async function assertAllOnce(db: TestDatabase, count: number): Promise<void> {
 Deno.test("kill -9 again and again fails none of the tasks that were claimed", async () => {
   await using db = await ledgerDatabase();
   await scheduleLedger(db, 400);
-  for (let deaths = 1; deaths <= 5; deaths++) {
+  for (let crashes = 1; crashes <= 5; crashes++) {
     await using victim = startConsumer(db, "--concurrency", "4", "--lease", "1s");
     const before = await countOf(db, "completed");
     await until(async () => await countOf(db, "completed") >= before + 40, 30_000);
@@ -49,12 +50,12 @@ Deno.test("kill -9 again and again fails none of the tasks that were claimed", a
   await assertAllOnce(db, 400);
 });
 
-Deno.test("a task that kills its consumer ends failed after three deaths in quarantine, and the others finish", async () => {
+Deno.test("a task that kills its consumer ends failed after three crashes in quarantine, and the others finish", async () => {
   await using db = await ledgerDatabase();
   const poison = await insertTask(db, { func_name: "ledger.poison", max_retries: 1000 });
   await scheduleLedger(db, 20);
 
-  for (let deaths = 0; deaths < 10 && (await recordOf(db, poison)).status !== "failed"; deaths++) {
+  for (let crashes = 0; crashes < 10 && (await recordOf(db, poison)).status !== "failed"; crashes++) {
     await using consumer = startConsumer(db, "--lease", "1s");
     const died = consumer.exited.then(() => true);
     await until(
@@ -71,6 +72,6 @@ Deno.test("a task that kills its consumer ends failed after three deaths in quar
 
   const { status, errors, rescues } = await recordOf(db, poison);
   assertEquals(status, "failed");
-  assertEquals((errors as { name: string }[]).at(-1)!.name, "ConsumerDied");
-  assertEquals(rescues, 5, "two deaths as one of many, three in quarantine");
+  assertEquals((errors as { name: string }[]).at(-1)!.name, "ConsumerCrashed");
+  assertEquals(rescues, 5, "two crashes as one of many, three in quarantine");
 });

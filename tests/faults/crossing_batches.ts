@@ -5,7 +5,9 @@ import type { ClaimedTask } from "../../src/store/claim.ts";
 import { renewConsumer, rescueTasks } from "../../src/store/consumers.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { claim, outcomeOf, startConsumer, until } from "../support/steps.ts";
+import { claim, startConsumer } from "../support/claiming.ts";
+import { outcomeOf } from "../support/settling.ts";
+import { until } from "../support/waiting.ts";
 import type { Fault } from "./fault.ts";
 import { without } from "../support/without.ts";
 

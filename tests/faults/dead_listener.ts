@@ -1,6 +1,7 @@
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { type CliProcess, startCli } from "../support/process.ts";
-import { insertTask, recordOf, until } from "../support/steps.ts";
+import { insertTask, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 import type { Fault, Figures, Scale } from "./fault.ts";
 import { type Removal, without } from "../support/without.ts";
@@ -21,7 +22,7 @@ const CHECK: Removal = {
 };
 
 /** Fault 7: a connection that answers no more is found out, though nobody tells of it. */
-export const holedListener: Fault = {
+export const deadListener: Fault = {
   number: 7,
   title: "listener black-holed, poll at 60 s",
   async run(figures: Figures, scale: Scale) {

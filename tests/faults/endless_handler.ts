@@ -1,6 +1,7 @@
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { type CliProcess, startCli } from "../support/process.ts";
-import { insertTask, recordOf, until } from "../support/steps.ts";
+import { insertTask, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import type { Fault } from "./fault.ts";
 
 const TASKS = new URL("./blocking_tasks.ts", import.meta.url).pathname;

@@ -1,7 +1,7 @@
 import postgres from "postgres";
 import { Firefly } from "../../mod.ts";
 import { type CliProcess, startCli } from "../support/process.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 import type { Fault, Figures, Scale } from "./fault.ts";
 import { write } from "./ledger_tasks.ts";
 import { type Server, startServer, startStandby } from "./servers.ts";

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type CliOptions, type CliProcess, startCli } from "../support/process.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 import type { Ledger } from "./ledger.ts";
 
 const TASKS = new URL("./process_tasks.ts", import.meta.url).pathname;

@@ -2,7 +2,7 @@ import { chown, mkdtemp, realpath, rmdir } from "node:fs/promises";
 import postgres from "postgres";
 import { Firefly } from "../../mod.ts";
 import { run, serverUser } from "../../src/embedded/run_program.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 import { allEnded, consumersLive, startConsumerOf, statusesOf } from "./consumers.ts";
 import type { Fault, Figures } from "./fault.ts";
 import { type Server, startServer } from "./servers.ts";

@@ -1,6 +1,6 @@
 import { Firefly, task } from "../../mod.ts";
 import { testDatabase } from "../support/database.ts";
-import { recordOf } from "../support/steps.ts";
+import { recordOf } from "../support/records.ts";
 import { allEnded, startConsumerOf } from "./consumers.ts";
 import type { Fault } from "./fault.ts";
 

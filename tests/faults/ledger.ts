@@ -2,7 +2,7 @@ import postgres from "postgres";
 import { migrate } from "../../src/schema/migrator.ts";
 import { resolveConnection } from "../../src/database/settings.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 import type { Figures } from "./fault.ts";
 
 /** A database in which it shows how often an effect happened, and who claimed what when. */

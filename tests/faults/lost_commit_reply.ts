@@ -1,4 +1,5 @@
-import { insertTask, recordOf, until } from "../support/steps.ts";
+import { insertTask, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 import type { Fault, Figures } from "./fault.ts";
 import { entriesOf, startConsumer } from "./fleet.ts";

@@ -1,6 +1,6 @@
 import { Firefly, task } from "../../mod.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 import { consumersLive, startConsumerOf } from "./consumers.ts";
 import type { Fault } from "./fault.ts";
 

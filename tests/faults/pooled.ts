@@ -1,7 +1,8 @@
 import { Firefly } from "../../mod.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { type CliOptions, type CliProcess, startCli } from "../support/process.ts";
-import { recordOf, until } from "../support/steps.ts";
+import { recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import { type Fault, type Figures, percentile, type Scale } from "./fault.ts";
 import { write } from "./ledger_tasks.ts";
 import { startPgBouncer } from "./pgbouncer.ts";

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 import type { Fault } from "./fault.ts";
 import { Fleet } from "./fleet.ts";
 import { checkEffects, countOf, type Ledger, ledgerOn, scheduleMarks } from "./ledger.ts";

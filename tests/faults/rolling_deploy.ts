@@ -1,5 +1,5 @@
 import { testDatabase } from "../support/database.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 import { allEnded, consumersLive, startConsumerOf } from "./consumers.ts";
 import type { Fault } from "./fault.ts";
 

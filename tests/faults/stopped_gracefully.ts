@@ -1,4 +1,5 @@
-import { insertTask, recordOf, until } from "../support/steps.ts";
+import { insertTask, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import type { TestDatabase } from "../support/database.ts";
 import type { CliProcess } from "../support/process.ts";
 import type { Fault, Figures } from "./fault.ts";

@@ -1,5 +1,5 @@
-import { until } from "../support/steps.ts";
-import { storm } from "../support/load.ts";
+import { until } from "../support/waiting.ts";
+import { terminateConnections } from "../support/terminations.ts";
 import type { CliProcess } from "../support/process.ts";
 import type { Fault, Figures } from "./fault.ts";
 import { entriesOf, startConsumer, untilRegistered } from "./fleet.ts";
@@ -94,12 +94,15 @@ async function inStorm(figures: Figures, { seconds, tasks }: { seconds: number; 
   await untilRegistered(db, 1);
   let count = 0;
   {
-    await using weather = storm(db, { seconds });
-    for (; weather.raging; count += 50) {
+    await using terminations = terminateConnections(db, {
+      seconds,
+      isEnough: (terminated) => terminated >= seconds * 10 && count >= tasks,
+    });
+    for (; terminations.ongoing; count += 50) {
       await scheduleMarks(db, 50, { from: count + 1, ms: 5 });
-      await until(async () => !weather.raging || await countOf(db, "created") < 100, 60_000);
+      await until(async () => !terminations.ongoing || await countOf(db, "created") < 100, 60_000);
     }
-    figures.atLeast("load: connections terminated", weather.terminated, seconds * 10);
+    figures.atLeast("storm: connections terminated", terminations.count, seconds * 10);
   }
   await scheduleMarks(db, 1, { from: ++count });
   const calm = performance.now();
@@ -130,7 +133,7 @@ async function rawDriver(figures: Figures): Promise<void> {
   }).spawn();
   const output = child.output();
   const timer = setTimeout(() => child.kill("SIGKILL"), 9_000);
-  await using _weather = storm(db, { seconds: 6 });
+  await using _ = terminateConnections(db, { seconds: 6 });
   const { code, stdout } = await output;
   clearTimeout(timer);
   const words = new TextDecoder().decode(stdout).split("\n");

@@ -1,6 +1,7 @@
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { type CliOptions, startCli } from "../support/process.ts";
-import { insertTask, recordOf, until } from "../support/steps.ts";
+import { insertTask, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 import { type Fault, type Figures, percentile } from "./fault.ts";
 import { without } from "../support/without.ts";

@@ -1,6 +1,6 @@
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { until } from "../support/steps.ts";
-import { allEnded, consumersLive, startConsumerOf } from "./consumers.ts";
+import { until } from "../support/waiting.ts";
+import { allEnded, consumersLive, startConsumerOf, statusesOf } from "./consumers.ts";
 import { type Fault, type Figures, percentile, type Scale } from "./fault.ts";
 import { without } from "../support/without.ts";
 
@@ -23,7 +23,7 @@ export const wrongClocks: Fault = {
   async run(figures, scale) {
     await using db = await testDatabase();
     await tickFor(db, secondsOf(scale), {});
-    const lingered = await allEnded(db, "data.linger");
+    const lingered = await statusesOf(db, "data.linger");
     const slots = await slotsOf(db);
 
     figures.is("tasks longer than a lease that completed", lingered.completed ?? 0, CLOCKS.length);
@@ -48,7 +48,7 @@ function secondsOf(scale: Scale): number {
   return scale === "full" ? 20 : 5;
 }
 
-/** Runs the cron with four consumers, each with a clock of its own and a task that outlasts its lease. */
+/** Runs the cron for at least so many slots with four consumers, each with a clock of its own and a task that outlasts its lease. */
 async function tickFor(db: TestDatabase, seconds: number, { root }: { root?: string }): Promise<void> {
   const { LD_PRELOAD } = await preload();
   await db.sql`
@@ -69,7 +69,8 @@ async function tickFor(db: TestDatabase, seconds: number, { root }: { root?: str
     // By their own clocks, some never live for long.
     if (root) await until(async () => (await slotsOf(db)).length > 0, 30_000);
     else await consumersLive(db, CLOCKS.length);
-    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+    await until(async () => (await slotsOf(db)).length >= seconds, seconds * 1000 + 60_000);
+    if (!root) await allEnded(db, "data.linger");
   } finally {
     await Promise.all(consumers.map((consumer) => consumer[Symbol.asyncDispose]()));
   }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CliProcess } from "../support/process.ts";
-import { insertTask, recordOf, until } from "../support/steps.ts";
+import { insertTask, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import type { TestDatabase } from "../support/database.ts";
 import type { Fault, Figures } from "./fault.ts";
 import { entriesOf, Fleet, LEASE } from "./fleet.ts";

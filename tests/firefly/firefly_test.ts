@@ -14,7 +14,7 @@ import {
 import { defaultInstance } from "../../src/task/scope.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 
 const ping = task(taskName(), (value?: number) => value);
 

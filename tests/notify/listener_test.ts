@@ -6,7 +6,7 @@ import { Listener, type ListenerOptions } from "../../src/notify/listener.ts";
 import { Session } from "../../src/database/session.ts";
 import { queueChannel } from "../../src/store/listen.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 
 /** A listener, ended at the end, with the events that it emitted. */

@@ -12,7 +12,7 @@ import { testDatabase } from "../support/database.ts";
 import { isLeftOut } from "../faults/fault.ts";
 import { type PoolMode, startPgBouncer } from "../faults/pgbouncer.ts";
 import { taskName } from "../support/instance.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 
 const ignore = await isLeftOut("Tests of poolers", { needs: ["pgbouncer"] });

@@ -1,9 +1,9 @@
 import { assertEquals, assertLess } from "@std/assert";
 import { setTimeout as sleep } from "node:timers/promises";
 import { current, Firefly, task } from "../../mod.ts";
-import { Dice } from "../support/random.ts";
+import { Random } from "../support/random.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 
 /** A minute for 10,000, on two cores that do nothing else. */
 const PHASES = Number(Deno.env.get("PHASES") ?? 1_000);
@@ -12,7 +12,7 @@ const QUEUES = 4;
 Deno.test(`no wake-up is later than a second in ${PHASES} phases of scheduling and silence`, async () => {
   await using test = await testInstance();
   const seed = Number(Deno.env.get("PHASES_SEED") ?? crypto.getRandomValues(new Uint32Array(1))[0]);
-  const dice = new Dice(seed);
+  const dice = new Random(seed);
   const [committed, started] = [new Map<number, number>(), new Map<number, number>()];
   const work = task({ name: taskName() }, (ms: number) => {
     started.set(current().id, performance.now());

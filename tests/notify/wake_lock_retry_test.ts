@@ -4,7 +4,9 @@ import { task } from "../../mod.ts";
 import type { Tag } from "../../src/database/driver.ts";
 import { WakeLock } from "../../src/notify/wake_lock.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { insertTask, notificationsOf, until } from "../support/steps.ts";
+import { insertTask } from "../support/records.ts";
+import { notificationsOf } from "../support/notifications.ts";
+import { until } from "../support/waiting.ts";
 import { holdersOf } from "../support/wake_lock.ts";
 
 /** A wake lock of two queues, on a connection that acquires those of `free`. */

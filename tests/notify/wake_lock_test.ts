@@ -1,7 +1,9 @@
 import { assertEquals, assertLess } from "@std/assert";
 import { Firefly, task } from "../../mod.ts";
 import { taskName, type TestInstance, testInstance } from "../support/instance.ts";
-import { insertTask, notificationsOf, until } from "../support/steps.ts";
+import { insertTask } from "../support/records.ts";
+import { notificationsOf } from "../support/notifications.ts";
+import { until } from "../support/waiting.ts";
 import { holdersOf } from "../support/wake_lock.ts";
 
 const CHANNEL = "firefly_default";

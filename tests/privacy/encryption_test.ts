@@ -5,7 +5,8 @@ import { encodePlain } from "../support/encode.ts";
 import { jsonLines, PACKAGE, testProject } from "../support/project.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { recordOf, until } from "../support/steps.ts";
+import { recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import { runOn, RUNTIMES } from "../wire/runtimes.ts";
 
 /** A key of 32 bytes, all the same. */

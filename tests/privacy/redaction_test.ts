@@ -7,7 +7,7 @@ import { describeError } from "../../src/settle/error_record.ts";
 import { Redactor } from "../../src/privacy/redaction.ts";
 import { jsonLines, PACKAGE, testProject } from "../support/project.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { recordOf } from "../support/steps.ts";
+import { recordOf } from "../support/records.ts";
 
 const R = "[redacted]";
 const redactor = new Redactor();

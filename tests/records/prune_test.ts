@@ -3,7 +3,7 @@ import { Firefly, type PruneProgress, task } from "../../mod.ts";
 import { pruneTasks } from "../../src/store/prune.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { until } from "../support/steps.ts";
+import { until } from "../support/waiting.ts";
 
 /** Makes records of tasks that completed so many days ago. */
 async function completed(db: TestDatabase, count: number, { days = 8, name = "test.task", queue = "default" } = {}) {

@@ -3,7 +3,11 @@ import { TaskFailed, TaskNotFound } from "../../mod.ts";
 import { Firefly } from "../../src/firefly/firefly.ts";
 import { Results } from "../../src/records/result_waiter.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { claim, claimOne, counting, insertTask, settle, startConsumer, until } from "../support/steps.ts";
+import { claim, claimOne, startConsumer } from "../support/claiming.ts";
+import { insertTask } from "../support/records.ts";
+import { settle } from "../support/settling.ts";
+import { counting } from "../support/statements.ts";
+import { until } from "../support/waiting.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 
 /** Results of an instance, with its statements counted. */

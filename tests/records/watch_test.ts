@@ -4,7 +4,8 @@ import type { Listener } from "../../src/notify/listener.ts";
 import { watchRow } from "../../src/records/watch.ts";
 import { testDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { insertTask, until } from "../support/steps.ts";
+import { insertTask } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 
 /** What a record shows that changes while its task runs. */
 function shown({ status, attempt, progress }: TaskRecord): string {

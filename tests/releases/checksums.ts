@@ -17,7 +17,7 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
     "0008_schedule": "d56648b6430fd473589c2b51f7c5f20c6399cfb17e5df029a86b706881a78d3d",
     "0009_operations": "2f71fdefc1be2f0e2442e7d9ee75dfc77a6d70478d5dc027822bc347a77d5bbb",
     "0010_cron": "f589d85eaacec8a67005911c1d2906bed1e017386f9cb0a293817834f360e78f",
-    "0011_explain_parts": "4549be5c5ee42d1e3148f43d87b86345a981554b522e5337e5f7d7f60920eb5b",
-    "0012_explain": "a8f015d9dd028dbcc1735af26085e8c3acd82aa451847d15b7bbdcfb4e93eca6",
+    "0011_explain_parts": "f616f75b89e410de968a4822460a940808240d57a6b0af901184e3b007d4f958",
+    "0012_explain": "d55931ba758a2686bc4c20944cf785ea134f045cd029ce4e6f95c55f241b9d49",
   },
 };

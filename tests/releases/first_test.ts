@@ -10,7 +10,7 @@ import { migrate } from "../../src/schema/migrator.ts";
 import { type Migration, MIGRATIONS } from "../../src/schema/migrations.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { taskName } from "../support/instance.ts";
-import { placesOf, recordOf } from "../support/steps.ts";
+import { placesOf, recordOf } from "../support/records.ts";
 import { CHECKSUMS } from "./checksums.ts";
 import { type ClaimedTask, claimTasks } from "./first/claim.ts";
 import { completeTasks } from "./first/complete.ts";

@@ -6,7 +6,8 @@ import { defineTask, namesOf, type TaskDefinition } from "../../src/task/definit
 import type { CronOptions, TaskOptions } from "../../src/task/options.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { startConsumer, until } from "../support/steps.ts";
+import { startConsumer } from "../support/claiming.ts";
+import { until } from "../support/waiting.ts";
 
 const [EVERY_SECOND, EVERY_MINUTE] = ["* * * * * *", "* * * * *"];
 
@@ -406,11 +407,13 @@ Deno.test("a cron that is unique skips slots while its task runs, and one with a
   const { db, ff } = test;
   const mayEnd = Promise.withResolvers<void>();
   const unique = task({ name: taskName(), cron: "* * * * * *", unique: true }, () => mayEnd.promise);
-  let [running, most] = [0, 0];
+  let [running, most, ran] = [0, 0, 0];
   const limited = task({ name: taskName(), cron: "* * * * * *", concurrency: { limit: 1 } }, async () => {
     most = Math.max(most, ++running);
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await mayEnd.promise;
+    await new Promise((resolve) => setTimeout(resolve)); // others would start meanwhile
     running--;
+    ran++;
   });
   await using consumer = ff.consume({ tasks: [unique, limited] });
   await consumer.ready;
@@ -428,6 +431,7 @@ Deno.test("a cron that is unique skips slots while its task runs, and one with a
   assertEquals(rows.find(({ cron }) => cron === of)!.tasks, 1);
   const single = rows.find(({ cron }) => cron === other)!;
   assertEquals(single.tasks, single.slots);
-  assertEquals(most, 1);
   mayEnd.resolve();
+  await until(() => ran >= 4);
+  assertEquals(most, 1);
 });

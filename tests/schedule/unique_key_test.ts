@@ -9,7 +9,8 @@ import type { ScheduleOptions, TaskOptions } from "../../src/task/options.ts";
 import { uniqueColumns } from "../../src/schedule/unique_key.ts";
 import { encode } from "../../src/wire/encode.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { backends, until } from "../support/steps.ts";
+import { backends } from "../support/statements.ts";
+import { until } from "../support/waiting.ts";
 
 async function columnsOf(
   definition: TaskOptions["unique"] | undefined,

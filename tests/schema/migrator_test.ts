@@ -14,7 +14,8 @@ import { queueChannel } from "../../src/store/listen.ts";
 import { insertTasks } from "../../src/store/schedule.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { outcomeOf, until } from "../support/steps.ts";
+import { outcomeOf } from "../support/settling.ts";
+import { until } from "../support/waiting.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 
 const A: Migration = { version: 1, name: "a", sql: 'CREATE TABLE "firefly".a (i integer);' };

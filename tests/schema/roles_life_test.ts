@@ -22,7 +22,7 @@ Deno.test("a consumer lives its whole life: cli.ts consume, and the commands bes
   await own.run("producer", "SELECT firefly.schedule('once', unique_key => 'u', unique_for => 1)");
   await consumer.said("boom");
   const ended = "SELECT count(*)::integer AS n FROM firefly.task WHERE status <> 'created'";
-  await until(async () => (await own.run("owner", ended))[0]!.n >= 8, "eight tasks to end");
+  await until(async () => (await own.run("owner", ended))[0]!.n >= 8);
   const run = async (...args: string[]) => {
     const { code, stderr } = await project.run(...args, "--schema", schema);
     return [args[0], code, code === 0 ? "" : stderr];

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { Firefly, task, transaction } from "../../mod.ts";
+import { current, Firefly, task, transaction } from "../../mod.ts";
 import { resolveConnection } from "../../src/database/settings.ts";
 import { makeRoles } from "../../src/schema/roles.ts";
 import { until } from "../support/waiting.ts";
@@ -119,7 +119,7 @@ async function asProducer<T>(act: () => Promise<T>): Promise<T> {
       roles.db.sql`
       SELECT FROM pg_stat_activity WHERE application_name = 'firefly' AND datname = current_database()
     `;
-    await until(async () => (await left()).count === 0, "its connections to close");
+    await until(async () => (await left()).count === 0);
   }
 }
 
@@ -254,9 +254,17 @@ Deno.test("a running task ignores the payload of notifications, which any login 
     await gate.promise;
     return "done";
   });
+  const toCancel = Promise.withResolvers<void>();
+  const obeyed = Promise.withResolvers<void>();
+  const obey = task(taskName(), () => {
+    current().signal.addEventListener("abort", () => obeyed.resolve());
+    toCancel.resolve();
+    return obeyed.promise;
+  });
   const record = await ff.run(() => wait.schedule());
-  const consumer = ff.consume({ tasks: [wait] });
-  await running.promise;
+  const cancelled = await ff.run(() => obey.schedule());
+  const consumer = ff.consume({ tasks: [wait, obey] });
+  await Promise.all([running.promise, toCancel.promise]);
 
   const { schema } = own;
   for (const channel of [`${schema}:control`, `${schema}:ended`, `${schema}_default`]) {
@@ -266,8 +274,9 @@ Deno.test("a running task ignores the payload of notifications, which any login 
       await own.as("nobody").notify(channel, payload);
     }
   }
-  // A real cancellation is seen within a second: this one has had longer.
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  // A cancellation that counts comes after these: once it is obeyed, they would have been.
+  await cancelled.cancel();
+  await obeyed.promise;
   gate.resolve();
 
   assertEquals(await record.result(), "done");

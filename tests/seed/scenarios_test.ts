@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { current, task } from "../../mod.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { recordOf } from "../support/steps.ts";
+import { recordOf } from "../support/records.ts";
 
 /** The scenarios of django-firefly-tasks' own tests. */
 

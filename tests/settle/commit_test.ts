@@ -2,7 +2,11 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { Transaction } from "../../src/database/transaction.ts";
 import { commitWithTask } from "../../src/settle/commit.ts";
 import { bench } from "../support/attempt_bench.ts";
-import { backends, claimOne, insertTask, outcomeOf, recordOf, startConsumer, until } from "../support/steps.ts";
+import { backends } from "../support/statements.ts";
+import { claimOne, startConsumer } from "../support/claiming.ts";
+import { insertTask, recordOf } from "../support/records.ts";
+import { outcomeOf } from "../support/settling.ts";
+import { until } from "../support/waiting.ts";
 
 Deno.test("commitWithTask() waits for the lock of the record for longer than COMMIT may take, and has committed then", async () => {
   await using test = await bench();

@@ -6,7 +6,11 @@ import { Settler } from "../../src/settle/settler.ts";
 import type { ClaimedTask } from "../../src/store/claim.ts";
 import type { Outcome } from "../../src/store/settle.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { claimMany, counting, outcomeOf, placesOf, recordOf, until } from "../support/steps.ts";
+import { claimMany } from "../support/claiming.ts";
+import { placesOf, recordOf } from "../support/records.ts";
+import { outcomeOf } from "../support/settling.ts";
+import { counting } from "../support/statements.ts";
+import { until } from "../support/waiting.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 
 /** A result by which the statement that stores it is known on the wire. */

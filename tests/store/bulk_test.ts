@@ -2,18 +2,12 @@ import { assert, assertEquals } from "@std/assert";
 import { cancelTasks, type Chosen, deleteTasks, retryTasks } from "../../src/store/bulk.ts";
 import { registerWaiters } from "../../src/store/records.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import {
-  backends,
-  claim,
-  claimOne,
-  insertTask,
-  notificationsOf,
-  placesOf,
-  recordOf,
-  settle,
-  startConsumer,
-  until,
-} from "../support/steps.ts";
+import { claim, claimOne, startConsumer } from "../support/claiming.ts";
+import { notificationsOf } from "../support/notifications.ts";
+import { insertTask, placesOf, recordOf } from "../support/records.ts";
+import { settle } from "../support/settling.ts";
+import { backends } from "../support/statements.ts";
+import { until } from "../support/waiting.ts";
 
 /** These tasks, however they have changed. */
 function chosen(ids: number[]): Chosen[] {

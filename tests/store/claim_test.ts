@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { testDatabase } from "../support/database.ts";
-import { claim, claimOne, expireConsumer, insertTask, placesOf, recordOf, startConsumer } from "../support/steps.ts";
+import { claim, claimOne, expireConsumer, startConsumer } from "../support/claiming.ts";
+import { insertTask, placesOf, recordOf } from "../support/records.ts";
 import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
 
 Deno.test("claimTasks() takes the larger priority first, then the earlier due time, then the smaller id", async () => {

@@ -3,7 +3,10 @@ import type { ClaimedTask } from "../../src/store/claim.ts";
 import { registerWaiters } from "../../src/store/records.ts";
 import { completeTasks, type Completion } from "../../src/store/complete.ts";
 import { testDatabase } from "../support/database.ts";
-import { claimMany, insertTask, notificationsOf, placesOf, recordOf, updatesOf } from "../support/steps.ts";
+import { claimMany } from "../support/claiming.ts";
+import { notificationsOf } from "../support/notifications.ts";
+import { insertTask, placesOf, recordOf } from "../support/records.ts";
+import { updatesOf } from "../support/statements.ts";
 
 function completionOf({ id, claimSeq }: ClaimedTask): Completion {
   return { id, claimSeq, began: performance.now() - 250, returned: "WzFd" };

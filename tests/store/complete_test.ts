@@ -4,22 +4,12 @@ import { completeTask, isNotHeld, readFreeClaim } from "../../src/store/complete
 import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
 import { registerWaiters } from "../../src/store/records.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import {
-  backends,
-  claim,
-  claimMany,
-  claimOne,
-  expireConsumer,
-  insertTask,
-  notificationsOf,
-  outcomeOf,
-  placesOf,
-  recordOf,
-  settle,
-  startConsumer,
-  until,
-  updatesOf,
-} from "../support/steps.ts";
+import { claim, claimMany, claimOne, expireConsumer, startConsumer } from "../support/claiming.ts";
+import { notificationsOf } from "../support/notifications.ts";
+import { insertTask, placesOf, recordOf } from "../support/records.ts";
+import { outcomeOf, settle } from "../support/settling.ts";
+import { backends, updatesOf } from "../support/statements.ts";
+import { until } from "../support/waiting.ts";
 
 async function complete(db: TestDatabase, task: ClaimedTask): Promise<void> {
   await completeTask(db.store, outcomeOf(task), task.batchId);

@@ -13,18 +13,10 @@ import {
 import { settleTasks } from "../../src/store/settle.ts";
 import { registerWaiters } from "../../src/store/records.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import {
-  claim,
-  claimOne,
-  expireConsumer,
-  insertTask,
-  notificationsOf,
-  outcomeOf,
-  placesOf,
-  recordOf,
-  settle,
-  startConsumer,
-} from "../support/steps.ts";
+import { claim, claimOne, expireConsumer, startConsumer } from "../support/claiming.ts";
+import { notificationsOf } from "../support/notifications.ts";
+import { insertTask, placesOf, recordOf } from "../support/records.ts";
+import { outcomeOf, settle } from "../support/settling.ts";
 
 /** The end of a consumer that held its tasks: they are rescued. */
 async function die(db: TestDatabase, consumerId: string): Promise<{ id: number; status: string }[]> {
@@ -282,8 +274,8 @@ Deno.test("rescueTasks() fails a task at the third crash in quarantine, with a r
   assert(failed instanceof Date);
   const [{ at, ...error }] = errors as [Record<string, unknown>];
   assertEquals(error, {
-    name: "ConsumerDied",
-    message: "Three consumers in a row died while they ran this task",
+    name: "ConsumerCrashed",
+    message: "Five consumers in a row crashed while they held this task",
     attempt: 6,
   });
   assert(!Number.isNaN(Date.parse(at as string)));

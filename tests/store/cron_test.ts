@@ -14,7 +14,9 @@ import {
 } from "../../src/store/cron.ts";
 import type { NewTask } from "../../src/store/schedule.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { backends, expireConsumer, startConsumer, until } from "../support/steps.ts";
+import { expireConsumer, startConsumer } from "../support/claiming.ts";
+import { backends } from "../support/statements.ts";
+import { until } from "../support/waiting.ts";
 
 /** A cron of `name`, as a consumer would introduce it. */
 function cronOf(

@@ -11,16 +11,10 @@ import {
   waitingKeys,
 } from "../../src/store/limits.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import {
-  claim,
-  claimOne,
-  expireConsumer,
-  insertTask,
-  notificationsOf,
-  recordOf,
-  settle,
-  startConsumer,
-} from "../support/steps.ts";
+import { claim, claimOne, expireConsumer, startConsumer } from "../support/claiming.ts";
+import { notificationsOf } from "../support/notifications.ts";
+import { insertTask, recordOf } from "../support/records.ts";
+import { settle } from "../support/settling.ts";
 
 /** Stores the limits of `test.task`. */
 async function limit(

@@ -3,7 +3,8 @@ import type { QueueSettings } from "../../src/task/queue_options.ts";
 import { pruneTasks, readBounds, storeRetention } from "../../src/store/prune.ts";
 import { storeQueues } from "../../src/store/queues.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { backends, until } from "../support/steps.ts";
+import { backends } from "../support/statements.ts";
+import { until } from "../support/waiting.ts";
 
 const DAY = 86_400;
 const UNSAID = { completed: null, failed: null };

@@ -9,7 +9,9 @@ import {
 } from "../../src/store/records.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { claim, claimOne, insertTask, outcomeOf, settle, startConsumer } from "../support/steps.ts";
+import { claim, claimOne, startConsumer } from "../support/claiming.ts";
+import { insertTask } from "../support/records.ts";
+import { outcomeOf, settle } from "../support/settling.ts";
 
 async function idsOf(db: TestDatabase, filter: TaskFilter, { limit = 100, before = null as number | null } = {}) {
   return (await listRecords(db.records, filter, { limit, before })).map(({ id }) => Number(id));

@@ -4,7 +4,8 @@ import { Firefly, type Queryable, task, type TaskRecord } from "../../mod.ts";
 import { chunksOf, insertTasks, type NewTask, scheduleUnique } from "../../src/store/schedule.ts";
 import { testDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { notificationsOf, placesOf, recordOf } from "../support/steps.ts";
+import { notificationsOf } from "../support/notifications.ts";
+import { placesOf, recordOf } from "../support/records.ts";
 
 /** A task as `schedule()` hands it to the store. */
 function newTask(columns: Partial<NewTask> = {}): NewTask {

@@ -3,19 +3,10 @@ import { deleteBatches, readClaims, settleTasks, storeProgress } from "../../src
 import { registerWaiters } from "../../src/store/records.ts";
 import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
 import { testDatabase } from "../support/database.ts";
-import {
-  claim,
-  claimMany,
-  claimOne,
-  expireConsumer,
-  insertTask,
-  outcomeOf,
-  placesOf,
-  recordOf,
-  settle,
-  startConsumer,
-  updatesOf,
-} from "../support/steps.ts";
+import { claim, claimMany, claimOne, expireConsumer, startConsumer } from "../support/claiming.ts";
+import { insertTask, placesOf, recordOf } from "../support/records.ts";
+import { outcomeOf, settle } from "../support/settling.ts";
+import { updatesOf } from "../support/statements.ts";
 
 Deno.test("settleTasks() completes tasks and deletes their batch", async () => {
   await using db = await testDatabase();

@@ -6,17 +6,11 @@ import { type NewTask, scheduleUnique } from "../../src/store/schedule.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import { deleteExpiredKeys, findDuplicate } from "../../src/store/unique.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import {
-  backends,
-  claim,
-  claimOne,
-  insertTask,
-  outcomeOf,
-  recordOf,
-  settle,
-  startConsumer,
-  until,
-} from "../support/steps.ts";
+import { claim, claimOne, startConsumer } from "../support/claiming.ts";
+import { insertTask, recordOf } from "../support/records.ts";
+import { outcomeOf, settle } from "../support/settling.ts";
+import { backends } from "../support/statements.ts";
+import { until } from "../support/waiting.ts";
 
 /** A task with a unique key, as `schedule()` hands it to the store. */
 function uniqueTask(key: string, columns: Partial<NewTask> = {}): NewTask {

@@ -1,7 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { parkUnknownTasks, promoteDueTasks, unparkKnownTasks } from "../../src/store/waiting.ts";
 import { testDatabase } from "../support/database.ts";
-import { claim, claimOne, insertTask, placesOf, settle, startConsumer } from "../support/steps.ts";
+import { claim, claimOne, startConsumer } from "../support/claiming.ts";
+import { insertTask, placesOf } from "../support/records.ts";
+import { settle } from "../support/settling.ts";
 
 Deno.test("promoteDueTasks() moves due tasks, and a due task is claimed before every younger one", async () => {
   await using db = await testDatabase();

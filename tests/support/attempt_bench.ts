@@ -11,7 +11,8 @@ import type { ErrorRow } from "../../src/store/rows.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { testConfig } from "./consumer_config.ts";
 import { type TestDatabase, testDatabase } from "./database.ts";
-import { claimOne, insertTask, recordOf, startConsumer } from "./steps.ts";
+import { claimOne, startConsumer } from "./claiming.ts";
+import { insertTask, recordOf } from "./records.ts";
 import { TcpProxy } from "./tcp_proxy.ts";
 
 export interface AttemptOptions {

@@ -1,7 +1,7 @@
 import { Firefly } from "../../mod.ts";
 import type { TestDatabase } from "./database.ts";
 import type { TestInstance } from "./instance.ts";
-import { until } from "./steps.ts";
+import { until } from "./waiting.ts";
 
 export const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 /** Leaves waking to notifications, so that a task that no consumer admits stalls. */

@@ -5,6 +5,7 @@ export interface CliProcess extends AsyncDisposable {
   readonly pid: number;
   /** What it has written to stderr, line by line: a consumer's log. */
   readonly log: readonly string[];
+  /** Sends a signal, unless it has ended. */
   kill(signal: Deno.Signal): void;
   /** Resolves to its exit code; 128 and the number of the signal that ended it. */
   readonly exited: Promise<number>;
@@ -42,20 +43,18 @@ export function startCli(args: string[], { cwd, env = {}, root = ROOT, wrapper =
     }
     if (rest) log.push(rest);
   })();
-  const exited = Promise.all([child.status, read]).then(([{ code }]) => code);
+  let hasEnded = false;
+  const status = child.status.finally(() => hasEnded = true);
+  const exited = Promise.all([status, read]).then(([{ code }]) => code);
   return {
     pid: child.pid,
     log,
     exited,
     kill(signal) {
-      child.kill(signal);
+      if (!hasEnded) child.kill(signal);
     },
     async [Symbol.asyncDispose]() {
-      try {
-        child.kill("SIGKILL");
-      } catch {
-        // It has ended by itself.
-      }
+      if (!hasEnded) child.kill("SIGKILL");
       await exited;
     },
   };

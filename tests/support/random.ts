@@ -1,5 +1,5 @@
 /** Random choices that a seed determines (mulberry32). */
-export class Dice {
+export class Random {
   #state: number;
 
   constructor(seed: number) {

@@ -1,6 +1,6 @@
 const TIMEOUT = 30_000;
 
-/** Waits for `promise`, but not for ever. */
+/** Waits for `promise`, for 30 seconds at most. */
 export async function deadline<T>(promise: Promise<T>, why: () => string): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -13,13 +13,11 @@ export async function deadline<T>(promise: Promise<T>, why: () => string): Promi
   }
 }
 
-/** Asks until `ask` resolves to something. */
-export async function until<T>(ask: () => Promise<T | undefined | false>, what: string): Promise<T> {
-  const started = performance.now();
-  for (;;) {
-    const answer = await ask();
-    if (answer !== undefined && answer !== false) return answer;
-    if (performance.now() - started > TIMEOUT) throw new Error(`Waited ${TIMEOUT / 1000} s for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+/** Waits until `condition` holds; fails after `timeout` milliseconds. */
+export async function until(condition: () => boolean | Promise<boolean>, timeout = TIMEOUT): Promise<void> {
+  const end = performance.now() + timeout;
+  while (!await condition()) {
+    if (performance.now() > end) throw new Error(`The condition did not come true within ${timeout} ms: ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

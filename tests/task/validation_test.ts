@@ -5,7 +5,8 @@ import { z } from "zod";
 import { current, Firefly, type StandardSchemaV1, type Task, task, ValidationFailed } from "../../mod.ts";
 import { testDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { insertTask, recordOf, until } from "../support/steps.ts";
+import { insertTask, recordOf } from "../support/records.ts";
+import { until } from "../support/waiting.ts";
 import { testProject } from "../support/project.ts";
 
 interface Mail {

@@ -1,7 +1,8 @@
 import { assert, assertAlmostEquals, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { fitLine, lastTwoThirds, type Point } from "../../scripts/soak/numbers.ts";
 import type { Evidence } from "../../scripts/soak/evidence.ts";
-import { readOptions, UsageError } from "../../scripts/soak/options.ts";
+import { readOptions } from "../../scripts/soak/options.ts";
+import { UsageError } from "../../scripts/program.ts";
 import { divide, isCalm, planFaults } from "../../scripts/soak/plan.ts";
 import { plot } from "../../scripts/soak/plot.ts";
 import type { Sample } from "../../scripts/soak/probe.ts";

@@ -4,7 +4,7 @@ import { base64 } from "../../src/wire/base64.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { encodePlain } from "../support/encode.ts";
 import { VIEWS } from "../../src/wire/format.ts";
-import { Dice } from "../support/random.ts";
+import { Random } from "../support/random.ts";
 import { textOf } from "./hostile_cases.ts";
 import { difference } from "./same.ts";
 
@@ -55,11 +55,11 @@ const ERRORS = [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeE
 
 /** Makes random graphs, with references in all directions. */
 class Generator {
-  readonly #dice: Dice;
+  readonly #random: Random;
   readonly #made: object[] = [];
 
-  constructor(dice: Dice) {
-    this.#dice = dice;
+  constructor(random: Random) {
+    this.#random = random;
   }
 
   /** A few values, which may share parts. */
@@ -68,15 +68,15 @@ class Generator {
   }
 
   #value(depth: number): unknown {
-    const dice = this.#dice;
-    if (depth > 6 || dice.below(3) === 0) return dice.pick(SCALARS);
-    if (this.#made.length > 0 && dice.below(5) === 0) return dice.pick(this.#made);
+    const random = this.#random;
+    if (depth > 6 || random.below(3) === 0) return random.pick(SCALARS);
+    if (this.#made.length > 0 && random.below(5) === 0) return random.pick(this.#made);
     return this.#object(depth + 1);
   }
 
   #object(depth: number): object {
-    const dice = this.#dice;
-    switch (dice.below(12)) {
+    const random = this.#random;
+    switch (random.below(12)) {
       case 0:
       case 1:
         return this.#fill(this.#keep({}), depth);
@@ -89,15 +89,15 @@ class Generator {
       case 5:
         return this.#error(depth);
       case 6:
-        return this.#keep(new Date(dice.pick([0, NaN, 8.64e15, -8.64e15, -62198755200000, 1.5e12])));
+        return this.#keep(new Date(random.pick([0, NaN, 8.64e15, -8.64e15, -62198755200000, 1.5e12])));
       case 7:
         return this.#keep(
-          new RegExp(dice.pick(["a", "", "\0", "/", "\n", "\ud800"]), dice.pick(["", "g", "dgimsy", "u"])),
+          new RegExp(random.pick(["a", "", "\0", "/", "\n", "\ud800"]), random.pick(["", "g", "dgimsy", "u"])),
         );
       case 8:
-        return this.#keep(Object(dice.pick([true, -0, NaN, 5n, ...STRINGS])));
+        return this.#keep(Object(random.pick([true, -0, NaN, 5n, ...STRINGS])));
       case 9:
-        return this.#keep(new ArrayBuffer(16, dice.pick([undefined, { maxByteLength: 32 }])));
+        return this.#keep(new ArrayBuffer(16, random.pick([undefined, { maxByteLength: 32 }])));
       case 10:
         return this.#view();
       default:
@@ -112,9 +112,9 @@ class Generator {
 
   /** Gives `object` random properties. */
   #fill<T extends object>(object: T, depth: number): T {
-    for (let left = this.#dice.below(5); left > 0; left--) {
+    for (let left = this.#random.below(5); left > 0; left--) {
       const value = this.#value(depth);
-      const key = this.#dice.pick(STRINGS);
+      const key = this.#random.pick(STRINGS);
       if (Array.isArray(object) && key === "length") continue;
       Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
     }
@@ -122,32 +122,32 @@ class Generator {
   }
 
   #array(depth: number): unknown[] {
-    const dice = this.#dice;
+    const random = this.#random;
     const array: unknown[] = this.#keep([]);
-    array.length = dice.below(6);
+    array.length = random.below(6);
     for (let index = 0; index < array.length; index++) {
-      if (dice.below(6) > 0) array[index] = this.#value(depth);
+      if (random.below(6) > 0) array[index] = this.#value(depth);
     }
-    return dice.below(5) === 0 ? this.#fill(array, depth) : array;
+    return random.below(5) === 0 ? this.#fill(array, depth) : array;
   }
 
   #map(depth: number): Map<unknown, unknown> {
     const map = this.#keep(new Map());
-    for (let left = this.#dice.below(5); left > 0; left--) map.set(this.#value(depth), this.#value(depth));
+    for (let left = this.#random.below(5); left > 0; left--) map.set(this.#value(depth), this.#value(depth));
     return map;
   }
 
   #set(depth: number): Set<unknown> {
     const set = this.#keep(new Set());
-    for (let left = this.#dice.below(5); left > 0; left--) set.add(this.#value(depth));
+    for (let left = this.#random.below(5); left > 0; left--) set.add(this.#value(depth));
     return set;
   }
 
   #error(depth: number): Error {
-    const dice = this.#dice;
-    const error = this.#keep(new (dice.pick(ERRORS))(dice.pick([undefined, ...STRINGS])));
-    error.stack = dice.pick(STRINGS);
-    if (dice.below(2) > 0) {
+    const random = this.#random;
+    const error = this.#keep(new (random.pick(ERRORS))(random.pick([undefined, ...STRINGS])));
+    error.stack = random.pick(STRINGS);
+    if (random.below(2) > 0) {
       Object.defineProperty(error, "cause", { value: this.#value(depth), configurable: true, writable: true });
     }
     return error;
@@ -156,9 +156,9 @@ class Generator {
   /** A view on all of a buffer, as one on a part need not keep the rest. */
   #view(): ArrayBufferView {
     const known = this.#made.filter((object) => object instanceof ArrayBuffer);
-    const isNew = known.length === 0 || this.#dice.below(2) === 0;
-    const buffer = isNew ? this.#keep(new ArrayBuffer(16)) : this.#dice.pick(known);
-    const View = this.#dice.pick(VIEW_CLASSES);
+    const isNew = known.length === 0 || this.#random.below(2) === 0;
+    const buffer = isNew ? this.#keep(new ArrayBuffer(16)) : this.#random.pick(known);
+    const View = this.#random.pick(VIEW_CLASSES);
     return this.#keep(new View(buffer, 0, 16 / (View.BYTES_PER_ELEMENT ?? 1)));
   }
 }
@@ -166,14 +166,14 @@ class Generator {
 Deno.test("decode() gives back random graphs as structuredClone() does", () => {
   for (let round = 0; round < 2_000; round++) {
     const seed = SEED + round;
-    const value = new Generator(new Dice(seed)).values();
+    const value = new Generator(new Random(seed)).values();
     const found = difference(decode(encodePlain(value)), structuredClone(value));
     assertEquals(found, undefined, `FIREFLY_TEST_SEED=${seed}`);
   }
 });
 
 /** `text` with a few random edits. */
-function mutate(text: string, dice: Dice): string {
+function mutate(text: string, random: Random): string {
   const scraps = [
     '"',
     "{",
@@ -194,28 +194,28 @@ function mutate(text: string, dice: Dice): string {
     '{"$":"Ref","v":0}',
     "%0000",
   ];
-  for (let edits = 1 + dice.below(3); edits > 0; edits--) {
-    const start = dice.below(text.length);
-    const end = start + dice.below(4);
-    const inserted = dice.pick([...scraps, text.slice(dice.below(text.length)).slice(0, 20), ""]);
+  for (let edits = 1 + random.below(3); edits > 0; edits--) {
+    const start = random.below(text.length);
+    const end = start + random.below(4);
+    const inserted = random.pick([...scraps, text.slice(random.below(text.length)).slice(0, 20), ""]);
     text = text.slice(0, start) + inserted + text.slice(end);
   }
   return text;
 }
 
 /** The JSON with one of its parts replaced by another: it stays JSON, but seldom a value. */
-function transplant(json: string, dice: Dice): string {
+function transplant(json: string, random: Random): string {
   const parts = json.match(/"[^"\\]*"|-?\d+|null|\{"\$":"\w+"[^{}]*\}/g) ?? [];
-  return parts.length === 0 ? json : json.replace(dice.pick(parts), () => dice.pick(parts));
+  return parts.length === 0 ? json : json.replace(random.pick(parts), () => random.pick(parts));
 }
 
 Deno.test("decode() raises only its two errors for mutations of valid text", () => {
   for (let round = 0; round < 2_000; round++) {
     const seed = SEED + round;
-    const dice = new Dice(seed);
-    const text = encodePlain(new Generator(dice).values());
+    const random = new Random(seed);
+    const text = encodePlain(new Generator(random).values());
     const json = new TextDecoder().decode(base64.decode(text));
-    for (const mutated of [mutate(text, dice), textOf(mutate(json, dice)), textOf(transplant(json, dice))]) {
+    for (const mutated of [mutate(text, random), textOf(mutate(json, random)), textOf(transplant(json, random))]) {
       try {
         decode(mutated);
       } catch (error) {

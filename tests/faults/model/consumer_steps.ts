@@ -9,16 +9,16 @@ import {
   renewConsumer,
   rescueTasks,
 } from "../../../src/store/consumers.ts";
-import { completeTask, completeTasks, isNotHeld } from "../../../src/store/complete.ts";
-import { deleteBatches, settleTasks, storeProgress } from "../../../src/store/settle.ts";
-import { type Attempt, type Consumer, LONG, type State } from "./state.ts";
+import { deleteBatches, storeProgress } from "../../../src/store/settle.ts";
+import { SETTLE_STEPS } from "./settle_steps.ts";
+import { type Consumer, LONG, type State } from "./state.ts";
 import * as model from "./transitions.ts";
 import { type Maker, NAMES, QUEUES, step, uuid, type World } from "./world.ts";
 
-function pickConsumer({ dice, state, buried }: World): Consumer | undefined {
+function pickConsumer({ random, state, removed }: World): Consumer | undefined {
   const known = [...state.consumers.values()];
-  if (buried.length > 0 && (known.length === 0 || dice.once(12))) return dice.pick(buried);
-  return known.length > 0 ? dice.pick(known) : undefined;
+  if (removed.length > 0 && (known.length === 0 || random.once(12))) return random.pick(removed);
+  return known.length > 0 ? random.pick(known) : undefined;
 }
 
 function runsQuarantined(state: State, consumerId: string): boolean {
@@ -27,9 +27,9 @@ function runsQuarantined(state: State, consumerId: string): boolean {
   );
 }
 
-const register: Maker = ({ dice, sql, state }) => {
+const register: Maker = ({ random, sql, state }) => {
   if (state.consumers.size >= 3) return;
-  const consumer = { id: uuid(dice), alive: true, queues: dice.some(QUEUES, 2), names: dice.some(NAMES, 2) };
+  const consumer = { id: uuid(random), alive: true, queues: random.some(QUEUES, 2), names: random.some(NAMES, 2) };
   const { id, queues, names } = consumer;
   const info = { id, queues, tasks: names, host: "test", pid: 1, version: "0.0.0", concurrency: 10 };
   return step(
@@ -52,8 +52,8 @@ const renew: Maker = (world) => {
 };
 
 /** Time passes: a consumer was stopped, or is gone. */
-const expire: Maker = ({ dice, sql, state }) => {
-  const consumer = state.consumers.size > 0 && dice.pick([...state.consumers.values()]);
+const expire: Maker = ({ random, sql, state }) => {
+  const consumer = state.consumers.size > 0 && random.pick([...state.consumers.values()]);
   if (!consumer) return;
   const send = () =>
     sql`UPDATE ${sql.schema}.consumer SET lease_until = now() - interval '1 minute' WHERE id = ${consumer.id}`;
@@ -61,57 +61,57 @@ const expire: Maker = ({ dice, sql, state }) => {
 };
 
 /** Most often one that runs a quarantined task. */
-const remove: Maker = ({ dice, sql, state, buried }) => {
+const remove: Maker = ({ random, sql, state, removed }) => {
   const consumers = [...state.consumers.values()];
   const suspicious = consumers.filter(({ id }) => runsQuarantined(state, id));
-  const consumer = dice.once(3) ? dice.pick([...consumers, undefined]) : dice.pick([...suspicious, undefined]);
+  const consumer = random.once(3) ? random.pick([...consumers, undefined]) : random.pick([...suspicious, undefined]);
   if (!consumer) return;
   return step("removeConsumer", consumer.id, () => removeConsumer(sql, consumer.id), () => {
     state.consumers.delete(consumer.id);
-    buried.push(consumer);
+    removed.push(consumer);
   });
 };
 
 /** Four consumers have died of a quarantined task already: five deaths in a row come too seldom by chance. */
-const blame: Maker = ({ dice, sql, state }) => {
+const blame: Maker = ({ random, sql, state }) => {
   const quarantined = [...state.batches.values()].filter(({ quarantined }) => quarantined).flatMap(({ claims }) =>
     claims
   );
   const current = quarantined.filter((claim) => state.holds(claim));
   if (current.length === 0) return;
-  const { id } = dice.pick(current);
+  const { id } = random.pick(current);
   const send = () => sql`UPDATE ${sql.schema}.task SET crash_count = 4 WHERE id = ${id}`;
   return step("time passes", `four died of task ${id}`, send, () => state.tasks.get(id)!.crashCount = 4);
 };
 
-const bury: Maker = ({ sql, state, buried }) => {
+const removeExpired: Maker = ({ sql, state, removed }) => {
   return step("removeExpiredConsumers", "", () => removeExpiredConsumers(sql), (ids) => {
     const dead = [...state.consumers.values()].filter(({ alive }) => !alive);
     assertEquals(ids.toSorted(), dead.map(({ id }) => id).toSorted());
     for (const consumer of dead) {
       state.consumers.delete(consumer.id);
-      buried.push({ ...consumer, alive: false });
+      removed.push({ ...consumer, alive: false });
     }
   });
 };
 
 const claim: Maker = (world) => {
-  const { dice, sql, state } = world;
+  const { random, sql, state } = world;
   const consumer = pickConsumer(world);
   if (!consumer) return;
   const request = {
     consumerId: consumer.id,
-    batchId: uuid(dice),
-    quarantinedBatchId: runsQuarantined(state, consumer.id) || dice.once(10) ? null : uuid(dice),
+    batchId: uuid(random),
+    quarantinedBatchId: runsQuarantined(state, consumer.id) || random.once(10) ? null : uuid(random),
     queues: consumer.queues,
     names: consumer.names,
-    limit: dice.pick([1, 2, 3, 10]),
+    limit: random.pick([1, 2, 3, 10]),
   };
   return step("claimTasks", request, () => claimTasks(sql, request), (claim) => {
     const known = state.attempts.length;
     const expected = model.claimTasks(state, consumer, request);
     // The reply is lost now and then: nobody runs these, until their consumer reads its batches back or dies.
-    if (dice.once(15)) state.attempts.splice(known);
+    if (random.once(15)) state.attempts.splice(known);
     const tasks = [...expected.tasks, ...expected.quarantined];
     assertEquals(claim.alive, expected.alive);
     assertEquals(claim.taken, expected.taken);
@@ -138,8 +138,8 @@ const claim: Maker = (world) => {
   });
 };
 
-const promote: Maker = ({ dice, sql, state }) => {
-  const queues = dice.some(QUEUES, 3);
+const promote: Maker = ({ random, sql, state }) => {
+  const queues = random.some(QUEUES, 3);
   return step("promoteDueTasks", queues, () => promoteDueTasks(sql, queues), ({ moved, concurrencyKeys, rateKeys }) => {
     const due = state.waiting.filter(({ queue, reason, notBefore }) =>
       queues.includes(queue) && reason === "time" && notBefore.hasCome(state.clock)
@@ -156,116 +156,17 @@ const promote: Maker = ({ dice, sql, state }) => {
   });
 };
 
-const park: Maker = ({ dice, sql, state }) => {
-  const queues = dice.some(QUEUES, 3);
+const park: Maker = ({ random, sql, state }) => {
+  const queues = random.some(QUEUES, 3);
   return step("parkUnknownTasks", queues, () => parkUnknownTasks(sql, queues), (moved) => {
     assertEquals(moved, model.parkUnknownTasks(state, queues));
   });
 };
 
-const unpark: Maker = ({ dice, sql, state }) => {
-  const known = { queues: dice.some(QUEUES, 2), names: dice.some(NAMES, 2) };
+const unpark: Maker = ({ random, sql, state }) => {
+  const known = { queues: random.some(QUEUES, 2), names: random.some(NAMES, 2) };
   return step("unparkKnownTasks", known, () => unparkKnownTasks(sql, known), (moved) => {
     assertEquals(moved, model.unparkKnownTasks(state, known));
-  });
-};
-
-type End = Pick<model.AttemptOutcome, "status" | "counts" | "delay"> & { error: string | null; began: boolean };
-
-const ENDS: [number, End][] = [
-  [6, { status: "completed", error: null, delay: null, counts: null, began: true }],
-  [2, { status: "failed", error: "Error", delay: null, counts: null, began: true }],
-  [2, { status: "created", error: "Error", delay: LONG, counts: "retry", began: true }],
-  [2, { status: "created", error: "TimedOut", delay: 0, counts: "retry", began: true }],
-  [1, { status: "created", error: "Retry", delay: LONG, counts: "snooze", began: true }],
-  [1, { status: "created", error: null, delay: 0, counts: "snooze", began: true }],
-  [1, { status: "created", error: null, delay: null, counts: "snooze", began: false }],
-  [1, { status: "created", error: null, delay: null, counts: null, began: false }],
-];
-const WEIGHED_ENDS = ENDS.flatMap(([weight, end]) => Array<End>(weight).fill(end));
-
-/** Ends attempts of one consumer: current ones, and ones that it lost without knowing, or has ended before. */
-const settle: Maker = ({ dice, sql, state }) => {
-  if (state.attempts.length === 0) return;
-  const { consumerId } = dice.pick(state.attempts);
-  const own = state.attempts.filter((attempt) => attempt.consumerId === consumerId);
-  const chosen = dice.some(own, dice.pick([1, 1, 2, 3]));
-  const endings = chosen.map(({ id, claimSeq }): model.AttemptOutcome => ({
-    id,
-    claimSeq,
-    ...dice.pick(WEIGHED_ENDS),
-  }));
-  const batches = emptiedBy(state, chosen);
-  const outcomes = endings.map(({ began, error, ...ending }) => ({
-    ...ending,
-    returned: ending.status === "completed" ? "bnVsbA==" : null,
-    began: began ? performance.now() : null,
-    error: error === null ? null : JSON.stringify({
-      name: error,
-      message: "As the model wants it",
-      ...(ending.delay === null ? {} : { delay: ending.delay }),
-    }),
-  }));
-  return step("settleTasks", endings, () => settleTasks(sql, outcomes, batches), (settled) => {
-    const ended = model.settleTasks(state, endings, batches).map((id) => [id, state.tasks.get(id)!.status]);
-    assertEquals(Object.fromEntries(settled), Object.fromEntries(ended));
-    // Some are settled a second time later on.
-    const forgotten = chosen.filter(() => !dice.once(10));
-    state.attempts = state.attempts.filter((attempt) => !forgotten.includes(attempt)).slice(-40);
-  });
-};
-
-/** The batches of which no other claim is left. */
-function emptiedBy(state: State, ended: Attempt[]): string[] {
-  const isEnded = (id: number, seq: number) => ended.some((one) => one.id === id && one.claimSeq === seq);
-  return [...new Set(ended.map(({ batchId }) => batchId))].filter((id) =>
-    (state.batches.get(id)?.claims ?? []).every((claim) => !state.holds(claim) || isEnded(claim.id, claim.claimSeq))
-  );
-}
-
-/** How an attempt ends that returned. */
-const COMPLETED: Omit<model.AttemptOutcome, "id" | "claimSeq"> = {
-  status: "completed",
-  error: null,
-  delay: null,
-  counts: null,
-  began: true,
-};
-
-/** Ends attempts that returned, of any consumers, all by one statement. */
-const completeAll: Maker = ({ dice, sql, state }) => {
-  if (state.attempts.length === 0) return;
-  const chosen = dice.some(state.attempts, dice.pick([1, 2, 3]));
-  const endings = chosen.map(({ id, claimSeq }): model.AttemptOutcome => ({ id, claimSeq, ...COMPLETED }));
-  const batches = emptiedBy(state, chosen);
-  const completions = endings.map(({ id, claimSeq }) => ({
-    id,
-    claimSeq,
-    returned: "bnVsbA==",
-    began: performance.now(),
-  }));
-  return step("completeTasks", completions, () => completeTasks(sql, completions, batches), (completed) => {
-    const expected = model.settleTasks(state, endings, batches);
-    assertEquals(completed, expected.length === endings.length ? undefined : new Set(expected));
-  });
-};
-
-/** Ends one attempt with what it wrote. */
-const complete: Maker = ({ dice, sql, state }) => {
-  if (state.attempts.length === 0) return;
-  const { id, claimSeq, batchId } = dice.pick(state.attempts);
-  const others = (state.batches.get(batchId)?.claims ?? []).filter((claim) => state.holds(claim) && claim.id !== id);
-  const ended = others.length === 0 ? batchId : null;
-  const outcome = { id, claimSeq, returned: "bnVsbA==", began: performance.now() };
-  const send = () =>
-    completeTask(sql, outcome, ended).then(() => true, (error) => {
-      if (!isNotHeld(error)) throw error;
-      return false;
-    });
-  return step("completeTask", { id, claimSeq }, send, (completed) => {
-    const ending: model.AttemptOutcome = { id, claimSeq, ...COMPLETED };
-    assertEquals(completed, state.holds(ending));
-    if (completed) model.settleTasks(state, [ending], ended === null ? [] : [ended]);
   });
 };
 
@@ -296,8 +197,8 @@ const readBack: Maker = (world) => {
   });
 };
 
-const dropBatches: Maker = ({ dice, sql, state }) => {
-  const ids = dice.some([...state.batches.keys()], 3);
+const dropBatches: Maker = ({ random, sql, state }) => {
+  const ids = random.some([...state.batches.keys()], 3);
   return step("deleteBatches", ids, () => deleteBatches(sql, ids), () => {
     for (const id of ids) {
       if (!state.batches.get(id)!.claims.some((claim) => state.holds(claim))) state.batches.delete(id);
@@ -305,10 +206,10 @@ const dropBatches: Maker = ({ dice, sql, state }) => {
   });
 };
 
-const progress: Maker = ({ dice, sql, state }) => {
+const progress: Maker = ({ random, sql, state }) => {
   if (state.attempts.length === 0) return;
-  const { id, claimSeq } = dice.pick(state.attempts);
-  const value = dice.pick([0, 0.25, 0.5, 1]);
+  const { id, claimSeq } = random.pick(state.attempts);
+  const value = random.pick([0, 0.25, 0.5, 1]);
   const send = () => storeProgress(sql, { id, claimSeq, value, note: null });
   return step("storeProgress", { id, claimSeq, value }, send, (stored) => {
     const isHeld = state.holds({ id, claimSeq });
@@ -324,14 +225,12 @@ export const CONSUMER_STEPS: [number, Maker][] = [
   [1, expire],
   [4, remove],
   [1, blame],
-  [2, bury],
+  [2, removeExpired],
   [16, claim],
   [6, promote],
   [2, park],
   [2, unpark],
-  [16, settle],
-  [3, complete],
-  [3, completeAll],
+  ...SETTLE_STEPS,
   [6, rescue],
   [1, readBack],
   [1, dropBatches],

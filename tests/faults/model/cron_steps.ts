@@ -23,9 +23,9 @@ const introduce: Maker = ({ sql, state }) => {
 };
 
 /** Fires slots as several consumers do: some of them again, some too late. */
-const fire: Maker = ({ dice, sql, state }) => {
+const fire: Maker = ({ random, sql, state }) => {
   if (state.lastSlot === 0) return;
-  const seconds = [-1, 0, 1, 2].filter(() => dice.once(2));
+  const seconds = [-1, 0, 1, 2].filter(() => random.once(2));
   const slots = seconds.map((second) => state.lastSlot + second * 1_000_000);
   const known = [...state.tasks.keys()];
   const send = () => fireCron(sql, { ...CRON, slots: slots.map((slot) => new Date(slot / 1000)) });

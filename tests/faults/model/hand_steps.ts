@@ -13,17 +13,17 @@ import { type Maker, pastTime, pickTask, QUEUES, step, type World } from "./worl
 function pickIds(world: World, accept: (task: Task) => boolean): number[] {
   const ids = [...world.state.tasks.values()].filter(accept).map(({ id }) => id);
   const any = pickTask(world, () => true);
-  const some = world.dice.some(ids, 1 + world.dice.below(3));
-  return world.dice.once(8) && any !== undefined ? [...new Set([...some, any])] : some;
+  const some = world.random.some(ids, 1 + world.random.below(3));
+  return world.random.once(8) && any !== undefined ? [...new Set([...some, any])] : some;
 }
 
 /** Tasks as a list showed them: with their fence, an old one now and then, or none. */
 function choose(world: World, ids: number[]): Chosen[] {
-  const { dice, state } = world;
-  const hasFence = dice.once(2);
+  const { random, state } = world;
+  const hasFence = random.once(2);
   return ids.map((id) => ({
     id,
-    claimSeq: hasFence ? (state.tasks.get(id)?.claimSeq ?? 0) - (dice.once(6) ? 1 : 0) : null,
+    claimSeq: hasFence ? (state.tasks.get(id)?.claimSeq ?? 0) - (random.once(6) ? 1 : 0) : null,
   }));
 }
 
@@ -41,9 +41,9 @@ function actOnAll(state: State, chosen: Chosen[], act: (task: Task) => boolean |
 }
 
 const cancel: Maker = (world) => {
-  const { dice, sql, state } = world;
+  const { random, sql, state } = world;
   const chosen = choose(world, pickIds(world, ({ status }) => status === "created"));
-  const idle = dice.once(2);
+  const idle = random.once(2);
   if (chosen.length === 0) return;
   return step("firefly.cancel", { chosen, idle }, () => cancelTasks(sql, chosen, { idle }), (result) => {
     const expected = actOnAll(state, chosen, (task) => {
@@ -66,11 +66,11 @@ const retry: Maker = (world) => {
 
 /** The more records there are, the more of them: the tables stay small. */
 const remove: Maker = (world) => {
-  const { dice, sql, state } = world;
+  const { random, sql, state } = world;
   const isFull = state.tasks.size > 40;
-  const chosen = choose(world, pickIds(world, ({ status }) => dice.once(20) || status !== "created"));
-  const idle = dice.once(2);
-  if (chosen.length === 0 || !isFull && !dice.once(4)) return;
+  const chosen = choose(world, pickIds(world, ({ status }) => random.once(20) || status !== "created"));
+  const idle = random.once(2);
+  if (chosen.length === 0 || !isFull && !random.once(4)) return;
   return step("deleteTasks", { chosen, idle }, () => deleteTasks(sql, chosen, { idle }), (result) => {
     const expected = actOnAll(state, chosen, (task) => {
       const stood = task.status === "created" && takeFromPlace(state, task);
@@ -84,9 +84,9 @@ const remove: Maker = (world) => {
 
 /** Time passes: ended tasks were kept for long enough. */
 const expireRecords: Maker = (world) => {
-  const { dice, sql, state } = world;
+  const { random, sql, state } = world;
   const ids = pickIds(world, ({ status }) => status !== "created");
-  if (ids.length === 0 || !dice.once(2) || ids.some((id) => state.tasks.get(id)!.status === "created")) return;
+  if (ids.length === 0 || !random.once(2) || ids.some((id) => state.tasks.get(id)!.status === "created")) return;
   const send = () =>
     sql`
       UPDATE ${sql.schema}.task
@@ -99,11 +99,11 @@ const expireRecords: Maker = (world) => {
   });
 };
 
-const prune: Maker = ({ dice, sql, state }) => {
+const prune: Maker = ({ random, sql, state }) => {
   const isExpired = ({ id, claimSeq, status, completed, failed, cancelled }: Task) =>
     state.expired.get(id) === claimSeq && status !== "created" && (completed || failed || cancelled);
   const expired = [...state.tasks.values()].filter(isExpired).map(({ id }) => id);
-  const dryRun = dice.once(4);
+  const dryRun = random.once(4);
   return step("pruneTasks", { dryRun }, () => pruneTasks(sql, { after: 0, dryRun }), ({ pruned, full, last }) => {
     assertEquals({ pruned, full, last }, { pruned: expired.length, full: false, last: null });
     if (!dryRun) { for (const id of expired) model.deleteTask(state, id); }
@@ -118,16 +118,16 @@ const awaitEnd: Maker = (world) => {
   });
 };
 
-const pause: Maker = ({ dice, sql, state }) => {
-  const queue = dice.pick(QUEUES);
+const pause: Maker = ({ random, sql, state }) => {
+  const queue = random.pick(QUEUES);
   return step("firefly.pause", queue, () => pauseQueue(sql, queue), (isNew) => {
     assertEquals(isNew, !state.paused.has(queue));
     state.paused.add(queue);
   });
 };
 
-const resume: Maker = ({ dice, sql, state }) => {
-  const queue = dice.pick(QUEUES);
+const resume: Maker = ({ random, sql, state }) => {
+  const queue = random.pick(QUEUES);
   return step("firefly.resume", queue, () => resumeQueue(sql, queue), (wasPaused) => {
     assertEquals(wasPaused, state.paused.delete(queue));
   });
@@ -135,11 +135,11 @@ const resume: Maker = ({ dice, sql, state }) => {
 
 /** Time passes: the `not_before` of a waiting task comes. */
 const becomeDue: Maker = (world) => {
-  const { dice, sql, state } = world;
+  const { random, sql, state } = world;
   const later = state.waiting.filter(({ reason, notBefore }) => reason === "time" && !notBefore.hasCome(state.clock));
   if (later.length === 0) return;
   // Only this row of the task: a stale one must not come at the same time, as either could be first in line then.
-  const { id, claimSeq } = dice.pick(later);
+  const { id, claimSeq } = random.pick(later);
   const { time, text } = pastTime(world);
   const send = () =>
     sql`
@@ -164,10 +164,10 @@ const becomeDue: Maker = (world) => {
 };
 
 /** Time passes: a unique key runs out. */
-const runOut: Maker = ({ dice, sql, state }) => {
+const runOut: Maker = ({ random, sql, state }) => {
   const lasting = [...state.uniqueKeys].filter(([, { until }]) => until !== null);
   if (lasting.length === 0) return;
-  const [key, holder] = dice.pick(lasting);
+  const [key, holder] = random.pick(lasting);
   const send = () =>
     sql`
       UPDATE ${sql.schema}.unique_key SET until = now() - interval '1 second' WHERE func_name || ' ' || key = ${key}
@@ -186,17 +186,17 @@ const deleteKeys: Maker = ({ sql, state }) => {
 
 /** Edits columns that say where a record belongs, without a thought for where it stands. */
 const edit: Maker = (world) => {
-  const { dice, sql, state } = world;
+  const { random, sql, state } = world;
   const id = pickTask(world, () => true);
   if (id === undefined) return;
   const task = state.tasks.get(id)!;
   // A new time with every new fence or queue, else the stale row and the new one were first in line both.
-  const delay = dice.pick([null, 0, LONG]);
+  const delay = random.pick([null, 0, LONG]);
   const change = {
-    priority: dice.pick([task.priority, 3]),
-    queue: delay === null ? task.queue : dice.pick(QUEUES),
+    priority: random.pick([task.priority, 3]),
+    queue: delay === null ? task.queue : random.pick(QUEUES),
     delay,
-    seq: delay === null ? 0 : dice.below(2),
+    seq: delay === null ? 0 : random.below(2),
   };
   const send = () =>
     sql`
@@ -218,11 +218,11 @@ const edit: Maker = (world) => {
 
 /** Writes a status as django-firefly-tasks' users did, with no word of when. */
 const editStatus: Maker = (world) => {
-  const { dice, sql, state } = world;
+  const { random, sql, state } = world;
   const id = pickTask(world, () => true);
   if (id === undefined) return;
   const task = state.tasks.get(id)!;
-  const status = task.status === "created" ? dice.pick(["failed", "completed"] as const) : "created";
+  const status = task.status === "created" ? random.pick(["failed", "completed"] as const) : "created";
   const send = () =>
     sql`
       UPDATE ${sql.schema}.task SET status = ${status}, completed = NULL, failed = NULL, cancelled = NULL WHERE id = ${id}

@@ -17,10 +17,10 @@ import { type Maker, NAMES, step } from "./world.ts";
  * All tasks have the same limits at a time: of a key that several definitions share, whoever is first in line decides,
  * and a row that an edit has made stale may be first.
  */
-const define: Maker = ({ dice, sql, state }) => {
-  if (state.definitions.size > 0 && !dice.once(2)) return;
+const define: Maker = ({ random, sql, state }) => {
+  if (state.definitions.size > 0 && !random.once(2)) return;
   // Never without `per`, as a slot of a rate that nobody has defined lasts for a second, in which time would pass.
-  const limits = { concurrencyLimit: dice.pick([null, 1, 1, 2]), rateLimit: dice.pick([1, 2, 4]), ratePer: LONG };
+  const limits = { concurrencyLimit: random.pick([null, 1, 1, 2]), rateLimit: random.pick([1, 2, 4]), ratePer: LONG };
   const rows = NAMES.map((name) => ({
     func_name: name,
     concurrency_limit: limits.concurrencyLimit,
@@ -35,10 +35,10 @@ const define: Maker = ({ dice, sql, state }) => {
 };
 
 /** Keys of lines that are to be looked at, as consumers look at all of them now and then. */
-const admit: Maker = ({ dice, sql, state }) => {
+const admit: Maker = ({ random, sql, state }) => {
   if (state.definitions.size === 0) return;
   const lines = state.waiting.filter(({ reason }) => reason === "concurrency" || reason === "rate");
-  const keysOf = (keys: (string | null)[]) => dice.some([...new Set(keys)].filter((key) => key !== null), 3);
+  const keysOf = (keys: (string | null)[]) => random.some([...new Set(keys)].filter((key) => key !== null), 3);
   const keys = {
     concurrencyKeys: keysOf(lines.map(({ concurrencyKey }) => concurrencyKey)),
     rateKeys: keysOf(lines.map(({ rateKey }) => rateKey)),
@@ -166,14 +166,14 @@ function checkNobodyIsLeft(
 }
 
 /** A consumer finds that a task which it has claimed stands under limits that the record does not know. */
-const send: Maker = ({ dice, sql, state }) => {
+const send: Maker = ({ random, sql, state }) => {
   const attempts = state.attempts.filter((attempt) => {
     const task = state.tasks.get(attempt.id);
-    if (!task || !state.holds(attempt)) return dice.once(10);
-    return !model.isSlotted(state, task) || task.concurrencyKey === null && task.rateKey === null && dice.once(10);
+    if (!task || !state.holds(attempt)) return random.once(10);
+    return !model.isSlotted(state, task) || task.concurrencyKey === null && task.rateKey === null && random.once(10);
   });
   if (attempts.length === 0) return;
-  const { id, claimSeq, batchId } = dice.pick(attempts);
+  const { id, claimSeq, batchId } = random.pick(attempts);
   const task = state.tasks.get(id);
   const known = task && (task.concurrencyKey ?? task.rateKey) !== null;
   const sent = {
@@ -181,7 +181,7 @@ const send: Maker = ({ dice, sql, state }) => {
     claimSeq,
     quarantined: state.batches.get(batchId)?.quarantined ?? false,
     concurrencyKey: known ? task.concurrencyKey : `${task?.name} concurrency`,
-    rateKey: known ? task.rateKey : dice.pick([null, `${task?.name} rate`]),
+    rateKey: known ? task.rateKey : random.pick([null, `${task?.name} rate`]),
   };
   return step("requeueForLimits", sent, () => requeueForLimits(sql, [sent]), (ids) => {
     const isSent = model.requeueForLimits(state, sent);
@@ -190,10 +190,10 @@ const send: Maker = ({ dice, sql, state }) => {
   });
 };
 
-const begin: Maker = ({ dice, sql, state }) => {
+const begin: Maker = ({ random, sql, state }) => {
   const claimed = state.slots.filter(({ until }) => until === "infinity").map(({ taskId }) => taskId);
   if (claimed.length === 0) return;
-  const ids = dice.some(claimed, 2);
+  const ids = random.some(claimed, 2);
   return step("startRates", ids, () => startRates(sql, ids), () => {
     for (const slot of state.slots) {
       if (ids.includes(slot.taskId) && slot.until === "infinity") slot.until = new Time(slot.per!);
@@ -202,10 +202,10 @@ const begin: Maker = ({ dice, sql, state }) => {
 };
 
 /** Time passes: the slot of a rate runs out. */
-const slotEnds: Maker = ({ dice, sql, state }) => {
+const slotEnds: Maker = ({ random, sql, state }) => {
   const running = state.slots.filter((slot) => slot.until instanceof Time && !hasEnded(state, slot));
   if (running.length === 0) return;
-  const slot = dice.pick(running);
+  const slot = random.pick(running);
   const at = (slot.until as Time).at!;
   const send = () =>
     sql`
@@ -226,7 +226,15 @@ const slotsAge: Maker = ({ sql, state }) => {
 };
 
 const returnIdle: Maker = ({ sql, state }) => {
-  return step("returnIdleSlots", "", () => returnIdleSlots(sql), (returned) => {
+  const send = async () => {
+    // Only slotsAge() lets time pass, however slow the machine is. Both are sent at once, as the snapshot follows them.
+    const [, returned] = await Promise.all([
+      sql`UPDATE ${sql.schema}.slot SET taken = now() WHERE taken > now() - interval '30 seconds'`,
+      returnIdleSlots(sql),
+    ]);
+    return returned;
+  };
+  return step("returnIdleSlots", "", send, (returned) => {
     assertEquals(returned, model.returnIdleSlots(state, (row) => state.paused.has(row.queue) || !isKnown(state, row)));
   });
 };

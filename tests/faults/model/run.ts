@@ -1,5 +1,5 @@
 import { makeTag, openClient, type Rows } from "../../../src/database/driver.ts";
-import { Dice } from "../../support/random.ts";
+import { Random } from "../../support/random.ts";
 import type { TestDatabase } from "../../support/database.ts";
 import { CONSUMER_STEPS } from "./consumer_steps.ts";
 import { CRON_STEPS } from "./cron_steps.ts";
@@ -33,11 +33,11 @@ export async function runModel(
   // deno-lint-ignore require-await -- a statement is sent when it is built, so that the snapshot can follow at once
   const sql = makeTag(async (build) => build(client).execute() as unknown as Rows<never>, "firefly");
   const world: World = {
-    dice: new Dice(seed),
+    random: new Random(seed),
     state: new State(),
     sql,
     client: { query: (text, params) => client.unsafe(text, params as never[]).execute() },
-    buried: [],
+    removed: [],
   };
   try {
     return await takeSteps(world, steps, seed);
@@ -87,7 +87,7 @@ const WEIGHED = [...SCHEDULE_STEPS, ...CONSUMER_STEPS, ...LIMIT_STEPS, ...CRON_S
 
 function pickStep(world: World): Step {
   for (;;) {
-    const maker = world.dice.pick(WEIGHED);
+    const maker = world.random.pick(WEIGHED);
     if (world.state.tasks.size > FULL && SCHEDULE_STEPS.some(([, schedules]) => schedules === maker)) continue;
     const step = maker(world);
     if (step) return step;

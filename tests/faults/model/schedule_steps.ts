@@ -22,20 +22,20 @@ interface Wish {
 }
 
 function wish(world: World, { unique = false } = {}): Wish {
-  const { dice } = world;
-  const when = dice.pick(["now", "now", "past", "later"]);
+  const { random } = world;
+  const when = random.pick(["now", "now", "past", "later"]);
   const past = pastTime(world);
-  const name = dice.pick(NAMES);
+  const name = random.pick(NAMES);
   const limits = pickLimits(world, name);
   const task = {
-    queue: dice.pick(QUEUES),
-    priority: dice.pick([0, 0, 0, -1, 1, 7]),
-    params: dice.pick(["W10=", "WzFd", "WyJhIl0="]),
-    uniqueKey: unique ? dice.pick(["k", "l"]) : null,
-    uniqueAmong: unique ? dice.pick(AMONG) : null,
-    uniqueFor: unique && dice.once(3) ? LONG : null,
+    queue: random.pick(QUEUES),
+    priority: random.pick([0, 0, 0, -1, 1, 7]),
+    params: random.pick(["W10=", "WzFd", "WyJhIl0="]),
+    uniqueKey: unique ? random.pick(["k", "l"]) : null,
+    uniqueAmong: unique ? random.pick(AMONG) : null,
+    uniqueFor: unique && random.once(3) ? LONG : null,
     ...limits,
-    onConflict: dice.pick(["keep", "replace", "error"] as const),
+    onConflict: random.pick(["keep", "replace", "error"] as const),
   };
   return {
     model: { ...task, name, notBefore: when === "past" ? past.time : new Time(when === "later" ? LONG : 0) },
@@ -46,7 +46,7 @@ function wish(world: World, { unique = false } = {}): Wish {
       priority: task.priority,
       not_before: when === "past" ? past.text : null,
       delay: when === "later" ? LONG : null,
-      max_retries: dice.pick([null, 0, 3]),
+      max_retries: random.pick([null, 0, 3]),
       retry_delay: null,
       backoff: null,
       timeout: null,
@@ -62,14 +62,14 @@ function wish(world: World, { unique = false } = {}): Wish {
 }
 
 /** Most have no limit; some have one of their name, some share one with others. */
-function pickLimits({ dice }: World, name: string): { concurrencyKey: string | null; rateKey: string | null } {
-  if (dice.once(2)) return { concurrencyKey: null, rateKey: null };
-  const key = (kind: string) => dice.once(3) ? `any ${kind}` : dice.once(3) ? `${name} ${kind}` : null;
+function pickLimits({ random }: World, name: string): { concurrencyKey: string | null; rateKey: string | null } {
+  if (random.once(2)) return { concurrencyKey: null, rateKey: null };
+  const key = (kind: string) => random.once(3) ? `any ${kind}` : random.once(3) ? `${name} ${kind}` : null;
   return { concurrencyKey: key("concurrency"), rateKey: key("rate") };
 }
 
 function wishes(world: World, options?: { unique: boolean }): Wish[] {
-  return Array.from({ length: 1 + world.dice.below(3) }, () => wish(world, options));
+  return Array.from({ length: 1 + world.random.below(3) }, () => wish(world, options));
 }
 
 function insertAll({ state }: World, wishes: Wish[], ids: number[]): void {
@@ -81,7 +81,7 @@ function insertAll({ state }: World, wishes: Wish[], ids: number[]): void {
 const scheduleMany: Maker = (world) => {
   const wanted = wishes(world);
   const rows = wanted.map(({ row }) => row);
-  const send = world.dice.once(3)
+  const send = world.random.once(3)
     ? () => insertTasks(tagOf(world.client, "firefly"), rows)
     : () => insertTasks(world.sql, rows);
   return step("insertTasks", rows, send, (inserted) => insertAll(world, wanted, inserted.map(({ id }) => Number(id))));
@@ -89,8 +89,8 @@ const scheduleMany: Maker = (world) => {
 
 /** A plain INSERT of several rows fails as a whole if one has a duplicate. */
 const plainInsert: Maker = (world) => {
-  const { dice, sql } = world;
-  const wanted = wishes(world, { unique: dice.once(2) });
+  const { random, sql } = world;
+  const wanted = wishes(world, { unique: random.once(2) });
   const rows = wanted.map(({ row }) => row);
   const send = () =>
     sql`
@@ -122,8 +122,8 @@ const plainInsert: Maker = (world) => {
 
 /** `firefly.schedule`, with and without a unique key. */
 const scheduleInSql: Maker = (world) => {
-  const { dice, sql, state } = world;
-  const { model, row } = wish(world, { unique: dice.once(2) });
+  const { random, sql, state } = world;
+  const { model, row } = wish(world, { unique: random.once(2) });
   const fresh: NewTask = { ...model, uniqueAmong: null, params: "W10=", concurrencyKey: null, rateKey: null };
   if (model.uniqueKey === null) fresh.uniqueFor = null;
   const send = () =>
@@ -149,7 +149,7 @@ const scheduleInSql: Maker = (world) => {
 const scheduleDuplicates: Maker = (world) => {
   const wanted = wishes(world, { unique: true });
   const rows = wanted.map(({ row }) => row as NewRow);
-  const send = world.dice.once(3)
+  const send = world.random.once(3)
     ? () => scheduleUnique(tagOf(world.client, "firefly"), rows)
     : () => scheduleUnique(world.sql, rows);
   return step("scheduleUnique", rows, send, (result) => applyUnique(world, wanted.map(({ model }) => model), result));

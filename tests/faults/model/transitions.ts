@@ -169,7 +169,7 @@ function rescueTask(state: State, { quarantined }: Lease, { id }: HeldTask): Tas
   task.failed = exhausted;
   if (exhausted) {
     task.status = "failed";
-    task.errors.push(`ConsumerDied ${attempt}`);
+    task.errors.push(`ConsumerCrashed ${attempt}`);
   }
   giveBack(state, task, { attempt, began: true });
   if (task.status === "created") enter(state, placeOf(task, task.crashCount >= 2));

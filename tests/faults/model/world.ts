@@ -1,6 +1,6 @@
 import type { Tag } from "../../../src/database/driver.ts";
 import type { Queryable } from "../../../src/sql.ts";
-import type { Dice } from "../../support/random.ts";
+import type { Random } from "../../support/random.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { type Consumer, type State, Time } from "./state.ts";
 
@@ -9,14 +9,14 @@ export const NAMES = ["a.one", "a.two", "a.three"];
 
 /** What a step has to choose from, and to act on. */
 export interface World {
-  readonly dice: Dice;
+  readonly random: Random;
   readonly state: State;
   /** The store's tag, on the one connection of the run. It sends at once, when a statement is built. */
   readonly sql: Tag;
   /** The same connection as a client of somebody else's. */
   readonly client: Queryable;
   /** Consumers whose row is gone, and who may not know it yet. */
-  readonly buried: Consumer[];
+  readonly removed: Consumer[];
 }
 
 /** One change of the database, and the same of the model. */
@@ -51,22 +51,22 @@ export function step<R>(
 }
 
 /** A UUID that the seed determines. */
-export function uuid(dice: Dice): string {
-  const digits = Array.from({ length: 32 }, () => dice.below(16).toString(16)).join("");
+export function uuid(random: Random): string {
+  const digits = Array.from({ length: 32 }, () => random.below(16).toString(16)).join("");
   return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
 /** The id of a task that `accept` accepts, or now and then of any task. */
 export function pickTask(world: World, accept: (id: number) => boolean): number | undefined {
-  const { dice, state } = world;
+  const { random, state } = world;
   const ids = [...state.tasks.keys()];
-  const wanted = dice.once(10) ? ids : ids.filter(accept);
-  return wanted.length > 0 ? dice.pick(wanted) : undefined;
+  const wanted = random.once(10) ? ids : ids.filter(accept);
+  return wanted.length > 0 ? random.pick(wanted) : undefined;
 }
 
 /** A time before the run began, as a producer would write it: which of two is earlier depends on the seed alone. */
-export function pastTime({ dice, state }: World): { time: Time; text: string } {
+export function pastTime({ random, state }: World): { time: Time; text: string } {
   const time = new Time();
-  time.at = state.origin + dice.below(100_000) * 1_000_000;
+  time.at = state.origin + random.below(100_000) * 1_000_000;
   return { time, text: new Date(time.at / 1000).toISOString() };
 }

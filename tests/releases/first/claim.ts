@@ -71,14 +71,14 @@ export interface Claim {
 export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim> {
   const { consumerId, batchId, quarantinedBatchId, queues, names, limit } = request;
   const [row] = await sql`
-    WITH lax AS MATERIALIZED (
+    WITH lax AS MATERIALIZED ( -- 1
       SELECT set_config('synchronous_commit', 'off', true)
-    ), served AS MATERIALIZED (
+    ), served AS MATERIALIZED ( -- 2
       SELECT served.name
       FROM lax, unnest(${queues}::text[]) AS served (name)
       WHERE NOT EXISTS (SELECT FROM ${sql.schema}.queue WHERE queue.name = served.name AND queue.paused)
         AND EXISTS (SELECT FROM ${sql.schema}.consumer WHERE id = ${consumerId}::uuid AND lease_until > now())
-    ), due AS MATERIALIZED (
+    ), due AS MATERIALIZED ( -- 3
       SELECT next.place
       FROM served, LATERAL (
         SELECT ready.ctid AS place, ready.priority, ready.not_before, ready.id
@@ -90,7 +90,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       ) AS next
       ORDER BY next.priority DESC, next.not_before, next.id
       LIMIT ${limit}::bigint
-    ), quarantined AS MATERIALIZED (
+    ), quarantined AS MATERIALIZED ( -- 4
       SELECT next.place
       FROM served, LATERAL (
         SELECT ready.ctid AS place, ready.priority, ready.not_before, ready.id
@@ -103,11 +103,11 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       WHERE ${quarantinedBatchId}::uuid IS NOT NULL
       ORDER BY next.priority DESC, next.not_before, next.id
       LIMIT 1
-    ), taken AS (
+    ), taken AS ( -- 5
       DELETE FROM ${sql.schema}.ready
       WHERE ctid = ANY (ARRAY(SELECT place FROM due UNION ALL SELECT place FROM quarantined))
       RETURNING id, claim_seq, quarantined
-    ), claimed AS (
+    ), claimed AS ( -- 6
       SELECT task.id, task.claim_seq, taken.quarantined, task.func_name, task.priority, task.not_before,
         task.unique_key, task.unique_among, task.concurrency_key, task.rate_key,
         json_build_array(
@@ -130,20 +130,20 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
               WHERE slot.task_id = task.id AND slot.kind = 'rate' AND slot.until IS NULL
             ) > 0)
           ) END
-        )::text AS line
+        )::text AS task
       FROM taken
       JOIN ${sql.schema}.task ON task.id = taken.id AND task.claim_seq = taken.claim_seq AND task.status = 'created'
-    ), leased AS (
+    ), batch AS ( -- 7
       INSERT INTO ${sql.schema}.claim_batch (id, consumer_id, quarantined, ids, claim_seqs)
       SELECT CASE WHEN quarantined THEN ${quarantinedBatchId}::uuid ELSE ${batchId}::uuid END, ${consumerId}::uuid, quarantined,
         array_agg(id), array_agg(claim_seq)
       FROM claimed
       GROUP BY quarantined
-    ), special AS MATERIALIZED (
+    ), special AS MATERIALIZED ( -- 8
       SELECT id, func_name, unique_key, unique_among, rate_key
       FROM claimed
       WHERE unique_key IS NOT NULL OR rate_key IS NOT NULL
-    ), unkeyed AS (
+    ), unkeyed AS ( -- 9
       DELETE FROM ${sql.schema}.unique_key
       WHERE ctid = ANY (ARRAY(
         SELECT held.place
@@ -156,7 +156,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
         ) AS held
         WHERE NOT 'running' = ANY (special.unique_among)
       ))
-    ), marked AS (
+    ), marked AS ( -- 10
       UPDATE ${sql.schema}.slot
       SET until = 'infinity'
       WHERE ctid = ANY (ARRAY(
@@ -169,7 +169,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
         ) AS held
         WHERE special.rate_key IS NOT NULL
       ))
-    ), next_due AS (
+    ), next_due AS ( -- 11
       SELECT min(LEAST(
         (
           SELECT waiting.not_before
@@ -188,7 +188,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       )) AS due
       FROM unnest(${queues}::text[]) AS served (name)
     )
-    SELECT (SELECT string_agg(line, ',' ORDER BY priority DESC, not_before, id) FROM claimed) AS tasks,
+    SELECT (SELECT string_agg(task, ',' ORDER BY priority DESC, not_before, id) FROM claimed) AS tasks,
       (SELECT count(*)::integer FROM taken) AS taken,
       EXTRACT(epoch FROM next_due.due - now())::double precision AS next_due,
       EXISTS (SELECT FROM ${sql.schema}.consumer WHERE id = ${consumerId}::uuid AND lease_until > now()) AS alive

@@ -77,7 +77,7 @@ export async function completeTask(
       DELETE FROM ${sql.schema}.claim_batch
       WHERE id = ${batchId} AND EXISTS (SELECT FROM settled)
     )
-    SELECT 1 / count(*) AS held,
+    SELECT 1 / count(*) AS held, -- fails on purpose, with DIVISION_BY_ZERO, if the attempt does not hold the task
       (SELECT count(pg_notify(${sql.schema}.ended_channel(), '')) FROM waiter) AS notified
     FROM settled
   `;

@@ -1,5 +1,6 @@
 import type { Tag } from "../../../src/database/driver.ts";
 import type { TaskStatus } from "../../../src/task/record.ts";
+import { isUnplaced, placeInReady, placeInWaiting } from "./placement.ts";
 import { toNumber } from "./rows.ts";
 
 export interface ConsumerInfo {
@@ -57,6 +58,7 @@ export interface RescuedTask {
 }
 
 export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
+  const back = { from: sql.raw("(SELECT * FROM rescued WHERE status = 'created') AS back") };
   const rows = await sql`
     WITH orphaned AS MATERIALIZED (
       SELECT claim_batch.id, claim_batch.ids, claim_batch.claim_seqs, claim_batch.quarantined
@@ -93,8 +95,8 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
         failed = CASE WHEN held.exhausted THEN now() END,
         errors = CASE
           WHEN held.exhausted THEN task.errors || jsonb_build_array(jsonb_build_object(
-            'name', 'ConsumerDied',
-            'message', 'Three consumers in a row died while they ran this task',
+            'name', 'ConsumerCrashed',
+            'message', 'Five consumers in a row crashed while they held this task',
             'at', now(), 'attempt', task.retry_attempts + task.rescues + 1
           ))
           ELSE task.errors
@@ -104,18 +106,9 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
       RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
         task.concurrency_key, task.rate_key, task.crash_count >= 2 AS quarantined
     ), placed AS (
-      INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, quarantined, queue, func_name)
-      SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name
-      FROM rescued
-      WHERE status = 'created' AND concurrency_key IS NULL AND rate_key IS NULL
+      ${placeInReady(sql, back)}
     ), placed_waiting AS (
-      INSERT INTO ${sql.schema}.waiting (
-        id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason, admit_at
-      )
-      SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key,
-        CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END, now()
-      FROM rescued
-      WHERE status = 'created' AND (concurrency_key IS NOT NULL OR rate_key IS NOT NULL)
+      ${placeInWaiting(sql, { ...back, admits: true })}
     ), waiter AS (
       DELETE FROM ${sql.schema}.result_waiter
       USING rescued
@@ -172,19 +165,7 @@ export async function requeueUnplaced(sql: Tag, after: number): Promise<{ last: 
     ), unplaced AS MATERIALIZED (
       SELECT seen.id
       FROM seen
-      WHERE seen.status = 'created'
-        AND NOT EXISTS (
-          SELECT FROM ${sql.schema}.ready
-          WHERE ready.queue = seen.queue AND ready.priority = seen.priority AND ready.not_before = seen.not_before
-            AND ready.id = seen.id AND ready.claim_seq = seen.claim_seq
-        )
-        AND NOT EXISTS (
-          SELECT FROM ${sql.schema}.waiting WHERE waiting.id = seen.id AND waiting.claim_seq = seen.claim_seq
-        )
-        AND NOT EXISTS (
-          SELECT FROM ${sql.schema}.claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
-          WHERE claim.id = seen.id AND claim.claim_seq = seen.claim_seq
-        )
+      WHERE ${isUnplaced(sql)}
     ), held AS MATERIALIZED (
       SELECT task.id
       FROM unplaced

@@ -1,4 +1,5 @@
 import type { Tag } from "../../../src/database/driver.ts";
+import { placeInWaiting } from "./placement.ts";
 import { toNumber } from "./rows.ts";
 
 export interface LimitKeys {
@@ -28,6 +29,7 @@ export interface UnadmittedTask {
 }
 
 export async function requeueForLimits(sql: Tag, tasks: UnadmittedTask[]): Promise<Set<number>> {
+  const back = sql.raw("(SELECT * FROM fenced WHERE status = 'created') AS back");
   const rows = await sql`
     WITH sent AS MATERIALIZED (
       SELECT *
@@ -49,13 +51,7 @@ export async function requeueForLimits(sql: Tag, tasks: UnadmittedTask[]): Promi
       WHERE task.id = held.id
       RETURNING task.*, held.quarantined
     ), placed_waiting AS (
-      INSERT INTO ${sql.schema}.waiting (
-        id, claim_seq, not_before, priority, queue, func_name, quarantined, concurrency_key, rate_key, reason, admit_at
-      )
-      SELECT id, claim_seq, not_before, priority, queue, func_name, quarantined, concurrency_key, rate_key,
-        CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END, now()
-      FROM fenced
-      WHERE status = 'created'
+      ${placeInWaiting(sql, { from: back, admits: true })}
     )
     SELECT id FROM fenced
   `;
@@ -98,15 +94,12 @@ export async function returnIdleSlots(sql: Tag): Promise<number> {
       FOR UPDATE OF ready SKIP LOCKED
     ), moved AS (
       DELETE FROM ${sql.schema}.ready WHERE ctid = ANY (ARRAY(SELECT place FROM idle)) RETURNING ready.*
-    ), back AS (
-      INSERT INTO ${sql.schema}.waiting (
-        id, claim_seq, not_before, priority, queue, func_name, quarantined, concurrency_key, rate_key, reason
-      )
-      SELECT moved.id, moved.claim_seq, moved.not_before, moved.priority, moved.queue, moved.func_name, moved.quarantined,
-        task.concurrency_key, task.rate_key, CASE WHEN task.concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END
+    ), limited AS (
+      SELECT moved.*, task.concurrency_key, task.rate_key
       FROM moved
       JOIN ${sql.schema}.task ON task.id = moved.id AND task.claim_seq = moved.claim_seq
-      WHERE task.concurrency_key IS NOT NULL OR task.rate_key IS NOT NULL
+    ), placed_waiting AS (
+      ${placeInWaiting(sql, { from: sql.raw("limited"), admits: false })}
     ), dropped AS (
       DELETE FROM ${sql.schema}.slot
       WHERE ctid = ANY (ARRAY(
@@ -153,43 +146,31 @@ export async function waitingKeys(
   limit: number,
 ): Promise<LimitKeys & { next: LimitCursor }> {
   const [row] = await sql`
-    WITH RECURSIVE concurrency (key, n) AS (
-      SELECT (
-        SELECT concurrency_key FROM ${sql.schema}.waiting
-        WHERE reason = 'concurrency' AND concurrency_key > ${after.concurrency}
-        ORDER BY concurrency_key
-        LIMIT 1
-      ), 1
-      UNION ALL
-      SELECT (
-        SELECT concurrency_key FROM ${sql.schema}.waiting
-        WHERE reason = 'concurrency' AND concurrency_key > concurrency.key
-        ORDER BY concurrency_key
-        LIMIT 1
-      ), n + 1
-      FROM concurrency
-      WHERE concurrency.key IS NOT NULL AND n < ${limit}
-    ), rate (key, n) AS (
-      SELECT (
-        SELECT rate_key FROM ${sql.schema}.waiting
-        WHERE reason = 'rate' AND rate_key > ${after.rate}
-        ORDER BY rate_key
-        LIMIT 1
-      ), 1
-      UNION ALL
-      SELECT (
-        SELECT rate_key FROM ${sql.schema}.waiting
-        WHERE reason = 'rate' AND rate_key > rate.key
-        ORDER BY rate_key
-        LIMIT 1
-      ), n + 1
-      FROM rate
-      WHERE rate.key IS NOT NULL AND n < ${limit}
-    )
+    WITH RECURSIVE ${keysAfter(sql, "concurrency", after.concurrency, limit)}, ${
+    keysAfter(sql, "rate", after.rate, limit)
+  }
     SELECT ARRAY(SELECT key FROM concurrency WHERE key IS NOT NULL) AS "concurrencyKeys",
       ARRAY(SELECT key FROM rate WHERE key IS NOT NULL) AS "rateKeys"
   `;
   const { concurrencyKeys, rateKeys } = row as LimitKeys;
   const nextOf = (keys: string[]) => keys.length < limit ? "" : keys.at(-1)!;
   return { concurrencyKeys, rateKeys, next: { concurrency: nextOf(concurrencyKeys), rate: nextOf(rateKeys) } };
+}
+
+function keysAfter(sql: Tag, kind: "concurrency" | "rate", after: string, limit: number): unknown {
+  const [keys, column, reason] = [sql.raw(kind), sql.raw(`${kind}_key`), sql.raw(`'${kind}'`)];
+  const next = (key: unknown) =>
+    sql.fragment`(
+        SELECT ${column} FROM ${sql.schema}.waiting
+        WHERE reason = ${reason} AND ${column} > ${key}
+        ORDER BY ${column}
+        LIMIT 1
+      )`;
+  return sql.fragment`${keys} (key, n) AS (
+      SELECT ${next(after)}, 1
+      UNION ALL
+      SELECT ${next(sql.fragment`${keys}.key`)}, n + 1
+      FROM ${keys}
+      WHERE ${keys}.key IS NOT NULL AND n < ${limit}
+    )`;
 }

@@ -39,6 +39,61 @@ export interface ErrorRow {
   delay?: number;
 }
 
+type NewColumn =
+  | "func_name"
+  | "queue"
+  | "params"
+  | "priority"
+  | "max_retries"
+  | "retry_delay"
+  | "backoff"
+  | "timeout"
+  | "tags";
+
+export function newRow(
+  task: Pick<TaskRow, NewColumn>,
+  { id, created, not_before }: Pick<TaskRow, "id" | "created" | "not_before">,
+): TaskRow & { inserted: boolean } {
+  return {
+    id,
+    func_name: task.func_name,
+    queue: task.queue,
+    status: "created",
+    priority: task.priority,
+    created,
+    not_before,
+    started: null,
+    completed: null,
+    failed: null,
+    cancelled: null,
+    params: task.params,
+    returned: null,
+    attempt: 1,
+    retry_attempts: 0,
+    max_retries: task.max_retries,
+    retry_delay: task.retry_delay,
+    backoff: task.backoff,
+    timeout: task.timeout,
+    rescues: 0,
+    snoozes: 0,
+    progress: null,
+    progress_note: null,
+    errors: [],
+    tags: task.tags,
+    inserted: true,
+  };
+}
+
+export function rowOfJson(json: Record<keyof TaskRow, unknown>): TaskRow {
+  const times = ["created", "not_before", "started", "completed", "failed", "cancelled"] as const;
+  const dates = times.map((time) => [time, json[time] === null ? null : timeOf(json[time] as string)]);
+  return { ...json, id: String(json.id), ...Object.fromEntries(dates) } as TaskRow;
+}
+
+export function timeOf(json: string | null): Date {
+  return new Date(json?.replace("T", " ") ?? NaN);
+}
+
 export function toNumber(value: string | number): number {
   const number = Number(value);
   if (Number.isSafeInteger(number)) return number;

@@ -1,8 +1,8 @@
 import type { Backoff } from "../../../src/task/backoff.ts";
 import type { Tag } from "../../../src/database/driver.ts";
+import { FireflyError, TaskExists } from "../../../src/errors.ts";
 import type { TaskStatus } from "../../../src/task/record.ts";
-import type { Queryable, Sql } from "../../../src/sql.ts";
-import type { TaskRow } from "./rows.ts";
+import { newRow, rowOfJson, type TaskRow, timeOf, toNumber } from "./rows.ts";
 
 export interface NewTask extends Partial<UniqueColumns> {
   func_name: string;
@@ -33,105 +33,113 @@ export interface InsertedTask {
   not_before: Date;
 }
 
+export type ScheduledRow = TaskRow & { inserted: boolean };
+
+const [CHUNK_ROWS, CHUNK_CHARACTERS] = [5_000, 8 * 1024 * 1024];
 const MANY = 8;
+
+const COLUMNS = {
+  func_name: "text",
+  queue: "text",
+  priority: "integer",
+  max_retries: "integer",
+  retry_delay: "double precision",
+  backoff: "jsonb",
+  timeout: "double precision",
+  tags: "text[]",
+  concurrency_key: "text",
+  rate_key: "text",
+} as const satisfies Record<Exclude<keyof NewTask, keyof UniqueColumns | "params" | "not_before" | "delay">, string>;
+
+const SHARED = { ...COLUMNS, not_before: "timestamptz", delay: "double precision" } as const;
+
+const NAMES = Object.keys(COLUMNS).join(", ");
+const TYPES = Object.entries(SHARED).map(([name, type]) => `${name} ${type}`).join(", ");
+const SHARED_NAMES = Object.keys(SHARED) as (keyof typeof SHARED)[];
+const START =
+  "CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(not_before, now()) END";
+const milliseconds = (time: string) => `floor(extract(epoch FROM ${time}) * 1000)`;
+const TIMES = `${milliseconds("created")}, ${milliseconds("not_before")}`;
+const FIRST_TIMES = `${milliseconds("min(created)")}, ${milliseconds("min(not_before)")}`;
+
+export async function scheduleTasks(sql: Tag, tasks: NewTask[], producer: boolean): Promise<ScheduledRow[]> {
+  const by = producer ? "_produce" : "_schedule";
+  if (areUnique(tasks)) return uniqueRows(await scheduleUnique(sql, tasks, by), tasks);
+  const rows: ScheduledRow[] = [];
+  for (const chunk of chunksOf(tasks)) {
+    rows.push(
+      ...producer
+        ? uniqueRows(await scheduleUnique(sql, chunk, by), chunk)
+        : newRows(await insertTasks(sql, chunk), chunk),
+    );
+  }
+  return rows;
+}
+
+export function areUnique(tasks: NewTask[]): boolean {
+  return tasks.some(({ unique_key }) => unique_key !== undefined);
+}
+
+export function isOneStatement(tasks: NewTask[]): boolean {
+  return tasks.length < 2 || chunksOf(tasks).take(2).toArray().length < 2;
+}
+
+export function* chunksOf(tasks: NewTask[]): Generator<NewTask[]> {
+  let [start, characters] = [0, 0];
+  for (const [i, { params }] of tasks.entries()) {
+    if (i > start && (i - start === CHUNK_ROWS || characters + params.length > CHUNK_CHARACTERS)) {
+      yield tasks.slice(start, i);
+      [start, characters] = [i, 0];
+    }
+    characters += params.length;
+  }
+  if (start < tasks.length) yield tasks.slice(start);
+}
 
 export async function insertTasks(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
   return await (tasks.length >= MANY && areAlike(tasks) ? insertAlike(sql, tasks) : insertAny(sql, tasks));
 }
 
 async function insertAny(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
-  return await sql<InsertedTask>`
-    INSERT INTO ${sql.schema}.task (
-      func_name, queue, params, priority, not_before, max_retries, retry_delay, backoff, timeout, tags,
-      concurrency_key, rate_key
-    )
-    SELECT func_name, queue, params, priority,
-      CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(not_before, now()) END,
-      max_retries, retry_delay, backoff, timeout, tags, concurrency_key, rate_key
-    FROM json_to_recordset(${JSON.stringify(tasks)}::text::json) AS new (
-      func_name text, queue text, params text, priority integer, not_before timestamptz, delay double precision,
-      max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[],
-      concurrency_key text, rate_key text
-    )
-    RETURNING id, created, not_before
+  const rows = await sql<{ text: string }>`
+    INSERT INTO ${sql.schema}.task (${sql.raw(NAMES)}, params, not_before)
+    SELECT ${sql.raw(NAMES)}, params, ${sql.raw(START)}
+    FROM json_to_recordset(${JSON.stringify(tasks)}::text::json) AS new (${sql.raw(TYPES)}, params text)
+    RETURNING concat_ws(',', ${sql.raw(TIMES)}, id) AS text
   `;
+  return rows.map(({ text }) => {
+    const [created, notBefore, id] = text.split(",");
+    return { id: id!, created: new Date(Number(created)), not_before: new Date(Number(notBefore)) };
+  });
 }
 
 async function insertAlike(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
   const { params: _, ...alike } = tasks[0]!;
-  const [row] = await sql`
+  const [row] = await sql<{ text: string }>`
     WITH alike AS MATERIALIZED (
-      SELECT func_name, queue, priority,
-        CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(not_before, now()) END
-          AS not_before,
-        max_retries, retry_delay, backoff, timeout, tags, concurrency_key, rate_key
-      FROM json_to_record(${JSON.stringify(alike)}::text::json) AS new (
-        func_name text, queue text, priority integer, not_before timestamptz, delay double precision,
-        max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[],
-        concurrency_key text, rate_key text
-      )
+      SELECT ${sql.raw(NAMES)}, ${sql.raw(START)} AS not_before
+      FROM json_to_record(${JSON.stringify(alike)}::text::json) AS new (${sql.raw(TYPES)})
     ), inserted AS (
-      INSERT INTO ${sql.schema}.task (
-        func_name, queue, params, priority, not_before, max_retries, retry_delay, backoff, timeout, tags,
-        concurrency_key, rate_key
-      )
-      SELECT func_name, queue, params, priority, not_before, max_retries, retry_delay, backoff, timeout, tags,
-        concurrency_key, rate_key
+      INSERT INTO ${sql.schema}.task (${sql.raw(NAMES)}, params, not_before)
+      SELECT ${sql.raw(NAMES)}, params, not_before
       FROM alike, unnest(${tasks.map(({ params }) => params)}::text[]) AS new (params)
       RETURNING id, created, not_before
     )
-    SELECT string_agg(id::text, ',') AS ids, min(created) AS created, min(not_before) AS not_before
+    SELECT concat_ws(',', ${sql.raw(FIRST_TIMES)}, string_agg(id::text, ',')) AS text
     FROM inserted
   `;
-  const { ids, created, not_before } = row as { ids: string | null; created: Date; not_before: Date };
-  return ids?.split(",").map((id) => ({ id, created: new Date(created), not_before: new Date(not_before) })) ?? [];
+  const [created, notBefore, ...ids] = row ? row.text.split(",") : [];
+  const times = { created: Number(created), notBefore: Number(notBefore) };
+  return ids.map((id) => ({ id, created: new Date(times.created), not_before: new Date(times.notBefore) }));
 }
-
-const COLUMNS = [
-  "func_name",
-  "queue",
-  "priority",
-  "not_before",
-  "delay",
-  "max_retries",
-  "retry_delay",
-  "backoff",
-  "timeout",
-  "concurrency_key",
-  "rate_key",
-] as const satisfies (keyof NewTask)[];
 
 function areAlike(tasks: NewTask[]): boolean {
   const first = tasks[0]!;
   return tasks.every((task) =>
-    COLUMNS.every((column) => task[column] === first[column]) &&
-    (task.tags === first.tags || (task.tags.length === 0 && first.tags.length === 0))
+    SHARED_NAMES.every((name) =>
+      task[name] === first[name] || (name === "tags" && task.tags.length === 0 && first.tags.length === 0)
+    )
   );
-}
-
-export async function insertTasksWith(
-  client: Sql | Queryable,
-  schema: string,
-  tasks: NewTask[],
-): Promise<InsertedTask[]> {
-  const text = `
-    INSERT INTO "${schema.replaceAll('"', '""')}".task (
-      func_name, queue, params, priority, not_before, max_retries, retry_delay, backoff, timeout, tags,
-      concurrency_key, rate_key
-    )
-    SELECT func_name, queue, params, priority,
-      CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(not_before, now()) END,
-      max_retries, retry_delay, backoff, timeout, tags, concurrency_key, rate_key
-    FROM json_to_recordset($1::text::json) AS new (
-      func_name text, queue text, params text, priority integer, not_before timestamptz, delay double precision,
-      max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[],
-      concurrency_key text, rate_key text
-    )
-    RETURNING json_build_array(id, created, not_before)::text`;
-  return (await queryTexts(client, text, [JSON.stringify(tasks)])).map((row) => {
-    const [id, created, notBefore] = JSON.parse(row);
-    return { id: String(id), created: new Date(created), not_before: new Date(notBefore) };
-  });
 }
 
 export interface UniqueTask extends InsertedTask {
@@ -147,61 +155,55 @@ export async function scheduleUnique(
   tasks: NewTask[],
   by: ScheduleFunction = "_schedule",
 ): Promise<UniqueTask[]> {
-  const rows = await sql`
-    SELECT json_build_array(task_id, created, not_before, inserted, refused_key, record)::text AS scheduled
+  const rows = await sql<{ text: string }>`
+    SELECT json_build_array(task_id::text, created, not_before, inserted, refused_key, record)::text AS text
     FROM ${sql.schema}.${sql.identifier(by)}(${JSON.stringify(tasks)}::text::json)
   `;
-  return rows.map((row) => uniqueTask(row.scheduled));
-}
-
-export async function scheduleUniqueWith(
-  client: Sql | Queryable,
-  schema: string,
-  tasks: NewTask[],
-  by: ScheduleFunction = "_schedule",
-): Promise<UniqueTask[]> {
-  const text = `
-    SELECT json_build_array(task_id, created, not_before, inserted, refused_key, record)::text
-    FROM "${schema.replaceAll('"', '""')}".${by}($1::text::json)`;
-  return (await queryTexts(client, text, [JSON.stringify(tasks)])).map(uniqueTask);
+  return rows.map(uniqueTask);
 }
 
 export async function isProducer(sql: Tag): Promise<boolean> {
-  const [row] = await sql`
-    SELECT (NOT has_any_column_privilege(to_regclass(format('%I.task', ${sql.schemaName}::text)), 'INSERT'))::text AS producer
+  const [row] = await sql<{ text: string | null }>`
+    SELECT (NOT has_any_column_privilege(to_regclass(format('%I.task', ${sql.schemaName}::text)), 'INSERT'))::text AS text
   `;
-  return row!.producer === "true";
+  return row?.text === "true";
 }
 
-export async function isProducerWith(client: Sql | Queryable, schema: string): Promise<boolean> {
-  const table = `"${schema.replaceAll('"', '""')}".task`.replaceAll("'", "''");
-  const [producer] = await queryTexts(
-    client,
-    `SELECT (NOT has_any_column_privilege(to_regclass('${table}'), 'INSERT'))::text`,
-    [],
-  );
-  return producer === "true";
-}
-
-async function queryTexts(client: Sql | Queryable, text: string, params: string[]): Promise<string[]> {
-  const rows = "query" in client ? await client.query(text, params) : await client.unsafe(text, params);
-  return (rows as object[]).map((row) => Object.values(row)[0]);
-}
-
-function uniqueTask(text: string): UniqueTask {
+function uniqueTask({ text }: { text: string }): UniqueTask {
   const [id, created, notBefore, inserted, refusedKey, record] = JSON.parse(text);
   return {
-    id: String(id),
-    created: new Date(created),
-    not_before: new Date(notBefore),
+    id,
+    created: timeOf(created),
+    not_before: timeOf(notBefore),
     inserted,
     refusedKey,
     record: record && rowOfJson(record),
   };
 }
 
-function rowOfJson(json: Record<keyof TaskRow, unknown>): TaskRow {
-  const times = ["created", "not_before", "started", "completed", "failed", "cancelled"] as const;
-  const dates = times.map((time) => [time, json[time] === null ? null : new Date(json[time] as string)]);
-  return { ...json, id: String(json.id), ...Object.fromEntries(dates) } as TaskRow;
+function uniqueRows(scheduled: UniqueTask[], tasks: NewTask[]): ScheduledRow[] {
+  const [first] = scheduled;
+  if (first && first.refusedKey !== null) {
+    const { func_name: funcName } = tasks[0]!;
+    throw new TaskExists(`schedule task "${funcName}"`, { id: toNumber(first.id), funcName, key: first.refusedKey });
+  }
+  checkReadBack(scheduled, tasks);
+  return tasks.map((task, i) => {
+    const { inserted, record, ...columns } = scheduled[i]!;
+    if (record) return { ...record, inserted };
+    const row = newRow(task, columns);
+    return inserted ? row : { ...row, status: "completed", completed: row.created, inserted };
+  });
+}
+
+function newRows(inserted: InsertedTask[], tasks: NewTask[]): ScheduledRow[] {
+  checkReadBack(inserted, tasks);
+  return tasks.map((task, i) => newRow(task, inserted[i]!));
+}
+
+function checkReadBack(rows: InsertedTask[], tasks: NewTask[]): void {
+  if (rows.length === tasks.length) return;
+  throw new FireflyError(
+    `Cannot read back what was scheduled: the client returned ${rows.length} rows for ${tasks.length} tasks`,
+  );
 }

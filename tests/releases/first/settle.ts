@@ -1,4 +1,5 @@
 import type { Tag } from "../../../src/database/driver.ts";
+import { placeInReady, placeInWaiting } from "./placement.ts";
 import { toNumber } from "./rows.ts";
 
 export interface Outcome {
@@ -19,6 +20,11 @@ export async function settleTasks(
 ): Promise<Map<number, Outcome["status"]>> {
   const now = performance.now();
   const elapsed = outcomes.map(({ began }) => began === null ? null : (now - began) / 1000);
+  const back = {
+    from: sql.raw("(SELECT * FROM settled WHERE status = 'created') AS back"),
+    isDue: sql.raw("not_before <= statement_timestamp()"),
+  };
+  const [intoReady, intoWaiting] = [placeInReady(sql, back), placeInWaiting(sql, { ...back, admits: true })];
   const rows = await sql`
     WITH outcome AS MATERIALIZED (
       SELECT *
@@ -62,28 +68,12 @@ export async function settleTasks(
       FROM held
       WHERE task.id = held.id
       RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
-        task.concurrency_key, task.rate_key
-    ), back_in_ready AS (
-      INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, queue, func_name)
-      SELECT id, claim_seq, not_before, priority, queue, func_name
-      FROM settled
-      WHERE status = 'created' AND not_before <= statement_timestamp()
-        AND concurrency_key IS NULL AND rate_key IS NULL
+        task.concurrency_key, task.rate_key, false AS quarantined
+    ), placed AS (
+      ${intoReady}
       RETURNING queue
-    ), back_in_waiting AS (
-      INSERT INTO ${sql.schema}.waiting (
-        id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
-      )
-      SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
-        CASE
-          WHEN not_before > statement_timestamp() THEN 'time'
-          WHEN concurrency_key IS NULL THEN 'rate'
-          ELSE 'concurrency'
-        END,
-        CASE WHEN not_before <= statement_timestamp() THEN statement_timestamp() END
-      FROM settled
-      WHERE status = 'created'
-        AND (not_before > statement_timestamp() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL)
+    ), placed_waiting AS (
+      ${intoWaiting}
       RETURNING queue, reason
     ), waiter AS (
       DELETE FROM ${sql.schema}.result_waiter
@@ -92,7 +82,7 @@ export async function settleTasks(
       RETURNING result_waiter.task_id
     ), notified AS MATERIALIZED (
       SELECT ${sql.schema}._notify(queue)
-      FROM (SELECT queue FROM back_in_ready UNION SELECT queue FROM back_in_waiting WHERE reason <> 'time') AS filled
+      FROM (SELECT queue FROM placed UNION SELECT queue FROM placed_waiting WHERE reason <> 'time') AS filled
       UNION ALL
       SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM waiter)
     ), ended AS (

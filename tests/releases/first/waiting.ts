@@ -1,5 +1,6 @@
 import type { Tag } from "../../../src/database/driver.ts";
 import type { LimitKeys } from "./limits.ts";
+import { placeInReady, placeInWaiting } from "./placement.ts";
 
 export interface Promotion extends LimitKeys {
   moved: number;
@@ -19,19 +20,10 @@ export async function promoteDueTasks(sql: Tag, queues: string[]): Promise<Promo
       WHERE ctid = ANY (ARRAY(SELECT place FROM due))
       RETURNING waiting.*
     ), placed AS (
-      INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, quarantined, queue, func_name)
-      SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name
-      FROM moved
-      WHERE concurrency_key IS NULL AND rate_key IS NULL
+      ${placeInReady(sql, { from: sql.raw("moved") })}
       RETURNING queue
     ), placed_waiting AS (
-      INSERT INTO ${sql.schema}.waiting (
-        id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason
-      )
-      SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key,
-        CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END
-      FROM moved
-      WHERE concurrency_key IS NOT NULL OR rate_key IS NOT NULL
+      ${placeInWaiting(sql, { from: sql.raw("moved"), admits: false })}
       RETURNING concurrency_key, rate_key
     ), marked AS MATERIALIZED (
       SELECT ctid AS place
@@ -39,21 +31,21 @@ export async function promoteDueTasks(sql: Tag, queues: string[]): Promise<Promo
       WHERE queue = ANY (${queues}::text[]) AND admit_at <= now()
       LIMIT 1000
       FOR UPDATE SKIP LOCKED
-    ), looked AS (
+    ), requested AS (
       UPDATE ${sql.schema}.waiting
       SET admit_at = NULL
       WHERE ctid = ANY (ARRAY(SELECT place FROM marked))
       RETURNING concurrency_key, rate_key
-    ), line AS (
+    ), limit_queue AS (
       SELECT concurrency_key, rate_key FROM placed_waiting
       UNION
-      SELECT concurrency_key, rate_key FROM looked
+      SELECT concurrency_key, rate_key FROM requested
     ), notified AS MATERIALIZED (
       SELECT ${sql.schema}._notify(queue) FROM (SELECT DISTINCT queue FROM placed) AS filled
     )
     SELECT (SELECT count(*) FROM moved)::integer AS moved, (SELECT count(*) FROM notified) AS notified,
-      ARRAY(SELECT DISTINCT concurrency_key FROM line WHERE concurrency_key IS NOT NULL) AS concurrency_keys,
-      ARRAY(SELECT DISTINCT rate_key FROM line WHERE rate_key IS NOT NULL) AS rate_keys
+      ARRAY(SELECT DISTINCT concurrency_key FROM limit_queue WHERE concurrency_key IS NOT NULL) AS concurrency_keys,
+      ARRAY(SELECT DISTINCT rate_key FROM limit_queue WHERE rate_key IS NOT NULL) AS rate_keys
   `;
   return { moved: row!.moved, concurrencyKeys: row!.concurrency_keys, rateKeys: row!.rate_keys };
 }
@@ -122,18 +114,9 @@ export async function unparkKnownTasks(
       WHERE ctid = ANY (ARRAY(SELECT place FROM known))
       RETURNING waiting.*
     ), placed AS (
-      INSERT INTO ${sql.schema}.ready (id, claim_seq, not_before, priority, queue, func_name)
-      SELECT id, claim_seq, not_before, priority, queue, func_name
-      FROM moved
-      WHERE concurrency_key IS NULL AND rate_key IS NULL
+      ${placeInReady(sql, { from: sql.raw("moved") })}
     ), placed_waiting AS (
-      INSERT INTO ${sql.schema}.waiting (
-        id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
-      )
-      SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
-        CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END, now()
-      FROM moved
-      WHERE concurrency_key IS NOT NULL OR rate_key IS NOT NULL
+      ${placeInWaiting(sql, { from: sql.raw("moved"), admits: true })}
     ), notified AS MATERIALIZED (
       SELECT ${sql.schema}._notify(queue) FROM (SELECT DISTINCT queue FROM moved) AS filled
     )

@@ -1,0 +1,29 @@
+import { type Fault, Figures, isLeftOut } from "./fault.ts";
+
+/** Other tests run at the same time, on the same cores. */
+const SLACK = 3;
+
+/** Makes a test of each fault, and of its control. */
+export async function testFaults(faults: readonly Fault[]): Promise<void> {
+  for (const fault of faults) {
+    if (fault.testedBy) continue;
+    const ignore = await isLeftOut(`Fault ${fault.number}`, fault);
+    Deno.test({
+      name: `fault ${fault.number}: ${fault.title}`,
+      ignore,
+      fn: () => check((figures) => fault.run(figures, "short")),
+    });
+    const { control } = fault;
+    if (!control) continue;
+    const name = `fault ${fault.number} does harm without its protection`;
+    Deno.test({ name, ignore, fn: () => check((figures) => control.call(fault, figures, "short")) });
+  }
+}
+
+async function check(run: (figures: Figures) => Promise<void>): Promise<void> {
+  const figures = new Figures({ slack: SLACK, speed: false });
+  await run(figures);
+  const broken = figures.list.filter(({ pass }) => !pass);
+  if (broken.length === 0) return;
+  throw new Error(broken.map(({ name, value, bound }) => `${name}: ${value}, must be ${bound}`).join("\n"));
+}

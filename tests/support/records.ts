@@ -1,0 +1,24 @@
+import { assert } from "@std/assert";
+import type { TestDatabase } from "./database.ts";
+
+/** Inserts a task by plain SQL; columns as given. */
+export async function insertTask(db: TestDatabase, columns: Record<string, unknown> = {}): Promise<number> {
+  const [row] = await db.sql`INSERT INTO firefly.task ${db.sql({ func_name: "test.task", ...columns })} RETURNING id`;
+  return Number(row!.id);
+}
+
+/** The columns of a record. */
+export async function recordOf(db: TestDatabase, id: number): Promise<Record<string, unknown>> {
+  const [row] = await db.sql`SELECT * FROM firefly.task WHERE id = ${id}`;
+  assert(row, `Cannot find task ${id}`);
+  return row;
+}
+
+/** How many rows the tables around the record hold: what nothing may be left in when all is done. */
+export async function placesOf(db: TestDatabase): Promise<{ ready: number; waiting: number; lease: number }> {
+  const [row] = await db.sql`
+    SELECT (SELECT count(*)::int FROM firefly.ready) AS ready, (SELECT count(*)::int FROM firefly.waiting) AS waiting,
+      (SELECT count(*)::int FROM firefly.claim_batch) AS lease
+  `;
+  return row as { ready: number; waiting: number; lease: number };
+}

@@ -1,0 +1,35 @@
+import { makeTag, type Tag } from "../../src/database/driver.ts";
+import type { TestDatabase } from "./database.ts";
+
+/** A tag that counts its statements. */
+export function counting(tag: Tag): Tag & { calls: number } {
+  const counted = Object.assign((strings: TemplateStringsArray, ...values: unknown[]) => {
+    counted.calls++;
+    return tag(strings, ...values);
+  }, { schema: tag.schema, schemaName: tag.schemaName, identifier: tag.identifier, calls: 0 });
+  return counted as Tag & { calls: number };
+}
+
+/** How many records `act` updates, and how many of these in place (HOT). */
+export async function updatesOf(
+  db: TestDatabase,
+  act: (store: Tag) => Promise<unknown>,
+): Promise<{ updated: number; hot: number }> {
+  const [row] = await db.sql.begin(async (sql) => {
+    await act(makeTag((build) => build(sql as never) as never, "firefly"));
+    return await sql<{ updated: number; hot: number }[]>`
+      SELECT n_tup_upd::int AS updated, n_tup_hot_upd::int AS hot FROM pg_stat_xact_user_tables
+      WHERE relid = 'firefly.task'::regclass
+    `;
+  });
+  return { ...row! };
+}
+
+/** How many of the database's backends are in a state, or wait for something in it. */
+export async function backends(db: TestDatabase, state: string, waitFor: string | null = null): Promise<number> {
+  const rows = await db.sql`
+    SELECT FROM pg_stat_activity
+    WHERE datname = current_database() AND state = ${state} AND (${waitFor}::text IS NULL OR wait_event_type = ${waitFor})
+  `;
+  return rows.count;
+}

@@ -1,0 +1,35 @@
+import { assertEquals } from "@std/assert";
+
+const ROOT = new URL("../../", import.meta.url);
+const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
+
+/** Folders whose tests ask nothing of the server that others do not, with the reason. */
+const NOT_FOR_ANOTHER_SERVER: Record<string, string> = {
+  cli: "its SQL is that of store/; the doctor's tests, which ask about the server itself, are named one by one",
+  docs: "its programs do what the tests of the other folders do",
+  embedded: "it starts servers of its own",
+  faults: "many start servers of their own, and the rest take minutes",
+  support: "it has no tests",
+  tools: "they are no part of the package",
+};
+
+/** The files and folders that a task of deno.json passes to `deno test`, or ignores. */
+function pathsOf(task: string): string[] {
+  return [...tasks[task].command.matchAll(/tests\/[\w./*]+/g)].map(([path]) => path);
+}
+
+Deno.test("deno task test:server runs every folder of tests/ but for those that ask nothing of a server", async () => {
+  const folders: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(new URL("tests/", ROOT))) if (isDirectory) folders.push(name);
+
+  const expected = folders.filter((name) => !(name in NOT_FOR_ANOTHER_SERVER)).map((name) => `tests/${name}`);
+  const listed = pathsOf("test:server").filter((path) => !/\.ts$/.test(path));
+
+  assertEquals(listed.sort(), expected.sort());
+});
+
+for (const task of ["test", "test:quick", "test:server", "test:tools"]) {
+  Deno.test(`deno task ${task} names files and folders that exist`, async () => {
+    for (const path of pathsOf(task)) await Deno.stat(new URL(path.replace("/*_test.ts", ""), ROOT));
+  });
+}
