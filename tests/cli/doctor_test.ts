@@ -20,15 +20,6 @@ import { TcpProxy } from "../support/tcp_proxy.ts";
 import { until } from "../support/waiting.ts";
 import { jsonLines, PACKAGE, testProject } from "../support/project.ts";
 
-/** Waits until `holds`. */
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  for (const end = performance.now() + 20_000; performance.now() < end;) {
-    if (await holds()) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error("It does not come true within 20 s");
-}
-
 /** What the doctor says of a database. */
 async function doctor(database: string, ...flags: string[]) {
   await using project = await testProject({ database });
