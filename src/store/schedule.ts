@@ -78,7 +78,7 @@ const START =
   "CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(not_before, now()) END";
 /** A time in whole milliseconds, which no client changes and `Date` need not parse. */
 const milliseconds = (time: string) => `floor(extract(epoch FROM ${time}) * 1000)`;
-const TIMES = `${milliseconds("created")}, ${milliseconds("not_before")}`;
+const INSERTED = `${milliseconds("created")}, id, ${milliseconds("NULLIF(not_before, created)")}`;
 const FIRST_TIMES = `${milliseconds("min(created)")}, ${milliseconds("min(not_before)")}`;
 
 /**
@@ -139,10 +139,10 @@ async function insertAny(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
     INSERT INTO ${sql.schema}.task (${sql.raw(NAMES)}, params, not_before)
     SELECT ${sql.raw(NAMES)}, params, ${sql.raw(START)}
     FROM json_to_recordset(${JSON.stringify(tasks)}::text::json) AS new (${sql.raw(TYPES)}, params text)
-    RETURNING concat_ws(',', ${sql.raw(TIMES)}, id) AS text
+    RETURNING concat_ws(',', ${sql.raw(INSERTED)}) AS text
   `;
   return rows.map(({ text }) => {
-    const [created, notBefore, id] = text.split(",");
+    const [created, id, notBefore = created] = text.split(",");
     return { id: id!, created: new Date(Number(created)), not_before: new Date(Number(notBefore)) };
   });
 }
