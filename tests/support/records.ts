@@ -22,3 +22,9 @@ export async function placesOf(db: TestDatabase): Promise<{ ready: number; waiti
   `;
   return row as { ready: number; waiting: number; lease: number };
 }
+
+/** How many tasks a schema's queue holds. */
+export async function countTasks(db: TestDatabase, schema = "firefly"): Promise<number> {
+  const [row] = await db.sql`SELECT count(*)::int AS n FROM ${db.sql(schema)}.task`;
+  return row!.n;
+}
