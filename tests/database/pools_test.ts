@@ -51,7 +51,7 @@ Deno.test("Database.sql rejects with DatabaseUnreachable when its connection die
   assertLess(await timed(() => database.sql`SELECT 1`), 1000);
 });
 
-Deno.test("Database.sql keeps the statements on other connections when one dies", async () => {
+Deno.test("Database.sql keeps the statements on other connections when one is lost", async () => {
   await using db = await testDatabase({ migrated: false });
   await using database = open(db.settings);
   const dying = assertRejects(() => database.sql`SELECT pg_sleep(30)`, DatabaseUnreachable);
@@ -63,7 +63,7 @@ Deno.test("Database.sql keeps the statements on other connections when one dies"
   assertEquals((await Promise.all(others)).map(([row]) => row!.i), [1, 2, 3]);
 });
 
-Deno.test("Database.userSql settles every statement, waiting ones too, when the connections of all die", async () => {
+Deno.test("Database.userSql settles every statement, waiting ones too, when all connections are lost", async () => {
   await using db = await testDatabase({ migrated: false });
   await using database = open(db.settings);
   // More than there are connections, each with a text of its own, which makes the driver hold those behind it back.
@@ -80,7 +80,7 @@ Deno.test("Database.userSql settles every statement, waiting ones too, when the 
   }
 });
 
-Deno.test("Database makes no new connection for statements that waited for one that died", async () => {
+Deno.test("Database makes no new connection for statements that waited for a lost one", async () => {
   await using db = await testDatabase({ migrated: false });
   await using database = open({ ...db.settings, options: { max: 1 } });
   const statements = [1, 2, 3, 4].map((i) => database.userSql.unsafe(`SELECT pg_sleep(1), $1::int AS n${i}`, [i]));
@@ -109,7 +109,7 @@ Deno.test("Database.end() lets the statements finish that wait for a connection"
   assertEquals((await Promise.all(statements)).length, 20);
 });
 
-Deno.test("Database outlives connections that break off while they are made", async () => {
+Deno.test("Database survives connections that break off while they are made", async () => {
   await using db = await testDatabase({ migrated: false });
   await using proxy = await TcpProxy.start(db.url);
   await using database = open(await resolveConnection(proxy.through(db.url)));
@@ -123,7 +123,7 @@ Deno.test("Database outlives connections that break off while they are made", as
   assertEquals((await database.sql`SELECT ${["a"]}::text[] AS list`)[0]!.list, ["a"]);
 });
 
-Deno.test("Database settles what is sent to a connection between its error and its end", async () => {
+Deno.test("Database settles statements that are sent to a connection between its error and its end", async () => {
   await using db = await testDatabase({ migrated: false });
   await using proxy = await TcpProxy.start(db.url);
   const settings = await resolveConnection(proxy.through(db.url));
@@ -186,7 +186,7 @@ Deno.test("Pool.run() rejects a statement that misses its deadline, and serves t
   assertEquals([(error as { code?: string }).code, row!.one], ["DEADLINE", 1]);
 });
 
-Deno.test("Pool.run() notices a connection that answers no more by its deadline", async () => {
+Deno.test("Pool.run() detects an unresponsive connection by its deadline", async () => {
   await using db = await testDatabase({ migrated: false });
   await using proxy = await TcpProxy.start(db.url);
   const settings = await resolveConnection(proxy.through(db.url));
@@ -201,7 +201,7 @@ Deno.test("Pool.run() notices a connection that answers no more by its deadline"
   await pool.end();
 });
 
-Deno.test("Pool.run() prefers an idle connection to a new one, and opens no more than it may", async () => {
+Deno.test("Pool.run() prefers an idle connection to a new one, and opens no more than `max`", async () => {
   await using db = await testDatabase({ migrated: false });
   let opened = 0;
   const pool = new Pool((onclose) => (opened++, openClient(db.settings, { max: 1, onclose })), { max: 3, deadline: 0 });
@@ -213,7 +213,7 @@ Deno.test("Pool.run() prefers an idle connection to a new one, and opens no more
   await pool.end();
 });
 
-Deno.test("Pool.run() never meets a connection that closes because nobody used it", async () => {
+Deno.test("Pool.run() never sends a statement to a connection that closes for being unused", async () => {
   await using db = await testDatabase({ migrated: false });
   let opened = 0;
   const open = (onclose: () => void) => (opened++, openClient(db.settings, { max: 1, onclose }));
@@ -236,7 +236,7 @@ async function errorAt(url: string): Promise<DatabaseUnreachable> {
   return error;
 }
 
-Deno.test("Database says in one line that nobody listens at the address", async () => {
+Deno.test("Database reports in one line that no server listens at the address", async () => {
   await using proxy = await TcpProxy.start("postgres://127.0.0.1:1/");
   const url = Object.assign(new URL(proxy.through("postgres://u:secret@127.0.0.1/app"))).href;
   await proxy[Symbol.asyncDispose]();
@@ -247,7 +247,7 @@ Deno.test("Database says in one line that nobody listens at the address", async 
   assertEquals([error.refused, error.message.includes("secret")], [false, false]);
 });
 
-Deno.test("Database says in one line that the password is wrong, without the password", async () => {
+Deno.test("Database reports in one line that the password is wrong, without the password", async () => {
   await using db = await testDatabase({ migrated: false });
   const role = `firefly_test_${crypto.randomUUID().slice(0, 8)}`;
   // With trust authentication any password is right: such a server refuses a role that may not log in.
@@ -260,7 +260,7 @@ Deno.test("Database says in one line that the password is wrong, without the pas
   }
 });
 
-Deno.test("Database says in one line that there is no such database", async () => {
+Deno.test("Database reports in one line that there is no such database", async () => {
   await using db = await testDatabase({ migrated: false });
   const error = await errorAt(Object.assign(new URL(db.url), { pathname: "/firefly_no_such_database" }).href);
 
@@ -268,7 +268,7 @@ Deno.test("Database says in one line that there is no such database", async () =
   assertEquals(error.refused, true);
 });
 
-Deno.test("Database says that waiting may help while the server takes no more clients", async () => {
+Deno.test("Database reports that waiting may help while the server accepts no more clients", async () => {
   await using db = await testDatabase({ migrated: false });
   const role = `firefly_test_${crypto.randomUUID().slice(0, 8)}`;
   await db.sql.unsafe(`CREATE ROLE ${role} LOGIN PASSWORD 'right' CONNECTION LIMIT 0`);
@@ -280,7 +280,7 @@ Deno.test("Database says that waiting may help while the server takes no more cl
   }
 });
 
-Deno.test("Database names what to do when the schema is missing", async () => {
+Deno.test("Database says how to create a missing schema", async () => {
   await using db = await testDatabase({ migrated: false });
   await using database = open(db.settings);
 
@@ -291,7 +291,7 @@ Deno.test("Database names what to do when the schema is missing", async () => {
   );
 });
 
-Deno.test("Database.userSql leaves users the server's own errors", async () => {
+Deno.test("Database.userSql passes the server's own errors on", async () => {
   await using db = await testDatabase({ migrated: false });
   await using database = open(db.settings);
 
@@ -312,7 +312,7 @@ Deno.test("Database does not take an error that a function raises for the loss o
   }
 });
 
-Deno.test("Database.userSql refuses to begin a transaction on a connection that is everybody's", async () => {
+Deno.test("Database.userSql refuses to begin a transaction on a shared connection", async () => {
   await using db = await testDatabase({ migrated: false });
   await using database = open(db.settings);
 

@@ -24,7 +24,7 @@ async function connections(db: TestDatabase): Promise<number> {
   return rows.length;
 }
 
-Deno.test("Session.run() runs nothing outside of the transaction that its connection died in, 50 times", async () => {
+Deno.test("Session.run() runs nothing outside of the transaction in which its connection was lost, 50 times", async () => {
   await using db = await testDatabase({ migrated: false });
   await db.sql`CREATE TABLE ledger (i integer)`;
   for (let i = 0; i < 50; i++) {
@@ -62,7 +62,7 @@ Deno.test("Session.run() runs statements one after another, in the order in whic
   assertEquals(rows.map(({ i }) => i), [3, 1, 2]);
 });
 
-Deno.test("Session.runBoth() sends both at once, and resolves to what the second came to", async () => {
+Deno.test("Session.runBoth() sends both at once, and resolves to the rows of the second", async () => {
   await using db = await testDatabase({ migrated: false });
   await using proxy = await TcpProxy.start(db.url);
   const session = new Session(await resolveConnection(proxy.through(db.url)));
@@ -78,7 +78,7 @@ Deno.test("Session.runBoth() sends both at once, and resolves to what the second
   session.discard();
 });
 
-Deno.test("Session.runBoth() rejects with the first's error, and goes on when both are answered", async () => {
+Deno.test("Session.runBoth() rejects with the first's error, once both are answered", async () => {
   await using db = await testDatabase({ migrated: false });
   const session = new Session(db.settings);
   for (let i = 0; i < 3; i++) {
@@ -91,7 +91,7 @@ Deno.test("Session.runBoth() rejects with the first's error, and goes on when bo
   session.discard();
 });
 
-Deno.test("Session.runBoth() leaves nothing to the driver that it would open another connection for", async () => {
+Deno.test("Session.runBoth() leaves the driver no statement to open another connection for", async () => {
   await using db = await testDatabase({ migrated: false });
   await db.sql`CREATE TABLE ledger (i integer)`;
   await using proxy = await TcpProxy.start(db.url);
@@ -140,7 +140,7 @@ Deno.test("Session.run() loses a connection that misses its deadline, and opens 
   assertEquals(proxy.accepted, 1);
 });
 
-Deno.test("Session.run() outlives a server that closes every connection at once", async () => {
+Deno.test("Session.run() survives a server that closes every connection at once", async () => {
   await using db = await testDatabase({ migrated: false });
   await using proxy = await TcpProxy.start(db.url);
   proxy.mode = "reject";
@@ -149,7 +149,7 @@ Deno.test("Session.run() outlives a server that closes every connection at once"
   await assertRejects(() => session.run((client) => client`SELECT 1`, 500), DatabaseUnreachable, "no answer in 0.5 s");
 });
 
-Deno.test("Session.run() outlives connections that break off while they are made", async () => {
+Deno.test("Session.run() survives connections that break off while they are made", async () => {
   await using db = await testDatabase({ migrated: false });
   await using proxy = await TcpProxy.start(db.url);
   const settings = await resolveConnection(proxy.through(db.url));
@@ -164,7 +164,7 @@ Deno.test("Session.run() outlives connections that break off while they are made
   }
 });
 
-Deno.test("Session settles what is sent to it between the error and the end of its connection", async () => {
+Deno.test("Session settles statements that are sent between the error and the end of its connection", async () => {
   await using db = await testDatabase({ migrated: false });
   await using proxy = await TcpProxy.start(db.url);
   const settings = await resolveConnection(proxy.through(db.url));
@@ -182,7 +182,7 @@ Deno.test("Session settles what is sent to it between the error and the end of i
   }
 });
 
-Deno.test("Session tells once when its connection is lost", async () => {
+Deno.test("Session calls its listener once when its connection is lost", async () => {
   await using db = await testDatabase({ migrated: false });
   const session = new Session(db.settings);
   let told = 0;
@@ -195,7 +195,7 @@ Deno.test("Session tells once when its connection is lost", async () => {
   assertEquals(told, 1);
 });
 
-Deno.test("Session.discard() in the middle of a statement asks to end the server's process", async () => {
+Deno.test("Session.discard() in the middle of a statement terminates the server's process", async () => {
   await using db = await testDatabase({ migrated: false });
   const ended: number[] = [];
   const session = new Session(db.settings, { terminate: (pid) => ended.push(pid) });
@@ -213,7 +213,7 @@ Deno.test("Session.discard() in the middle of a statement asks to end the server
   await terminate(db, pid);
 });
 
-Deno.test("Session.discard() between statements ends nothing but the connection", async () => {
+Deno.test("Session.discard() between statements only closes the connection", async () => {
   await using db = await testDatabase({ migrated: false });
   const ended: number[] = [];
   const session = new Session(db.settings, { terminate: (pid) => ended.push(pid) });
@@ -255,7 +255,7 @@ Deno.test("Sessions.take() uses a session again that was given back", async () =
   sessions.end();
 });
 
-Deno.test("Sessions.giveBack() discards a session that is in the middle of something", async () => {
+Deno.test("Sessions.giveBack() discards a session that is in the middle of a statement", async () => {
   await using db = await testDatabase({ migrated: false });
   const sessions = new Sessions(() => new Session(db.settings), 2);
   const first = await sessions.take();
@@ -268,7 +268,7 @@ Deno.test("Sessions.giveBack() discards a session that is in the middle of somet
   sessions.end();
 });
 
-Deno.test("Sessions.take() passes over a session that was lost while nobody used it", async () => {
+Deno.test("Sessions.take() skips a session that was lost while it was unused", async () => {
   await using db = await testDatabase({ migrated: false });
   const sessions = new Sessions(() => new Session(db.settings), 2);
   const first = await sessions.take();
@@ -284,7 +284,7 @@ Deno.test("Sessions.take() passes over a session that was lost while nobody used
   sessions.end();
 });
 
-Deno.test("Sessions keeps a session for 10 s that nobody uses, and gives out the one that was used last", async () => {
+Deno.test("Sessions keeps an unused session for 10 s, and reuses the one that was used last", async () => {
   await using db = await testDatabase({ migrated: false });
   const sessions = new Sessions(() => new Session(db.settings), 2);
   const [first, second] = [await sessions.take(), await sessions.take()];
@@ -306,7 +306,7 @@ Deno.test("Sessions keeps a session for 10 s that nobody uses, and gives out the
   sessions.end();
 });
 
-Deno.test("Sessions.take() waits while as many are taken as may be, and then serves all", async () => {
+Deno.test("Sessions.take() waits while `max` sessions are taken, and then serves all", async () => {
   await using db = await testDatabase({ migrated: false });
   let opened = 0;
   const sessions = new Sessions(() => (opened++, new Session(db.settings)), 2);
@@ -325,7 +325,7 @@ Deno.test("Sessions.take() waits while as many are taken as may be, and then ser
   assertLess(opened, 8);
 });
 
-Deno.test("Sessions.end() discards the idle ones, and the others when they are given back", async () => {
+Deno.test("Sessions.end() discards unused sessions, and the others when they are given back", async () => {
   await using db = await testDatabase({ migrated: false });
   const sessions = new Sessions(() => new Session(db.settings), 2);
   const [idle, used] = [await sessions.take(), await sessions.take()];

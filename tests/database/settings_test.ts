@@ -21,7 +21,7 @@ function environment(variables: Record<string, string>): Disposable {
   };
 }
 
-Deno.test("resolveConnection() takes what it is given before the environment", async () => {
+Deno.test("resolveConnection() prefers its argument to the environment", async () => {
   using _ = environment({ FIREFLY_DATABASE_URL: "postgres://other/b" });
 
   const { url, embedded } = await resolveConnection("postgres://host/a");
@@ -33,7 +33,7 @@ function neverStarted(): Promise<never> {
   throw new Error("The embedded server must not be started");
 }
 
-Deno.test("resolveConnection() takes FIREFLY_DATABASE_URL before DATABASE_URL before PGHOST", async () => {
+Deno.test("resolveConnection() prefers FIREFLY_DATABASE_URL to DATABASE_URL to PGHOST", async () => {
   {
     using _ = environment({ FIREFLY_DATABASE_URL: "postgres://a/a", DATABASE_URL: "postgres://b/b", PGHOST: "c" });
     assertEquals((await resolveConnection(undefined, neverStarted)).url, "postgres://a/a");
@@ -91,7 +91,7 @@ for (const [query, kept] of parameters) {
   });
 }
 
-Deno.test("resolveConnection() makes a URL that a server takes, with the parameters of a dozen other clients in it", async () => {
+Deno.test("resolveConnection() makes a URL that a server accepts, from one with the parameters of a dozen other clients", async () => {
   await using db = await testDatabase({ migrated: false });
   const foreign = [
     "channel_binding=prefer",

@@ -64,7 +64,7 @@ Deno.test("Transaction begins with its first statement, and commits", async () =
   assertEquals([transaction.ended, await at.ledger()], [true, [1]]);
 });
 
-Deno.test("Transaction takes no session for nothing", async () => {
+Deno.test("Transaction takes no session without a statement", async () => {
   await using at = await bench({ max: 0 });
 
   await at.begin().commit();
@@ -72,7 +72,7 @@ Deno.test("Transaction takes no session for nothing", async () => {
   at.begin().abandon();
 });
 
-Deno.test("runTransaction() commits what its function did, and returns what it returned", async () => {
+Deno.test("runTransaction() commits the changes of its function, and returns its result", async () => {
   await using at = await bench();
 
   const result = await runTransaction(at.begin(), async ({ sql }) => {
@@ -98,7 +98,7 @@ Deno.test("runTransaction() rolls back when its function throws", async () => {
   assertEquals(await at.ledger(), []);
 });
 
-Deno.test("Transaction uses the sessions of others again", async () => {
+Deno.test("Transaction reuses the sessions of earlier transactions", async () => {
   await using at = await bench();
   const [first, second, third] = [at.begin(), at.begin(), at.begin()];
   const pid = await pidOf(first);
@@ -123,7 +123,7 @@ Deno.test("Transaction.on() runs its setup in the transaction and not beyond it"
   await second.commit();
 });
 
-Deno.test("Transaction rejects clearly and runs nothing any more when its connection dies in the middle, 50 times", async () => {
+Deno.test("Transaction rejects clearly and runs nothing more when its connection is lost in the middle, 50 times", async () => {
   await using at = await bench();
   for (let i = 0; i < 50; i++) {
     const transaction = at.begin();
@@ -202,7 +202,7 @@ Deno.test("Transaction.commit() rejects with CommitUnknown when the reply to COM
 
   await assertRejects(() => transaction.commit(), CommitUnknown, "Cannot tell whether the transaction was committed");
 
-  assertEquals(await at.ledger(), [1]); // which nobody could know
+  assertEquals(await at.ledger(), [1]); // which the client could not know
   proxy.mode = "pass";
   proxy.onRequest = () => {};
   await runTransaction(at.begin(), async ({ sql }) => void await sql`INSERT INTO ledger VALUES (2)`);
@@ -243,7 +243,7 @@ Deno.test("Transaction.commit() fails when the transaction could not begin and t
   await assertRejects(() => transaction.commit(), DatabaseUnreachable);
 });
 
-Deno.test("Transaction.commit() brings out what the server checks only then", async () => {
+Deno.test("Transaction.commit() throws the errors of deferred checks", async () => {
   await using at = await bench({ max: 1 });
   const transaction = at.begin();
   await transaction.sql`SET CONSTRAINTS ALL DEFERRED`;
@@ -274,7 +274,7 @@ Deno.test("Transaction.commit() sends its last statement with COMMIT, which comm
   }
 });
 
-Deno.test("Transaction.commit() runs its last statement nowhere else, though the driver sends one again that lost its plan", async () => {
+Deno.test("Transaction.commit() runs its last statement only inside, though the driver resends one that lost its plan", async () => {
   await using at = await bench({ max: 1 });
   const last = { run: (sql: Tag) => sql`INSERT INTO ledger VALUES (${1})` };
   const first = at.begin();
@@ -291,7 +291,7 @@ Deno.test("Transaction.commit() runs its last statement nowhere else, though the
   assertEquals(await at.ledger(), [2]);
 });
 
-Deno.test("Transaction.commit() with a last statement brings out a failure before, and what the server checks only then", async () => {
+Deno.test("Transaction.commit() with a last statement throws an earlier failure, and the errors of deferred checks", async () => {
   await using at = await bench({ max: 1 });
   for (let i = 0; i < 2; i++) {
     const failed = at.begin();
@@ -311,7 +311,7 @@ Deno.test("Transaction.commit() with a last statement brings out a failure befor
   assertEquals(await at.ledger(), []);
 });
 
-Deno.test("Transaction asks for its process once a session, and knows it", async () => {
+Deno.test("Transaction asks for its process once a session", async () => {
   await using at = await bench({ max: 1 });
   const pids = [];
   for (let i = 0; i < 2; i++) {
@@ -347,7 +347,7 @@ Deno.test("Transaction refuses statements after its end", async () => {
   assertEquals(await at.ledger(), []);
 });
 
-Deno.test("Transaction.commit() commits statements that nobody awaited", async () => {
+Deno.test("Transaction.commit() commits statements that were not awaited", async () => {
   await using at = await bench();
   const transaction = at.begin();
   const floating = [1, 2, 3].map((i) => transaction.sql`INSERT INTO ledger VALUES (${i})`);
@@ -368,7 +368,7 @@ const controls: [what: string, run: (sql: Sql) => Promise<unknown>][] = [
   ["PREPARE TRANSACTION", (sql) => sql`PREPARE TRANSACTION 'x'`],
 ];
 
-Deno.test("Transaction refuses what would begin or end one, and can go on", async () => {
+Deno.test("Transaction refuses statements that begin or end one, and can continue", async () => {
   await using at = await bench();
   for (const [i, [what, run]] of controls.entries()) {
     const transaction = at.begin();
@@ -382,7 +382,7 @@ Deno.test("Transaction refuses what would begin or end one, and can go on", asyn
   }
 });
 
-Deno.test("Transaction lets users go back to savepoints of their own", async () => {
+Deno.test("Transaction allows users to roll back to savepoints of their own", async () => {
   await using at = await bench();
   await runTransaction(at.begin(), async ({ sql }) => {
     await sql`INSERT INTO ledger VALUES (1)`;
@@ -395,7 +395,7 @@ Deno.test("Transaction lets users go back to savepoints of their own", async () 
   assertEquals(await at.ledger(), [1, 2]);
 });
 
-Deno.test("Transaction takes one statement at a time: a COMMIT behind another is refused by the server", async () => {
+Deno.test("Transaction takes one statement at a time: the server refuses a COMMIT after another", async () => {
   await using at = await bench();
   const transaction = at.begin();
 
@@ -429,7 +429,7 @@ Deno.test("Transaction.nested() undoes an inner transaction that throws, and lea
   assertEquals(await at.ledger(), [1, 3, 4]);
 });
 
-Deno.test("Transaction.nested() undoes all of an inner transaction, what it did before one of its own failed, too", async () => {
+Deno.test("Transaction.nested() undoes all of an inner transaction, including its changes before one nested in it failed", async () => {
   await using at = await bench();
   await runTransaction(at.begin(), async (outer) => {
     await outer.sql`INSERT INTO ledger VALUES (1)`;
@@ -491,7 +491,7 @@ Deno.test("Transaction.nested() queues concurrent inner transactions, at every d
   assertEquals([most, await at.ledger()], [1, [0, 1, 4, 5, 8, 9, 12, 13]]);
 });
 
-Deno.test("Transaction.commit() waits for inner transactions that nobody awaited", async () => {
+Deno.test("Transaction.commit() waits for inner transactions that were not awaited", async () => {
   await using at = await bench();
   const transaction = at.begin();
   await transaction.sql`INSERT INTO ledger VALUES (1)`;
@@ -525,7 +525,7 @@ Deno.test("Transaction.nested() runs nothing outside of the outer transaction on
     );
     await inside.promise;
     await transaction[end]();
-    // The session is with somebody else now.
+    // Another transaction has the session now.
     await runTransaction(at.begin(), async ({ sql }) => void await sql`SELECT 1`);
     outerEnded.resolve();
     await floating;
@@ -534,7 +534,7 @@ Deno.test("Transaction.nested() runs nothing outside of the outer transaction on
   assertEquals(await at.ledger(), []);
 });
 
-Deno.test("Transaction.nested() runs nothing behind the ROLLBACK of the outer one, whenever that comes", async () => {
+Deno.test("Transaction.nested() runs nothing after the ROLLBACK of the outer one, whenever that comes", async () => {
   await using at = await bench({ max: 1 });
   for (let i = 0; i < 40; i++) {
     const transaction = at.begin();
@@ -569,7 +569,7 @@ Deno.test("Transaction.abandon() in the middle of a statement frees its locks at
   assertEquals(await transaction.isLost(), true);
 });
 
-Deno.test("Transaction.ping() after the end reaches nobody else's transaction", async () => {
+Deno.test("Transaction.ping() after the end reaches no other transaction", async () => {
   await using at = await bench({ max: 1 });
   const first = at.begin();
   await first.sql`SELECT 1`;

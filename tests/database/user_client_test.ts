@@ -30,7 +30,7 @@ Deno.test("tagOf() sends lists as array literals", async () => {
   assertEquals(sent, [["SELECT $1::text[]", ['{"a","b\\"{},\\\\",""}']]]);
 });
 
-Deno.test("tagOf() gives the value of each row as its text, whatever the client calls it and makes rows of", async () => {
+Deno.test("tagOf() returns the value of each row as its text, whatever the client calls it and makes rows of", async () => {
   for (const rows of [[{ text: "a" }, { text: "b" }], [{ TEXT: "a" }, { TEXT: "b" }], [["a"], ["b"]]]) {
     const read = await tagOf(recorder(rows).client, "firefly")`SELECT`;
     assertEquals([...read], [{ text: "a" }, { text: "b" }]);

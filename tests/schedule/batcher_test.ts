@@ -68,7 +68,7 @@ Deno.test("Batcher makes two statements of many calls, and sends the second befo
   assertEquals((await Promise.all([...all, ...more])).flat(), [...Array(141).keys()]);
 });
 
-Deno.test("Batcher keeps statements small, but no call is taken apart", async () => {
+Deno.test("Batcher keeps statements small, and never splits a call", async () => {
   const { statements, batcher: calls } = batcher();
 
   await Promise.all([calls.insert(Array(600).fill(1)), calls.insert(Array(600).fill(2)), calls.insert([3])]);
@@ -77,7 +77,7 @@ Deno.test("Batcher keeps statements small, but no call is taken apart", async ()
   assertEquals(statements.map(({ length }) => length), [600, 601, 3000]);
 });
 
-Deno.test("Batcher tells a refusal to the call that it is about, and inserts the others", async () => {
+Deno.test("Batcher rejects the call that the database refuses, and inserts the others", async () => {
   const { statements, batcher: calls } = batcher();
 
   const outcomes = await Promise.allSettled([...Array(100).keys()].map((n) => calls.insert(n === 37 ? [n, -n] : [n])));
@@ -88,7 +88,7 @@ Deno.test("Batcher tells a refusal to the call that it is about, and inserts the
   assertLess(statements.length, 2 * Math.log2(100) + 2);
 });
 
-Deno.test("Batcher tells everybody of an outage, and sends nothing twice", async () => {
+Deno.test("Batcher rejects every call in an outage, and sends nothing twice", async () => {
   const { statements, batcher: calls } = batcher(() => new DatabaseUnreachable("gone"));
 
   const outcomes = await Promise.allSettled([calls.insert([1]), calls.insert([-2]), calls.insert([3])]);
@@ -98,7 +98,7 @@ Deno.test("Batcher tells everybody of an outage, and sends nothing twice", async
   assertEquals(await calls.insert([4]), [40]);
 });
 
-Deno.test("schedule() called by many at once takes few statements, and each gets its own record", async () => {
+Deno.test("schedule() called by many at once sends few statements, and each gets its own record", async () => {
   await using test = await testInstance();
   const work = task(taskName(), (_n: number) => {});
 
@@ -109,7 +109,7 @@ Deno.test("schedule() called by many at once takes few statements, and each gets
   assertLess(await statementsOf(test.db), 10);
 });
 
-Deno.test("schedule() called by many again and again gives them ids in the order of their calls", async () => {
+Deno.test("schedule() called by many again and again assigns ids in the order of the calls", async () => {
   await using test = await testInstance();
   const work = task(taskName(), (_n: number) => {});
   let n = 0;
@@ -152,7 +152,7 @@ Deno.test("schedule() that the database refuses fails no other call of the same 
   assertEquals(row!.count, 29 + 2);
 });
 
-Deno.test("schedule() without a database tells every caller of it", async () => {
+Deno.test("schedule() without a database rejects for every caller", async () => {
   await using ff = new Firefly({ database: "postgres://nobody@127.0.0.1:1/none" });
   const work = task(taskName(), (_n: number) => {});
 

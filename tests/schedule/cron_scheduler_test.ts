@@ -11,7 +11,7 @@ import { until } from "../support/waiting.ts";
 
 const [EVERY_SECOND, EVERY_MINUTE] = ["* * * * * *", "* * * * *"];
 
-/** A definition as another release may have it: it is in nobody's registry. */
+/** A definition as another release may have it: it is not in the registry. */
 function define(options: TaskOptions<[]> & Partial<CronOptions>): TaskDefinition {
   return defineTask(options, () => {});
 }
@@ -89,7 +89,7 @@ for (const [what, expression, after, counts] of due) {
   }
 }
 
-Deno.test("a cron of every second gives one task a slot over four consumers, and none is left out", async () => {
+Deno.test("four consumers with a cron of every second schedule one task a slot, and skip none", async () => {
   await using db = await testDatabase();
   const name = taskName();
   let calls = 0;
@@ -153,7 +153,7 @@ for (
   });
 }
 
-Deno.test("a consumer is ready when its crons are registered, and removes those that are no more", async () => {
+Deno.test("a consumer is ready once its crons are registered, and removes those that it no longer has", async () => {
   await using test = await testInstance();
   const [kept, gone] = [taskName(), taskName()];
   await using old = await startTimer(test.db, [
@@ -169,7 +169,7 @@ Deno.test("a consumer is ready when its crons are registered, and removes those 
   assertEquals(old.errors, []);
 });
 
-Deno.test("of two releases only that fires which started last, until the other is started again", async () => {
+Deno.test("of two releases only the one that started last fires, until the other starts again", async () => {
   await using db = await testDatabase();
   const name = taskName();
   const old = define({ name, cron: EVERY_SECOND });
@@ -188,7 +188,7 @@ Deno.test("of two releases only that fires which started last, until the other i
   assertEquals([first, second, again].map(({ errors }) => errors), [[], [], []]);
 });
 
-Deno.test("a cron whose last consumer is gone goes back to those who live, and to none while another says the same", async () => {
+Deno.test("a cron whose last owner is gone goes to a live consumer, but not while another shares its definition", async () => {
   await using db = await testDatabase();
   const name = taskName();
   const [old, even] = [define({ name, cron: EVERY_SECOND }), define({ name, cron: "*/2 * * * * *" })];
@@ -213,7 +213,7 @@ Deno.test("a cron whose last consumer is gone goes back to those who live, and t
   assertEquals([survivor.errors, newer.errors, newest.errors], [[], [], []]);
 });
 
-Deno.test("a paused cron does not fire; resumed, it goes on without what it missed", async () => {
+Deno.test("a paused cron does not fire; resumed, it continues without the slots that it missed", async () => {
   await using db = await testDatabase();
   const name = taskName();
   const definition = define({ name, cron: EVERY_SECOND, missed: "all" });
@@ -236,7 +236,7 @@ Deno.test("a paused cron does not fire; resumed, it goes on without what it miss
   assert(gap >= 3000, `made up for what it missed while paused: only ${gap} ms lie between`);
 });
 
-Deno.test("the first deploy makes up for nothing", async () => {
+Deno.test("the first deploy fires no earlier slots", async () => {
   await using db = await testDatabase();
   const name = taskName();
   const hourly = define({ name, cron: "0 * * * *", missed: "all" });
@@ -281,7 +281,7 @@ for (const [missed, counts] of [["skip", [0]], ["one", [1]], ["all", [71, 72]]] 
   });
 }
 
-Deno.test("what was missed is made up for up to the last thousand slots", async () => {
+Deno.test("at most the last thousand missed slots are fired afterwards", async () => {
   await using db = await testDatabase();
   const name = taskName();
   const definition = define({ name, cron: EVERY_SECOND, missed: "all" });
@@ -326,7 +326,7 @@ for (const hours of [-2, 2]) {
   });
 }
 
-Deno.test("a failure is told, and nothing of the last minute is lost by it", async () => {
+Deno.test("a failure is reported, and loses no slot of the last minute", async () => {
   await using db = await testDatabase();
   const name = taskName();
   await using test = await startTimer(db, [define({ name, cron: EVERY_SECOND })]);
@@ -342,7 +342,7 @@ Deno.test("a failure is told, and nothing of the last minute is lost by it", asy
   assertEquals(slots.at(-1)!.getTime() - slots[0]!.getTime(), (slots.length - 1) * 1000);
 });
 
-Deno.test("a timer whose connections are cut goes on", async () => {
+Deno.test("a scheduler whose connections are cut continues", async () => {
   await using db = await testDatabase();
   const name = taskName();
   await using test = await startTimer(db, [define({ name, cron: EVERY_SECOND })]);
@@ -360,7 +360,7 @@ Deno.test("a timer whose connections are cut goes on", async () => {
   assert(test.turns.good > 0);
 });
 
-Deno.test("a timer that cannot register at its start does so later", async () => {
+Deno.test("a scheduler that cannot register at its start does so later", async () => {
   await using db = await testDatabase();
   const name = taskName();
   await db.sql`ALTER TABLE firefly.cron RENAME TO cron_away`;
@@ -371,7 +371,7 @@ Deno.test("a timer that cannot register at its start does so later", async () =>
   await until(async () => (await firedSlots(db, name)).length >= 1);
 });
 
-Deno.test("a cron that cannot be scheduled keeps no other from its slots", async () => {
+Deno.test("a cron that cannot be scheduled does not hold up others", async () => {
   await using db = await testDatabase();
   const [bad, good] = [taskName(), taskName()];
   await using test = await startTimer(db, [
@@ -379,13 +379,14 @@ Deno.test("a cron that cannot be scheduled keeps no other from its slots", async
     define({ name: good, cron: EVERY_SECOND }),
   ]);
   await db.sql`UPDATE firefly.cron SET task = task || '{"queue": "Not A Queue"}' WHERE name = ${bad}`;
+  const fired = (await firedSlots(db, bad)).length; // a slot may have come before the UPDATE
 
   await until(async () => test.errors.length > 0 && (await firedSlots(db, good)).length >= 2);
 
-  assertEquals((await firedSlots(db, bad)).length, 0);
+  assertEquals((await firedSlots(db, bad)).length, fired);
 });
 
-Deno.test("end() waits for what is under way, and nothing fires after it", async () => {
+Deno.test("end() waits for the action under way, and nothing fires after it", async () => {
   await using db = await testDatabase();
   const name = taskName();
   const test = await startTimer(db, [

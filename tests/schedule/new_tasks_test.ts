@@ -87,7 +87,7 @@ Deno.test("schedule() takes its arguments as they are when it is called", async 
   assertEquals((await scheduled).params, [{ paid: false }]);
 });
 
-Deno.test("newTasks() refuses arguments that cannot be stored, and a queue of a default that is none", async () => {
+Deno.test("newTasks() refuses arguments that cannot be stored, and an invalid default queue", async () => {
   const refused = await assertRejects(() => newTask({}, [{ a: [() => 1] }]), DOMException);
   assert(refused.message.includes("a[0]"), refused.message);
   await assertRejects(() => newTask({ defaults: { queue: "Not A Queue" } }), RangeError, 'schedule task "test.task"');

@@ -52,7 +52,7 @@ Deno.test("uniqueColumns() takes each option of the call, else of the definition
   );
 });
 
-Deno.test("uniqueColumns() makes one key of the same arguments, whatever the order of their keys", async () => {
+Deno.test("uniqueColumns() computes one key for the same arguments, whatever the order of their keys", async () => {
   const date = new Date("2026-01-31T08:00:00Z");
   const key = async (...args: unknown[]) => (await columnsOf(true, undefined, args)).unique_key!;
   const shared = { z: 1, y: 2 };
@@ -83,7 +83,7 @@ Deno.test("uniqueColumns() makes one key of the same arguments, whatever the ord
   assertEquals(Object.keys(shared), ["z", "y"]);
 });
 
-Deno.test("schedule() refuses a key function that throws, or gives no text, before any I/O", async () => {
+Deno.test("schedule() refuses a key function that throws, or returns no text, before any I/O", async () => {
   const fail = () => {
     throw new RangeError("no customer");
   };
@@ -101,7 +101,7 @@ Deno.test("schedule() refuses a key function that throws, or gives no text, befo
   }
 });
 
-Deno.test("schedule() of a duplicate gives the record that is there, full and true, by whatever way it came", async () => {
+Deno.test("schedule() of a duplicate returns the existing record, complete and correct, however it was scheduled", async () => {
   await using test = await testInstance();
   const name = taskName();
   const held = gate();
@@ -138,7 +138,7 @@ Deno.test("schedule() of a duplicate gives the record that is there, full and tr
   });
 });
 
-Deno.test("replace debounces: the last arguments and time win, once, while the task has not begun", async () => {
+Deno.test("replace debounces: the last arguments and time win while the task has not started", async () => {
   await using test = await testInstance();
   const ran: number[] = [];
   const held = gate();
@@ -164,7 +164,7 @@ Deno.test("replace debounces: the last arguments and time win, once, while the t
   assertEquals(ran, [3]);
 });
 
-Deno.test("`for` throttles: no duplicate until its time after completion has passed, and maintenance forgets the key", async () => {
+Deno.test("`for` throttles: no duplicate until its time after completion has passed, and maintenance deletes the key", async () => {
   await using test = await testInstance();
   const ping = task({ name: taskName(), unique: { for: "1h" } }, (n: number) => n * 2);
   await test.ff.run(async () => {
@@ -216,7 +216,7 @@ Deno.test("error throws TaskExists, schedules nothing of its call, and leaves th
   });
 });
 
-Deno.test("a unique task joins transactions, of ours and of others' clients", async () => {
+Deno.test("a unique task joins transactions of Firefly and of other clients", async () => {
   await using test = await testInstance();
   const work = task({ name: taskName(), unique: true }, (n: number) => n);
   const client = postgres(test.db.url, { max: 1, transform: postgres.camel });
@@ -280,7 +280,7 @@ Deno.test("20 concurrent schedulers of two instances make one task", async () =>
   assertEquals(rows.filter(({ inserted }) => inserted).length, 1);
 });
 
-Deno.test("record.retry() throws TaskExists while a duplicate has the key, and bulk retry leaves it out", async () => {
+Deno.test("record.retry() throws TaskExists while a duplicate has the key, and a bulk retry skips it", async () => {
   await using test = await testInstance();
   const name = taskName();
   const work = task({ name, unique: { key: "k" } }, () => {});
@@ -377,7 +377,7 @@ Deno.test("a scheduler that waits for a duplicate's transaction leaves the pool 
   });
 });
 
-Deno.test("schedule() waits 15 s for an open transaction that schedules a duplicate, and then says so", async () => {
+Deno.test("schedule() waits 15 s for an open transaction that schedules a duplicate, and then rejects", async () => {
   await using test = await testInstance();
   const { db, ff } = test;
   const name = taskName();

@@ -35,7 +35,7 @@ async function against<T>(
   return await acting!;
 }
 
-Deno.test("cancelTasks() cancels what has not ended, wherever it stands", async () => {
+Deno.test("cancelTasks() cancels tasks that have not ended, wherever they stand", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   await insertTask(db);
@@ -47,7 +47,7 @@ Deno.test("cancelTasks() cancels what has not ended, wherever it stands", async 
   const waiting = await insertTask(db, { not_before: new Date(Date.now() + 3_600_000) });
   const ids = [waiting, ready, running.id, done.id, 404];
 
-  const rings = await notificationsOf(db, ["firefly:control"], async () => {
+  const notifications = await notificationsOf(db, ["firefly:control"], async () => {
     assertEquals((await cancelTasks(db.records, chosen(ids))).done, 3);
     assertEquals((await cancelTasks(db.records, chosen(ids))).done, 0);
   });
@@ -59,10 +59,10 @@ Deno.test("cancelTasks() cancels what has not ended, wherever it stands", async 
   assertEquals((await recordOf(db, done.id)).status, "completed");
   assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 1 });
   assertEquals(await settle(db, running), false, "fenced off");
-  assertEquals(rings, ["firefly:control"], "its consumer is told to look, for the running one alone");
+  assertEquals(notifications, ["firefly:control"], "its consumer is told to look, for the running one alone");
 });
 
-Deno.test("cancelTasks() of a task that is claimed at the same moment leaves it in no place", async () => {
+Deno.test("cancelTasks() of a task that is claimed at the same time leaves no place behind", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
 
@@ -112,7 +112,7 @@ Deno.test("retryTasks() schedules failed and cancelled tasks again, with fresh r
   assertEquals(await settle(db, failed), false);
 });
 
-Deno.test("retryTasks() of a task whose attempt still runs gives the attempt no way to end it", async () => {
+Deno.test("retryTasks() of a task whose attempt still runs fences the attempt", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   const id = await insertTask(db);
@@ -127,7 +127,7 @@ Deno.test("retryTasks() of a task whose attempt still runs gives the attempt no 
   assertEquals(await settle(db, fresh), true);
 });
 
-Deno.test("deleteTasks() deletes by id, whatever the status, and leaves no place behind", async () => {
+Deno.test("deleteTasks() deletes tasks of every status, and leaves no place behind", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   for (let i = 0; i < 2; i++) await insertTask(db);
@@ -144,7 +144,7 @@ Deno.test("deleteTasks() deletes by id, whatever the status, and leaves no place
   assertEquals([(await placesOf(db)).ready, (await placesOf(db)).waiting], [0, 0]);
 });
 
-Deno.test("deleteTasks() rings for running and for limited tasks, and for those that are awaited", async () => {
+Deno.test("deleteTasks() notifies for running tasks, limited tasks and tasks with a waiter", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   const channels = ["firefly:control", "firefly:ended"];
@@ -175,7 +175,7 @@ Deno.test("deleteTasks() frees the slot of a running task", async () => {
   assertEquals((await db.sql`SELECT FROM firefly.slot`).length, 0);
 });
 
-Deno.test("deleteTasks() leaves a task that somebody retries at the same moment", async () => {
+Deno.test("deleteTasks() leaves a task that is retried at the same time", async () => {
   await using db = await testDatabase();
   const id = await insertTask(db);
   await cancelTasks(db.records, chosen([id]));
@@ -231,7 +231,7 @@ Deno.test("cancelTasks() of idle tasks leaves one that a consumer is claiming", 
   assertEquals((await cancelTasks(db.records, before)).done, 1, "it is cancelled where running ones are meant, too");
 });
 
-Deno.test("deleteTasks() of idle tasks leaves one that is claimed at the same moment", async () => {
+Deno.test("deleteTasks() of idle tasks leaves one that is claimed at the same time", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
 

@@ -90,7 +90,7 @@ Deno.test("claimTasks() drops rows of records that were deleted or edited by han
   assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
 });
 
-Deno.test("claimTasks() gives nothing to a consumer whose lease has expired, and says so", async () => {
+Deno.test("claimTasks() claims nothing for a consumer whose lease has expired, and reports that", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   await insertTask(db);
@@ -102,7 +102,7 @@ Deno.test("claimTasks() gives nothing to a consumer whose lease has expired, and
   assertEquals((await placesOf(db)).ready, 1);
 });
 
-Deno.test("claimTasks() says when the next task is due", async () => {
+Deno.test("claimTasks() reports when the next task is due", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   assertEquals((await claim(db, { consumerId })).nextDue, null);
@@ -128,7 +128,7 @@ Deno.test("claimTasks() reads the record's own counters and limits", async () =>
   );
 });
 
-Deno.test("claimTasks() takes quarantined one at a time, each with a lease of its own", async () => {
+Deno.test("claimTasks() takes one quarantined task at a time, in a batch of its own", async () => {
   await using db = await testDatabase();
   const dead = await startConsumer(db);
   for (let i = 0; i < 3; i++) await insertTask(db, { crash_count: 1 });

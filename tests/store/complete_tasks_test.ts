@@ -28,7 +28,7 @@ Deno.test("completeTasks() completes all of a batch, and deletes the claim batch
   }
 });
 
-Deno.test("completeTasks() refuses a task that was taken away, says which it ended, and leaves the lease", async () => {
+Deno.test("completeTasks() refuses a task that was lost, returns the ids of the others, and leaves the batch", async () => {
   await using db = await testDatabase();
   const tasks = await claimMany(db, 3);
   await db.sql`UPDATE firefly.task SET claim_seq = claim_seq + 1 WHERE id = ${tasks[1]!.id}`;
@@ -41,7 +41,7 @@ Deno.test("completeTasks() refuses a task that was taken away, says which it end
   assertEquals(await completeTasks(db.store, [completionOf(tasks[1]!)], []), new Set());
 });
 
-Deno.test("completeTasks() waits for no open transaction, and then has done nothing", async () => {
+Deno.test("completeTasks() gives up soon where an open transaction has locked a record, and has done nothing then", async () => {
   await using db = await testDatabase();
   const tasks = await claimMany(db, 3);
 
@@ -61,18 +61,18 @@ Deno.test("completeTasks() waits for no open transaction, and then has done noth
   assertEquals(row!.timeout, "0", "the connection is as patient as before");
 });
 
-Deno.test("completeTasks() rings for a task that somebody awaits, and for no other", async () => {
+Deno.test("completeTasks() notifies for a task with a waiter, and for no other", async () => {
   await using db = await testDatabase();
   const [first, second] = await claimMany(db, 2);
   const other = await insertTask(db);
   await registerWaiters(db.store, [second!.id, other]);
 
-  const rings = await notificationsOf(db, ["firefly:ended"], async () => {
+  const notifications = await notificationsOf(db, ["firefly:ended"], async () => {
     await completeTasks(db.store, [completionOf(first!)], []);
     await completeTasks(db.store, [completionOf(second!)], []);
   });
 
-  assertEquals(rings, ["firefly:ended"]);
+  assertEquals(notifications, ["firefly:ended"]);
 });
 
 Deno.test("completeTasks() updates records in place (HOT)", async () => {

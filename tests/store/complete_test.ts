@@ -39,7 +39,7 @@ Deno.test("completeTask() leaves the record as settleTasks() would, and deletes 
   assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
 });
 
-Deno.test("completeTask() says when the attempt began", async () => {
+Deno.test("completeTask() stores when the attempt started", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   await insertTask(db);
@@ -84,7 +84,7 @@ Deno.test("completeTask() fails for an attempt whose task was cancelled, retried
   }
 });
 
-Deno.test("completeTask() leaves awaited and lease alone where it fails", async () => {
+Deno.test("completeTask() leaves the waiter and the batch alone if it fails", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   const id = await insertTask(db);
@@ -92,16 +92,16 @@ Deno.test("completeTask() leaves awaited and lease alone where it fails", async 
   await registerWaiters(db.store, [id]);
   await db.sql`UPDATE firefly.task SET claim_seq = claim_seq + 1 WHERE id = ${id}`;
 
-  const rings = await notificationsOf(db, ["firefly:ended"], () => assertNotHeld(db, task));
+  const notifications = await notificationsOf(db, ["firefly:ended"], () => assertNotHeld(db, task));
 
-  assertEquals([rings, (await db.sql`SELECT FROM firefly.result_waiter`).count, (await placesOf(db)).lease], [
+  assertEquals([notifications, (await db.sql`SELECT FROM firefly.result_waiter`).count, (await placesOf(db)).lease], [
     [],
     1,
     1,
   ]);
 });
 
-Deno.test("completeTask() rings for a task that somebody awaits, and for no other", async () => {
+Deno.test("completeTask() notifies for a task with a waiter, and for no other", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   const awaited = await insertTask(db);
@@ -109,11 +109,11 @@ Deno.test("completeTask() rings for a task that somebody awaits, and for no othe
   await registerWaiters(db.store, [awaited]);
   const { tasks } = await claim(db, { consumerId });
 
-  const rings = await notificationsOf(db, ["firefly:ended"], async () => {
+  const notifications = await notificationsOf(db, ["firefly:ended"], async () => {
     for (const task of tasks) await complete(db, task);
   });
 
-  assertEquals([rings, (await db.sql`SELECT FROM firefly.result_waiter`).count], [["firefly:ended"], 0]);
+  assertEquals([notifications, (await db.sql`SELECT FROM firefly.result_waiter`).count], [["firefly:ended"], 0]);
 });
 
 Deno.test("completeTask() updates records in place (HOT)", async () => {
@@ -127,7 +127,7 @@ Deno.test("completeTask() updates records in place (HOT)", async () => {
   assertEquals(updates, { updated: 50, hot: 50 });
 });
 
-Deno.test("completeTask() waits for whoever has locked the record, and then looks again whether it is held", async () => {
+Deno.test("completeTask() waits for a transaction that has locked the record, and then checks again whether it holds the task", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   for (const change of ["SELECT", "SELECT firefly.cancel($1)"]) {
@@ -146,7 +146,7 @@ Deno.test("completeTask() waits for whoever has locked the record, and then look
   }
 });
 
-Deno.test("readFreeClaim() tells where a claim stands, that somebody is at it, or that there is none", async () => {
+Deno.test("readFreeClaim() reads the state of a claim, that it is locked, or that there is none", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   const id = await insertTask(db);

@@ -25,7 +25,7 @@ async function die(db: TestDatabase, consumerId: string): Promise<{ id: number; 
   return (await rescueTasks(db.store)).map(({ id, status }) => ({ id, status }));
 }
 
-Deno.test("registerConsumer() takes a place for the length of the lease, and renewConsumer() prolongs it", async () => {
+Deno.test("registerConsumer() registers for the length of the lease, and renewConsumer() renews it", async () => {
   await using db = await testDatabase();
   const left = async () => {
     const [row] = await db
@@ -58,18 +58,18 @@ Deno.test("registerConsumer() called again for a lost reply keeps the first row"
   assertEquals((await db.sql`SELECT FROM firefly.consumer`).length, 1);
 });
 
-Deno.test("removeExpiredConsumers() buries whose lease has expired, once, and for ever", async () => {
+Deno.test("removeExpiredConsumers() removes each consumer whose lease has expired once, for good", async () => {
   await using db = await testDatabase();
   const [dead, alive] = [await startConsumer(db), await startConsumer(db)];
   await expireConsumer(db, dead);
 
-  const burials = await Promise.all([
+  const removals = await Promise.all([
     removeExpiredConsumers(db.store),
     removeExpiredConsumers(db.store),
     removeExpiredConsumers(db.store),
   ]);
 
-  assertEquals(burials.flat(), [dead]);
+  assertEquals(removals.flat(), [dead]);
   assertEquals(await renewConsumer(db.store, dead, 30), false);
   assertEquals(await renewConsumer(db.store, alive, 30), true);
 });
@@ -79,13 +79,13 @@ Deno.test("removeExpiredConsumers() leaves a consumer that renews at the last mo
   const id = await startConsumer(db);
   await expireConsumer(db, id);
 
-  const burial = await db.sql.begin(async (sql) => {
+  const removal = await db.sql.begin(async (sql) => {
     // The renewal has the row, and has not committed.
     await sql`UPDATE firefly.consumer SET lease_until = now() + interval '30 s' WHERE id = ${id}`;
-    return { buried: await Promise.race([removeExpiredConsumers(db.store), waiting(db)]) };
+    return { removed: await Promise.race([removeExpiredConsumers(db.store), waiting(db)]) };
   });
 
-  assertEquals(burial.buried, []);
+  assertEquals(removal.removed, []);
   assertEquals(await renewConsumer(db.store, id, 30), true);
 });
 
@@ -99,7 +99,7 @@ async function waiting(db: TestDatabase): Promise<string> {
   }
 }
 
-Deno.test("renewConsumer() that waits for a burial finds that it is too late", async () => {
+Deno.test("renewConsumer() that waits for the consumer's removal is too late", async () => {
   await using db = await testDatabase();
   const id = await startConsumer(db);
   await expireConsumer(db, id);
@@ -126,7 +126,7 @@ Deno.test("rescueTasks() returns the tasks of a crashed consumer to their old pl
   await insertTask(db); // a younger one
   let rescued: { id: number }[] = [];
 
-  const rings = await notificationsOf(db, ["firefly_default"], async () => rescued = await die(db, dead));
+  const notifications = await notificationsOf(db, ["firefly_default"], async () => rescued = await die(db, dead));
 
   assertEquals(rescued.map(({ id }) => id).sort(), [first, second]);
   const { status, rescues, retry_attempts, crash_count, not_before, claim_seq } = await recordOf(db, first);
@@ -140,12 +140,12 @@ Deno.test("rescueTasks() returns the tasks of a crashed consumer to their old pl
     false,
   ]]);
   assertEquals((await placesOf(db)).lease, 0);
-  assertEquals(rings, ["firefly_default"]);
+  assertEquals(notifications, ["firefly_default"]);
   const again = await claimOne(db, await startConsumer(db));
   assertEquals([again.id, again.attempt, again.quarantined], [first, 2, false]);
 });
 
-Deno.test("rescueTasks() quarantined what was there at two deaths in a row, and nothing after one", async () => {
+Deno.test("rescueTasks() quarantines tasks that were held through two crashes in a row, and none after one", async () => {
   await using db = await testDatabase();
   const quarantined: unknown[] = [];
   await insertTask(db);
@@ -162,7 +162,7 @@ Deno.test("rescueTasks() quarantined what was there at two deaths in a row, and 
   assertEquals((await claim(db, { consumerId: await startConsumer(db) })).tasks.length, 1, "one alone");
 });
 
-Deno.test("rescueTasks() leaves what was settled, handed back, cancelled or deleted before its consumer died", async () => {
+Deno.test("rescueTasks() leaves tasks that were settled, released, cancelled or deleted before their consumer crashed", async () => {
   await using db = await testDatabase();
   const dead = await startConsumer(db);
   for (let i = 0; i < 5; i++) await insertTask(db);
@@ -178,7 +178,7 @@ Deno.test("rescueTasks() leaves what was settled, handed back, cancelled or dele
   assertEquals(await placesOf(db), { ready: 2, waiting: 0, lease: 0 });
 });
 
-Deno.test("rescueTasks() leaves the leases of living consumers, and takes those of consumers without a row", async () => {
+Deno.test("rescueTasks() leaves the batches of live consumers, and takes those of consumers without a row", async () => {
   await using db = await testDatabase();
   const alive = await startConsumer(db);
   const gone = await startConsumer(db);
@@ -211,7 +211,7 @@ Deno.test("rescueTasks() run by two at once rescues each task once", async () =>
   assertEquals(await placesOf(db), { ready: 300, waiting: 0, lease: 0 });
 });
 
-Deno.test("rescueTasks() rescues nothing that another rescue, not committed yet, has in hand", async () => {
+Deno.test("rescueTasks() rescues no task of another rescue that is not committed yet", async () => {
   await using db = await testDatabase();
   const dead = await startConsumer(db);
   for (let i = 0; i < 3; i++) await insertTask(db);
@@ -233,7 +233,7 @@ Deno.test("rescueTasks() rescues nothing that another rescue, not committed yet,
   assertEquals(await placesOf(db), { ready: 3, waiting: 0, lease: 0 });
 });
 
-Deno.test("rescueTasks() passes over a record that somebody's transaction has locked, and rescues it later", async () => {
+Deno.test("rescueTasks() skips a record that another transaction has locked, and rescues it later", async () => {
   await using db = await testDatabase();
   const dead = await startConsumer(db);
   for (let i = 0; i < 3; i++) await insertTask(db);
@@ -253,13 +253,13 @@ Deno.test("rescueTasks() passes over a record that somebody's transaction has lo
   assertEquals(await placesOf(db), { ready: 3, waiting: 0, lease: 0 });
 });
 
-Deno.test("rescueTasks() fails a task at the third death as a quarantined task, with a readable error, and tells who awaits it", async () => {
+Deno.test("rescueTasks() fails a task at the third crash in quarantine, with a readable error, and notifies its waiters", async () => {
   await using db = await testDatabase();
   const id = await insertTask(db, { max_retries: 1000, retry_attempts: 1 });
   await registerWaiters(db.store, [id]);
   const deaths: string[] = [];
 
-  const rings = await notificationsOf(db, ["firefly:ended"], async () => {
+  const notifications = await notificationsOf(db, ["firefly:ended"], async () => {
     for (let i = 0; i < 5; i++) {
       const consumerId = await startConsumer(db);
       await claimOne(db, consumerId);
@@ -280,11 +280,11 @@ Deno.test("rescueTasks() fails a task at the third death as a quarantined task, 
   });
   assert(!Number.isNaN(Date.parse(at as string)));
   assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
-  assertEquals(rings, ["firefly:ended"]);
+  assertEquals(notifications, ["firefly:ended"]);
   assertEquals((await db.sql`SELECT FROM firefly.result_waiter`).length, 0);
 });
 
-Deno.test("any end of an attempt but a death clears a quarantined task", async () => {
+Deno.test("every end of an attempt except a crash ends a quarantine", async () => {
   await using db = await testDatabase();
   const id = await insertTask(db);
   const dieWithIt = async () => {
@@ -304,7 +304,7 @@ Deno.test("any end of an attempt but a death clears a quarantined task", async (
   assertEquals((await recordOf(db, id)).status, "created");
 });
 
-Deno.test("tasks that were claimed and never begun are not failed by deaths that another one causes", async () => {
+Deno.test("tasks that were claimed and never started are not failed by crashes that another task causes", async () => {
   await using db = await testDatabase();
   const poison = await insertTask(db, { priority: 1 });
   for (let i = 0; i < 20; i++) await insertTask(db);
@@ -322,7 +322,7 @@ Deno.test("tasks that were claimed and never begun are not failed by deaths that
   assertEquals((await placesOf(db)).ready, 20);
 });
 
-Deno.test("a quarantined task stays one while no live consumer knows its name", async () => {
+Deno.test("a quarantined task stays in quarantine while no live consumer knows its name", async () => {
   await using db = await testDatabase();
   const id = await insertTask(db, { func_name: "test.poison" });
   const other = await startConsumer(db);
@@ -341,7 +341,7 @@ Deno.test("a quarantined task stays one while no live consumer knows its name", 
   assertEquals(await renewConsumer(db.store, other, 30), true);
 });
 
-Deno.test("readBatches() reads the claims that are current, and none of a consumer that is not known", async () => {
+Deno.test("readBatches() reads current claims, and none of an unknown consumer", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   for (let i = 0; i < 3; i++) await insertTask(db);
@@ -359,7 +359,7 @@ Deno.test("readBatches() reads the claims that are current, and none of a consum
   assertEquals(await readBatches(db.store, crypto.randomUUID()), []);
 });
 
-Deno.test("requeueUnplaced() runs again what was set back to created by hand, and touches nothing that stands somewhere", async () => {
+Deno.test("requeueUnplaced() requeues tasks that were set to created by hand, and no task that has a place", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   await insertTask(db);
@@ -394,7 +394,7 @@ Deno.test("requeueUnplaced() gives a ready task that was edited by hand its new 
   assertEquals((await claim(db, { consumerId })).tasks.map(({ id }) => id), [slow, first]);
 });
 
-Deno.test("requeueUnplaced() walks on through the records, 5,000 at a time", async () => {
+Deno.test("requeueUnplaced() walks through the records, 5,000 a call", async () => {
   await using db = await testDatabase();
   await db
     .sql`INSERT INTO firefly.task (func_name, status) SELECT 'test.task', 'completed' FROM generate_series(1, 5100)`;
@@ -404,7 +404,7 @@ Deno.test("requeueUnplaced() walks on through the records, 5,000 at a time", asy
   assertEquals(await requeueUnplaced(db.store, 5000), { last: 0, placed: 1 });
 });
 
-Deno.test("requeueUnplaced() finds no unplaced among tasks that are claimed and settled at the same time", async () => {
+Deno.test("requeueUnplaced() finds no unplaced task among tasks that are claimed and settled at the same time", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   await db.sql`INSERT INTO firefly.task (func_name) SELECT 'test.task' FROM generate_series(1, 2000)`;

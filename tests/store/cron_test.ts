@@ -58,7 +58,7 @@ async function taskTimes(db: TestDatabase, name: string): Promise<Date[]> {
   return rows.map((row) => row.not_before);
 }
 
-Deno.test("registerCrons() says that a new cron has no slots from before", async () => {
+Deno.test("registerCrons() reports no earlier slots for a new cron", async () => {
   await using db = await testDatabase();
 
   const [registered] = await register(db, [cronOf("a")]);
@@ -67,7 +67,7 @@ Deno.test("registerCrons() says that a new cron has no slots from before", async
   assertEquals(registered!.after, registered!.at);
 });
 
-Deno.test("registerCrons() keeps the time of what comes at the same times, and starts anew what does not", async () => {
+Deno.test("registerCrons() keeps the progress of a cron with the same times, and starts over with others", async () => {
   await using db = await testDatabase();
   await register(db, [cronOf("a"), cronOf("b"), cronOf("c")]);
   for (const name of ["a", "b", "c"]) await age(db, name, 3600);
@@ -85,7 +85,7 @@ Deno.test("registerCrons() keeps the time of what comes at the same times, and s
   assertEquals({ ...stored[0] }, { name: "a", definition: "other", missed: "all", priority: "5" });
 });
 
-Deno.test("registerCrons() removes those of a task that is known without a cron, and no others", async () => {
+Deno.test("registerCrons() removes the cron of a task that is known without one, and no others", async () => {
   await using db = await testDatabase();
   await register(db, [cronOf("a"), cronOf("b"), cronOf("c")]);
 
@@ -98,7 +98,7 @@ Deno.test("registerCrons() removes those of a task that is known without a cron,
   assertEquals((await fireCron(db.store, { ...cronOf("b"), slots })).fired, 0);
 });
 
-Deno.test("registerCrons() takes a removed cron back, without what it missed", async () => {
+Deno.test("registerCrons() restores a removed cron, without the slots that it missed", async () => {
   await using db = await testDatabase();
   await register(db, [cronOf("a")]);
   await register(db, [], ["a"]);
@@ -110,7 +110,7 @@ Deno.test("registerCrons() takes a removed cron back, without what it missed", a
   assertEquals((await db.sql`SELECT FROM firefly.cron WHERE removed IS NULL`).length, 1);
 });
 
-Deno.test("registerCrons() lets a renamed task have one cron, in either direction, and its pause goes along", async () => {
+Deno.test("registerCrons() keeps one cron, and its pause, for a task that is renamed and renamed back", async () => {
   await using db = await testDatabase();
   const living = async () =>
     (await db.sql`SELECT name, paused FROM firefly.cron WHERE removed IS NULL`).map((
@@ -126,7 +126,7 @@ Deno.test("registerCrons() lets a renamed task have one cron, in either directio
   assertEquals(await living(), [["old", true]]);
 });
 
-Deno.test("fireCron() schedules the stored row, due at its slot, and remembers the task", async () => {
+Deno.test("fireCron() schedules the stored row, due at its slot, and stores which task it is", async () => {
   await using db = await testDatabase();
   const cron = cronOf("a", { task: { queue: "mail", priority: 7, max_retries: 3, timeout: 9, tags: ["x"] } });
   await register(db, [cron]);
@@ -158,7 +158,7 @@ Deno.test("fireCron() schedules the stored row, due at its slot, and remembers t
   assertEquals((await db.sql`SELECT FROM firefly.ready WHERE id = ${task!.id}`).length, 1);
 });
 
-Deno.test("fireCron() lets one of many through, all at the same moment", async () => {
+Deno.test("fireCron() called by many at once schedules one task a slot", async () => {
   await using db = await testDatabase();
   await register(db, [cronOf("a")]);
   await age(db, "a", 100);
@@ -173,7 +173,7 @@ Deno.test("fireCron() lets one of many through, all at the same moment", async (
   assertEquals((await taskTimes(db, "a")).length, 20);
 });
 
-Deno.test("fireCron() waits for one that is about to fire the slot, and fires it if that one fails", async () => {
+Deno.test("fireCron() waits for a transaction that fires the slot, and fires it if that is rolled back", async () => {
   await using db = await testDatabase();
   await register(db, [cronOf("a")]);
   await age(db, "a", 60);
@@ -213,7 +213,7 @@ Deno.test("fireCron() fires nothing for a definition that is not the stored one"
   assertEquals((await fireCron(db.store, { ...old, slots: [await inSeconds(db, -1)] })).fired, 1);
 });
 
-Deno.test("fireCron() fires no slot that is to come, older than the last one, or from before it was registered", async () => {
+Deno.test("fireCron() fires no future slot, none before the last one, and none from before the registration", async () => {
   await using db = await testDatabase();
   await register(db, [cronOf("a")]);
   await age(db, "a", 40);
@@ -225,7 +225,7 @@ Deno.test("fireCron() fires no slot that is to come, older than the last one, or
   assertEquals(await taskTimes(db, "a"), [last!]);
 });
 
-Deno.test("fireCron() skips what was missed by the database's clock, unless it is made up for", async () => {
+Deno.test("fireCron() skips slots missed by the database's clock, unless the cron asks for them", async () => {
   await using db = await testDatabase();
   for (const missed of ["skip", "one", "all"] as const) await register(db, [cronOf(missed, { missed })]);
   const slots = [await inSeconds(db, -65), await inSeconds(db, -55)];
@@ -236,7 +236,7 @@ Deno.test("fireCron() skips what was missed by the database's clock, unless it i
   }
 });
 
-Deno.test("fireCron() fires nothing while paused, and nothing from that time afterwards", async () => {
+Deno.test("fireCron() fires no slot while paused, and none of those slots afterwards", async () => {
   await using db = await testDatabase();
   await register(db, [cronOf("a", { missed: "all" })]);
   await age(db, "a", 3600);
@@ -252,7 +252,7 @@ Deno.test("fireCron() fires nothing while paused, and nothing from that time aft
   assertEquals([await pauseCron(db.store, "b"), await resumeCron(db.store, "b")], [false, false]);
 });
 
-Deno.test("fireCron() waits for whoever pauses or redefines the cron, and goes by what that says", async () => {
+Deno.test("fireCron() waits for a transaction that pauses or redefines the cron, and follows it", async () => {
   await using db = await testDatabase();
   const cron = cronOf("a");
   await register(db, [cron]);
@@ -269,7 +269,7 @@ Deno.test("fireCron() waits for whoever pauses or redefines the cron, and goes b
   assertEquals((await firing!).fired, 0);
 });
 
-Deno.test("fireCron() keeps the duplicate of a unique task, and goes on with the next slot", async () => {
+Deno.test("fireCron() keeps the duplicate of a unique task, and continues with the next slot", async () => {
   await using db = await testDatabase();
   const unique = { unique_key: "k", unique_among: null, unique_for: null };
   for (const on_conflict of ["keep", "error"]) {
@@ -284,7 +284,7 @@ Deno.test("fireCron() keeps the duplicate of a unique task, and goes on with the
   }
 });
 
-Deno.test("ownCrons() names what nobody who lives stands for, until somebody who says the same does", async () => {
+Deno.test("ownCrons() names crons without a live owner, until a consumer with the same definition owns them", async () => {
   await using db = await testDatabase();
   const [first, second, other] = [await startConsumer(db), await startConsumer(db), await startConsumer(db)];
   const [stored, overruled, removed] = [cronOf("a"), cronOf("a", { definition: "other" }), cronOf("b")];
@@ -301,7 +301,7 @@ Deno.test("ownCrons() names what nobody who lives stands for, until somebody who
   assertEquals(await keep(other, overruled), []);
 });
 
-Deno.test("runCron() schedules now, beside the slots and whatever the state, and refuses a name that is none", async () => {
+Deno.test("runCron() schedules now, whatever the slots and the state, and refuses an unknown name", async () => {
   await using db = await testDatabase();
   await register(db, [cronOf("a", { task: { queue: "mail" } })]);
   await pauseCron(db.store, "a");
@@ -314,7 +314,7 @@ Deno.test("runCron() schedules now, beside the slots and whatever the state, and
   await assertRejects(() => runCron(db.store, "b"), Error, 'Cannot run cron "b" as there is none of this name');
 });
 
-Deno.test("listCrons() tells the state by who lives, and the last slot with its task", async () => {
+Deno.test("listCrons() derives the state from the live consumers, and shows the last slot with its task", async () => {
   await using db = await testDatabase();
   const consumer = await startConsumer(db, { tasks: ["a", "b", "c", "d"] });
   await register(db, [cronOf("a"), cronOf("b"), cronOf("c"), cronOf("d"), cronOf("e")]);
@@ -336,7 +336,7 @@ Deno.test("listCrons() tells the state by who lives, and the last slot with its 
   assertEquals((await listCrons(db.records)).every(({ state }) => state === "orphaned"), true);
 });
 
-Deno.test("deleteOrphanedCron() deletes it with its slots, and none that lives", async () => {
+Deno.test("deleteOrphanedCron() deletes an orphaned cron with its slots, and no active one", async () => {
   await using db = await testDatabase();
   const consumer = await startConsumer(db, { tasks: ["a"] });
   await register(db, [cronOf("a")]);
@@ -351,7 +351,7 @@ Deno.test("deleteOrphanedCron() deletes it with its slots, and none that lives",
   assertEquals((await taskTimes(db, "a")).length, 1);
 });
 
-Deno.test("pruneCronSlots() keeps the last hundred of each, and what was pruned fires no more", async () => {
+Deno.test("pruneCronSlots() keeps the last hundred slots of each cron, and a pruned slot does not fire again", async () => {
   await using db = await testDatabase();
   await register(db, [cronOf("a", { missed: "all" }), cronOf("b")]);
   await age(db, "a", 100_000);

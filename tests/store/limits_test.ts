@@ -66,7 +66,7 @@ async function slots(db: TestDatabase): Promise<Record<string, number>> {
   return Object.fromEntries(rows.map(({ key, count }) => [key, count]));
 }
 
-Deno.test("a limited task waits in its line, and one of those that join it has a mark for consumers to look at", async () => {
+Deno.test("a limited task waits in its limit queue, and one of those that join it asks consumers to admit", async () => {
   await using db = await testDatabase();
   const [first, second] = await insertMany(db, 2, { concurrency_key: "a" });
   const rated = await insertTask(db, { rate_key: "r" });
@@ -92,7 +92,7 @@ Deno.test("a limited task waits in its line, and one of those that join it has a
   assertEquals(await promoteDueTasks(db.store, ["default"]), { moved: 0, concurrencyKeys: [], rateKeys: [] });
 });
 
-Deno.test("promoteDueTasks() moves limited tasks into their lines, and names the lines", async () => {
+Deno.test("promoteDueTasks() moves limited tasks to their limit queues, and returns the keys", async () => {
   await using db = await testDatabase();
   const id = await insertTask(db, { concurrency_key: "a", not_before: new Date(Date.now() + 60_000) });
   await db.sql`UPDATE firefly.waiting SET not_before = now()`;
@@ -140,7 +140,7 @@ Deno.test("admitTasks() from many sides at once never gives more slots than ther
   );
 });
 
-Deno.test("admitTasks() passes over those of paused queues and those that no live consumer would run", async () => {
+Deno.test("admitTasks() skips tasks of paused queues and tasks that no live consumer would run", async () => {
   await using db = await testDatabase();
   await startConsumer(db, { queues: ["default", "still"] });
   const dead = await startConsumer(db, { queues: ["other"], tasks: ["test.task", "test.stranger"] });
@@ -158,7 +158,7 @@ Deno.test("admitTasks() passes over those of paused queues and those that no liv
   assertEquals(Object.keys(await waiting(db)).map(Number), [paused, unserved, unknown]);
 });
 
-Deno.test("admitTasks() keeps the order over queues, whoever calls it", async () => {
+Deno.test("admitTasks() keeps the order across queues, whichever consumer calls it", async () => {
   await using db = await testDatabase();
   await startConsumer(db, { queues: ["default"] });
   await startConsumer(db, { queues: ["other"] });
@@ -171,7 +171,7 @@ Deno.test("admitTasks() keeps the order over queues, whoever calls it", async ()
   assertEquals(await ready(db), [older]);
 });
 
-Deno.test("admitTasks() leaves out tasks that are being cancelled, or are gone", async () => {
+Deno.test("admitTasks() skips tasks that are being cancelled or were deleted", async () => {
   await using db = await testDatabase();
   await startConsumer(db);
   await limit(db, { concurrency: 1 });
@@ -187,7 +187,7 @@ Deno.test("admitTasks() leaves out tasks that are being cancelled, or are gone",
   assertEquals(await slots(db), { a: 1 });
 });
 
-Deno.test("admitTasks() lets everything in whose definition has no limit any more", async () => {
+Deno.test("admitTasks() admits all tasks whose definition has no limit any more", async () => {
   await using db = await testDatabase();
   await startConsumer(db);
   await limit(db, { concurrency: 1, rate: 1 });
@@ -200,7 +200,7 @@ Deno.test("admitTasks() lets everything in whose definition has no limit any mor
   assertEquals(await admit(db, ["a", "b"], ["r", "s"]), 6);
 });
 
-Deno.test("a rate's slot counts from the start of its attempt, and says when to look again", async () => {
+Deno.test("a rate slot counts from the start of its attempt, and sets when to admit again", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   await limit(db, { rate: 1, per: 60 });
@@ -212,7 +212,7 @@ Deno.test("a rate's slot counts from the start of its attempt, and says when to 
   assertEquals([task.id, task.hasSlots], [first, true]);
   assertEquals((await db.sql`SELECT until = 'infinity' AS claimed FROM firefly.slot`)[0]!.claimed, true);
   await startRates(db.store, [task.id]);
-  // It rings, since the consumer that began the task may be too busy to look when it is time.
+  // It notifications, since the consumer that began the task may be too busy to look when it is time.
   assertEquals(await notificationsOf(db, ["firefly_default"], () => admit(db, [], ["r"])), ["firefly_default"]);
   assertEquals(await notificationsOf(db, ["firefly_default"], () => admit(db, [], ["r"])), []);
 
@@ -230,7 +230,7 @@ Deno.test("a rate's slot counts from the start of its attempt, and says when to 
   assertEquals(await admit(db, [], ["r"]), 1);
 });
 
-Deno.test("an attempt that began counts for its rate however it ended; one that did not gives its slot back", async () => {
+Deno.test("an attempt that started counts for its rate however it ended; one that did not returns its slot", async () => {
   const ends: [string, (db: TestDatabase, consumerId: string) => Promise<unknown>, number][] = [
     ["completed", async (db, consumerId) => settle(db, await claimOne(db, consumerId)), 1],
     [
@@ -279,7 +279,7 @@ Deno.test("an attempt that began counts for its rate however it ended; one that 
   }
 });
 
-Deno.test("claimTasks() tells which limited tasks have their slots", async () => {
+Deno.test("claimTasks() reports which limited tasks have their slots", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   await limit(db, { concurrency: 1 });
@@ -330,7 +330,7 @@ Deno.test("requeueForLimits() stores the keys, fences the claim and keeps a task
   );
 });
 
-Deno.test("a limited task that is given back, retried at once or rescued stands in its line again, without slots", async () => {
+Deno.test("a limited task that is given back, retried at once or rescued waits in its limit queue again, without slots", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   await limit(db, { concurrency: 1 });
@@ -399,7 +399,7 @@ Deno.test("returnIdleSlots() frees the slots of tasks that no consumer will clai
   assertEquals(await slots(db), {});
 });
 
-Deno.test("returnIdleSlots() waits for nobody who has a slot locked, and finds it in its line later", async () => {
+Deno.test("returnIdleSlots() skips locked slots, and finds their tasks in the limit queue later", async () => {
   await using db = await testDatabase();
   await startConsumer(db, { queues: ["still"] });
   await limit(db, { concurrency: 10 });
@@ -419,7 +419,7 @@ Deno.test("returnIdleSlots() waits for nobody who has a slot locked, and finds i
   assertEquals(await slots(db), {});
 });
 
-Deno.test("returnIdleSlots() leaves what is claimed", async () => {
+Deno.test("returnIdleSlots() leaves claimed tasks", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   await limit(db, { concurrency: 1, rate: 1 });
@@ -433,7 +433,7 @@ Deno.test("returnIdleSlots() leaves what is claimed", async () => {
   assertEquals(await slots(db), { a: 1, r: 1 });
 });
 
-Deno.test("deleteEndedSlots() deletes slots that have run out, and no others", async () => {
+Deno.test("deleteEndedSlots() deletes expired slots, and no others", async () => {
   await using db = await testDatabase();
   await db.sql`
     INSERT INTO firefly.slot (kind, key, task_id, per, until)
@@ -446,7 +446,7 @@ Deno.test("deleteEndedSlots() deletes slots that have run out, and no others", a
   assertEquals(await slots(db), { claimed: 1, held: 1, runs: 1 });
 });
 
-Deno.test("waitingKeys() goes round over all keys", async () => {
+Deno.test("waitingKeys() walks over all keys, again and again", async () => {
   await using db = await testDatabase();
   for (const key of ["a", "b", "c", "a", "é", "Z"]) await insertTask(db, { concurrency_key: key });
   for (const key of ["x", "y", "x"]) await insertTask(db, { rate_key: key });

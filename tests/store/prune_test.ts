@@ -47,7 +47,7 @@ Deno.test("pruneTasks() deletes completed records after 7 days, failed and cance
   assertEquals(await left(db), [...kept, Number(waiting!.id)]);
 });
 
-Deno.test("pruneTasks() asks the task first, then its queue, then what holds for all", async () => {
+Deno.test("pruneTasks() applies the retention of the task, else of its queue, else the default", async () => {
   await using db = await testDatabase();
   await storeRetention(db.store, { completed: 1 * DAY, failed: null });
   await storeQueues(db.store, [
@@ -82,7 +82,7 @@ Deno.test("pruneTasks() asks the task first, then its queue, then what holds for
   assertEquals(await left(db), expected);
 });
 
-Deno.test("pruneTasks() takes what it is told in place of what holds for all, and for that alone", async () => {
+Deno.test("pruneTasks() applies a given retention in place of the default, and of nothing else", async () => {
   await using db = await testDatabase();
   await db.sql`INSERT INTO firefly.definition (func_name, retain_completed) VALUES ('test.kept', 'Infinity')`;
   const kept = await ended(db, { days: 2, name: "test.kept" });
@@ -96,7 +96,7 @@ Deno.test("pruneTasks() takes what it is told in place of what holds for all, an
   assertEquals(await left(db), [...kept, ...failed]);
 });
 
-Deno.test("pruneTasks() keeps everything for ever where that is what holds for all", async () => {
+Deno.test("pruneTasks() keeps all records if the default retention is infinite", async () => {
   await using db = await testDatabase();
   await storeRetention(db.store, { completed: Infinity, failed: Infinity });
   await ended(db, { days: 9000 });
@@ -105,7 +105,7 @@ Deno.test("pruneTasks() keeps everything for ever where that is what holds for a
   assertEquals((await left(db)).length, 1);
 });
 
-Deno.test("pruneTasks() deletes 1,000 records a statement, and goes on where it was", async () => {
+Deno.test("pruneTasks() deletes 1,000 records a statement, and continues where it stopped", async () => {
   await using db = await testDatabase();
   await ended(db, { days: 8, count: 2300 });
   const batches = [];
@@ -119,7 +119,7 @@ Deno.test("pruneTasks() deletes 1,000 records a statement, and goes on where it 
   assertEquals((await db.sql`SELECT prune_cursor FROM firefly.retention`)[0]!.prune_cursor, "0", "it begins anew");
 });
 
-Deno.test("pruneTasks() looks at 5,000 records a statement, rests, and stops at those that are too young", async () => {
+Deno.test("pruneTasks() examines 5,000 records a statement, rests, and stops at records that are too young", async () => {
   await using db = await testDatabase();
   await ended(db, { days: 8, status: "failed", count: 5000 });
   const [old] = await ended(db, { days: 8 });
@@ -132,7 +132,7 @@ Deno.test("pruneTasks() looks at 5,000 records a statement, rests, and stops at 
   assertEquals(await pruneTasks(db.store, { after: old! - 1 }), { pruned: 0, full: false, last: null });
 });
 
-Deno.test("pruneTasks() of two consumers at once: one prunes, and the other waits for nothing", async () => {
+Deno.test("pruneTasks() of two consumers at once: one prunes, and the other does not wait", async () => {
   await using db = await testDatabase();
   await ended(db, { days: 8, count: 10 });
 
@@ -144,7 +144,7 @@ Deno.test("pruneTasks() of two consumers at once: one prunes, and the other wait
   assertEquals((await pruneTasks(db.store, { after: null })).pruned, 10);
 });
 
-Deno.test("pruneTasks() passes over a record that somebody's transaction holds, and takes it on the next walk", async () => {
+Deno.test("pruneTasks() skips a record that another transaction has locked, and deletes it on the next walk", async () => {
   await using db = await testDatabase();
   const [held] = await ended(db, { days: 8, count: 3 });
 
@@ -180,7 +180,7 @@ Deno.test("pruneTasks() leaves a record that was retried since its statement beg
   assertEquals(await left(db), [retried], `${blocking} is gone`);
 });
 
-Deno.test("storeRetention() and storeQueues() leave what nobody says anything of, and a queue's pause", async () => {
+Deno.test("storeRetention() and storeQueues() leave settings that are not given, and a queue's pause", async () => {
   await using db = await testDatabase();
   await db.sql`SELECT firefly.pause('mail')`;
   const mail = (completed: number | null, failed: number | null, notify: QueueSettings["notify"]) =>
@@ -202,7 +202,7 @@ Deno.test("storeRetention() and storeQueues() leave what nobody says anything of
   assertEquals((await db.sql`SELECT notify FROM firefly.queue WHERE name = 'mail'`)[0]!.notify, "asleep");
 });
 
-Deno.test("readBounds() tells the first and the last id", async () => {
+Deno.test("readBounds() reads the first and the last id", async () => {
   await using db = await testDatabase();
 
   assertEquals(await readBounds(db.records), null);

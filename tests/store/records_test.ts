@@ -99,7 +99,7 @@ Deno.test("countRecords() counts by queue and status", async () => {
   assertEquals(counts.sort(), ["default completed 1", "default created 1", "default running 1", "mail created 1"]);
 });
 
-Deno.test("countRecords() and a list stay quick beside thousands of leased tasks", async () => {
+Deno.test("countRecords() and a list stay quick beside thousands of claimed tasks", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   await db.sql`INSERT INTO firefly.task (func_name) SELECT 'test.task' FROM generate_series(1, 20000)`;
@@ -114,7 +114,7 @@ Deno.test("countRecords() and a list stay quick beside thousands of leased tasks
   assert(performance.now() - started < 3000, `it took ${performance.now() - started} ms`);
 });
 
-Deno.test("registerWaiters() can be asked for one task by many, and deleteExpiredWaiters() drops who went away", async () => {
+Deno.test("registerWaiters() registers one task for many programs, and deleteExpiredWaiters() deletes expired waiters", async () => {
   await using db = await testDatabase();
   const ids = [await insertTask(db), await insertTask(db)];
 

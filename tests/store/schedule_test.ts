@@ -50,7 +50,7 @@ Deno.test("insertTasks() gives ids in the order of its tasks, and stores every c
   assertEquals(Object.fromEntries(Object.keys(columns).map((column) => [column, record[column]])), columns as never);
 });
 
-Deno.test("insertTasks() sends once what all tasks share, and stores every column of each", async () => {
+Deno.test("insertTasks() sends shared columns once, and stores every column of each task", async () => {
   await using db = await testDatabase();
   const alike: Partial<NewTask> = {
     queue: "mail",
@@ -76,7 +76,7 @@ Deno.test("insertTasks() sends once what all tasks share, and stores every colum
   assert(inserted[0]!.created !== inserted[1]!.created, "a Date that can be set is no other record's");
 });
 
-Deno.test("insertTasks() keeps what one task of many has for itself", async () => {
+Deno.test("insertTasks() keeps a column in which one task of many differs", async () => {
   await using db = await testDatabase();
   const future = new Date(Date.now() + 3_600_000);
   const own: Partial<NewTask>[] = [
@@ -157,7 +157,7 @@ Deno.test("insertTasks() and scheduleUnique() read times past the year 9999", as
   assertEquals(inserted.every(({ not_before }) => not_before.getUTCFullYear() > 12_000), true);
 });
 
-Deno.test("insertTasks() makes ready what may start now: no delay, a delay of 0, a time that has passed", async () => {
+Deno.test("insertTasks() makes tasks ready that may start now: no delay, a delay of 0, a time that has passed", async () => {
   await using test = await testInstance();
   const { db, ff } = test;
   const work = task(taskName(), () => {});
@@ -174,19 +174,19 @@ Deno.test("insertTasks() makes ready what may start now: no delay, a delay of 0,
   assertEquals(await placesOf(db), { ready: 3, waiting: 1, lease: 0 });
 });
 
-Deno.test("an INSERT rings once for each queue, whatever it inserts, and only with its transaction", async () => {
+Deno.test("an INSERT notifies once for each queue, whatever it inserts, and only with its transaction", async () => {
   await using db = await testDatabase();
   const channels = ["firefly_default", "firefly_mail", "firefly_other"];
   const future = new Date(Date.now() + 3_600_000);
 
-  const rings = await notificationsOf(db, channels, async () => {
+  const notifications = await notificationsOf(db, channels, async () => {
     await insertTasks(db.store, [
       ...Array.from({ length: 200 }, () => newTask()),
       newTask({ queue: "mail" }),
       newTask({ queue: "mail", not_before: future.toISOString() }),
     ]);
   });
-  assertEquals(rings.sort(), ["firefly_default", "firefly_mail"]);
+  assertEquals(notifications.sort(), ["firefly_default", "firefly_mail"]);
 
   const failed = await notificationsOf(db, channels, () =>
     db.sql.begin(async (sql) => {
@@ -262,7 +262,7 @@ Deno.test("firefly.schedule() takes each argument by name, and NULL for its defa
   assertEquals(await placesOf(db), { ready: 2, waiting: 1, lease: 0 });
 });
 
-Deno.test("firefly.schedule() refuses params that are no list, and leaves the transaction to its caller", async () => {
+Deno.test("firefly.schedule() refuses params that are not a list, and leaves the transaction to its caller", async () => {
   await using db = await testDatabase();
   const { sql } = db;
   const failures: [Promise<unknown>, string][] = [
@@ -284,7 +284,7 @@ Deno.test("firefly.schedule() refuses params that are no list, and leaves the tr
   assertEquals(await placesOf(db), { ready: 1, waiting: 0, lease: 0 });
 });
 
-Deno.test("queue names are taken and notified up to the channel's 63 bytes, or refused, in SQL and in TypeScript", async () => {
+Deno.test("queue names are accepted and notified up to the channel's 63 bytes, else refused, in SQL and in TypeScript", async () => {
   await using test = await testInstance();
   const { db, ff } = test;
   const work = task(taskName(), () => {});
@@ -304,13 +304,13 @@ Deno.test("queue names are taken and notified up to the channel's 63 bytes, or r
     'q"; drop table--',
   ];
 
-  const rings = await notificationsOf(db, good.map((queue) => `firefly_${queue}`), async () => {
+  const notifications = await notificationsOf(db, good.map((queue) => `firefly_${queue}`), async () => {
     for (const queue of good) {
       await ff.run(() => work.with({ queue }).schedule());
       await db.sql`INSERT INTO firefly.task ${db.sql({ func_name: "test.task", queue })}`;
     }
   });
-  assertEquals(rings, good.flatMap((queue) => [`firefly_${queue}`, `firefly_${queue}`]));
+  assertEquals(notifications, good.flatMap((queue) => [`firefly_${queue}`, `firefly_${queue}`]));
 
   for (const queue of bad) {
     await assertRejects(
@@ -380,7 +380,7 @@ Deno.test("with({ tx }) schedules in a transaction of postgres.js, however it na
   await assertJoins(test, (act) => untyped.sql.begin((tx) => act(tx)) as never);
 });
 
-Deno.test("with({ tx }) schedules through anything that can query, whatever it makes of times", async () => {
+Deno.test("with({ tx }) schedules through any client that can query, however it parses times", async () => {
   await using test = await testInstance();
   // Times as the server writes them: as some clients are told to leave them.
   const types = { time: { to: 1184, from: [1184], serialize: String, parse: (text: string) => text } };
@@ -410,7 +410,7 @@ Deno.test("with({ tx }) schedules into another schema", async () => {
   assertEquals((await placesOf(test.db)).ready, 0);
 });
 
-Deno.test("with({ tx }) says so when the client does not give back what it inserted", async () => {
+Deno.test("with({ tx }) rejects when the client does not return what it inserted", async () => {
   await using test = await testInstance();
   const work = task(taskName(), () => {});
   const tx: Queryable = { query: () => Promise.resolve([]) };

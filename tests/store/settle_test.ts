@@ -8,7 +8,7 @@ import { insertTask, placesOf, recordOf } from "../support/records.ts";
 import { outcomeOf, settle } from "../support/settling.ts";
 import { updatesOf } from "../support/statements.ts";
 
-Deno.test("settleTasks() completes tasks and deletes their lease", async () => {
+Deno.test("settleTasks() completes tasks and deletes their batch", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   await insertTask(db);
@@ -55,7 +55,7 @@ Deno.test("settleTasks() refuses an attempt whose task was cancelled, and one th
   assertEquals(await settle(db, again), true);
 });
 
-Deno.test("settleTasks() passes over a row that somebody's open transaction has locked", async () => {
+Deno.test("settleTasks() skips a row that another transaction has locked", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   for (let i = 0; i < 3; i++) await insertTask(db);
@@ -72,7 +72,7 @@ Deno.test("settleTasks() passes over a row that somebody's open transaction has 
   assert(await settle(db, locked));
 });
 
-Deno.test("settleTasks() never deadlocks with batches that hold the same tasks in other orders", async () => {
+Deno.test("settleTasks() never deadlocks with calls that settle the same tasks in other orders", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   const deadlocks = async () => {
@@ -112,7 +112,7 @@ Deno.test("settleTasks() gives a task back for a retry, with its error in the hi
   assertEquals(await placesOf(db), { ready: 0, waiting: 1, lease: 0 });
 });
 
-Deno.test("settleTasks() hands a task back uncounted and in its old place", async () => {
+Deno.test("settleTasks() gives a task back uncounted and in its old place", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   const first = await insertTask(db);
@@ -148,11 +148,11 @@ Deno.test("settleTasks() keeps the latest 100 errors", async () => {
   assertEquals(errors.at(-1)!.attempt, 101);
 });
 
-Deno.test("settleTasks() rings for a task that somebody awaits, and for no other", async () => {
+Deno.test("settleTasks() notifies for a task with a waiter, and for no other", async () => {
   await using db = await testDatabase();
-  const rings: string[] = [];
+  const notifications: string[] = [];
   const heard = Promise.withResolvers<void>();
-  const { unlisten } = await db.sql.listen("firefly:ended", () => rings.push("ended"));
+  const { unlisten } = await db.sql.listen("firefly:ended", () => notifications.push("ended"));
   await db.sql.listen("test", () => heard.resolve());
   const consumerId = await startConsumer(db);
   const awaited = await insertTask(db);
@@ -165,7 +165,7 @@ Deno.test("settleTasks() rings for a task that somebody awaits, and for no other
   await db.sql.notify("test", "");
   await heard.promise;
 
-  assertEquals(rings, ["ended"]);
+  assertEquals(notifications, ["ended"]);
   await unlisten();
 });
 
@@ -178,7 +178,7 @@ Deno.test("settleTasks() updates records in place (HOT)", async () => {
   assertEquals(updates, { updated: 500, hot: 500 });
 });
 
-Deno.test("deleteBatches() keeps a lease with a current claim", async () => {
+Deno.test("deleteBatches() keeps a batch with a current claim", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   await insertTask(db);
@@ -192,7 +192,7 @@ Deno.test("deleteBatches() keeps a lease with a current claim", async () => {
   assertEquals((await placesOf(db)).lease, 0);
 });
 
-Deno.test("readClaims() tells a claim that was ended from one that is held", async () => {
+Deno.test("readClaims() distinguishes a claim that has ended from one that is held", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   await insertTask(db);

@@ -190,7 +190,7 @@ Deno.test("scheduleUnique() that is refused holds no key, even in a transaction 
   assertEquals(await count(db), 2);
 });
 
-Deno.test("every end of a task gives its key back: completed, failed, cancelled, deleted", async () => {
+Deno.test("every end of a task releases its key: completed, failed, cancelled, deleted", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   const next = async () => (await scheduleUnique(db.store, [uniqueTask("a")]))[0]!;
@@ -242,7 +242,7 @@ Deno.test("a task of `among` without running is claimed without its key; a dupli
   ]);
 });
 
-Deno.test("a task that completes stays completed, whoever has its key by then", async () => {
+Deno.test("a task that completes stays completed, whichever task has its key by then", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   for (
@@ -259,7 +259,7 @@ Deno.test("a task that completes stays completed, whoever has its key by then", 
     assertEquals((await recordOf(db, first.id)).status, "completed");
     assertEquals((await holders(db))[key], Number(duplicate!.id));
 
-    await settle(db, await claimOne(db, consumerId)); // nobody has the key by now: it takes it again
+    await settle(db, await claimOne(db, consumerId)); // the key is free by now: it takes it again
     assertEquals((await scheduleUnique(db.store, [uniqueTask(key, columns)]))[0]!.inserted, false);
   }
 });
@@ -282,7 +282,7 @@ Deno.test("a rescue that collides fails its task alone", async () => {
   ]]);
 });
 
-Deno.test("retryTasks() leaves tasks out that collide with a duplicate, committed or in an open transaction", async () => {
+Deno.test("retryTasks() skips tasks that collide with a duplicate, committed or in an open transaction", async () => {
   await using db = await testDatabase();
   await using one = clients(db, 1);
   const ids = (await scheduleUnique(db.store, ["a", "b", "c"].map((key) => uniqueTask(key)))).map(({ id }) =>
@@ -326,7 +326,7 @@ Deno.test("many retries that collide with one open transaction hold up their bat
   });
 });
 
-Deno.test("`for` keeps duplicates away until its time has passed, even past the record's end", async () => {
+Deno.test("`for` rejects duplicates until its time has passed, even after the record is deleted", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   const task = uniqueTask("a", { unique_for: 3600 });
@@ -345,7 +345,7 @@ Deno.test("`for` keeps duplicates away until its time has passed, even past the 
   assertEquals(many.flat().filter(({ inserted }) => inserted).length, 1, "one of several takes what has expired");
 });
 
-Deno.test("deleteExpiredKeys() deletes in batches, and nothing that is held", async () => {
+Deno.test("deleteExpiredKeys() deletes in batches, and no key that is held", async () => {
   await using db = await testDatabase();
   await scheduleUnique(db.store, [uniqueTask("held")]);
   await db.sql`
@@ -375,7 +375,7 @@ Deno.test("replace leaves a running duplicate as it is, and its consumer free to
   });
 });
 
-Deno.test("firefly.schedule() keeps, replaces or refuses, and takes a time after completion", async () => {
+Deno.test("firefly.schedule() keeps, replaces or refuses, and accepts a time after completion", async () => {
   await using db = await testDatabase();
   const schedule = async (rest: string) =>
     (await db.sql.unsafe(`SELECT firefly.schedule('test.task', '[1]', unique_key => 'a' ${rest})::int AS id`))[0]!.id;

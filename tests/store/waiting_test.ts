@@ -5,7 +5,7 @@ import { claim, claimOne, startConsumer } from "../support/claiming.ts";
 import { insertTask, placesOf } from "../support/records.ts";
 import { settle } from "../support/settling.ts";
 
-Deno.test("promoteDueTasks() moves what is due, and a due task goes before every younger one", async () => {
+Deno.test("promoteDueTasks() moves due tasks, and a due task is claimed before every younger one", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   const deferred = await insertTask(db, { not_before: new Date(Date.now() + 3_600_000) });

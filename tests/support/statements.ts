@@ -6,8 +6,8 @@ export function counting(tag: Tag): Tag & { calls: number } {
   const counted = Object.assign((strings: TemplateStringsArray, ...values: unknown[]) => {
     counted.calls++;
     return tag(strings, ...values);
-  }, { schema: tag.schema, schemaName: tag.schemaName, identifier: tag.identifier, calls: 0 });
-  return counted as Tag & { calls: number };
+  }, { ...tag, calls: 0 });
+  return counted as unknown as Tag & { calls: number };
 }
 
 /** How many records `act` updates, and how many of these in place (HOT). */
