@@ -139,7 +139,7 @@ Deno.test("rescueTasks() returns the tasks of a crashed consumer to their old pl
     second + 1,
     false,
   ]]);
-  assertEquals((await placesOf(db)).lease, 0);
+  assertEquals((await placesOf(db)).claimBatches, 0);
   assertEquals(notifications, ["firefly_default"]);
   const again = await claimOne(db, await startConsumer(db));
   assertEquals([again.id, again.attempt, again.quarantined], [first, 2, false]);
@@ -168,14 +168,14 @@ Deno.test("rescueTasks() leaves tasks that were settled, released, cancelled or 
   for (let i = 0; i < 5; i++) await insertTask(db);
   const { tasks: [done, back, cancelled, deleted, left] } = await claim(db, { consumerId: dead });
   const outcomes = [outcomeOf(done!), outcomeOf(back!, { status: "created", returned: null, counts: "snooze" })];
-  await settleTasks(db.store, outcomes, []); // the lease stays, with what is left of it
+  await settleTasks(db.store, outcomes, []); // the batch stays, with what is left of it
   await db.sql`SELECT firefly.cancel(${cancelled!.id})`;
   await db.sql`DELETE FROM firefly.task WHERE id = ${deleted!.id}`;
 
   assertEquals((await die(db, dead)).map(({ id }) => id), [left!.id]);
 
   assertEquals((await recordOf(db, back!.id)).rescues, 0);
-  assertEquals(await placesOf(db), { ready: 2, waiting: 0, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 2, waiting: 0, claimBatches: 0 });
 });
 
 Deno.test("rescueTasks() leaves the batches of live consumers, and takes those of consumers without a row", async () => {
@@ -208,7 +208,7 @@ Deno.test("rescueTasks() run by two at once rescues each task once", async () =>
     most: 1,
     seq: 1,
   });
-  assertEquals(await placesOf(db), { ready: 300, waiting: 0, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 300, waiting: 0, claimBatches: 0 });
 });
 
 Deno.test("rescueTasks() rescues no task of another rescue that is not committed yet", async () => {
@@ -230,7 +230,7 @@ Deno.test("rescueTasks() rescues no task of another rescue that is not committed
     rescues: 1,
     claim_seq: 1,
   });
-  assertEquals(await placesOf(db), { ready: 3, waiting: 0, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 3, waiting: 0, claimBatches: 0 });
 });
 
 Deno.test("rescueTasks() skips a record that another transaction has locked, and rescues it later", async () => {
@@ -246,11 +246,11 @@ Deno.test("rescueTasks() skips a record that another transaction has locked, and
     const rescued = await Promise.race([rescueTasks(db.store), waiting(db)]);
     assert(Array.isArray(rescued), `${rescued}`);
     assertEquals(rescued.map(({ id }) => id).sort(), [tasks[0]!.id, tasks[2]!.id]);
-    assertEquals(await placesOf(db), { ready: 2, waiting: 0, lease: 1 });
+    assertEquals(await placesOf(db), { ready: 2, waiting: 0, claimBatches: 1 });
   });
 
   assertEquals((await rescueTasks(db.store)).map(({ id }) => id), [locked]);
-  assertEquals(await placesOf(db), { ready: 3, waiting: 0, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 3, waiting: 0, claimBatches: 0 });
 });
 
 Deno.test("rescueTasks() fails a task at the third crash in quarantine, with a readable error, and notifies its waiters", async () => {
@@ -279,7 +279,7 @@ Deno.test("rescueTasks() fails a task at the third crash in quarantine, with a r
     attempt: 6,
   });
   assert(!Number.isNaN(Date.parse(at as string)));
-  assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 0, waiting: 0, claimBatches: 0 });
   assertEquals(notifications, ["firefly:ended"]);
   assertEquals((await db.sql`SELECT FROM firefly.result_waiter`).length, 0);
 });
@@ -348,12 +348,12 @@ Deno.test("readBatches() reads current claims, and none of an unknown consumer",
   const { tasks: [first, second, third] } = await claim(db, { consumerId });
   await db.sql`SELECT firefly.cancel(${second!.id})`;
 
-  const leases = await readBatches(db.store, consumerId);
+  const batches = await readBatches(db.store, consumerId);
 
-  assertEquals(leases.length, 1);
-  assertEquals(leases[0]!.id, first!.batchId);
+  assertEquals(batches.length, 1);
+  assertEquals(batches[0]!.id, first!.batchId);
   assertEquals(
-    leases[0]!.claims.toSorted((a, b) => a.id - b.id),
+    batches[0]!.claims.toSorted((a, b) => a.id - b.id),
     [first, third].map((task) => ({ id: task!.id, claimSeq: 0, concurrencyKey: null, rateKey: null })),
   );
   assertEquals(await readBatches(db.store, crypto.randomUUID()), []);
@@ -366,7 +366,7 @@ Deno.test("requeueUnplaced() requeues tasks that were set to created by hand, an
   const done = await claimOne(db, consumerId);
   await settle(db, done);
   await insertTask(db);
-  const leased = await claimOne(db, consumerId);
+  const running = await claimOne(db, consumerId);
   const ready = await insertTask(db);
   const waitingTask = await insertTask(db, { not_before: new Date(Date.now() + 3_600_000) });
   await db.sql`UPDATE firefly.task SET status = 'created' WHERE id = ${done.id}`;
@@ -374,12 +374,12 @@ Deno.test("requeueUnplaced() requeues tasks that were set to created by hand, an
   const { last, placed } = await requeueUnplaced(db.store, 0);
 
   assertEquals({ last, placed }, { last: 0, placed: 1 });
-  for (const id of [leased.id, ready, waitingTask]) assertEquals((await recordOf(db, id)).claim_seq, "0");
+  for (const id of [running.id, ready, waitingTask]) assertEquals((await recordOf(db, id)).claim_seq, "0");
   assertEquals((await promoteDueTasks(db.store, ["default"])).moved, 1);
   const { tasks } = await claim(db, { consumerId });
   assertEquals(tasks.map(({ id }) => id).sort(), [done.id, ready]);
   assertEquals((await requeueUnplaced(db.store, 0)).placed, 0);
-  assert(await settle(db, leased));
+  assert(await settle(db, running));
 });
 
 Deno.test("requeueUnplaced() gives a ready task that was edited by hand its new place", async () => {

@@ -137,7 +137,7 @@ Deno.test("insertTasks() counts a delay from now, by the database's clock, even 
   const [waits] = await db
     .sql`SELECT extract(epoch FROM not_before - clock_timestamp())::float AS left FROM firefly.task`;
   assert(waits!.left > 5 && waits!.left <= 10, `${waits!.left} s`);
-  assertEquals(await placesOf(db), { ready: 0, waiting: 1, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 0, waiting: 1, claimBatches: 0 });
   assertEquals((await row.refresh()).notBefore, row.notBefore);
 });
 
@@ -166,12 +166,12 @@ Deno.test("insertTasks() makes tasks ready that may start now: no delay, a delay
     await work.schedule();
     await work.with({ delay: 0 }).schedule();
     await work.with({ notBefore: new Date(0) }).schedule();
-    assertEquals(await placesOf(db), { ready: 3, waiting: 0, lease: 0 });
+    assertEquals(await placesOf(db), { ready: 3, waiting: 0, claimBatches: 0 });
     const at = new Date(Date.now() + 3_600_000);
     assertEquals((await work.with({ notBefore: at }).schedule()).notBefore, at);
   });
 
-  assertEquals(await placesOf(db), { ready: 3, waiting: 1, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 3, waiting: 1, claimBatches: 0 });
 });
 
 Deno.test("an INSERT notifies once for each queue, whatever it inserts, and only with its transaction", async () => {
@@ -194,7 +194,7 @@ Deno.test("an INSERT notifies once for each queue, whatever it inserts, and only
       throw new Error("undone");
     }).catch(() => {}));
   assertEquals(failed, []);
-  assertEquals(await placesOf(db), { ready: 201, waiting: 1, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 201, waiting: 1, claimBatches: 0 });
 });
 
 Deno.test("a plain INSERT is a scheduled task like any other", async () => {
@@ -208,7 +208,7 @@ Deno.test("a plain INSERT is a scheduled task like any other", async () => {
     INSERT INTO firefly.task (func_name, status) VALUES ('${echo.funcName}', 'completed');
     INSERT INTO firefly.task (func_name) SELECT '${echo.funcName}' WHERE false;
   `);
-  assertEquals(await placesOf(db), { ready: 2, waiting: 0, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 2, waiting: 0, claimBatches: 0 });
   assertEquals(await test.drain({ tasks: [echo] }), { completed: 2, failed: 0 });
 
   const rows = await db.sql`SELECT returned, max_retries, retry_delay FROM firefly.task_json WHERE id < 3 ORDER BY id`;
@@ -259,7 +259,7 @@ Deno.test("firefly.schedule() takes each argument by name, and NULL for its defa
   assertEquals((not_before as Date).getUTCFullYear() >= 2099, true);
   const [decoded] = await sql`SELECT params FROM firefly.task_json WHERE id = ${full}`;
   assertEquals(decoded!.params, [1, "zwei", { $: "Date" }], "plain data, whatever it looks like");
-  assertEquals(await placesOf(db), { ready: 2, waiting: 1, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 2, waiting: 1, claimBatches: 0 });
 });
 
 Deno.test("firefly.schedule() refuses params that are not a list, and leaves the transaction to its caller", async () => {
@@ -281,7 +281,7 @@ Deno.test("firefly.schedule() refuses params that are not a list, and leaves the
     await transaction.savepoint((savepoint) => savepoint`SELECT firefly.schedule('a', '5')`).catch(() => {});
     await transaction`SELECT firefly.schedule('a')`;
   });
-  assertEquals(await placesOf(db), { ready: 1, waiting: 0, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 1, waiting: 0, claimBatches: 0 });
 });
 
 Deno.test("queue names are accepted and notified up to the channel's 63 bytes, else refused, in SQL and in TypeScript", async () => {
