@@ -16,12 +16,12 @@ Deno.test("start() aborts the signal at the timeout, leaves the slot, and fences
   let reason: unknown;
   const { id, ending } = await test.begin(async () => {
     const { sql, signal } = current();
-    await sql`INSERT INTO effect VALUES (1)`;
     signal.addEventListener("abort", () => reason = signal.reason);
+    await sql`INSERT INTO effect VALUES (1)`;
     await late.wait(); // ignores its signal
     lateFailures.push(assertRejects(() => sql`INSERT INTO effect VALUES (2)`, FireflyError, "transaction has ended"));
     return "late";
-  }, { options: { timeout: "100ms" } });
+  }, { options: { timeout: "500ms" } });
 
   assertEquals(await ending, "failed");
   assertEquals((reason as DOMException).name, "TimeoutError");
@@ -32,7 +32,7 @@ Deno.test("start() aborts the signal at the timeout, leaves the slot, and fences
   const { status, errors, returned } = await recordOf(test.db, id);
   assertEquals([status, returned], ["failed", null]);
   const [{ name, message }] = errors as [ErrorRow];
-  assertEquals([name, message], ["TimeoutError", "The attempt took longer than its timeout of 0.1 s"]);
+  assertEquals([name, message], ["TimeoutError", "The attempt took longer than its timeout of 0.5 s"]);
   await until(async () => await backends(test.db, "idle in transaction") === 0);
   assertEquals((await test.db.sql`SELECT FROM effect`).length, 0);
 });
