@@ -117,5 +117,5 @@ Deno.test("start() settles a retry however far away it is", async () => {
   for (const { ending, record } of [fromRecord, fromHandler]) {
     assertEquals([ending, record.status], ["retried", "created"]);
   }
-  assertEquals(await placesOf(test.db), { ready: 0, waiting: 2, lease: 0 });
+  assertEquals(await placesOf(test.db), { ready: 0, waiting: 2, claimBatches: 0 });
 });

@@ -64,7 +64,7 @@ Deno.test("abort() with Shutdown returns the task, uncounted and in its old plac
     errors: [],
   });
   assertEquals(record.not_before, not_before);
-  assertEquals(await placesOf(test.db), { ready: 1, waiting: 0, lease: 0 });
+  assertEquals(await placesOf(test.db), { ready: 1, waiting: 0, claimBatches: 0 });
 });
 
 Deno.test("abort() ends an attempt at once even if its transaction waits for a dead network", async () => {

@@ -80,7 +80,7 @@ async function assertCancels({ db, id, consumer }: Hanging, cancel: () => Promis
     "returns late",
   ]);
   assertEquals(events[2].fields, { reason: "TaskCancelled" });
-  assertEquals([code, await placesOf(db)], [0, { ready: 0, waiting: 0, lease: 0 }]);
+  assertEquals([code, await placesOf(db)], [0, { ready: 0, waiting: 0, claimBatches: 0 }]);
 }
 
 Deno.test("cancel() reaches a handler in another process within a second, and ends it though it ignores its signal", async () => {
@@ -112,7 +112,7 @@ Deno.test("cancel() of a task that no consumer runs takes effect at once: no con
   const [now, later] = await test.ff.run(() => Promise.all([work.schedule(), work.with({ delay: "1h" }).schedule()]));
 
   assertEquals([await now.cancel(), await later.cancel(), await now.cancel()], [true, true, false]);
-  assertEquals(await placesOf(test.db), { ready: 0, waiting: 0, lease: 0 });
+  assertEquals(await placesOf(test.db), { ready: 0, waiting: 0, claimBatches: 0 });
   await test.drain({ tasks: [work] });
 
   assertEquals(called, 0);

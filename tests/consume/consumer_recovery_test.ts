@@ -103,7 +103,7 @@ Deno.test("a claim whose reply was lost is returned and run", async () => {
   await until(async () => (await recordOf(test.db, blocker)).status === "completed");
 
   assertEquals((await recordOf(test.db, blocker)).snoozes, 1);
-  await until(async () => (await placesOf(test.db)).lease === 0);
+  await until(async () => (await placesOf(test.db)).claimBatches === 0);
 });
 
 Deno.test("consume() drops a claim that a crash of the server undid, as soon as it is connected again", async () => {

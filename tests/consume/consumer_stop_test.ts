@@ -30,7 +30,7 @@ Deno.test("stop() returns tasks that have not begun, uncounted and in their old 
   `;
   assert(row!.created > 0, "something was left");
   assertEquals(row!.counted, 0);
-  assertEquals(await placesOf(test.db), { ready: row!.created, waiting: 0, lease: 0 });
+  assertEquals(await placesOf(test.db), { ready: row!.created, waiting: 0, claimBatches: 0 });
   assertEquals((await test.drain()).completed, row!.created);
 });
 

@@ -36,7 +36,7 @@ Deno.test("consume() ends after `maxTasks` attempts and leaves the rest ready", 
   await test.ff.run(() => work.scheduleMany(Array.from({ length: 20 }, () => [])));
 
   assertEquals(await test.ff.consume({ maxTasks: 7 }).finished, { completed: 7, failed: 0 });
-  assertEquals(await placesOf(test.db), { ready: 13, waiting: 0, lease: 0 });
+  assertEquals(await placesOf(test.db), { ready: 13, waiting: 0, claimBatches: 0 });
 });
 
 Deno.test("consume() aborts a running task that is cancelled, and frees its slot", async () => {

@@ -45,7 +45,7 @@ Deno.test("maintenance removes an expired consumer and requeues all of its tasks
   await test.maintenance.start();
 
   await until(() => test.rounds.done > 0);
-  assertEquals(await placesOf(db), { ready: 90, waiting: 0, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 90, waiting: 0, claimBatches: 0 });
   assertEquals(test.rescued.map(({ id, failed }) => [id, failed]).length, 90);
   assert(test.rescued.every(({ failed }) => !failed));
   assertEquals((await db.sql`SELECT FROM firefly.consumer WHERE id = ${crashed}`).length, 0);

@@ -1,28 +1,12 @@
-import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { resolveConnection } from "../../src/database/settings.ts";
 import { withDeadline } from "../../src/database/deadline.ts";
 import { DatabaseUnreachable } from "../../src/errors.ts";
-import { Session, Sessions } from "../../src/database/session.ts";
-import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { Session } from "../../src/database/session.ts";
+import { testDatabase } from "../support/database.ts";
 import { until } from "../support/waiting.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
-
-async function pidOf(session: Session): Promise<number> {
-  const [row] = await session.run<{ pid: number }>((client) => client`SELECT pg_backend_pid() AS pid`);
-  return row!.pid;
-}
-
-async function terminate(db: TestDatabase, pid: number): Promise<void> {
-  await db.sql`SELECT pg_terminate_backend(${pid})`;
-}
-
-/** How many connections of Firefly the server has. */
-async function connections(db: TestDatabase): Promise<number> {
-  const rows = await db.sql`
-    SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'firefly'
-  `;
-  return rows.length;
-}
+import { connections, pidOf, terminate } from "../support/connections.ts";
 
 Deno.test("Session.run() runs nothing outside of the transaction in which its connection was lost, 50 times", async () => {
   await using db = await testDatabase({ migrated: false });
@@ -239,103 +223,4 @@ Deno.test("Session.ping() keeps an idle transaction alive, and is silent when th
 
   await until(() => session.lost !== undefined);
   session.ping();
-});
-
-Deno.test("Sessions.take() uses a session again that was given back", async () => {
-  await using db = await testDatabase({ migrated: false });
-  const sessions = new Sessions(() => new Session(db.settings), 2);
-  const first = await sessions.take();
-  const pid = await pidOf(first);
-  sessions.giveBack(first, true);
-
-  const second = await sessions.take();
-
-  assertEquals(await pidOf(second), pid);
-  sessions.giveBack(second, true);
-  sessions.end();
-});
-
-Deno.test("Sessions.giveBack() discards a session that is in the middle of a statement", async () => {
-  await using db = await testDatabase({ migrated: false });
-  const sessions = new Sessions(() => new Session(db.settings), 2);
-  const first = await sessions.take();
-  sessions.giveBack(first, false);
-
-  const second = await sessions.take();
-
-  assert(first.lost && second !== first);
-  sessions.giveBack(second, true);
-  sessions.end();
-});
-
-Deno.test("Sessions.take() skips a session that was lost while it was unused", async () => {
-  await using db = await testDatabase({ migrated: false });
-  const sessions = new Sessions(() => new Session(db.settings), 2);
-  const first = await sessions.take();
-  const pid = await pidOf(first);
-  sessions.giveBack(first, true);
-  await terminate(db, pid);
-  await until(() => first.lost !== undefined);
-
-  const second = await sessions.take();
-
-  assert(await pidOf(second) !== pid);
-  sessions.giveBack(second, true);
-  sessions.end();
-});
-
-Deno.test("Sessions keeps an unused session for 10 s, and reuses the one that was used last", async () => {
-  await using db = await testDatabase({ migrated: false });
-  const sessions = new Sessions(() => new Session(db.settings), 2);
-  const [first, second] = [await sessions.take(), await sessions.take()];
-  await Promise.all([pidOf(first), pidOf(second)]);
-  sessions.giveBack(first, true);
-  sessions.giveBack(second, true);
-  const start = performance.now();
-  let uses = 0;
-
-  await until(async () => {
-    const session = await sessions.take();
-    assert(session === second);
-    uses++;
-    sessions.giveBack(session, true);
-    return first.lost !== undefined;
-  });
-
-  assert(performance.now() - start > 9_900 && uses > 100, `${performance.now() - start} ms, ${uses} times`);
-  sessions.end();
-});
-
-Deno.test("Sessions.take() waits while `max` sessions are taken, and then serves all", async () => {
-  await using db = await testDatabase({ migrated: false });
-  let opened = 0;
-  const sessions = new Sessions(() => (opened++, new Session(db.settings)), 2);
-  let [taken, most] = [0, 0];
-
-  await Promise.all(Array.from({ length: 20 }, async (_, i) => {
-    const session = await sessions.take();
-    most = Math.max(most, ++taken);
-    await session.run((client) => client`SELECT ${i}::integer`);
-    taken--;
-    sessions.giveBack(session, i % 5 !== 0);
-  }));
-  sessions.end();
-
-  assertEquals(most, 2);
-  assertLess(opened, 8);
-});
-
-Deno.test("Sessions.end() discards unused sessions, and the others when they are given back", async () => {
-  await using db = await testDatabase({ migrated: false });
-  const sessions = new Sessions(() => new Session(db.settings), 2);
-  const [idle, used] = [await sessions.take(), await sessions.take()];
-  await Promise.all([pidOf(idle), pidOf(used)]);
-  sessions.giveBack(idle, true);
-
-  sessions.end();
-  assert(idle.lost && !used.lost);
-  sessions.giveBack(used, true);
-
-  assert(used.lost);
-  await until(async () => await connections(db) === 0);
 });

@@ -30,7 +30,7 @@ async function assertAllOnce(db: TestDatabase, count: number): Promise<void> {
   const [ledger] = await db.sql`SELECT count(*)::int AS rows, count(DISTINCT n)::int AS distinct FROM ledger`;
   assertEquals(ledger, { rows: count, distinct: count });
   assertEquals(await countOf(db, "failed"), 0);
-  await until(async () => JSON.stringify(await placesOf(db)) === `{"ready":0,"waiting":0,"lease":0}`);
+  await until(async () => JSON.stringify(await placesOf(db)) === `{"ready":0,"waiting":0,"claimBatches":0}`);
 }
 
 Deno.test("kill -9 again and again fails none of the tasks that were claimed", async () => {

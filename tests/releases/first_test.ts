@@ -133,7 +133,7 @@ Deno.test("migrate() lets a consumer of the first release work on while it appli
   completed += (await consumer.settle(await consumer.claim(1000))).size;
 
   assertEquals(completed, scheduled);
-  assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 0, waiting: 0, claimBatches: 0 });
 });
 
 Deno.test("the statements of the first release complete, retry, promote, park and rescue on the latest schema", async () => {

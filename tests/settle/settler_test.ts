@@ -57,7 +57,7 @@ Deno.test("settle() settles outcomes that come together in few statements, and d
   assert(settled.every((each) => each));
   assertEquals(sql.calls, 2, "1,000 and 200 at a time, and the batch with the second");
   assertEquals(await completed(db), 1200);
-  assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 0, waiting: 0, claimBatches: 0 });
   assert(!settler.isTracked(tasks[0]!.batchId));
 });
 
@@ -68,14 +68,14 @@ Deno.test("settle() and untrackOne() count the tasks of a batch down", async () 
   const { batchId } = tasks[0]!;
 
   await settle(tasks[0]!);
-  assertEquals([settler.remaining(batchId), settler.unsettled, (await placesOf(db)).lease], [2, 0, 1]);
+  assertEquals([settler.remaining(batchId), settler.unsettled, (await placesOf(db)).claimBatches], [2, 0, 1]);
   await db.sql`UPDATE firefly.task SET claim_seq = 9 WHERE id = ${tasks[1]!.id}`;
   settler.untrackOne(batchId);
   assertEquals([settler.remaining(batchId), settler.isTracked(batchId)], [1, true]);
   await settle(tasks[2]!);
   await settler.idle();
 
-  assertEquals([settler.isTracked(batchId), (await placesOf(db)).lease], [false, 0]);
+  assertEquals([settler.isTracked(batchId), (await placesOf(db)).claimBatches], [false, 0]);
 });
 
 Deno.test("untrackOne() deletes a batch with its last task, and untrack() leaves it to the rescue", async () => {
@@ -105,7 +105,7 @@ Deno.test("settle() resolves to false for a claim that another statement ended, 
   await settler.idle();
 
   assertEquals((await recordOf(db, tasks[0]!.id)).status, "cancelled");
-  assertEquals((await placesOf(db)).lease, 0);
+  assertEquals((await placesOf(db)).claimBatches, 0);
 });
 
 Deno.test("settle() is delayed by a locked row for that row alone", async () => {
@@ -125,7 +125,7 @@ Deno.test("settle() is delayed by a locked row for that row alone", async () => 
 
   assert(await waiting!);
   await settler.idle();
-  assertEquals([await completed(db), (await placesOf(db)).lease], [20, 0]);
+  assertEquals([await completed(db), (await placesOf(db)).claimBatches], [20, 0]);
 });
 
 Deno.test("settle() takes one more statement where one of the rows is locked", async () => {
@@ -161,7 +161,7 @@ Deno.test("settle() rejects for the one outcome that the database refuses, and n
   assertEquals([await completed(db), settler.unsettled], [4, 0]);
   assert(await settle(tasks[2]!, { status: "failed", returned: null }), "another outcome ends it");
   await settler.idle();
-  assertEquals((await placesOf(db)).lease, 0);
+  assertEquals((await placesOf(db)).claimBatches, 0);
 });
 
 Deno.test("settle() retries while the server has no room, and settles nothing twice", async () => {
@@ -186,7 +186,7 @@ Deno.test("settle() retries while the server has no room, and settles nothing tw
   assertEquals(await settled, ["completed", "completed", "completed"]);
   await settler.idle();
   assertEquals([reported[0], reported.at(-1)], ["could not extend file", "room"]);
-  assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 0, waiting: 0, claimBatches: 0 });
   assertEquals((await recordOf(db, tasks[0]!.id)).claim_seq, "1");
 });
 
@@ -209,7 +209,7 @@ Deno.test("settle() resolves to the status when it took effect and its reply was
   assertEquals(await settled, ["completed", "completed", "completed"]);
   await settler.idle();
   assertEquals((await recordOf(db, tasks[0]!.id)).claim_seq, "1");
-  assertEquals((await placesOf(db)).lease, 0);
+  assertEquals((await placesOf(db)).claimBatches, 0);
 });
 
 Deno.test("settle() retries when it never reached the database, and while there is none", async () => {
@@ -236,7 +236,7 @@ Deno.test("settle() retries when it never reached the database, and while there 
 
   assertEquals(await settled, ["completed", "completed", "completed"]);
   await settler.idle();
-  assertEquals([await completed(db), (await placesOf(db)).lease], [3, 0]);
+  assertEquals([await completed(db), (await placesOf(db)).claimBatches], [3, 0]);
 });
 
 Deno.test("settle() counts each task of a batch once when the connection is lost halfway", async () => {
@@ -263,7 +263,7 @@ Deno.test("settle() counts each task of a batch once when the connection is lost
 
   assertEquals(await settled!, ["completed", "completed", "completed"]);
   await settler.idle();
-  assertEquals([await completed(db), (await placesOf(db)).lease], [3, 0]);
+  assertEquals([await completed(db), (await placesOf(db)).claimBatches], [3, 0]);
 });
 
 Deno.test("abandon() leaves claims that cannot be settled to the rescue", async () => {
@@ -278,5 +278,5 @@ Deno.test("abandon() leaves claims that cannot be settled to the rescue", async 
 
   assertEquals(await settled, [false, false]);
   await settler.idle();
-  assertEquals([await completed(db), (await placesOf(db)).lease], [0, 1]);
+  assertEquals([await completed(db), (await placesOf(db)).claimBatches], [0, 1]);
 });

@@ -57,7 +57,7 @@ Deno.test("cancelTasks() cancels tasks that have not ended, wherever they stand"
     assertEquals([status, claim_seq, cancelled instanceof Date], ["cancelled", "1", true]);
   }
   assertEquals((await recordOf(db, done.id)).status, "completed");
-  assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 1 });
+  assertEquals(await placesOf(db), { ready: 0, waiting: 0, claimBatches: 1 });
   assertEquals(await settle(db, running), false, "fenced off");
   assertEquals(notifications, ["firefly:control"], "its consumer is told to look, for the running one alone");
 });

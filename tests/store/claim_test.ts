@@ -87,7 +87,7 @@ Deno.test("claimTasks() drops rows of records that were deleted or edited by han
   await db.sql`UPDATE firefly.task SET claim_seq = 7 WHERE id = ${fenced}`;
 
   assertEquals((await claim(db, { consumerId })).tasks, []);
-  assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 0, waiting: 0, claimBatches: 0 });
 });
 
 Deno.test("claimTasks() claims nothing for a consumer whose lease has expired, and reports that", async () => {
@@ -143,6 +143,6 @@ Deno.test("claimTasks() takes one quarantined task at a time, in a batch of its 
 
   assertEquals(tasks.map(({ quarantined }) => quarantined).sort(), [false, true]);
   assertEquals(tasks.find(({ quarantined }) => !quarantined)!.id, fresh);
-  assertEquals((await placesOf(db)).lease, 2);
+  assertEquals((await placesOf(db)).claimBatches, 2);
   assertEquals((await claim(db, { consumerId, quarantinedBatchId: null })).tasks, []);
 });

@@ -19,7 +19,7 @@ Deno.test("completeTasks() completes all of a batch, and deletes the claim batch
 
   assertEquals(await completeTasks(db.store, tasks.map(completionOf), [tasks[0]!.batchId]), undefined);
 
-  assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 0, waiting: 0, claimBatches: 0 });
   for (const { id, claimSeq } of tasks) {
     const { status, returned, claim_seq, started, completed, crash_count } = await recordOf(db, id);
     assertEquals([status, returned, Number(claim_seq), crash_count], ["completed", "WzFd", claimSeq + 1, 0]);
@@ -37,7 +37,7 @@ Deno.test("completeTasks() refuses a task that was lost, returns the ids of the 
 
   assertEquals(ended, new Set([tasks[0]!.id, tasks[2]!.id]));
   assertEquals((await recordOf(db, tasks[1]!.id)).status, "created");
-  assertEquals((await placesOf(db)).lease, 1);
+  assertEquals((await placesOf(db)).claimBatches, 1);
   assertEquals(await completeTasks(db.store, [completionOf(tasks[1]!)], []), new Set());
 });
 

@@ -36,7 +36,7 @@ Deno.test("completeTask() leaves the record as settleTasks() would, and deletes 
 
   assertEquals(records[0], records[1]);
   assertEquals([records[0]!.status, records[0]!.claim_seq, records[0]!.crash_count], ["completed", "1", 0]);
-  assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 0, waiting: 0, claimBatches: 0 });
 });
 
 Deno.test("completeTask() stores when the attempt started", async () => {
@@ -50,7 +50,7 @@ Deno.test("completeTask() stores when the attempt started", async () => {
   const { started, completed } = await recordOf(db, task.id);
   const seconds = (Number(completed) - Number(started)) / 1000;
   assert(seconds >= 2 && seconds < 3, `${seconds} s`);
-  assertEquals((await placesOf(db)).lease, 1); // it was not said to be the last of it
+  assertEquals((await placesOf(db)).claimBatches, 1); // it was not said to be the last of it
 });
 
 Deno.test("completeTask() fails for an attempt whose task was claimed again", async () => {
@@ -94,7 +94,11 @@ Deno.test("completeTask() leaves the waiter and the batch alone if it fails", as
 
   const notifications = await notificationsOf(db, ["firefly:ended"], () => assertNotHeld(db, task));
 
-  assertEquals([notifications, (await db.sql`SELECT FROM firefly.result_waiter`).count, (await placesOf(db)).lease], [
+  assertEquals([
+    notifications,
+    (await db.sql`SELECT FROM firefly.result_waiter`).count,
+    (await placesOf(db)).claimBatches,
+  ], [
     [],
     1,
     1,

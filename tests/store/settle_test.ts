@@ -20,7 +20,7 @@ Deno.test("settleTasks() completes tasks and deletes their batch", async () => {
   assertEquals({ status, returned, claim_seq }, { status: "completed", returned: "NA==", claim_seq: "1" });
   const seconds = (Number(completed) - Number(started)) / 1000;
   assert(seconds >= 2 && seconds < 3, `${seconds} s`);
-  assertEquals(await placesOf(db), { ready: 0, waiting: 0, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 0, waiting: 0, claimBatches: 0 });
 });
 
 Deno.test("settleTasks() refuses an attempt whose task was claimed again", async () => {
@@ -68,7 +68,7 @@ Deno.test("settleTasks() skips a row that another transaction has locked", async
     assertEquals([...settled.keys()].sort(), [tasks[0]!.id, tasks[2]!.id]);
   });
 
-  assertEquals((await placesOf(db)).lease, 1, "the lease stays while a task of it has not ended");
+  assertEquals((await placesOf(db)).claimBatches, 1, "the batch stays while a task of it has not ended");
   assert(await settle(db, locked));
 });
 
@@ -109,7 +109,7 @@ Deno.test("settleTasks() gives a task back for a retry, with its error in the hi
   assertEquals(stored, { name: "Error", message: "boom", delay: 60, attempt: 1 });
   assert(!Number.isNaN(Date.parse(at as string)));
   assert(Number(not_before) > Date.now() + 50_000);
-  assertEquals(await placesOf(db), { ready: 0, waiting: 1, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 0, waiting: 1, claimBatches: 0 });
 });
 
 Deno.test("settleTasks() gives a task back uncounted and in its old place", async () => {
@@ -185,11 +185,11 @@ Deno.test("deleteBatches() keeps a batch with a current claim", async () => {
   const task = await claimOne(db, consumerId);
 
   await deleteBatches(db.store, [task.batchId]);
-  assertEquals((await placesOf(db)).lease, 1);
+  assertEquals((await placesOf(db)).claimBatches, 1);
 
   await settleTasks(db.store, [outcomeOf(task)], []);
   await deleteBatches(db.store, [task.batchId]);
-  assertEquals((await placesOf(db)).lease, 0);
+  assertEquals((await placesOf(db)).claimBatches, 0);
 });
 
 Deno.test("readClaims() distinguishes a claim that has ended from one that is held", async () => {

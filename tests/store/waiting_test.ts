@@ -26,7 +26,7 @@ Deno.test("parkUnknownTasks() moves names that no live consumer of the queue kno
   await insertTask(db);
 
   assertEquals(await parkUnknownTasks(db.store, ["default"]), 1);
-  assertEquals(await placesOf(db), { ready: 1, waiting: 1, lease: 0 });
+  assertEquals(await placesOf(db), { ready: 1, waiting: 1, claimBatches: 0 });
   assertEquals(await parkUnknownTasks(db.store, ["default"]), 0);
 
   const knowing = await startConsumer(db, { tasks: ["test.stranger"] });

@@ -1,4 +1,5 @@
 import { dirname } from "node:path";
+import type { TestDatabase } from "./database.ts";
 import { deadline } from "./waiting.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -165,4 +166,10 @@ function collect(stream: ReadableStream<Uint8Array>) {
       }
     },
   };
+}
+
+/** Schedules a task of a test's project. */
+export async function scheduleIn(db: TestDatabase, name: string, params: unknown[] = []) {
+  const [row] = await db.sql`SELECT firefly.schedule(${name}, ${db.sql.json(params as never)}) AS id`;
+  return Number(row!.id);
 }

@@ -15,10 +15,16 @@ export async function recordOf(db: TestDatabase, id: number): Promise<Record<str
 }
 
 /** How many rows the tables around the record hold: what nothing may be left in when all is done. */
-export async function placesOf(db: TestDatabase): Promise<{ ready: number; waiting: number; lease: number }> {
+export async function placesOf(db: TestDatabase): Promise<{ ready: number; waiting: number; claimBatches: number }> {
   const [row] = await db.sql`
     SELECT (SELECT count(*)::int FROM firefly.ready) AS ready, (SELECT count(*)::int FROM firefly.waiting) AS waiting,
-      (SELECT count(*)::int FROM firefly.claim_batch) AS lease
+      (SELECT count(*)::int FROM firefly.claim_batch) AS "claimBatches"
   `;
-  return row as { ready: number; waiting: number; lease: number };
+  return row as { ready: number; waiting: number; claimBatches: number };
+}
+
+/** How many tasks a schema's queue holds. */
+export async function countTasks(db: TestDatabase, schema = "firefly"): Promise<number> {
+  const [row] = await db.sql`SELECT count(*)::int AS n FROM ${db.sql(schema)}.task`;
+  return row!.n;
 }

@@ -33,3 +33,13 @@ export async function backends(db: TestDatabase, state: string, waitFor: string 
   `;
   return rows.count;
 }
+
+/** Resolves once a statement waits for a lock. */
+export async function lockWait(db: TestDatabase): Promise<string> {
+  for (;;) {
+    const rows = await db.sql`
+      SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+    `;
+    if (rows.length > 0) return "it waits for the lock";
+  }
+}

@@ -5,7 +5,7 @@ import { pruneTasks } from "../../../src/store/prune.ts";
 import { pauseQueue, resumeQueue } from "../../../src/store/queues.ts";
 import { registerWaiters } from "../../../src/store/records.ts";
 import { deleteExpiredKeys } from "../../../src/store/unique.ts";
-import { giveBack, takeFromPlace } from "./records.ts";
+import { release, unplace } from "./records.ts";
 import { LONG, type State, type Task, Time } from "./state.ts";
 import * as model from "./transitions.ts";
 import { type Maker, pastTime, pickTask, QUEUES, step, type World } from "./world.ts";
@@ -48,7 +48,7 @@ const cancel: Maker = (world) => {
   return step("firefly.cancel", { chosen, idle }, () => cancelTasks(sql, chosen, { idle }), (result) => {
     const expected = actOnAll(state, chosen, (task) => {
       if (task.status !== "created") return false;
-      if (idle && !takeFromPlace(state, task)) return undefined;
+      if (idle && !unplace(state, task)) return undefined;
       return model.cancelTask(state, task.id);
     });
     assertEquals(result, expected);
@@ -73,9 +73,9 @@ const remove: Maker = (world) => {
   if (chosen.length === 0 || !isFull && !random.once(4)) return;
   return step("deleteTasks", { chosen, idle }, () => deleteTasks(sql, chosen, { idle }), (result) => {
     const expected = actOnAll(state, chosen, (task) => {
-      const stood = task.status === "created" && takeFromPlace(state, task);
+      const stood = task.status === "created" && unplace(state, task);
       if (task.status === "created" && idle && !stood) return undefined;
-      state.awaited.delete(task.id);
+      state.resultWaiters.delete(task.id);
       return model.deleteTask(state, task.id);
     });
     assertEquals(result, expected);
@@ -114,7 +114,7 @@ const awaitEnd: Maker = (world) => {
   const { sql, state } = world;
   const ids = pickIds(world, () => true);
   return step("registerWaiters", ids, () => registerWaiters(sql, ids), () => {
-    for (const id of ids) if (state.tasks.get(id)?.status === "created") state.awaited.add(id);
+    for (const id of ids) if (state.tasks.get(id)?.status === "created") state.resultWaiters.add(id);
   });
 };
 
@@ -212,7 +212,7 @@ const edit: Maker = (world) => {
     Object.assign(task, { priority: change.priority, queue: change.queue, claimSeq: task.claimSeq + change.seq });
     if (change.delay !== null) task.notBefore = new Time(change.delay);
     if (state.expired.has(id)) state.expired.set(id, state.expired.get(id)! + change.seq);
-    giveBack(state, task); // it fires for the columns that the statement names, changed or not
+    release(state, task); // it fires for the columns that the statement names, changed or not
   });
 };
 
@@ -232,7 +232,7 @@ const editStatus: Maker = (world) => {
     state.unadmitted.add(id);
     state.expired.delete(id); // it may end again at once, and now: as its duplicate has its unique key
     Object.assign(task, { status, completed: false, failed: false, cancelled: false });
-    giveBack(state, task);
+    release(state, task);
   }, { retries: [id] });
 };
 

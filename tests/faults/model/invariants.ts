@@ -71,7 +71,7 @@ function misplaced(after: Snapshot, edited: ReadonlySet<number>): string | undef
 /** A task that waits to run holds its unique key, and so no other does; one that keeps nobody away any more does not. */
 function heldTwice(after: Snapshot): string | undefined {
   const holders = new Map(after.unique_key.map(({ key, task_id, until }) => [key, { task_id, until }]));
-  const leased = new Set(after.claim_batch.flatMap(({ claims }) => claims as string[]));
+  const claimed = new Set(after.claim_batch.flatMap(({ claims }) => claims as string[]));
   const owners = new Map<number, string>();
   for (const { id, claim_seq, status, func_name, unique_key, unique_among } of after.task) {
     if (unique_key === null) continue;
@@ -79,7 +79,7 @@ function heldTwice(after: Snapshot): string | undefined {
     const holder = holders.get(key);
     owners.set(id as number, key);
     const among = (unique_among ?? ["created", "running"]) as string[];
-    const isFree = leased.has(`${id}/${claim_seq}`) && !among.includes("running");
+    const isFree = claimed.has(`${id}/${claim_seq}`) && !among.includes("running");
     if (status === "created" && !isFree && holder?.task_id !== id) return `task ${id} does not hold its key "${key}"`;
     const isHolder = holder?.task_id === id && holder!.until === null;
     if (isHolder && !among.includes(status as string)) {
@@ -99,7 +99,7 @@ function heldTwice(after: Snapshot): string | undefined {
  */
 function unadmitted(after: Snapshot, edited: ReadonlySet<number>): string | undefined {
   const ready = new Set(after.ready.map(({ id, claim_seq }) => `${id}/${claim_seq}`));
-  const leased = new Set(after.claim_batch.flatMap(({ claims }) => claims as string[]));
+  const claimed = new Set(after.claim_batch.flatMap(({ claims }) => claims as string[]));
   const slots = Map.groupBy(
     after.slot.filter(({ until }) => until === null || until === "infinity"),
     ({ task_id }) => task_id as number,
@@ -109,11 +109,11 @@ function unadmitted(after: Snapshot, edited: ReadonlySet<number>): string | unde
     slots.delete(id as number);
     if (edited.has(id as number) && held.length === 0) continue;
     const isReady = status === "created" && ready.has(`${id}/${claim_seq}`);
-    const isLeased = status === "created" && leased.has(`${id}/${claim_seq}`);
+    const isClaimed = status === "created" && claimed.has(`${id}/${claim_seq}`);
     const has = (wanted: string) => held.filter(({ kind }) => kind === wanted).map(({ key }) => key).join();
-    const mayHave = (key: unknown) => isReady || isLeased ? key ?? "" : "";
+    const mayHave = (key: unknown) => isReady || isClaimed ? key ?? "" : "";
     const isRight = has("concurrency") === mayHave(concurrency_key) &&
-      (has("rate") === mayHave(rate_key) || isLeased && has("rate") === "");
+      (has("rate") === mayHave(rate_key) || isClaimed && has("rate") === "");
     if (!isRight) return `task ${id} holds ${JSON.stringify(held)}, and is ${isReady ? "" : "not "}ready`;
   }
   for (const [id] of slots) return `a slot is held for task ${id}, which is gone`;

@@ -88,7 +88,7 @@ export function isAt(row: Place, task: Task): boolean {
 }
 
 /** `_unplace`: false if the record stood in neither table, as its columns say. */
-export function takeFromPlace(state: State, task: Task): boolean {
+export function unplace(state: State, task: Task): boolean {
   const ready = state.ready.filter((row) => !isAt(row, task));
   if (ready.length < state.ready.length) {
     state.ready = ready;
@@ -101,11 +101,11 @@ export function takeFromPlace(state: State, task: Task): boolean {
 }
 
 /**
- * The trigger `release`, to be called after every change of `status` or `claim_seq`: slots and unique keys are given
- * back, or the key taken again, and where its duplicate has it, the task ends `failed`. `began` says that the change knows of
- * an attempt that began, or may have: then the slot of its rate runs out by itself.
+ * The trigger `release`, to be called after every change of `status` or `claim_seq`: releases slots and the
+ * unique key, or takes the key again; where a duplicate has it, the task ends `failed`. `began` says that an attempt
+ * began, or may have: then the slot of its rate expires.
  */
-export function giveBack(
+export function release(
   state: State,
   task: Task,
   { began = false, attempt = task.retryAttempts + task.rescues + 1 } = {},
@@ -138,9 +138,9 @@ export function releaseSlots(state: State, id: number, began: boolean): void {
 /** `_replace`: whether the duplicate was waiting to run, and so is overwritten. */
 export function replaceTask(state: State, id: number, fresh: NewTask): boolean {
   const task = state.tasks.get(id);
-  if (task?.status !== "created" || !takeFromPlace(state, task)) return false;
+  if (task?.status !== "created" || !unplace(state, task)) return false;
   Object.assign(task, { params: fresh.params, notBefore: fresh.notBefore, claimSeq: task.claimSeq + 1 });
-  giveBack(state, task);
+  release(state, task);
   if (task.status === "created") place(state, task);
   return true;
 }

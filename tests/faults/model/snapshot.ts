@@ -14,7 +14,7 @@ export const TABLES = [
   "unique_key",
   "slot",
   "definition",
-  "awaited",
+  "result_waiter",
   "queue",
 ] as const;
 
@@ -71,7 +71,7 @@ export async function readSnapshot(sql: Tag): Promise<Snapshot> {
       'definition', (SELECT json_agg(definition) FROM (
         SELECT func_name, concurrency_limit, rate_limit, rate_per FROM ${sql.schema}.definition
       ) AS definition),
-      'awaited', (SELECT json_agg(awaited) FROM (SELECT task_id FROM ${sql.schema}.result_waiter) AS awaited),
+      'result_waiter', (SELECT json_agg(waiter) FROM (SELECT task_id FROM ${sql.schema}.result_waiter) AS waiter),
       'queue', (SELECT json_agg(queue) FROM (SELECT name FROM ${sql.schema}.queue WHERE paused) AS queue)
     )::text AS snapshot
   `;
@@ -131,7 +131,7 @@ function expected(state: State): Record<typeof TABLES[number], Row[]> {
       rate_limit: rateLimit,
       rate_per: ratePer,
     })),
-    awaited: [...state.awaited].map((id) => ({ task_id: id })),
+    result_waiter: [...state.resultWaiters].map((id) => ({ task_id: id })),
     queue: [...state.paused].map((name) => ({ name })),
   };
 }

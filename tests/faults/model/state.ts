@@ -55,7 +55,7 @@ export interface Task {
 
 export type WaitReason = "time" | "unknown" | "concurrency" | "rate";
 
-/** A row of `ready` or, with `why`, of `waiting`. */
+/** A row of `ready` or, with `reason`, of `waiting`. */
 export interface Place {
   id: number;
   claimSeq: number;
@@ -83,7 +83,7 @@ export interface HeldTask {
   claimSeq: number;
 }
 
-export interface Lease {
+export interface ClaimBatch {
   id: string;
   consumerId: string;
   quarantined: boolean;
@@ -130,14 +130,14 @@ export class State {
   readonly tasks = new Map<number, Task>();
   ready: Place[] = [];
   waiting: Place[] = [];
-  readonly batches = new Map<string, Lease>();
+  readonly batches = new Map<string, ClaimBatch>();
   readonly consumers = new Map<string, Consumer>();
   /** By the task's name, a space, and the key. */
   readonly uniqueKeys = new Map<string, Holder>();
   slots: Slot[] = [];
   readonly paused = new Set<string>();
   readonly definitions = new Map<string, Limits>();
-  readonly awaited = new Set<number>();
+  readonly resultWaiters = new Set<number>();
   /** Records that a hand may have left nowhere; `requeueUnplaced` puts them back. */
   readonly edited = new Set<number>();
   /** Records that a hand has ever edited: whatever slots they had, they may be ready or run without. */

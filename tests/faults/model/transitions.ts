@@ -1,9 +1,9 @@
-import { enter, giveBack, isAt, keyOf, place, placeOf, releaseSlots, takeFromPlace, takeUniqueKey } from "./records.ts";
+import { enter, isAt, keyOf, place, placeOf, release, releaseSlots, takeUniqueKey, unplace } from "./records.ts";
 import {
   byUrgency,
+  type ClaimBatch,
   type Consumer,
   type HeldTask,
-  type Lease,
   type Place,
   type State,
   type Task,
@@ -39,7 +39,7 @@ export function claimTasks(
   const quarantined = quarantinedBatchId === null ? [] : urgent.filter(({ quarantined }) => quarantined).slice(0, 1);
   const taken = [...due, ...quarantined];
   state.ready = state.ready.filter((row) => !taken.includes(row));
-  const leased = (rows: Place[], id: string | null, quarantined: boolean) => {
+  const claimed = (rows: Place[], id: string | null, quarantined: boolean) => {
     const claims = rows.filter((row) => state.holds(row)).map(({ id, claimSeq }) => ({ id, claimSeq }));
     if (id !== null && claims.length > 0) state.batches.set(id, { id, consumerId: consumer.id, quarantined, claims });
     for (const claim of claims) {
@@ -55,8 +55,8 @@ export function claimTasks(
   return {
     alive,
     taken: taken.length,
-    tasks: leased(due, batchId, false),
-    quarantined: leased(quarantined, quarantinedBatchId, true),
+    tasks: claimed(due, batchId, false),
+    quarantined: claimed(quarantined, quarantinedBatchId, true),
     hasNextDue: state.waiting.some(({ queue, reason }) => consumer.queues.includes(queue) && reason === "time"),
   };
 }
@@ -139,9 +139,9 @@ export function settleTasks(state: State, endings: AttemptOutcome[], batches: st
     if (ending.counts === "retry") task.retryAttempts++;
     if (ending.counts === "snooze") task.snoozes++;
     task.crashCount = 0;
-    giveBack(state, task, { attempt, began: ending.began });
+    release(state, task, { attempt, began: ending.began });
     if (task.status === "created") place(state, task);
-    else state.awaited.delete(task.id);
+    else state.resultWaiters.delete(task.id);
   }
   if (current.length === endings.length) { for (const id of batches) state.batches.delete(id); }
   return current.map(({ id }) => id);
@@ -159,7 +159,7 @@ export function rescueTasks(state: State): Task[] {
   });
 }
 
-function rescueTask(state: State, { quarantined }: Lease, { id }: HeldTask): Task {
+function rescueTask(state: State, { quarantined }: ClaimBatch, { id }: HeldTask): Task {
   const task = state.tasks.get(id)!;
   const attempt = task.retryAttempts + task.rescues + 1;
   const exhausted = quarantined && task.crashCount >= 4;
@@ -171,9 +171,9 @@ function rescueTask(state: State, { quarantined }: Lease, { id }: HeldTask): Tas
     task.status = "failed";
     task.errors.push(`ConsumerCrashed ${attempt}`);
   }
-  giveBack(state, task, { attempt, began: true });
+  release(state, task, { attempt, began: true });
   if (task.status === "created") enter(state, placeOf(task, task.crashCount >= 2));
-  else state.awaited.delete(id);
+  else state.resultWaiters.delete(id);
   return task;
 }
 
@@ -184,9 +184,9 @@ export function cancelTask(state: State, id: number): boolean {
   task.status = "cancelled";
   task.cancelled = true;
   task.claimSeq++;
-  giveBack(state, task);
-  takeFromPlace(state, task);
-  state.awaited.delete(id);
+  release(state, task);
+  unplace(state, task);
+  state.resultWaiters.delete(id);
   return true;
 }
 
@@ -198,7 +198,7 @@ export function retryTask(state: State, id: number): boolean {
   task.claimSeq++;
   Object.assign(task, { status: "created", notBefore: new Time(), retryAttempts: 0, rescues: 0, crashCount: 0 });
   Object.assign(task, { failed: false, cancelled: false, started: false, progress: null });
-  giveBack(state, task);
+  release(state, task);
   place(state, task);
   return true;
 }
@@ -229,7 +229,7 @@ export function requeueUnplaced(state: State): number {
   });
   for (const task of unplaced) {
     task.claimSeq++;
-    giveBack(state, task);
+    release(state, task);
     if (task.status === "created") state.waiting.push({ ...placeOf(task), reason: "time" });
   }
   state.edited.clear();
@@ -248,7 +248,7 @@ export function requeueForLimits(
   if (!state.holds({ id, claimSeq })) return false;
   const task = state.tasks.get(id)!;
   Object.assign(task, { claimSeq: claimSeq + 1, concurrencyKey, rateKey });
-  giveBack(state, task);
+  release(state, task);
   if (task.status === "created") enter(state, placeOf(task, quarantined));
   return true;
 }

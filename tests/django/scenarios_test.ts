@@ -5,7 +5,7 @@ import { recordOf } from "../support/records.ts";
 
 /** The scenarios of django-firefly-tasks' own tests. */
 
-Deno.test("seed: a simple task is scheduled, consumed, and read back", async () => {
+Deno.test("django-firefly-tasks: a simple task is scheduled, consumed, and read back", async () => {
   await using test = await testInstance();
   const add = task({ name: taskName(), queue: "default", maxRetries: 3, retryDelay: 10 })((i: number, j: number) =>
     i + j
@@ -20,7 +20,7 @@ Deno.test("seed: a simple task is scheduled, consumed, and read back", async () 
   assert(again.status === "completed" && again.completed instanceof Date);
 });
 
-Deno.test("seed: sync and async handlers give the same", async () => {
+Deno.test("django-firefly-tasks: sync and async handlers give the same", async () => {
   await using test = await testInstance();
   const sync = task(taskName(), (n: number) => n * 2);
   const async = task(taskName(), (n: number) => Promise.resolve(n * 2));
@@ -31,7 +31,7 @@ Deno.test("seed: sync and async handlers give the same", async () => {
   for (const row of rows) assertEquals((await row.refresh()).returned, 42);
 });
 
-Deno.test("seed: effects in the database commit with the task", async () => {
+Deno.test("django-firefly-tasks: effects in the database commit with the task", async () => {
   await using test = await testInstance();
   await test.db.sql`CREATE TABLE author (name text)`;
   const create = task(taskName(), async (name: string) => {
@@ -44,7 +44,7 @@ Deno.test("seed: effects in the database commit with the task", async () => {
   assertEquals([...await test.db.sql`SELECT name FROM author`], [{ name: "Ursula" }]);
 });
 
-Deno.test("seed: the effects of a failing task are rolled back", async () => {
+Deno.test("django-firefly-tasks: the effects of a failing task are rolled back", async () => {
   await using test = await testInstance();
   await test.db.sql`CREATE TABLE author (name text)`;
   const create = task(taskName(), async (name: string) => {
@@ -61,7 +61,7 @@ Deno.test("seed: the effects of a failing task are rolled back", async () => {
   assertEquals((await test.db.sql`SELECT FROM author`).length, 0);
 });
 
-Deno.test("seed: a task that keeps failing is tried max_retries + 1 times, then failed", async () => {
+Deno.test("django-firefly-tasks: a task that keeps failing is tried max_retries + 1 times, then failed", async () => {
   await using test = await testInstance();
   let attempts = 0;
   const fail = task({ name: taskName(), maxRetries: 3, retryDelay: 0 }, () => {
@@ -78,7 +78,7 @@ Deno.test("seed: a task that keeps failing is tried max_retries + 1 times, then 
   assertEquals(failed.errors.map(({ message }) => message), ["attempt 1", "attempt 2", "attempt 3", "attempt 4"]);
 });
 
-Deno.test("seed: a task that fails at first and then succeeds is completed", async () => {
+Deno.test("django-firefly-tasks: a task that fails at first and then succeeds is completed", async () => {
   await using test = await testInstance();
   const flaky = task({ name: taskName(), maxRetries: 5, retryDelay: 0 }, () => {
     const { attempt } = current();
@@ -93,7 +93,7 @@ Deno.test("seed: a task that fails at first and then succeeds is completed", asy
   assertEquals([done.status, done.returned, done.retryAttempts, done.error], ["completed", 3, 2, null]);
 });
 
-Deno.test("seed: a retry waits for its delay", async () => {
+Deno.test("django-firefly-tasks: a retry waits for its delay", async () => {
   await using test = await testInstance();
   const fail = task({ name: taskName(), maxRetries: 1 }, () => {
     throw new Error("later");
@@ -108,7 +108,7 @@ Deno.test("seed: a retry waits for its delay", async () => {
   assert(wait > 110 && wait <= 121, `django-firefly-tasks' delay is 120 s: ${wait}`);
 });
 
-Deno.test("seed: tasks are consumed in the order in which they were scheduled", async () => {
+Deno.test("django-firefly-tasks: tasks are consumed in the order in which they were scheduled", async () => {
   await using test = await testInstance();
   const order: number[] = [];
   const note = task(taskName(), (n: number) => void order.push(n));
@@ -121,7 +121,7 @@ Deno.test("seed: tasks are consumed in the order in which they were scheduled", 
   assertEquals(order, Array.from({ length: 20 }, (_, n) => n));
 });
 
-Deno.test("seed: a task scheduled for later is left until then", async () => {
+Deno.test("django-firefly-tasks: a task scheduled for later is left until then", async () => {
   await using test = await testInstance();
   const later = task(taskName(), () => {});
 
@@ -131,7 +131,7 @@ Deno.test("seed: a task scheduled for later is left until then", async () => {
   assertEquals((await row.refresh()).status, "created");
 });
 
-Deno.test("seed: a queue is consumed without touching the others", async () => {
+Deno.test("django-firefly-tasks: a queue is consumed without touching the others", async () => {
   await using test = await testInstance();
   const work = task({ name: taskName(), queue: "mail" }, () => {});
 
@@ -142,7 +142,7 @@ Deno.test("seed: a queue is consumed without touching the others", async () => {
   assertEquals((await slow.refresh()).status, "created");
 });
 
-Deno.test("seed: failed tasks are made consumable again, and completed and failed ones deleted", async () => {
+Deno.test("django-firefly-tasks: failed tasks are made consumable again, and completed and failed ones deleted", async () => {
   await using test = await testInstance();
   let broken = true;
   const work = task(taskName(), () => {
@@ -164,7 +164,7 @@ Deno.test("seed: failed tasks are made consumable again, and completed and faile
   assertEquals(await tasks.counts(), {});
 });
 
-Deno.test("seed: task_as_dict has its names", async () => {
+Deno.test("django-firefly-tasks: task_as_dict has its names", async () => {
   await using test = await testInstance();
   const add = task(taskName(), (i: number, j: number) => i + j);
   const row = await test.ff.run(() => add.schedule(1, 3));

@@ -170,5 +170,5 @@ Deno.test("defect 18: a record deleted while its task runs ends nothing else, an
   assertEquals(await lost.promise, row.id);
   assertEquals(await drained, { completed: 1, failed: 0 });
   assertEquals((await next.refresh()).returned, "fine");
-  await until(async () => (await placesOf(test.db)).lease === 0);
+  await until(async () => (await placesOf(test.db)).claimBatches === 0);
 });

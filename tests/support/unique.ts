@@ -1,0 +1,40 @@
+import postgres from "postgres";
+import type { NewTask } from "../../src/store/schedule.ts";
+import type { TestDatabase } from "./database.ts";
+
+/** A task with a unique key, as `schedule()` hands it to the store. */
+export function uniqueTask(key: string, columns: Partial<NewTask> = {}): NewTask {
+  return {
+    func_name: "test.task",
+    queue: "default",
+    params: "W10=",
+    priority: 0,
+    not_before: null,
+    delay: null,
+    max_retries: null,
+    retry_delay: null,
+    backoff: null,
+    timeout: null,
+    tags: [],
+    unique_key: key,
+    unique_among: null,
+    unique_for: null,
+    on_conflict: "keep",
+    ...columns,
+  };
+}
+
+/** The ids of the tasks that hold keys, by key. */
+export async function holders(db: TestDatabase): Promise<Record<string, number>> {
+  const rows = await db.sql`SELECT key, task_id::int FROM firefly.unique_key ORDER BY key`;
+  return Object.fromEntries(rows.map(({ key, task_id }) => [key, task_id]));
+}
+
+/** Clients of their own, so that their statements run side by side. */
+export function clients(db: TestDatabase, n: number): AsyncDisposable & { each: postgres.Sql[] } {
+  const each = Array.from({ length: n }, () => postgres(db.url, { max: 1, onnotice() {} }));
+  return {
+    each,
+    [Symbol.asyncDispose]: async () => void await Promise.all(each.map((sql) => sql.end({ timeout: 1 }))),
+  };
+}
