@@ -59,8 +59,41 @@ const SHARED_NAMES = Object.keys(SHARED) as (keyof typeof SHARED)[];
 const START =
   "CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(not_before, now()) END";
 const milliseconds = (time: string) => `floor(extract(epoch FROM ${time}) * 1000)`;
-const TIMES = `${milliseconds("created")}, ${milliseconds("not_before")}`;
+const INSERTED = `${milliseconds("created")}, id, ${milliseconds("NULLIF(not_before, created)")}`;
 const FIRST_TIMES = `${milliseconds("min(created)")}, ${milliseconds("min(not_before)")}`;
+
+const VALUE = Symbol("value");
+
+function template(strings: TemplateStringsArray, ...parts: (string | typeof VALUE)[]): TemplateStringsArray {
+  const texts = [strings[0]!];
+  for (const [i, part] of parts.entries()) {
+    const after = strings[i + 1]!;
+    if (part === VALUE) texts.push(after);
+    else texts[texts.length - 1] += part + after;
+  }
+  return Object.assign(texts, { raw: texts });
+}
+
+const INSERT_ANY = template`
+  INSERT INTO ${VALUE}.task (${NAMES}, params, not_before)
+  SELECT ${NAMES}, params, ${START}
+  FROM json_to_recordset(${VALUE}::text::json) AS new (${TYPES}, params text)
+  RETURNING concat_ws(',', ${INSERTED}) AS text
+`;
+
+const INSERT_ALIKE = template`
+  WITH alike AS MATERIALIZED (
+    SELECT ${NAMES}, ${START} AS not_before
+    FROM json_to_record(${VALUE}::text::json) AS new (${TYPES})
+  ), inserted AS (
+    INSERT INTO ${VALUE}.task (${NAMES}, params, not_before)
+    SELECT ${NAMES}, params, not_before
+    FROM alike, unnest(${VALUE}::text[]) AS new (params)
+    RETURNING id, created, not_before
+  )
+  SELECT concat_ws(',', ${FIRST_TIMES}, string_agg(id::text, ',')) AS text
+  FROM inserted
+`;
 
 export async function scheduleTasks(sql: Tag, tasks: NewTask[], producer: boolean): Promise<ScheduledRow[]> {
   const by = producer ? "_produce" : "_schedule";
@@ -101,33 +134,17 @@ export async function insertTasks(sql: Tag, tasks: NewTask[]): Promise<InsertedT
 }
 
 async function insertAny(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
-  const rows = await sql<{ text: string }>`
-    INSERT INTO ${sql.schema}.task (${sql.raw(NAMES)}, params, not_before)
-    SELECT ${sql.raw(NAMES)}, params, ${sql.raw(START)}
-    FROM json_to_recordset(${JSON.stringify(tasks)}::text::json) AS new (${sql.raw(TYPES)}, params text)
-    RETURNING concat_ws(',', ${sql.raw(TIMES)}, id) AS text
-  `;
+  const rows = await sql<{ text: string }>(INSERT_ANY, sql.schema, JSON.stringify(tasks));
   return rows.map(({ text }) => {
-    const [created, notBefore, id] = text.split(",");
+    const [created, id, notBefore = created] = text.split(",");
     return { id: id!, created: new Date(Number(created)), not_before: new Date(Number(notBefore)) };
   });
 }
 
 async function insertAlike(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
   const { params: _, ...alike } = tasks[0]!;
-  const [row] = await sql<{ text: string }>`
-    WITH alike AS MATERIALIZED (
-      SELECT ${sql.raw(NAMES)}, ${sql.raw(START)} AS not_before
-      FROM json_to_record(${JSON.stringify(alike)}::text::json) AS new (${sql.raw(TYPES)})
-    ), inserted AS (
-      INSERT INTO ${sql.schema}.task (${sql.raw(NAMES)}, params, not_before)
-      SELECT ${sql.raw(NAMES)}, params, not_before
-      FROM alike, unnest(${tasks.map(({ params }) => params)}::text[]) AS new (params)
-      RETURNING id, created, not_before
-    )
-    SELECT concat_ws(',', ${sql.raw(FIRST_TIMES)}, string_agg(id::text, ',')) AS text
-    FROM inserted
-  `;
+  const params = tasks.map(({ params }) => params);
+  const [row] = await sql<{ text: string }>(INSERT_ALIKE, JSON.stringify(alike), sql.schema, params);
   const [created, notBefore, ...ids] = row ? row.text.split(",") : [];
   const times = { created: Number(created), notBefore: Number(notBefore) };
   return ids.map((id) => ({ id, created: new Date(times.created), not_before: new Date(times.notBefore) }));
