@@ -1,6 +1,6 @@
 /**
  * The folders of `src/` in import order, each with the stage of a task's life that it holds. A file imports from its own
- * folder and from folders above it; `docs/architecture.md` walks the same folders in the order of a task's life.
+ * folder and from folders above it; `docs/architecture.md` has the steps of a task's life, each with its file.
  */
 export const ORDER: Readonly<Record<string, string>> = {
   "": "what every folder may use: errors, durations, events",

@@ -53,7 +53,7 @@ Deno.test("A task is defined, scheduled, claimed, run and completed, and its res
   // settler.ts, store/settle.ts: what the handler returns ends the attempt.
   mayEnd.resolve();
 
-  // results.ts: whoever awaits the result gets the value itself.
+  // result_waiter.ts: the program that awaits the result gets the value itself.
   assertEquals(await scheduled.result({ timeout: "30s" }), { sum: 4n });
 
   // records.ts: the record in TypeScript.
@@ -103,7 +103,7 @@ Deno.test("A task whose handler throws is retried maxRetries times, and then is 
     { attempt: 3, lastAttempt: true },
   ]);
 
-  // failure.ts: what was thrown is data, one entry an attempt.
+  // error_record.ts: a thrown error is data, one entry for each attempt.
   const failed = failure.task;
   assert(failed.status === "failed");
   assertEquals(failed.retryAttempts, 2);

@@ -94,8 +94,8 @@ export interface Claim {
  *  2. `served`: the queues to claim from: not paused, and none if the consumer's lease has expired.
  *  3. `due`: locks the tasks to take, one probe of the index a queue, in its order; `queue = ANY (…)` would sort
  *     all of `ready`. The subqueries that lock are materialized, since the planner may run one more than once and
- *     so claim more than `limit`. A row of `ready` that is visible and can be locked is current: every statement that
- *     takes a task out of `ready` deletes its row.
+ *     so claim more than `limit`. A row of `ready` that is visible and can be locked is current, edits by hand aside:
+ *     every statement that takes a task out of `ready` deletes its row.
  *  4. `quarantined`: locks one quarantined task in the same way, if the consumer holds none.
  *  5. `taken`: deletes both from `ready`.
  *  6. `claimed`: joins their records. Only the record shows whether a task is still to run: a row whose record was
