@@ -174,19 +174,21 @@ async function apply(migration: Migration, { run, schema }: Target): Promise<voi
 
 /**
  * Locks all migrations of the database until `holder` is discarded, with a transaction that does nothing else: a lock of
- * the session would outlive it on the connection of a pooler. It polls, since a statement that is blocked on the lock
- * holds a snapshot, for which CREATE INDEX CONCURRENTLY waits.
+ * the session would outlive it on the connection of a pooler. It polls, and ends its transaction between two tries, since
+ * CREATE INDEX CONCURRENTLY waits for the snapshot of a statement that is blocked on the lock, and may wait for the end of
+ * every transaction that had a snapshot when it looked.
  */
 export async function lockMigrations(holder: Session, onProgress: (message: string) => void): Promise<void> {
   const begin = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0";
-  await holder.run((client) => client.unsafe(begin), CONNECT_DEADLINE);
   const started = performance.now();
   for (let tries = 0;; tries++) {
+    await holder.run((client) => client.unsafe(begin), CONNECT_DEADLINE);
     // In the simple protocol: the extended one keeps its portal, and with it a snapshot, until the next statement.
     const [row] = await holder.run<{ locked: boolean }>((client) =>
       client.unsafe("SELECT pg_try_advisory_xact_lock(hashtextextended('firefly:migrate', 0)) AS locked")
     );
     if (row!.locked) return;
+    await holder.run((client) => client.unsafe("ROLLBACK"));
     if (tries === 0) onProgress("Another process is migrating, waiting for it");
     if (performance.now() - started > LOCK_TIMEOUT) {
       throw new FireflyError("Cannot migrate as another process has been migrating for two minutes");

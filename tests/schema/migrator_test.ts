@@ -181,6 +181,28 @@ CREATE INDEX CONCURRENTLY a_i
   assertEquals(await run(db, [A, index]), []);
 });
 
+Deno.test("migrate() keeps no transaction open while it waits for another process that migrates", async () => {
+  await using db = await testDatabase({ migrated: false });
+  const holder = await db.sql.reserve();
+  await holder`SELECT pg_advisory_lock(hashtextextended('firefly:migrate', 0))`;
+  const waits = Promise.withResolvers<void>();
+  const migrating = migrate(db.settings, "firefly", () => waits.resolve(), [A]);
+  await waits.promise;
+
+  // CREATE INDEX CONCURRENTLY of the other process may wait for the end of a transaction that had a snapshot.
+  await until(async () => {
+    const open = await db.sql`
+      SELECT FROM pg_stat_activity
+      WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()
+    `;
+    return open.count === 0;
+  }, 2_000);
+  await holder`SELECT pg_advisory_unlock(hashtextextended('firefly:migrate', 0))`;
+  holder.release();
+
+  assertEquals((await migrating).length, 1);
+});
+
 Deno.test("migrate() does not deadlock with itself over a concurrent index", async () => {
   await using db = await testDatabase({ migrated: false });
   const index: Migration = {
