@@ -168,11 +168,12 @@ async function withTimeout<T>(promise: Promise<T>, ms: number, isWaiting: () => 
 }
 
 /** How many milliseconds an unused session is kept. */
-const IDLE = 10_000;
+const IDLE_MS = 10_000;
 
 /** A pool of sessions, each taken by one caller at a time: at most `max`, further callers wait. */
 export class Sessions {
   readonly #open: () => Session;
+  readonly #idleMs: number;
   /** Unused sessions, the last used last: it is taken next, as its process of the server has the warmest caches. */
   readonly #idle: { session: Session; since: number }[] = [];
   readonly #waiting: (() => void)[] = [];
@@ -183,9 +184,10 @@ export class Sessions {
   /** How many sessions may be taken at a time. */
   max: number;
 
-  constructor(open: () => Session, max: number) {
+  constructor(open: () => Session, max: number, { idleMs = IDLE_MS }: { idleMs?: number } = {}) {
     this.#open = open;
     this.max = max;
+    this.#idleMs = idleMs;
   }
 
   /** Takes a session. */
@@ -201,7 +203,7 @@ export class Sessions {
     this.#taken--;
     if (reusable && !session.lost && !this.#ended) {
       this.#idle.push({ session, since: performance.now() });
-      this.#sweep ??= setTimeout(() => this.#dropIdle(), IDLE);
+      this.#sweep ??= setTimeout(() => this.#dropIdle(), this.#idleMs);
     } else session.discard();
     this.#waiting.shift()?.();
   }
@@ -209,9 +211,9 @@ export class Sessions {
   #dropIdle(): void {
     this.#sweep = undefined;
     const now = performance.now();
-    while (this.#idle[0] && now - this.#idle[0].since >= IDLE) this.#idle.shift()!.session.discard();
+    while (this.#idle[0] && now - this.#idle[0].since >= this.#idleMs) this.#idle.shift()!.session.discard();
     const [oldest] = this.#idle;
-    if (oldest) this.#sweep = setTimeout(() => this.#dropIdle(), IDLE - (now - oldest.since));
+    if (oldest) this.#sweep = setTimeout(() => this.#dropIdle(), this.#idleMs - (now - oldest.since));
   }
 
   /** Discards the unused sessions, and each other one when it is given back. */

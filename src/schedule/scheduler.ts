@@ -29,14 +29,15 @@ export interface SchedulerOptions {
   /** The transaction of the code that runs now, if it belongs to this instance. */
   readonly openTransaction: () => Transaction | undefined;
   readonly connect: () => Promise<{ database: Database; sessions: Sessions }>;
+  /** How many seconds a unique task waits for an open transaction that schedules its duplicate. @default 15 */
+  readonly uniqueTimeout?: number;
 }
 
 /** Nothing is special about the rows; of a user's own transaction, nothing is known. */
 const COMMITTED: FreshRecord = {};
 
-/** How many seconds scheduling waits for an open transaction that schedules a duplicate: it may itself wait for this call. */
+/** Not for ever: the open transaction may itself wait for this call. */
 const UNIQUE_TIMEOUT = 15;
-const UNIQUE_SETUP = `SET LOCAL lock_timeout = '${UNIQUE_TIMEOUT}s';`;
 
 /**
  * Decides where the tasks of a call are inserted: through the user's client, in the open transaction, in a transaction
@@ -72,17 +73,20 @@ export class Scheduler {
 
   /** Inserts tasks in a transaction of their own. */
   async #insertAlone(tasks: NewTask[], unique: boolean): Promise<ScheduledRow[]> {
-    const { schema, connect } = this.#options;
+    const { schema, connect, uniqueTimeout = UNIQUE_TIMEOUT } = this.#options;
     const { sessions } = await connect();
     // A unique task may wait for another transaction: on a session of its own, it holds up nothing else.
-    const own = Transaction.on(sessions, { schema, ...(unique ? { setup: UNIQUE_SETUP } : {}) });
+    const own = Transaction.on(sessions, {
+      schema,
+      ...(unique ? { setup: `SET LOCAL lock_timeout = '${uniqueTimeout}s';` } : {}),
+    });
     try {
       return await runTransaction(own, ({ statements }) => this.#insertThrough(statements, tasks));
     } catch (error) {
       if (!unique || codeOf(error) !== LOCK_NOT_AVAILABLE) throw error;
       const [{ func_name: funcName }] = tasks as [NewTask];
       throw new FireflyError(
-        `Cannot schedule task "${funcName}" as an open transaction has held its unique key for ${UNIQUE_TIMEOUT} s`,
+        `Cannot schedule task "${funcName}" as an open transaction has held its unique key for ${uniqueTimeout} s`,
         { cause: error },
       );
     }

@@ -1,5 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { current, Firefly, FireflyError, Retry, task, TaskExists, type TaskRecord } from "../../mod.ts";
+import { prepareTasks } from "../../src/schedule/new_tasks.ts";
+import { Scheduler } from "../../src/schedule/scheduler.ts";
+import { defineTask } from "../../src/task/definition.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { backends } from "../support/statements.ts";
 import { until } from "../support/waiting.ts";
@@ -184,11 +187,18 @@ Deno.test("a scheduler that waits for a duplicate's transaction leaves the pool 
   });
 });
 
-Deno.test("schedule() waits 15 s for an open transaction that schedules a duplicate, and then rejects", async () => {
+Deno.test("insert() waits `uniqueTimeout` for an open transaction that schedules a duplicate, and then rejects", async () => {
   await using test = await testInstance();
   const { db, ff } = test;
   const name = taskName();
-  const ping = task({ name, unique: { key: "k" } }, () => {});
+  const ping = defineTask({ name, unique: { key: "k" } }, () => {});
+  const options = { options: {}, defaults: {}, schema: "firefly" };
+  const scheduler = new Scheduler({
+    schema: "firefly",
+    openTransaction: () => undefined,
+    connect: () => ff.connect(),
+    uniqueTimeout: 1,
+  });
   const end = Promise.withResolvers<void>();
   const scheduled = Promise.withResolvers<void>();
   const holder = db.sql.begin(async (sql) => {
@@ -198,8 +208,9 @@ Deno.test("schedule() waits 15 s for an open transaction that schedules a duplic
   });
   await scheduled.promise;
 
-  const message = `Cannot schedule task "${name}" as an open transaction has held its unique key for 15 s`;
-  await assertRejects(() => ff.run(() => ping.schedule()), FireflyError, message);
+  const message = `Cannot schedule task "${name}" as an open transaction has held its unique key for 1 s`;
+  const { tasks } = await prepareTasks(ping, [[]], options);
+  await assertRejects(() => scheduler.insert(tasks, undefined), FireflyError, message);
   end.resolve();
   await holder;
 });
