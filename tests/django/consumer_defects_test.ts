@@ -4,6 +4,7 @@ import { taskName, testInstance } from "../support/instance.ts";
 import { claim, expireConsumer, startConsumer } from "../support/claiming.ts";
 import { placesOf } from "../support/records.ts";
 import { until } from "../support/waiting.ts";
+import { holdersOf } from "../support/wake_lock.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
 
 /** Those of the defects of django-firefly-tasks that have to do with its consumers and its records. */
@@ -75,12 +76,7 @@ Deno.test("defect 14: an idle consumer sends next to nothing, and wakes at once"
   await using ff = new Firefly({ database: proxy.through(test.db.url) });
   await using consumer = ff.consume({ pollInterval: "60s" });
   await consumer.ready;
-  await until(async () =>
-    (await test.db.sql`
-      SELECT FROM pg_stat_activity
-      WHERE datname = current_database() AND query ~ 'pg_listening_channels|_wake_lock'
-    `).length > 0
-  );
+  await until(async () => (await holdersOf(test.db)).length > 0); // it sleeps
   let sent = 0;
   proxy.onRequest = () => void sent++;
   await new Promise((resolve) => setTimeout(resolve, 500)); // what is measured is the idle time itself
