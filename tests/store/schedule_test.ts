@@ -4,25 +4,8 @@ import { chunksOf, insertTasks, type NewTask, scheduleUnique } from "../../src/s
 import { testDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { notificationsOf } from "../support/notifications.ts";
+import { newTask } from "../support/new_task.ts";
 import { placesOf, recordOf } from "../support/records.ts";
-
-/** A task as `schedule()` hands it to the store. */
-function newTask(columns: Partial<NewTask> = {}): NewTask {
-  return {
-    func_name: "test.task",
-    queue: "default",
-    params: "W10=",
-    priority: 0,
-    not_before: null,
-    delay: null,
-    max_retries: null,
-    retry_delay: null,
-    backoff: null,
-    timeout: null,
-    tags: [],
-    ...columns,
-  };
-}
 
 Deno.test("insertTasks() gives ids in the order of its tasks, and stores every column", async () => {
   await using db = await testDatabase();

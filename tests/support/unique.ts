@@ -1,27 +1,11 @@
 import postgres from "postgres";
 import type { NewTask } from "../../src/store/schedule.ts";
 import type { TestDatabase } from "./database.ts";
+import { newTask } from "./new_task.ts";
 
 /** A task with a unique key, as `schedule()` hands it to the store. */
 export function uniqueTask(key: string, columns: Partial<NewTask> = {}): NewTask {
-  return {
-    func_name: "test.task",
-    queue: "default",
-    params: "W10=",
-    priority: 0,
-    not_before: null,
-    delay: null,
-    max_retries: null,
-    retry_delay: null,
-    backoff: null,
-    timeout: null,
-    tags: [],
-    unique_key: key,
-    unique_among: null,
-    unique_for: null,
-    on_conflict: "keep",
-    ...columns,
-  };
+  return newTask({ unique_key: key, unique_among: null, unique_for: null, on_conflict: "keep", ...columns });
 }
 
 /** The ids of the tasks that hold keys, by key. */
