@@ -57,7 +57,7 @@ export class Arguments {
     this.#values = values;
     this.positionals = positionals.map(String);
     for (const [name, { value }] of Object.entries(flags)) {
-      const isMissing = [values[name]].flat().includes("");
+      const isMissing = [this.#values[name]].flat().includes("");
       if (value && isMissing) throw usageError(command, `flag "--${name}" needs a value: --${name} <${value}>`);
     }
   }

@@ -1,131 +1,78 @@
-// As the types of @std/cli/parse-args, for flags whose names hold no dot.
+// As the types of @std/cli/parse-args, for the options that we use and flags whose names hold no dot.
 
 type BooleanType = boolean | string | undefined;
 type StringType = string | undefined;
-type Defaults = Record<string, unknown> | undefined;
-type Aliases<TName extends string = string> =
-  | Partial<Record<string, TName | readonly TName[]>>
-  | undefined;
+type Aliases<TName extends string = string> = Partial<Record<string, TName | readonly TName[]>>;
 
-/** The value of flag `K`, were it given. */
-type Given<K, B, S, C, N> =
-  | (K extends C ? (K extends S ? string : K extends B ? boolean : unknown)[]
-    : K extends S ? string
-    : K extends B ? boolean
-    : never)
-  | (K extends N ? false : never);
+/** One object type in place of an intersection, so that a flag by a computed name has the types of all flags at once. */
+type Flat<T> = T extends Record<string, unknown> ? T extends infer R ? { [K in keyof R]: Flat<R[K]> } : never : T;
 
-/** The value of flag `K`, given or by default. */
-type Value<K, B, S, C, N, D> = K extends keyof D ? K extends B | S | C ? D[K] | Given<K, B, S, C, N> : unknown
-  : Given<K, B, S, C, N>;
+/** Flags `K` of type `V`: those in `C` are lists, and always there. */
+type Typed<K, V, C> =
+  & Required<{ [N in Extract<K, C> & string]?: V[] }>
+  & { [N in Exclude<K, C> & string]?: V };
+
+/** Booleans and lists are always there; strings are not. */
+type Flags<B, S, C> =
+  & Typed<S, string, C>
+  & Required<Typed<B, boolean, C>>
+  & { [N in Exclude<Extract<C, string>, B | S>]: unknown[] };
 
 /** Flag `K` and its aliases. */
-type Names<K, A> = K extends keyof A ? A[K] extends string ? K | A[K]
+type Names<K, A> = K extends keyof A ? string extends A[K] ? K
+  : A[K] extends string ? K | A[K]
   : A[K] extends string[] ? K | A[K][number]
   : K
   : K;
 
-/** Booleans, lists and flags with a default are always there; strings are not. */
-type Flags<B, S, C, N, D, A> =
-  & {
-    [K in Extract<B | C, string> | keyof D as Names<K, A>]: Value<
-      K,
-      B,
-      S,
-      C,
-      N,
-      D
-    >;
-  }
-  & {
-    [K in Exclude<Extract<S, string>, C | keyof D> as Names<K, A>]?: Value<
-      K,
-      B,
-      S,
-      C,
-      N,
-      D
-    >;
-  };
+/** Flags `F` under all their names. */
+type Named<F, A> = { [K in keyof F as Names<K, A>]: F[K] };
 
 /** The flags, typed as soon as any is declared. */
-type Values<B, S, C, N, D, A> = [B, S, C] extends [false | undefined, undefined, undefined]
+type Values<B, S, C, A> = undefined extends (false extends B ? undefined : B) & C & S
   // deno-lint-ignore no-explicit-any
   ? Record<string, any>
-  : Record<string, unknown> & Flags<B, S, C, N, D, A>;
-
-interface DoubleDash {
-  /** The arguments after `--`. */
-  "--"?: string[];
-}
+  : Record<string, unknown> & Named<Flags<B, S, C>, A>;
 
 /** What {@linkcode parseArgs} returns. */
 export type Args<
   // deno-lint-ignore no-explicit-any
   TArgs extends Record<string, unknown> = Record<string, any>,
-  TDoubleDash extends boolean | undefined = undefined,
-> =
+> = Flat<
   & TArgs
   & {
     /** The arguments that belong to no flag. */
     _: Array<string | number>;
   }
-  & (boolean extends TDoubleDash ? DoubleDash
-    : true extends TDoubleDash ? Required<DoubleDash>
-    : Record<never, never>);
+>;
 
 /** Options of {@linkcode parseArgs}. */
 export interface ParseOptions<
   TBooleans extends BooleanType = BooleanType,
   TStrings extends StringType = StringType,
   TCollectable extends StringType = StringType,
-  TNegatable extends StringType = StringType,
-  TDefault extends Defaults = Defaults,
-  TAliases extends Aliases = Aliases,
-  TDoubleDash extends boolean | undefined = boolean | undefined,
+  TAliases extends Aliases | undefined = Aliases | undefined,
 > {
-  /** Whether what follows `--` goes into `--` instead of `_`. */
-  "--"?: TDoubleDash;
   /** Other names of flags. */
   alias?: TAliases;
   /** Flags that are booleans; `true` for all that begin with two hyphens. */
   boolean?: TBooleans | ReadonlyArray<Extract<TBooleans, string>>;
-  /** Values of flags that are not given. */
-  default?: TDefault;
-  /** Whether everything after the first non-flag goes into `_`. */
-  stopEarly?: boolean;
   /** Flags that are strings. */
   string?: TStrings | ReadonlyArray<Extract<TStrings, string>>;
   /** Flags that may be repeated. */
   collect?: TCollectable | ReadonlyArray<Extract<TCollectable, string>>;
-  /** Flags that `--no-` turns off. */
-  negatable?: TNegatable | ReadonlyArray<Extract<TNegatable, string>>;
   /** Called with each argument that no option names; `false` leaves it out. */
   unknown?: (arg: string, key?: string, value?: unknown) => unknown;
 }
 
 /** Parses command line arguments into flags, with the rest in `_`. */
 export function parseArgs<
-  TDoubleDash extends boolean | undefined = undefined,
   TBooleans extends BooleanType = undefined,
   TStrings extends StringType = undefined,
   TCollectable extends StringType = undefined,
-  TNegatable extends StringType = undefined,
-  TDefaults extends Defaults = undefined,
-  TAliases extends Aliases<TAliasNames> = undefined,
+  TAliases extends Aliases<TAliasNames> | undefined = undefined,
   TAliasNames extends string = string,
 >(
   args: readonly string[],
-  options?: ParseOptions<
-    TBooleans,
-    TStrings,
-    TCollectable,
-    TNegatable,
-    TDefaults,
-    TAliases,
-    TDoubleDash
-  >,
-): Args<
-  Values<TBooleans, TStrings, TCollectable, TNegatable, TDefaults, TAliases>,
-  TDoubleDash
->;
+  options?: ParseOptions<TBooleans, TStrings, TCollectable, TAliases>,
+): Args<Values<TBooleans, TStrings, TCollectable, TAliases>>;

@@ -47,7 +47,7 @@ export class FakeTime {
 
   constructor(
     start?: number | string | Date | null,
-    { advanceRate = 0, advanceFrequency = 10 }: Partial<FakeTimeOptions> = {},
+    { advanceRate = 0, advanceFrequency = 10 }: FakeTimeOptions = { advanceRate: 0 },
   ) {
     if (active) throw new TimeError("Cannot fake time as it is faked already");
     this.start = new real.Date(start ?? real.Date.now()).getTime();
