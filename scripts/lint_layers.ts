@@ -7,7 +7,6 @@ const HOMES: Readonly<Record<string, string>> = {
   "croner": "task/cron_expression.ts",
   "postgres": "database/driver.ts",
   "@std/cli": "cli/",
-  "@std/encoding": "wire/",
   "@std/text": "suggest.ts",
 };
 

@@ -1,4 +1,5 @@
 import { types } from "node:util";
+import { Array, ArrayBuffer, Blob, DOMException, Object } from "./built_ins.ts";
 
 /** The kind of object that structured cloning sees, regardless of the object's prototype and properties. */
 export type Brand =
@@ -37,8 +38,8 @@ function hasSlot(object: object, getter: (object: object) => unknown): boolean {
   }
 }
 
-const exceptionName = builtInGetter(DOMException.prototype, "name");
-const blobSize = builtInGetter(Blob.prototype, "size");
+const exceptionName = builtInGetter<string>(DOMException.prototype, "name");
+const blobSize = builtInGetter<number>(Blob.prototype, "size");
 
 const BRANDS: readonly (readonly [Brand, (object: object) => boolean])[] = [
   ["Date", types.isDate],

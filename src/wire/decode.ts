@@ -1,5 +1,6 @@
 import { FireflyFormatError, FireflyLimitError } from "../errors.ts";
 import { decodeText } from "./base64.ts";
+import { Array, JSON, Map, Object, Set } from "./built_ins.ts";
 import { BUFFERS } from "./decode_buffers.ts";
 import { CONTAINERS } from "./decode_containers.ts";
 import { malformedError, type PartReader, SCALARS, SIMPLE, type TagReader } from "./decode_simple.ts";

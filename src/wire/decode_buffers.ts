@@ -1,5 +1,6 @@
 import { types } from "node:util";
 import { FireflyFormatError } from "../errors.ts";
+import { ArrayBuffer, Map, Object, Uint8Array } from "./built_ins.ts";
 import { malformedError, type PartReader, readBytes, type TagReader } from "./decode_simple.ts";
 import { isCount, type JsonObject, type ViewClass, VIEWS } from "./format.ts";
 

@@ -1,3 +1,4 @@
+import { Array, define, Map, Object, Set } from "./built_ins.ts";
 import {
   defineHidden,
   malformedError,
@@ -20,7 +21,7 @@ export const CONTAINERS: ReadonlyMap<string, TagReader> = new Map(Object.entries
 function readObject(node: JsonObject, reader: PartReader): object {
   const object = reader.begin({});
   for (const [key, value] of readProperties(node, "v", reader)) {
-    defineProperty(object, key, value);
+    define(object, key, { value, enumerable: true });
   }
   return object;
 }
@@ -38,16 +39,6 @@ function* readProperties(
   }
 }
 
-/** Defines an own property of `object`, whatever its key. Calls no setter. */
-function defineProperty(object: object, key: string, value: unknown): void {
-  Object.defineProperty(object, key, {
-    value,
-    writable: true,
-    enumerable: true,
-    configurable: true,
-  });
-}
-
 function readArray(node: JsonObject, reader: PartReader): unknown[] {
   const { n: length } = node;
   if (!isCount(length)) throw malformedError("Array", "n");
@@ -61,7 +52,7 @@ function readArray(node: JsonObject, reader: PartReader): unknown[] {
   if (!Object.hasOwn(node, "p")) return array;
   for (const [key, value] of readProperties(node, "p", reader)) {
     if (key === "length" || isIndex(key)) throw malformedError("Array", "p");
-    defineProperty(array, key, value);
+    define(array, key, { value, enumerable: true });
   }
   return array;
 }

@@ -1,5 +1,6 @@
 import { FireflyFormatError } from "../errors.ts";
 import { base64 } from "./base64.ts";
+import { Array, BigInt, Blob, Date, define, DOMException, File, Map, Number, Object, RegExp } from "./built_ins.ts";
 import {
   checkDigits,
   type Json,
@@ -152,12 +153,7 @@ function readDOMException(node: JsonObject, reader: PartReader): DOMException {
 
 /** Defines a property of `object` that is not enumerable, like those of errors. */
 export function defineHidden(object: object, key: string, value: unknown): void {
-  Object.defineProperty(object, key, {
-    value,
-    writable: true,
-    enumerable: false,
-    configurable: true,
-  });
+  define(object, key, { value, enumerable: false });
 }
 
 function readBlob(node: JsonObject, reader: PartReader): Blob {

@@ -2,9 +2,11 @@ import { types } from "node:util";
 import { FireflyLimitError } from "../errors.ts";
 import { base64, encodeText } from "./base64.ts";
 import { type Brand, brandOf } from "./brand.ts";
+import { Array, DOMException, JSON, Object, String, Uint8Array } from "./built_ins.ts";
 import { BufferEncoder } from "./encode_buffers.ts";
 import { encodeArray, encodeError, encodeMap, encodeObject, encodeSet, type PartWriter } from "./encode_containers.ts";
 import {
+  blobSize,
   encodeBlob,
   encodeBoxed,
   encodeDate,
@@ -84,7 +86,7 @@ class Encoder implements PartWriter {
   toText(): string {
     const { refs } = this.#references;
     const { root = null } = this.#top;
-    const graph = refs.length > 0 ? { $: "Graph", root, refs } : root;
+    const graph: Json = refs.length > 0 ? { $: "Graph", root, refs } : root;
     return encodeText(stringify(graph), this.limits.maxBytes);
   }
 
@@ -151,7 +153,7 @@ class Encoder implements PartWriter {
   }
 
   #encodeBlob(blob: Blob, place: Place): void {
-    this.#bufferEncoder().spend(blob.size);
+    this.#bufferEncoder().spend(blobSize(blob));
     const node = encodeBlob(blob);
     place.put(node);
     this.#blobs.push({ node, blob });
@@ -171,12 +173,26 @@ class Encoder implements PartWriter {
   }
 }
 
-function stringify(json: unknown): string {
+function stringify(json: Json): string {
   try {
-    return JSON.stringify(json);
+    return hasToJson(arrayPrototype) || hasToJson(objectPrototype) ? stringifyParts(json) : JSON.stringify(json);
   } catch (cause) {
     throw new FireflyLimitError("Cannot carry a value whose text is longer than a string can be", { cause });
   }
+}
+
+const [arrayPrototype, objectPrototype] = [Array.prototype, Object.prototype];
+
+/** Whether `JSON.stringify()` would call a method that other code has added to all arrays, or to all objects. */
+function hasToJson(prototype: object): boolean {
+  return typeof (prototype as { toJSON?: unknown }).toJSON === "function";
+}
+
+/** Does the work of `JSON.stringify()`, which calls no such method for what is not an object. */
+function stringifyParts(json: Json): string {
+  if (typeof json !== "object" || json === null) return JSON.stringify(json);
+  if (Array.isArray(json)) return `[${json.map(stringifyParts).join()}]`;
+  return `{${Object.keys(json).map((key) => `${JSON.stringify(key)}:${stringifyParts(json[key]!)}`).join()}}`;
 }
 
 /** Describes an object that cannot be cloned, for the error. */

@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { types } from "node:util";
 import { base64, checkSize } from "./base64.ts";
 import { builtInGetter } from "./brand.ts";
+import { Map, Math, Uint8Array } from "./built_ins.ts";
 import { type JsonObject, Reservations, type WireLimits } from "./format.ts";
 import type { Key, Place, References } from "./references.ts";
 

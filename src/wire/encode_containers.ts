@@ -1,3 +1,4 @@
+import { Array, define, Number, Object } from "./built_ins.ts";
 import { encodeString } from "./encode_simple.ts";
 import { checkSparseLength, ERRORS, isIndex, type Json, type JsonObject, type WireLimits } from "./format.ts";
 import type { Key, Place } from "./references.ts";
@@ -30,23 +31,13 @@ export function encodeObject(
   for (const key of keys) {
     // A getter may have deleted the property meanwhile.
     if (!Object.hasOwn(object, key)) continue;
-    if (key === "__proto__") defineOwn(node, key);
+    if (key === "__proto__") define(node, key, { value: null, enumerable: true });
     writer.putPart((object as Record<string, unknown>)[key], node, key, key);
   }
 }
 
 function isPlainKey(key: string): boolean {
   return key !== "$" && encodeString(key) === key;
-}
-
-/** Defines `key` as an own property, so that assigning to it calls no setter. */
-function defineOwn(node: JsonObject, key: string): void {
-  Object.defineProperty(node, key, {
-    value: null,
-    writable: true,
-    enumerable: true,
-    configurable: true,
-  });
 }
 
 /** Adds a pair to `pairs` for each of `keys` that `object` still has. */

@@ -1,5 +1,6 @@
 import { types } from "node:util";
 import { builtInGetter } from "./brand.ts";
+import { BigInt, Blob, Boolean, DOMException, File, Number, Object, String } from "./built_ins.ts";
 import { checkDigits, escapeText, isStorable, type Json, type JsonObject, type WireLimits } from "./format.ts";
 
 /** A value that is neither an object, a function nor a symbol. */
@@ -73,29 +74,42 @@ function unbox(boxed: object): Scalar {
   return BigInt.prototype.valueOf.call(boxed);
 }
 
+const exception = {
+  name: builtInGetter<string>(DOMException.prototype, "name"),
+  message: builtInGetter<string>(DOMException.prototype, "message"),
+};
+
 /** Encodes a DOMException. */
-export function encodeDOMException(exception: DOMException): JsonObject {
+export function encodeDOMException(error: DOMException): JsonObject {
   const node: JsonObject = {
     $: "DOMException",
-    name: encodeString(exception.name),
-    message: encodeString(exception.message),
+    name: encodeString(exception.name(error)),
+    message: encodeString(exception.message(error)),
   };
-  const { stack } = exception;
+  const { stack } = error;
   if (typeof stack === "string") node.stack = encodeString(stack);
   return node;
 }
+
+/** Returns the size of a Blob, even if its class overrides it. */
+export const blobSize: (blob: object) => number = builtInGetter(Blob.prototype, "size");
+const blobType = builtInGetter<string>(Blob.prototype, "type");
+const file = {
+  name: builtInGetter<string>(File.prototype, "name"),
+  lastModified: builtInGetter<number>(File.prototype, "lastModified"),
+};
 
 /** Encodes a Blob or File without its bytes, which are read later. */
 export function encodeBlob(blob: Blob): JsonObject {
   const node: JsonObject = {
     $: "Blob",
-    type: encodeString(blob.type),
+    type: encodeString(blobType(blob)),
     v: "",
   };
   if (blob instanceof File) {
     node.$ = "File";
-    node.name = encodeString(blob.name);
-    node.at = blob.lastModified;
+    node.name = encodeString(file.name(blob));
+    node.at = file.lastModified(blob);
   }
   return node;
 }

@@ -1,4 +1,19 @@
 import { FireflyFormatError, FireflyLimitError } from "../errors.ts";
+import {
+  AggregateError,
+  Error,
+  EvalError,
+  Map,
+  Math,
+  Number,
+  parseInt,
+  RangeError,
+  ReferenceError,
+  String,
+  SyntaxError,
+  TypeError,
+  URIError,
+} from "./built_ins.ts";
 
 /** A value that JSON can hold. */
 export type Json = null | boolean | number | string | Json[] | JsonObject;

@@ -1,3 +1,4 @@
+import { Map } from "./built_ins.ts";
 import type { Json, JsonObject } from "./format.ts";
 
 /** The key of a node in the array or object that holds it. */

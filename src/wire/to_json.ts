@@ -1,4 +1,20 @@
 import { Buffer } from "node:buffer";
+import {
+  Array,
+  ArrayBuffer,
+  BigInt,
+  Blob,
+  Boolean,
+  Date,
+  Error,
+  JSON,
+  Map,
+  Number,
+  Object,
+  RegExp,
+  Set,
+  String,
+} from "./built_ins.ts";
 import { toStorable } from "./format.ts";
 
 /** The depth below which values are cut off. */

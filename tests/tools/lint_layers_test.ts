@@ -61,7 +61,7 @@ const accepted: Record<string, Files> = {
   "transaction control outside src/store/": { "src/database/begin.ts": 'client.unsafe("BEGIN");' },
   "a dependency in its home": {
     "src/database/driver.ts": `import postgres from "postgres"; postgres();`,
-    "src/wire/base64.ts": `export * from "@std/encoding/base64";`,
+    "src/suggest.ts": `export * from "@std/text/closest-string";`,
   },
   "any dependency in tests": { "tests/dependency_test.ts": `import "postgres"; import "npm:hono";` },
   "entry points that only export and start": {
@@ -104,8 +104,8 @@ const refused: Record<string, [rule: string, path: string, text: string]> = {
     "src/database/session.ts",
     `import type a from "postgres";`,
   ],
-  "a dependency by its full name": ["dependency-home", "src/task/j.ts", `import "jsr:@std/encoding@1/base64";`],
-  "a dependency of src/ in mod.ts": ["dependency-home", "mod.ts", `export * from "@std/encoding/base64";`],
+  "a dependency by its full name": ["dependency-home", "src/task/j.ts", `import "jsr:@std/text@1/closest-string";`],
+  "a dependency of src/ in mod.ts": ["dependency-home", "mod.ts", `export * from "@std/text/closest-string";`],
   "a dependency without a home": ["dependency-home", "src/database/pools.ts", `import "npm:lodash@4";`],
   "a function in mod.ts": ["entry-holds-no-logic", "mod.ts", "export function a() {}"],
   "a statement in mod.ts": ["entry-holds-no-logic", "mod.ts", "start();"],

@@ -2,6 +2,7 @@ import { assertEquals } from "@std/assert";
 import { decode } from "../../src/wire/decode.ts";
 import { encodePlain } from "../support/encode.ts";
 import { encode } from "../../src/wire/encode.ts";
+import { checkChangedGlobals } from "./globals_cases.ts";
 import { checkRoundTrips } from "./round_trip_cases.ts";
 import { difference } from "./same.ts";
 
@@ -48,4 +49,8 @@ Deno.test("decode() gives back Blobs and Files, shared ones once", async () => {
 
 Deno.test("encode() writes [1,3] as WzEsM10=", () => {
   assertEquals(encodePlain([1, 3]), "WzEsM10=");
+});
+
+Deno.test("decode() gives back what encode() was given while globals are deleted or replaced, or prototypes polluted", async () => {
+  assertEquals(await checkChangedGlobals(), []);
 });
