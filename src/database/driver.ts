@@ -1,6 +1,8 @@
+import process from "node:process";
 import postgres from "postgres";
 import { arrayTypes } from "./array_types.ts";
 import { codeOf, isRejection } from "./error_codes.ts";
+import { PasswordError, withFetchedPassword } from "./password.ts";
 import { quoteIdentifier } from "./identifiers.ts";
 import type { ConnectionSettings } from "./settings.ts";
 import { DatabaseUnreachable, FireflyError } from "../errors.ts";
@@ -45,28 +47,64 @@ export function openClient(
   settings: ConnectionSettings,
   options: postgres.Options<Record<string, never>>,
 ): postgres.Sql {
-  const { max: _, ...given } = settings.options;
-  const hasSeveralHosts = settings.url?.replace(/\?.*/, "").includes(",");
-  const merged = {
-    connect_timeout: 10,
+  const { target, pooled } = settings;
+  const { connectTimeout, sessionAttributes } = target;
+  const abandoned = new AbortController();
+  const client = makeClient({
+    connect_timeout: connectTimeout ?? 10,
     // The default waits up to 20 s, long after a restarted server is back.
     backoff: (tries: number) => Math.min(0.05 * 2 ** tries, 1),
     onnotice() {},
-    fetch_types: false,
     types: arrayTypes,
-    ...(settings.pooled ? { prepare: false } : {}),
-    // Of several hosts, connect to the one that takes writes; "read-write" would accept a standby.
-    ...(hasSeveralHosts ? { target_session_attrs: "primary" as const } : {}),
-    ...given,
+    prepare: !pooled && settings.options.prepare !== false,
     ...options,
+    ...(connectTimeout === undefined ? {} : { connect_timeout: connectTimeout }),
+    host: [...target.hosts],
+    port: [...target.ports],
+    ...(target.path ? { path: target.path } : {}),
+    database: target.database,
+    user: target.user,
+    ssl: target.tls as boolean | object,
+    sslnegotiation: target.isDirectTls ? "direct" : null,
+    ...(sessionAttributes && sessionAttributes !== "any" ? { target_session_attrs: sessionAttributes } : {}),
+    ...(typeof target.password === "function"
+      ? withFetchedPassword(target, target.password, abandoned.signal)
+      : { pass: target.password }),
     // A pooler refuses any other startup parameter, or forgets it with the next transaction.
-    connection: { application_name: "firefly", ...(settings.pooled ? {} : options.connection) },
-  } as postgres.Options<Record<string, never>>;
-  return settings.url === undefined ? postgres(merged) : postgres(settings.url, merged);
+    connection: { ...target.settings, ...(pooled ? {} : options.connection) },
+  });
+  controllers.set(client, abandoned);
+  return client;
+}
+
+/** Tells what a client waits for before it connects that it was discarded. */
+const controllers = new WeakMap<Client, AbortController>();
+
+/** Makes a client of the driver from these options alone: without them, it reads variables such as PGDEBUG and PGMAX. */
+function makeClient(options: object): postgres.Sql {
+  const defaults = {
+    debug: false,
+    fetch_types: false,
+    idle_timeout: null,
+    keep_alive: 60,
+    max: 1,
+    max_lifetime: null,
+    max_pipeline: 100,
+    publications: "alltables",
+  };
+  const { PGTARGETSESSIONATTRS } = process.env;
+  // The driver knows no way to ignore this one, and throws where it is "any".
+  delete process.env.PGTARGETSESSIONATTRS;
+  try {
+    return postgres({ ...defaults, ...options } as object as postgres.Options<Record<string, never>>);
+  } finally {
+    if (PGTARGETSESSIONATTRS !== undefined) process.env.PGTARGETSESSIONATTRS = PGTARGETSESSIONATTRS;
+  }
 }
 
 /** Ends a client at once: statements without an answer reject. */
 export function discard(client: Client): void {
+  controllers.get(client)?.abort();
   client.end({ timeout: 0 }).catch(() => {});
 }
 
@@ -87,7 +125,7 @@ export function unreachableError(settings: ConnectionSettings, error: unknown): 
   // The driver says "write CONNECTION_CLOSED 127.0.0.1:5432", or that the user cancelled a statement it never sent.
   const message = given.replace(/^(write CONNECTION_(CLOSED|DESTROYED|ENDED)|57014:) .*/, "the connection was closed");
   return new DatabaseUnreachable(`Cannot reach the database at ${settings.label}: ${message}`, {
-    cause: error,
+    cause: error instanceof PasswordError ? error.cause ?? error : error,
     refused: isRejection(error),
   });
 }
@@ -128,7 +166,7 @@ let partsClient: postgres.Sql | undefined;
 
 /** The client that parts of statements are made with. A client connects with its first statement, and this one has none. */
 function parts(): postgres.Sql {
-  return partsClient ??= postgres();
+  return partsClient ??= makeClient({ host: "localhost", user: "parts" });
 }
 
 function fragment(strings: TemplateStringsArray, ...values: unknown[]): unknown {

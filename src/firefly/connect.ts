@@ -1,3 +1,4 @@
+import process from "node:process";
 import { Database } from "../database/pools.ts";
 import { Session, Sessions } from "../database/session.ts";
 import { type ConnectionSettings, resolveConnection } from "../database/settings.ts";
@@ -31,7 +32,11 @@ const TRANSACTIONS = 10;
 export async function findDatabase(
   { database, onProgress = () => {} }: { [K in "database" | "onProgress"]?: FireflyOptions[K] | undefined },
 ): Promise<ConnectionSettings> {
-  return await resolveConnection(database, () => startEmbedded({ onProgress }));
+  const { FIREFLY_DATABASE_URL, DATABASE_URL, PGHOST, PGHOSTADDR, PGSERVICE } = process.env;
+  const given = database ?? (FIREFLY_DATABASE_URL || DATABASE_URL);
+  if (given || PGHOST || PGHOSTADDR || PGSERVICE) return await resolveConnection(given, { warn: onProgress });
+  const { url } = await startEmbedded({ onProgress });
+  return await resolveConnection(url, { embedded: true });
 }
 
 /** Opens the connections of an instance. Migrates the embedded server if its schema is behind this release. */

@@ -1,4 +1,4 @@
-import type { PostgresOptions } from "../database/settings.ts";
+import { checkPostgresOptions, type PostgresOptions } from "../database/settings.ts";
 import { checkRetention } from "../task/definition.ts";
 import type { Encryption } from "../privacy/encryption.ts";
 import type { OnFailed } from "../attempt/hooks.ts";
@@ -76,7 +76,11 @@ export const CREATE_INSTANCE = "make an instance";
  */
 export function checkFireflyOptions(options: FireflyOptions): void {
   refuseUnknownKeys(options, OPTION_KEYS, CREATE_INSTANCE);
-  const { schema = DEFAULT_SCHEMA, defaults, queues } = options;
+  const { database, schema = DEFAULT_SCHEMA, defaults, queues } = options;
+  if (typeof database === "object" && database !== null) checkPostgresOptions(database, CREATE_INSTANCE);
+  else if (database !== undefined && typeof database !== "string") {
+    throw new TypeError(`Cannot ${CREATE_INSTANCE} as "database" must be a URL, or an object of options`);
+  }
   checkSchema(schema);
   if (defaults?.retention !== undefined) checkRetention(defaults.retention, CREATE_INSTANCE);
   checkQueues(queues ?? {}, CREATE_INSTANCE, schema);

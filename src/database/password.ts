@@ -1,0 +1,80 @@
+import { connect, type Socket } from "node:net";
+import { withDeadline } from "./deadline.ts";
+import type { Target } from "./settings.ts";
+
+/** Milliseconds that a function may take to fetch a password. */
+const TIMEOUT = 10_000;
+
+/** A function did not return a password; `cause` is what it threw. */
+export class PasswordError extends Error {
+  override name = "PasswordError";
+  /** One of a connection that could not be made. */
+  readonly code = "CONNECTION_PASSWORD";
+}
+
+/**
+ * Options of the driver with which it calls `fetch` before it opens a connection. It would call a function itself while it
+ * authenticates, and an unhandled rejection would end the process.
+ *
+ * @param abandoned Aborts when the client is discarded, which does not stop the driver from opening its connection.
+ */
+export function withFetchedPassword(target: Target, fetch: () => unknown, abandoned: AbortSignal): object {
+  const { hosts, ports, path } = target;
+  let password = "";
+  let next = 0;
+  return {
+    // The first host only: if there were more, the driver would hold back the error of a connection.
+    host: [hosts[0]],
+    port: [ports[0]],
+    pass: () => password,
+    async socket(): Promise<Socket> {
+      password = await fetchPassword(fetch);
+      if (abandoned.aborted) throw new PasswordError("the connection is no longer needed");
+      const index = next++ % hosts.length;
+      const [host, port] = [hosts[index]!, ports[index]!];
+      // The driver verifies a certificate against the name that it finds here.
+      const socket = Object.assign(await openSocket(path ? { path } : { host, port }), { host, port });
+      if (abandoned.aborted) {
+        socket.destroy();
+        throw new PasswordError("the connection is no longer needed");
+      }
+      return socket;
+    },
+  };
+}
+
+async function fetchPassword(fetch: () => unknown): Promise<string> {
+  let password: unknown;
+  try {
+    password = await withDeadline((async () => await fetch())(), TIMEOUT);
+  } catch (error) {
+    throw new PasswordError(`the function for its password failed: ${messageOf(error)}`, { cause: error });
+  }
+  if (typeof password === "string") return password;
+  throw new PasswordError(`the function for its password returned no text, but ${kindOf(password)}`);
+}
+
+/** Opens a socket, and resolves once it is connected. */
+function openSocket(place: { path: string } | { host: string; port: number }): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(place);
+    socket.once("error", reject);
+    socket.once("connect", () => {
+      socket.off("error", reject);
+      resolve(socket);
+    });
+  });
+}
+
+/** The message of what was thrown, which may be anything. */
+function messageOf(thrown: unknown): string {
+  try {
+    return String((thrown as Error | undefined)?.message ?? thrown).split("\n")[0]!;
+  } catch {
+    return "it threw a value that cannot be read";
+  }
+}
+
+function kindOf(value: unknown): string {
+  return value === null ? "null" : `a value of type ${typeof value}`;
+}
