@@ -78,7 +78,7 @@ export const consume: Command = {
 async function consumeTasks(args: Arguments, terminal: Terminal, log: Log): Promise<number> {
   const flags = optionsOf(args);
   const onProgress = (message: string) => log.add({ level: "info", event: "progress", text: message });
-  const { options, config } = await readSettings({ args, terminal, tasks: "required", onProgress });
+  const { options, config } = await readSettings({ args, terminal, tasks: "required", ownStdout: true, onProgress });
   const consumeOptions = { watchdog: true, ...config.consume, ...flags };
   return await withInstanceOf(options, async (ff) => {
     const running = logEvents(ff, log, consumeOptions);

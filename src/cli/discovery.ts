@@ -1,20 +1,13 @@
-import { glob, stat } from "node:fs/promises";
+import { glob, readFile, stat } from "node:fs/promises";
 import { dirname, relative, resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import type { Config } from "../firefly/config.ts";
-import { withDeadline } from "../database/deadline.ts";
-import { codeOf } from "../database/error_codes.ts";
-import { FireflyError } from "../errors.ts";
 import { OPTION_KEYS } from "../firefly/options.ts";
 import { registry } from "../task/scope.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
-
-/** The configuration or the tasks cannot be found or imported. */
-export class DiscoveryError extends FireflyError {
-  override name = "DiscoveryError";
-}
+import { DiscoveryError, type ImportOptions, runImport } from "./user_code.ts";
 
 /** A configuration, and the directory that its paths are relative to. */
 export interface FoundConfig {
@@ -31,12 +24,12 @@ const TASK_PATTERNS = ["tasks", "tasks/**/*", "src/tasks", "src/tasks/**/*"].map
 const NO_TASKS = /[._]test\.\w+$|\.d\.ts$|[\\/]node_modules[\\/]/;
 
 /** Imports the configuration: the `given` file, else the one in the working directory; empty if there is none. */
-export async function loadConfig(given: string | undefined, timeout?: number): Promise<FoundConfig> {
+export async function loadConfig(given: string | undefined, options: ImportOptions = {}): Promise<FoundConfig> {
   const directory = process.cwd();
   const candidates = given === undefined ? CONFIG_FILES : [given];
   for (const file of candidates.map((path) => resolve(directory, path))) {
     if (!await isFile(file)) continue;
-    const { default: config } = await importModule(file, timeout) as { default?: Config };
+    const { default: config } = await importModule(file, options) as { default?: Config };
     if (typeof config !== "object" || config === null) {
       throw new DiscoveryError(`Cannot use ${shown(file)} as its default export is not a configuration`);
     }
@@ -55,16 +48,15 @@ export async function loadConfig(given: string | undefined, timeout?: number): P
  * Imports the modules that define tasks: those that the configuration names, else those in the default places; and
  * those in `imports`.
  *
- * @param options `timeout`: the longest that each import may take, in milliseconds; no limit by default.
  * @throws {DiscoveryError} If a module cannot be imported, or if tasks are `needed` and none is defined.
  */
 export async function importTasks(
   { config, directory, file }: FoundConfig,
-  { imports, needed, timeout }: { imports: readonly string[]; needed: boolean; timeout?: number | undefined },
+  { imports, needed, ...options }: ImportOptions & { imports: readonly string[]; needed: boolean },
 ): Promise<void> {
-  const patterns = config.tasks === undefined ? TASK_PATTERNS : [config.tasks].flat();
+  const patterns = patternsOf(config);
   const found = await findFiles(patterns, directory);
-  for (const module of [...found, ...imports]) await importModule(module, timeout);
+  for (const module of [...found, ...imports]) await importModule(module, options);
   if (!needed || registry.size > 0) return;
   if (found.length + imports.length > 0) {
     const names = [...found, ...imports].map(shown).join(", ");
@@ -79,6 +71,29 @@ export async function importTasks(
   );
 }
 
+/** Imports the modules in `imports` only, not those that define tasks. */
+export async function importOnly(imports: readonly string[], options: ImportOptions): Promise<void> {
+  for (const module of imports) await importModule(module, options);
+}
+
+/** A call of `configure()` with options; one without any changes nothing. */
+const CONFIGURES = /\bconfigure\s*\(\s*(?!\)|\{\s*\}\s*\))/;
+
+/**
+ * Whether the text of a task module calls `configure()` with options, which may name the database. Modules that it
+ * imports are not read.
+ */
+export async function mayConfigure({ config, directory }: FoundConfig): Promise<boolean> {
+  for (const file of await findFiles(patternsOf(config), directory)) {
+    if (CONFIGURES.test(await readFile(file, "utf8").catch(() => ""))) return true;
+  }
+  return false;
+}
+
+function patternsOf({ tasks }: Config): readonly string[] {
+  return tasks === undefined ? TASK_PATTERNS : [tasks].flat();
+}
+
 /** Finds files by glob patterns, in a stable order. */
 async function findFiles(patterns: readonly string[], directory: string): Promise<string[]> {
   const files = new Set<string>();
@@ -91,16 +106,16 @@ async function findFiles(patterns: readonly string[], directory: string): Promis
 }
 
 /** Imports a file by its path, or a module by any specifier that the runtime can resolve. */
-async function importModule(specifier: string, timeout?: number): Promise<unknown> {
+async function importModule(specifier: string, options: ImportOptions): Promise<unknown> {
   const path = resolve(specifier);
   const isPath = /^(\.{0,2}[\\/]|[a-z]:[\\/])/i.test(specifier) || await isFile(path);
   try {
-    const importing = import(isPath ? pathToFileURL(path).href : specifier);
-    return await (timeout ? withDeadline(importing, timeout) : importing);
+    return await runImport(() => import(isPath ? pathToFileURL(path).href : specifier), {
+      ...options,
+      shown: shown(specifier),
+    });
   } catch (error) {
-    if (timeout && codeOf(error) === "DEADLINE") {
-      throw new DiscoveryError(`Cannot import ${shown(specifier)} as it takes longer than ${timeout / 1000} s`);
-    }
+    if (error instanceof DiscoveryError) throw error;
     throw new DiscoveryError(`Cannot import ${shown(specifier)}: ${firstLine(error)}`, { cause: error });
   }
 }

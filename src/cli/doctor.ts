@@ -24,8 +24,6 @@ const MARKS: Readonly<Record<Verdict, [mark: string, style: Style]>> = {
   unknown: ["?", "red"],
   skipped: ["-", "dim"],
 };
-/** The longest that a task module's import may take, in milliseconds: user code may wait forever. */
-const IMPORT_TIMEOUT = 10_000;
 const NAME_WIDTH = "oldest transaction".length;
 
 /** `doctor`: checks the database and everything in it. */
@@ -40,7 +38,7 @@ export const doctor: Command = {
   flags: { strict: { description: "Also exit with 6 for warnings" } },
   examples: ["doctor", "doctor --strict", `doctor --json | jq -r 'select(.verdict == "wrong").advice[]'`],
   async run(args, terminal) {
-    const { options } = await readSettings({ args, terminal, tasks: "optional", timeout: IMPORT_TIMEOUT });
+    const { options } = await readSettings({ args, terminal, tasks: "optional" });
     asUsage(() => checkFireflyOptions(options));
     const verdicts: Verdict[] = [];
     for await (const diagnosis of diagnoseBy(options)) {

@@ -7,8 +7,9 @@ import type { FireflyOptions } from "../firefly/options.ts";
 import { Redactor } from "../privacy/redaction.ts";
 import { defaultInstance, setDefaultInstance } from "../task/scope.ts";
 import { type Arguments, asUsage, omitUndefined, UsageError } from "./arguments.ts";
-import { importTasks, loadConfig } from "./discovery.ts";
+import { type FoundConfig, importOnly, importTasks, loadConfig, mayConfigure } from "./discovery.ts";
 import { describe, type Terminal } from "./terminal.ts";
+import { confineUserCode } from "./user_code.ts";
 
 /** Where to read the settings, and which of them a command needs. */
 export interface SettingsRequest {
@@ -16,11 +17,14 @@ export interface SettingsRequest {
   readonly terminal: Terminal;
   /**
    * Whether the command needs the task modules. `optional`: it works without those that fail to import. `none`: it
-   * imports them only where no database is configured, as they may call `configure()`.
+   * does not import them, unless one calls `configure()` with options and no database is configured otherwise.
    */
   readonly tasks: "required" | "optional" | "none";
-  /** The longest that each module's import may take, in milliseconds. @default no limit */
-  readonly timeout?: number;
+  /**
+   * Leaves stdout to the user's modules. Otherwise, what they print there goes to stderr, and errors that nothing handles
+   * are warnings. @default false
+   */
+  readonly ownStdout?: boolean;
   /** Receives progress messages during the first start of the embedded server. @default notes on the terminal */
   readonly onProgress?: (message: string) => void;
 }
@@ -52,14 +56,22 @@ export async function withInstanceOf<T>(options: FireflyOptions, act: (ff: Firef
   }
 }
 
+/** The longest that an import may take for a command that can do without it, in milliseconds: user code may wait forever. */
+const IMPORT_TIMEOUT = 10_000;
+
 /**
  * Reads the configuration and imports the tasks. Flags override the configuration, which overrides the options that
  * task modules passed to `configure()`.
  */
 export async function readSettings(
-  { args, terminal, tasks, timeout, onProgress }: SettingsRequest,
+  { args, terminal, tasks, ownStdout = false, onProgress }: SettingsRequest,
 ): Promise<Settings> {
-  const found = await loadConfig(args.text("config"), timeout);
+  const report = onProgress ?? ((message: string) => terminal.note(message));
+  if (!ownStdout) {
+    confineUserCode((error) => terminal.warn(`An error that nothing handles in a module: ${describe(error)}`));
+  }
+  const timeout = tasks === "required" ? undefined : IMPORT_TIMEOUT;
+  const found = await loadConfig(args.text("config"), { timeout, onWait: report });
   const { tasks: _, consume: __, ...configured } = found.config;
   const flags = omitUndefined({
     database: args.text("database"),
@@ -67,20 +79,42 @@ export async function readSettings(
     schema: args.text("schema"),
   });
   const imports = args.list("import") ?? [];
-  if (tasks === "required") await importTasks(found, { imports, needed: true, timeout });
-  else if (tasks === "optional" || !flags.database && !configured.database) {
+  if (tasks === "required") await importTasks(found, { imports, needed: true, onWait: report });
+  else {
+    const hasDatabase = Boolean(flags.database ?? configured.database);
     // A broken task module must not keep the user from inspecting the database.
-    await importTasks(found, { imports, needed: false, timeout })
+    await importOptional(found, { all: tasks === "optional", imports, hasDatabase, onWait: report })
       .catch((error) => terminal.warn(describe(error)));
   }
   const { options: own } = (defaultInstance() ?? {}) as Partial<Firefly>;
-  const report = onProgress ?? ((message: string) => terminal.note(message));
+  if (own?.database && !flags.database && !configured.database && !await mayConfigure(found)) {
+    report(
+      "Commands that do not import tasks cannot see the database that a module passed to configure(): " +
+        "name it in firefly.config.ts or in FIREFLY_DATABASE_URL",
+    );
+  }
   const options: FireflyOptions = { onProgress: report, ...own, ...configured, ...flags };
   // A configured listenDatabase may belong to another database than the one that the flag names.
   if (flags.database && !flags.listenDatabase) delete options.listenDatabase;
   terminal.redactor = asUsage(() => new Redactor(options.redact));
   await checkDatabase(options);
   return { options, config: found.config };
+}
+
+/** Imports for a command that can do without the tasks: `all` modules, or only those that may name the database. */
+async function importOptional(
+  found: FoundConfig,
+  { all, imports, hasDatabase, onWait }: {
+    all: boolean;
+    imports: readonly string[];
+    hasDatabase: boolean;
+    onWait(message: string): void;
+  },
+): Promise<void> {
+  const options = { timeout: IMPORT_TIMEOUT, onWait };
+  if (all || !hasDatabase && await mayConfigure(found)) {
+    await importTasks(found, { imports, needed: false, ...options });
+  } else await importOnly(imports, options);
 }
 
 /** Whether these options lead to the embedded server, as neither they nor the environment name a database. */

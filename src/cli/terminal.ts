@@ -16,6 +16,9 @@ export type Verbosity = "quiet" | "normal" | "verbose";
 /** The longest that the process may outlive its command, in milliseconds: a task module may keep it open. */
 const LINGER = 500;
 
+/** Writes to stdout, also after {@linkcode confineUserCode}: this module is loaded before any module of the user. */
+const writeOut: (text: string, written?: () => void) => boolean = process.stdout.write.bind(process.stdout);
+
 /** Erases the cursor's line. */
 const ERASE_LINE = "\u001b[2K";
 
@@ -53,7 +56,7 @@ export class Terminal {
 
   /** Prints a line on stdout. Waits while the reader is behind. */
   async print(line: string): Promise<void> {
-    if (process.stdout.write(`${line}\n`)) return;
+    if (writeOut(`${line}\n`)) return;
     await new Promise((resolve) => process.stdout.once("drain", resolve));
   }
 
@@ -123,7 +126,7 @@ export function ignoreBrokenPipe(): void {
 
 /** Ends the process soon, even if a task module keeps a timer or connection open. Waits for all output first. */
 export async function exitSoon(code: number): Promise<void> {
-  await new Promise((resolve) => process.stdout.write("", resolve));
+  await new Promise<void>((resolve) => writeOut("", resolve));
   setTimeout(() => process.exit(code), LINGER).unref();
 }
 
