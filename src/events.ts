@@ -10,6 +10,16 @@ export interface AttemptInfo {
   readonly attempt: number;
 }
 
+/** The consumer that ran an attempt. */
+export interface AttemptedBy {
+  /** Its machine. */
+  readonly host: string;
+  /** Its process id. */
+  readonly pid: number;
+  /** Its release: the option `release` of the consumer; null if it had none. */
+  readonly release: string | null;
+}
+
 /**
  * The events of an instance, by name, each with its detail. Listeners run synchronously, one after another; errors that
  * they throw, or reject with, are ignored.
@@ -34,8 +44,17 @@ export interface Events {
   cancelled: AttemptInfo & { readonly reason: unknown };
   /** An attempt no longer held its task when it ended: the task was rescued, deleted, or ended by other means. */
   lost: AttemptInfo & { readonly reason: unknown };
-  /** A task of a crashed consumer was requeued, or `failed` because five consumers in a row crashed with it. */
-  rescued: { readonly id: number; readonly funcName: string; readonly queue: string; readonly failed: boolean };
+  /**
+   * A task of a crashed consumer was requeued, or `failed` because five consumers in a row crashed with it.
+   * `attemptedBy` is the consumer that crashed.
+   */
+  rescued: {
+    readonly id: number;
+    readonly funcName: string;
+    readonly queue: string;
+    readonly failed: boolean;
+    readonly attemptedBy: AttemptedBy | null;
+  };
   /** A handler logged a message. The option `redact` has been applied. */
   log: AttemptInfo & {
     readonly level: "debug" | "info" | "warn" | "error";

@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { hostname } from "node:os";
 import process from "node:process";
 import type { ConsumerConfig } from "../attempt/consumer_config.ts";
 import type { Tag } from "../database/driver.ts";
@@ -25,6 +24,7 @@ export class ConsumerLease {
   readonly #config: ConsumerConfig;
   readonly #hooks: LeaseHooks;
   #id: string = randomUUID();
+  #processId: number | null = null;
   #sentAt = -Infinity;
   #expired = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -40,6 +40,11 @@ export class ConsumerLease {
   /** The id under which the consumer is registered: a new one after its row was removed. */
   get id(): string {
     return this.#id;
+  }
+
+  /** The id of its process, which claims and attempts store; null before it is registered. */
+  get processId(): number | null {
+    return this.#processId;
   }
 
   /** Whether the consumer may claim and run: counted from when the last renewal was sent, not answered. */
@@ -67,10 +72,10 @@ export class ConsumerLease {
   }
 
   async #register(): Promise<void> {
-    const { queues, names, concurrency, leaseMs } = this.#config;
-    const info = { host: hostname(), pid: process.pid, version: VERSION, queues, tasks: names, concurrency };
+    const { queues, names, concurrency, leaseMs, attemptedBy } = this.#config;
+    const info = { ...attemptedBy, version: VERSION, queues, tasks: names, concurrency, memory: memoryUsed() };
     const sentAt = performance.now();
-    await registerConsumer(this.#sql, { id: this.#id, ...info }, leaseMs / 1000);
+    this.#processId = await registerConsumer(this.#sql, { id: this.#id, ...info }, leaseMs / 1000);
     this.#sentAt = sentAt;
     this.#expired = false;
   }
@@ -89,7 +94,7 @@ export class ConsumerLease {
     const remaining = Math.max(0, this.#sentAt + this.#config.leaseMs * RENEWAL_RATIO - sentAt);
     const guard = setTimeout(() => this.#expire(), remaining);
     try {
-      if (await renewConsumer(this.#sql, this.#id, this.#config.leaseMs / 1000)) {
+      if (await renewConsumer(this.#sql, this.#id, this.#config.leaseMs / 1000, memoryUsed())) {
         this.#sentAt = sentAt;
         this.#expired = false;
       } else {
@@ -111,4 +116,9 @@ export class ConsumerLease {
     this.#expired = true;
     this.#hooks.onExpired();
   }
+}
+
+/** The resident memory of this process, in bytes. */
+function memoryUsed(): number {
+  return process.memoryUsage.rss();
 }

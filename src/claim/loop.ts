@@ -154,7 +154,8 @@ export class ClaimLoop {
     this.#claiming = quarantinedBatchId ? [batchId, quarantinedBatchId] : [batchId];
     try {
       if (this.#isDue()) admission.request(await promoteDueTasks(sql, queues));
-      const request = { consumerId: lease.id, batchId, quarantinedBatchId, queues, names, limit };
+      const { id: consumerId, processId } = lease;
+      const request = { consumerId, processId, batchId, quarantinedBatchId, queues, names, limit };
       const { alive, tasks, taken, nextDue } = await claimTasks(sql, request);
       this.#nextDue = nextDue === null ? null : performance.now() + nextDue * 1000;
       this.#vacuum.note(taken);

@@ -1,5 +1,6 @@
 import process from "node:process";
-import type { ConsumeOptions, Consumer } from "../consume/consume.ts";
+import type { Consumer } from "../consume/consume.ts";
+import type { ConsumeOptions } from "../consume/options.ts";
 import { toSeconds } from "../duration.ts";
 import type { Firefly } from "../firefly/firefly.ts";
 import { currentScope } from "../task/scope.ts";

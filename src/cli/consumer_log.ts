@@ -102,9 +102,10 @@ function logConsumers(ff: Firefly, log: Log): void {
     const fields = { consumer: consumerId, seconds, cpu_seconds: cpuSeconds, id, func_name: funcName };
     log.add({ level: "warn", event: "blocked", text, fields });
   });
-  ff.on("rescued", ({ id, funcName, queue, failed }) => {
-    const text = failed ? "failed, as it crashed its consumers" : "requeued, as its consumer crashed";
-    const fields = { id, func_name: funcName, queue, failed };
+  ff.on("rescued", ({ id, funcName, queue, failed, attemptedBy: by }) => {
+    const where = by ? `: process ${by.pid} on ${by.host}${by.release === null ? "" : `, release ${by.release}`}` : "";
+    const text = (failed ? "failed, as it crashed its consumers" : "requeued, as its consumer crashed") + where;
+    const fields = { id, func_name: funcName, queue, failed, crashed: by };
     log.add({ level: failed ? "error" : "warn", event: "rescued", subject: `${funcName} #${id}`, text, fields });
   });
 }

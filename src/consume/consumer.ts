@@ -90,6 +90,7 @@ export class ConsumerLoop {
   /** Registers the consumer. */
   async start(): Promise<void> {
     await this.#lease.start();
+    this.#env.settler.attemptedBy = this.#lease.processId;
     await this.#crons?.start();
   }
 

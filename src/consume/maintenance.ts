@@ -4,6 +4,7 @@ import type { Tag } from "../database/driver.ts";
 import type { Emitter } from "../events.ts";
 import { parkUnknownTasks, unparkKnownTasks } from "../store/waiting.ts";
 import { removeExpiredConsumers, requeueUnplaced, rescueTasks } from "../store/consumers.ts";
+import { deleteGoneProcesses } from "../store/consumer_records.ts";
 import { deleteEndedSlots, returnIdleSlots } from "../store/limits.ts";
 import { pruneTasks } from "../store/prune.ts";
 import { deleteExpiredWaiters } from "../store/records.ts";
@@ -86,6 +87,7 @@ export class Maintenance {
     if (this.#rounds++ % UNPLACED_ROUNDS !== 0) return;
     this.#unplacedCursor = (await requeueUnplaced(sql, this.#unplacedCursor)).last;
     await deleteExpiredWaiters(sql);
+    await deleteGoneProcesses(sql);
     while (await deleteExpiredKeys(sql) > 0) if (this.#ended) break;
   }
 
@@ -99,8 +101,8 @@ export class Maintenance {
   async #rescue(): Promise<void> {
     for (;;) {
       const rescued = await rescueTasks(this.#options.sql);
-      for (const { id, funcName, queue, status, concurrencyKey, rateKey } of rescued) {
-        this.#options.events.emit("rescued", { id, funcName, queue, failed: status === "failed" });
+      for (const { id, funcName, queue, status, attemptedBy, concurrencyKey, rateKey } of rescued) {
+        this.#options.events.emit("rescued", { id, funcName, queue, failed: status === "failed", attemptedBy });
         this.#options.admission.requestFor(concurrencyKey, rateKey);
       }
       if (rescued.length === 0 || this.#ended) return;
