@@ -131,6 +131,8 @@ CREATE TABLE "firefly".consumer (
   -- Of the application, not of this package: the option release.
   release text,
   queues text[] NOT NULL,
+  -- Whether queues are those that it has found, and new ones are to be announced to it.
+  all_queues boolean NOT NULL DEFAULT false,
   tasks text[] NOT NULL,
   concurrency integer NOT NULL,
   started timestamptz NOT NULL DEFAULT now(),

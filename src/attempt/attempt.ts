@@ -237,7 +237,7 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
 
   /** Rolls the handler's transaction back, and settles the task by the error. */
   async #fail(error: unknown): Promise<AttemptOutcome> {
-    const seconds = Math.round(performance.now() - this.outcome.began!) / 1000;
+    const seconds = Math.round((performance.now() - this.outcome.began!) * 1000) / 1e6;
     const databaseFailed = await this.#hasDatabaseFailed(error);
     if (this.#abort.aborted) this.#transaction?.abandon();
     else await this.#transaction?.rollback();

@@ -4,6 +4,7 @@ import type { ConsumerConfig } from "../attempt/consumer_config.ts";
 import type { Tag } from "../database/driver.ts";
 import { registerConsumer, removeConsumer, renewConsumer } from "../store/consumers.ts";
 import { VERSION } from "../version.ts";
+import type { ServedQueues } from "./served_queues.ts";
 
 /** Callbacks of a {@linkcode ConsumerLease}. */
 export interface LeaseHooks {
@@ -15,6 +16,14 @@ export interface LeaseHooks {
   onError(error: unknown): void;
 }
 
+/** What a {@linkcode ConsumerLease} works with. */
+export interface LeaseOptions {
+  readonly config: ConsumerConfig;
+  readonly hooks: LeaseHooks;
+  /** The queues to register for. */
+  readonly queues: Pick<ServedQueues, "names">;
+}
+
 /** The part of a lease after which a consumer that cannot renew it stops, before others take over its tasks. */
 const RENEWAL_RATIO = 0.8;
 
@@ -23,6 +32,7 @@ export class ConsumerLease {
   readonly #sql: Tag;
   readonly #config: ConsumerConfig;
   readonly #hooks: LeaseHooks;
+  readonly #queues: Pick<ServedQueues, "names">;
   #id: string = randomUUID();
   #processId: number | null = null;
   #sentAt = -Infinity;
@@ -31,10 +41,11 @@ export class ConsumerLease {
   #renewing: Promise<void> = Promise.resolve();
   #ended = false;
 
-  constructor(sql: Tag, { config, hooks }: { readonly config: ConsumerConfig; readonly hooks: LeaseHooks }) {
+  constructor(sql: Tag, { config, hooks, queues }: LeaseOptions) {
     this.#sql = sql;
     this.#config = config;
     this.#hooks = hooks;
+    this.#queues = queues;
   }
 
   /** The id under which the consumer is registered: a new one after its row was removed. */
@@ -72,8 +83,17 @@ export class ConsumerLease {
   }
 
   async #register(): Promise<void> {
-    const { queues, names, concurrency, leaseMs, attemptedBy } = this.#config;
-    const info = { ...attemptedBy, version: VERSION, queues, tasks: names, concurrency, memory: memoryUsed() };
+    const { allQueues, names, concurrency, leaseMs, attemptedBy } = this.#config;
+    const queues = this.#queues.names;
+    const info = {
+      ...attemptedBy,
+      version: VERSION,
+      queues,
+      allQueues,
+      tasks: names,
+      concurrency,
+      memory: memoryUsed(),
+    };
     const sentAt = performance.now();
     this.#processId = await registerConsumer(this.#sql, { id: this.#id, ...info }, leaseMs / 1000);
     this.#sentAt = sentAt;

@@ -62,7 +62,7 @@ export interface ConsumerHost extends CurrentInstance {
     readonly defaults?: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout" | "retention">;
     readonly queues?: Readonly<Record<string, QueueOptions>>;
   };
-  connect(): Promise<{ database: Database; sessions: Sessions; listener: Listener }>;
+  connect(): Promise<{ settings: { label: string }; database: Database; sessions: Sessions; listener: Listener }>;
 }
 
 /**
@@ -132,7 +132,7 @@ async function run(host: ConsumerHost, { config, signal, onReady }: Run) {
 
 /** Stores what the database must know of the tasks and queues, and registers the consumer. */
 async function start(host: ConsumerHost, config: ConsumerConfig): Promise<{ loop: ConsumerLoop; sessions: Sessions }> {
-  const { database: { sql, leaseConnection }, sessions, listener } = await host.connect();
+  const { settings, database: { sql, leaseConnection }, sessions, listener } = await host.connect();
   await requireSchema(sql, host.schema);
   await Promise.all([
     registerDefinitions(sql, [...config.definitions].map(([name, definition]) => toDefinitionRow(name, definition))),
@@ -153,7 +153,7 @@ async function start(host: ConsumerHost, config: ConsumerConfig): Promise<{ loop
     keys,
     redactor,
   };
-  const loop = new ConsumerLoop(env, { listener, leaseConnection });
+  const loop = new ConsumerLoop(env, { listener, leaseConnection, database: settings.label });
   await loop.start();
   return { loop, sessions };
 }

@@ -19,6 +19,7 @@ column claim_batch.consumer_id: uuid not null
 column claim_batch.id: uuid not null
 column claim_batch.ids: bigint[] not null
 column claim_batch.quarantined: boolean not null default
+column consumer.all_queues: boolean not null default
 column consumer.concurrency: integer not null
 column consumer.host: text not null
 column consumer.id: uuid not null
@@ -339,7 +340,8 @@ trigger task.place_inserted: 4 _place_inserted
 trigger task.release: 19 _release
 trigger task.release_all: 32 _release_all
 trigger task.release_deleted: 9 _release_deleted
-function _admit(text[], text[]): record 7628d95a6375
+function _admit(text[], text[]): record 7c43726d77fe
+function _announce(text): void 6fa16621c507
 function _base64(bytea): text immutable strict d354c8bf8614
 function _brief_error(jsonb): jsonb immutable strict 7674e2c34922
 function _decode_array(jsonb, jsonb, integer[], integer, bigint): record immutable a06b92be1779
@@ -368,10 +370,10 @@ function _format_time(timestamp with time zone): text stable b1d979043c01
 function _is_base64(text): boolean immutable 5973a73bad8d
 function _mentions_tag(text): boolean immutable a85eb5f62acf
 function _near_words(text, text[]): text[] immutable fb4765b846cf
-function _notify(text): void security definer set search_path 31e8e747683b
+function _notify(text): void security definer set search_path bc5fabc61f69
 function _object(text[], jsonb[]): jsonb immutable strict 93925f227ac8
 function _own_crons(uuid, text[], text[]): text 0993e73c1415
-function _place(bigint): void 96ce6ca2dea2
+function _place(bigint): void 4f2abecddd28
 function _place_inserted(): trigger bbee673133ff
 function _produce(json): record 299a65002641
 function _register_crons(uuid, text[], json): record 11cee279ca97
@@ -394,6 +396,7 @@ function ended_channel(): text immutable e3b0c44298fc
 function explain(bigint): task_reason stable 6478f01f9b6d
 function pause(text): boolean 79dd068148da
 function pause_cron(text): boolean 1a8bc3bf5965
+function queues_channel(): text immutable e3b0c44298fc
 function resume(text): boolean 3e819bd78ffe
 function resume_cron(text): boolean 8a2e633eac3d
 function retry(bigint): boolean 9542841df851

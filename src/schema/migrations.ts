@@ -613,6 +613,8 @@ CREATE TABLE "firefly".consumer (
   -- Of the application, not of this package: the option release.
   release text,
   queues text[] NOT NULL,
+  -- Whether queues are those that it has found, and new ones are to be announced to it.
+  all_queues boolean NOT NULL DEFAULT false,
   tasks text[] NOT NULL,
   concurrency integer NOT NULL,
   started timestamptz NOT NULL DEFAULT now(),
@@ -905,6 +907,11 @@ CREATE FUNCTION "firefly".ended_channel() RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN 'firefly' || ':ended';
 
+-- The channel on which consumers that serve all queues are asked to look for new ones.
+CREATE FUNCTION "firefly".queues_channel() RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 'firefly' || ':queues';
+
 -- NOTIFY takes a lock that serializes all commits of the database, so it is saved where no consumer needs it. Before a
 -- consumer sleeps, it acquires the wake lock of its queue: an advisory lock, exclusive, on the connection that listens.
 -- Then it looks for tasks once more. A transaction that makes a task ready tries to acquire the same lock, shared,
@@ -913,6 +920,20 @@ RETURN 'firefly' || ':ended';
 CREATE FUNCTION "firefly"._wake_lock(queue text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $body$
   SELECT hashtextextended("firefly".channel(queue), 0)
+$body$;
+
+-- Asks consumers that serve all queues to look for this one, if no live consumer serves it.
+CREATE FUNCTION "firefly"._announce(queue text) RETURNS void
+LANGUAGE plpgsql AS $body$
+BEGIN
+  IF EXISTS (SELECT FROM "firefly".consumer WHERE consumer.all_queues AND consumer.lease_until > now())
+    AND NOT EXISTS (
+      SELECT FROM "firefly".consumer WHERE consumer.lease_until > now() AND _announce.queue = ANY (consumer.queues)
+    )
+  THEN
+    PERFORM pg_notify("firefly".queues_channel(), '');
+  END IF;
+END
 $body$;
 
 -- Notifies the consumers of a queue if one of them sleeps. A queue that no live consumer serves is always notified:
@@ -929,7 +950,7 @@ BEGIN
   ) THEN
     RETURN;
   END IF;
-  PERFORM pg_notify("firefly".channel(_notify.queue), '');
+  PERFORM pg_notify("firefly".channel(_notify.queue), ''), "firefly"._announce(_notify.queue);
 END
 $body$;
 
@@ -984,7 +1005,7 @@ BEGIN
       CASE WHEN task.not_before <= clock_timestamp() THEN clock_timestamp() END
     );
   END IF;
-  PERFORM pg_notify("firefly".channel(task.queue), '');
+  PERFORM pg_notify("firefly".channel(task.queue), ''), "firefly"._announce(task.queue);
 END
 $body$;
 
@@ -1440,7 +1461,8 @@ BEGIN
     filled := filled || admission.queues;
   END LOOP;
 
-  PERFORM pg_notify("firefly".channel(queue), '') FROM (SELECT DISTINCT unnest(filled) AS queue) AS notified;
+  PERFORM pg_notify("firefly".channel(queue), ''), "firefly"._announce(queue)
+  FROM (SELECT DISTINCT unnest(filled) AS queue) AS notified;
 END
 $body$;
 `,

@@ -12,6 +12,8 @@ export interface ConsumerInfo {
   version: string;
   release?: string | null;
   queues: string[];
+  /** Whether it serves all queues, also those that appear later. */
+  allQueues?: boolean;
   tasks: string[];
   concurrency: number;
   /** The resident memory of the process, in bytes. */
@@ -23,7 +25,7 @@ export interface ConsumerInfo {
  * attempts store.
  */
 export async function registerConsumer(sql: Tag, info: ConsumerInfo, lease: number): Promise<number> {
-  const { host, pid, version, release = null, memory = null } = info;
+  const { host, pid, version, release = null, allQueues = false, memory = null } = info;
   const [row] = await sql`
     WITH process AS (
       INSERT INTO ${sql.schema}.consumer_process (host, pid, release)
@@ -32,9 +34,9 @@ export async function registerConsumer(sql: Tag, info: ConsumerInfo, lease: numb
       RETURNING id
     ), registered AS (
       INSERT INTO ${sql.schema}.consumer (
-        id, host, pid, version, release, queues, tasks, concurrency, memory, process_id, lease_until
+        id, host, pid, version, release, queues, all_queues, tasks, concurrency, memory, process_id, lease_until
       )
-      SELECT ${info.id}::uuid, ${host}, ${pid}::integer, ${version}, ${release}, ${info.queues}::text[],
+      SELECT ${info.id}::uuid, ${host}, ${pid}::integer, ${version}, ${release}, ${info.queues}::text[], ${allQueues},
         ${info.tasks}::text[], ${info.concurrency}::integer, ${memory}::bigint, process.id,
         now() + make_interval(secs => ${lease})
       FROM process

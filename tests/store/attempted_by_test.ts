@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import type { AttemptedBy } from "../../mod.ts";
 import { completeTask, completeTasks } from "../../src/store/complete.ts";
 import { deleteGoneProcesses, readConsumers } from "../../src/store/consumer_records.ts";
 import { registerConsumer, removeConsumer, removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
@@ -12,7 +13,7 @@ const BY = { host: "web-1", pid: 42, release: "2026.11" };
 const FAILURE = { error: JSON.stringify({ name: "Error", message: "no", seconds: 1.5 }), returned: null } as const;
 
 /** Registers a consumer with a release; resolves to what its claims and attempts name. */
-async function register(db: TestDatabase, info: Partial<typeof BY> & { release?: string | null } = {}) {
+async function register(db: TestDatabase, info: Partial<AttemptedBy> = {}) {
   const id = crypto.randomUUID();
   const own = { ...BY, version: "0.0.0", queues: ["default"], tasks: ["test.task"], concurrency: 10, memory: 5e9 };
   const processId = await registerConsumer(db.store, { id, ...own, ...info }, 60);

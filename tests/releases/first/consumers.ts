@@ -11,13 +11,14 @@ export interface ConsumerInfo {
   version: string;
   release?: string | null;
   queues: string[];
+  allQueues?: boolean;
   tasks: string[];
   concurrency: number;
   memory?: number | null;
 }
 
 export async function registerConsumer(sql: Tag, info: ConsumerInfo, lease: number): Promise<number> {
-  const { host, pid, version, release = null, memory = null } = info;
+  const { host, pid, version, release = null, allQueues = false, memory = null } = info;
   const [row] = await sql`
     WITH process AS (
       INSERT INTO ${sql.schema}.consumer_process (host, pid, release)
@@ -26,9 +27,9 @@ export async function registerConsumer(sql: Tag, info: ConsumerInfo, lease: numb
       RETURNING id
     ), registered AS (
       INSERT INTO ${sql.schema}.consumer (
-        id, host, pid, version, release, queues, tasks, concurrency, memory, process_id, lease_until
+        id, host, pid, version, release, queues, all_queues, tasks, concurrency, memory, process_id, lease_until
       )
-      SELECT ${info.id}::uuid, ${host}, ${pid}::integer, ${version}, ${release}, ${info.queues}::text[],
+      SELECT ${info.id}::uuid, ${host}, ${pid}::integer, ${version}, ${release}, ${info.queues}::text[], ${allQueues},
         ${info.tasks}::text[], ${info.concurrency}::integer, ${memory}::bigint, process.id,
         now() + make_interval(secs => ${lease})
       FROM process
