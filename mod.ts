@@ -18,7 +18,8 @@
  */
 export type { Backoff, RetryDelay } from "./src/task/backoff.ts";
 export type { PostgresOptions } from "./src/database/settings.ts";
-export type { ConsumeOptions, Consumer, ConsumerHealth } from "./src/consume/consume.ts";
+export type { Consumer, ConsumerHealth } from "./src/consume/consume.ts";
+export type { ConsumeOptions } from "./src/consume/options.ts";
 export { type Config, defineConfig } from "./src/firefly/config.ts";
 export { current, Fail, Retry } from "./src/task/context.ts";
 export type { Duration } from "./src/duration.ts";
@@ -39,7 +40,7 @@ export {
 } from "./src/errors.ts";
 export type { Encryption } from "./src/privacy/encryption.ts";
 export type { Explanation, Reason, ReasonError, SlotHolder } from "./src/task/explanation.ts";
-export type { AttemptInfo, Events } from "./src/events.ts";
+export type { AttemptedBy, AttemptInfo, Events } from "./src/events.ts";
 export { configure, consume, tasks, transaction } from "./src/firefly/default.ts";
 export { Firefly } from "./src/firefly/firefly.ts";
 export type { FireflyOptions } from "./src/firefly/options.ts";
@@ -71,6 +72,7 @@ export type { BulkOptions, Tasks } from "./src/records/tasks.ts";
 export { TaskFailed } from "./src/records/task_record.ts";
 export type { Logger, TaskContext } from "./src/task/scope.ts";
 export type { Queryable, Sql } from "./src/sql.ts";
+export type { ConsumerState, RunningTask } from "./src/store/consumer_records.ts";
 export type { QueueState } from "./src/store/queues.ts";
 export { type Redact, SENSITIVE_KEYS } from "./src/privacy/redaction.ts";
 export type { SchemaIssue, SchemaResult, StandardSchemaV1 } from "./src/task/standard_schema.ts";

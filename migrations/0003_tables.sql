@@ -29,6 +29,9 @@ CREATE TABLE "firefly".task (
   rescues integer NOT NULL DEFAULT 0,
   -- Claims that ended without counting: by a shutdown, a lost database, Retry.
   snoozes integer NOT NULL DEFAULT 0,
+  -- The id in consumer_process of the consumer that ran the last attempt that has ended. Four bytes here: what that row
+  -- has would take so much room that a third of the completions would not be HOT.
+  attempted_by integer,
   -- Consumers in a row that crashed while they held it. Two put it in quarantine, three more fail it. Any other end of
   -- a claim resets it.
   crash_count smallint NOT NULL DEFAULT 0,
@@ -125,16 +128,36 @@ CREATE TABLE "firefly".consumer (
   host text NOT NULL,
   pid integer NOT NULL,
   version text NOT NULL,
+  -- Of the application, not of this package: the option release.
+  release text,
   queues text[] NOT NULL,
+  -- Whether queues are those that it has found, and new ones are to be announced to it.
+  all_queues boolean NOT NULL DEFAULT false,
   tasks text[] NOT NULL,
   concurrency integer NOT NULL,
   started timestamptz NOT NULL DEFAULT now(),
   seen timestamptz NOT NULL DEFAULT now(),
-  lease_until timestamptz NOT NULL
+  lease_until timestamptz NOT NULL,
+  -- The resident memory of the process in bytes, when it renewed its lease last.
+  memory bigint,
+  process_id integer
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE "firefly".consumer IS
   'A process that runs tasks. It inserts the row, renews lease_until, and deletes the row when it stops. Once '
   'lease_until has passed, any other consumer deletes it, as that of a crashed consumer.';
+
+CREATE TABLE "firefly".consumer_process (
+  id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  host text NOT NULL,
+  pid integer NOT NULL,
+  release text,
+  -- When a consumer of it was last known to live, within an hour.
+  seen timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX consumer_process_key ON "firefly".consumer_process (host, pid, COALESCE(release, ''));
+COMMENT ON TABLE "firefly".consumer_process IS
+  'A process that has run tasks: what task.attempted_by names. Inserted by the consumer when it registers; deleted by '
+  'consumers once it has been gone for longer than any record is kept.';
 
 CREATE TABLE "firefly".claim_batch (
   -- The consumer makes it up: a sequence may repeat a number after a crash of the server.
@@ -145,7 +168,9 @@ CREATE TABLE "firefly".claim_batch (
   quarantined boolean NOT NULL DEFAULT false,
   ids bigint[] NOT NULL,
   -- The claim_seq of each task as the claim read it.
-  claim_seqs bigint[] NOT NULL
+  claim_seqs bigint[] NOT NULL,
+  -- As task.attempted_by, for the end of a claim that its consumer does not write: a cancel or a rescue.
+  attempted_by integer
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE "firefly".claim_batch IS
   'The tasks that a consumer took with one claim. Inserted by the claim; deleted with the end of its last task, or by '

@@ -8,20 +8,25 @@ SELECT task.id, task.func_name, task.queue,
   task.completed, task.failed, task.cancelled, task.params, task.returned,
   task.retry_attempts + task.rescues + 1 AS attempt,
   task.retry_attempts, task.max_retries, task.retry_delay, task.backoff, task.timeout, task.rescues, task.snoozes,
-  task.progress, task.progress_note, task.errors, task.tags, task.unique_key, task.concurrency_key, task.rate_key
+  task.progress, task.progress_note, task.errors, task.tags, task.unique_key, task.concurrency_key, task.rate_key,
+  CASE
+    WHEN by.id IS NOT NULL THEN jsonb_build_object('host', by.host, 'pid', by.pid, 'release', by.release)
+  END AS attempted_by
 FROM "firefly".task
 LEFT JOIN (
-  SELECT u.id, u.claim_seq, claim_batch.claimed
+  SELECT u.id, u.claim_seq, claim_batch.claimed, claim_batch.attempted_by
   FROM "firefly".claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS u (id, claim_seq)
-) AS leased ON leased.id = task.id AND leased.claim_seq = task.claim_seq;
+) AS leased ON leased.id = task.id AND leased.claim_seq = task.claim_seq
+LEFT JOIN "firefly".consumer_process AS by ON by.id = COALESCE(leased.attempted_by, task.attempted_by);
 COMMENT ON VIEW "firefly".task_record IS
-  'A task as users see it: with running as a status, and the number of its current or next attempt.';
+  'A task as users see it: with running as a status, the number of its current or next attempt, and in attempted_by '
+  'the host, process id and release of the consumer that runs it, else of the one that ran its last attempt.';
 
 CREATE VIEW "firefly".task_json AS
 SELECT id, func_name, queue, status, priority, created, not_before, started, completed, failed, cancelled,
   "firefly".try_decode(params) AS params, "firefly".try_decode(returned) AS returned,
   attempt, retry_attempts, max_retries, retry_delay, backoff, timeout, rescues, snoozes, progress,
-  progress_note, errors, tags, unique_key, concurrency_key, rate_key
+  progress_note, errors, tags, unique_key, concurrency_key, rate_key, attempted_by
 FROM "firefly".task_record;
 COMMENT ON VIEW "firefly".task_json IS
   'task_record with params and returned as jsonb, NULL where they cannot be decoded.';
@@ -29,7 +34,7 @@ COMMENT ON VIEW "firefly".task_json IS
 CREATE VIEW "firefly".task_overview AS
 SELECT id, func_name, queue, status, priority, created, not_before, started, completed, failed, cancelled,
   attempt, retry_attempts, max_retries, retry_delay, timeout, rescues, snoozes, progress,
-  errors -> -1 ->> 'name' AS error, tags
+  errors -> -1 ->> 'name' AS error, tags, attempted_by
 FROM "firefly".task_record;
 COMMENT ON VIEW "firefly".task_overview IS
   'task_record without anything that arguments, handlers or errors may have left in it, for the role viewer: '
@@ -58,3 +63,31 @@ LEFT JOIN "firefly".task ON task.id = last.task_id;
 COMMENT ON VIEW "firefly".cron_record IS
   'A cron and its state: orphaned (no live consumer knows the task, or its cron was removed from the code), paused or '
   'active. The next slot is missing, as the database does not read cron expressions.';
+
+CREATE VIEW "firefly".consumer_record AS
+SELECT consumer.id, consumer.host, consumer.pid, consumer.release, consumer.version,
+  CASE WHEN consumer.lease_until > now() THEN 'live' ELSE 'crashed' END AS state,
+  consumer.queues, consumer.tasks, consumer.concurrency, consumer.memory,
+  consumer.started, consumer.seen, consumer.lease_until,
+  held.running, held.running_since, held.running_tasks
+FROM "firefly".consumer
+CROSS JOIN LATERAL (
+  SELECT count(*)::integer AS running, min(claim.since) AS running_since,
+    COALESCE(
+      jsonb_agg(
+        jsonb_build_object('id', claim.id, 'func_name', claim.func_name, 'since', claim.since) ORDER BY claim.rank
+      ) FILTER (WHERE claim.rank <= 20),
+      '[]'
+    ) AS running_tasks
+  FROM (
+    SELECT task.id, task.func_name, claim_batch.claimed AS since,
+      row_number() OVER (ORDER BY claim_batch.claimed, task.id) AS rank
+    FROM "firefly".claim_batch
+    CROSS JOIN unnest(claim_batch.ids, claim_batch.claim_seqs) AS u (id, claim_seq)
+    JOIN "firefly".task ON task.id = u.id AND task.claim_seq = u.claim_seq AND task.status = 'created'
+    WHERE claim_batch.consumer_id = consumer.id
+  ) AS claim
+) AS held;
+COMMENT ON VIEW "firefly".consumer_record IS
+  'A consumer and what it runs: crashed if its lease has expired, until another consumer removes it; running_tasks has '
+  'the 20 that it has held longest.';

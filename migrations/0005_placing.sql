@@ -16,6 +16,11 @@ CREATE FUNCTION "firefly".ended_channel() RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN 'firefly' || ':ended';
 
+-- The channel on which consumers that serve all queues are asked to look for new ones.
+CREATE FUNCTION "firefly".queues_channel() RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 'firefly' || ':queues';
+
 -- NOTIFY takes a lock that serializes all commits of the database, so it is saved where no consumer needs it. Before a
 -- consumer sleeps, it acquires the wake lock of its queue: an advisory lock, exclusive, on the connection that listens.
 -- Then it looks for tasks once more. A transaction that makes a task ready tries to acquire the same lock, shared,
@@ -24,6 +29,20 @@ RETURN 'firefly' || ':ended';
 CREATE FUNCTION "firefly"._wake_lock(queue text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $body$
   SELECT hashtextextended("firefly".channel(queue), 0)
+$body$;
+
+-- Asks consumers that serve all queues to look for this one, if no live consumer serves it.
+CREATE FUNCTION "firefly"._announce(queue text) RETURNS void
+LANGUAGE plpgsql AS $body$
+BEGIN
+  IF EXISTS (SELECT FROM "firefly".consumer WHERE consumer.all_queues AND consumer.lease_until > now())
+    AND NOT EXISTS (
+      SELECT FROM "firefly".consumer WHERE consumer.lease_until > now() AND _announce.queue = ANY (consumer.queues)
+    )
+  THEN
+    PERFORM pg_notify("firefly".queues_channel(), '');
+  END IF;
+END
 $body$;
 
 -- Notifies the consumers of a queue if one of them sleeps. A queue that no live consumer serves is always notified:
@@ -40,7 +59,7 @@ BEGIN
   ) THEN
     RETURN;
   END IF;
-  PERFORM pg_notify("firefly".channel(_notify.queue), '');
+  PERFORM pg_notify("firefly".channel(_notify.queue), ''), "firefly"._announce(_notify.queue);
 END
 $body$;
 
@@ -95,7 +114,7 @@ BEGIN
       CASE WHEN task.not_before <= clock_timestamp() THEN clock_timestamp() END
     );
   END IF;
-  PERFORM pg_notify("firefly".channel(task.queue), '');
+  PERFORM pg_notify("firefly".channel(task.queue), ''), "firefly"._announce(task.queue);
 END
 $body$;
 

@@ -228,6 +228,7 @@ BEGIN
     filled := filled || admission.queues;
   END LOOP;
 
-  PERFORM pg_notify("firefly".channel(queue), '') FROM (SELECT DISTINCT unnest(filled) AS queue) AS notified;
+  PERFORM pg_notify("firefly".channel(queue), ''), "firefly"._announce(queue)
+  FROM (SELECT DISTINCT unnest(filled) AS queue) AS notified;
 END
 $body$;

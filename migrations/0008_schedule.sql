@@ -188,7 +188,7 @@ BEGIN
   RETURN QUERY
     SELECT made.task_id, made.created, made.not_before, made.inserted, made.refused_key,
       (made.record::jsonb || '{
-        "params": "", "returned": null, "errors": [], "progress_note": null, "tags": [],
+        "params": "", "returned": null, "errors": [], "progress_note": null, "tags": [], "attempted_by": null,
         "unique_key": null, "concurrency_key": null, "rate_key": null
       }')::json
     FROM "firefly"._schedule(tasks) WITH ORDINALITY AS made (

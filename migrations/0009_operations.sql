@@ -5,16 +5,28 @@
 CREATE FUNCTION "firefly".cancel(task_id bigint) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 DECLARE
-  limited boolean;
+  it record;
+  was_placed boolean;
 BEGIN
   UPDATE "firefly".task
   SET status = 'cancelled', cancelled = now(), claim_seq = claim_seq + 1
   WHERE id = task_id AND status = 'created'
-  RETURNING concurrency_key IS NOT NULL OR rate_key IS NOT NULL INTO limited;
+  RETURNING claim_seq, concurrency_key IS NOT NULL OR rate_key IS NOT NULL AS limited INTO it;
   IF NOT FOUND THEN
     RETURN false;
   END IF;
-  IF NOT "firefly"._unplace(task_id) OR limited THEN
+  was_placed := "firefly"._unplace(task_id);
+  IF NOT was_placed THEN
+    -- It ran: only its claim knows since when, and where.
+    UPDATE "firefly".task
+    SET started = batch.claimed, attempted_by = batch.attempted_by
+    FROM "firefly".claim_batch AS batch
+    WHERE task.id = task_id AND task_id = ANY (batch.ids) AND EXISTS (
+      SELECT FROM unnest(batch.ids, batch.claim_seqs) AS claim (id, claim_seq)
+      WHERE claim.id = task_id AND claim.claim_seq = it.claim_seq - 1
+    );
+  END IF;
+  IF NOT was_placed OR it.limited THEN
     PERFORM pg_notify("firefly".control_channel(), '');
   END IF;
   DELETE FROM "firefly".result_waiter WHERE result_waiter.task_id = cancel.task_id;
@@ -47,7 +59,7 @@ BEGIN
   END IF;
   UPDATE "firefly".task
   SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = 0, rescues = 0,
-    crash_count = 0, failed = NULL, cancelled = NULL, started = NULL, progress = NULL, progress_note = NULL
+    crash_count = 0, failed = NULL, cancelled = NULL, started = NULL, attempted_by = NULL, progress = NULL, progress_note = NULL
   WHERE id = task_id;
   PERFORM "firefly"._place(task_id);
   RETURN true;

@@ -10,6 +10,16 @@ export interface AttemptInfo {
   readonly attempt: number;
 }
 
+/** The consumer that ran an attempt. */
+export interface AttemptedBy {
+  /** Its machine. */
+  readonly host: string;
+  /** Its process id. */
+  readonly pid: number;
+  /** Its release: the option `release` of the consumer; null if it had none. */
+  readonly release: string | null;
+}
+
 /**
  * The events of an instance, by name, each with its detail. Listeners run synchronously, one after another; errors that
  * they throw, or reject with, are ignored.
@@ -34,8 +44,22 @@ export interface Events {
   cancelled: AttemptInfo & { readonly reason: unknown };
   /** An attempt no longer held its task when it ended: the task was rescued, deleted, or ended by other means. */
   lost: AttemptInfo & { readonly reason: unknown };
-  /** A task of a crashed consumer was requeued, or `failed` because five consumers in a row crashed with it. */
-  rescued: { readonly id: number; readonly funcName: string; readonly queue: string; readonly failed: boolean };
+  /**
+   * A task of a crashed consumer was requeued, or `failed` because five consumers in a row crashed with it.
+   * `attemptedBy` is the consumer that crashed.
+   */
+  rescued: {
+    readonly id: number;
+    readonly funcName: string;
+    readonly queue: string;
+    readonly failed: boolean;
+    readonly attemptedBy: AttemptedBy | null;
+  };
+  /**
+   * `count` tasks were parked, as no live consumer of their queue knows their name: they wait for one that does. Each
+   * consumer reports a name and queue once, not those that follow.
+   */
+  parked: { readonly funcName: string; readonly queue: string; readonly count: number };
   /** A handler logged a message. The option `redact` has been applied. */
   log: AttemptInfo & {
     readonly level: "debug" | "info" | "warn" | "error";
@@ -45,7 +69,31 @@ export interface Events {
   /** A hook of this instance threw or rejected. This has no other effect. */
   "hook.error": { readonly hook: "onFailed"; readonly id: number; readonly funcName: string; readonly error: unknown };
   /** A consumer registered itself and started. */
-  "consumer.started": { readonly consumerId: string; readonly queues: readonly string[]; readonly concurrency: number };
+  "consumer.started": {
+    readonly consumerId: string;
+    /** The queues that it serves; those that it has found so far, if it serves all. */
+    readonly queues: readonly string[];
+    /** Whether it serves all queues, also those that appear later. */
+    readonly allQueues: boolean;
+    readonly concurrency: number;
+    /** Where the database is, such as `localhost:5432/app`, without user and password. */
+    readonly database: string;
+    /** The schema of Firefly's tables. */
+    readonly schema: string;
+    /** The names of the tasks that it runs, aliases left out. */
+    readonly tasks: readonly string[];
+    /** The names of the tasks that it schedules by cron. */
+    readonly crons: readonly string[];
+    /** The version of this package. */
+    readonly version: string;
+    /** The release of the application; null if it has none. */
+    readonly release: string | null;
+  };
+  /**
+   * Tasks that this process defines go to a queue that neither this consumer nor another live one serves. Emitted after
+   * a start with explicit `queues`, for each such queue.
+   */
+  "consumer.unserved": { readonly consumerId: string; readonly queue: string; readonly tasks: readonly string[] };
   /** A consumer stopped claiming, and waits for `running` attempts. */
   "consumer.stopping": { readonly consumerId: string; readonly running: number };
   /** A consumer stopped, after it `completed` and `failed` so many tasks. */

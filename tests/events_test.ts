@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { current, type Events, Firefly, task, TaskCancelled } from "../mod.ts";
 import { Emitter } from "../src/events.ts";
+import { VERSION } from "../src/version.ts";
 import { type TestDatabase, testDatabase } from "./support/database.ts";
 import { taskName, testInstance } from "./support/instance.ts";
 import { claim, expireConsumer, startConsumer } from "./support/claiming.ts";
@@ -92,7 +93,9 @@ const EVENTS: (keyof Events)[] = [
   "rescued",
   "log",
   "hook.error",
+  "parked",
   "consumer.started",
+  "consumer.unserved",
   "consumer.stopping",
   "consumer.stopped",
   "consumer.error",
@@ -149,7 +152,18 @@ Deno.test("on() tells of a consumer's life and its attempts, whatever other list
     "the hook",
   ]]);
   const [{ consumerId, ...consumer }] = of("consumer.started");
-  assertEquals(consumer, { queues: ["default", "other"], concurrency: 10 });
+  const { host, pathname } = new URL(test.db.url);
+  assertEquals(consumer, {
+    queues: ["default", "other"],
+    allQueues: false,
+    concurrency: 10,
+    database: `${host}${pathname}`,
+    schema: "firefly",
+    tasks: rows.map(({ funcName }) => funcName),
+    crons: [],
+    version: VERSION,
+    release: null,
+  });
   assertEquals(of("consumer.stopping").map(({ consumerId }) => consumerId), [consumerId]);
   assertEquals(of("consumer.stopped"), [{ consumerId, completed: 1, failed: 1 }]);
   assertEquals(heard.filter(({ event }) => event.startsWith("consumer.")).length, 3);
@@ -198,7 +212,13 @@ Deno.test("on() tells of attempts that were cancelled, returned and lost, and of
   await expireConsumer(test.db, dead);
   await using _ = test.ff.consume({ tasks: [hang], lease: "1s", shutdownTimeout: 0 });
   await until(() => of("rescued").length === 1);
-  assertEquals(of("rescued"), [{ id: returned, funcName: hang.funcName, queue: "default", failed: false }]);
+  assertEquals(of("rescued"), [{
+    id: returned,
+    funcName: hang.funcName,
+    queue: "default",
+    failed: false,
+    attemptedBy: null,
+  }]);
 });
 
 Deno.test("on() tells once of what a consumer cannot do, and that it can again", async () => {

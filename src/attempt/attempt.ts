@@ -237,11 +237,12 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
 
   /** Rolls the handler's transaction back, and settles the task by the error. */
   async #fail(error: unknown): Promise<AttemptOutcome> {
+    const seconds = Math.round((performance.now() - this.outcome.began!) * 1000) / 1e6;
     const databaseFailed = await this.#hasDatabaseFailed(error);
     if (this.#abort.aborted) this.#transaction?.abandon();
     else await this.#transaction?.rollback();
     if (error instanceof LeaseLost) return this.#lose(error);
-    const outcome = { ...this.outcome, returned: null, ...this.#decide(error, databaseFailed) };
+    const outcome = { ...this.outcome, returned: null, ...this.#decide(error, databaseFailed, seconds) };
     try {
       const status = await this.#env.settler.settle(this.task, outcome);
       if (!status) return emitLost(this, await readLossReason(this.#env.sql, this.task.id, error));
@@ -263,9 +264,9 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
     return isExhausted(transaction.failure) || await transaction.isLost();
   }
 
-  #decide(thrown: unknown, databaseFailed: boolean): Partial<Outcome> & Pick<Outcome, "status"> {
+  #decide(thrown: unknown, databaseFailed: boolean, seconds: number): Partial<Outcome> & Pick<Outcome, "status"> {
     if (thrown instanceof Shutdown) return { status: "created", counts: "snooze" };
-    return decideRetry(thrown, this.#rules, databaseFailed);
+    return decideRetry(thrown, { ...this.#rules, seconds }, databaseFailed);
   }
 
   get #rules(): RetryRules {

@@ -1,3 +1,4 @@
+import type { AttemptedBy } from "../events.ts";
 import type { TaskDefinition } from "../task/definition.ts";
 import type { TaskOptions } from "../task/options.ts";
 
@@ -6,7 +7,9 @@ import type { TaskOptions } from "../task/options.ts";
  * whole. Durations are in milliseconds.
  */
 export interface ConsumerConfig {
+  /** The queues to serve; with `allQueues` those to begin with. */
   readonly queues: string[];
+  readonly allQueues: boolean;
   /** The tasks that it runs, by name and alias. */
   readonly definitions: ReadonlyMap<string, TaskDefinition>;
   /** The keys of `definitions`. */
@@ -19,6 +22,8 @@ export interface ConsumerConfig {
   readonly leaseMs: number;
   readonly pollIntervalMs: number;
   readonly shutdownTimeoutMs: number;
+  /** What is stored of this process with each attempt. */
+  readonly attemptedBy: AttemptedBy;
   /** The instance's defaults of task options. */
   readonly defaults: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout" | "retention">;
 }

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { hostname } from "node:os";
 import process from "node:process";
 import type { ConsumerConfig } from "../attempt/consumer_config.ts";
 import type { Tag } from "../database/driver.ts";
 import { registerConsumer, removeConsumer, renewConsumer } from "../store/consumers.ts";
 import { VERSION } from "../version.ts";
+import type { ServedQueues } from "./served_queues.ts";
 
 /** Callbacks of a {@linkcode ConsumerLease}. */
 export interface LeaseHooks {
@@ -16,6 +16,14 @@ export interface LeaseHooks {
   onError(error: unknown): void;
 }
 
+/** What a {@linkcode ConsumerLease} works with. */
+export interface LeaseOptions {
+  readonly config: ConsumerConfig;
+  readonly hooks: LeaseHooks;
+  /** The queues to register for. */
+  readonly queues: Pick<ServedQueues, "names">;
+}
+
 /** The part of a lease after which a consumer that cannot renew it stops, before others take over its tasks. */
 const RENEWAL_RATIO = 0.8;
 
@@ -24,22 +32,30 @@ export class ConsumerLease {
   readonly #sql: Tag;
   readonly #config: ConsumerConfig;
   readonly #hooks: LeaseHooks;
+  readonly #queues: Pick<ServedQueues, "names">;
   #id: string = randomUUID();
+  #processId: number | null = null;
   #sentAt = -Infinity;
   #expired = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #renewing: Promise<void> = Promise.resolve();
   #ended = false;
 
-  constructor(sql: Tag, { config, hooks }: { readonly config: ConsumerConfig; readonly hooks: LeaseHooks }) {
+  constructor(sql: Tag, { config, hooks, queues }: LeaseOptions) {
     this.#sql = sql;
     this.#config = config;
     this.#hooks = hooks;
+    this.#queues = queues;
   }
 
   /** The id under which the consumer is registered: a new one after its row was removed. */
   get id(): string {
     return this.#id;
+  }
+
+  /** The id of its process, which claims and attempts store; null before it is registered. */
+  get processId(): number | null {
+    return this.#processId;
   }
 
   /** Whether the consumer may claim and run: counted from when the last renewal was sent, not answered. */
@@ -67,10 +83,19 @@ export class ConsumerLease {
   }
 
   async #register(): Promise<void> {
-    const { queues, names, concurrency, leaseMs } = this.#config;
-    const info = { host: hostname(), pid: process.pid, version: VERSION, queues, tasks: names, concurrency };
+    const { allQueues, names, concurrency, leaseMs, attemptedBy } = this.#config;
+    const queues = this.#queues.names;
+    const info = {
+      ...attemptedBy,
+      version: VERSION,
+      queues,
+      allQueues,
+      tasks: names,
+      concurrency,
+      memory: memoryUsed(),
+    };
     const sentAt = performance.now();
-    await registerConsumer(this.#sql, { id: this.#id, ...info }, leaseMs / 1000);
+    this.#processId = await registerConsumer(this.#sql, { id: this.#id, ...info }, leaseMs / 1000);
     this.#sentAt = sentAt;
     this.#expired = false;
   }
@@ -89,7 +114,7 @@ export class ConsumerLease {
     const remaining = Math.max(0, this.#sentAt + this.#config.leaseMs * RENEWAL_RATIO - sentAt);
     const guard = setTimeout(() => this.#expire(), remaining);
     try {
-      if (await renewConsumer(this.#sql, this.#id, this.#config.leaseMs / 1000)) {
+      if (await renewConsumer(this.#sql, this.#id, this.#config.leaseMs / 1000, memoryUsed())) {
         this.#sentAt = sentAt;
         this.#expired = false;
       } else {
@@ -111,4 +136,9 @@ export class ConsumerLease {
     this.#expired = true;
     this.#hooks.onExpired();
   }
+}
+
+/** The resident memory of this process, in bytes. */
+function memoryUsed(): number {
+  return process.memoryUsage.rss();
 }

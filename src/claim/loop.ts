@@ -10,7 +10,9 @@ import type { ConsumerLease } from "./consumer_lease.ts";
 import type { Listener } from "../notify/listener.ts";
 import type { Outages } from "../outages.ts";
 import { claimTasks } from "../store/claim.ts";
+import { queueChannel } from "../store/listen.ts";
 import { promoteDueTasks } from "../store/waiting.ts";
+import type { ServedQueues } from "./served_queues.ts";
 import { ReadyVacuum } from "./vacuum_ready.ts";
 import { Wakeup } from "../wakeup.ts";
 
@@ -21,6 +23,7 @@ export interface ClaimLoopParts {
   readonly lease: ConsumerLease;
   readonly listener: Listener;
   readonly outages: Outages;
+  readonly queues: ServedQueues;
   /** Called when nothing is left to do, by `drain` or `maxTasks`. */
   readonly onDone: () => void;
 }
@@ -69,13 +72,16 @@ export class ClaimLoop {
   #turnedAt = performance.now();
 
   constructor(env: AttemptEnvironment, parts: ClaimLoopParts) {
-    const { lease, listener, outages } = parts;
+    const { lease, listener, outages, queues } = parts;
     this.#env = env;
     this.#parts = parts;
     this.#budget = new ClaimBudget(env, parts);
     this.#vacuum = new ReadyVacuum(env.sql, outages.of("vacuum the ready table"));
     this.#wakeLock = new WakeLock({
-      queues: env.config.queues,
+      get queues() {
+        return queues.names;
+      },
+      isHeard: (queue) => queues.areLockable && listener.hears(queueChannel(env.sql.schemaName, queue)),
       consumer: lease,
       listener,
       onAcquired: () => this.#wakeup.wake(),
@@ -148,13 +154,16 @@ export class ClaimLoop {
 
   /** Claims up to `limit` tasks, and a quarantined task; resolves to how many rows that took, stale ones included. */
   async #claimUpTo(limit: number): Promise<number> {
-    const { sql, keys, config: { queues, names } } = this.#env;
-    const { held, admission, lease } = this.#parts;
+    const { sql, keys, config: { names, drain } } = this.#env;
+    const { held, admission, lease, queues: served } = this.#parts;
     const [batchId, quarantinedBatchId] = [randomUUID(), held.hasQuarantined ? null : randomUUID()];
     this.#claiming = quarantinedBatchId ? [batchId, quarantinedBatchId] : [batchId];
     try {
+      if (drain) await served.refresh(); // it must not end while a queue that is new has tasks
+      const queues = served.names;
       if (this.#isDue()) admission.request(await promoteDueTasks(sql, queues));
-      const request = { consumerId: lease.id, batchId, quarantinedBatchId, queues, names, limit };
+      const { id: consumerId, processId } = lease;
+      const request = { consumerId, processId, batchId, quarantinedBatchId, queues, names, limit };
       const { alive, tasks, taken, nextDue } = await claimTasks(sql, request);
       this.#nextDue = nextDue === null ? null : performance.now() + nextDue * 1000;
       this.#vacuum.note(taken);

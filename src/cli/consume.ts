@@ -1,5 +1,6 @@
 import process from "node:process";
-import type { ConsumeOptions, Consumer } from "../consume/consume.ts";
+import type { Consumer } from "../consume/consume.ts";
+import type { ConsumeOptions } from "../consume/options.ts";
 import { toSeconds } from "../duration.ts";
 import type { Firefly } from "../firefly/firefly.ts";
 import { currentScope } from "../task/scope.ts";
@@ -36,7 +37,7 @@ export const consume: Command = {
     queue: {
       value: "name",
       list: "commas",
-      description: 'The queues to consume. Default: "default", unless configured',
+      description: "The queues to consume, or '*' for all, also those that come later. Default: those of the tasks",
     },
     concurrency: { value: "number", description: "How many tasks to run at a time. Default: 10, unless configured" },
     drain: { description: "Exit when no task is ready; leaves tasks due later" },
@@ -48,6 +49,10 @@ export const consume: Command = {
     lease: {
       value: "duration",
       description: "How soon others take over the tasks of a crashed consumer. Default: 30s",
+    },
+    release: {
+      value: "text",
+      description: "The release of your application, stored with each attempt. Default: $FIREFLY_RELEASE",
     },
     "no-cron": { description: "Leave scheduling crons to other consumers" },
     "no-watchdog": { description: "Let handlers block the event loop without limit, for example under a debugger" },
@@ -115,6 +120,7 @@ function optionsOf(args: Arguments): ConsumeOptions {
     queues: args.list("queue"),
     concurrency: args.integer("concurrency", 1),
     drain: args.isOn("drain") || undefined,
+    release: args.text("release"),
     maxTasks: args.integer("max-tasks", 1),
     pollInterval: args.duration("poll-interval"),
     lease: args.duration("lease"),

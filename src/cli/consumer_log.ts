@@ -1,8 +1,9 @@
 import { DatabaseUnreachable } from "../errors.ts";
-import type { AttemptInfo } from "../events.ts";
+import type { AttemptInfo, Events } from "../events.ts";
 import { type Duration, toSeconds } from "../duration.ts";
 import type { Firefly } from "../firefly/firefly.ts";
 import { toJsonSync } from "./json.ts";
+import { countTasks } from "./filter.ts";
 import type { Log } from "./log.ts";
 import { describe } from "./terminal.ts";
 import { formatSeconds } from "./times.ts";
@@ -83,9 +84,18 @@ function logAttempts(ff: Firefly, log: Log): () => number {
 }
 
 function logConsumers(ff: Firefly, log: Log): void {
-  ff.on("consumer.started", ({ consumerId, queues, concurrency }) => {
-    const text = `consuming ${queues.join(", ")}, up to ${concurrency} at a time`;
-    log.add({ level: "info", event: "ready", text, fields: { consumer: consumerId, queues, concurrency } });
+  ff.on("consumer.started", ({ consumerId, allQueues, ...started }) => {
+    const fields = { consumer: consumerId, ...started, all_queues: allQueues };
+    log.add({ level: "info", event: "ready", text: describeStart({ allQueues, ...started }), fields });
+  });
+  ff.on("consumer.unserved", ({ consumerId, queue, tasks }) => {
+    const who = tasks.length === 1 ? `${tasks[0]} goes` : `${listNames(tasks)} go`;
+    const text = `${who} to "${queue}", which this consumer does not serve: add --queue ${queue}`;
+    log.add({ level: "warn", event: "unserved", text, fields: { consumer: consumerId, queue, tasks } });
+  });
+  ff.on("parked", ({ funcName, queue, count }) => {
+    const text = `${countTasks(count)} "${funcName}" as no consumer of queue "${queue}" knows this name`;
+    log.add({ level: "warn", event: "parked", text, fields: { func_name: funcName, queue, count } });
   });
   ff.on("consumer.stopped", ({ consumerId, completed, failed }) => {
     const text = `${completed} completed, ${failed} failed`;
@@ -102,9 +112,10 @@ function logConsumers(ff: Firefly, log: Log): void {
     const fields = { consumer: consumerId, seconds, cpu_seconds: cpuSeconds, id, func_name: funcName };
     log.add({ level: "warn", event: "blocked", text, fields });
   });
-  ff.on("rescued", ({ id, funcName, queue, failed }) => {
-    const text = failed ? "failed, as it crashed its consumers" : "requeued, as its consumer crashed";
-    const fields = { id, func_name: funcName, queue, failed };
+  ff.on("rescued", ({ id, funcName, queue, failed, attemptedBy: by }) => {
+    const where = by ? `: process ${by.pid} on ${by.host}${by.release === null ? "" : `, release ${by.release}`}` : "";
+    const text = (failed ? "failed, as it crashed its consumers" : "requeued, as its consumer crashed") + where;
+    const fields = { id, func_name: funcName, queue, failed, crashed: by };
     log.add({ level: failed ? "error" : "warn", event: "rescued", subject: `${funcName} #${id}`, text, fields });
   });
 }
@@ -151,6 +162,37 @@ function logOutages(ff: Firefly, log: Log, pollInterval: string): void {
     log.add({ level: "debug", event: "listening", text: `for ${channels.join(", ")}`, fields: { channels } });
     onSuccess("listen for new tasks");
   });
+}
+
+/** How many characters of names the line about a start shows, of tasks and of crons. */
+const NAMES_WIDTH = 60;
+
+/** `tasks` and the other lists are shortened: JSON has them in full. */
+function describeStart(
+  { queues, allQueues, concurrency, database, schema, tasks, crons, version, release }: Omit<
+    Events["consumer.started"],
+    "consumerId"
+  >,
+): string {
+  const served = `${allQueues ? "all queues, now " : ""}${listNames(queues)}`;
+  return [
+    `consuming ${served}, up to ${concurrency} at a time`,
+    `${database}, schema ${schema}`,
+    `${countTasks(tasks.length)}: ${listNames(tasks)}`,
+    ...(crons.length > 0 ? [`${crons.length === 1 ? "1 cron" : `${crons.length} crons`}: ${listNames(crons)}`] : []),
+    `Firefly ${version}${release === null ? "" : `, release ${release}`}`,
+  ].join("; ");
+}
+
+/** Names up to a width, and how many more there are. */
+function listNames(names: readonly string[]): string {
+  let shown = 1;
+  for (let width = names[0]?.length ?? 0; shown < names.length; shown++) {
+    width += names[shown]!.length + 2;
+    if (width > NAMES_WIDTH) break;
+  }
+  const rest = names.length - shown;
+  return names.slice(0, shown).join(", ") + (rest > 0 ? ` and ${rest} more` : "");
 }
 
 function about({ id, funcName, queue, attempt }: AttemptInfo): { subject: string; fields: object } {

@@ -4,6 +4,7 @@ import { Arguments, commandIndex, type Flags, UsageError, usageError } from "./a
 import { cancel } from "./cancel.ts";
 import { type Command, GLOBAL_FLAGS } from "./command.ts";
 import { consume } from "./consume.ts";
+import { consumers } from "./consumers.ts";
 import { cron } from "./cron.ts";
 import { db } from "./db.ts";
 import { deleteTasks } from "./delete.ts";
@@ -34,6 +35,7 @@ const COMMANDS: readonly Command[] = [
   deleteTasks,
   prune,
   queues,
+  consumers,
   pause,
   resume,
   tasks,

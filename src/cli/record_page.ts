@@ -1,4 +1,5 @@
 import { inspect } from "node:util";
+import type { AttemptedBy } from "../events.ts";
 import type { TaskError, TaskRecord, TaskStatus } from "../task/record.ts";
 import { columnsOf } from "../records/task_record.ts";
 import { escapeLine, escapeLines } from "./escape.ts";
@@ -41,7 +42,7 @@ export function renderPage(record: TaskRecord, terminal: Terminal): string {
 }
 
 function factsOf(record: TaskRecord, { redactor }: Terminal): [label: string, text: string][] {
-  const { queue, priority, tags, attempt, maxRetries, retryDelay, progress, status, started } = record;
+  const { queue, priority, tags, attempt, maxRetries, retryDelay, progress, status, started, attemptedBy } = record;
   const facts: [string, string | undefined][] = [
     ["Queue", queue],
     ["Priority", priority === 0 ? undefined : String(priority)],
@@ -50,6 +51,7 @@ function factsOf(record: TaskRecord, { redactor }: Terminal): [label: string, te
     ["Created", showTime(record.created)],
     ["Not before", record.notBefore > record.created ? showTime(record.notBefore) : undefined],
     ["Started", started ? showTime(started) : undefined],
+    ["Consumer", attemptedBy ? showProcess(attemptedBy) : undefined],
     ["Completed", status === "completed" ? showEnd(started, record.completed) : undefined],
     ["Failed", status === "failed" ? showEnd(started, record.failed) : undefined],
     [
@@ -64,19 +66,29 @@ function factsOf(record: TaskRecord, { redactor }: Terminal): [label: string, te
   return facts.filter((fact): fact is [string, string] => fact[1] !== undefined);
 }
 
-function renderError({ attempt, at, name, message, stack, cause, delay }: TaskError, terminal: Terminal): string[] {
+function renderError(
+  { attempt, at, name, message, stack, cause, delay, ...ran }: TaskError,
+  terminal: Terminal,
+): string[] {
+  const took = ran.seconds === undefined ? "" : ` after ${formatSeconds(ran.seconds)}`;
+  const { host, pid, release = null } = ran;
+  const where = host === undefined || pid === undefined ? "" : `, ${showProcess({ host, pid, release })}`;
   const again = delay === undefined ? "" : `, retried after ${formatSeconds(delay)}`;
   const heading = `${name}: ${message}`;
   // V8 begins a stack with the error's name and message.
   const frames = stack?.startsWith(heading) ? stack.slice(heading.length) : stack?.replace(/^.*\n/, "\n");
   return [
     "",
-    `${terminal.style("red", `Attempt ${attempt} failed`)} ${showTime(at)}${again}`,
+    `${terminal.style("red", `Attempt ${attempt} failed`)}${took}, ${showTime(at)}${again}${where}`,
     ...escapeLines(heading).split("\n").flatMap((line) => wrap(line, terminal.width - 2))
       .map((line) => `  ${terminal.style("bold", line)}`),
     ...(frames ? [terminal.style("dim", escapeLines(frames.replace(/^\n/, "")).replaceAll(/^ */gm, "    "))] : []),
     ...(cause ? [`  caused by ${escapeLines(cause).replaceAll("\n", "\n  caused by ")}`] : []),
   ];
+}
+
+function showProcess({ host, pid, release }: AttemptedBy): string {
+  return `process ${pid} on ${escapeLine(host)}${release === null ? "" : `, release ${escapeLine(release)}`}`;
 }
 
 function showTime(time: Date): string {

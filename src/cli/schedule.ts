@@ -1,5 +1,5 @@
 import { checkScheduleOptions, type TaskDefinition } from "../task/definition.ts";
-import { type Duration, toSeconds } from "../duration.ts";
+import type { Duration } from "../duration.ts";
 import type { Firefly } from "../firefly/firefly.ts";
 import type { TaskRecord } from "../task/record.ts";
 import { columnsOf, TaskFailed } from "../records/task_record.ts";
@@ -12,7 +12,7 @@ import { EXIT } from "./exit_code.ts";
 import { withInstance } from "./settings.ts";
 import { printRecord } from "./record_page.ts";
 import type { Terminal } from "./terminal.ts";
-import { formatSeconds, formatTime } from "./times.ts";
+import { formatTime } from "./times.ts";
 
 /** `schedule`: schedules one task and optionally waits for it. */
 export const schedule: Command = {
@@ -116,7 +116,7 @@ async function waitFor(
   } catch (error) {
     if (error instanceof TaskFailed) code = EXIT.taskFailed;
     else if (error instanceof DOMException && error.name === "TimeoutError") {
-      terminal.printError(`Task ${record.id} did not end within ${formatSeconds(toSeconds(timeout!, "timeout"))}`);
+      terminal.printError(error);
       code = EXIT.timedOut;
     } else throw error;
   }

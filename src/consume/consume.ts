@@ -4,9 +4,7 @@ import type { AttemptEnvironment } from "../attempt/environment.ts";
 import { Slots } from "../attempt/slots.ts";
 import { ConsumerLoop } from "./consumer.ts";
 import type { Database } from "../database/pools.ts";
-import { checkQueueName, namesOf, type TaskDefinition } from "../task/definition.ts";
 import type { KeyRing } from "../privacy/encryption.ts";
-import { type Duration, toSeconds } from "../duration.ts";
 import { DatabaseUnreachable, FireflyError } from "../errors.ts";
 import type { Emitter } from "../events.ts";
 import type { Hooks } from "../attempt/hooks.ts";
@@ -17,52 +15,14 @@ import type { QueueOptions, TaskOptions } from "../task/options.ts";
 import type { Redactor } from "../privacy/redaction.ts";
 import { toQueueSettings } from "../task/queue_options.ts";
 import { toRetentionSeconds } from "../task/retention.ts";
-import { type CurrentInstance, registry } from "../task/scope.ts";
+import type { CurrentInstance } from "../task/scope.ts";
 import type { Sessions } from "../database/session.ts";
 import { Settler } from "../settle/settler.ts";
 import { registerDefinitions } from "../store/definitions.ts";
-import { refuseUnknownKeys } from "../suggest.ts";
 import { storeRetention } from "../store/prune.ts";
 import { storeQueues } from "../store/queues.ts";
-import { DEFINITION, type Task } from "../task/task.ts";
+import { checkConsumeOptions, type ConsumeOptions } from "./options.ts";
 import { Watchdog } from "./watchdog.ts";
-
-/** How a consumer works. */
-export interface ConsumeOptions {
-  /** The queues to consume. @default "default" */
-  queues?: string | string[];
-  /** How many handlers may run at a time. @default 10 */
-  concurrency?: number;
-  /** The tasks to run. @default all that this process has defined */
-  // deno-lint-ignore no-explicit-any
-  tasks?: Iterable<Task<any, any>>;
-  /** Ends once no task is ready; leaves tasks that are due later. @default false */
-  drain?: boolean;
-  /** Ends after this many attempts. @default no limit */
-  maxTasks?: number;
-  /** Stops the consumer when it aborts. */
-  signal?: AbortSignal;
-  /** How long stopping waits for handlers before it aborts them. @default "30s" */
-  shutdownTimeout?: Duration;
-  /** How often to poll in case a notification is missed. @default "5s" */
-  pollInterval?: Duration;
-  /** How long after a consumer crashed, or lost the database, other consumers run its tasks. @default "30s" */
-  lease?: Duration;
-  /**
-   * Schedules the tasks with a `cron` when their slots come, in any queue. A consumer that drains never does.
-   *
-   * @default true
-   */
-  cron?: boolean;
-  /**
-   * Ends the process (SIGKILL) when its event loop was blocked for 0.6 of the lease, as by a handler that computes in an
-   * endless loop: the consumer cannot renew its lease then, and nothing else in the process can run. Without the watchdog,
-   * the event `consumer.blocked` reports a block once it is over.
-   *
-   * @default false, but true in the command line
-   */
-  watchdog?: boolean;
-}
 
 /** The health of a consumer, for probes. */
 export interface ConsumerHealth {
@@ -102,27 +62,8 @@ export interface ConsumerHost extends CurrentInstance {
     readonly defaults?: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout" | "retention">;
     readonly queues?: Readonly<Record<string, QueueOptions>>;
   };
-  connect(): Promise<{ database: Database; sessions: Sessions; listener: Listener }>;
+  connect(): Promise<{ settings: { label: string }; database: Database; sessions: Sessions; listener: Listener }>;
 }
-
-const OPTION_KEYS = [
-  "queues",
-  "concurrency",
-  "tasks",
-  "drain",
-  "maxTasks",
-  "signal",
-  "shutdownTimeout",
-  "pollInterval",
-  "lease",
-  "cron",
-  "watchdog",
-];
-const ACTION = "consume";
-/** In seconds. With a longer lease, the tasks of a crashed consumer would wait too long, and timers overflow. */
-const LONGEST_LEASE = 86_400;
-/** The longest time of a timer in milliseconds: it holds 31 bits, and fires at once beyond them. */
-const LONGEST_TIMER = 2 ** 31 - 1;
 
 /**
  * Starts a consumer on `host`.
@@ -130,7 +71,7 @@ const LONGEST_TIMER = 2 ** 31 - 1;
  * @throws {TypeError | RangeError} If an option is wrong.
  */
 export function startConsumer(host: ConsumerHost, options: ConsumeOptions): Consumer {
-  const config = checkOptions(options, host);
+  const config = checkConsumeOptions(options, { schema: host.schema, defaults: host.options.defaults ?? {} });
   const ready = Promise.withResolvers<void>();
   const stopped = new AbortController();
   const signal = AbortSignal.any([stopped.signal, ...(options.signal ? [options.signal] : [])]);
@@ -164,56 +105,6 @@ function healthOf(loop: ConsumerLoop | undefined, ended: boolean): ConsumerHealt
   return { state, responsive, leased, listener };
 }
 
-/** Checks the options, and fills in their defaults. */
-function checkOptions(options: ConsumeOptions, { schema, options: { defaults = {} } }: ConsumerHost): ConsumerConfig {
-  refuseUnknownKeys(options, OPTION_KEYS, ACTION);
-  const { concurrency = 10, maxTasks = Infinity, drain = false, cron = true, watchdog = false } = options;
-  const queues = [...new Set([options.queues ?? defaults.queue ?? "default"].flat())];
-  if (queues.length === 0) throw new TypeError(`Cannot ${ACTION} as "queues" is empty`);
-  for (const queue of queues) checkQueueName(queue, ACTION, schema);
-  for (const [name, value] of Object.entries({ concurrency, maxTasks })) {
-    if (value === Infinity && name === "maxTasks" || Number.isInteger(value) && value > 0) continue;
-    throw new RangeError(`Cannot ${ACTION} as "${name}" must be a positive integer: current value is ${value}`);
-  }
-  const lease = toSeconds(options.lease ?? "30s", "lease");
-  if (lease < 1 || lease > LONGEST_LEASE) {
-    throw new RangeError(`Cannot ${ACTION} as "lease" must be from 1 second to 1 day: current value is ${lease}`);
-  }
-  const pollInterval = toSeconds(options.pollInterval ?? "5s", "pollInterval");
-  if (pollInterval === 0) throw new RangeError(`Cannot ${ACTION} as "pollInterval" must be longer than 0 seconds`);
-  const shutdownTimeout = toSeconds(options.shutdownTimeout ?? "30s", "shutdownTimeout");
-  const definitions = definitionsOf(options.tasks);
-  return Object.freeze({
-    queues,
-    definitions,
-    names: [...definitions.keys()],
-    concurrency,
-    maxTasks,
-    drain,
-    cron,
-    watchdog,
-    leaseMs: lease * 1000,
-    pollIntervalMs: pollInterval * 1000,
-    shutdownTimeoutMs: Math.min(shutdownTimeout * 1000, LONGEST_TIMER),
-    defaults,
-  });
-}
-
-// deno-lint-ignore no-explicit-any
-function definitionsOf(tasks: Iterable<Task<any, any>> | undefined): Map<string, TaskDefinition> {
-  const definitions = new Map<string, TaskDefinition>();
-  if (tasks === undefined) {
-    for (const [name, { definition }] of registry) definitions.set(name, definition);
-  } else {
-    for (const task of tasks) {
-      const definition = (task as unknown as { [DEFINITION]: TaskDefinition })[DEFINITION];
-      for (const name of namesOf(definition)) definitions.set(name, definition);
-    }
-  }
-  if (definitions.size > 0) return definitions;
-  throw new FireflyError(`Cannot ${ACTION} as no task is defined: import the modules that define them first`);
-}
-
 interface Run {
   readonly config: ConsumerConfig;
   readonly signal: AbortSignal;
@@ -241,7 +132,7 @@ async function run(host: ConsumerHost, { config, signal, onReady }: Run) {
 
 /** Stores what the database must know of the tasks and queues, and registers the consumer. */
 async function start(host: ConsumerHost, config: ConsumerConfig): Promise<{ loop: ConsumerLoop; sessions: Sessions }> {
-  const { database: { sql, leaseConnection }, sessions, listener } = await host.connect();
+  const { settings, database: { sql, leaseConnection }, sessions, listener } = await host.connect();
   await requireSchema(sql, host.schema);
   await Promise.all([
     registerDefinitions(sql, [...config.definitions].map(([name, definition]) => toDefinitionRow(name, definition))),
@@ -262,7 +153,7 @@ async function start(host: ConsumerHost, config: ConsumerConfig): Promise<{ loop
     keys,
     redactor,
   };
-  const loop = new ConsumerLoop(env, { listener, leaseConnection });
+  const loop = new ConsumerLoop(env, { listener, leaseConnection, database: settings.label });
   await loop.start();
   return { loop, sessions };
 }

@@ -7,11 +7,16 @@ import { ClaimLoop } from "../claim/loop.ts";
 import { CronScheduler } from "../schedule/cron_scheduler.ts";
 import type { Tag } from "../database/driver.ts";
 import { LeaseLost } from "../errors.ts";
+import type { Events } from "../events.ts";
+import { ServedQueues } from "../claim/served_queues.ts";
 import { ConsumerLease } from "../claim/consumer_lease.ts";
 import type { Listener, ListenerState } from "../notify/listener.ts";
 import { Maintenance } from "./maintenance.ts";
+import { findUnserved } from "./unserved.ts";
+import { VERSION } from "../version.ts";
+import { QueueWatch } from "./queue_watch.ts";
 import { Outages } from "../outages.ts";
-import { controlChannel, queueChannel } from "../store/listen.ts";
+import { controlChannel, queueChannel, queuesChannel } from "../store/listen.ts";
 
 /** The health of a running consumer. */
 export interface LoopHealth {
@@ -21,13 +26,25 @@ export interface LoopHealth {
   readonly stopping: boolean;
 }
 
+/** The connections of a consumer beside those of its environment. */
+export interface ConsumerConnections {
+  readonly listener: Listener;
+  /** The tag of the connection that renews the lease. */
+  readonly leaseConnection: Tag;
+  /** Where the database is, for the event `consumer.started`. */
+  readonly database: string;
+}
+
 /** How long a stopping consumer waits for the database, in milliseconds. */
 const SHUTDOWN_DEADLINE = 5_000;
 
 /** Runs the tasks of its queues, up to `concurrency` at a time, until it is stopped. */
 export class ConsumerLoop {
   readonly #env: AttemptEnvironment;
+  readonly #database: string;
   readonly #listener: Listener;
+  readonly #queues: ServedQueues;
+  #watch: QueueWatch | undefined;
   readonly #held: HeldTasks;
   readonly #admission: Admission;
   readonly #lease: ConsumerLease;
@@ -39,30 +56,42 @@ export class ConsumerLoop {
   readonly #grace = Promise.withResolvers<void>();
   #graceTimer: ReturnType<typeof setTimeout> | undefined;
   #checking: Promise<void> | undefined;
+  #checkingQueues: Promise<void> | undefined;
   #stopping = false;
+  #unsubscribe: (() => void) | undefined;
 
-  /** `leaseConnection` is the tag of the connection that renews the lease. */
-  constructor(env: AttemptEnvironment, { listener, leaseConnection }: { listener: Listener; leaseConnection: Tag }) {
+  constructor(env: AttemptEnvironment, { listener, leaseConnection, database }: ConsumerConnections) {
     const { sql, config, settler, events } = env;
     const outages = new Outages(events, () => this.id);
     const admission = new Admission(sql, { onProgress: () => this.#loop.wake(), ...outages.of("admit limited tasks") });
     settler.onLimitSlotsFreed = (concurrencyKey, rateKey) => admission.requestFor(concurrencyKey, rateKey);
     settler.outage = outages.of("store outcomes");
+    const queues = this.#queues = new ServedQueues({
+      sql,
+      config,
+      consumerId: () => this.id,
+      onChange: () => this.#onQueues(),
+    });
     const held = new HeldTasks(env, { admission, outages });
     const hooks = {
       onRenewed: () => this.#onRenewed(),
       onExpired: () => this.#onExpired(),
       onError: (error: unknown) => outages.report("renew the lease", error),
     };
-    const lease = new ConsumerLease(leaseConnection, { config, hooks });
+    const lease = new ConsumerLease(leaseConnection, { config, hooks, queues });
     this.#env = env;
+    this.#database = database;
     this.#listener = listener;
     this.#outages = outages;
     this.#admission = admission;
     this.#held = held;
     this.#lease = lease;
-    this.#loop = new ClaimLoop(env, { held, admission, lease, listener, outages, onDone: () => this.stop() });
-    this.#maintenance = new Maintenance({ sql, events, config, admission, ...outages.of("run maintenance") });
+    const parts = { held, admission, lease, listener, outages, queues };
+    this.#loop = new ClaimLoop(env, { ...parts, onDone: () => this.stop() });
+    this.#maintenance = new Maintenance({ sql, events, config, queues, admission, ...outages.of("run maintenance") });
+    if (config.allQueues) {
+      this.#watch = new QueueWatch({ queues, interval: config.pollIntervalMs, ...outages.of("look for queues") });
+    }
     const whenLooking = outages.of("look for cancelled tasks");
     this.#cancellations = new CancellationWatch({ held, listener, config, ...whenLooking });
     // A consumer that drains is gone before most slots come, and would find there what its user does not expect.
@@ -89,22 +118,27 @@ export class ConsumerLoop {
 
   /** Registers the consumer. */
   async start(): Promise<void> {
+    await this.#queues.refresh({ isRegistered: false });
     await this.#lease.start();
+    this.#env.settler.attemptedBy = this.#lease.processId;
     await this.#crons?.start();
   }
 
   /** Runs until it is stopped, or until nothing is left to do if it drains. */
   async run(): Promise<{ completed: number; failed: number }> {
-    const { events, config: { queues, concurrency } } = this.#env;
-    const unsubscribe = this.#listener.subscribe(this.#channels(), (channel) => this.#onNotification(channel));
-    events.emit("consumer.started", { consumerId: this.id, queues, concurrency });
+    const { events } = this.#env;
+    this.#unsubscribe = this.#listener.subscribe(this.#channels(), this.#onNotification);
+    events.emit("consumer.started", this.#describe());
+    this.#reportUnserved();
+    this.#watch?.start();
     this.#cancellations.start();
     try {
       await this.#maintenance.start();
       await this.#loop.run();
     } finally {
       await this.#shutDown();
-      unsubscribe();
+      this.#unsubscribe();
+      this.#unsubscribe = undefined;
     }
     const { completed, failed } = this.#held.outcomes;
     events.emit("consumer.stopped", { consumerId: this.id, completed, failed });
@@ -121,19 +155,55 @@ export class ConsumerLoop {
     this.#loop.end();
   }
 
-  #channels(): string[] {
-    const { sql: { schemaName }, config } = this.#env;
-    return [controlChannel(schemaName), ...config.queues.map((queue) => queueChannel(schemaName, queue))];
+  #describe(): Events["consumer.started"] {
+    const { sql, config: { allQueues, concurrency, definitions, attemptedBy } } = this.#env;
+    const tasks = [...new Set(definitions.values())];
+    return {
+      consumerId: this.id,
+      queues: this.#queues.names,
+      allQueues,
+      concurrency,
+      database: this.#database,
+      schema: sql.schemaName,
+      tasks: tasks.map(({ name }) => name),
+      crons: this.#crons ? tasks.filter(({ cron }) => cron !== undefined).map(({ name }) => name) : [],
+      version: VERSION,
+      release: attemptedBy.release,
+    };
   }
 
-  #onNotification(channel: string | undefined): void {
+  #reportUnserved(): void {
+    const { sql, events, config } = this.#env;
+    const { onError, onSuccess } = this.#outages.of("look for queues");
+    this.#checkingQueues = findUnserved(sql, config).then((found) => {
+      for (const unserved of found) events.emit("consumer.unserved", { consumerId: this.id, ...unserved });
+      onSuccess();
+    }).catch(onError);
+  }
+
+  #channels(): string[] {
+    const { sql: { schemaName } } = this.#env;
+    const own = this.#queues.names.map((queue) => queueChannel(schemaName, queue));
+    return [controlChannel(schemaName), ...(this.#watch ? [queuesChannel(schemaName)] : []), ...own];
+  }
+
+  /** Listens for the queues that it serves now, and claims from them. */
+  #onQueues(): void {
+    if (!this.#unsubscribe) return;
+    this.#unsubscribe = this.#listener.subscribe(this.#channels(), this.#onNotification);
     this.#loop.wake();
-    if (channel !== undefined && channel !== controlChannel(this.#env.sql.schemaName)) return;
+  }
+
+  readonly #onNotification = (channel: string | undefined): void => {
+    this.#loop.wake();
+    const { schemaName } = this.#env.sql;
+    if (channel === undefined || channel === queuesChannel(schemaName)) this.#watch?.look();
+    if (channel !== undefined && channel !== controlChannel(schemaName)) return;
     if (channel === undefined) this.#checkClaims(); // the server may have been down
     this.#cancellations.look();
     this.#admission.requestAll();
     this.#held.releasePaused().catch((error) => this.#outages.report("look for paused queues", error));
-  }
+  };
 
   /** After each renewal: keeps the transactions of attempts alive, and reconciles its claims with the database. */
   #onRenewed(): void {
@@ -172,7 +242,9 @@ export class ConsumerLoop {
     try {
       await Promise.all([this.#held.settled(), released]);
       await this.#checking;
+      await this.#checkingQueues;
       await this.#cancellations.end();
+      await this.#watch?.end();
       await settler.idle();
       await this.#maintenance.end();
       await cronsEnded;

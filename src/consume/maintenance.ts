@@ -1,9 +1,11 @@
 import type { ConsumerConfig } from "../attempt/consumer_config.ts";
 import type { Admission } from "../claim/admission.ts";
+import type { ServedQueues } from "../claim/served_queues.ts";
 import type { Tag } from "../database/driver.ts";
 import type { Emitter } from "../events.ts";
-import { parkUnknownTasks, unparkKnownTasks } from "../store/waiting.ts";
+import { type ParkedTasks, parkUnknownTasks, unparkKnownTasks } from "../store/waiting.ts";
 import { removeExpiredConsumers, requeueUnplaced, rescueTasks } from "../store/consumers.ts";
+import { deleteGoneProcesses } from "../store/consumer_records.ts";
 import { deleteEndedSlots, returnIdleSlots } from "../store/limits.ts";
 import { pruneTasks } from "../store/prune.ts";
 import { deleteExpiredWaiters } from "../store/records.ts";
@@ -13,7 +15,8 @@ import { deleteExpiredKeys } from "../store/unique.ts";
 export interface MaintenanceOptions {
   readonly sql: Tag;
   readonly events: Emitter;
-  readonly config: Pick<ConsumerConfig, "queues" | "names" | "leaseMs">;
+  readonly config: Pick<ConsumerConfig, "names" | "leaseMs">;
+  readonly queues: Pick<ServedQueues, "names">;
   /** Gets a request where a round has freed slots of limits, or where a crashed consumer may have made none. */
   readonly admission: Admission;
   /** Called when a round failed; the next one follows as planned. */
@@ -26,6 +29,8 @@ export interface MaintenanceOptions {
 const UNPLACED_ROUNDS = 4;
 /** How long a round may prune while there is more to delete, in milliseconds: rescues must not wait for it. */
 const PRUNE_TIME = 1000;
+/** The most names and queues whose tasks are reported as parked. */
+const MOST_REPORTED = 1000;
 /** The longest pause between two rounds, in milliseconds; with short leases it is a sixth of one. */
 const LONGEST_PAUSE = 5_000;
 
@@ -39,6 +44,7 @@ export class Maintenance {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #round: Promise<void> = Promise.resolve();
   #rounds = 0;
+  readonly #reported = new Set<string>();
   #unplacedCursor = 0;
   #ended = false;
 
@@ -48,8 +54,8 @@ export class Maintenance {
 
   /** Unparks tasks that this consumer knows, then starts its timer. */
   async start(): Promise<void> {
-    const { sql, config: { queues, names }, onError } = this.#options;
-    await unparkKnownTasks(sql, { queues, names }).catch(onError);
+    const { sql, config: { names }, queues, onError } = this.#options;
+    await unparkKnownTasks(sql, { queues: queues.names, names }).catch(onError);
     this.#schedule(Math.random() * this.#pause);
   }
 
@@ -74,11 +80,11 @@ export class Maintenance {
   }
 
   async #run(): Promise<void> {
-    const { sql, config: { queues, names } } = this.#options;
+    const { sql, config: { names }, queues: { names: queues } } = this.#options;
     await removeExpiredConsumers(sql);
     await this.#rescue();
     await unparkKnownTasks(sql, { queues, names });
-    await parkUnknownTasks(sql, queues);
+    this.#report(await parkUnknownTasks(sql, queues));
     await returnIdleSlots(sql);
     await deleteEndedSlots(sql);
     this.#options.admission.requestAll();
@@ -86,7 +92,18 @@ export class Maintenance {
     if (this.#rounds++ % UNPLACED_ROUNDS !== 0) return;
     this.#unplacedCursor = (await requeueUnplaced(sql, this.#unplacedCursor)).last;
     await deleteExpiredWaiters(sql);
+    await deleteGoneProcesses(sql);
     while (await deleteExpiredKeys(sql) > 0) if (this.#ended) break;
+  }
+
+  /** Emits `parked`, once for each name and queue: more of them may come with every round. */
+  #report(parked: readonly ParkedTasks[]): void {
+    for (const { funcName, queue, count } of parked) {
+      const key = `${queue}:${funcName}`;
+      if (this.#reported.has(key) || this.#reported.size >= MOST_REPORTED) continue;
+      this.#reported.add(key);
+      this.#options.events.emit("parked", { funcName, queue, count });
+    }
   }
 
   async #prune(): Promise<void> {
@@ -99,8 +116,8 @@ export class Maintenance {
   async #rescue(): Promise<void> {
     for (;;) {
       const rescued = await rescueTasks(this.#options.sql);
-      for (const { id, funcName, queue, status, concurrencyKey, rateKey } of rescued) {
-        this.#options.events.emit("rescued", { id, funcName, queue, failed: status === "failed" });
+      for (const { id, funcName, queue, status, attemptedBy, concurrencyKey, rateKey } of rescued) {
+        this.#options.events.emit("rescued", { id, funcName, queue, failed: status === "failed", attemptedBy });
         this.#options.admission.requestFor(concurrencyKey, rateKey);
       }
       if (rescued.length === 0 || this.#ended) return;

@@ -1,4 +1,4 @@
-import type { ConsumeOptions } from "../consume/consume.ts";
+import type { ConsumeOptions } from "../consume/options.ts";
 import type { FireflyOptions } from "./options.ts";
 
 /** The default export of `firefly.config.ts`, which tells the command line the database and the task modules. */

@@ -1,4 +1,5 @@
-import type { ConsumeOptions, Consumer } from "../consume/consume.ts";
+import type { Consumer } from "../consume/consume.ts";
+import type { ConsumeOptions } from "../consume/options.ts";
 import { Tasks } from "../records/tasks.ts";
 import type { Sql } from "../sql.ts";
 import { currentInstance, defaultInstance, setDefaultInstance } from "../task/scope.ts";

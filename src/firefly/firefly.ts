@@ -1,4 +1,5 @@
-import { type ConsumeOptions, type Consumer, startConsumer } from "../consume/consume.ts";
+import { type Consumer, startConsumer } from "../consume/consume.ts";
+import type { ConsumeOptions } from "../consume/options.ts";
 import { checkQueueName, type TaskDefinition } from "../task/definition.ts";
 import { KeyRing } from "../privacy/encryption.ts";
 import { FireflyError } from "../errors.ts";
@@ -17,6 +18,7 @@ import { Scheduler } from "../schedule/scheduler.ts";
 import { prepareTasks } from "../schedule/new_tasks.ts";
 import { currentScope, defaultInstance, setDefaultInstance, setInstanceFactory, withScope } from "../task/scope.ts";
 import { lazySql, type Sql } from "../sql.ts";
+import { type ConsumerState, readConsumers } from "../store/consumer_records.ts";
 import { pauseQueue, type QueueState, readQueues, resumeQueue } from "../store/queues.ts";
 import { type RecordAccess, toRecord } from "../records/task_record.ts";
 import { runTransaction, Transaction } from "../database/transaction.ts";
@@ -201,6 +203,11 @@ export class Firefly implements AsyncDisposable {
   /** Lists the queues that have records, consumers or settings, by name. Counts all records, which takes a while. */
   async queues(): Promise<QueueState[]> {
     return await readQueues((await this.connect()).database.records);
+  }
+
+  /** Lists the consumers that have registered and not stopped, by host and process, with the tasks that they run. */
+  async consumers(): Promise<ConsumerState[]> {
+    return await readConsumers((await this.connect()).database.records);
   }
 
   /**

@@ -64,6 +64,8 @@ export class Listener {
   #down = false;
   /** The tag of the connection, once notifications arrive. */
   #listening: Tag | undefined;
+  /** The channels that the connection listens on. */
+  #heard: readonly string[] = [];
   /** Whether a notification has ever arrived. */
   #proven = false;
   #unavailableUntil = -Infinity;
@@ -89,13 +91,21 @@ export class Listener {
     return this.#listening;
   }
 
+  /** Whether notifications of a channel arrive. */
+  hears(channel: string): boolean {
+    return this.connected && this.#heard.includes(channel);
+  }
+
   /** Its state now. */
   get state(): ListenerState {
     if (this.#listening) return "connected";
     return this.#unavailableUntil === -Infinity ? "down" : "unavailable";
   }
 
-  /** Calls `onNotification` for each notification of `channels`. Returns a function that unsubscribes. */
+  /**
+   * Calls `onNotification` for each notification of `channels`; called again with the same function, of the new ones.
+   * Returns a function that unsubscribes.
+   */
   subscribe(channels: string[], onNotification: OnNotification): () => void {
     this.#subscribers.set(onNotification, channels);
     this.#changed.wake();
@@ -165,6 +175,7 @@ export class Listener {
         listening = channels;
         this.#down = false;
         this.#unavailableUntil = -Infinity;
+        this.#heard = channels;
         this.#listening = sql;
         onConnected();
         this.#notify(undefined);

@@ -46,6 +46,8 @@ const RETRY_DELAY = 900;
 /** What wake locks belong to. */
 export interface WakeLockOptions {
   readonly queues: readonly string[];
+  /** Whether the listener hears the channel of a queue, and its wake lock may be taken. @default all of them */
+  readonly isHeard?: (queue: string) => boolean;
   readonly consumer: { readonly id: string };
   /** `listening` is the tag of the connection that listens, a new one for each; undefined while no notification arrives. */
   readonly listener: { readonly listening: Tag | undefined };
@@ -74,7 +76,8 @@ export class WakeLock {
 
   /** Whether all wake locks are held: every task that becomes ready from now on sends a notification. */
   get held(): boolean {
-    return this.#current().size === this.#options.queues.length;
+    const held = this.#current();
+    return this.#options.queues.every((queue) => held.has(queue));
   }
 
   /**
@@ -99,7 +102,9 @@ export class WakeLock {
     const sql = this.#connection;
     if (!sql || this.#acquiring) return;
     this.#tries++;
-    const missing = this.#options.queues.filter((queue) => !held.has(queue));
+    const { queues, isHeard = () => true } = this.#options;
+    const missing = queues.filter((queue) => !held.has(queue) && isHeard(queue));
+    if (missing.length === 0) return;
     this.#acquiring = acquireWakeLocks(sql, missing).then((acquired) => {
       if (sql !== this.#connection) return;
       for (const queue of acquired) held.add(queue);

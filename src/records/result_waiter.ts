@@ -1,8 +1,10 @@
+import { withDeadline } from "../database/deadline.ts";
 import type { Tag } from "../database/driver.ts";
 import { toMilliseconds, toSeconds } from "../duration.ts";
 import { TaskNotFound } from "../errors.ts";
 import type { Listener } from "../notify/listener.ts";
 import type { WaitOptions } from "../task/record.ts";
+import { explainTask } from "../store/explain.ts";
 import { endedChannel } from "../store/listen.ts";
 import { readRecords, registerWaiters } from "../store/records.ts";
 import { type TaskRow, toNumber } from "../store/rows.ts";
@@ -10,6 +12,9 @@ import { Wakeup } from "../wakeup.ts";
 
 /** The shortest and the longest time between two reads of a record, in milliseconds, without a notification. */
 const [FIRST_LOOK, LAST_LOOK] = [2, 1000];
+
+/** How long the error after a timeout may wait for its reason, in milliseconds. */
+const EXPLAIN_DEADLINE = 2000;
 
 /** Waits for tasks to end. Wakes on NOTIFY, and reads their records at growing intervals in case one is missed. */
 export class Results {
@@ -43,7 +48,8 @@ export class Results {
         if (row.status !== "created" && row.status !== "running") return row;
         const left = deadline - performance.now();
         if (left <= 0) {
-          throw new DOMException(`Task ${id} did not end within ${toSeconds(timeout!, "timeout")} s`, "TimeoutError");
+          const text = `Task ${id} did not end within ${toSeconds(timeout!, "timeout")} s`;
+          throw new DOMException(`${text}: ${await this.#explain(id)}`, "TimeoutError");
         }
         await wakeup.sleep(Math.min(look, left));
         signal?.throwIfAborted();
@@ -52,6 +58,12 @@ export class Results {
       unsubscribe();
       signal?.removeEventListener("abort", onAbort);
     }
+  }
+
+  /** Says why a task has not ended; where that cannot be read, how to ask. */
+  async #explain(id: number): Promise<string> {
+    const explained = withDeadline(explainTask(this.#sql, id), EXPLAIN_DEADLINE).catch(() => undefined);
+    return (await explained)?.summary ?? `"firefly explain ${id}" says why`;
   }
 
   /** Reads a record, in one statement with those requested in the same turn of the event loop. */

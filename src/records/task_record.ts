@@ -1,6 +1,7 @@
 import { DEFAULT_RETRY_DELAY, type RetryDelay } from "../task/backoff.ts";
 import type { Database } from "../database/pools.ts";
 import { toSeconds } from "../duration.ts";
+import type { AttemptedBy } from "../events.ts";
 import { decodeParams, decryptRow, type KeyRing } from "../privacy/encryption.ts";
 import { FireflyError, TaskExists, TaskNotFound } from "../errors.ts";
 import type { Listener } from "../notify/listener.ts";
@@ -78,6 +79,7 @@ class StoredTask {
   readonly error: TaskError | null;
   readonly errors: TaskError[];
   readonly tags: string[];
+  readonly attemptedBy: AttemptedBy | null;
   readonly inserted: boolean;
   readonly #params: Decoded;
   readonly #returned: Decoded;
@@ -112,6 +114,7 @@ class StoredTask {
     this.errors = row.errors.map(toTaskError);
     this.error = row.status === "completed" ? null : this.errors.at(-1) ?? null;
     this.tags = row.tags;
+    this.attemptedBy = row.attempted_by;
     this.inserted = fresh.inserted ?? true;
   }
 
@@ -211,6 +214,7 @@ class StoredTask {
       progress: this.progress,
       errors: this.errors,
       tags: this.tags,
+      attempted_by: this.attemptedBy,
     };
   }
 }

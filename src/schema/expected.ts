@@ -12,22 +12,48 @@ column _limit_queue.quarantined: boolean
 column _limit_queue.queue: text
 column _limit_queue.rate_key: text
 column _limit_queue.reason: text
+column claim_batch.attempted_by: integer
 column claim_batch.claim_seqs: bigint[] not null
 column claim_batch.claimed: timestamp with time zone not null default
 column claim_batch.consumer_id: uuid not null
 column claim_batch.id: uuid not null
 column claim_batch.ids: bigint[] not null
 column claim_batch.quarantined: boolean not null default
+column consumer.all_queues: boolean not null default
 column consumer.concurrency: integer not null
 column consumer.host: text not null
 column consumer.id: uuid not null
 column consumer.lease_until: timestamp with time zone not null
+column consumer.memory: bigint
 column consumer.pid: integer not null
+column consumer.process_id: integer
 column consumer.queues: text[] not null
+column consumer.release: text
 column consumer.seen: timestamp with time zone not null default
 column consumer.started: timestamp with time zone not null default
 column consumer.tasks: text[] not null
 column consumer.version: text not null
+column consumer_process.host: text not null
+column consumer_process.id: integer not null identity
+column consumer_process.pid: integer not null
+column consumer_process.release: text
+column consumer_process.seen: timestamp with time zone not null default
+column consumer_record.concurrency: integer
+column consumer_record.host: text
+column consumer_record.id: uuid
+column consumer_record.lease_until: timestamp with time zone
+column consumer_record.memory: bigint
+column consumer_record.pid: integer
+column consumer_record.queues: text[]
+column consumer_record.release: text
+column consumer_record.running: integer
+column consumer_record.running_since: timestamp with time zone
+column consumer_record.running_tasks: jsonb
+column consumer_record.seen: timestamp with time zone
+column consumer_record.started: timestamp with time zone
+column consumer_record.state: text
+column consumer_record.tasks: text[]
+column consumer_record.version: text
 column cron.consumer_id: uuid
 column cron.defined: timestamp with time zone not null default
 column cron.definition: text not null
@@ -93,6 +119,7 @@ column slot.per: double precision
 column slot.taken: timestamp with time zone not null default
 column slot.task_id: bigint not null
 column slot.until: timestamp with time zone
+column task.attempted_by: integer
 column task.backoff: jsonb
 column task.cancelled: timestamp with time zone
 column task.claim_seq: bigint not null default
@@ -125,6 +152,7 @@ column task.unique_among: text[]
 column task.unique_for: double precision
 column task.unique_key: text
 column task_json.attempt: integer
+column task_json.attempted_by: jsonb
 column task_json.backoff: jsonb
 column task_json.cancelled: timestamp with time zone
 column task_json.completed: timestamp with time zone
@@ -153,6 +181,7 @@ column task_json.tags: text[]
 column task_json.timeout: double precision
 column task_json.unique_key: text
 column task_overview.attempt: integer
+column task_overview.attempted_by: jsonb
 column task_overview.cancelled: timestamp with time zone
 column task_overview.completed: timestamp with time zone
 column task_overview.created: timestamp with time zone
@@ -177,6 +206,7 @@ column task_reason.data: jsonb
 column task_reason.message: text
 column task_reason.reason: text
 column task_record.attempt: integer
+column task_record.attempted_by: jsonb
 column task_record.backoff: jsonb
 column task_record.cancelled: timestamp with time zone
 column task_record.completed: timestamp with time zone
@@ -221,6 +251,7 @@ column waiting.rate_key: text
 column waiting.reason: text not null
 constraint claim_batch.claim_batch_pkey: primary key (id)
 constraint consumer.consumer_pkey: primary key (id)
+constraint consumer_process.consumer_process_pkey: primary key (id)
 constraint cron.cron_missed_check: check (missed)
 constraint cron.cron_pkey: primary key (name)
 constraint cron_slot.cron_slot_cron_fkey: foreign key (cron)
@@ -258,6 +289,8 @@ constraint waiting.waiting_rate_key: check (rate_key)
 constraint waiting.waiting_reason_check: check (reason)
 index claim_batch.claim_batch_pkey: unique (id)
 index consumer.consumer_pkey: unique (id)
+index consumer_process.consumer_process_key: unique (host, pid, COALESCE(release, ''::text))
+index consumer_process.consumer_process_pkey: unique (id)
 index cron.cron_pkey: unique (name)
 index cron_slot.cron_slot_pkey: unique (cron, slot)
 index definition.definition_pkey: unique (func_name)
@@ -284,6 +317,8 @@ index waiting.waiting_unknown: (func_name) partial
 table _limit_queue: view
 table claim_batch: table
 table consumer: table
+table consumer_process: table
+table consumer_record: view
 table cron: table
 table cron_record: view
 table cron_slot: table
@@ -305,7 +340,8 @@ trigger task.place_inserted: 4 _place_inserted
 trigger task.release: 19 _release
 trigger task.release_all: 32 _release_all
 trigger task.release_deleted: 9 _release_deleted
-function _admit(text[], text[]): record 7628d95a6375
+function _admit(text[], text[]): record 7c43726d77fe
+function _announce(text): void 6fa16621c507
 function _base64(bytea): text immutable strict d354c8bf8614
 function _brief_error(jsonb): jsonb immutable strict 7674e2c34922
 function _decode_array(jsonb, jsonb, integer[], integer, bigint): record immutable a06b92be1779
@@ -334,12 +370,12 @@ function _format_time(timestamp with time zone): text stable b1d979043c01
 function _is_base64(text): boolean immutable 5973a73bad8d
 function _mentions_tag(text): boolean immutable a85eb5f62acf
 function _near_words(text, text[]): text[] immutable fb4765b846cf
-function _notify(text): void security definer set search_path 31e8e747683b
+function _notify(text): void security definer set search_path bc5fabc61f69
 function _object(text[], jsonb[]): jsonb immutable strict 93925f227ac8
 function _own_crons(uuid, text[], text[]): text 0993e73c1415
-function _place(bigint): void 96ce6ca2dea2
+function _place(bigint): void 4f2abecddd28
 function _place_inserted(): trigger bbee673133ff
-function _produce(json): record bb47d941bb75
+function _produce(json): record 299a65002641
 function _register_crons(uuid, text[], json): record 11cee279ca97
 function _release(): trigger a0f3d29abda9
 function _release_all(): trigger 16eaf2e9b85b
@@ -350,7 +386,7 @@ function _take_unique_key(text, text, bigint): bigint d174ed4a0997
 function _try_unique_key(text, text, bigint): bigint set lock_timeout 82d0b344d3d3
 function _unplace(bigint): boolean e6196b3be52c
 function _wake_lock(text): bigint immutable 536ec1aeeb94
-function cancel(bigint): boolean f9805334c055
+function cancel(bigint): boolean d1aa0eedd99d
 function channel(text): text immutable strict e3b0c44298fc
 function control_channel(): text immutable e3b0c44298fc
 function decode(text): jsonb immutable strict d14d2848cbe9
@@ -360,9 +396,10 @@ function ended_channel(): text immutable e3b0c44298fc
 function explain(bigint): task_reason stable 6478f01f9b6d
 function pause(text): boolean 79dd068148da
 function pause_cron(text): boolean 1a8bc3bf5965
+function queues_channel(): text immutable e3b0c44298fc
 function resume(text): boolean 3e819bd78ffe
 function resume_cron(text): boolean 8a2e633eac3d
-function retry(bigint): boolean a1533be43533
+function retry(bigint): boolean 9542841df851
 function run_cron(text): bigint cdcaa1af8524
 function schedule(text, jsonb, text, timestamp with time zone, integer, integer, double precision, double precision, text[], text, double precision, text): bigint f5c79e1cdd06
 function try_decode(text): jsonb immutable strict cd0780800947

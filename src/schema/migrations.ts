@@ -511,6 +511,9 @@ CREATE TABLE "firefly".task (
   rescues integer NOT NULL DEFAULT 0,
   -- Claims that ended without counting: by a shutdown, a lost database, Retry.
   snoozes integer NOT NULL DEFAULT 0,
+  -- The id in consumer_process of the consumer that ran the last attempt that has ended. Four bytes here: what that row
+  -- has would take so much room that a third of the completions would not be HOT.
+  attempted_by integer,
   -- Consumers in a row that crashed while they held it. Two put it in quarantine, three more fail it. Any other end of
   -- a claim resets it.
   crash_count smallint NOT NULL DEFAULT 0,
@@ -607,16 +610,36 @@ CREATE TABLE "firefly".consumer (
   host text NOT NULL,
   pid integer NOT NULL,
   version text NOT NULL,
+  -- Of the application, not of this package: the option release.
+  release text,
   queues text[] NOT NULL,
+  -- Whether queues are those that it has found, and new ones are to be announced to it.
+  all_queues boolean NOT NULL DEFAULT false,
   tasks text[] NOT NULL,
   concurrency integer NOT NULL,
   started timestamptz NOT NULL DEFAULT now(),
   seen timestamptz NOT NULL DEFAULT now(),
-  lease_until timestamptz NOT NULL
+  lease_until timestamptz NOT NULL,
+  -- The resident memory of the process in bytes, when it renewed its lease last.
+  memory bigint,
+  process_id integer
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE "firefly".consumer IS
   'A process that runs tasks. It inserts the row, renews lease_until, and deletes the row when it stops. Once '
   'lease_until has passed, any other consumer deletes it, as that of a crashed consumer.';
+
+CREATE TABLE "firefly".consumer_process (
+  id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  host text NOT NULL,
+  pid integer NOT NULL,
+  release text,
+  -- When a consumer of it was last known to live, within an hour.
+  seen timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX consumer_process_key ON "firefly".consumer_process (host, pid, COALESCE(release, ''));
+COMMENT ON TABLE "firefly".consumer_process IS
+  'A process that has run tasks: what task.attempted_by names. Inserted by the consumer when it registers; deleted by '
+  'consumers once it has been gone for longer than any record is kept.';
 
 CREATE TABLE "firefly".claim_batch (
   -- The consumer makes it up: a sequence may repeat a number after a crash of the server.
@@ -627,7 +650,9 @@ CREATE TABLE "firefly".claim_batch (
   quarantined boolean NOT NULL DEFAULT false,
   ids bigint[] NOT NULL,
   -- The claim_seq of each task as the claim read it.
-  claim_seqs bigint[] NOT NULL
+  claim_seqs bigint[] NOT NULL,
+  -- As task.attempted_by, for the end of a claim that its consumer does not write: a cancel or a rescue.
+  attempted_by integer
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE "firefly".claim_batch IS
   'The tasks that a consumer took with one claim. Inserted by the claim; deleted with the end of its last task, or by '
@@ -776,20 +801,25 @@ SELECT task.id, task.func_name, task.queue,
   task.completed, task.failed, task.cancelled, task.params, task.returned,
   task.retry_attempts + task.rescues + 1 AS attempt,
   task.retry_attempts, task.max_retries, task.retry_delay, task.backoff, task.timeout, task.rescues, task.snoozes,
-  task.progress, task.progress_note, task.errors, task.tags, task.unique_key, task.concurrency_key, task.rate_key
+  task.progress, task.progress_note, task.errors, task.tags, task.unique_key, task.concurrency_key, task.rate_key,
+  CASE
+    WHEN by.id IS NOT NULL THEN jsonb_build_object('host', by.host, 'pid', by.pid, 'release', by.release)
+  END AS attempted_by
 FROM "firefly".task
 LEFT JOIN (
-  SELECT u.id, u.claim_seq, claim_batch.claimed
+  SELECT u.id, u.claim_seq, claim_batch.claimed, claim_batch.attempted_by
   FROM "firefly".claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS u (id, claim_seq)
-) AS leased ON leased.id = task.id AND leased.claim_seq = task.claim_seq;
+) AS leased ON leased.id = task.id AND leased.claim_seq = task.claim_seq
+LEFT JOIN "firefly".consumer_process AS by ON by.id = COALESCE(leased.attempted_by, task.attempted_by);
 COMMENT ON VIEW "firefly".task_record IS
-  'A task as users see it: with running as a status, and the number of its current or next attempt.';
+  'A task as users see it: with running as a status, the number of its current or next attempt, and in attempted_by '
+  'the host, process id and release of the consumer that runs it, else of the one that ran its last attempt.';
 
 CREATE VIEW "firefly".task_json AS
 SELECT id, func_name, queue, status, priority, created, not_before, started, completed, failed, cancelled,
   "firefly".try_decode(params) AS params, "firefly".try_decode(returned) AS returned,
   attempt, retry_attempts, max_retries, retry_delay, backoff, timeout, rescues, snoozes, progress,
-  progress_note, errors, tags, unique_key, concurrency_key, rate_key
+  progress_note, errors, tags, unique_key, concurrency_key, rate_key, attempted_by
 FROM "firefly".task_record;
 COMMENT ON VIEW "firefly".task_json IS
   'task_record with params and returned as jsonb, NULL where they cannot be decoded.';
@@ -797,7 +827,7 @@ COMMENT ON VIEW "firefly".task_json IS
 CREATE VIEW "firefly".task_overview AS
 SELECT id, func_name, queue, status, priority, created, not_before, started, completed, failed, cancelled,
   attempt, retry_attempts, max_retries, retry_delay, timeout, rescues, snoozes, progress,
-  errors -> -1 ->> 'name' AS error, tags
+  errors -> -1 ->> 'name' AS error, tags, attempted_by
 FROM "firefly".task_record;
 COMMENT ON VIEW "firefly".task_overview IS
   'task_record without anything that arguments, handlers or errors may have left in it, for the role viewer: '
@@ -826,6 +856,34 @@ LEFT JOIN "firefly".task ON task.id = last.task_id;
 COMMENT ON VIEW "firefly".cron_record IS
   'A cron and its state: orphaned (no live consumer knows the task, or its cron was removed from the code), paused or '
   'active. The next slot is missing, as the database does not read cron expressions.';
+
+CREATE VIEW "firefly".consumer_record AS
+SELECT consumer.id, consumer.host, consumer.pid, consumer.release, consumer.version,
+  CASE WHEN consumer.lease_until > now() THEN 'live' ELSE 'crashed' END AS state,
+  consumer.queues, consumer.tasks, consumer.concurrency, consumer.memory,
+  consumer.started, consumer.seen, consumer.lease_until,
+  held.running, held.running_since, held.running_tasks
+FROM "firefly".consumer
+CROSS JOIN LATERAL (
+  SELECT count(*)::integer AS running, min(claim.since) AS running_since,
+    COALESCE(
+      jsonb_agg(
+        jsonb_build_object('id', claim.id, 'func_name', claim.func_name, 'since', claim.since) ORDER BY claim.rank
+      ) FILTER (WHERE claim.rank <= 20),
+      '[]'
+    ) AS running_tasks
+  FROM (
+    SELECT task.id, task.func_name, claim_batch.claimed AS since,
+      row_number() OVER (ORDER BY claim_batch.claimed, task.id) AS rank
+    FROM "firefly".claim_batch
+    CROSS JOIN unnest(claim_batch.ids, claim_batch.claim_seqs) AS u (id, claim_seq)
+    JOIN "firefly".task ON task.id = u.id AND task.claim_seq = u.claim_seq AND task.status = 'created'
+    WHERE claim_batch.consumer_id = consumer.id
+  ) AS claim
+) AS held;
+COMMENT ON VIEW "firefly".consumer_record IS
+  'A consumer and what it runs: crashed if its lease has expired, until another consumer removes it; running_tasks has '
+  'the 20 that it has held longest.';
 `,
   },
   {
@@ -849,6 +907,11 @@ CREATE FUNCTION "firefly".ended_channel() RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN 'firefly' || ':ended';
 
+-- The channel on which consumers that serve all queues are asked to look for new ones.
+CREATE FUNCTION "firefly".queues_channel() RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 'firefly' || ':queues';
+
 -- NOTIFY takes a lock that serializes all commits of the database, so it is saved where no consumer needs it. Before a
 -- consumer sleeps, it acquires the wake lock of its queue: an advisory lock, exclusive, on the connection that listens.
 -- Then it looks for tasks once more. A transaction that makes a task ready tries to acquire the same lock, shared,
@@ -857,6 +920,20 @@ RETURN 'firefly' || ':ended';
 CREATE FUNCTION "firefly"._wake_lock(queue text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $body$
   SELECT hashtextextended("firefly".channel(queue), 0)
+$body$;
+
+-- Asks consumers that serve all queues to look for this one, if no live consumer serves it.
+CREATE FUNCTION "firefly"._announce(queue text) RETURNS void
+LANGUAGE plpgsql AS $body$
+BEGIN
+  IF EXISTS (SELECT FROM "firefly".consumer WHERE consumer.all_queues AND consumer.lease_until > now())
+    AND NOT EXISTS (
+      SELECT FROM "firefly".consumer WHERE consumer.lease_until > now() AND _announce.queue = ANY (consumer.queues)
+    )
+  THEN
+    PERFORM pg_notify("firefly".queues_channel(), '');
+  END IF;
+END
 $body$;
 
 -- Notifies the consumers of a queue if one of them sleeps. A queue that no live consumer serves is always notified:
@@ -873,7 +950,7 @@ BEGIN
   ) THEN
     RETURN;
   END IF;
-  PERFORM pg_notify("firefly".channel(_notify.queue), '');
+  PERFORM pg_notify("firefly".channel(_notify.queue), ''), "firefly"._announce(_notify.queue);
 END
 $body$;
 
@@ -928,7 +1005,7 @@ BEGIN
       CASE WHEN task.not_before <= clock_timestamp() THEN clock_timestamp() END
     );
   END IF;
-  PERFORM pg_notify("firefly".channel(task.queue), '');
+  PERFORM pg_notify("firefly".channel(task.queue), ''), "firefly"._announce(task.queue);
 END
 $body$;
 
@@ -1384,7 +1461,8 @@ BEGIN
     filled := filled || admission.queues;
   END LOOP;
 
-  PERFORM pg_notify("firefly".channel(queue), '') FROM (SELECT DISTINCT unnest(filled) AS queue) AS notified;
+  PERFORM pg_notify("firefly".channel(queue), ''), "firefly"._announce(queue)
+  FROM (SELECT DISTINCT unnest(filled) AS queue) AS notified;
 END
 $body$;
 `,
@@ -1582,7 +1660,7 @@ BEGIN
   RETURN QUERY
     SELECT made.task_id, made.created, made.not_before, made.inserted, made.refused_key,
       (made.record::jsonb || '{
-        "params": "", "returned": null, "errors": [], "progress_note": null, "tags": [],
+        "params": "", "returned": null, "errors": [], "progress_note": null, "tags": [], "attempted_by": null,
         "unique_key": null, "concurrency_key": null, "rate_key": null
       }')::json
     FROM "firefly"._schedule(tasks) WITH ORDINALITY AS made (
@@ -1603,16 +1681,28 @@ $body$;
 CREATE FUNCTION "firefly".cancel(task_id bigint) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 DECLARE
-  limited boolean;
+  it record;
+  was_placed boolean;
 BEGIN
   UPDATE "firefly".task
   SET status = 'cancelled', cancelled = now(), claim_seq = claim_seq + 1
   WHERE id = task_id AND status = 'created'
-  RETURNING concurrency_key IS NOT NULL OR rate_key IS NOT NULL INTO limited;
+  RETURNING claim_seq, concurrency_key IS NOT NULL OR rate_key IS NOT NULL AS limited INTO it;
   IF NOT FOUND THEN
     RETURN false;
   END IF;
-  IF NOT "firefly"._unplace(task_id) OR limited THEN
+  was_placed := "firefly"._unplace(task_id);
+  IF NOT was_placed THEN
+    -- It ran: only its claim knows since when, and where.
+    UPDATE "firefly".task
+    SET started = batch.claimed, attempted_by = batch.attempted_by
+    FROM "firefly".claim_batch AS batch
+    WHERE task.id = task_id AND task_id = ANY (batch.ids) AND EXISTS (
+      SELECT FROM unnest(batch.ids, batch.claim_seqs) AS claim (id, claim_seq)
+      WHERE claim.id = task_id AND claim.claim_seq = it.claim_seq - 1
+    );
+  END IF;
+  IF NOT was_placed OR it.limited THEN
     PERFORM pg_notify("firefly".control_channel(), '');
   END IF;
   DELETE FROM "firefly".result_waiter WHERE result_waiter.task_id = cancel.task_id;
@@ -1645,7 +1735,7 @@ BEGIN
   END IF;
   UPDATE "firefly".task
   SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = 0, rescues = 0,
-    crash_count = 0, failed = NULL, cancelled = NULL, started = NULL, progress = NULL, progress_note = NULL
+    crash_count = 0, failed = NULL, cancelled = NULL, started = NULL, attempted_by = NULL, progress = NULL, progress_note = NULL
   WHERE id = task_id;
   PERFORM "firefly"._place(task_id);
   RETURN true;

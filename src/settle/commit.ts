@@ -27,7 +27,7 @@ export async function commitWithTask(
   const isLast = settler.remaining(batchId) === 1;
   try {
     await transaction.commit({
-      run: (statements) => completeTask(statements, outcome, isLast ? batchId : null),
+      run: (statements) => completeTask(statements, outcome, isLast ? batchId : null, settler.attemptedBy),
       isWaiting: async () => await readFreeClaim(sql, id) === "locked",
     });
   } catch (error) {

@@ -25,10 +25,12 @@ export interface RetryRules {
   readonly defaults: Pick<TaskOptions, "maxRetries" | "retryDelay">;
   /** Hides parts of the error that must not be stored. */
   readonly redactor: Redactor;
+  /** How long the attempt ran, in seconds. */
+  readonly seconds?: number;
 }
 
 /** How many retries a task gets after its first attempt. */
-export function maxRetriesOf({ task, definition, defaults }: Omit<RetryRules, "redactor">): number {
+export function maxRetriesOf({ task, definition, defaults }: Omit<RetryRules, "redactor" | "seconds">): number {
   return task.maxRetries ?? definition.maxRetries ?? defaults.maxRetries ?? 0;
 }
 
@@ -47,7 +49,8 @@ export function decideRetry(
     error = new Error("Cannot tell when to try again", { cause });
     next = { delay: DEFAULT_RETRY_DELAY, counts: "retry" };
   }
-  const description = describeError(error, rules.redactor);
+  const { seconds } = rules;
+  const description = { ...describeError(error, rules.redactor), ...(seconds === undefined ? {} : { seconds }) };
   if (!next) return { status: "failed", error: JSON.stringify(description), delay: null, counts: null };
   const delay = Math.min(next.delay, LONGEST_DELAY);
   return { status: "created", error: JSON.stringify({ ...description, delay }), delay, counts: next.counts };

@@ -37,13 +37,21 @@ interface SettleStatement {
   /** Whether it fails where it meets a locked row; else it leaves that row over. */
   readonly failsOnLock: boolean;
   /** Resolves to the status that each task has now, undefined for those left over. */
-  readonly run: (sql: Tag, entries: PendingSettle[], batches: string[]) => Promise<(Outcome["status"] | undefined)[]>;
+  readonly run: (sql: Tag, entries: PendingSettle[], ended: Ended) => Promise<(Outcome["status"] | undefined)[]>;
+}
+
+/** What a statement writes beside the outcomes. */
+interface Ended {
+  /** The batches that it ends. */
+  readonly batches: string[];
+  /** The id of the consumer's process. */
+  readonly attemptedBy: number | null;
 }
 
 const SETTLE: SettleStatement = {
   failsOnLock: false,
-  async run(sql, entries, batches) {
-    const settled = await settleTasks(sql, entries.map(({ outcome }) => outcome), batches);
+  async run(sql, entries, { batches, attemptedBy }) {
+    const settled = await settleTasks(sql, entries.map(({ outcome }) => outcome), batches, attemptedBy);
     return entries.map(({ outcome }) => settled.get(outcome.id));
   },
 };
@@ -51,8 +59,9 @@ const SETTLE: SettleStatement = {
 /** For completions, which nearly all outcomes are: at half the price. */
 const COMPLETE: SettleStatement = {
   failsOnLock: true,
-  async run(sql, entries, batches) {
-    const completed = await completeTasks(sql, entries.map(({ outcome }) => outcome as Completion), batches);
+  async run(sql, entries, { batches, attemptedBy }) {
+    const completions = entries.map(({ outcome }) => outcome as Completion);
+    const completed = await completeTasks(sql, completions, batches, attemptedBy);
     return entries.map(({ outcome: { id } }) => !completed || completed.has(id) ? "completed" : undefined);
   },
 };
@@ -71,6 +80,8 @@ export class Settler {
   #flushing: Promise<void> | undefined;
   #unsettled = 0;
   #abandoned = false;
+  /** The id of the consumer's process, which is stored with each attempt; null before it is registered. */
+  attemptedBy: number | null = null;
   /** Called after the commit that ended a claim, with the keys of the limits whose slots that freed. */
   onLimitSlotsFreed: (concurrencyKey: string | null, rateKey: string | null) => void = () => {};
   /** Called when the server has no room for outcomes, and when it has room again. */
@@ -174,7 +185,7 @@ export class Settler {
     const batches = this.#batchesEndedBy(entries);
     let leftOver = entries;
     try {
-      const settled = await statement.run(this.#sql, entries, batches);
+      const settled = await statement.run(this.#sql, entries, { batches, attemptedBy: this.attemptedBy });
       this.outage.onSuccess();
       leftOver = entries.filter((_, i) => settled[i] === undefined);
       if (leftOver.length === 0) { for (const batchId of batches) this.#batches.delete(batchId); }

@@ -13,6 +13,8 @@ export interface ClaimRequest {
   /** The names of the tasks that the consumer knows. */
   names: string[];
   limit: number;
+  /** The id of the consumer's process. */
+  processId?: number | null;
 }
 
 /** A task that this consumer holds. */
@@ -110,7 +112,7 @@ export interface Claim {
  * The reply is one row with one JSON text: a row of as many columns as a task has costs the driver three times as much.
  */
 export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim> {
-  const { consumerId, batchId, quarantinedBatchId, queues, names, limit } = request;
+  const { consumerId, batchId, quarantinedBatchId, queues, names, limit, processId = null } = request;
   const [row] = await sql`
     WITH lax AS MATERIALIZED ( -- 1
       SELECT set_config('synchronous_commit', 'off', true)
@@ -175,9 +177,9 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       FROM taken
       JOIN ${sql.schema}.task ON task.id = taken.id AND task.claim_seq = taken.claim_seq AND task.status = 'created'
     ), batch AS ( -- 7
-      INSERT INTO ${sql.schema}.claim_batch (id, consumer_id, quarantined, ids, claim_seqs)
+      INSERT INTO ${sql.schema}.claim_batch (id, consumer_id, quarantined, ids, claim_seqs, attempted_by)
       SELECT CASE WHEN quarantined THEN ${quarantinedBatchId}::uuid ELSE ${batchId}::uuid END, ${consumerId}::uuid, quarantined,
-        array_agg(id), array_agg(claim_seq)
+        array_agg(id), array_agg(claim_seq), ${processId}::integer
       FROM claimed
       GROUP BY quarantined
     ), special AS MATERIALIZED ( -- 8

@@ -12,7 +12,8 @@ export type Completion = Pick<Outcome, "id" | "claimSeq"> & { began: number; ret
  * Completes tasks, each only if it is still held, at half the cost of `settleTasks`: no task returns to `ready` or
  * `waiting`, and no row is locked before its update. So it may have to wait for a row that another transaction has
  * locked; it gives up after 50 ms, long before the server checks for a deadlock. Resolves to the ids of the tasks that
- * it completed, or to undefined if it completed all.
+ * it completed, or to undefined if it completed all. `attemptedBy` is the id of the consumer's
+ * process.
  *
  * @throws An error with the code LOCK_NOT_AVAILABLE, if it had to give up: nothing was changed then.
  */
@@ -20,6 +21,7 @@ export async function completeTasks(
   sql: Tag,
   completions: Completion[],
   batches: string[],
+  attemptedBy: number | null = null,
 ): Promise<Set<number> | undefined> {
   const now = performance.now();
   // Durations, since all times come from the database's clock.
@@ -35,6 +37,7 @@ export async function completeTasks(
         started = statement_timestamp() - make_interval(secs => held.elapsed),
         completed = statement_timestamp(),
         failed = NULL,
+        attempted_by = ${attemptedBy}::integer,
         crash_count = 0
       FROM options, unnest(
         ${completions.map(({ id }) => id)}::bigint[], ${completions.map(({ claimSeq }) => claimSeq)}::bigint[],
@@ -64,7 +67,8 @@ export async function completeTasks(
 
 /**
  * Completes one task in the transaction of its handler, as {@linkcode completeTasks} does for many. `batchId` is the
- * claim batch to delete with it, if this is its last task. It fails if the attempt no longer holds the task, so that the
+ * claim batch to delete with it, if this is its last task. `attemptedBy` is the id of the consumer's
+ * process. It fails if the attempt no longer holds the task, so that the
  * COMMIT that is sent with it commits nothing: {@linkcode isNotHeld} recognizes the error. It waits for a transaction
  * that has locked the record.
  *
@@ -75,6 +79,7 @@ export async function completeTask(
   sql: Tag,
   { id, claimSeq, returned, began }: Pick<Outcome, "id" | "claimSeq" | "returned" | "began">,
   batchId: string | null,
+  attemptedBy: number | null = null,
 ): Promise<void> {
   const elapsed = (performance.now() - (began ?? 0)) / 1000;
   await sql`
@@ -86,6 +91,7 @@ export async function completeTask(
         started = statement_timestamp() - make_interval(secs => ${elapsed}),
         completed = statement_timestamp(),
         failed = NULL,
+        attempted_by = ${attemptedBy}::integer,
         crash_count = 0
       WHERE id = ${id} AND claim_seq = ${claimSeq} AND status = 'created'
       RETURNING id

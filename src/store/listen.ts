@@ -10,6 +10,11 @@ export function controlChannel(schema: string): string {
   return `${schema}:control`;
 }
 
+/** Returns the channel on which consumers of all queues learn of new ones, as the SQL function `queues_channel` does. */
+export function queuesChannel(schema: string): string {
+  return `${schema}:queues`;
+}
+
 /** Returns the channel on which programs that wait for results learn of an end, as the SQL function `ended_channel` does. */
 export function endedChannel(schema: string): string {
   return `${schema}:ended`;

@@ -60,8 +60,8 @@ REVOKE INSERT, UPDATE, DELETE ON ${ours}.migration FROM ${consumer};
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA ${ours} TO ${consumer};
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ${ours} TO ${consumer};
 
-GRANT SELECT ON ${ours}.task_overview, ${ours}.cron_record, ${ours}.queue, ${ours}.consumer, ${ours}.migration
-  TO ${viewer};
+GRANT SELECT ON ${ours}.task_overview, ${ours}.cron_record, ${ours}.consumer_record, ${ours}.queue, ${ours}.consumer,
+  ${ours}.migration TO ${viewer};
 `;
 }
 

@@ -1,4 +1,5 @@
 import type { Backoff } from "../task/backoff.ts";
+import type { AttemptedBy } from "../events.ts";
 import type { TaskStatus } from "../task/record.ts";
 
 /** A row of the view `task_record`, as the driver returns it. */
@@ -28,6 +29,7 @@ export interface TaskRow {
   progress_note: string | null;
   errors: ErrorRow[];
   tags: string[];
+  attempted_by: AttemptedBy | null;
 }
 
 /** An entry of the column `errors`. */
@@ -39,6 +41,10 @@ export interface ErrorRow {
   at: string;
   attempt: number;
   delay?: number;
+  seconds?: number;
+  host?: string;
+  pid?: number;
+  release?: string | null;
 }
 
 /** The columns whose values are known before the INSERT. */
@@ -84,6 +90,7 @@ export function newRow(
     progress_note: null,
     errors: [],
     tags: task.tags,
+    attempted_by: null,
     inserted: true,
   };
 }

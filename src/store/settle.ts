@@ -24,7 +24,8 @@ export interface Outcome {
  * Settles claims, each only if it is still held: `claim_seq` must be the one that the claim read. Resolves to the ids of
  * the tasks that it settled, with the status that each has now: a task to be retried is `failed` instead if a duplicate
  * has taken its unique key. The other claims were lost, or an open transaction has locked their records, which must not
- * hold up a whole batch. `batches` are deleted if no claim is left over.
+ * hold up a whole batch. `batches` are deleted if no claim is left over. `attemptedBy` is the id of the consumer's
+ * process, to be stored with attempts that began and with their errors.
  *
  * SKIP LOCKED also prevents a deadlock of two statements that settle the same tasks in different orders: neither waits.
  * The fence, the condition of `held`, stands in every statement that ends claims, so that each can be read alone.
@@ -33,6 +34,7 @@ export async function settleTasks(
   sql: Tag,
   outcomes: Outcome[],
   batches: string[],
+  attemptedBy: number | null = null,
 ): Promise<Map<number, Outcome["status"]>> {
   const now = performance.now();
   // Durations, since all times come from the database's clock.
@@ -78,8 +80,13 @@ export async function settleTasks(
           ELSE (CASE WHEN jsonb_array_length(task.errors) < 100 THEN task.errors ELSE task.errors - 0 END)
             || jsonb_build_array(held.error::jsonb || jsonb_build_object(
               'at', statement_timestamp(), 'attempt', task.retry_attempts + task.rescues + 1
-            ))
+            ) || COALESCE((
+              SELECT jsonb_build_object('host', host, 'pid', pid, 'release', release)
+              FROM ${sql.schema}.consumer_process
+              WHERE consumer_process.id = ${attemptedBy}::integer
+            ), '{}'))
         END,
+        attempted_by = CASE WHEN held.elapsed IS NULL THEN task.attempted_by ELSE ${attemptedBy}::integer END,
         retry_attempts = task.retry_attempts + (held.counts IS NOT DISTINCT FROM 'retry')::integer,
         snoozes = task.snoozes + (held.counts IS NOT DISTINCT FROM 'snooze')::integer,
         crash_count = 0

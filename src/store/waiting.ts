@@ -56,12 +56,19 @@ export async function promoteDueTasks(sql: Tag, queues: string[]): Promise<Promo
   return { moved: row!.moved, concurrencyKeys: row!.concurrency_keys, rateKeys: row!.rate_keys };
 }
 
+/** Tasks of one name and queue that were parked. */
+export interface ParkedTasks {
+  readonly funcName: string;
+  readonly queue: string;
+  readonly count: number;
+}
+
 /**
  * Moves tasks that no live consumer of their queue knows from `ready` to `waiting`, out of the first 10,000 of each
- * queue; resolves to how many. Otherwise every claim skips them: 100,000 cost it 15 ms. Quarantined tasks stay, since
+ * queue; resolves to how many of each name and queue. Otherwise every claim skips them: 100,000 cost it 15 ms. Quarantined tasks stay, since
  * they are few: the consumers that know one may have crashed because of it.
  */
-export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<number> {
+export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<ParkedTasks[]> {
   const rows = await sql`
     WITH stranger AS MATERIALIZED (
       SELECT head.place
@@ -98,16 +105,19 @@ export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<numb
         FOR UPDATE SKIP LOCKED
       ))
       RETURNING task_id
+    ), parked AS (
+      INSERT INTO ${sql.schema}.waiting (
+        id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason
+      )
+      SELECT moved.id, moved.claim_seq, moved.not_before, moved.priority, moved.queue, moved.func_name,
+        task.concurrency_key, task.rate_key, 'unknown'
+      FROM moved
+      LEFT JOIN ${sql.schema}.task ON task.id = moved.id
+      RETURNING queue, func_name
     )
-    INSERT INTO ${sql.schema}.waiting (
-      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason
-    )
-    SELECT moved.id, moved.claim_seq, moved.not_before, moved.priority, moved.queue, moved.func_name,
-      task.concurrency_key, task.rate_key, 'unknown'
-    FROM moved
-    LEFT JOIN ${sql.schema}.task ON task.id = moved.id
+    SELECT func_name, queue, count(*)::integer AS count FROM parked GROUP BY func_name, queue ORDER BY queue, func_name
   `;
-  return rows.count;
+  return rows.map(({ func_name: funcName, queue, count }) => ({ funcName, queue, count }));
 }
 
 /** Moves tasks back that were parked as unknown and that the caller knows, and notifies; resolves to how many. */

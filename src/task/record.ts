@@ -1,4 +1,5 @@
 import type { Duration } from "../duration.ts";
+import type { AttemptedBy } from "../events.ts";
 
 /**
  * The state of a task: `created` (waiting for its turn, its time or its next attempt), `running` (claimed by a
@@ -25,6 +26,14 @@ export interface TaskError {
   attempt: number;
   /** The seconds until the next attempt; absent if no retry followed. */
   delay?: number;
+  /** How many seconds the attempt ran; absent if it crashed its consumer. */
+  seconds?: number;
+  /** The machine of the consumer that ran the attempt. */
+  host?: string;
+  /** The process id of that consumer. */
+  pid?: number;
+  /** The release that it ran: the option `release` of the consumer; null if it had none. */
+  release?: string | null;
 }
 
 /** Options for waiting for a result. */
@@ -54,6 +63,8 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
     readonly notBefore: Date;
     /** When the last attempt that has ended started; null if none has ended. */
     readonly started: Date | null;
+    /** The consumer that runs it or, if none does, that ran its last attempt; null if it was never attempted. */
+    readonly attemptedBy: AttemptedBy | null;
     /** The number of the current or next attempt, from 1. */
     readonly attempt: number;
     /** How many failed attempts were retried. */

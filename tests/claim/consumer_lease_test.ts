@@ -15,6 +15,7 @@ function testLease(sql: Tag, leaseMs: number) {
   const note = (what: string) => heard.push({ what, at: performance.now(), id: lease.id });
   const lease: ConsumerLease = new ConsumerLease(sql, {
     config: testConfig({ leaseMs }),
+    queues: { names: ["default"] },
     hooks: { onRenewed: () => note("renewed"), onExpired: () => note("expired"), onError: () => note("error") },
   });
   return { lease, heard, count: (what: string) => heard.filter((each) => each.what === what).length };

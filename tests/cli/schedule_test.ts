@@ -137,7 +137,7 @@ Deno.test("schedule --wait-timeout exits with 124 and prints the record when the
   const { code, stdout, stderr } = await project.run("schedule", "nap", "--wait-timeout", "200ms");
 
   assertEquals([code, jsonLines(stdout)[0].status], [124, "created"]);
-  assertMatch(stderr, /error: Task \d+ did not end within 200 ms/);
+  assertMatch(stderr, /error: Task \d+ did not end within 0.2 s: /);
 });
 
 Deno.test("schedule ends soon even if a task module keeps the process open", async () => {

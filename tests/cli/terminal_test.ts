@@ -125,7 +125,10 @@ Deno.test({
 
     const lines = pretty.shown.trimEnd().split("\n");
     assertEquals(lines.length, 4);
-    assertMatch(lines[0]!, /^\d\d:\d\d:\d\d {2}ready {6}consuming default, up to 10 at a time$/);
+    assertMatch(
+      lines[0]!,
+      /^\d\d:\d\d:\d\d {2}ready {6}consuming default, up to 10 at a time; \S+, schema firefly; 4 tasks: math\.add, /,
+    );
     assert(lines.some((line) => /^\S+ {2}completed {2}math\.add #1 {2}in \d+ (ms|µs)$/.test(line)), pretty.shown);
     assert(lines.some((line) => /^\S+ {2}failed {5}fail #2 {2}TypeError: x\\x1b\[2J\\ny$/.test(line)), pretty.shown);
     for (const line of json.shown.trimEnd().split("\n")) JSON.parse(line);

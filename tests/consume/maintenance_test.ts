@@ -24,6 +24,7 @@ async function testMaintenance(db: TestDatabase, { pauseMs = 50, names = ["test.
     events,
     admission,
     config: testConfig({ names, leaseMs: 6 * pauseMs }),
+    queues: { names: ["default"] },
     onSuccess: () => rounds.done++,
     onError,
   });

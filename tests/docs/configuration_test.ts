@@ -83,6 +83,7 @@ const CONSUMER = keysOf<ConsumeOptions>({
   lease: true,
   cron: true,
   watchdog: true,
+  release: true,
 });
 
 Deno.test("docs/configuration.md has every option of task() and with(), and no other", () => {

@@ -10,7 +10,7 @@ const CLOCKS = ["+2h", "-2h", "+90m", "+0"];
 /** Without it, a lease is as long as its consumer's clock says. */
 const SERVER_CLOCK = {
   file: "src/store/consumers.ts",
-  find: "SET seen = now(), lease_until = now() + make_interval(secs => ${lease})",
+  find: "SET seen = now(), lease_until = now() + make_interval(secs => ${lease}), memory",
   replace:
     "SET seen = now(), lease_until = ${new Date().toISOString()}::text::timestamptz + make_interval(secs => ${lease})",
 };

@@ -95,7 +95,7 @@ for (const parked of [false, true]) {
     await startConsumer(test.db, { queues: ["mail"], tasks: ["mail.welcom"] });
     await insertTask(test.db, { func_name: "mail.welcome" });
     const id = await insertTask(test.db, { func_name: "mail.welcom" });
-    if (parked) assertEquals(await parkUnknownTasks(test.db.store, ["default"]), 1);
+    if (parked) assertEquals((await parkUnknownTasks(test.db.store, ["default"])).length, 1);
 
     const explanation = await test.ff.tasks.explain(id);
 

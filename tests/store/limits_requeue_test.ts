@@ -77,7 +77,7 @@ Deno.test("parkUnknownTasks() frees slots, and unparkKnownTasks() returns limite
   await admit(db, ["a"]);
   await expireConsumer(db, consumerId);
 
-  assertEquals(await parkUnknownTasks(db.store, ["default"]), 1);
+  assertEquals((await parkUnknownTasks(db.store, ["default"])).length, 1);
   assertEquals([await waiting(db), await slots(db)], [{ [id]: "unknown" }, {}]);
 
   assertEquals(await unparkKnownTasks(db.store, { queues: ["default"], names: ["test.task"] }), 1);

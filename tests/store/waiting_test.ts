@@ -25,9 +25,10 @@ Deno.test("parkUnknownTasks() moves names that no live consumer of the queue kno
   const stranger = await insertTask(db, { func_name: "test.stranger" });
   await insertTask(db);
 
-  assertEquals(await parkUnknownTasks(db.store, ["default"]), 1);
+  const [parked] = await parkUnknownTasks(db.store, ["default"]);
+  assertEquals([parked?.queue, parked?.count], ["default", 1]);
   assertEquals(await placesOf(db), { ready: 1, waiting: 1, claimBatches: 0 });
-  assertEquals(await parkUnknownTasks(db.store, ["default"]), 0);
+  assertEquals(await parkUnknownTasks(db.store, ["default"]), []);
 
   const knowing = await startConsumer(db, { tasks: ["test.stranger"] });
   assertEquals(await unparkKnownTasks(db.store, { queues: ["default"], names: ["test.stranger"] }), 1);

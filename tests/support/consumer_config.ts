@@ -4,6 +4,7 @@ import type { ConsumerConfig } from "../../src/attempt/consumer_config.ts";
 export function testConfig(config: Partial<ConsumerConfig> = {}): ConsumerConfig {
   return {
     queues: ["default"],
+    allQueues: false,
     definitions: new Map(),
     names: ["test.task"],
     concurrency: 10,
@@ -14,6 +15,7 @@ export function testConfig(config: Partial<ConsumerConfig> = {}): ConsumerConfig
     leaseMs: 30_000,
     pollIntervalMs: 5_000,
     shutdownTimeoutMs: 30_000,
+    attemptedBy: { host: "test", pid: 1, release: null },
     defaults: {},
     ...config,
   };

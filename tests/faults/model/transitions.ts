@@ -166,6 +166,7 @@ function rescueTask(state: State, { quarantined }: ClaimBatch, { id }: HeldTask)
   task.claimSeq++;
   task.rescues++;
   task.crashCount++;
+  task.started = true;
   task.failed = exhausted;
   if (exhausted) {
     task.status = "failed";
@@ -181,11 +182,14 @@ function rescueTask(state: State, { quarantined }: ClaimBatch, { id }: HeldTask)
 export function cancelTask(state: State, id: number): boolean {
   const task = state.tasks.get(id);
   if (task?.status !== "created") return false;
+  const ran = [...state.batches.values()].some(({ claims }) =>
+    claims.some((claim) => claim.id === id && state.holds(claim))
+  );
   task.status = "cancelled";
   task.cancelled = true;
   task.claimSeq++;
   release(state, task);
-  unplace(state, task);
+  if (!unplace(state, task)) task.started ||= ran;
   state.resultWaiters.delete(id);
   return true;
 }

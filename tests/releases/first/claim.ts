@@ -9,6 +9,7 @@ export interface ClaimRequest {
   queues: string[];
   names: string[];
   limit: number;
+  processId?: number | null;
 }
 
 export interface ClaimedTask {
@@ -69,7 +70,7 @@ export interface Claim {
 }
 
 export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim> {
-  const { consumerId, batchId, quarantinedBatchId, queues, names, limit } = request;
+  const { consumerId, batchId, quarantinedBatchId, queues, names, limit, processId = null } = request;
   const [row] = await sql`
     WITH lax AS MATERIALIZED ( -- 1
       SELECT set_config('synchronous_commit', 'off', true)
@@ -134,9 +135,9 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       FROM taken
       JOIN ${sql.schema}.task ON task.id = taken.id AND task.claim_seq = taken.claim_seq AND task.status = 'created'
     ), batch AS ( -- 7
-      INSERT INTO ${sql.schema}.claim_batch (id, consumer_id, quarantined, ids, claim_seqs)
+      INSERT INTO ${sql.schema}.claim_batch (id, consumer_id, quarantined, ids, claim_seqs, attempted_by)
       SELECT CASE WHEN quarantined THEN ${quarantinedBatchId}::uuid ELSE ${batchId}::uuid END, ${consumerId}::uuid, quarantined,
-        array_agg(id), array_agg(claim_seq)
+        array_agg(id), array_agg(claim_seq), ${processId}::integer
       FROM claimed
       GROUP BY quarantined
     ), special AS MATERIALIZED ( -- 8

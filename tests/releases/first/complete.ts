@@ -11,6 +11,7 @@ export async function completeTasks(
   sql: Tag,
   completions: Completion[],
   batches: string[],
+  attemptedBy: number | null = null,
 ): Promise<Set<number> | undefined> {
   const now = performance.now();
   const elapsed = completions.map(({ began }) => (now - began) / 1000);
@@ -25,6 +26,7 @@ export async function completeTasks(
         started = statement_timestamp() - make_interval(secs => held.elapsed),
         completed = statement_timestamp(),
         failed = NULL,
+        attempted_by = ${attemptedBy}::integer,
         crash_count = 0
       FROM options, unnest(
         ${completions.map(({ id }) => id)}::bigint[], ${completions.map(({ claimSeq }) => claimSeq)}::bigint[],
@@ -55,6 +57,7 @@ export async function completeTask(
   sql: Tag,
   { id, claimSeq, returned, began }: Pick<Outcome, "id" | "claimSeq" | "returned" | "began">,
   batchId: string | null,
+  attemptedBy: number | null = null,
 ): Promise<void> {
   const elapsed = (performance.now() - (began ?? 0)) / 1000;
   await sql`
@@ -66,6 +69,7 @@ export async function completeTask(
         started = statement_timestamp() - make_interval(secs => ${elapsed}),
         completed = statement_timestamp(),
         failed = NULL,
+        attempted_by = ${attemptedBy}::integer,
         crash_count = 0
       WHERE id = ${id} AND claim_seq = ${claimSeq} AND status = 'created'
       RETURNING id

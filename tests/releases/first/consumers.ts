@@ -1,4 +1,5 @@
 import type { Tag } from "../../../src/database/driver.ts";
+import type { AttemptedBy } from "../../../src/events.ts";
 import type { TaskStatus } from "../../../src/task/record.ts";
 import { isUnplaced, placeInReady, placeInWaiting } from "./placement.ts";
 import { toNumber } from "./rows.ts";
@@ -8,26 +9,46 @@ export interface ConsumerInfo {
   host: string;
   pid: number;
   version: string;
+  release?: string | null;
   queues: string[];
+  allQueues?: boolean;
   tasks: string[];
   concurrency: number;
+  memory?: number | null;
 }
 
-export async function registerConsumer(sql: Tag, info: ConsumerInfo, lease: number): Promise<void> {
-  await sql`
-    INSERT INTO ${sql.schema}.consumer (id, host, pid, version, queues, tasks, concurrency, lease_until)
-    VALUES (
-      ${info.id}, ${info.host}, ${info.pid}, ${info.version}, ${info.queues}::text[], ${info.tasks}::text[],
-      ${info.concurrency}, now() + make_interval(secs => ${lease})
+export async function registerConsumer(sql: Tag, info: ConsumerInfo, lease: number): Promise<number> {
+  const { host, pid, version, release = null, allQueues = false, memory = null } = info;
+  const [row] = await sql`
+    WITH process AS (
+      INSERT INTO ${sql.schema}.consumer_process (host, pid, release)
+      VALUES (${host}, ${pid}, ${release})
+      ON CONFLICT (host, pid, COALESCE(release, '')) DO UPDATE SET seen = now()
+      RETURNING id
+    ), registered AS (
+      INSERT INTO ${sql.schema}.consumer (
+        id, host, pid, version, release, queues, all_queues, tasks, concurrency, memory, process_id, lease_until
+      )
+      SELECT ${info.id}::uuid, ${host}, ${pid}::integer, ${version}, ${release}, ${info.queues}::text[], ${allQueues},
+        ${info.tasks}::text[], ${info.concurrency}::integer, ${memory}::bigint, process.id,
+        now() + make_interval(secs => ${lease})
+      FROM process
+      ON CONFLICT (id) DO NOTHING
     )
-    ON CONFLICT (id) DO NOTHING
+    SELECT id FROM process
   `;
+  return row!.id;
 }
 
-export async function renewConsumer(sql: Tag, id: string, lease: number): Promise<boolean> {
+export async function renewConsumer(
+  sql: Tag,
+  id: string,
+  lease: number,
+  memory: number | null = null,
+): Promise<boolean> {
   const rows = await sql`
     UPDATE ${sql.schema}.consumer
-    SET seen = now(), lease_until = now() + make_interval(secs => ${lease})
+    SET seen = now(), lease_until = now() + make_interval(secs => ${lease}), memory = ${memory}::bigint
     WHERE id = ${id}
   `;
   return rows.count > 0;
@@ -55,26 +76,32 @@ export interface RescuedTask {
   status: TaskStatus;
   concurrencyKey: string | null;
   rateKey: string | null;
+  attemptedBy: AttemptedBy | null;
 }
 
 export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
   const back = { from: sql.raw("(SELECT * FROM rescued WHERE status = 'created') AS back") };
   const rows = await sql`
     WITH orphaned AS MATERIALIZED (
-      SELECT claim_batch.id, claim_batch.ids, claim_batch.claim_seqs, claim_batch.quarantined
+      SELECT claim_batch.id, claim_batch.ids, claim_batch.claim_seqs, claim_batch.quarantined, claim_batch.claimed,
+        claim_batch.attempted_by
       FROM ${sql.schema}.claim_batch
       WHERE NOT EXISTS (SELECT FROM ${sql.schema}.consumer WHERE consumer.id = claim_batch.consumer_id)
       ORDER BY claim_batch.id
       LIMIT 20
       FOR UPDATE SKIP LOCKED
     ), left_behind AS MATERIALIZED (
-      SELECT orphaned.id AS batch_id, orphaned.quarantined, claim.id, claim.claim_seq
+      SELECT orphaned.id AS batch_id, orphaned.quarantined, orphaned.claimed, orphaned.attempted_by, claim.id,
+        claim.claim_seq
       FROM orphaned, unnest(orphaned.ids, orphaned.claim_seqs) AS claim (id, claim_seq)
     ), held AS MATERIALIZED (
-      SELECT task.id, left_behind.quarantined AND task.crash_count >= 4 AS exhausted
+      SELECT task.id, left_behind.claimed, left_behind.attempted_by,
+        jsonb_build_object('host', process.host, 'pid', process.pid, 'release', process.release) AS process,
+        left_behind.quarantined AND task.crash_count >= 4 AS exhausted
       FROM left_behind
       JOIN ${sql.schema}.task
         ON task.id = left_behind.id AND task.claim_seq = left_behind.claim_seq AND task.status = 'created'
+      LEFT JOIN ${sql.schema}.consumer_process AS process ON process.id = left_behind.attempted_by
       ORDER BY task.id
       FOR UPDATE OF task SKIP LOCKED
     ), passed_over AS (
@@ -92,19 +119,21 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
         rescues = task.rescues + 1,
         crash_count = task.crash_count + 1,
         status = CASE WHEN held.exhausted THEN 'failed' ELSE 'created' END,
+        started = held.claimed,
         failed = CASE WHEN held.exhausted THEN now() END,
+        attempted_by = held.attempted_by,
         errors = CASE
           WHEN held.exhausted THEN task.errors || jsonb_build_array(jsonb_build_object(
             'name', 'ConsumerCrashed',
             'message', 'Five consumers in a row crashed while they held this task',
             'at', now(), 'attempt', task.retry_attempts + task.rescues + 1
-          ))
+          ) || held.process)
           ELSE task.errors
         END
       FROM held
       WHERE task.id = held.id
       RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
-        task.concurrency_key, task.rate_key, task.crash_count >= 2 AS quarantined
+        task.concurrency_key, task.rate_key, task.crash_count >= 2 AS quarantined, held.process
     ), placed AS (
       ${placeInReady(sql, back)}
     ), placed_waiting AS (
@@ -120,7 +149,9 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
       UNION ALL
       SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM waiter)
     )
-    SELECT id, func_name, queue, status, concurrency_key, rate_key, (SELECT count(*) FROM notified) AS notified FROM rescued
+    SELECT id, func_name, queue, status, concurrency_key, rate_key, process,
+      (SELECT count(*) FROM notified) AS notified
+    FROM rescued
   `;
   return rows.map((row) => ({
     id: toNumber(row.id),
@@ -129,6 +160,7 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
     status: row.status,
     concurrencyKey: row.concurrency_key,
     rateKey: row.rate_key,
+    attemptedBy: row.process?.host === null ? null : row.process,
   }));
 }
 

@@ -1,4 +1,5 @@
 import type { Backoff } from "../../../src/task/backoff.ts";
+import type { AttemptedBy } from "../../../src/events.ts";
 import type { TaskStatus } from "../../../src/task/record.ts";
 
 export interface TaskRow {
@@ -27,6 +28,7 @@ export interface TaskRow {
   progress_note: string | null;
   errors: ErrorRow[];
   tags: string[];
+  attempted_by: AttemptedBy | null;
 }
 
 export interface ErrorRow {
@@ -37,6 +39,10 @@ export interface ErrorRow {
   at: string;
   attempt: number;
   delay?: number;
+  seconds?: number;
+  host?: string;
+  pid?: number;
+  release?: string | null;
 }
 
 type NewColumn =
@@ -80,6 +86,7 @@ export function newRow(
     progress_note: null,
     errors: [],
     tags: task.tags,
+    attempted_by: null,
     inserted: true,
   };
 }

@@ -17,6 +17,7 @@ export async function settleTasks(
   sql: Tag,
   outcomes: Outcome[],
   batches: string[],
+  attemptedBy: number | null = null,
 ): Promise<Map<number, Outcome["status"]>> {
   const now = performance.now();
   const elapsed = outcomes.map(({ began }) => began === null ? null : (now - began) / 1000);
@@ -60,8 +61,13 @@ export async function settleTasks(
           ELSE (CASE WHEN jsonb_array_length(task.errors) < 100 THEN task.errors ELSE task.errors - 0 END)
             || jsonb_build_array(held.error::jsonb || jsonb_build_object(
               'at', statement_timestamp(), 'attempt', task.retry_attempts + task.rescues + 1
-            ))
+            ) || COALESCE((
+              SELECT jsonb_build_object('host', host, 'pid', pid, 'release', release)
+              FROM ${sql.schema}.consumer_process
+              WHERE consumer_process.id = ${attemptedBy}::integer
+            ), '{}'))
         END,
+        attempted_by = CASE WHEN held.elapsed IS NULL THEN task.attempted_by ELSE ${attemptedBy}::integer END,
         retry_attempts = task.retry_attempts + (held.counts IS NOT DISTINCT FROM 'retry')::integer,
         snoozes = task.snoozes + (held.counts IS NOT DISTINCT FROM 'snooze')::integer,
         crash_count = 0

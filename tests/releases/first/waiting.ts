@@ -50,7 +50,13 @@ export async function promoteDueTasks(sql: Tag, queues: string[]): Promise<Promo
   return { moved: row!.moved, concurrencyKeys: row!.concurrency_keys, rateKeys: row!.rate_keys };
 }
 
-export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<number> {
+export interface ParkedTasks {
+  readonly funcName: string;
+  readonly queue: string;
+  readonly count: number;
+}
+
+export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<ParkedTasks[]> {
   const rows = await sql`
     WITH stranger AS MATERIALIZED (
       SELECT head.place
@@ -86,16 +92,19 @@ export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<numb
         FOR UPDATE SKIP LOCKED
       ))
       RETURNING task_id
+    ), parked AS (
+      INSERT INTO ${sql.schema}.waiting (
+        id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason
+      )
+      SELECT moved.id, moved.claim_seq, moved.not_before, moved.priority, moved.queue, moved.func_name,
+        task.concurrency_key, task.rate_key, 'unknown'
+      FROM moved
+      LEFT JOIN ${sql.schema}.task ON task.id = moved.id
+      RETURNING queue, func_name
     )
-    INSERT INTO ${sql.schema}.waiting (
-      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason
-    )
-    SELECT moved.id, moved.claim_seq, moved.not_before, moved.priority, moved.queue, moved.func_name,
-      task.concurrency_key, task.rate_key, 'unknown'
-    FROM moved
-    LEFT JOIN ${sql.schema}.task ON task.id = moved.id
+    SELECT func_name, queue, count(*)::integer AS count FROM parked GROUP BY func_name, queue ORDER BY queue, func_name
   `;
-  return rows.count;
+  return rows.map(({ func_name: funcName, queue, count }) => ({ funcName, queue, count }));
 }
 
 export async function unparkKnownTasks(
