@@ -1,4 +1,6 @@
 import { inspect } from "node:util";
+import type { RecordedDelay } from "../task/backoff.ts";
+import { toSeconds } from "../duration.ts";
 import type { TaskError, TaskRecord, TaskStatus } from "../task/record.ts";
 import { columnsOf } from "../records/task_record.ts";
 import { escapeLine, escapeLines } from "./escape.ts";
@@ -46,7 +48,7 @@ function factsOf(record: TaskRecord, { redactor }: Terminal): [label: string, te
     ["Queue", queue],
     ["Priority", priority === 0 ? undefined : String(priority)],
     ["Tags", tags.length === 0 ? undefined : tags.join(", ")],
-    ["Attempt", `${attempt} of ${maxRetries + 1}${maxRetries > 0 ? `, retry delay ${formatSeconds(retryDelay)}` : ""}`],
+    ["Attempt", `${attempt} of ${maxRetries + 1}${maxRetries > 0 ? `, retry delay ${describeDelay(retryDelay)}` : ""}`],
     ["Created", showTime(record.created)],
     ["Not before", record.notBefore > record.created ? showTime(record.notBefore) : undefined],
     ["Started", started ? showTime(started) : undefined],
@@ -64,7 +66,18 @@ function factsOf(record: TaskRecord, { redactor }: Terminal): [label: string, te
   return facts.filter((fact): fact is [string, string] => fact[1] !== undefined);
 }
 
-function renderError({ attempt, at, name, message, stack, cause, delay }: TaskError, terminal: Terminal): string[] {
+/** Describes the delay before a retry: `2m`, `exponential from 200 ms`. */
+function describeDelay(delay: RecordedDelay): string {
+  if (typeof delay === "number") return formatSeconds(delay);
+  if (delay.kind === "function") return "computed by the task's code";
+  if (typeof delay.delay !== "number" && typeof delay.delay !== "string") return JSON.stringify(delay); // edited by hand
+  const first = formatSeconds(toSeconds(delay.delay, "retryDelay.delay"));
+  const longest = delay.max === undefined ? "" : ` up to ${formatSeconds(toSeconds(delay.max, "retryDelay.max"))}`;
+  return delay.kind === "fixed" ? first : `${delay.kind} from ${first}${longest}`;
+}
+
+function renderError(error: TaskError, terminal: Terminal): string[] {
+  const { attempt, at, name, message, code, statement, stack, cause, delay } = error;
   const again = delay === undefined ? "" : `, retried after ${formatSeconds(delay)}`;
   const heading = `${name}: ${message}`;
   // V8 begins a stack with the error's name and message.
@@ -74,9 +87,19 @@ function renderError({ attempt, at, name, message, stack, cause, delay }: TaskEr
     `${terminal.style("red", `Attempt ${attempt} failed`)} ${showTime(at)}${again}`,
     ...escapeLines(heading).split("\n").flatMap((line) => wrap(line, terminal.width - 2))
       .map((line) => `  ${terminal.style("bold", line)}`),
+    ...(code ? [`  code ${escapeLine(code)}`] : []),
+    ...(statement ? [`  statement ${escapeLines(dedent(statement)).replaceAll("\n", "\n    ")}`] : []),
     ...(frames ? [terminal.style("dim", escapeLines(frames.replace(/^\n/, "")).replaceAll(/^ */gm, "    "))] : []),
     ...(cause ? [`  caused by ${escapeLines(cause).replaceAll("\n", "\n  caused by ")}`] : []),
   ];
+}
+
+/** Removes the indentation that all lines of a statement but the first have in the source. */
+function dedent(text: string): string {
+  const [first = "", ...rest] = text.trim().split("\n");
+  const indents = rest.filter((line) => line.trim()).map((line) => line.search(/\S/));
+  const indent = Math.min(...indents, Infinity);
+  return [first, ...rest.map((line) => line.slice(indent === Infinity ? 0 : indent))].join("\n");
 }
 
 function showTime(time: Date): string {
