@@ -16,7 +16,7 @@
  *
  * @module
  */
-export type { Backoff, RetryDelay } from "./src/task/backoff.ts";
+export type { Backoff, RecordedDelay, RetryDelay } from "./src/task/backoff.ts";
 export type { PostgresOptions } from "./src/database/settings.ts";
 export type { ConsumeOptions, Consumer, ConsumerHealth } from "./src/consume/consume.ts";
 export { type Config, defineConfig } from "./src/firefly/config.ts";
