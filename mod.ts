@@ -16,7 +16,7 @@
  *
  * @module
  */
-export type { Backoff, RetryDelay } from "./src/task/backoff.ts";
+export type { Backoff, RecordedDelay, RetryDelay } from "./src/task/backoff.ts";
 export type { PostgresOptions } from "./src/database/settings.ts";
 export type { Consumer, ConsumerHealth } from "./src/consume/consume.ts";
 export type { ConsumeOptions } from "./src/consume/options.ts";

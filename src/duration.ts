@@ -1,3 +1,5 @@
+import { toText } from "./thrown.ts";
+
 /** A number of seconds, or text with a unit: `90`, `"1500ms"`, `"30s"`, `"5m"`, `"2h"`, `"7d"`. */
 export type Duration = number | `${number}${"ms" | "s" | "m" | "h" | "d"}`;
 
@@ -19,7 +21,7 @@ export function toSeconds(duration: Duration, subject: string): number {
   }
   throw new RangeError(
     `Cannot read "${subject}" as it must be a number of seconds or text such as "500ms", "30s", "5m", "2h" or "7d": current value is ${
-      typeof duration === "string" ? JSON.stringify(duration) : String(duration)
+      typeof duration === "string" ? JSON.stringify(duration) : toText(duration) ?? "a value that cannot be read"
     }`,
   );
 }

@@ -1,7 +1,7 @@
 import { LazyAbortController } from "./lazy_abort.ts";
 import { AttemptContext } from "./context.ts";
 import type { AttemptEnvironment } from "./environment.ts";
-import { isExhausted } from "../database/error_codes.ts";
+import { isServerFault } from "../database/error_codes.ts";
 import type { TaskDefinition } from "../task/definition.ts";
 import { commitWithTask } from "../settle/commit.ts";
 import {
@@ -18,9 +18,11 @@ import type { AttemptInfo, Emitter } from "../events.ts";
 import { callHandler } from "./call_handler.ts";
 import { areParamsLoaded, loadParams } from "./load_params.ts";
 import type { CurrentInstance, Scope, TaskContext } from "../task/scope.ts";
+import { settleFailure } from "../settle/settle_outcome.ts";
 import type { PendingSettle } from "../settle/settler.ts";
 import type { ClaimedTask } from "../store/claim.ts";
 import type { Outcome } from "../store/settle.ts";
+import { isInstance } from "../thrown.ts";
 import { Transaction } from "../database/transaction.ts";
 import { decideRetry, maxRetriesOf, type RetryRules } from "../settle/retry_decision.ts";
 import { encode } from "../wire/encode.ts";
@@ -209,8 +211,8 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
   }
 
   /** Called when the database refuses the result. */
-  onRefused(error: unknown): void {
-    this.#onError(error);
+  onRefused(cause: unknown): void {
+    this.#onError(new FireflyError("Cannot store the result as the database refuses it", { cause }));
   }
 
   #onCompleted(): void {
@@ -219,7 +221,8 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
 
   #onError(error: unknown): void {
     this.#close();
-    void this.#fail(error).then((outcome) => this.#end(outcome));
+    // Whatever happens meanwhile, the attempt ends: a slot that is never given back is lost to the consumer.
+    void this.#fail(error).catch((fault) => this.#lose(fault)).then((outcome) => this.#end(outcome));
   }
 
   #end(outcome: AttemptOutcome): void {
@@ -241,31 +244,28 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
     const databaseFailed = await this.#hasDatabaseFailed(error);
     if (this.#abort.aborted) this.#transaction?.abandon();
     else await this.#transaction?.rollback();
-    if (error instanceof LeaseLost) return this.#lose(error);
-    const outcome = { ...this.outcome, returned: null, ...this.#decide(error, databaseFailed, seconds) };
-    try {
-      const status = await this.#env.settler.settle(this.task, outcome);
-      if (!status) return emitLost(this, await readLossReason(this.#env.sql, this.task.id, error));
-      if (status !== outcome.status) return emitDuplicate(this, error);
-    } catch (refusal) {
-      // The database refuses even this. The next renewal finds the claim, which the consumer no longer tracks.
-      return this.#lose(refusal);
-    }
+    if (isInstance(error, LeaseLost)) return this.#lose(error);
+    const { settler, sql } = this.#env;
+    const decided = { ...this.outcome, returned: null, ...this.#decide(error, databaseFailed, seconds) };
+    // If the database refuses all of it, this throws. The next renewal finds the claim, which is tracked no longer.
+    const { status, outcome } = await settleFailure(settler, this.task, decided);
+    if (!status) return emitLost(this, await readLossReason(sql, this.task.id, error));
+    if (status !== outcome.status) return emitDuplicate(this, error);
     return emitOutcome(this, outcome, error);
   }
 
   /** Whether the connection or the server failed, not the handler. */
   async #hasDatabaseFailed(error: unknown): Promise<boolean> {
     const transaction = this.#transaction;
-    if (error instanceof DatabaseUnreachable && (transaction?.begun || !this.#called)) return true;
-    if (isExhausted(error)) return true;
+    if (isServerFault(error) || isServerFault(transaction?.failure)) return true;
+    if (isInstance(error, DatabaseUnreachable) && !this.#called) return true;
     // An aborted attempt waits for nothing. One that COMMIT refused has discarded its connection, not lost it.
     if (!transaction || this.#abort.aborted || transaction.ended) return false;
-    return isExhausted(transaction.failure) || await transaction.isLost();
+    return await transaction.isLost();
   }
 
   #decide(thrown: unknown, databaseFailed: boolean, seconds: number): Partial<Outcome> & Pick<Outcome, "status"> {
-    if (thrown instanceof Shutdown) return { status: "created", counts: "snooze" };
+    if (isInstance(thrown, Shutdown)) return { status: "created", counts: "snooze" };
     return decideRetry(thrown, { ...this.#rules, seconds }, databaseFailed);
   }
 

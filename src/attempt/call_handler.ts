@@ -6,6 +6,7 @@ import { decodeParams, type KeyRing } from "../privacy/encryption.ts";
 import type { AttemptInfo } from "../events.ts";
 import { callThrough, type Middleware } from "./middleware.ts";
 import { enterScope, type Scope } from "../task/scope.ts";
+import { isInstance } from "../thrown.ts";
 import { validate, validateArguments, ValidationFailed } from "../task/validation.ts";
 
 /** One call of a handler. */
@@ -94,7 +95,7 @@ async function handleChecked({ definition, abort }: HandlerCall, given: unknown[
 /** Makes a failed validation permanent: the same value would fail again. An error of the validator itself stays as it is. */
 async function failPermanently<T>(validated: Promise<T>): Promise<T> {
   return await validated.catch((error) => {
-    throw error instanceof ValidationFailed ? markAsFail(error) : error;
+    throw isInstance(error, ValidationFailed) ? markAsFail(error) : error;
   });
 }
 

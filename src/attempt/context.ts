@@ -1,13 +1,15 @@
 import type { LazyAbortController } from "./lazy_abort.ts";
 import type { Tag } from "../database/driver.ts";
-import { DatabaseUnreachable } from "../errors.ts";
+import { isServerFault } from "../database/error_codes.ts";
 import type { AttemptInfo, Emitter } from "../events.ts";
-import { Progress } from "./progress.ts";
+import { Progress, type ProgressReport } from "./progress.ts";
 import type { Redactor } from "../privacy/redaction.ts";
 import type { Logger, TaskContext } from "../task/scope.ts";
 import type { ClaimedTask } from "../store/claim.ts";
 import { storeProgress } from "../store/settle.ts";
 import type { Transaction } from "../database/transaction.ts";
+import { partsOf } from "../thrown.ts";
+import { toAscii, toStorable } from "../wire/format.ts";
 
 /** The parts of an {@linkcode AttemptContext}. */
 export interface ContextParts {
@@ -60,8 +62,8 @@ export class AttemptContext {
       events.emit("log", {
         ...info,
         level,
-        message: redactor.redactText(message, ["message"]),
-        fields: redactor.redact(fields, ["fields"]),
+        message: redactor.redactText(partsOf(message).message, ["message"]), // it may be an error, or anything else
+        fields: redactor.redact(fields ?? {}, ["fields"]),
       });
     return { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") };
   }
@@ -71,15 +73,22 @@ export class AttemptContext {
       throw new RangeError(`Cannot report progress as it must be between 0 and 1: current value is ${value}`);
     }
     if (this.#ended) return;
-    const { env: { sql }, task: { id, claimSeq } } = this.#parts;
     const warn = () => this.#logger().warn("Cannot store progress");
-    this.#progress ??= new Progress((report) => storeProgress(sql, { id, claimSeq, ...report }), warn);
+    this.#progress ??= new Progress((report) => this.#store(report), warn);
     try {
-      await this.#progress.report({ value, note: note ?? null });
-    } catch (error) {
-      // A lost progress update must not fail the task.
-      if (!(error instanceof DatabaseUnreachable)) throw error;
-      warn();
+      await this.#progress.report({ value, note: note === undefined || note === null ? null : toStorable(`${note}`) });
+    } catch {
+      warn(); // a lost progress update must not fail the task
     }
+  }
+
+  /** Stores a report; without the characters that the database's encoding lacks, if it refuses the note. */
+  async #store(report: ProgressReport): Promise<void> {
+    const { env: { sql }, task: { id, claimSeq } } = this.#parts;
+    const { value, note } = report;
+    const store = (note: string | null) => storeProgress(sql, { id, claimSeq, value, note });
+    await store(note).catch((error) =>
+      note === null || isServerFault(error) ? Promise.reject(error) : store(toAscii(note))
+    );
   }
 }

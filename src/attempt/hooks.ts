@@ -1,6 +1,7 @@
 import type { Emitter } from "../events.ts";
 import type { Middleware } from "./middleware.ts";
 import type { TaskRecord } from "../task/record.ts";
+import { toError } from "../thrown.ts";
 
 /** Called with a task that failed for good. */
 export type OnFailed = (task: TaskRecord, error: Error) => void | Promise<void>;
@@ -79,15 +80,4 @@ export class Hooks {
     this.#calls.add(call);
     call.then(() => this.#calls.delete(call));
   }
-}
-
-/** Handlers may throw any value, and the error of a rescued task comes from its record. */
-function toError(thrown: unknown): Error {
-  if (thrown instanceof Error) return thrown;
-  if (typeof thrown !== "object" || thrown === null) return new Error(String(thrown), { cause: thrown });
-  const { name, message } = thrown as Partial<Error>;
-  return Object.assign(new Error(String(message ?? "Something was thrown that is no error")), {
-    name: String(name ?? "Error"),
-    cause: thrown,
-  });
 }

@@ -7,6 +7,7 @@ import { countTasks } from "./filter.ts";
 import type { Log } from "./log.ts";
 import { describe } from "./terminal.ts";
 import { formatSeconds } from "./times.ts";
+import { isError, isInstance, partsOf } from "../thrown.ts";
 
 /** Writes the events of an instance and its consumers to `log`. Returns a function that counts the running attempts. */
 export function logEvents(
@@ -135,7 +136,7 @@ function logOutages(ff: Firefly, log: Log, pollInterval: string): void {
   const failing = new Set<string>();
   function onError(what: string, thrown: unknown): void {
     const error = ff.redactor.redact(thrown);
-    const isOutage = error instanceof DatabaseUnreachable;
+    const isOutage = isInstance(error, DatabaseUnreachable);
     const isKnown = isOutage && since !== undefined;
     if (isOutage) since ??= performance.now();
     else failing.add(what);
@@ -204,7 +205,6 @@ function inWords({ attempt }: AttemptInfo): { text?: string } {
 }
 
 function inFull(error: unknown): string {
-  return error instanceof Error
-    ? `${error.name}: ${error.message}`
-    : `A value that is not an error was thrown: ${String(error)}`;
+  const { name, message } = partsOf(error);
+  return isError(error) ? `${name}: ${message}` : `A value that is not an error was thrown: ${message}`;
 }

@@ -3,6 +3,7 @@ import { escapeLine, escapeLines } from "./escape.ts";
 import { toJsonSync } from "./json.ts";
 import { stackOf, type Style, type Terminal } from "./terminal.ts";
 import { formatClock } from "./times.ts";
+import { isError, partsOf } from "../thrown.ts";
 
 /** The severity of an entry. */
 export type Level = "debug" | "info" | "warn" | "error";
@@ -82,7 +83,6 @@ export class Log {
 }
 
 function describeFields(error: unknown, withStack: boolean): object {
-  if (!(error instanceof Error)) return { name: typeof error, message: String(error) };
-  const { name, message } = error;
-  return { name, message, ...(withStack ? { stack: stackOf(error) } : {}) };
+  const { name, message } = partsOf(error);
+  return { name, message, ...(withStack && isError(error) ? { stack: stackOf(error) } : {}) };
 }

@@ -1,5 +1,7 @@
 import { inspect } from "node:util";
 import type { AttemptedBy } from "../events.ts";
+import type { RecordedDelay } from "../task/backoff.ts";
+import { toSeconds } from "../duration.ts";
 import type { TaskError, TaskRecord, TaskStatus } from "../task/record.ts";
 import { columnsOf } from "../records/task_record.ts";
 import { escapeLine, escapeLines } from "./escape.ts";
@@ -47,7 +49,7 @@ function factsOf(record: TaskRecord, { redactor }: Terminal): [label: string, te
     ["Queue", queue],
     ["Priority", priority === 0 ? undefined : String(priority)],
     ["Tags", tags.length === 0 ? undefined : tags.join(", ")],
-    ["Attempt", `${attempt} of ${maxRetries + 1}${maxRetries > 0 ? `, retry delay ${formatSeconds(retryDelay)}` : ""}`],
+    ["Attempt", `${attempt} of ${maxRetries + 1}${maxRetries > 0 ? `, retry delay ${describeDelay(retryDelay)}` : ""}`],
     ["Created", showTime(record.created)],
     ["Not before", record.notBefore > record.created ? showTime(record.notBefore) : undefined],
     ["Started", started ? showTime(started) : undefined],
@@ -66,10 +68,18 @@ function factsOf(record: TaskRecord, { redactor }: Terminal): [label: string, te
   return facts.filter((fact): fact is [string, string] => fact[1] !== undefined);
 }
 
-function renderError(
-  { attempt, at, name, message, stack, cause, delay, ...ran }: TaskError,
-  terminal: Terminal,
-): string[] {
+/** Describes the delay before a retry: `2m`, `exponential from 200 ms`. */
+function describeDelay(delay: RecordedDelay): string {
+  if (typeof delay === "number") return formatSeconds(delay);
+  if (delay.kind === "function") return "computed by the task's code";
+  if (typeof delay.delay !== "number" && typeof delay.delay !== "string") return JSON.stringify(delay); // edited by hand
+  const first = formatSeconds(toSeconds(delay.delay, "retryDelay.delay"));
+  const longest = delay.max === undefined ? "" : ` up to ${formatSeconds(toSeconds(delay.max, "retryDelay.max"))}`;
+  return delay.kind === "fixed" ? first : `${delay.kind} from ${first}${longest}`;
+}
+
+function renderError(error: TaskError, terminal: Terminal): string[] {
+  const { attempt, at, name, message, code, statement, stack, cause, delay, ...ran } = error;
   const took = ran.seconds === undefined ? "" : ` after ${formatSeconds(ran.seconds)}`;
   const { host, pid, release = null } = ran;
   const where = host === undefined || pid === undefined ? "" : `, ${showProcess({ host, pid, release })}`;
@@ -82,6 +92,8 @@ function renderError(
     `${terminal.style("red", `Attempt ${attempt} failed`)}${took}, ${showTime(at)}${again}${where}`,
     ...escapeLines(heading).split("\n").flatMap((line) => wrap(line, terminal.width - 2))
       .map((line) => `  ${terminal.style("bold", line)}`),
+    ...(code ? [`  code ${escapeLine(code)}`] : []),
+    ...(statement ? [`  statement ${escapeLines(dedent(statement)).replaceAll("\n", "\n    ")}`] : []),
     ...(frames ? [terminal.style("dim", escapeLines(frames.replace(/^\n/, "")).replaceAll(/^ */gm, "    "))] : []),
     ...(cause ? [`  caused by ${escapeLines(cause).replaceAll("\n", "\n  caused by ")}`] : []),
   ];
@@ -89,6 +101,14 @@ function renderError(
 
 function showProcess({ host, pid, release }: AttemptedBy): string {
   return `process ${pid} on ${escapeLine(host)}${release === null ? "" : `, release ${escapeLine(release)}`}`;
+}
+
+/** Removes the indentation that all lines of a statement but the first have in the source. */
+function dedent(text: string): string {
+  const [first = "", ...rest] = text.trim().split("\n");
+  const indents = rest.filter((line) => line.trim()).map((line) => line.search(/\S/));
+  const indent = Math.min(...indents, Infinity);
+  return [first, ...rest.map((line) => line.slice(indent === Infinity ? 0 : indent))].join("\n");
 }
 
 function showTime(time: Date): string {

@@ -1,6 +1,6 @@
 import process from "node:process";
 import { pathToFileURL } from "node:url";
-import { DEFAULT_RETRY_DELAY, type RetryDelay } from "../task/backoff.ts";
+import { DEFAULT_RETRY_DELAY, toRecordedDelay } from "../task/backoff.ts";
 import { toSeconds } from "../duration.ts";
 import type { FireflyOptions } from "../firefly/options.ts";
 import { type Registered, registry } from "../task/scope.ts";
@@ -57,14 +57,8 @@ function describeTask({ definition, site }: Registered, defaults: Defaults) {
     queue: definition.queue ?? defaults.queue ?? "default",
     priority: definition.priority ?? 0,
     max_retries: definition.maxRetries ?? defaults.maxRetries ?? 0,
-    retry_delay: showRetryDelay(definition.retryDelay ?? defaults.retryDelay ?? DEFAULT_RETRY_DELAY),
+    retry_delay: toRecordedDelay(definition.retryDelay ?? defaults.retryDelay ?? DEFAULT_RETRY_DELAY),
     timeout: timeout === undefined ? null : toSeconds(timeout, "timeout"),
     site,
   };
-}
-
-/** The delay as data; a function is shown by its kind only. */
-function showRetryDelay(retryDelay: RetryDelay) {
-  if (typeof retryDelay === "function") return { kind: "function" };
-  return typeof retryDelay === "object" ? retryDelay : toSeconds(retryDelay, "retryDelay");
 }

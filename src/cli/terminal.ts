@@ -6,6 +6,7 @@ import { FireflyError } from "../errors.ts";
 import { Redactor } from "../privacy/redaction.ts";
 import { escapeLine } from "./escape.ts";
 import { toJson } from "./json.ts";
+import { isError, isInstance, partsOf } from "../thrown.ts";
 
 /** A style of `node:util`'s styleText. */
 export type Style = Parameters<typeof styleText>[0];
@@ -132,13 +133,20 @@ export async function exitSoon(code: number): Promise<void> {
 
 /** Formats an error as one line: its message, with its name before it unless it is a {@linkcode FireflyError}. */
 export function describe(error: unknown): string {
-  if (!(error instanceof Error)) return `A value that is not an error was thrown: ${inspect(error)}`;
-  const { name, message } = error;
-  return error instanceof FireflyError ? message : `${name}: ${message}`;
+  const { name, message } = partsOf(error);
+  if (!isError(error)) return `A value that is not an error was thrown: ${inspectSafely(error) || message}`;
+  return isInstance(error, FireflyError) ? message : `${name}: ${message}`;
 }
 
 /** Formats an error's stack and those of its causes, safe to print; empty if it is not an Error. */
 export function stackOf(error: unknown): string {
-  if (!(error instanceof Error)) return "";
-  return inspect(error, { colors: false }).split("\n").map(escapeLine).join("\n");
+  return isError(error) ? inspectSafely(error).split("\n").map(escapeLine).join("\n") : "";
+}
+
+function inspectSafely(value: unknown): string {
+  try {
+    return inspect(value, { colors: false });
+  } catch {
+    return ""; // a getter or a proxy threw
+  }
 }

@@ -5,7 +5,8 @@ import { Slots } from "../attempt/slots.ts";
 import { ConsumerLoop } from "./consumer.ts";
 import type { Database } from "../database/pools.ts";
 import type { KeyRing } from "../privacy/encryption.ts";
-import { DatabaseUnreachable, FireflyError } from "../errors.ts";
+import { isServerFault } from "../database/error_codes.ts";
+import { FireflyError } from "../errors.ts";
 import type { Emitter } from "../events.ts";
 import type { Hooks } from "../attempt/hooks.ts";
 import { toDefinitionRow } from "../task/limit_keys.ts";
@@ -158,7 +159,7 @@ async function start(host: ConsumerHost, config: ConsumerConfig): Promise<{ loop
   return { loop, sessions };
 }
 
-/** Retries `connect` while the database cannot be reached, as before its first start; reports that once. */
+/** Retries `connect` while the database cannot be reached, or takes no writes; reports that once. */
 async function untilReachable<T>(
   events: Emitter,
   signal: AbortSignal,
@@ -168,7 +169,7 @@ async function untilReachable<T>(
     try {
       return await connect();
     } catch (error) {
-      if (!(error instanceof DatabaseUnreachable) || error.refused) throw error;
+      if (!isServerFault(error)) throw error;
       if (tries === 0) events.emit("consumer.error", { consumerId: "", action: "start", error });
       await sleep(Math.min(200 * 2 ** tries, 5000), undefined, { signal }).catch(() => {});
     }

@@ -1,6 +1,7 @@
 import process from "node:process";
 import postgres from "postgres";
 import { arrayTypes } from "./array_types.ts";
+import { captureCallSite, describeFailure } from "./call_site.ts";
 import { codeOf, isRejection } from "./error_codes.ts";
 import { PasswordError, withFetchedPassword } from "./password.ts";
 import { quoteIdentifier } from "./identifiers.ts";
@@ -147,17 +148,30 @@ export function makeUserTag(
   check: (text: string) => void = () => {},
 ): Sql {
   async function sql(strings: TemplateStringsArray, ...values: unknown[]): Promise<unknown[]> {
-    check(strings.join("$"));
+    const text = strings.join("$");
+    check(text);
     if (values.some((value) => value instanceof Promise && !("strings" in value))) {
       throw new FireflyError("Cannot run the statement as it interpolates a promise");
     }
-    return await run((client) => client(strings, ...values as never[]));
+    const site = captureCallSite(sql);
+    try {
+      return await run((client) => client(strings, ...values as never[]));
+    } catch (error) {
+      describeFailure(error, { site, text });
+      throw error;
+    }
   }
   async function unsafe(text: string, params: unknown[] = []): Promise<unknown[]> {
     check(text);
     // Never the simple protocol: it would accept several statements, a COMMIT among them.
     const options = { prepare: params.length > 0, simple: false } as postgres.UnsafeQueryOptions;
-    return await run((client) => client.unsafe(text, params as never[], options));
+    const site = captureCallSite(unsafe);
+    try {
+      return await run((client) => client.unsafe(text, params as never[], options));
+    } catch (error) {
+      describeFailure(error, { site, text });
+      throw error;
+    }
   }
   return Object.assign(sql, { unsafe }) as Sql;
 }

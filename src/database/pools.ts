@@ -13,7 +13,8 @@ import {
   type Tag,
   unreachableError,
 } from "./driver.ts";
-import { codeOf, isConnectionError } from "./error_codes.ts";
+import { retryConflicts } from "./conflicts.ts";
+import { codeOf, isConnectionError, markConnectionError, markOwnFailure, READ_ONLY } from "./error_codes.ts";
 import { transactionControlOf } from "./transaction_control.ts";
 import { FireflyError, SchemaMismatch } from "../errors.ts";
 import type { Sql } from "../sql.ts";
@@ -72,7 +73,9 @@ export class Pool {
     try {
       return await (this.#deadline ? withDeadline(query, this.#deadline) : query) as unknown as Rows<T>;
     } catch (error) {
-      if (isConnectionError(error)) this.#drop(member);
+      if (!isSent(query)) markConnectionError(error); // of connecting, whatever its code
+      // Another connection may lead to a server that takes writes, as after a failover behind one address.
+      if (isConnectionError(error) || codeOf(error) === READ_ONLY) this.#drop(member);
       throw error;
     } finally {
       member.queries.delete(query);
@@ -215,8 +218,9 @@ export class Database {
 
   async #runOwn<T>(pool: Pool, build: Build): Promise<Rows<T>> {
     try {
-      return await pool.run<T>(build);
+      return await retryConflicts(() => pool.run<T>(build));
     } catch (error) {
+      markOwnFailure(error);
       throw this.explain(error);
     }
   }

@@ -11,8 +11,9 @@ import {
   type Tag,
   unreachableError,
 } from "./driver.ts";
-import { codeOf, isConnectionError } from "./error_codes.ts";
+import { codeOf, isConnectionError, markConnectionError, READ_ONLY } from "./error_codes.ts";
 import type { DatabaseUnreachable } from "../errors.ts";
+import { readProperty } from "../thrown.ts";
 
 /** The options of a session. */
 export interface SessionOptions {
@@ -34,6 +35,8 @@ export class Session {
   readonly #terminate: ((pid: number) => void) | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #unanswered = 0;
+  #isConnected = false;
+  #isStale = false;
   #lost: DatabaseUnreachable | undefined;
   #onLost: (() => void) | undefined;
 
@@ -57,6 +60,11 @@ export class Session {
   /** Whether each of its transactions may run in another process of the server. */
   get isPooled(): boolean {
     return this.#settings.pooled ?? false;
+  }
+
+  /** Whether it was refused to write: another connection may lead to a server that takes writes. */
+  get isStale(): boolean {
+    return this.#isStale;
   }
 
   /** Why the connection is lost; undefined while it is not. */
@@ -103,8 +111,13 @@ export class Session {
   async #send<T>(give: () => Promise<T>, deadline: number): Promise<T> {
     try {
       if (this.#lost) throw this.#lost;
-      return await (deadline ? withDeadline(give(), deadline) : give());
+      const rows = await (deadline ? withDeadline(give(), deadline) : give());
+      this.#isConnected = true;
+      return rows;
     } catch (error) {
+      if (codeOf(error) === READ_ONLY) this.#isStale = true;
+      // Until the first answer, each error is one of connecting, unless the server found it in the statement.
+      if (!this.#isConnected && readProperty(error, "severity") !== "ERROR") markConnectionError(error);
       if (!isConnectionError(error)) throw error;
       this.#lose(error);
       throw this.#lost;
@@ -201,7 +214,7 @@ export class Sessions {
   /** Gives a session back, to be reused or, if it is lost or in the middle of a statement, discarded. */
   giveBack(session: Session, reusable: boolean): void {
     this.#taken--;
-    if (reusable && !session.lost && !this.#ended) {
+    if (reusable && !session.lost && !session.isStale && !this.#ended) {
       this.#idle.push({ session, since: performance.now() });
       this.#sweep ??= setTimeout(() => this.#dropIdle(), this.#idleMs);
     } else session.discard();

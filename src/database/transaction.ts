@@ -1,26 +1,20 @@
 import { type Build, makeTag, makeUserTag, type Rows, type Tag } from "./driver.ts";
-import { codeOf } from "./error_codes.ts";
-import { transactionControlOf } from "./transaction_control.ts";
-import { CommitUnknown, DatabaseUnreachable, FireflyError } from "../errors.ts";
+import { codeOf, markCommitFailure, markOwnFailure, markUserFailure, READ_ONLY } from "./error_codes.ts";
+import { mayAskForReadOnly, transactionControlOf } from "./transaction_control.ts";
+import {
+  begin,
+  commitSession,
+  IN_FAILED_TRANSACTION,
+  isErrorOfCommit,
+  type Last,
+  rollBack,
+} from "./transaction_ends.ts";
+import { DatabaseUnreachable, FireflyError } from "../errors.ts";
 import type { Session, Sessions } from "./session.ts";
 import type { Sql } from "../sql.ts";
 
-const IN_FAILED_TRANSACTION = "25P02";
-/**
- * COMMIT after a statement that may fail. The driver sends some failed statements again, and after COMMIT, which ends
- * an aborted transaction, the statement would run outside of it. This fails in an aborted transaction, and leaves it.
- */
-const COMMIT_UNLESS_FAILED = "SET CONSTRAINTS ALL IMMEDIATE; COMMIT";
 /** How long the server may take to begin, commit or roll back, in milliseconds. */
 const DEADLINE = 8_000;
-
-/** The last statement of a transaction, sent together with COMMIT. */
-export interface Last {
-  /** Runs one statement, which must fail if the transaction is not to be committed. */
-  run(sql: Tag): Promise<unknown>;
-  /** Called when the deadline has passed; true, if the statement may wait for another transaction's lock, extends it. */
-  isWaiting?(): Promise<boolean>;
-}
 
 /** How a transaction, or a savepoint of one, begins and ends. */
 interface Frame {
@@ -43,6 +37,7 @@ export class Transaction {
   #statements: Tag | undefined;
   #session: Promise<Session> | undefined;
   #failure: unknown;
+  #mayBeReadOnly = false;
   #ended = false;
   #turn: Promise<unknown> = Promise.resolve();
   #savepoints = 0;
@@ -95,12 +90,22 @@ export class Transaction {
 
   /** The tag for users; it rejects COMMIT and the like. */
   get sql(): Sql {
-    return this.#sql ??= makeUserTag((build) => this.#run(build), refuseTransactionControl);
+    return this.#sql ??= makeUserTag((build) => this.#run(build), (text) => {
+      refuseTransactionControl(text);
+      this.#mayBeReadOnly ||= mayAskForReadOnly(text);
+    });
   }
 
   /** The tag for statements of the store. */
   get statements(): Tag {
-    return this.#statements ??= makeTag((build) => this.#run(build), this.#frame.schema);
+    return this.#statements ??= makeTag(
+      (build) =>
+        this.#run<never>(build).catch((error) => {
+          markOwnFailure(error);
+          throw error;
+        }),
+      this.#frame.schema,
+    );
   }
 
   /** Whether a statement was sent. */
@@ -156,6 +161,8 @@ export class Transaction {
     try {
       await this.#end(true, last);
     } catch (error) {
+      if (isErrorOfCommit(error)) markCommitFailure(error);
+      else markOwnFailure(error); // of `last`
       throw this.#explain(error);
     }
   }
@@ -193,10 +200,16 @@ export class Transaction {
 
   /** Adds the error that aborted the transaction, as the server reports only that it is aborted. */
   #explain(error: unknown): unknown {
+    if (codeOf(error) === READ_ONLY && this.#isReadOnlyByChoice) markUserFailure(error as object);
     if (codeOf(error) !== IN_FAILED_TRANSACTION) return this.#failure = error;
     return new FireflyError("Cannot go on with the transaction as one of its statements failed", {
       cause: this.#failure,
     });
+  }
+
+  get #isReadOnlyByChoice(): boolean {
+    const { outer } = this.#frame;
+    return this.#mayBeReadOnly || outer !== undefined && outer.#isReadOnlyByChoice;
   }
 
   #savepoint(name: string): Transaction {
@@ -241,51 +254,6 @@ export async function runTransaction<T>(transaction: Transaction, fn: (inner: Tr
   }
   await transaction.commit();
   return result;
-}
-
-async function begin(session: Session, setup: string, deadline: number): Promise<void> {
-  // A session keeps its process, unless there is a pooler in between.
-  if (session.pid !== undefined && !session.isPooled) {
-    await session.run((client) => client.unsafe(`BEGIN; ${setup}`), deadline);
-    return;
-  }
-  const results = await session.run(
-    (client) => client.unsafe(`BEGIN; ${setup} SELECT pg_backend_pid() AS pid`),
-    deadline,
-  );
-  session.pid = (results.at(-1) as { pid: number }[])[0]!.pid;
-}
-
-async function rollBack(session: Session, deadline: number): Promise<void> {
-  if (!session.lost) await session.run((client) => client.unsafe("ROLLBACK"), deadline);
-}
-
-async function commitSession(
-  session: Session,
-  deadline: number,
-  last?: Pick<Last, "isWaiting"> & { build: Build },
-): Promise<Rows<never>> {
-  if (last && session.lost) throw session.lost; // before any of it was sent
-  try {
-    const result = last
-      ? await session.runBoth<never>(
-        last.build,
-        (client) => client.unsafe(COMMIT_UNLESS_FAILED),
-        deadline,
-        last.isWaiting,
-      )
-      : await session.run<never>((client) => client.unsafe("COMMIT"), deadline);
-    if ((result as { command?: string }).command !== "COMMIT") {
-      // COMMIT of an aborted transaction is a ROLLBACK, and no error.
-      throw Object.assign(new Error("the transaction was rolled back"), { code: IN_FAILED_TRANSACTION });
-    }
-    return result;
-  } catch (error) {
-    if (!session.lost) throw error;
-    throw new CommitUnknown("Cannot tell whether the transaction was committed, as the connection was lost meanwhile", {
-      cause: error,
-    });
-  }
 }
 
 /** Rejects BEGIN, COMMIT and the like: a handler that commits would separate its changes from `completed`. */

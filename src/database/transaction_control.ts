@@ -23,3 +23,10 @@ function withoutComment(text: string): string {
   }
   return "";
 }
+
+const READ_ONLY = /\bread\s+only\b|transaction_read_only/i;
+
+/** Whether a statement may make its transaction one that cannot write. */
+export function mayAskForReadOnly(text: string): boolean {
+  return READ_ONLY.test(text);
+}

@@ -56,6 +56,8 @@ export const SENSITIVE_KEYS: readonly string[] = [
 
 /** The depth below which copies are cut off. Values are cut off there anyway when they are shown. */
 const MAX_DEPTH = 100;
+/** The maximum number of errors in a value that are searched for hidden parts. A copy is cut off at its depth. */
+const MAX_ERRORS = 100;
 const TOO_DEEP = { "$": "TooDeep" };
 /** The maximum number of values passed to a function. The rest is hidden. */
 const BUDGET = 100_000;
@@ -96,14 +98,21 @@ export class Redactor {
     return typeof shown === "string" ? shown : REDACTED;
   }
 
+  /** As {@linkcode Redactor.redactText}, for a text that has a name: the last part of its path. */
+  redactProperty(text: string, path: string[]): string {
+    return this.#hidden(path.at(-1)!) ? REDACTED : this.redactText(text, path);
+  }
+
   /** Whether `root` has a part to hide. */
   #hidesAnyOf(root: unknown): boolean {
     const seen = new Set<object>();
+    let errors = 0;
     for (const left = [root]; left.length > 0;) {
       const value = left.pop();
       if (typeof value !== "object" || value === null || seen.has(value) || isLeaf(value)) continue;
       seen.add(value);
-      if (value instanceof Error && findParameters(value).length > 0) return true;
+      // A getter may return one cause after another, without an end.
+      if (value instanceof Error && (++errors > MAX_ERRORS || findParameters(value).length > 0)) return true;
       for (const [key, part] of listParts(value)) {
         if (typeof key === "string" && part !== null && part !== undefined && this.#hidden(key)) return true;
         left.push(key, part);

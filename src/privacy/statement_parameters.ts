@@ -1,3 +1,5 @@
+import { causesOf, isError } from "../thrown.ts";
+
 /** Replaces hidden values. */
 export const REDACTED = "[redacted]";
 /** Replaces values that throw when they are read. */
@@ -16,19 +18,26 @@ const MAX_CAUSES = 5;
  */
 export function findParameters(thrown: unknown): string[] {
   const found = new Set<string>();
-  let error: unknown = thrown;
-  for (let i = 0; i <= MAX_CAUSES && error instanceof Error; i++) {
+  for (const error of causesOf(thrown, MAX_CAUSES)) {
+    if (!isError(error)) break;
     for (const field of PARAMETER_FIELDS) {
-      const list = readPart(error, field);
-      if (!Array.isArray(list)) continue;
-      for (const parameter of list.flat()) {
+      for (const parameter of readList(error, field)) {
         if (!["string", "number", "bigint"].includes(typeof parameter)) continue;
         if (String(parameter).length >= SHORTEST) found.add(String(parameter));
       }
     }
-    error = readPart(error, "cause");
   }
   return [...found].sort((a, b) => b.length - a.length);
+}
+
+/** Reads a list, whose members may be lists; an empty one if it is none, or cannot be read. */
+function readList(error: Error, field: string): unknown[] {
+  try {
+    const list: unknown = readPart(error, field);
+    return Array.isArray(list) ? list.flat() : [];
+  } catch {
+    return []; // such as a revoked proxy
+  }
 }
 
 /** Hides the parameters of a failed statement in a text. */

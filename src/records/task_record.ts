@@ -1,6 +1,5 @@
-import { DEFAULT_RETRY_DELAY, type RetryDelay } from "../task/backoff.ts";
+import { DEFAULT_RETRY_DELAY, type RecordedDelay, type RetryDelay, toRecordedDelay } from "../task/backoff.ts";
 import type { Database } from "../database/pools.ts";
-import { toSeconds } from "../duration.ts";
 import type { AttemptedBy } from "../events.ts";
 import { decodeParams, decryptRow, type KeyRing } from "../privacy/encryption.ts";
 import { FireflyError, TaskExists, TaskNotFound } from "../errors.ts";
@@ -28,7 +27,10 @@ export class TaskFailed extends FireflyError {
    * @param task The record of the task.
    */
   constructor(task: TaskRecord) {
-    const why = task.status === "failed" ? `failed: ${task.error.message}` : "was cancelled";
+    // A record whose errors the database refused has none.
+    const why = task.status === "failed"
+      ? `failed: ${task.error?.message ?? "its error is not stored"}`
+      : "was cancelled";
     super(`Task ${task.id} "${task.funcName}" ${why}`);
     this.task = task;
   }
@@ -74,7 +76,7 @@ class StoredTask {
   readonly attempt: number;
   readonly retryAttempts: number;
   readonly maxRetries: number;
-  readonly retryDelay: number;
+  readonly retryDelay: RecordedDelay;
   readonly progress: { value: number; note?: string } | null;
   readonly error: TaskError | null;
   readonly errors: TaskError[];
@@ -106,8 +108,7 @@ class StoredTask {
     this.attempt = row.attempt;
     this.retryAttempts = row.retry_attempts;
     this.maxRetries = row.max_retries ?? definition?.maxRetries ?? 0;
-    this.retryDelay = row.retry_delay ?? (row.backoff ? undefined : secondsOf(definition?.retryDelay)) ??
-      DEFAULT_RETRY_DELAY;
+    this.retryDelay = row.retry_delay ?? row.backoff ?? delayOf(definition?.retryDelay, row);
     this.progress = row.progress === null
       ? null
       : { value: row.progress, ...(row.progress_note === null ? {} : { note: row.progress_note }) };
@@ -219,10 +220,11 @@ class StoredTask {
   }
 }
 
-/** A delay in seconds; undefined for one that is computed for each attempt. */
-function secondsOf(retryDelay: RetryDelay | undefined): number | undefined {
-  if (retryDelay === undefined || typeof retryDelay === "object" || typeof retryDelay === "function") return undefined;
-  return toSeconds(retryDelay, "retryDelay");
+/** The delay of a record that has none: its consumers' definition decides, which this process need not have. */
+function delayOf(defined: RetryDelay | undefined, row: TaskRow): RecordedDelay {
+  if (defined !== undefined) return toRecordedDelay(defined);
+  // `schedule()` stores all delays but functions, and always the number of retries.
+  return row.max_retries === null || row.max_retries === 0 ? DEFAULT_RETRY_DELAY : { kind: "function" };
 }
 
 /** A stored value that is decoded on first use, so that one that cannot be decoded does not break a list of records. */

@@ -1,4 +1,4 @@
-import { isExhausted } from "../database/error_codes.ts";
+import { isServerFault } from "../database/error_codes.ts";
 import { DatabaseUnreachable, SchemaMismatch } from "../errors.ts";
 
 /** A call that waits to be sent: its items, and its promise. */
@@ -112,5 +112,5 @@ export class Batcher<T, R> {
 
 /** Whether an error concerns all calls alike, and not single rows. */
 function concernsAll(error: unknown): boolean {
-  return error instanceof DatabaseUnreachable || error instanceof SchemaMismatch || isExhausted(error);
+  return error instanceof DatabaseUnreachable || error instanceof SchemaMismatch || isServerFault(error);
 }

@@ -1,7 +1,8 @@
 import { Batcher } from "./batcher.ts";
 import type { Database } from "../database/pools.ts";
 import type { Tag } from "../database/driver.ts";
-import { codeOf, LOCK_NOT_AVAILABLE } from "../database/error_codes.ts";
+import { retryConflicts } from "../database/conflicts.ts";
+import { codeOf, LOCK_NOT_AVAILABLE, markUserFailure } from "../database/error_codes.ts";
 import { FireflyError } from "../errors.ts";
 import type { ScheduleOptions } from "../task/options.ts";
 import type { Sessions } from "../database/session.ts";
@@ -76,18 +77,23 @@ export class Scheduler {
     const { schema, connect, uniqueTimeout = UNIQUE_TIMEOUT } = this.#options;
     const { sessions } = await connect();
     // A unique task may wait for another transaction: on a session of its own, it holds up nothing else.
-    const own = Transaction.on(sessions, {
-      schema,
-      ...(unique ? { setup: `SET LOCAL lock_timeout = '${uniqueTimeout}s';` } : {}),
-    });
+    const begin = () =>
+      Transaction.on(sessions, {
+        schema,
+        ...(unique ? { setup: `SET LOCAL lock_timeout = '${uniqueTimeout}s';` } : {}),
+      });
+    const insert = ({ statements }: Transaction) => this.#insertThrough(statements, tasks);
     try {
-      return await runTransaction(own, ({ statements }) => this.#insertThrough(statements, tasks));
+      return await retryConflicts(() => runTransaction(begin(), insert));
     } catch (error) {
       if (!unique || codeOf(error) !== LOCK_NOT_AVAILABLE) throw error;
       const [{ func_name: funcName }] = tasks as [NewTask];
-      throw new FireflyError(
-        `Cannot schedule task "${funcName}" as an open transaction has held its unique key for ${uniqueTimeout} s`,
-        { cause: error },
+      // The open transaction may be that of the handler which schedules this.
+      throw markUserFailure(
+        new FireflyError(
+          `Cannot schedule task "${funcName}" as an open transaction has held its unique key for ${uniqueTimeout} s`,
+          { cause: error },
+        ),
       );
     }
   }

@@ -1,9 +1,11 @@
 import type { Tag } from "../database/driver.ts";
 import { leaseLostError } from "./outcome_events.ts";
-import { CommitUnknown, DatabaseUnreachable } from "../errors.ts";
+import { CommitUnknown } from "../errors.ts";
+import { isServerFault } from "../database/error_codes.ts";
 import { type HeldTask, isOwnEnd, type Settler } from "./settler.ts";
 import { completeTask, isNotHeld, readFreeClaim } from "../store/complete.ts";
 import type { ClaimState, Outcome } from "../store/settle.ts";
+import { isInstance } from "../thrown.ts";
 import type { Transaction } from "../database/transaction.ts";
 
 /** A task whose handler used its transaction, and its outcome. */
@@ -31,7 +33,7 @@ export async function commitWithTask(
       isWaiting: async () => await readFreeClaim(sql, id) === "locked",
     });
   } catch (error) {
-    const isUnknown = error instanceof CommitUnknown;
+    const isUnknown = isInstance(error, CommitUnknown);
     if (!isUnknown && !isNotHeld(error)) throw error;
     const state = await untilAnswered(() => readFreeClaim(sql, id));
     if (!isUnknown || !isOwnEnd(state, outcome)) {
@@ -49,7 +51,7 @@ async function untilAnswered(ask: () => Promise<ClaimState | "locked" | undefine
       const state = await ask();
       if (state !== "locked") return state;
     } catch (error) {
-      if (!(error instanceof DatabaseUnreachable)) throw error;
+      if (!isServerFault(error)) throw error; // one that takes no writes cannot lock the record, either
     }
     await new Promise((resolve) => setTimeout(resolve, delay));
   }

@@ -2,6 +2,7 @@ import type { Tag } from "../database/driver.ts";
 import { FireflyError, LeaseLost, TaskCancelled } from "../errors.ts";
 import type { AttemptInfo, Emitter } from "../events.ts";
 import { type ClaimState, type Outcome, readClaims } from "../store/settle.ts";
+import { isInstance } from "../thrown.ts";
 
 /** How an attempt ended, for the consumer's statistics. */
 export type AttemptOutcome = "completed" | "failed" | "retried" | "returned" | "cancelled" | "lost";
@@ -26,7 +27,7 @@ export function emitOutcome({ events, info }: AttemptEvents, outcome: Outcome, e
     events.emit("failed", { ...info, error });
     return "failed";
   }
-  if (outcome.error === null) {
+  if (outcome.counts !== "retry" && outcome.error === null) {
     events.emit("returned", { ...info, reason: error });
     return "returned";
   }
@@ -43,7 +44,7 @@ export function emitDuplicate({ events, info }: AttemptEvents, cause: unknown): 
 
 /** Emits `lost`, or `cancelled`, for a task that its consumer no longer holds. */
 export function emitLost({ events, info }: AttemptEvents, reason: unknown): AttemptOutcome {
-  const outcome = reason instanceof TaskCancelled ? "cancelled" : "lost";
+  const outcome = isInstance(reason, TaskCancelled) ? "cancelled" : "lost";
   events.emit(outcome, { ...info, reason });
   return outcome;
 }

@@ -9,6 +9,7 @@ import type { TaskOptions } from "../task/options.ts";
 import type { Redactor } from "../privacy/redaction.ts";
 import type { ClaimedTask } from "../store/claim.ts";
 import type { Outcome } from "../store/settle.ts";
+import { isInstance } from "../thrown.ts";
 
 /**
  * Seconds until the next try of a task whose attempt the database failed, or whose key is missing here: longer each time, so
@@ -16,7 +17,7 @@ import type { Outcome } from "../store/settle.ts";
  */
 const SNOOZE = (snoozes: number) => Math.min(2 ** snoozes, 60);
 /** The longest time between two attempts, in seconds: a hundred years. The database's calendar has an end. */
-const LONGEST_DELAY = 100 * 365.25 * 86_400;
+export const LONGEST_DELAY = 100 * 365.25 * 86_400;
 
 /** Where the number and the delay of retries come from: the record first, then the definition, then the defaults. */
 export interface RetryRules {
@@ -45,9 +46,9 @@ export function decideRetry(
   try {
     next = nextAttempt(thrown, rules, databaseFailed);
   } catch (cause) {
-    // A retryDelay function that throws must not keep the attempt from ending.
+    // A retryDelay function that throws must not keep the attempt from ending. What it throws may be anything, too.
     error = new Error("Cannot tell when to try again", { cause });
-    next = { delay: DEFAULT_RETRY_DELAY, counts: "retry" };
+    next = { delay: DEFAULT_RETRY_DELAY, counts: isRetry(thrown) ? "snooze" : "retry" };
   }
   const { seconds } = rules;
   const description = { ...describeError(error, rules.redactor), ...(seconds === undefined ? {} : { seconds }) };
@@ -66,12 +67,12 @@ interface NextAttempt {
 function nextAttempt(thrown: unknown, rules: RetryRules, databaseFailed: boolean): NextAttempt | undefined {
   const { task } = rules;
   // A consumer without the key of the arguments was deployed wrongly: another one may have the key.
-  const lostKey = task.params !== null && isEncrypted(task.params) && thrown instanceof DecryptionFailed &&
+  const lostKey = task.params !== null && isEncrypted(task.params) && isInstance(thrown, DecryptionFailed) &&
     thrown.isKeyMissing;
   if (databaseFailed || lostKey) return { delay: SNOOZE(task.snoozes), counts: "snooze" };
   if (isRetry(thrown)) {
-    const delay = thrown.delay === undefined ? retryDelay(thrown, rules) : toSeconds(thrown.delay, "delay");
-    return { delay, counts: "snooze" };
+    const { delay } = thrown;
+    return { delay: delay === undefined ? retryDelay(thrown, rules) : toSeconds(delay, "delay"), counts: "snooze" };
   }
   if (isFail(thrown) || task.retryAttempts >= maxRetriesOf(rules)) return undefined;
   return { delay: retryDelay(thrown, rules), counts: "retry" };
@@ -79,5 +80,5 @@ function nextAttempt(thrown: unknown, rules: RetryRules, databaseFailed: boolean
 
 function retryDelay(thrown: unknown, { task, definition, defaults }: RetryRules): number {
   const delay = task.backoff ?? task.retryDelay ?? definition.retryDelay ?? defaults.retryDelay ?? DEFAULT_RETRY_DELAY;
-  return secondsUntilRetry(delay, task.attempt, thrown instanceof Error ? thrown : new Error(String(thrown)));
+  return secondsUntilRetry(delay, task.attempt, thrown);
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Tag } from "../database/driver.ts";
-import { codeOf, isExhausted, LOCK_NOT_AVAILABLE } from "../database/error_codes.ts";
+import { codeOf, isServerFault, LOCK_NOT_AVAILABLE } from "../database/error_codes.ts";
 import { DatabaseUnreachable } from "../errors.ts";
 import type { LimitKeys } from "../task/limit_keys.ts";
 import type { OutageHooks } from "../outages.ts";
@@ -84,7 +84,7 @@ export class Settler {
   attemptedBy: number | null = null;
   /** Called after the commit that ended a claim, with the keys of the limits whose slots that freed. */
   onLimitSlotsFreed: (concurrencyKey: string | null, rateKey: string | null) => void = () => {};
-  /** Called when the server has no room for outcomes, and when it has room again. */
+  /** Called when the server cannot store outcomes, whatever they are, and when it can again. */
   outage: OutageHooks = { onError() {}, onSuccess() {} };
 
   constructor(sql: Tag) {
@@ -132,7 +132,7 @@ export class Settler {
     this.onLimitSlotsFreed(task.concurrencyKey ?? null, task.rateKey ?? null);
   }
 
-  /** Settles a claim. Retries while the database is unreachable or has no room. */
+  /** Settles a claim. Retries while the database is unreachable, has no room, or takes no writes. */
   add(entry: PendingSettle): void {
     this.#unsettled++;
     this.#entries.push(entry);
@@ -197,12 +197,12 @@ export class Settler {
           entry.uncertain = true;
           this.#retry(entry);
         }
-      } else if (isExhausted(error)) {
-        this.outage.onError(error);
-        for (const entry of leftOver) this.#retry(entry);
       } else if (codeOf(error) === LOCK_NOT_AVAILABLE && statement.failsOnLock) {
         // A transaction has locked one of them: the others must not wait for it.
         await this.#flushEntries(entries, SETTLE);
+      } else if (isServerFault(error)) {
+        this.outage.onError(error);
+        for (const entry of leftOver) this.#retry(entry);
       } else if (leftOver.length === 1) {
         this.#unsettled--;
         leftOver[0]!.onRefused(error);

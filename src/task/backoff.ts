@@ -1,4 +1,5 @@
 import { type Duration, toSeconds } from "../duration.ts";
+import { toError } from "../thrown.ts";
 
 /** A delay before a retry that may grow with the number of attempts. */
 export interface Backoff {
@@ -20,16 +21,26 @@ export interface Backoff {
 /** The values that `retryDelay` accepts. A function gets the number of the failed attempt (from 1) and its error. */
 export type RetryDelay = Duration | Backoff | ((attempt: number, error: Error) => Duration);
 
+/** A `retryDelay` as a record shows it: seconds, a backoff, or that code of the definition computes it. */
+export type RecordedDelay = number | Backoff | { readonly kind: "function" };
+
+/** Converts a `retryDelay` to data: a function shows by its kind only. */
+export function toRecordedDelay(retryDelay: RetryDelay): RecordedDelay {
+  if (typeof retryDelay === "function") return { kind: "function" };
+  return typeof retryDelay === "object" ? retryDelay : toSeconds(retryDelay, "retryDelay");
+}
+
 /** The delay in seconds if neither the record nor the definition sets one. It is that of django-firefly-tasks. */
 export const DEFAULT_RETRY_DELAY = 120;
 
 /**
- * Computes the seconds until the next attempt, after attempt number `attempt` (from 1) failed.
+ * Computes the seconds until the next attempt, after attempt number `attempt` (from 1) failed as `thrown`, which only a
+ * function gets, as an error, was thrown.
  *
  * @throws {RangeError} If a function did not return a duration.
  */
-export function secondsUntilRetry(retryDelay: RetryDelay, attempt: number, error: Error): number {
-  if (typeof retryDelay === "function") return toSeconds(retryDelay(attempt, error), "retryDelay");
+export function secondsUntilRetry(retryDelay: RetryDelay, attempt: number, thrown: unknown): number {
+  if (typeof retryDelay === "function") return toSeconds(retryDelay(attempt, toError(thrown)), "retryDelay");
   if (typeof retryDelay !== "object") return toSeconds(retryDelay, "retryDelay");
   const { kind, max = "1d", jitter = kind === "exponential" } = retryDelay;
   const delay = toSeconds(retryDelay.delay, "retryDelay.delay");

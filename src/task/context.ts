@@ -1,6 +1,7 @@
 import { type Duration, toSeconds } from "../duration.ts";
 import { currentInstance, currentScope, type TaskContext } from "./scope.ts";
 import type { Sql } from "../sql.ts";
+import { isError, readProperty } from "../thrown.ts";
 
 const RETRY = Symbol.for("firefly.Retry");
 const FAIL = Symbol.for("firefly.Fail");
@@ -59,12 +60,12 @@ export class Fail extends Error {
 
 /** Whether `error` is a {@linkcode Retry}, of any copy of this package. */
 export function isRetry(error: unknown): error is Retry {
-  return error instanceof Error && RETRY in error;
+  return isError(error) && readProperty(error, RETRY) !== undefined;
 }
 
 /** Whether `error` is a {@linkcode Fail}, of any copy of this package, or was marked as one. */
 export function isFail(error: unknown): boolean {
-  return error instanceof Error && FAIL in error;
+  return isError(error) && readProperty(error, FAIL) !== undefined;
 }
 
 /** Marks an error as one after which no retry follows. */

@@ -1,3 +1,4 @@
+import type { RecordedDelay } from "./backoff.ts";
 import type { Duration } from "../duration.ts";
 import type { AttemptedBy } from "../events.ts";
 
@@ -16,7 +17,14 @@ export interface TaskError {
   name: string;
   /** The error's message, cut off after 8 KiB. */
   message: string;
-  /** The error's stack, cut off after 16 KiB. */
+  /** The code of the error, or of the first of its causes that has one: the SQLSTATE of a failed statement. */
+  code?: string;
+  /**
+   * The text of the statement that failed, cut off after 2 KiB, if it ran through `current().sql`, `transaction()` or
+   * `sql` of an instance. Its parameters are not stored.
+   */
+  statement?: string;
+  /** The error's stack, cut off after 16 KiB. Runs of this package's own frames are one line. */
   stack?: string;
   /** The names and messages of the error's cause and of its causes in turn (up to 5), one a line. */
   cause?: string;
@@ -71,8 +79,11 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
     readonly retryAttempts: number;
     /** How many times the task is retried after the first attempt failed. */
     readonly maxRetries: number;
-    /** The seconds until a retry; 120 if the definition computes the delay. */
-    readonly retryDelay: number;
+    /**
+     * The delay before a retry: its seconds, the backoff that it follows, or `{ kind: "function" }` if code of the
+     * definition computes it. The delays that were used are in `errors`.
+     */
+    readonly retryDelay: RecordedDelay;
     /** The progress that the handler last reported, from 0 to 1; null if it reported none. */
     readonly progress: { value: number; note?: string } | null;
     /** The errors of all failed attempts, oldest first. */

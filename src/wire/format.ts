@@ -219,6 +219,11 @@ export function toStorable(text: string): string {
   return text.toWellFormed().replaceAll("\0", "\uFFFD");
 }
 
+/** Writes each character beyond ASCII as `\u{…}`, for a database whose encoding lacks it. */
+export function toAscii(text: string): string {
+  return text.replace(/[^\0-\x7f]/gu, (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`);
+}
+
 /** Writes each U+0000, lone surrogate and `%` of `text` as `%XXXX`, for the tag `string`. */
 export function escapeText(text: string): string {
   return text.replace(/[%\p{Surrogate}]/gu, escapeUnit)

@@ -73,9 +73,9 @@ Deno.test("start() ends the attempt as lost when another attempt has settled its
   assertEquals([status, errors], ["completed", []]);
 });
 
-Deno.test("start() untracks a task that the database refuses to settle", async () => {
+Deno.test("start() untracks a task that the database refuses to settle in any way", async () => {
   await using test = await bench();
-  await test.db.sql`ALTER TABLE firefly.task ADD CONSTRAINT refused CHECK (status = 'created') NOT VALID`;
+  await test.db.sql`ALTER TABLE firefly.task ADD CONSTRAINT refused CHECK (claim_seq < 1) NOT VALID`;
 
   const { id, attempt, ending } = await test.begin(() => 1);
 

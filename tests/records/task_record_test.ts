@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { current, FireflyError, FireflyFormatError, task, TaskNotFound } from "../../mod.ts";
+import { renderPage } from "../../src/cli/record_page.ts";
+import { Terminal } from "../../src/cli/terminal.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { claimOne, startConsumer } from "../support/claiming.ts";
 import { insertTask } from "../support/records.ts";
@@ -137,4 +139,52 @@ Deno.test("retry(), cancel() and delete() of a record say what they could not do
     assertEquals((await assertRejects(act, TaskNotFound, `Cannot find task ${record.id}`)).id, record.id);
   }
   assertEquals([await record.cancel(), await test.ff.tasks.find(record.id)], [false, undefined]);
+});
+
+Deno.test("a record shows the delay before a retry as it is: seconds, a backoff, or that code computes it", async () => {
+  await using test = await testInstance();
+  const backoff = { kind: "exponential", delay: "200ms" } as const;
+  const fail = () => {
+    throw new Error("no");
+  };
+  const computed = task({ name: taskName(), maxRetries: 3, retryDelay: (attempt) => attempt * 0.5 }, fail);
+  const doubled = task({ name: taskName(), maxRetries: 3, retryDelay: backoff }, fail);
+  const fixed = task({ name: taskName(), maxRetries: 3, retryDelay: "200ms" }, fail);
+  const rows = await test.ff.run(() => Promise.all([computed.schedule(), doubled.schedule(), fixed.schedule()]));
+
+  const shown = [{ kind: "function" }, backoff, 0.2];
+  assertEquals(rows.map(({ retryDelay }) => retryDelay), shown);
+  const read = await Promise.all(rows.map((row) => row.refresh()));
+  assertEquals(read.map((row) => row.toJSON().retry_delay), shown);
+  const terminal = new Terminal({ json: false, verbosity: "normal" });
+  const lines = read.map((row) => /^Attempt .*$/m.exec(renderPage(row, terminal))![0].replace(/ +/g, " "));
+  assertEquals(lines, [
+    "Attempt 1 of 4, retry delay computed by the task's code",
+    "Attempt 1 of 4, retry delay exponential from 200 ms",
+    "Attempt 1 of 4, retry delay 200 ms",
+  ]);
+});
+
+Deno.test("a record of a task that is not defined here does not guess the delay that code computes", async () => {
+  await using test = await testInstance();
+  const id = await insertTask(test.db, { func_name: "test.elsewhere", max_retries: 3 });
+
+  assertEquals((await test.ff.tasks.get(id)).retryDelay, { kind: "function" });
+});
+
+Deno.test("a record shows the code and the statement of a failed statement, under its message", async () => {
+  await using test = await testInstance();
+  const work = task({ name: taskName() }, async () =>
+    void await current().sql`
+    SELECT *
+      FROM nowhere
+  `);
+  const { id } = await test.ff.run(() => work.schedule());
+  await test.drain({ tasks: [work] });
+
+  const record = await test.ff.tasks.get(id);
+
+  assertEquals([record.error!.code, record.error!.statement!.trim().startsWith("SELECT *")], ["42P01", true]);
+  const page = renderPage(record, new Terminal({ json: false, verbosity: "normal" }));
+  assertStringIncludes(page, "\n  code 42P01\n  statement SELECT *\n    FROM nowhere\n");
 });

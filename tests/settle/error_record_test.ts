@@ -1,5 +1,10 @@
-import { assert, assertEquals, assertLess } from "@std/assert";
+import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "@std/assert";
+import vm from "node:vm";
+import { task } from "../../mod.ts";
+import { Redactor } from "../../src/privacy/redaction.ts";
 import { describeError } from "../../src/settle/error_record.ts";
+import { foldStack } from "../../src/settle/fold_stack.ts";
+import { taskName, testInstance } from "../support/instance.ts";
 import { testDatabase } from "../support/database.ts";
 
 Deno.test("describeError() keeps the name, the message, the stack and the causes", () => {
@@ -79,4 +84,95 @@ Deno.test("describeError() keeps the parameters of a failed statement to itself"
   // The server's own message quotes the value that it could not read.
   assert(described.includes("invalid input syntax for type integer"));
   assertEquals(described.split("hunter2").length - 1, 0);
+});
+
+Deno.test("describeError() keeps the code and the text of a failed statement, in itself and in a cause", async () => {
+  await using test = await testInstance();
+  const error = await assertRejects(() => test.ff.sql`SELECT ${"hunter2"}::text AS a, 'hunter2' AS b FROM nowhere`);
+
+  for (const thrown of [error, new Error("outer", { cause: error })]) {
+    const { code, statement } = describeError(thrown);
+    assertEquals([code, statement], ["42P01", "SELECT $1::text AS a, '[redacted]' AS b FROM nowhere"]);
+  }
+});
+
+Deno.test("describeError() leaves a statement out that the redactor hides, by its name or by a function", async () => {
+  await using test = await testInstance();
+  const error = await assertRejects(() => test.ff.sql`SELECT 'by hand' FROM nowhere`);
+  const hide = (value: unknown, path: string[]) => path.at(-1) === "statement" ? undefined : value;
+
+  for (const redact of [["statement"], hide]) {
+    const described = describeError(error, new Redactor(redact));
+    assertEquals(["statement" in described, described.code, described.message.includes("nowhere")], [
+      false,
+      "42P01",
+      true,
+    ]);
+  }
+});
+
+Deno.test("describeError() cuts a long statement, and a code that is none", async () => {
+  await using test = await testInstance();
+  const text = `SELECT '${"x".repeat(100_000)}' FROM nowhere`;
+  const error = await assertRejects(() => test.ff.sql.unsafe(text));
+
+  assertEquals(describeError(error).statement!.length, 2049);
+  assertEquals(describeError(Object.assign(new Error("x"), { code: 42 })).code, undefined);
+  assertEquals(describeError(Object.assign(new Error("x"), { code: "y".repeat(1000) })).code!.length, 101);
+});
+
+Deno.test("describeError() reads a plain object with a message, and an error of another realm", () => {
+  const error = vm.runInNewContext("new RangeError('elsewhere', { cause: new Error('why') })");
+
+  assertEquals(describeError({ name: "Odd", message: "an object" }).message, "an object");
+  const { name, message, cause } = describeError(error);
+  assertEquals([name, message, cause], ["RangeError", "elsewhere", "Error: why"]);
+});
+
+const OWN = new URL("../../src/attempt/", import.meta.url).href;
+
+Deno.test("foldStack() folds the frames of this package, with those of the runtime around them", () => {
+  const stack = [
+    "Error: no",
+    "    at pay (file:///app/pay.ts:1:2)",
+    `    at handleTask (${OWN}call_handler.ts:1:2)`,
+    "    at AsyncLocalStorage.run (node:async_hooks:71:14)",
+    `    at Attempt.start (${OWN}attempt.ts:3:4)`,
+    "    at file:///app/main.ts:9:9",
+    "    at new Promise (<anonymous>)",
+    "    at async file:///app/main.ts:10:9",
+  ].join("\n");
+
+  assertEquals(
+    foldStack(stack),
+    [
+      "Error: no",
+      "    at pay (file:///app/pay.ts:1:2)",
+      "    … 3 frames of Firefly",
+      "    at file:///app/main.ts:9:9",
+      "    at new Promise (<anonymous>)",
+      "    at async file:///app/main.ts:10:9",
+    ].join("\n"),
+  );
+});
+
+Deno.test("foldStack() leaves a stack alone that has no frames of others, or no frames", () => {
+  for (const stack of [`Error: no\n    at a (${OWN}a.ts:1:2)`, "Error: no", "", "42"]) {
+    assertEquals(foldStack(stack), stack);
+  }
+});
+
+Deno.test("a handler's stored stack has its frames, and one line for those of this package", async () => {
+  await using test = await testInstance();
+  const work = task({ name: taskName() }, () => {
+    throw new Error("no");
+  });
+  const { id } = await test.ff.run(() => work.schedule());
+  await test.drain({ tasks: [work] });
+
+  const { error } = await test.ff.tasks.get(id);
+
+  const frames = error!.stack!.split("\n").slice(1);
+  assertEquals([frames.length, frames[0]!.includes("error_record_test.ts")], [2, true], error!.stack);
+  assertMatch(frames[1]!, /^ {4}… \d+ frames of Firefly$/);
 });
