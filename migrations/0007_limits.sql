@@ -9,7 +9,7 @@ WHERE reason IN ('concurrency', 'rate')
     SELECT true
     FROM "firefly".consumer
     WHERE consumer.lease_until > now()
-      AND waiting.queue = ANY (consumer.queues) AND waiting.func_name = ANY (consumer.tasks)
+      AND (consumer.all_queues OR waiting.queue = ANY (consumer.queues)) AND waiting.func_name = ANY (consumer.tasks)
     LIMIT 1
   )
   AND NOT COALESCE((SELECT queue.paused FROM "firefly".queue WHERE queue.name = waiting.queue), false);

@@ -142,7 +142,8 @@ BEGIN
   SELECT COALESCE(array_agg(DISTINCT name ORDER BY name), '{}'),
     COALESCE(array_agg(DISTINCT name ORDER BY name) FILTER (WHERE it.func_name = ANY (consumer.tasks)), '{}')
   INTO served, elsewhere
-  FROM "firefly".consumer, unnest(consumer.queues) AS name
+  FROM "firefly".consumer,
+    unnest(CASE WHEN consumer.all_queues THEN consumer.queues || it.queue ELSE consumer.queues END) AS name
   WHERE consumer.lease_until > statement_timestamp();
   IF it.queue <> ALL (served) THEN
     RETURN QUERY SELECT 'no_consumer', format('No live consumer serves its queue "%s"', it.queue)
@@ -151,7 +152,8 @@ BEGIN
   ELSIF it.queue <> ALL (elsewhere) THEN
     SELECT array_agg(DISTINCT name) INTO known
     FROM "firefly".consumer, unnest(consumer.tasks) AS name
-    WHERE consumer.lease_until > statement_timestamp() AND it.queue = ANY (consumer.queues);
+    WHERE consumer.lease_until > statement_timestamp()
+      AND (consumer.all_queues OR it.queue = ANY (consumer.queues));
     near := "firefly"._near_words(it.func_name, known);
     RETURN QUERY SELECT 'unknown_name',
       format('No live consumer of its queue "%s" knows a task "%s"', it.queue, it.func_name)

@@ -124,7 +124,8 @@ DECLARE
   known text[] := (
     SELECT array_agg(DISTINCT name)
     FROM "firefly".consumer, unnest(consumer.tasks) AS name
-    WHERE consumer.lease_until > statement_timestamp() AND it.queue = ANY (consumer.queues)
+    WHERE consumer.lease_until > statement_timestamp()
+      AND (consumer.all_queues OR it.queue = ANY (consumer.queues))
   );
   ahead bigint;
   able record;
@@ -164,7 +165,7 @@ BEGIN
     WHERE claim_batch.consumer_id = consumer.id
   ) AS claims
   WHERE consumer.lease_until > statement_timestamp()
-    AND it.queue = ANY (consumer.queues) AND it.func_name = ANY (consumer.tasks);
+    AND (consumer.all_queues OR it.queue = ANY (consumer.queues)) AND it.func_name = ANY (consumer.tasks);
   IF able.busy THEN
     RETURN QUERY SELECT 'busy',
       format('The consumers that could run it have no room: they run %s of %s tasks', able.running, able.most),

@@ -358,9 +358,9 @@ function _decode_view(jsonb, jsonb, bigint): record immutable 6d690865d1ae
 function _escape(jsonb): jsonb immutable strict c10637ea10bd
 function _explain_claim(task): task_reason stable b67951ea7bde
 function _explain_concurrency(task): task_reason stable 55365c609f34
-function _explain_consumers(task): task_reason stable 85b49f8647d5
+function _explain_consumers(task): task_reason stable bd24774ec3e9
 function _explain_ended(task): task_reason stable a98da8ebfd73
-function _explain_order(task, boolean): task_reason stable e5716b8d226b
+function _explain_order(task, boolean): task_reason stable 15b52de2695f
 function _explain_rate(task): task_reason stable 1793b14d61eb
 function _explain_waiting(task): task_reason stable f365e4bd897c
 function _fire_cron(text, text, timestamp with time zone[]): record fcea6e0b8832

@@ -1242,7 +1242,7 @@ WHERE reason IN ('concurrency', 'rate')
     SELECT true
     FROM "firefly".consumer
     WHERE consumer.lease_until > now()
-      AND waiting.queue = ANY (consumer.queues) AND waiting.func_name = ANY (consumer.tasks)
+      AND (consumer.all_queues OR waiting.queue = ANY (consumer.queues)) AND waiting.func_name = ANY (consumer.tasks)
     LIMIT 1
   )
   AND NOT COALESCE((SELECT queue.paused FROM "firefly".queue WHERE queue.name = waiting.queue), false);
@@ -2083,7 +2083,8 @@ BEGIN
   SELECT COALESCE(array_agg(DISTINCT name ORDER BY name), '{}'),
     COALESCE(array_agg(DISTINCT name ORDER BY name) FILTER (WHERE it.func_name = ANY (consumer.tasks)), '{}')
   INTO served, elsewhere
-  FROM "firefly".consumer, unnest(consumer.queues) AS name
+  FROM "firefly".consumer,
+    unnest(CASE WHEN consumer.all_queues THEN consumer.queues || it.queue ELSE consumer.queues END) AS name
   WHERE consumer.lease_until > statement_timestamp();
   IF it.queue <> ALL (served) THEN
     RETURN QUERY SELECT 'no_consumer', format('No live consumer serves its queue "%s"', it.queue)
@@ -2092,7 +2093,8 @@ BEGIN
   ELSIF it.queue <> ALL (elsewhere) THEN
     SELECT array_agg(DISTINCT name) INTO known
     FROM "firefly".consumer, unnest(consumer.tasks) AS name
-    WHERE consumer.lease_until > statement_timestamp() AND it.queue = ANY (consumer.queues);
+    WHERE consumer.lease_until > statement_timestamp()
+      AND (consumer.all_queues OR it.queue = ANY (consumer.queues));
     near := "firefly"._near_words(it.func_name, known);
     RETURN QUERY SELECT 'unknown_name',
       format('No live consumer of its queue "%s" knows a task "%s"', it.queue, it.func_name)
@@ -2233,7 +2235,8 @@ DECLARE
   known text[] := (
     SELECT array_agg(DISTINCT name)
     FROM "firefly".consumer, unnest(consumer.tasks) AS name
-    WHERE consumer.lease_until > statement_timestamp() AND it.queue = ANY (consumer.queues)
+    WHERE consumer.lease_until > statement_timestamp()
+      AND (consumer.all_queues OR it.queue = ANY (consumer.queues))
   );
   ahead bigint;
   able record;
@@ -2273,7 +2276,7 @@ BEGIN
     WHERE claim_batch.consumer_id = consumer.id
   ) AS claims
   WHERE consumer.lease_until > statement_timestamp()
-    AND it.queue = ANY (consumer.queues) AND it.func_name = ANY (consumer.tasks);
+    AND (consumer.all_queues OR it.queue = ANY (consumer.queues)) AND it.func_name = ANY (consumer.tasks);
   IF able.busy THEN
     RETURN QUERY SELECT 'busy',
       format('The consumers that could run it have no room: they run %s of %s tasks', able.running, able.most),

@@ -3,6 +3,7 @@ import { ServedQueues } from "../../src/claim/served_queues.ts";
 import { task } from "../../mod.ts";
 import { startConsumer } from "../support/claiming.ts";
 import { testDatabase } from "../support/database.ts";
+import { parkUnknownTasks } from "../../src/store/waiting.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { notificationsOf } from "../support/notifications.ts";
 import { insertTask } from "../support/records.ts";
@@ -141,4 +142,19 @@ Deno.test("consume() refuses a pattern that is not the star alone, and a release
     assertThrows(() => test.ff.consume({ tasks: [work], release }), RangeError, '"release" must have 1 to 200');
   }
   assertThrows(() => test.ff.consume({ tasks: [work], release: 7 as never }), TypeError, '"release" must be a string');
+});
+
+Deno.test("a live consumer of all queues counts for every queue: explain() names it, and its tasks are not parked", async () => {
+  await using db = await testDatabase();
+  const all = await startConsumer(db, { queues: ["default"] });
+  const id = await insertTask(db, { queue: "new" });
+  const limited = await insertTask(db, { queue: "other", concurrency_key: "k" });
+  const reasons = async () => (await db.sql`SELECT reason FROM firefly.explain(${id})`).map(({ reason }) => reason);
+
+  assertEquals(await reasons(), ["no_consumer"]);
+  await db.sql`UPDATE firefly.consumer SET all_queues = true WHERE id = ${all}`;
+  assertEquals(await reasons(), ["due"]);
+  assertEquals(await parkUnknownTasks(db.store, ["new"]), []);
+  await db.sql`INSERT INTO firefly.definition (func_name, concurrency_limit) VALUES ('test.task', 1)`;
+  assertEquals((await db.sql`SELECT id::int FROM firefly._limit_queue`).map(({ id }) => id), [limited]);
 });

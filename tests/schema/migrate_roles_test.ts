@@ -48,11 +48,13 @@ Deno.test("every table, view, sequence and function of the schema is granted to 
 });
 
 const TABLES = [
-  ..."claim_batch cron cron_slot definition ready result_waiter retention slot task unique_key waiting".split(" "),
+  ..."claim_batch consumer_process cron cron_slot definition ready result_waiter retention slot task unique_key waiting"
+    .split(" "),
   ..."_limit_queue task_json task_record".split(" "),
 ];
 const FUNCTIONS = [
-  ..."cancel channel control_channel decode encode encode_raw ended_channel explain pause pause_cron".split(" "),
+  ..."cancel channel control_channel decode encode encode_raw ended_channel explain pause pause_cron queues_channel"
+    .split(" "),
   ..."resume resume_cron retry run_cron try_decode".split(" "),
 ];
 /** Who may do what: `r` read, `w` write, `x` execute, `u` take the next number. */
@@ -62,9 +64,11 @@ const DECIDED: Record<string, string> = {
   "consumer": "consumer:rw viewer:r",
   "queue": "consumer:rw viewer:r",
   "cron_record": "consumer:rw viewer:r",
+  "consumer_record": "consumer:rw viewer:r",
   "task_overview": "consumer:rw viewer:r",
   "migration": "consumer:r viewer:r",
   "task_id_seq": "consumer:u",
+  "consumer_process_id_seq": "consumer:u",
   "schedule()": "producer:x consumer:x",
   "_produce()": "producer:x consumer:x",
 };

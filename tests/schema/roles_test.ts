@@ -193,7 +193,7 @@ Deno.test("a viewer sees which tasks run, and nowhere their params, results or e
   }
 
   assertEquals([row!.status, row!.attempt, row!.error], ["created", 1, "Error"]);
-  assertEquals(readable, ["consumer", "cron_record", "migration", "queue", "task_overview"]);
+  assertEquals(readable, ["consumer", "consumer_record", "cron_record", "migration", "queue", "task_overview"]);
 });
 
 Deno.test("a viewer cannot read params in any other way", async () => {

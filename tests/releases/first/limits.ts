@@ -88,7 +88,7 @@ export async function returnIdleSlots(sql: Tag): Promise<number> {
         OR NOT EXISTS (
           SELECT FROM ${sql.schema}.consumer
           WHERE consumer.lease_until > now()
-            AND task.queue = ANY (consumer.queues) AND task.func_name = ANY (consumer.tasks)
+            AND (consumer.all_queues OR task.queue = ANY (consumer.queues)) AND task.func_name = ANY (consumer.tasks)
         )
       LIMIT 1000
       FOR UPDATE OF ready SKIP LOCKED

@@ -70,7 +70,7 @@ export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<Park
       WHERE NOT head.quarantined AND NOT EXISTS (
         SELECT FROM ${sql.schema}.consumer
         WHERE consumer.lease_until > now()
-          AND head.queue = ANY (consumer.queues) AND head.func_name = ANY (consumer.tasks)
+          AND (consumer.all_queues OR head.queue = ANY (consumer.queues)) AND head.func_name = ANY (consumer.tasks)
       )
     ), held AS MATERIALIZED (
       SELECT ctid AS place
