@@ -7,7 +7,7 @@ import type { Config } from "../firefly/config.ts";
 import { withDeadline } from "../database/deadline.ts";
 import { codeOf } from "../database/error_codes.ts";
 import { FireflyError } from "../errors.ts";
-import { OPTION_KEYS } from "../firefly/options.ts";
+import { COMMAND_LINE_KEYS, OPTION_KEYS } from "../firefly/options.ts";
 import { registry } from "../task/scope.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 
@@ -25,7 +25,7 @@ export interface FoundConfig {
 }
 
 const CONFIG_FILES = ["firefly.config.ts", "firefly.config.js", "firefly.config.mjs"];
-const CONFIG_KEYS = [...OPTION_KEYS, "tasks", "consume"];
+const CONFIG_KEYS = [...OPTION_KEYS, ...COMMAND_LINE_KEYS];
 const TASK_PATTERNS = ["tasks", "tasks/**/*", "src/tasks", "src/tasks/**/*"].map((path) => `${path}.{ts,js,mjs}`);
 /** Files among the task modules that define no tasks. */
 const NO_TASKS = /[._]test\.\w+$|\.d\.ts$|[\\/]node_modules[\\/]/;

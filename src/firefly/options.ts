@@ -66,6 +66,8 @@ export const OPTION_KEYS: readonly string[] = [
   "redact",
   "onProgress",
 ];
+/** The names of the options that only the command line uses: `firefly.config.ts` may be passed to `configure()` as it is. */
+export const COMMAND_LINE_KEYS: readonly string[] = ["tasks", "consume"];
 /** The action in errors about these options. */
 export const CREATE_INSTANCE = "make an instance";
 
@@ -75,7 +77,7 @@ export const CREATE_INSTANCE = "make an instance";
  * @throws {TypeError | RangeError} If one is wrong.
  */
 export function checkFireflyOptions(options: FireflyOptions): void {
-  refuseUnknownKeys(options, OPTION_KEYS, CREATE_INSTANCE);
+  refuseUnknownKeys(options, [...OPTION_KEYS, ...COMMAND_LINE_KEYS], CREATE_INSTANCE);
   const { database, schema = DEFAULT_SCHEMA, defaults, queues } = options;
   if (typeof database === "object" && database !== null) checkPostgresOptions(database, CREATE_INSTANCE);
   else if (database !== undefined && typeof database !== "string") {
