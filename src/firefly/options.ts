@@ -10,9 +10,11 @@ import { refuseUnknownKeys } from "../suggest.ts";
 /** The configuration of an instance. */
 export interface FireflyOptions {
   /**
-   * The database, as a URL or field by field.
+   * The database, as a URL or field by field; `"embedded"` for the PostgreSQL that Firefly starts on this machine. Without
+   * it and without a variable that names a database, the embedded one is used only where `FIREFLY_EMBEDDED=1` asks for it
+   * or a person sits at a terminal; else the first use throws {@linkcode DatabaseUnreachable}.
    *
-   * @default `FIREFLY_DATABASE_URL`, else `DATABASE_URL`, else the `PG*` variables, else the embedded server
+   * @default `FIREFLY_DATABASE_URL`, else `DATABASE_URL`, else the `PG*` variables
    */
   database?: string | PostgresOptions;
   /** A direct URL for LISTEN, if `database` leads to a transaction pooler. */
