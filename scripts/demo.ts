@@ -97,6 +97,7 @@ async function foldersOf(args: string[]): Promise<string[] | undefined> {
 }
 
 async function openDatabase(): Promise<{ ff: Firefly; embedded: boolean }> {
+  process.env.FIREFLY_EMBEDDED ??= "1"; // also for its consumer
   const { url, options, label, embedded } = await findDatabase({ onProgress: detail });
   const ff = configure({ database: url ?? options, onProgress: detail });
   await ff.migrations(); // says so where the database cannot be reached

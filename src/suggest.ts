@@ -1,4 +1,5 @@
 import { closestString } from "@std/text/closest-string";
+import { levenshteinDistance } from "@std/text/levenshtein-distance";
 
 /**
  * Returns the end of an error message about an unknown word: `, did you mean "retryDelay"?`, or "" if no known word is
@@ -24,4 +25,20 @@ export function refuseUnknownKeys(options: object, known: readonly string[], act
       `Cannot ${action} as there is no option "${key}"${didYouMean(key, known) || `: known are ${known.join(", ")}`}`,
     );
   }
+}
+
+/** The most letters in which a name may differ from the one that was meant. */
+const MAX_TYPOS = 2;
+
+/**
+ * Returns the known name that `name` is a misspelling of, if there is one: case and underscores do not count, and few
+ * letters may differ.
+ */
+export function closestName(name: string, known: readonly string[]): string | undefined {
+  const plain = (text: string) => text.toUpperCase().replaceAll(/[_-]/g, "");
+  const word = plain(name);
+  return known.find((each) => {
+    const meant = plain(each);
+    return levenshteinDistance(word, meant) <= Math.min(MAX_TYPOS, Math.floor(meant.length / 5));
+  });
 }

@@ -1,5 +1,6 @@
 import postgres from "postgres";
 import { findDatabase } from "../../src/firefly/connect.ts";
+import { EMBEDDED, isConfigured } from "../../src/firefly/database_choice.ts";
 import { type Server, startServer } from "../../tests/faults/servers.ts";
 import type { SoakOptions } from "./options.ts";
 
@@ -16,7 +17,7 @@ export interface SoakDatabase extends AsyncDisposable {
 export async function makeDatabase({ database, ownServer }: SoakOptions): Promise<SoakDatabase> {
   const server = ownServer ? await startServer() : undefined;
   try {
-    const home = server?.url ?? (await findDatabase({ database })).url;
+    const home = server?.url ?? (await findDatabase({ database: databaseOf(database) })).url;
     if (!home) throw new Error("Cannot soak as the database is named by PGHOST: give it as a URL");
     const name = `firefly_soak_${Deno.pid}`;
     const [row] = await ask(home, (sql) => sql`SELECT current_setting('server_version') AS version`);
@@ -34,6 +35,11 @@ export async function makeDatabase({ database, ownServer }: SoakOptions): Promis
     await server?.[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** The given database, else the configured one, else the embedded one. */
+function databaseOf(given: string | undefined): string | undefined {
+  return given ?? (isConfigured({}) ? undefined : EMBEDDED);
 }
 
 /** How long the server may take to answer, in milliseconds. */

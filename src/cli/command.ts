@@ -26,8 +26,9 @@ export const GLOBAL_FLAGS: Flags = {
     value: "url",
     description:
       "The database. Default: the configuration, FIREFLY_DATABASE_URL, DATABASE_URL or the PG* variables, in this " +
-      "order; without any, the embedded server",
+      "order; without any, the embedded server at a terminal, and an error elsewhere",
   },
+  embedded: { description: "Use the embedded server: a PostgreSQL that Firefly starts on this machine" },
   "listen-database": {
     value: "url",
     description: "A direct URL for LISTEN, if the database URL leads to a transaction pooler",

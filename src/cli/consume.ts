@@ -24,6 +24,8 @@ export const consume: Command = {
     "The first signal stops it gracefully: it claims no more tasks, releases those that have not started, and waits for " +
     "running ones. A second signal ends it at once; other consumers run the unfinished tasks again when the lease " +
     "expires.\n\n" +
+    "Send signals to deno, node or bun itself: npx ends at SIGTERM and does not pass it on, so run `exec deno run …` " +
+    "rather than `npx deno run …` where a supervisor stops it.\n\n" +
     "It waits for a database that is down, also at startup, and logs each outage once. Logs go to stderr: readable " +
     "lines on a terminal, JSON otherwise. Errors of handlers are stored with their tasks; the log shows their stack " +
     "traces only with --verbose.\n\n" +
@@ -83,7 +85,15 @@ export const consume: Command = {
 async function consumeTasks(args: Arguments, terminal: Terminal, log: Log): Promise<number> {
   const flags = optionsOf(args);
   const onProgress = (message: string) => log.add({ level: "info", event: "progress", text: message });
-  const { options, config } = await readSettings({ args, terminal, tasks: "required", ownStdout: true, onProgress });
+  const deployedBy = args.text("probe-port") === undefined ? undefined : "--probe-port";
+  const { options, config } = await readSettings({
+    args,
+    terminal,
+    tasks: "required",
+    ownStdout: true,
+    onProgress,
+    deployedBy,
+  });
   const consumeOptions = { watchdog: true, ...config.consume, ...flags };
   return await withInstanceOf(options, async (ff) => {
     const running = logEvents(ff, log, consumeOptions);

@@ -6,7 +6,8 @@ import { FireflyError } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
-import { readSettings, usesEmbedded } from "./settings.ts";
+import { isConfigured } from "../firefly/database_choice.ts";
+import { readSettings } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";
 
 type Action = (args: Arguments, terminal: Terminal) => Promise<number>;
@@ -20,9 +21,10 @@ export const db: Command = {
   positionals: [1, 1],
   summary: "Start, stop or inspect the embedded PostgreSQL, or print its URL",
   details:
-    "If no database is configured, Firefly starts its own PostgreSQL. All processes on this machine share it, and it " +
-    "runs until it is stopped. FIREFLY_HOME sets the directory of its data.\n\n" +
-    "url prints the URL of the database in use, including its password, and starts the embedded server if needed. " +
+    "For development, Firefly starts its own PostgreSQL: where --embedded or FIREFLY_EMBEDDED=1 asks for it, or where no " +
+    "database is configured and a person sits at a terminal. All processes on this machine share it, and it runs until " +
+    "it is stopped. FIREFLY_HOME sets the directory of its data.\n\n" +
+    "url prints the URL of the database in use, including its password, and starts the embedded server if that is it. " +
     "status exits with 3 if the server is not running.",
   flags: {},
   examples: ["db url | xargs psql", "db status --json"],
@@ -63,8 +65,8 @@ async function status(args: Arguments, terminal: Terminal): Promise<number> {
       await terminal.print(`Log   ${logFile}`);
     }
   }
-  const { options } = await readSettings({ args, terminal, tasks: "none" });
-  if (!usesEmbedded(options)) terminal.note("Another database is configured, so Firefly does not use it here");
+  const { options } = await readSettings({ args, terminal, tasks: "none", isOptional: true });
+  if (isConfigured(options)) terminal.note("Another database is configured, so Firefly does not use it here");
   return found.running ? EXIT.done : EXIT.noDatabase;
 }
 

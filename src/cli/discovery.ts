@@ -4,7 +4,7 @@ import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import type { Config } from "../firefly/config.ts";
-import { OPTION_KEYS } from "../firefly/options.ts";
+import { COMMAND_LINE_KEYS, OPTION_KEYS } from "../firefly/options.ts";
 import { registry } from "../task/scope.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 import { DiscoveryError, type ImportOptions, runImport } from "./user_code.ts";
@@ -18,7 +18,7 @@ export interface FoundConfig {
 }
 
 const CONFIG_FILES = ["firefly.config.ts", "firefly.config.js", "firefly.config.mjs"];
-const CONFIG_KEYS = [...OPTION_KEYS, "tasks", "consume"];
+const CONFIG_KEYS = [...OPTION_KEYS, ...COMMAND_LINE_KEYS];
 const TASK_PATTERNS = ["tasks", "tasks/**/*", "src/tasks", "src/tasks/**/*"].map((path) => `${path}.{ts,js,mjs}`);
 /** Files among the task modules that define no tasks. */
 const NO_TASKS = /[._]test\.\w+$|\.d\.ts$|[\\/]node_modules[\\/]/;

@@ -1,7 +1,7 @@
-import process from "node:process";
 import type { Config } from "../firefly/config.ts";
 import { resolveConnection } from "../database/settings.ts";
-import { findDatabase } from "../firefly/connect.ts";
+import { defaultHome } from "../embedded/embedded.ts";
+import { chooseDatabase, EMBEDDED } from "../firefly/database_choice.ts";
 import { Firefly } from "../firefly/firefly.ts";
 import type { FireflyOptions } from "../firefly/options.ts";
 import { Redactor } from "../privacy/redaction.ts";
@@ -25,6 +25,10 @@ export interface SettingsRequest {
    * are warnings. @default false
    */
   readonly ownStdout?: boolean;
+  /** Whether the command does without a database. */
+  readonly isOptional?: boolean;
+  /** A flag that only deployed consumers have: with it, the embedded server must be asked for. */
+  readonly deployedBy?: string | undefined;
   /** Receives progress messages during the first start of the embedded server. @default notes on the terminal */
   readonly onProgress?: (message: string) => void;
 }
@@ -64,7 +68,7 @@ const IMPORT_TIMEOUT = 10_000;
  * task modules passed to `configure()`.
  */
 export async function readSettings(
-  { args, terminal, tasks, ownStdout = false, onProgress }: SettingsRequest,
+  { args, terminal, tasks, ownStdout = false, onProgress, deployedBy, isOptional = false }: SettingsRequest,
 ): Promise<Settings> {
   const report = onProgress ?? ((message: string) => terminal.note(message));
   if (!ownStdout) {
@@ -73,8 +77,10 @@ export async function readSettings(
   const timeout = tasks === "required" ? undefined : IMPORT_TIMEOUT;
   const found = await loadConfig(args.text("config"), { timeout, onWait: report });
   const { tasks: _, consume: __, ...configured } = found.config;
+  const isEmbedded = args.isOn("embedded");
+  if (isEmbedded && args.text("database")) throw new UsageError("Cannot use --embedded and --database together");
   const flags = omitUndefined({
-    database: args.text("database"),
+    database: isEmbedded ? EMBEDDED : args.text("database"),
     listenDatabase: args.text("listen-database"),
     schema: args.text("schema"),
   });
@@ -97,7 +103,7 @@ export async function readSettings(
   // A configured listenDatabase may belong to another database than the one that the flag names.
   if (flags.database && !flags.listenDatabase) delete options.listenDatabase;
   terminal.redactor = asUsage(() => new Redactor(options.redact));
-  await checkDatabase(options);
+  if (!isOptional) await chooseFor(options, { report, deployedBy });
   return { options, config: found.config };
 }
 
@@ -117,18 +123,18 @@ async function importOptional(
   } else await importOnly(imports, options);
 }
 
-/** Whether these options lead to the embedded server, as neither they nor the environment name a database. */
-export function usesEmbedded({ database }: FireflyOptions): boolean {
-  const { FIREFLY_DATABASE_URL, DATABASE_URL, PGHOST } = process.env;
-  return !(database || FIREFLY_DATABASE_URL || DATABASE_URL || PGHOST);
-}
-
-/** Refuses an invalid database URL before anything connects to it. */
-async function checkDatabase(options: FireflyOptions): Promise<void> {
-  if (usesEmbedded(options)) return;
+/** Chooses the database, and reports the embedded one. Refuses one that cannot be used, before it connects. */
+async function chooseFor(
+  options: FireflyOptions,
+  { report, deployedBy }: { report: (message: string) => void; deployedBy: string | undefined },
+): Promise<void> {
+  const { listenDatabase } = options;
   try {
-    await findDatabase(options); // configured, so this starts no server
-    if (options.listenDatabase) await resolveConnection(options.listenDatabase);
+    const chosen = chooseDatabase(options.database, { deployedBy });
+    options.database = chosen;
+    if (chosen === EMBEDDED) report(`Using the embedded PostgreSQL of this machine, in ${defaultHome()}`);
+    else await resolveConnection(chosen);
+    if (listenDatabase) await resolveConnection(listenDatabase);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     throw new UsageError(error.message, { cause: error });

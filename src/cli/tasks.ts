@@ -24,7 +24,7 @@ export const tasks: Command = {
   flags: {},
   examples: ["tasks", "tasks --import ./jobs/mail.ts --json"],
   async run(args, terminal) {
-    const { options } = await readSettings({ args, terminal, tasks: "required" });
+    const { options } = await readSettings({ args, terminal, tasks: "required", isOptional: true });
     const found = [...registry].filter(([name, { definition }]) => name === definition.name)
       .sort(([a], [b]) => a < b ? -1 : 1)
       .map(([, registered]) => describeTask(registered, options.defaults ?? {}));

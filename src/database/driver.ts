@@ -3,7 +3,7 @@ import postgres from "postgres";
 import { arrayTypes } from "./array_types.ts";
 import { captureCallSite, describeFailure } from "./call_site.ts";
 import { codeOf, isRejection } from "./error_codes.ts";
-import { PasswordError, withFetchedPassword } from "./password.ts";
+import { OpenError, withFetchedPassword } from "./password.ts";
 import { quoteIdentifier } from "./identifiers.ts";
 import type { ConnectionSettings } from "./settings.ts";
 import { DatabaseUnreachable, FireflyError } from "../errors.ts";
@@ -124,9 +124,13 @@ export function unreachableError(settings: ConnectionSettings, error: unknown): 
   const reason = error instanceof AggregateError ? error.errors[0] : error;
   const given = (reason as Error | undefined)?.message || codeOf(error);
   // The driver says "write CONNECTION_CLOSED 127.0.0.1:5432", or that the user cancelled a statement it never sent.
-  const message = given.replace(/^(write CONNECTION_(CLOSED|DESTROYED|ENDED)|57014:) .*/, "the connection was closed");
+  const message = given.replace(/^(write CONNECTION_(CLOSED|DESTROYED|ENDED)|57014:) .*/, "the connection was closed")
+    .replace(
+      /^Client network socket disconnected before secure TLS .*/,
+      "it closed the connection instead of using TLS",
+    );
   return new DatabaseUnreachable(`Cannot reach the database at ${settings.label}: ${message}`, {
-    cause: error instanceof PasswordError ? error.cause ?? error : error,
+    cause: error instanceof OpenError ? error.cause ?? error : error,
     refused: isRejection(error),
   });
 }

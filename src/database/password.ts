@@ -5,11 +5,11 @@ import type { Target } from "./settings.ts";
 /** Milliseconds that a function may take to fetch a password. */
 const TIMEOUT = 10_000;
 
-/** A function did not return a password; `cause` is what it threw. */
-export class PasswordError extends Error {
-  override name = "PasswordError";
-  /** One of a connection that could not be made. */
-  readonly code = "CONNECTION_PASSWORD";
+/** A connection could not be opened, or its password not be fetched; `cause` is what was thrown. */
+export class OpenError extends Error {
+  override name = "OpenError";
+  /** Marks it as one of a lost connection: the driver would keep a client whose socket was not opened waiting for ever. */
+  readonly code = "CONNECTION_NOT_OPENED";
 }
 
 /**
@@ -29,14 +29,14 @@ export function withFetchedPassword(target: Target, fetch: () => unknown, abando
     pass: () => password,
     async socket(): Promise<Socket> {
       password = await fetchPassword(fetch);
-      if (abandoned.aborted) throw new PasswordError("the connection is no longer needed");
+      if (abandoned.aborted) throw new OpenError("the connection is no longer needed");
       const index = next++ % hosts.length;
       const [host, port] = [hosts[index]!, ports[index]!];
       // The driver verifies a certificate against the name that it finds here.
       const socket = Object.assign(await openSocket(path ? { path } : { host, port }), { host, port });
       if (abandoned.aborted) {
         socket.destroy();
-        throw new PasswordError("the connection is no longer needed");
+        throw new OpenError("the connection is no longer needed");
       }
       return socket;
     },
@@ -48,19 +48,20 @@ async function fetchPassword(fetch: () => unknown): Promise<string> {
   try {
     password = await withDeadline((async () => await fetch())(), TIMEOUT);
   } catch (error) {
-    throw new PasswordError(`the function for its password failed: ${messageOf(error)}`, { cause: error });
+    throw new OpenError(`the function for its password failed: ${messageOf(error)}`, { cause: error });
   }
   if (typeof password === "string") return password;
-  throw new PasswordError(`the function for its password returned no text, but ${kindOf(password)}`);
+  throw new OpenError(`the function for its password returned no text, but ${kindOf(password)}`);
 }
 
 /** Opens a socket, and resolves once it is connected. */
 function openSocket(place: { path: string } | { host: string; port: number }): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect(place);
-    socket.once("error", reject);
+    const fail = (error: Error) => reject(new OpenError(error.message, { cause: error }));
+    socket.once("error", fail);
     socket.once("connect", () => {
-      socket.off("error", reject);
+      socket.off("error", fail);
       resolve(socket);
     });
   });

@@ -1,4 +1,3 @@
-import process from "node:process";
 import { Database } from "../database/pools.ts";
 import { Session, Sessions } from "../database/session.ts";
 import { type ConnectionSettings, resolveConnection } from "../database/settings.ts";
@@ -9,6 +8,7 @@ import { Results } from "../records/result_waiter.ts";
 import { migrate, migrationStates } from "../schema/migrator.ts";
 import { endBackend } from "../store/consumers.ts";
 import { notify } from "../store/listen.ts";
+import { chooseDatabase, EMBEDDED } from "./database_choice.ts";
 import type { FireflyOptions } from "./options.ts";
 
 /** The connections of an instance, and the objects that share them. */
@@ -24,17 +24,17 @@ export interface Connected {
 const TRANSACTIONS = 10;
 
 /**
- * Finds the database that the options or the environment name. Without one, starts the embedded server.
+ * Finds the database that the options or the environment name. Starts the embedded server where that is the one.
  *
- * @throws {TypeError} If the URL is not a database URL.
+ * @throws {TypeError} If the database URL or one of the `PG*` variables cannot be used.
+ * @throws {DatabaseUnreachable} If none is named, and the embedded one was not asked for.
  * @throws {EmbeddedServerError} If the embedded server cannot run here.
  */
 export async function findDatabase(
   { database, onProgress = () => {} }: { [K in "database" | "onProgress"]?: FireflyOptions[K] | undefined },
 ): Promise<ConnectionSettings> {
-  const { FIREFLY_DATABASE_URL, DATABASE_URL, PGHOST, PGHOSTADDR, PGSERVICE } = process.env;
-  const given = database ?? (FIREFLY_DATABASE_URL || DATABASE_URL);
-  if (given || PGHOST || PGHOSTADDR || PGSERVICE) return await resolveConnection(given, { warn: onProgress });
+  const chosen = chooseDatabase(database);
+  if (chosen !== EMBEDDED) return await resolveConnection(chosen, { warn: onProgress });
   const { url } = await startEmbedded({ onProgress });
   return await resolveConnection(url, { embedded: true });
 }

@@ -11,7 +11,10 @@ function currentFirefly(): Firefly {
   return currentInstance() as Firefly;
 }
 
-/** Creates the default instance, which tasks use unless `run()` selects another. Closes the one that it replaces. */
+/**
+ * Creates the default instance, which tasks use unless `run()` selects another. Closes the one that it replaces. It takes
+ * a {@linkcode Config} as well, and ignores what only the command line uses: `tasks` and `consume`.
+ */
 export function configure(options: FireflyOptions): Firefly {
   const replaced = defaultInstance() as Firefly | undefined;
   const firefly = new Firefly(options);

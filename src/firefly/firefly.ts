@@ -29,8 +29,9 @@ import { runTransaction, Transaction } from "../database/transaction.ts";
  *
  * @example
  * ```ts ignore
- * await using ff = new Firefly({ database: "postgres://localhost/app", schema: "jobs" });
+ * const ff = new Firefly({ database: "postgres://localhost/app", schema: "jobs" });
  * await ff.run(() => add.schedule(1, 2));
+ * await ff.close();
  * ```
  */
 export class Firefly implements AsyncDisposable {

@@ -10,9 +10,11 @@ import { refuseUnknownKeys } from "../suggest.ts";
 /** The configuration of an instance. */
 export interface FireflyOptions {
   /**
-   * The database, as a URL or field by field.
+   * The database, as a URL or field by field; `"embedded"` for the PostgreSQL that Firefly starts on this machine. Without
+   * it and without a variable that names a database, the embedded one is used only where `FIREFLY_EMBEDDED=1` asks for it
+   * or a person sits at a terminal; else the first use throws {@linkcode DatabaseUnreachable}.
    *
-   * @default `FIREFLY_DATABASE_URL`, else `DATABASE_URL`, else the `PG*` variables, else the embedded server
+   * @default `FIREFLY_DATABASE_URL`, else `DATABASE_URL`, else the `PG*` variables
    */
   database?: string | PostgresOptions;
   /** A direct URL for LISTEN, if `database` leads to a transaction pooler. */
@@ -66,6 +68,8 @@ export const OPTION_KEYS: readonly string[] = [
   "redact",
   "onProgress",
 ];
+/** The names of the options that only the command line uses: `firefly.config.ts` may be passed to `configure()` as it is. */
+export const COMMAND_LINE_KEYS: readonly string[] = ["tasks", "consume"];
 /** The action in errors about these options. */
 export const CREATE_INSTANCE = "make an instance";
 
@@ -75,7 +79,7 @@ export const CREATE_INSTANCE = "make an instance";
  * @throws {TypeError | RangeError} If one is wrong.
  */
 export function checkFireflyOptions(options: FireflyOptions): void {
-  refuseUnknownKeys(options, OPTION_KEYS, CREATE_INSTANCE);
+  refuseUnknownKeys(options, [...OPTION_KEYS, ...COMMAND_LINE_KEYS], CREATE_INSTANCE);
   const { database, schema = DEFAULT_SCHEMA, defaults, queues } = options;
   if (typeof database === "object" && database !== null) checkPostgresOptions(database, CREATE_INSTANCE);
   else if (database !== undefined && typeof database !== "string") {

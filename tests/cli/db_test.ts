@@ -14,7 +14,7 @@ async function embeddedProject(): Promise<Project & { home: string }> {
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error; // they are fetched
   }
-  const project = await testProject({ env: { FIREFLY_HOME: home, FIREFLY_DATABASE_URL: "" } });
+  const project = await testProject({ env: { FIREFLY_HOME: home, FIREFLY_DATABASE_URL: "", FIREFLY_EMBEDDED: "1" } });
   return {
     ...project,
     home,
@@ -55,6 +55,8 @@ Deno.test("consume and schedule migrate the embedded server automatically, and p
   const record = await project.run("show", String(jsonLines(scheduled.stdout)[0].id));
 
   assertEquals(jsonLines(pending.stdout)[0].applied, null);
+  assertStringIncludes(pending.stderr, "Using the embedded PostgreSQL");
+  assertStringIncludes(consumed.stderr, "Using the embedded PostgreSQL");
   assertStringIncludes(pending.stderr, "Creating a PostgreSQL");
   assertStringIncludes(scheduled.stderr, "Applying migration 1");
   assertEquals([scheduled.code, consumed.code, jsonLines(record.stdout)[0].returned], [0, 0, 4]);
@@ -63,7 +65,7 @@ Deno.test("consume and schedule migrate the embedded server automatically, and p
 Deno.test("db url starts the embedded server", async () => {
   await using project = await embeddedProject();
 
-  const { stdout } = await project.run("db", "url", "--quiet");
+  const { stdout } = await project.run("db", "url", "--quiet", "--embedded");
 
   const sql = postgres(stdout.trim(), { max: 1 });
   const [row] = await sql`SELECT 1 AS one`;
@@ -88,7 +90,9 @@ Deno.test("db status says that another database is configured", async () => {
 });
 
 Deno.test("db exits with 3 when the embedded server cannot start", async () => {
-  await using project = await testProject({ env: { FIREFLY_HOME: "/dev/null/firefly", FIREFLY_DATABASE_URL: "" } });
+  await using project = await testProject({
+    env: { FIREFLY_HOME: "/dev/null/firefly", FIREFLY_DATABASE_URL: "", FIREFLY_EMBEDDED: "1" },
+  });
 
   const { code, stdout, stderr } = await project.run("db", "start");
 

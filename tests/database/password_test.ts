@@ -85,6 +85,17 @@ Deno.test("a password function is called for each connection, and its password i
   assertEquals(calls, 2);
 });
 
+Deno.test("a password function and a socket that is gone make the database unreachable", async () => {
+  const options = { host: "/nonexistent", username: "u", password: () => "any" };
+  const database = new Database(await resolveConnection(options), "firefly");
+
+  for (let i = 0; i < 2; i++) {
+    const error = await assertRejects(async () => await database.sql`SELECT 1`, DatabaseUnreachable, "ENOENT");
+    assertEquals((error.cause as { code: string }).code, "ENOENT");
+  }
+  await database.end();
+});
+
 Deno.test("a client that is discarded while its password is fetched opens no connection", async () => {
   await using db = await testDatabase({ migrated: false });
   const fetched = Promise.withResolvers<string>();

@@ -199,8 +199,9 @@ for (const page of filesBelow("docs/", ".md")) {
   Deno.test(`${page} explains the command that it shows`, async () => {
     const text = await Deno.readTextFile(new URL(page, ROOT));
     const blocks = Array.from(text.matchAll(/^```sh\n(.*?)^```/gms), ([, block]) => block!).join("");
-    const first = blocks.split("\n").find((line) => /^(?:\$ )?(?:alias firefly=|firefly )/.test(line)) ?? "";
+    const lines = blocks.split("\n").map((line) => line.replace(/^\$ /, ""));
+    const first = lines.find((line) => /^(?:alias firefly=|deno install .*-n firefly |firefly )/.test(line)) ?? "";
 
-    assertEquals(first.replace(/^\$ /, "").split(" ")[0], first && "alias");
+    assertEquals(first.startsWith("firefly "), false);
   });
 }

@@ -4,6 +4,7 @@ import {
   consume,
   current,
   DatabaseUnreachable,
+  defineConfig,
   Firefly,
   SchemaMismatch,
   task,
@@ -129,6 +130,32 @@ Deno.test("close() ends consumers and every connection, can be called twice, and
 
 Deno.test("close() of an instance that never connected does nothing", async () => {
   await new Firefly({ database: "postgres://127.0.0.1:1/nowhere" }).close();
+});
+
+Deno.test("configure() and new Firefly() take what defineConfig() made, and ignore tasks and consume", async () => {
+  const config = defineConfig({
+    database: "postgres://h/d",
+    schema: "jobs",
+    tasks: "x.ts",
+    consume: { concurrency: 2 },
+  });
+
+  await using configured = configure(config);
+  await using made = new Firefly(config);
+
+  assertEquals([configured.schema, made.schema], ["jobs", "jobs"]);
+});
+
+Deno.test("new Firefly() refuses databases that are wrong, without the password", () => {
+  const refused: [database: unknown, reason: string][] = [
+    [{ user: "u", password: "secret" }, 'there is no option "user", did you mean "username"?'],
+    [{ hots: "h" }, 'there is no option "hots", did you mean "host"?'],
+    [5, '"database" must be a URL'],
+  ];
+  for (const [database, reason] of refused) {
+    const error = assertThrows(() => new Firefly({ database } as never), TypeError, reason);
+    assert(!error.message.includes("secret"));
+  }
 });
 
 Deno.test("new Firefly() refuses unknown options, and names that cannot be a schema's", () => {
