@@ -73,7 +73,7 @@ function adviceOn(id: number, reason: Reason): string[] {
     case "no_consumer":
       return [
         `Start a consumer: firefly consume --queue ${reason.queue}`,
-        ...(reason.elsewhere ?? []).slice(0, 3).map((queue) =>
+        ...reason.elsewhere.slice(0, 3).map((queue) =>
           `Or move it to a queue whose consumers know it: firefly reschedule ${id} --to-queue ${queue}`
         ),
       ];
