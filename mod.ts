@@ -60,8 +60,11 @@ export type {
 } from "./src/task/options.ts";
 export type { PruneOptions, PruneProgress } from "./src/records/prune.ts";
 export type {
+  LeftReason,
+  LeftTask,
   Page,
   PageOptions,
+  RescheduleOptions,
   TaskError,
   TaskFilter,
   TaskRecord,

@@ -216,6 +216,8 @@ COMMENT ON TABLE "firefly".unique_key IS
 
 CREATE TABLE "firefly".definition (
   func_name text PRIMARY KEY,
+  -- Where firefly.schedule() puts the task unless it is told; NULL is 'default'.
+  queue text,
   concurrency_limit integer CHECK (concurrency_limit > 0),
   rate_limit integer CHECK (rate_limit > 0),
   -- Seconds.
@@ -225,7 +227,7 @@ CREATE TABLE "firefly".definition (
   defined timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE "firefly".definition IS
-  'The limits and the retention of the tasks of a name; NULL is no limit, and no retention of its own. Written by '
+  'The queue, the limits and the retention of the tasks of a name; NULL is none of its own. Written by '
   'consumers when they start: the last one counts. Never deleted.';
 
 -- A limited task gets into `ready` only with a slot for each of its keys, so that limits play no part in a claim.

@@ -63,9 +63,10 @@ BEGIN
 END
 $body$;
 
--- Removes a task from ready or waiting, and returns whether it was there: if not, it is claimed or has ended. It looks
--- twice, since a task that is moved from waiting to ready meanwhile is in neither when each is looked at.
-CREATE FUNCTION "firefly"._unplace(task_id bigint) RETURNS boolean
+-- Removes a task from ready or waiting, and returns whether it was there: if not, it is claimed or has ended. With
+-- `fence`, only a place with that claim_seq counts. It looks twice, since a task that is moved from waiting to ready
+-- meanwhile is in neither when each is looked at.
+CREATE FUNCTION "firefly"._unplace(task_id bigint, fence bigint DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 BEGIN
   FOR look IN 1 .. 2 LOOP
@@ -74,11 +75,12 @@ BEGIN
     USING "firefly".task
     WHERE task.id = task_id
       AND ready.queue = task.queue AND ready.priority = task.priority
-      AND ready.not_before = task.not_before AND ready.id = task_id;
+      AND ready.not_before = task.not_before AND ready.id = task_id
+      AND (fence IS NULL OR ready.claim_seq = fence);
     IF FOUND THEN
       RETURN true;
     END IF;
-    DELETE FROM "firefly".waiting WHERE id = task_id;
+    DELETE FROM "firefly".waiting WHERE id = task_id AND (fence IS NULL OR waiting.claim_seq = fence);
     IF FOUND THEN
       RETURN true;
     END IF;
@@ -87,34 +89,72 @@ BEGIN
 END
 $body$;
 
--- Puts a created task without a place where it belongs, and notifies.
+-- Whether a consumer holds a task with this claim_seq.
+CREATE FUNCTION "firefly"._is_claimed(task_id bigint, fence bigint) RETURNS boolean
+LANGUAGE sql AS $body$
+  SELECT EXISTS (
+    SELECT FROM "firefly".claim_batch
+    WHERE task_id = ANY (claim_batch.ids) AND EXISTS (
+      SELECT FROM unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
+      WHERE claim.id = task_id AND claim.claim_seq = fence
+    )
+  )
+$body$;
+
+-- Takes a created task out of its place, so that it can be given another; false if a consumer holds it. The caller has
+-- locked the record: a claim takes the place without that lock, but cannot end before the lock is released. So of this
+-- and a claim, one gets the row of ready, and the other sees it. A task that is nowhere, as after an edit by hand, counts
+-- as taken. The caller then increments claim_seq: no other place of the task is current any more.
+CREATE FUNCTION "firefly"._take_place(task_id bigint, fence bigint) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  FOR look IN 1 .. 3 LOOP
+    IF "firefly"._unplace(task_id, fence) THEN
+      RETURN true;
+    ELSIF "firefly"._is_claimed(task_id, fence) THEN
+      RETURN false;
+    END IF;
+  END LOOP;
+  RETURN true;
+END
+$body$;
+
+-- Puts a created task without a place where it belongs, and notifies. `it` is its record as it is now, or is about to
+-- be stored. It is in quarantine from the second crash on: each other end of a claim resets crash_count.
+CREATE FUNCTION "firefly"._place_record(it "firefly".task) RETURNS void
+LANGUAGE plpgsql AS $body$
+BEGIN
+  IF it.not_before <= clock_timestamp() AND it.concurrency_key IS NULL AND it.rate_key IS NULL THEN
+    INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, quarantined, queue, func_name)
+    VALUES (it.id, it.claim_seq, it.not_before, it.priority, it.crash_count >= 2, it.queue, it.func_name);
+  ELSE
+    INSERT INTO "firefly".waiting (
+      id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason, admit_at
+    ) VALUES (
+      it.id, it.claim_seq, it.not_before, it.priority, it.crash_count >= 2, it.queue, it.func_name,
+      it.concurrency_key, it.rate_key,
+      CASE
+        WHEN it.not_before > clock_timestamp() THEN 'time'
+        WHEN it.concurrency_key IS NULL THEN 'rate'
+        ELSE 'concurrency'
+      END,
+      CASE WHEN it.not_before <= clock_timestamp() THEN clock_timestamp() END
+    );
+  END IF;
+  PERFORM pg_notify("firefly".channel(it.queue), ''), "firefly"._announce(it.queue);
+END
+$body$;
+
+-- The same for the stored record; nothing if it is not created.
 CREATE FUNCTION "firefly"._place(task_id bigint) RETURNS void
 LANGUAGE plpgsql AS $body$
 DECLARE
-  task record;
+  it "firefly".task;
 BEGIN
-  SELECT * INTO task FROM "firefly".task WHERE id = task_id AND status = 'created';
-  IF NOT FOUND THEN
-    RETURN;
+  SELECT * INTO it FROM "firefly".task WHERE id = task_id AND status = 'created';
+  IF FOUND THEN
+    PERFORM "firefly"._place_record(it);
   END IF;
-  IF task.not_before <= clock_timestamp() AND task.concurrency_key IS NULL AND task.rate_key IS NULL THEN
-    INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, queue, func_name)
-    VALUES (task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name);
-  ELSE
-    INSERT INTO "firefly".waiting (
-      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
-    ) VALUES (
-      task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name,
-      task.concurrency_key, task.rate_key,
-      CASE
-        WHEN task.not_before > clock_timestamp() THEN 'time'
-        WHEN task.concurrency_key IS NULL THEN 'rate'
-        ELSE 'concurrency'
-      END,
-      CASE WHEN task.not_before <= clock_timestamp() THEN clock_timestamp() END
-    );
-  END IF;
-  PERFORM pg_notify("firefly".channel(task.queue), ''), "firefly"._announce(task.queue);
 END
 $body$;
 

@@ -47,18 +47,109 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $body$;
 
+-- Encrypted values are bound to the name and the queue of their task: moved, they could never be read again. Arguments
+-- that were scheduled with on_conflict "replace" are bound to the name alone. A value is taken for encrypted by how its
+-- Base64 begins: isEncrypted() in src/privacy/encryption.ts.
+CREATE FUNCTION "firefly"._refuse_move(it "firefly".task, func_name text, queue text) RETURNS void
+LANGUAGE plpgsql AS $body$
+DECLARE
+  value text;
+BEGIN
+  FOREACH value IN ARRAY ARRAY[it.params, it.returned] LOOP
+    IF value LIKE 'eyIkIjoiRW5jcnlwdGVkIiwia2V5Ijoi%' AND (
+      it.func_name <> _refuse_move.func_name
+      OR it.queue <> _refuse_move.queue AND NOT "firefly".decode(value) @> '{"anyQueue": true}'
+    ) THEN
+      RAISE EXCEPTION 'Cannot move task % from "%" in queue "%" to "%" in queue "%" as its values are encrypted for the former',
+        it.id, it.func_name, it.queue, _refuse_move.func_name, _refuse_move.queue
+        USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Cancel it and schedule it again';
+    END IF;
+  END LOOP;
+END
+$body$;
+
+-- Makes an UPDATE by hand take effect at once: `was` is the record before, `it` as the statement sets it; returns the
+-- record to store. A created task loses its place, and the caller gives it another; a running one keeps its claim, and
+-- what was edited counts where the task is placed next. What it has of its status is as firefly.cancel() and
+-- firefly.retry() leave it. It increments claim_seq wherever a place or a claim must not count any more.
+CREATE FUNCTION "firefly"._edit(was "firefly".task, it "firefly".task) RETURNS "firefly".task
+LANGUAGE plpgsql AS $body$
+DECLARE
+  held boolean;
+BEGIN
+  IF (was.func_name, was.queue) IS DISTINCT FROM (it.func_name, it.queue) THEN
+    PERFORM "firefly"._refuse_move(was, it.func_name, it.queue);
+  END IF;
+  IF was.status <> 'created' AND it.status <> 'created' OR was.status = it.status AND
+    (was.queue, was.priority, was.not_before, was.func_name, was.unique_key, was.concurrency_key, was.rate_key)
+    IS NOT DISTINCT FROM
+    (it.queue, it.priority, it.not_before, it.func_name, it.unique_key, it.concurrency_key, it.rate_key)
+  THEN
+    RETURN it;
+  END IF;
+  IF was.status = it.status AND (
+    was.unique_key IS DISTINCT FROM it.unique_key OR was.unique_key IS NOT NULL AND was.func_name <> it.func_name
+  ) THEN
+    RAISE EXCEPTION 'Cannot change the unique key of task % "%" as it has not ended', was.id, was.func_name
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+        HINT = 'Cancel it with firefly.cancel() and schedule it again';
+  END IF;
+
+  IF was.status = 'created' THEN
+    held := NOT "firefly"._take_place(was.id, was.claim_seq);
+    IF held AND it.status = 'created' THEN
+      IF it.concurrency_key IS NULL AND it.rate_key IS NULL THEN
+        DELETE FROM "firefly".slot WHERE slot.task_id = was.id; -- the end of its claim has no reason to look for them
+      END IF;
+      RETURN it;
+    END IF;
+    IF held OR was.concurrency_key IS NOT NULL OR was.rate_key IS NOT NULL THEN
+      PERFORM pg_notify("firefly".control_channel(), '');
+    END IF;
+    -- Also where it has no limit any more, so that the trigger has none to look for.
+    DELETE FROM "firefly".slot WHERE slot.task_id = was.id AND slot.until IS NULL;
+  END IF;
+  it.claim_seq := was.claim_seq + 1;
+  IF it.status = 'created' THEN
+    it.completed := NULL;
+    it.failed := NULL;
+    it.cancelled := NULL;
+  ELSE
+    it.completed := CASE WHEN it.status = 'completed' THEN COALESCE(it.completed, now()) END;
+    it.failed := CASE WHEN it.status = 'failed' THEN COALESCE(it.failed, now()) END;
+    it.cancelled := CASE WHEN it.status = 'cancelled' THEN COALESCE(it.cancelled, now()) END;
+    DELETE FROM "firefly".result_waiter WHERE result_waiter.task_id = was.id;
+    IF FOUND THEN
+      PERFORM pg_notify("firefly".ended_channel(), '');
+    END IF;
+  END IF;
+  RETURN it;
+END
+$body$;
+
 -- The end of a claim or of a task releases what the task holds: its slots, and its unique key where the new status does
 -- not reject duplicates. It is one trigger for settling, rescue, cancel, retry, statements that ignore keys, and edits
 -- by hand. An attempt that began, or may have begun, counts for its rate: that slot stays until its time is over. A task
 -- that needs a key which a duplicate has taken meanwhile ends `failed`, and no other task of its batch fails with it. A
 -- task that has ended keeps its status, and rejects no duplicates.
+--
+-- Every statement of Firefly that sets a column which this trigger names increments claim_seq: one that does not is an
+-- edit by hand. Such a task gets its new place here.
 CREATE FUNCTION "firefly"._release() RETURNS trigger
 LANGUAGE plpgsql AS $body$
 DECLARE
+  is_edited boolean := NEW.claim_seq = OLD.claim_seq;
   holder bigint;
   keeps boolean;
   outlasts boolean;
 BEGIN
+  IF is_edited THEN
+    NEW := "firefly"._edit(OLD, NEW);
+    IF NEW.claim_seq = OLD.claim_seq AND NEW.status = OLD.status THEN
+      RETURN NEW;
+    END IF;
+  END IF;
+
   IF NEW.concurrency_key IS NOT NULL OR NEW.rate_key IS NOT NULL THEN
     IF NEW.status <> 'created' OR NEW.rescues <> OLD.rescues OR NEW.started IS DISTINCT FROM OLD.started THEN
       UPDATE "firefly".slot
@@ -67,46 +158,57 @@ BEGIN
     END IF;
     DELETE FROM "firefly".slot WHERE slot.task_id = NEW.id AND (slot.until IS NULL OR slot.until = 'infinity');
   END IF;
-  IF NEW.unique_key IS NULL THEN
-    RETURN NEW;
-  END IF;
-  keeps := NEW.status = ANY (COALESCE(NEW.unique_among, '{created,running}'));
-  outlasts := NEW.status = 'completed' AND NEW.unique_for IS NOT NULL AND NOT keeps;
-  IF NOT keeps AND NOT outlasts THEN
-    DELETE FROM "firefly".unique_key AS held
-    WHERE held.func_name = NEW.func_name AND held.key = NEW.unique_key AND held.task_id = NEW.id;
-    RETURN NEW;
-  END IF;
-  PERFORM FROM "firefly".unique_key AS held
-  WHERE held.func_name = NEW.func_name AND held.key = NEW.unique_key AND held.task_id = NEW.id AND held.until IS NULL;
-  IF NOT FOUND THEN
-    holder := "firefly"._try_unique_key(NEW.func_name, NEW.unique_key, NEW.id);
-    IF holder IS DISTINCT FROM NEW.id THEN
-      IF NEW.status = 'created' THEN
-        NEW.failed := statement_timestamp();
-        NEW.errors := NEW.errors || jsonb_build_array(jsonb_build_object(
-          'name', 'TaskExists',
-          'message', format('Cannot run this task again as %s its unique key "%s"',
-            COALESCE('task ' || holder || ' has', 'a task that is being scheduled takes'), NEW.unique_key),
-          'at', statement_timestamp(), 'attempt', OLD.retry_attempts + OLD.rescues + 1
-        ));
-        NEW.status := 'failed';
+
+  IF NEW.unique_key IS NOT NULL THEN
+    keeps := NEW.status = ANY (COALESCE(NEW.unique_among, '{created,running}'));
+    outlasts := NEW.status = 'completed' AND NEW.unique_for IS NOT NULL AND NOT keeps;
+    IF NOT keeps AND NOT outlasts THEN
+      DELETE FROM "firefly".unique_key AS held
+      WHERE held.func_name = NEW.func_name AND held.key = NEW.unique_key AND held.task_id = NEW.id;
+    ELSE
+      PERFORM FROM "firefly".unique_key AS held
+      WHERE held.func_name = NEW.func_name AND held.key = NEW.unique_key AND held.task_id = NEW.id
+        AND held.until IS NULL;
+      IF NOT FOUND THEN
+        holder := "firefly"._try_unique_key(NEW.func_name, NEW.unique_key, NEW.id);
+        IF holder IS DISTINCT FROM NEW.id THEN
+          IF NEW.status = 'created' THEN
+            NEW.failed := statement_timestamp();
+            NEW.errors := NEW.errors || jsonb_build_array(jsonb_build_object(
+              'name', 'TaskExists',
+              'message', format('Cannot run this task again as %s its unique key "%s"',
+                COALESCE('task ' || holder || ' has', 'a task that is being scheduled takes'), NEW.unique_key),
+              'at', statement_timestamp(), 'attempt', OLD.retry_attempts + OLD.rescues + 1
+            ));
+            NEW.status := 'failed';
+          END IF;
+          RETURN NEW;
+        END IF;
       END IF;
-      RETURN NEW;
+      IF outlasts THEN
+        UPDATE "firefly".unique_key AS held
+        SET until = statement_timestamp() + make_interval(secs => NEW.unique_for)
+        WHERE held.func_name = NEW.func_name AND held.key = NEW.unique_key AND held.task_id = NEW.id;
+      END IF;
     END IF;
   END IF;
-  IF outlasts THEN
-    UPDATE "firefly".unique_key AS held
-    SET until = statement_timestamp() + make_interval(secs => NEW.unique_for)
-    WHERE held.func_name = NEW.func_name AND held.key = NEW.unique_key AND held.task_id = NEW.id;
+
+  IF is_edited AND NEW.status = 'created' THEN
+    PERFORM "firefly"._place_record(NEW);
   END IF;
   RETURN NEW;
 END
 $body$;
 
-CREATE TRIGGER release BEFORE UPDATE OF status, claim_seq ON "firefly".task
+-- One trigger for both, as a second one on `status` would have its condition read for each statement that completes.
+CREATE TRIGGER release
+BEFORE UPDATE OF status, claim_seq, queue, priority, not_before, func_name, unique_key, concurrency_key, rate_key
+ON "firefly".task
 FOR EACH ROW
-WHEN (NEW.unique_key IS NOT NULL OR NEW.concurrency_key IS NOT NULL OR NEW.rate_key IS NOT NULL)
+WHEN (
+  NEW.unique_key IS NOT NULL OR NEW.concurrency_key IS NOT NULL OR NEW.rate_key IS NOT NULL
+  OR NEW.claim_seq = OLD.claim_seq
+)
 EXECUTE FUNCTION "firefly"._release();
 
 -- A key that outlasts its holder outlasts the record too, and so does the slot of a rate. A limited task leaves its

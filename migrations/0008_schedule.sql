@@ -121,13 +121,13 @@ BEGIN
 END
 $body$;
 
--- Schedules a task from any language, inside any transaction; returns its id. NULL takes the default. With a unique
--- key, on_conflict decides about a duplicate: keep (its id is returned), replace (its arguments and time are
+-- Schedules a task from any language, inside any transaction; returns its id. NULL takes the default: for the queue,
+-- that of the definition which the consumer that started last has stored, else 'default'. With a unique key, on_conflict decides about a duplicate: keep (its id is returned), replace (its arguments and time are
 -- overwritten while it is created) or error.
 CREATE FUNCTION "firefly".schedule(
   func_name text,
   params jsonb DEFAULT '[]',
-  queue text DEFAULT 'default',
+  queue text DEFAULT NULL,
   not_before timestamptz DEFAULT now(),
   priority integer DEFAULT 0,
   max_retries integer DEFAULT NULL,
@@ -142,6 +142,11 @@ LANGUAGE plpgsql AS $body$
 DECLARE
   scheduled record;
 BEGIN
+  queue := COALESCE(
+    schedule.queue,
+    (SELECT defined.queue FROM "firefly".definition AS defined WHERE defined.func_name = schedule.func_name),
+    'default'
+  );
   IF jsonb_typeof(COALESCE(params, '[]')) <> 'array' THEN
     RAISE EXCEPTION 'Cannot schedule task "%" as params must be a JSON array of its arguments: current value is of type %',
       func_name, jsonb_typeof(params) USING ERRCODE = 'invalid_parameter_value';
@@ -154,7 +159,7 @@ BEGIN
     INSERT INTO "firefly".task (
       func_name, params, queue, not_before, priority, max_retries, retry_delay, timeout, tags
     ) VALUES (
-      schedule.func_name, "firefly".encode(COALESCE(schedule.params, '[]')), COALESCE(schedule.queue, 'default'),
+      schedule.func_name, "firefly".encode(COALESCE(schedule.params, '[]')), schedule.queue,
       COALESCE(schedule.not_before, now()), COALESCE(schedule.priority, 0), schedule.max_retries, schedule.retry_delay,
       schedule.timeout, COALESCE(schedule.tags, '{}')
     ) RETURNING id AS task_id INTO scheduled;
@@ -163,7 +168,7 @@ BEGIN
   SELECT * INTO scheduled
   FROM "firefly"._schedule(json_build_array(json_build_object(
     'func_name', schedule.func_name, 'params', "firefly".encode(COALESCE(schedule.params, '[]')),
-    'queue', COALESCE(schedule.queue, 'default'), 'not_before', COALESCE(schedule.not_before, now()),
+    'queue', schedule.queue, 'not_before', COALESCE(schedule.not_before, now()),
     'priority', COALESCE(schedule.priority, 0), 'max_retries', schedule.max_retries,
     'retry_delay', schedule.retry_delay, 'timeout', schedule.timeout, 'tags', COALESCE(schedule.tags, '{}'),
     'unique_key', schedule.unique_key, 'unique_for', schedule.unique_for,

@@ -66,6 +66,110 @@ BEGIN
 END
 $body$;
 
+-- Makes a task that waits for its time due now, with the attempts that it has left. Returns `done`, or what keeps it from
+-- that: it is missing, its status if it has ended, `running`, `ready` if it is due already, the limit for which it waits
+-- (`concurrency`, `rate`), or `unknown` if no live consumer of its queue knows its name. It locks the record in any case.
+CREATE FUNCTION "firefly"._run(task_id bigint) RETURNS text
+LANGUAGE plpgsql AS $body$
+DECLARE
+  it "firefly".task;
+  place text;
+BEGIN
+  SELECT * INTO it FROM "firefly".task WHERE id = task_id FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RETURN 'missing';
+  ELSIF it.status <> 'created' THEN
+    RETURN it.status;
+  END IF;
+  SELECT waiting.reason INTO place
+  FROM "firefly".waiting
+  WHERE waiting.id = it.id AND waiting.claim_seq = it.claim_seq AND waiting.reason <> 'time';
+  IF NOT FOUND THEN
+    SELECT 'ready' INTO place
+    FROM "firefly".ready
+    WHERE ready.queue = it.queue AND ready.priority = it.priority AND ready.not_before = it.not_before
+      AND ready.id = it.id AND ready.claim_seq = it.claim_seq;
+  END IF;
+  IF FOUND THEN
+    RETURN place;
+  ELSIF NOT "firefly"._take_place(it.id, it.claim_seq) THEN
+    RETURN 'running';
+  END IF;
+  UPDATE "firefly".task
+  SET not_before = LEAST(not_before, now()), claim_seq = claim_seq + 1
+  WHERE id = it.id;
+  PERFORM "firefly"._place(it.id);
+  RETURN 'done';
+END
+$body$;
+
+-- Makes a task that waits for its time due now, and returns whether it did. It keeps its attempts, and waits for its
+-- limits as any other. A task that is due already, runs or has ended is left as it is.
+CREATE FUNCTION "firefly".run(task_id bigint) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  IF "firefly"._run(task_id) <> 'done' THEN
+    -- Rolled back to the beginning, so that the record of a running task is not locked until the caller's transaction
+    -- ends: its consumer could not settle it.
+    RAISE SQLSTATE 'FFRUN';
+  END IF;
+  RETURN true;
+EXCEPTION WHEN SQLSTATE 'FFRUN' THEN
+  RETURN false;
+END
+$body$;
+
+-- Gives a task that waits to run another time, queue or priority; NULL keeps what it has. Returns `done`, or what keeps
+-- it from that: it is missing, its status if it has ended, or `running`. It locks the record in any case.
+CREATE FUNCTION "firefly"._reschedule(
+  task_id bigint, new_not_before timestamptz, new_queue text, new_priority integer
+) RETURNS text
+LANGUAGE plpgsql AS $body$
+DECLARE
+  it "firefly".task;
+BEGIN
+  SELECT * INTO it FROM "firefly".task WHERE id = task_id FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RETURN 'missing';
+  ELSIF it.status <> 'created' THEN
+    RETURN it.status;
+  END IF;
+  PERFORM "firefly"._refuse_move(it, it.func_name, COALESCE(new_queue, it.queue));
+  IF NOT "firefly"._take_place(it.id, it.claim_seq) THEN
+    RETURN 'running';
+  END IF;
+  UPDATE "firefly".task
+  SET not_before = COALESCE(new_not_before, not_before), queue = COALESCE(new_queue, queue),
+    priority = COALESCE(new_priority, priority), claim_seq = claim_seq + 1
+  WHERE id = it.id;
+  PERFORM "firefly"._place(it.id);
+  IF it.concurrency_key IS NOT NULL OR it.rate_key IS NOT NULL THEN
+    PERFORM pg_notify("firefly".control_channel(), ''); -- a slot that it had is free
+  END IF;
+  RETURN 'done';
+END
+$body$;
+
+-- Gives a task that waits to run another time, queue or priority, and returns whether it did: not if the task runs or
+-- has ended. NULL keeps what it has. It keeps its attempts and its unique key.
+CREATE FUNCTION "firefly".reschedule(
+  task_id bigint, not_before timestamptz DEFAULT NULL, queue text DEFAULT NULL, priority integer DEFAULT NULL
+) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  IF num_nonnulls(not_before, queue, priority) = 0 THEN
+    RAISE EXCEPTION 'Cannot reschedule task % as not_before, queue or priority must be given', task_id
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  IF "firefly"._reschedule(task_id, not_before, queue, priority) <> 'done' THEN
+    RAISE SQLSTATE 'FFRUN'; -- as in run()
+  END IF;
+  RETURN true;
+EXCEPTION WHEN SQLSTATE 'FFRUN' THEN
+  RETURN false;
+END
+$body$;
+
 -- Stops the claiming of a queue's tasks until it is resumed; returns whether that is new. Running tasks go on, and
 -- consumers are asked to release what they have claimed and not begun.
 CREATE FUNCTION "firefly".pause(queue text) RETURNS boolean

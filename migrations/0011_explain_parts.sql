@@ -147,8 +147,10 @@ BEGIN
   WHERE consumer.lease_until > statement_timestamp();
   IF it.queue <> ALL (served) THEN
     RETURN QUERY SELECT 'no_consumer', format('No live consumer serves its queue "%s"', it.queue)
-        || CASE WHEN served = '{}' THEN '' ELSE format(', only %s', array_to_string(served, ', ')) END,
-      jsonb_build_object('queue', it.queue, 'served', served);
+        || CASE WHEN served = '{}' THEN '' ELSE format(', only %s', array_to_string(served, ', ')) END
+        || CASE WHEN elsewhere = '{}' THEN ''
+          ELSE format('; consumers of %s know its name', array_to_string(elsewhere, ', ')) END,
+      jsonb_build_object('queue', it.queue, 'served', served, 'elsewhere', elsewhere);
   ELSIF it.queue <> ALL (elsewhere) THEN
     SELECT array_agg(DISTINCT name) INTO known
     FROM "firefly".consumer, unnest(consumer.tasks) AS name

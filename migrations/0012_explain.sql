@@ -238,7 +238,7 @@ $body$;
 -- orphaned      the same: that consumer crashed, and the task will be rescued
 -- paused        queue
 -- not_due       until, retry (it was tried before), error
--- no_consumer   queue, served: the queues that live consumers serve
+-- no_consumer   queue, served: the queues that live consumers serve, elsewhere: those whose consumers know its name
 -- unknown_name  queue, func_name, near: names like it, elsewhere: queues whose consumers know it
 -- unplaced      it was edited by hand
 -- concurrency   key, limit, taken, holders (task_id, since, consumer, host, pid; at most 20), ahead, more (than 10,000)

@@ -1,5 +1,6 @@
 import type { Command } from "./command.ts";
-import { countTasks, FILTER_FLAGS, filterOf, findMissing, reportMissing, requireSelection } from "./filter.ts";
+import { FILTER_FLAGS, filterOf, findMissing, requireSelection } from "./filter.ts";
+import { LeftTasks, reportChanged } from "./left_tasks.ts";
 import { withCount } from "./progress_line.ts";
 import { withInstance } from "./settings.ts";
 
@@ -21,14 +22,11 @@ export const cancel: Command = {
       const missing = await findMissing(ff, filter);
       // Skips records that have ended: there may be millions of them.
       const status = filter.status ?? (filter.ids ? undefined : ["created" as const, "running" as const]);
-      const cancelled = await withCount(
-        terminal,
-        "Cancelled",
-        (onProgress) => ff.tasks.cancel(status ? { ...filter, status } : filter, { onProgress }),
-      );
-      if (terminal.json) await terminal.printJson({ cancelled });
-      else await terminal.print(`Cancelled ${countTasks(cancelled)}`);
-      return reportMissing(missing, terminal);
+      const left = new LeftTasks();
+      const cancelled = await withCount(terminal, "Cancelled", (onProgress) => {
+        return ff.tasks.cancel(status ? { ...filter, status } : filter, { onProgress, onLeft: left.add });
+      });
+      return await reportChanged(ff, terminal, { command: "cancel", done: cancelled, filter, left, missing });
     });
   },
 };

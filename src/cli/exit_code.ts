@@ -12,6 +12,7 @@ export const EXIT = {
   noSuchTask: 4,
   taskFailed: 5,
   unhealthy: 6,
+  nothingDone: 7,
   timedOut: 124,
 } as const;
 
@@ -21,9 +22,10 @@ export const EXIT_MEANINGS: readonly [code: number, meaning: string][] = [
   [EXIT.unexpected, "Unexpected error"],
   [EXIT.usage, "Invalid command line"],
   [EXIT.noDatabase, "The database is unreachable, or its schema is missing or from another release"],
-  [EXIT.noSuchTask, "No such task"],
+  [EXIT.noSuchTask, "No such task, name or queue"],
   [EXIT.taskFailed, "The awaited task failed or was cancelled"],
   [EXIT.unhealthy, "`doctor` found a problem"],
+  [EXIT.nothingDone, "No task was changed, as none could be"],
   [EXIT.timedOut, "The awaited task did not end in time"],
   [130, "A second signal ended the process at once (143 if it was SIGTERM)"],
   [137, "A task blocked the event loop, or the process received SIGKILL"],

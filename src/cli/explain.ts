@@ -68,8 +68,15 @@ function adviceOn(id: number, reason: Reason): string[] {
       return [`See its duplicate: firefly show ${reason.taskId}`];
     case "paused":
       return [`Resume the queue: firefly resume ${reason.queue}`];
+    case "not_due":
+      return [`Run it now: firefly run ${id}`];
     case "no_consumer":
-      return [`Start a consumer: firefly consume --queue ${reason.queue}`];
+      return [
+        `Start a consumer: firefly consume --queue ${reason.queue}`,
+        ...reason.elsewhere.slice(0, 3).map((queue) =>
+          `Or move it to a queue whose consumers know it: firefly reschedule ${id} --to-queue ${queue}`
+        ),
+      ];
     case "unknown_name":
       return [
         `Start a consumer whose modules define it: firefly consume --queue ${reason.queue}`,

@@ -1,6 +1,8 @@
 import { toMilliseconds } from "../duration.ts";
 import type { Firefly } from "../firefly/firefly.ts";
 import { TASK_STATUSES, type TaskFilter } from "../task/record.ts";
+import { findUnknown, readWords, type Words } from "../store/records.ts";
+import { didYouMean } from "../suggest.ts";
 import { type Arguments, type Flags, omitUndefined, usageError } from "./arguments.ts";
 import { EXIT } from "./exit_code.ts";
 import type { Terminal } from "./terminal.ts";
@@ -41,19 +43,35 @@ export function requireSelection(command: string, args: Arguments, filter: TaskF
   }
 }
 
-/** Returns the ids of the filter that no task has. */
-export async function findMissing(ff: Firefly, { ids = [] }: TaskFilter): Promise<number[]> {
-  if (ids.length === 0) return [];
-  const { items } = await ff.tasks.list({ ids }, { limit: ids.length });
-  const found = new Set(items.map(({ id }) => id));
-  return ids.filter((id) => !found.has(id));
+/** Describes the ids, names and queues of the filter that exist nowhere: a sentence each. */
+export async function findMissing(ff: Firefly, { ids = [], funcName = [], queue = [] }: TaskFilter): Promise<string[]> {
+  const missing: string[] = [];
+  if (ids.length > 0) {
+    const { items } = await ff.tasks.list({ ids }, { limit: ids.length });
+    const found = new Set(items.map(({ id }) => id));
+    const absent = ids.filter((id) => !found.has(id));
+    if (absent.length > 0) missing.push(`There is no task ${absent.join(", ")}`);
+  }
+  return [...missing, ...await findUnknownWords(ff, { names: [funcName].flat(), queues: [queue].flat() })];
 }
 
-/** Prints an error that names the missing ids, if any; returns the exit code. */
-export function reportMissing(missing: number[], terminal: Terminal): number {
-  if (missing.length === 0) return EXIT.done;
-  terminal.printError(`There is no task ${missing.join(", ")}`);
-  return EXIT.noSuchTask;
+/** Describes those of the names and queues that exist nowhere, with a suggestion. */
+export async function findUnknownWords(ff: Firefly, words: Words): Promise<string[]> {
+  if (words.names.length + words.queues.length === 0) return [];
+  const { database: { records: sql } } = await ff.connect();
+  const unknown = await findUnknown(sql, words);
+  if (unknown.names.length + unknown.queues.length === 0) return [];
+  const known = await readWords(sql);
+  return [
+    ...unknown.names.map((name) => `There is no task named "${name}"${didYouMean(name, known.names)}`),
+    ...unknown.queues.map((queue) => `There is no queue "${queue}"${didYouMean(queue, known.queues)}`),
+  ];
+}
+
+/** Prints what {@linkcode findMissing} found, if anything; returns the exit code. */
+export function reportMissing(missing: string[], terminal: Terminal): number {
+  for (const sentence of missing) terminal.printError(sentence);
+  return missing.length > 0 ? EXIT.noSuchTask : EXIT.done;
 }
 
 /** Formats a number of tasks: `1 task`, `2 tasks`. */

@@ -17,7 +17,9 @@ import { migrate } from "./migrate.ts";
 import { pause, resume } from "./pause.ts";
 import { prune } from "./prune.ts";
 import { queues } from "./queues.ts";
+import { reschedule } from "./reschedule.ts";
 import { retry } from "./retry.ts";
+import { run as runNow } from "./run.ts";
 import { schedule } from "./schedule.ts";
 import { show } from "./show.ts";
 import { tasks } from "./tasks.ts";
@@ -31,6 +33,8 @@ const COMMANDS: readonly Command[] = [
   show,
   explain,
   retry,
+  runNow,
+  reschedule,
   cancel,
   deleteTasks,
   prune,

@@ -1,5 +1,6 @@
 import type { Command } from "./command.ts";
-import { countTasks, FILTER_FLAGS, filterOf, findMissing, reportMissing, requireSelection } from "./filter.ts";
+import { FILTER_FLAGS, filterOf, findMissing, requireSelection } from "./filter.ts";
+import { LeftTasks, reportChanged } from "./left_tasks.ts";
 import { withCount } from "./progress_line.ts";
 import { withInstance } from "./settings.ts";
 
@@ -20,14 +21,11 @@ export const retry: Command = {
     return await withInstance({ args, terminal, tasks: "none" }, async (ff) => {
       const missing = await findMissing(ff, filter);
       const status = filter.status ?? (filter.ids ? undefined : "failed");
-      const retried = await withCount(
-        terminal,
-        "Retried",
-        (onProgress) => ff.tasks.retry(status ? { ...filter, status } : filter, { onProgress }),
-      );
-      if (terminal.json) await terminal.printJson({ retried });
-      else await terminal.print(`Retried ${countTasks(retried)}`);
-      return reportMissing(missing, terminal);
+      const left = new LeftTasks();
+      const retried = await withCount(terminal, "Retried", (onProgress) => {
+        return ff.tasks.retry(status ? { ...filter, status } : filter, { onProgress, onLeft: left.add });
+      });
+      return await reportChanged(ff, terminal, { command: "retry", done: retried, filter, left, missing });
     });
   },
 };

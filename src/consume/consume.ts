@@ -136,7 +136,10 @@ async function start(host: ConsumerHost, config: ConsumerConfig): Promise<{ loop
   const { settings, database: { sql, leaseConnection }, sessions, listener } = await host.connect();
   await requireSchema(sql, host.schema);
   await Promise.all([
-    registerDefinitions(sql, [...config.definitions].map(([name, definition]) => toDefinitionRow(name, definition))),
+    registerDefinitions(
+      sql,
+      [...config.definitions].map(([name, definition]) => toDefinitionRow(name, definition, config.defaults.queue)),
+    ),
     storeRetention(sql, toRetentionSeconds(config.defaults.retention)),
     storeQueues(sql, toQueueSettings(host.options.queues)),
   ]);

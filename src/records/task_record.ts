@@ -5,10 +5,11 @@ import { decodeParams, decryptRow, type KeyRing } from "../privacy/encryption.ts
 import { FireflyError, TaskExists, TaskNotFound } from "../errors.ts";
 import type { Listener } from "../notify/listener.ts";
 import { Projection } from "../wire/to_json.ts";
-import type { FreshRecord, TaskError, TaskRecord, TaskStatus, WaitOptions } from "../task/record.ts";
+import type { FreshRecord, RescheduleOptions, TaskError, TaskRecord, TaskStatus, WaitOptions } from "../task/record.ts";
+import { toPlaceChange } from "./reschedule.ts";
 import type { Results } from "./result_waiter.ts";
 import { registry } from "../task/scope.ts";
-import { cancelTasks, type Chosen, deleteTasks, retryTasks } from "../store/bulk.ts";
+import { cancelTasks, type Chosen, deleteTasks, rescheduleTasks, retryTasks, runTasks } from "../store/bulk.ts";
 import { readRecords } from "../store/records.ts";
 import { type ErrorRow, type TaskRow, toNumber } from "../store/rows.ts";
 import { type WatchOptions, watchRow } from "./watch.ts";
@@ -172,6 +173,17 @@ class StoredTask {
       throw new FireflyError(`Cannot retry task ${this.id} as an open transaction schedules a duplicate of it`);
     }
     throw new FireflyError(`Cannot retry task ${this.id} as it must be failed or cancelled: its status is "${status}"`);
+  }
+
+  async run(): Promise<boolean> {
+    const { records: sql } = await this.#access.database();
+    return (await runTasks(sql, [this.#chosen])).done > 0;
+  }
+
+  async reschedule(changes: RescheduleOptions): Promise<boolean> {
+    const change = toPlaceChange(changes, `reschedule task ${this.id}`);
+    const { records: sql } = await this.#access.database();
+    return (await rescheduleTasks(sql, [this.#chosen], change)).done > 0;
   }
 
   async cancel(): Promise<boolean> {

@@ -3,17 +3,28 @@ import { TaskNotFound } from "../errors.ts";
 import { decryptRow } from "../privacy/encryption.ts";
 import type { Explanation } from "../task/explanation.ts";
 import {
+  type LeftTask,
   type Page,
   type PageOptions,
+  type RescheduleOptions,
   TASK_STATUSES,
   type TaskFilter,
   type TaskRecord,
   type TaskStatus,
 } from "../task/record.ts";
-import { type BulkResult, cancelTasks, type Chosen, deleteTasks, retryTasks } from "../store/bulk.ts";
+import {
+  type BulkResult,
+  cancelTasks,
+  type Chosen,
+  deleteTasks,
+  rescheduleTasks,
+  retryTasks,
+  runTasks,
+} from "../store/bulk.ts";
 import { explainTask } from "../store/explain.ts";
 import { countRecords, type ListedRow, listRecords } from "../store/records.ts";
 import { toNumber } from "../store/rows.ts";
+import { toPlaceChange } from "./reschedule.ts";
 import { readRecord, type RecordAccess, toRecord } from "./task_record.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 
@@ -39,6 +50,8 @@ export interface BulkOptions {
   signal?: AbortSignal;
   /** Receives the number of tasks done so far, after each batch. */
   onProgress?: (done: number) => void;
+  /** Receives the matching tasks that were left as they are, after each batch that left any. */
+  onLeft?: (left: readonly LeftTask[]) => void;
 }
 
 /** The records of an instance. */
@@ -114,6 +127,35 @@ export class Tasks {
     return await this.#inBulk("retry tasks", { filter, options, act: retryTasks });
   }
 
+  /**
+   * Makes tasks due now that wait for their time, for a delay or a retry, and returns their number: those with these
+   * ids, or those that match the filter and have not started. They keep the attempts that they have left, and wait for
+   * their limits as before. Tasks that change meanwhile: {@linkcode Tasks.retry}.
+   */
+  async run(chosen: number[] | TaskFilter, options: BulkOptions = {}): Promise<number> {
+    return await this.#inBulk("run tasks", { filter: toWaiting(chosen), options, act: runTasks });
+  }
+
+  /**
+   * Gives tasks that have not started another time, queue or priority, and returns their number: those with these ids,
+   * or those that match the filter. They keep their other options. Tasks that change meanwhile:
+   * {@linkcode Tasks.retry}.
+   *
+   * @throws {TypeError | RangeError} If `changes` is wrong, or has none.
+   */
+  async reschedule(
+    chosen: number[] | TaskFilter,
+    changes: RescheduleOptions,
+    options: BulkOptions = {},
+  ): Promise<number> {
+    const change = toPlaceChange(changes, "reschedule tasks");
+    return await this.#inBulk("reschedule tasks", {
+      filter: toWaiting(chosen),
+      options,
+      act: (sql, chosen) => rescheduleTasks(sql, chosen, change),
+    });
+  }
+
   /** Cancels tasks that have not ended and returns their number. Tasks that change meanwhile: {@linkcode Tasks.retry}. */
   async cancel(filter: TaskFilter, options: BulkOptions = {}): Promise<number> {
     const idle = !mayRun(filter);
@@ -148,7 +190,10 @@ export class Tasks {
   }
 
   /** Reads the matching records, newest first, and changes them in batches, each in a short transaction. */
-  async #inBulk(action: string, { filter, options: { signal, onProgress }, act }: BulkAct): Promise<number> {
+  async #inBulk(
+    action: string,
+    { filter, options: { signal, onProgress, onLeft }, act }: BulkAct,
+  ): Promise<number> {
     checkFilter(filter, action);
     const { records: sql } = await this.#access.database();
     let done = 0;
@@ -159,8 +204,9 @@ export class Tasks {
       for (let tries = 0; batch.length > 0 && tries < TRIES; tries++) {
         const chosen = batch.map((row) => ({ id: toNumber(row.id), claimSeq: toNumber(row.claim_seq) }));
         const result = await act(sql, chosen);
+        const { changed, left } = result;
         done += result.done;
-        const { changed } = result;
+        if (left.length > 0) onLeft?.(left);
         batch = changed.length > 0
           ? await listRecords(sql, { ...filter, ids: changed }, { limit: BULK, before: null })
           : [];
@@ -181,6 +227,12 @@ interface BulkAct {
   filter: TaskFilter;
   options: BulkOptions;
   act(sql: Tag, chosen: Chosen[]): Promise<BulkResult>;
+}
+
+/** The filter of an operation on tasks that have not started. Without ids it skips all others, of which there may be many. */
+function toWaiting(chosen: number[] | TaskFilter): TaskFilter {
+  if (Array.isArray(chosen)) return { ids: chosen };
+  return chosen.ids || chosen.status !== undefined ? chosen : { ...chosen, status: "created" };
 }
 
 /** Whether the filter can match running tasks. */

@@ -85,6 +85,7 @@ column cron_slot.task_id: bigint
 column definition.concurrency_limit: integer
 column definition.defined: timestamp with time zone not null default
 column definition.func_name: text not null
+column definition.queue: text
 column definition.rate_limit: integer
 column definition.rate_per: double precision
 column definition.retain_completed: double precision
@@ -355,10 +356,11 @@ function _decode_object(jsonb, jsonb, integer[], integer, bigint): record immuta
 function _decode_ref(jsonb, jsonb, integer[], integer, bigint): record immutable 46c3488a13d1
 function _decode_string(jsonb): text immutable strict b78d25b264e7
 function _decode_view(jsonb, jsonb, bigint): record immutable 6d690865d1ae
+function _edit(task, task): task 4f1c1bf7a09a
 function _escape(jsonb): jsonb immutable strict c10637ea10bd
 function _explain_claim(task): task_reason stable b67951ea7bde
 function _explain_concurrency(task): task_reason stable 55365c609f34
-function _explain_consumers(task): task_reason stable bd24774ec3e9
+function _explain_consumers(task): task_reason stable 952a8ccaff88
 function _explain_ended(task): task_reason stable a98da8ebfd73
 function _explain_order(task, boolean): task_reason stable 15b52de2695f
 function _explain_rate(task): task_reason stable 1793b14d61eb
@@ -368,23 +370,29 @@ function _format_count(bigint, text): text immutable 525fb1251652
 function _format_error(jsonb): text immutable strict ceeff8b2dbb3
 function _format_time(timestamp with time zone): text stable b1d979043c01
 function _is_base64(text): boolean immutable 5973a73bad8d
+function _is_claimed(bigint, bigint): boolean 03956fd9c222
 function _mentions_tag(text): boolean immutable a85eb5f62acf
 function _near_words(text, text[]): text[] immutable fb4765b846cf
 function _notify(text): void security definer set search_path bc5fabc61f69
 function _object(text[], jsonb[]): jsonb immutable strict 93925f227ac8
 function _own_crons(uuid, text[], text[]): text 0993e73c1415
-function _place(bigint): void 4f2abecddd28
+function _place(bigint): void 3c427c041033
 function _place_inserted(): trigger bbee673133ff
+function _place_record(task): void bb69b81974a2
 function _produce(json): record 299a65002641
+function _refuse_move(task, text, text): void 2783ed603886
 function _register_crons(uuid, text[], json): record 11cee279ca97
-function _release(): trigger a0f3d29abda9
+function _release(): trigger b0c3d1ac9a1b
 function _release_all(): trigger 16eaf2e9b85b
 function _release_deleted(): trigger f51748bdfa2d
 function _replace(bigint, text, timestamp with time zone): boolean set enable_seqscan, jit 615e7df959a6
+function _reschedule(bigint, timestamp with time zone, text, integer): text 389e2e59c33a
+function _run(bigint): text 7f278f282726
 function _schedule(json): record set enable_seqscan, jit f17b52ccd302
+function _take_place(bigint, bigint): boolean c9b21a37a696
 function _take_unique_key(text, text, bigint): bigint d174ed4a0997
 function _try_unique_key(text, text, bigint): bigint set lock_timeout 82d0b344d3d3
-function _unplace(bigint): boolean e6196b3be52c
+function _unplace(bigint, bigint): boolean 59e23566811c
 function _wake_lock(text): bigint immutable 536ec1aeeb94
 function cancel(bigint): boolean d1aa0eedd99d
 function channel(text): text immutable strict e3b0c44298fc
@@ -397,10 +405,12 @@ function explain(bigint): task_reason stable 6478f01f9b6d
 function pause(text): boolean 79dd068148da
 function pause_cron(text): boolean 1a8bc3bf5965
 function queues_channel(): text immutable e3b0c44298fc
+function reschedule(bigint, timestamp with time zone, text, integer): boolean 621a59a9f3bb
 function resume(text): boolean 3e819bd78ffe
 function resume_cron(text): boolean 8a2e633eac3d
 function retry(bigint): boolean 9542841df851
+function run(bigint): boolean 6ed58d7d2620
 function run_cron(text): bigint cdcaa1af8524
-function schedule(text, jsonb, text, timestamp with time zone, integer, integer, double precision, double precision, text[], text, double precision, text): bigint f5c79e1cdd06
+function schedule(text, jsonb, text, timestamp with time zone, integer, integer, double precision, double precision, text[], text, double precision, text): bigint e4e884128469
 function try_decode(text): jsonb immutable strict cd0780800947
 `;

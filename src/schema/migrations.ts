@@ -698,6 +698,8 @@ COMMENT ON TABLE "firefly".unique_key IS
 
 CREATE TABLE "firefly".definition (
   func_name text PRIMARY KEY,
+  -- Where firefly.schedule() puts the task unless it is told; NULL is 'default'.
+  queue text,
   concurrency_limit integer CHECK (concurrency_limit > 0),
   rate_limit integer CHECK (rate_limit > 0),
   -- Seconds.
@@ -707,7 +709,7 @@ CREATE TABLE "firefly".definition (
   defined timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE "firefly".definition IS
-  'The limits and the retention of the tasks of a name; NULL is no limit, and no retention of its own. Written by '
+  'The queue, the limits and the retention of the tasks of a name; NULL is none of its own. Written by '
   'consumers when they start: the last one counts. Never deleted.';
 
 -- A limited task gets into \`ready\` only with a slot for each of its keys, so that limits play no part in a claim.
@@ -954,9 +956,10 @@ BEGIN
 END
 $body$;
 
--- Removes a task from ready or waiting, and returns whether it was there: if not, it is claimed or has ended. It looks
--- twice, since a task that is moved from waiting to ready meanwhile is in neither when each is looked at.
-CREATE FUNCTION "firefly"._unplace(task_id bigint) RETURNS boolean
+-- Removes a task from ready or waiting, and returns whether it was there: if not, it is claimed or has ended. With
+-- \`fence\`, only a place with that claim_seq counts. It looks twice, since a task that is moved from waiting to ready
+-- meanwhile is in neither when each is looked at.
+CREATE FUNCTION "firefly"._unplace(task_id bigint, fence bigint DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 BEGIN
   FOR look IN 1 .. 2 LOOP
@@ -965,11 +968,12 @@ BEGIN
     USING "firefly".task
     WHERE task.id = task_id
       AND ready.queue = task.queue AND ready.priority = task.priority
-      AND ready.not_before = task.not_before AND ready.id = task_id;
+      AND ready.not_before = task.not_before AND ready.id = task_id
+      AND (fence IS NULL OR ready.claim_seq = fence);
     IF FOUND THEN
       RETURN true;
     END IF;
-    DELETE FROM "firefly".waiting WHERE id = task_id;
+    DELETE FROM "firefly".waiting WHERE id = task_id AND (fence IS NULL OR waiting.claim_seq = fence);
     IF FOUND THEN
       RETURN true;
     END IF;
@@ -978,34 +982,72 @@ BEGIN
 END
 $body$;
 
--- Puts a created task without a place where it belongs, and notifies.
+-- Whether a consumer holds a task with this claim_seq.
+CREATE FUNCTION "firefly"._is_claimed(task_id bigint, fence bigint) RETURNS boolean
+LANGUAGE sql AS $body$
+  SELECT EXISTS (
+    SELECT FROM "firefly".claim_batch
+    WHERE task_id = ANY (claim_batch.ids) AND EXISTS (
+      SELECT FROM unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
+      WHERE claim.id = task_id AND claim.claim_seq = fence
+    )
+  )
+$body$;
+
+-- Takes a created task out of its place, so that it can be given another; false if a consumer holds it. The caller has
+-- locked the record: a claim takes the place without that lock, but cannot end before the lock is released. So of this
+-- and a claim, one gets the row of ready, and the other sees it. A task that is nowhere, as after an edit by hand, counts
+-- as taken. The caller then increments claim_seq: no other place of the task is current any more.
+CREATE FUNCTION "firefly"._take_place(task_id bigint, fence bigint) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  FOR look IN 1 .. 3 LOOP
+    IF "firefly"._unplace(task_id, fence) THEN
+      RETURN true;
+    ELSIF "firefly"._is_claimed(task_id, fence) THEN
+      RETURN false;
+    END IF;
+  END LOOP;
+  RETURN true;
+END
+$body$;
+
+-- Puts a created task without a place where it belongs, and notifies. \`it\` is its record as it is now, or is about to
+-- be stored. It is in quarantine from the second crash on: each other end of a claim resets crash_count.
+CREATE FUNCTION "firefly"._place_record(it "firefly".task) RETURNS void
+LANGUAGE plpgsql AS $body$
+BEGIN
+  IF it.not_before <= clock_timestamp() AND it.concurrency_key IS NULL AND it.rate_key IS NULL THEN
+    INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, quarantined, queue, func_name)
+    VALUES (it.id, it.claim_seq, it.not_before, it.priority, it.crash_count >= 2, it.queue, it.func_name);
+  ELSE
+    INSERT INTO "firefly".waiting (
+      id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason, admit_at
+    ) VALUES (
+      it.id, it.claim_seq, it.not_before, it.priority, it.crash_count >= 2, it.queue, it.func_name,
+      it.concurrency_key, it.rate_key,
+      CASE
+        WHEN it.not_before > clock_timestamp() THEN 'time'
+        WHEN it.concurrency_key IS NULL THEN 'rate'
+        ELSE 'concurrency'
+      END,
+      CASE WHEN it.not_before <= clock_timestamp() THEN clock_timestamp() END
+    );
+  END IF;
+  PERFORM pg_notify("firefly".channel(it.queue), ''), "firefly"._announce(it.queue);
+END
+$body$;
+
+-- The same for the stored record; nothing if it is not created.
 CREATE FUNCTION "firefly"._place(task_id bigint) RETURNS void
 LANGUAGE plpgsql AS $body$
 DECLARE
-  task record;
+  it "firefly".task;
 BEGIN
-  SELECT * INTO task FROM "firefly".task WHERE id = task_id AND status = 'created';
-  IF NOT FOUND THEN
-    RETURN;
+  SELECT * INTO it FROM "firefly".task WHERE id = task_id AND status = 'created';
+  IF FOUND THEN
+    PERFORM "firefly"._place_record(it);
   END IF;
-  IF task.not_before <= clock_timestamp() AND task.concurrency_key IS NULL AND task.rate_key IS NULL THEN
-    INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, queue, func_name)
-    VALUES (task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name);
-  ELSE
-    INSERT INTO "firefly".waiting (
-      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
-    ) VALUES (
-      task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name,
-      task.concurrency_key, task.rate_key,
-      CASE
-        WHEN task.not_before > clock_timestamp() THEN 'time'
-        WHEN task.concurrency_key IS NULL THEN 'rate'
-        ELSE 'concurrency'
-      END,
-      CASE WHEN task.not_before <= clock_timestamp() THEN clock_timestamp() END
-    );
-  END IF;
-  PERFORM pg_notify("firefly".channel(task.queue), ''), "firefly"._announce(task.queue);
 END
 $body$;
 
@@ -1133,18 +1175,109 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $body$;
 
+-- Encrypted values are bound to the name and the queue of their task: moved, they could never be read again. Arguments
+-- that were scheduled with on_conflict "replace" are bound to the name alone. A value is taken for encrypted by how its
+-- Base64 begins: isEncrypted() in src/privacy/encryption.ts.
+CREATE FUNCTION "firefly"._refuse_move(it "firefly".task, func_name text, queue text) RETURNS void
+LANGUAGE plpgsql AS $body$
+DECLARE
+  value text;
+BEGIN
+  FOREACH value IN ARRAY ARRAY[it.params, it.returned] LOOP
+    IF value LIKE 'eyIkIjoiRW5jcnlwdGVkIiwia2V5Ijoi%' AND (
+      it.func_name <> _refuse_move.func_name
+      OR it.queue <> _refuse_move.queue AND NOT "firefly".decode(value) @> '{"anyQueue": true}'
+    ) THEN
+      RAISE EXCEPTION 'Cannot move task % from "%" in queue "%" to "%" in queue "%" as its values are encrypted for the former',
+        it.id, it.func_name, it.queue, _refuse_move.func_name, _refuse_move.queue
+        USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Cancel it and schedule it again';
+    END IF;
+  END LOOP;
+END
+$body$;
+
+-- Makes an UPDATE by hand take effect at once: \`was\` is the record before, \`it\` as the statement sets it; returns the
+-- record to store. A created task loses its place, and the caller gives it another; a running one keeps its claim, and
+-- what was edited counts where the task is placed next. What it has of its status is as firefly.cancel() and
+-- firefly.retry() leave it. It increments claim_seq wherever a place or a claim must not count any more.
+CREATE FUNCTION "firefly"._edit(was "firefly".task, it "firefly".task) RETURNS "firefly".task
+LANGUAGE plpgsql AS $body$
+DECLARE
+  held boolean;
+BEGIN
+  IF (was.func_name, was.queue) IS DISTINCT FROM (it.func_name, it.queue) THEN
+    PERFORM "firefly"._refuse_move(was, it.func_name, it.queue);
+  END IF;
+  IF was.status <> 'created' AND it.status <> 'created' OR was.status = it.status AND
+    (was.queue, was.priority, was.not_before, was.func_name, was.unique_key, was.concurrency_key, was.rate_key)
+    IS NOT DISTINCT FROM
+    (it.queue, it.priority, it.not_before, it.func_name, it.unique_key, it.concurrency_key, it.rate_key)
+  THEN
+    RETURN it;
+  END IF;
+  IF was.status = it.status AND (
+    was.unique_key IS DISTINCT FROM it.unique_key OR was.unique_key IS NOT NULL AND was.func_name <> it.func_name
+  ) THEN
+    RAISE EXCEPTION 'Cannot change the unique key of task % "%" as it has not ended', was.id, was.func_name
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+        HINT = 'Cancel it with firefly.cancel() and schedule it again';
+  END IF;
+
+  IF was.status = 'created' THEN
+    held := NOT "firefly"._take_place(was.id, was.claim_seq);
+    IF held AND it.status = 'created' THEN
+      IF it.concurrency_key IS NULL AND it.rate_key IS NULL THEN
+        DELETE FROM "firefly".slot WHERE slot.task_id = was.id; -- the end of its claim has no reason to look for them
+      END IF;
+      RETURN it;
+    END IF;
+    IF held OR was.concurrency_key IS NOT NULL OR was.rate_key IS NOT NULL THEN
+      PERFORM pg_notify("firefly".control_channel(), '');
+    END IF;
+    -- Also where it has no limit any more, so that the trigger has none to look for.
+    DELETE FROM "firefly".slot WHERE slot.task_id = was.id AND slot.until IS NULL;
+  END IF;
+  it.claim_seq := was.claim_seq + 1;
+  IF it.status = 'created' THEN
+    it.completed := NULL;
+    it.failed := NULL;
+    it.cancelled := NULL;
+  ELSE
+    it.completed := CASE WHEN it.status = 'completed' THEN COALESCE(it.completed, now()) END;
+    it.failed := CASE WHEN it.status = 'failed' THEN COALESCE(it.failed, now()) END;
+    it.cancelled := CASE WHEN it.status = 'cancelled' THEN COALESCE(it.cancelled, now()) END;
+    DELETE FROM "firefly".result_waiter WHERE result_waiter.task_id = was.id;
+    IF FOUND THEN
+      PERFORM pg_notify("firefly".ended_channel(), '');
+    END IF;
+  END IF;
+  RETURN it;
+END
+$body$;
+
 -- The end of a claim or of a task releases what the task holds: its slots, and its unique key where the new status does
 -- not reject duplicates. It is one trigger for settling, rescue, cancel, retry, statements that ignore keys, and edits
 -- by hand. An attempt that began, or may have begun, counts for its rate: that slot stays until its time is over. A task
 -- that needs a key which a duplicate has taken meanwhile ends \`failed\`, and no other task of its batch fails with it. A
 -- task that has ended keeps its status, and rejects no duplicates.
+--
+-- Every statement of Firefly that sets a column which this trigger names increments claim_seq: one that does not is an
+-- edit by hand. Such a task gets its new place here.
 CREATE FUNCTION "firefly"._release() RETURNS trigger
 LANGUAGE plpgsql AS $body$
 DECLARE
+  is_edited boolean := NEW.claim_seq = OLD.claim_seq;
   holder bigint;
   keeps boolean;
   outlasts boolean;
 BEGIN
+  IF is_edited THEN
+    NEW := "firefly"._edit(OLD, NEW);
+    IF NEW.claim_seq = OLD.claim_seq AND NEW.status = OLD.status THEN
+      RETURN NEW;
+    END IF;
+  END IF;
+
   IF NEW.concurrency_key IS NOT NULL OR NEW.rate_key IS NOT NULL THEN
     IF NEW.status <> 'created' OR NEW.rescues <> OLD.rescues OR NEW.started IS DISTINCT FROM OLD.started THEN
       UPDATE "firefly".slot
@@ -1153,46 +1286,57 @@ BEGIN
     END IF;
     DELETE FROM "firefly".slot WHERE slot.task_id = NEW.id AND (slot.until IS NULL OR slot.until = 'infinity');
   END IF;
-  IF NEW.unique_key IS NULL THEN
-    RETURN NEW;
-  END IF;
-  keeps := NEW.status = ANY (COALESCE(NEW.unique_among, '{created,running}'));
-  outlasts := NEW.status = 'completed' AND NEW.unique_for IS NOT NULL AND NOT keeps;
-  IF NOT keeps AND NOT outlasts THEN
-    DELETE FROM "firefly".unique_key AS held
-    WHERE held.func_name = NEW.func_name AND held.key = NEW.unique_key AND held.task_id = NEW.id;
-    RETURN NEW;
-  END IF;
-  PERFORM FROM "firefly".unique_key AS held
-  WHERE held.func_name = NEW.func_name AND held.key = NEW.unique_key AND held.task_id = NEW.id AND held.until IS NULL;
-  IF NOT FOUND THEN
-    holder := "firefly"._try_unique_key(NEW.func_name, NEW.unique_key, NEW.id);
-    IF holder IS DISTINCT FROM NEW.id THEN
-      IF NEW.status = 'created' THEN
-        NEW.failed := statement_timestamp();
-        NEW.errors := NEW.errors || jsonb_build_array(jsonb_build_object(
-          'name', 'TaskExists',
-          'message', format('Cannot run this task again as %s its unique key "%s"',
-            COALESCE('task ' || holder || ' has', 'a task that is being scheduled takes'), NEW.unique_key),
-          'at', statement_timestamp(), 'attempt', OLD.retry_attempts + OLD.rescues + 1
-        ));
-        NEW.status := 'failed';
+
+  IF NEW.unique_key IS NOT NULL THEN
+    keeps := NEW.status = ANY (COALESCE(NEW.unique_among, '{created,running}'));
+    outlasts := NEW.status = 'completed' AND NEW.unique_for IS NOT NULL AND NOT keeps;
+    IF NOT keeps AND NOT outlasts THEN
+      DELETE FROM "firefly".unique_key AS held
+      WHERE held.func_name = NEW.func_name AND held.key = NEW.unique_key AND held.task_id = NEW.id;
+    ELSE
+      PERFORM FROM "firefly".unique_key AS held
+      WHERE held.func_name = NEW.func_name AND held.key = NEW.unique_key AND held.task_id = NEW.id
+        AND held.until IS NULL;
+      IF NOT FOUND THEN
+        holder := "firefly"._try_unique_key(NEW.func_name, NEW.unique_key, NEW.id);
+        IF holder IS DISTINCT FROM NEW.id THEN
+          IF NEW.status = 'created' THEN
+            NEW.failed := statement_timestamp();
+            NEW.errors := NEW.errors || jsonb_build_array(jsonb_build_object(
+              'name', 'TaskExists',
+              'message', format('Cannot run this task again as %s its unique key "%s"',
+                COALESCE('task ' || holder || ' has', 'a task that is being scheduled takes'), NEW.unique_key),
+              'at', statement_timestamp(), 'attempt', OLD.retry_attempts + OLD.rescues + 1
+            ));
+            NEW.status := 'failed';
+          END IF;
+          RETURN NEW;
+        END IF;
       END IF;
-      RETURN NEW;
+      IF outlasts THEN
+        UPDATE "firefly".unique_key AS held
+        SET until = statement_timestamp() + make_interval(secs => NEW.unique_for)
+        WHERE held.func_name = NEW.func_name AND held.key = NEW.unique_key AND held.task_id = NEW.id;
+      END IF;
     END IF;
   END IF;
-  IF outlasts THEN
-    UPDATE "firefly".unique_key AS held
-    SET until = statement_timestamp() + make_interval(secs => NEW.unique_for)
-    WHERE held.func_name = NEW.func_name AND held.key = NEW.unique_key AND held.task_id = NEW.id;
+
+  IF is_edited AND NEW.status = 'created' THEN
+    PERFORM "firefly"._place_record(NEW);
   END IF;
   RETURN NEW;
 END
 $body$;
 
-CREATE TRIGGER release BEFORE UPDATE OF status, claim_seq ON "firefly".task
+-- One trigger for both, as a second one on \`status\` would have its condition read for each statement that completes.
+CREATE TRIGGER release
+BEFORE UPDATE OF status, claim_seq, queue, priority, not_before, func_name, unique_key, concurrency_key, rate_key
+ON "firefly".task
 FOR EACH ROW
-WHEN (NEW.unique_key IS NOT NULL OR NEW.concurrency_key IS NOT NULL OR NEW.rate_key IS NOT NULL)
+WHEN (
+  NEW.unique_key IS NOT NULL OR NEW.concurrency_key IS NOT NULL OR NEW.rate_key IS NOT NULL
+  OR NEW.claim_seq = OLD.claim_seq
+)
 EXECUTE FUNCTION "firefly"._release();
 
 -- A key that outlasts its holder outlasts the record too, and so does the slot of a rate. A limited task leaves its
@@ -1593,13 +1737,13 @@ BEGIN
 END
 $body$;
 
--- Schedules a task from any language, inside any transaction; returns its id. NULL takes the default. With a unique
--- key, on_conflict decides about a duplicate: keep (its id is returned), replace (its arguments and time are
+-- Schedules a task from any language, inside any transaction; returns its id. NULL takes the default: for the queue,
+-- that of the definition which the consumer that started last has stored, else 'default'. With a unique key, on_conflict decides about a duplicate: keep (its id is returned), replace (its arguments and time are
 -- overwritten while it is created) or error.
 CREATE FUNCTION "firefly".schedule(
   func_name text,
   params jsonb DEFAULT '[]',
-  queue text DEFAULT 'default',
+  queue text DEFAULT NULL,
   not_before timestamptz DEFAULT now(),
   priority integer DEFAULT 0,
   max_retries integer DEFAULT NULL,
@@ -1614,6 +1758,11 @@ LANGUAGE plpgsql AS $body$
 DECLARE
   scheduled record;
 BEGIN
+  queue := COALESCE(
+    schedule.queue,
+    (SELECT defined.queue FROM "firefly".definition AS defined WHERE defined.func_name = schedule.func_name),
+    'default'
+  );
   IF jsonb_typeof(COALESCE(params, '[]')) <> 'array' THEN
     RAISE EXCEPTION 'Cannot schedule task "%" as params must be a JSON array of its arguments: current value is of type %',
       func_name, jsonb_typeof(params) USING ERRCODE = 'invalid_parameter_value';
@@ -1626,7 +1775,7 @@ BEGIN
     INSERT INTO "firefly".task (
       func_name, params, queue, not_before, priority, max_retries, retry_delay, timeout, tags
     ) VALUES (
-      schedule.func_name, "firefly".encode(COALESCE(schedule.params, '[]')), COALESCE(schedule.queue, 'default'),
+      schedule.func_name, "firefly".encode(COALESCE(schedule.params, '[]')), schedule.queue,
       COALESCE(schedule.not_before, now()), COALESCE(schedule.priority, 0), schedule.max_retries, schedule.retry_delay,
       schedule.timeout, COALESCE(schedule.tags, '{}')
     ) RETURNING id AS task_id INTO scheduled;
@@ -1635,7 +1784,7 @@ BEGIN
   SELECT * INTO scheduled
   FROM "firefly"._schedule(json_build_array(json_build_object(
     'func_name', schedule.func_name, 'params', "firefly".encode(COALESCE(schedule.params, '[]')),
-    'queue', COALESCE(schedule.queue, 'default'), 'not_before', COALESCE(schedule.not_before, now()),
+    'queue', schedule.queue, 'not_before', COALESCE(schedule.not_before, now()),
     'priority', COALESCE(schedule.priority, 0), 'max_retries', schedule.max_retries,
     'retry_delay', schedule.retry_delay, 'timeout', schedule.timeout, 'tags', COALESCE(schedule.tags, '{}'),
     'unique_key', schedule.unique_key, 'unique_for', schedule.unique_for,
@@ -1739,6 +1888,110 @@ BEGIN
   WHERE id = task_id;
   PERFORM "firefly"._place(task_id);
   RETURN true;
+END
+$body$;
+
+-- Makes a task that waits for its time due now, with the attempts that it has left. Returns \`done\`, or what keeps it from
+-- that: it is missing, its status if it has ended, \`running\`, \`ready\` if it is due already, the limit for which it waits
+-- (\`concurrency\`, \`rate\`), or \`unknown\` if no live consumer of its queue knows its name. It locks the record in any case.
+CREATE FUNCTION "firefly"._run(task_id bigint) RETURNS text
+LANGUAGE plpgsql AS $body$
+DECLARE
+  it "firefly".task;
+  place text;
+BEGIN
+  SELECT * INTO it FROM "firefly".task WHERE id = task_id FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RETURN 'missing';
+  ELSIF it.status <> 'created' THEN
+    RETURN it.status;
+  END IF;
+  SELECT waiting.reason INTO place
+  FROM "firefly".waiting
+  WHERE waiting.id = it.id AND waiting.claim_seq = it.claim_seq AND waiting.reason <> 'time';
+  IF NOT FOUND THEN
+    SELECT 'ready' INTO place
+    FROM "firefly".ready
+    WHERE ready.queue = it.queue AND ready.priority = it.priority AND ready.not_before = it.not_before
+      AND ready.id = it.id AND ready.claim_seq = it.claim_seq;
+  END IF;
+  IF FOUND THEN
+    RETURN place;
+  ELSIF NOT "firefly"._take_place(it.id, it.claim_seq) THEN
+    RETURN 'running';
+  END IF;
+  UPDATE "firefly".task
+  SET not_before = LEAST(not_before, now()), claim_seq = claim_seq + 1
+  WHERE id = it.id;
+  PERFORM "firefly"._place(it.id);
+  RETURN 'done';
+END
+$body$;
+
+-- Makes a task that waits for its time due now, and returns whether it did. It keeps its attempts, and waits for its
+-- limits as any other. A task that is due already, runs or has ended is left as it is.
+CREATE FUNCTION "firefly".run(task_id bigint) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  IF "firefly"._run(task_id) <> 'done' THEN
+    -- Rolled back to the beginning, so that the record of a running task is not locked until the caller's transaction
+    -- ends: its consumer could not settle it.
+    RAISE SQLSTATE 'FFRUN';
+  END IF;
+  RETURN true;
+EXCEPTION WHEN SQLSTATE 'FFRUN' THEN
+  RETURN false;
+END
+$body$;
+
+-- Gives a task that waits to run another time, queue or priority; NULL keeps what it has. Returns \`done\`, or what keeps
+-- it from that: it is missing, its status if it has ended, or \`running\`. It locks the record in any case.
+CREATE FUNCTION "firefly"._reschedule(
+  task_id bigint, new_not_before timestamptz, new_queue text, new_priority integer
+) RETURNS text
+LANGUAGE plpgsql AS $body$
+DECLARE
+  it "firefly".task;
+BEGIN
+  SELECT * INTO it FROM "firefly".task WHERE id = task_id FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RETURN 'missing';
+  ELSIF it.status <> 'created' THEN
+    RETURN it.status;
+  END IF;
+  PERFORM "firefly"._refuse_move(it, it.func_name, COALESCE(new_queue, it.queue));
+  IF NOT "firefly"._take_place(it.id, it.claim_seq) THEN
+    RETURN 'running';
+  END IF;
+  UPDATE "firefly".task
+  SET not_before = COALESCE(new_not_before, not_before), queue = COALESCE(new_queue, queue),
+    priority = COALESCE(new_priority, priority), claim_seq = claim_seq + 1
+  WHERE id = it.id;
+  PERFORM "firefly"._place(it.id);
+  IF it.concurrency_key IS NOT NULL OR it.rate_key IS NOT NULL THEN
+    PERFORM pg_notify("firefly".control_channel(), ''); -- a slot that it had is free
+  END IF;
+  RETURN 'done';
+END
+$body$;
+
+-- Gives a task that waits to run another time, queue or priority, and returns whether it did: not if the task runs or
+-- has ended. NULL keeps what it has. It keeps its attempts and its unique key.
+CREATE FUNCTION "firefly".reschedule(
+  task_id bigint, not_before timestamptz DEFAULT NULL, queue text DEFAULT NULL, priority integer DEFAULT NULL
+) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  IF num_nonnulls(not_before, queue, priority) = 0 THEN
+    RAISE EXCEPTION 'Cannot reschedule task % as not_before, queue or priority must be given', task_id
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  IF "firefly"._reschedule(task_id, not_before, queue, priority) <> 'done' THEN
+    RAISE SQLSTATE 'FFRUN'; -- as in run()
+  END IF;
+  RETURN true;
+EXCEPTION WHEN SQLSTATE 'FFRUN' THEN
+  RETURN false;
 END
 $body$;
 
@@ -2088,8 +2341,10 @@ BEGIN
   WHERE consumer.lease_until > statement_timestamp();
   IF it.queue <> ALL (served) THEN
     RETURN QUERY SELECT 'no_consumer', format('No live consumer serves its queue "%s"', it.queue)
-        || CASE WHEN served = '{}' THEN '' ELSE format(', only %s', array_to_string(served, ', ')) END,
-      jsonb_build_object('queue', it.queue, 'served', served);
+        || CASE WHEN served = '{}' THEN '' ELSE format(', only %s', array_to_string(served, ', ')) END
+        || CASE WHEN elsewhere = '{}' THEN ''
+          ELSE format('; consumers of %s know its name', array_to_string(elsewhere, ', ')) END,
+      jsonb_build_object('queue', it.queue, 'served', served, 'elsewhere', elsewhere);
   ELSIF it.queue <> ALL (elsewhere) THEN
     SELECT array_agg(DISTINCT name) INTO known
     FROM "firefly".consumer, unnest(consumer.tasks) AS name
@@ -2349,7 +2604,7 @@ $body$;
 -- orphaned      the same: that consumer crashed, and the task will be rescued
 -- paused        queue
 -- not_due       until, retry (it was tried before), error
--- no_consumer   queue, served: the queues that live consumers serve
+-- no_consumer   queue, served: the queues that live consumers serve, elsewhere: those whose consumers know its name
 -- unknown_name  queue, func_name, near: names like it, elsewhere: queues whose consumers know it
 -- unplaced      it was edited by hand
 -- concurrency   key, limit, taken, holders (task_id, since, consumer, host, pid; at most 20), ahead, more (than 10,000)

@@ -1,4 +1,5 @@
 import type { Tag } from "../database/driver.ts";
+import type { LeftReason, LeftTask } from "../task/record.ts";
 import { toNumber } from "./rows.ts";
 
 /** A task as it was listed. */
@@ -14,6 +15,16 @@ export interface BulkResult {
   readonly done: number;
   /** Tasks that changed since they were listed: the filter may no longer match them. */
   readonly changed: number[];
+  /** The other tasks, each with the reason for which it was left alone. */
+  readonly left: LeftTask[];
+}
+
+/** The new place of a task; null keeps what it has. `delay`, in seconds, and `notBefore` exclude each other. */
+export interface PlaceChange {
+  readonly notBefore: Date | null;
+  readonly delay: number | null;
+  readonly queue: string | null;
+  readonly priority: number | null;
 }
 
 /*
@@ -35,7 +46,9 @@ export async function cancelTasks(sql: Tag, chosen: Chosen[], { idle = false } =
       END AS unchanged
       FROM held
     )
-    SELECT id, unchanged, CASE WHEN unchanged AND status = 'created' THEN ${sql.schema}.cancel(id) END AS done FROM taken
+    SELECT id, unchanged, status AS reason,
+      CASE WHEN unchanged AND status = 'created' THEN ${sql.schema}.cancel(id) END AS done
+    FROM taken
   `;
   return resultOf(rows);
 }
@@ -46,7 +59,44 @@ export async function retryTasks(sql: Tag, chosen: Chosen[]): Promise<BulkResult
     WITH held AS MATERIALIZED (
       ${lockChosen(sql, chosen)}
     )
-    SELECT id, unchanged, CASE WHEN unchanged THEN ${sql.schema}.retry(id) END AS done FROM held
+    SELECT id, unchanged, CASE WHEN unchanged THEN ${sql.schema}.retry(id) END AS done,
+      CASE
+        WHEN status IN ('failed', 'cancelled') THEN 'duplicate'
+        WHEN status <> 'created' THEN status
+        WHEN ${sql.schema}._is_claimed(id, claim_seq) THEN 'running'
+        ELSE 'waiting'
+      END AS reason
+    FROM held
+  `;
+  return resultOf(rows);
+}
+
+/** Makes tasks due now that wait for their time. */
+export async function runTasks(sql: Tag, chosen: Chosen[]): Promise<BulkResult> {
+  const rows = await sql`
+    WITH held AS MATERIALIZED (
+      ${lockChosen(sql, chosen)}
+    )
+    SELECT id, unchanged, CASE WHEN unchanged THEN ${sql.schema}._run(id) END AS reason FROM held
+  `;
+  return resultOf(rows);
+}
+
+/** Gives tasks that have not started another time, queue or priority. */
+export async function rescheduleTasks(
+  sql: Tag,
+  chosen: Chosen[],
+  { notBefore, delay, queue, priority }: PlaceChange,
+): Promise<BulkResult> {
+  const rows = await sql`
+    WITH held AS MATERIALIZED (
+      ${lockChosen(sql, chosen)}
+    )
+    SELECT id, unchanged, CASE WHEN unchanged THEN ${sql.schema}._reschedule(
+      id, COALESCE(${notBefore}::timestamptz, now() + make_interval(secs => ${delay}::double precision)),
+      ${queue}::text, ${priority}::integer
+    ) END AS reason
+    FROM held
   `;
   return resultOf(rows);
 }
@@ -78,7 +128,7 @@ export async function deleteTasks(sql: Tag, chosen: Chosen[], { idle = false } =
       UNION ALL
       SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM waiter)
     )
-    SELECT id, deleted.id IS NOT NULL AS done,
+    SELECT id, deleted.id IS NOT NULL AS done, status AS reason,
       unchanged AND (deleted.id IS NOT NULL OR status <> 'created') AS unchanged, (SELECT count(*) FROM notified) AS notified
     FROM taken
     LEFT JOIN deleted USING (id)
@@ -89,7 +139,7 @@ export async function deleteTasks(sql: Tag, chosen: Chosen[], { idle = false } =
 /** A part of a statement that locks the chosen records in the order of their ids. */
 function lockChosen(sql: Tag, chosen: Chosen[]): unknown {
   return sql
-    .fragment`SELECT task.id, task.status, task.claim_seq = COALESCE(chosen.claim_seq, task.claim_seq) AS unchanged,
+    .fragment`SELECT task.id, task.status, task.claim_seq, task.claim_seq = COALESCE(chosen.claim_seq, task.claim_seq) AS unchanged,
         task.concurrency_key IS NOT NULL OR task.rate_key IS NOT NULL AS limited
       FROM unnest(
         ${chosen.map(({ id }) => id)}::bigint[], ${chosen.map(({ claimSeq }) => claimSeq)}::bigint[]
@@ -99,10 +149,14 @@ function lockChosen(sql: Tag, chosen: Chosen[]): unknown {
       FOR UPDATE OF task`;
 }
 
-function resultOf(rows: Iterable<{ id?: string; unchanged?: boolean; done?: boolean }>): BulkResult {
-  const all = [...rows];
-  return {
-    done: all.filter(({ done }) => done).length,
-    changed: all.filter(({ unchanged }) => !unchanged).map(({ id }) => toNumber(id!)),
-  };
+function resultOf(
+  rows: Iterable<{ id?: string; unchanged?: boolean; done?: boolean; reason?: LeftReason | "done" }>,
+): BulkResult {
+  const result = { done: 0, changed: [] as number[], left: [] as LeftTask[] };
+  for (const { id, unchanged, done, reason } of rows) {
+    if (!unchanged) result.changed.push(toNumber(id!));
+    else if (done || reason === "done") result.done++;
+    else result.left.push({ id: toNumber(id!), reason: reason as LeftReason });
+  }
+  return result;
 }

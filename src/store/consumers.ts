@@ -217,7 +217,7 @@ export async function readBatches(sql: Tag, consumerId: string): Promise<BatchRo
 
 /**
  * Moves unplaced tasks with ids above `after` to `waiting`: records that are `created` and stand neither in `ready`, nor
- * in `waiting`, nor in a claim batch, as a manual UPDATE leaves them. Examines up to 5,000 records a call; resolves to
+ * in `waiting`, nor in a claim batch, as an edit of `claim_seq` or of those tables leaves them. Examines up to 5,000 records a call; resolves to
  * the last id examined, or 0 at the end.
  */
 export async function requeueUnplaced(sql: Tag, after: number): Promise<{ last: number; placed: number }> {
@@ -245,12 +245,13 @@ export async function requeueUnplaced(sql: Tag, after: number): Promise<{ last: 
       FROM held
       WHERE task.id = held.id
       RETURNING task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name,
-        task.concurrency_key, task.rate_key
+        task.concurrency_key, task.rate_key, task.crash_count >= 2 AS quarantined
     ), placed AS (
       INSERT INTO ${sql.schema}.waiting (
-        id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason
+        id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason
       )
-      SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, 'time' FROM fenced
+      SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, 'time'
+      FROM fenced
       RETURNING id
     )
     SELECT

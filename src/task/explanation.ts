@@ -62,6 +62,8 @@ export type Reason =
       readonly queue: string;
       /** The queues that live consumers serve. */
       readonly served: readonly string[];
+      /** Those of them whose live consumers define the name. */
+      readonly elsewhere: readonly string[];
     }
     // Live consumers serve its queue, but none of them defines a task of its name.
     | {

@@ -6,6 +6,8 @@ import { toRetentionSeconds } from "./retention.ts";
 /** The part of a definition that the database stores, under one of the task's names. */
 export interface DefinitionRow {
   func_name: string;
+  /** Null for the queue `default`. */
+  queue: string | null;
   concurrency_limit: number | null;
   rate_limit: number | null;
   /** Seconds. */
@@ -48,10 +50,16 @@ function computeKey(option: string, { key }: Concurrency, { name }: TaskDefiniti
 }
 
 /** Converts a definition to the row that the database stores under one of its names. */
-export function toDefinitionRow(name: string, { concurrency, rateLimit, retention }: TaskDefinition): DefinitionRow {
+export function toDefinitionRow(
+  name: string,
+  { queue, concurrency, rateLimit, retention }: TaskDefinition,
+  defaultQueue = "default",
+): DefinitionRow {
   const { completed, failed } = toRetentionSeconds(retention);
+  const own = queue ?? defaultQueue;
   return {
     func_name: name,
+    queue: own === "default" ? null : own,
     concurrency_limit: concurrency?.limit ?? null,
     rate_limit: rateLimit?.limit ?? null,
     rate_per: rateLimit ? toSeconds(rateLimit.per, "rateLimit.per") : null,

@@ -108,6 +108,19 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
     refresh(): Promise<TaskRecord<A, R>>;
     /** Schedules a failed or cancelled task again: now, and with all of its retries. */
     retry(): Promise<TaskRecord<A, R>>;
+    /**
+     * Makes the task due now if it waits for its time: for its delay or for a retry. It keeps the attempts that it has
+     * left, and waits for its limits as before. Resolves to false if it is due already, runs or has ended:
+     * `tasks.explain()` says which.
+     */
+    run(): Promise<boolean>;
+    /**
+     * Gives the task another time, queue or priority; it keeps its other options and the attempts that it has left.
+     * Resolves to false if it runs or has ended.
+     *
+     * Throws if its values are encrypted for its queue and it is to move to another one.
+     */
+    reschedule(changes: RescheduleOptions): Promise<boolean>;
     /** Cancels the task. Resolves to false if it had already ended. */
     cancel(): Promise<boolean>;
     /** Deletes the record. */
@@ -156,6 +169,40 @@ export interface TaskFilter {
   finishedBefore?: Date;
   /** JSON that the decoded `params` contain, in the sense of the `jsonb` operator `@>`. */
   params?: unknown;
+}
+
+/** The new time, queue or priority of a task; what is not given stays as it is. */
+export interface RescheduleOptions {
+  /** Run it at this time or later. Excludes `delay`. */
+  notBefore?: Date;
+  /** Run it after this delay from now. Excludes `notBefore`. */
+  delay?: Duration;
+  /** The queue to move it to. */
+  queue?: string;
+  /** The new priority: higher priorities run first. */
+  priority?: number;
+}
+
+/**
+ * Why an operation left a task as it is: the status of one that has ended, or that it is `running`; `waiting`: it has not
+ * ended; `ready`: it is due already; `concurrency`, `rate`: it waits for that limit; `unknown`: no live consumer of its
+ * queue knows its name; `duplicate`: another task has its unique key.
+ */
+export type LeftReason =
+  | Exclude<TaskStatus, "created">
+  | "waiting"
+  | "ready"
+  | "concurrency"
+  | "rate"
+  | "unknown"
+  | "duplicate";
+
+/** A task that an operation left as it is. */
+export interface LeftTask {
+  /** The id of the task. */
+  readonly id: number;
+  /** Why it was left. */
+  readonly reason: LeftReason;
 }
 
 /** One page of a list, newest first. Async iteration yields the items of this page and of all that follow. */

@@ -57,17 +57,25 @@ Deno.test("schedule() stores keys in whatever way it inserts, and throws what a 
   assertEquals([...rows], [...keys, { concurrency_key: null, rate_key: null }]);
 });
 
-Deno.test("toDefinitionRow() gives limits and retention in seconds", () => {
+Deno.test("toDefinitionRow() gives the queue, limits and retention in seconds", () => {
   const stored = (options: Partial<TaskOptions<[]>>) => {
     const { func_name: _, ...columns } = toDefinitionRow("a", defineTask({ name: "a", ...options }, () => {}));
     return Object.values(columns);
   };
 
-  assertEquals(stored({}), [null, null, null, null, null]);
-  assertEquals(stored({ concurrency: { limit: 2 }, rateLimit: { limit: 3, per: "2m" } }), [2, 3, 120, null, null]);
-  assertEquals(stored({ retention: "1d" }), [null, null, null, 86400, 86400]);
-  assertEquals(stored({ retention: { failed: Infinity } }), [null, null, null, null, "Infinity"]);
-  assertEquals(stored({ retention: { completed: 0 } }), [null, null, null, 0, null]);
+  assertEquals(stored({}), [null, null, null, null, null, null]);
+  assertEquals(stored({ queue: "mail" })[0], "mail");
+  assertEquals(stored({ concurrency: { limit: 2 }, rateLimit: { limit: 3, per: "2m" } }), [
+    null,
+    2,
+    3,
+    120,
+    null,
+    null,
+  ]);
+  assertEquals(stored({ retention: "1d" }), [null, null, null, null, 86400, 86400]);
+  assertEquals(stored({ retention: { failed: Infinity } }), [null, null, null, null, null, "Infinity"]);
+  assertEquals(stored({ retention: { completed: 0 } }), [null, null, null, null, 0, null]);
 });
 
 Deno.test("a row from SQL gets its keys when it is first claimed, and then waits for its slots", async () => {

@@ -75,14 +75,24 @@ const shown: Record<string, [reason: Reason, lines: string[]]> = {
   "a running task": [{ reason: "running", message, ...held }, [AGO]],
   "an orphan": [{ reason: "orphaned", message, ...held }, [AGO]],
   "a paused queue": [{ reason: "paused", message, queue: "mail" }, ["Resume the queue: firefly resume mail"]],
-  "a time to come": [{ reason: "not_due", message, until: soon, retry: false, error: null }, [IN]],
+  "a time to come": [{ reason: "not_due", message, until: soon, retry: false, error: null }, [
+    IN,
+    "Run it now: firefly run 12",
+  ]],
   "a time that never comes": [
     { reason: "not_due", message, until: new Date(NaN), retry: false, error: null },
-    [],
+    ["Run it now: firefly run 12"],
   ],
   "no consumer": [
-    { reason: "no_consumer", message, queue: "mail", served: [] },
+    { reason: "no_consumer", message, queue: "mail", served: [], elsewhere: [] },
     ["Start a consumer: firefly consume --queue mail"],
+  ],
+  "a queue that nobody serves, for a name that others know": [
+    { reason: "no_consumer", message, queue: "default", served: ["mail"], elsewhere: ["mail"] },
+    [
+      "Start a consumer: firefly consume --queue default",
+      "Or move it to a queue whose consumers know it: firefly reschedule 12 --to-queue mail",
+    ],
   ],
   "an unknown name": [
     { reason: "unknown_name", message, queue: "mail", funcName: "a", near: [], elsewhere: [] },

@@ -26,7 +26,22 @@ const CONTROLS: { without: string; sql: string; says: RegExp }[] = [
   {
     without: "the trigger that gives keys and slots back",
     sql: "DROP TRIGGER release ON firefly.task",
-    says: /still holds its key|does not hold its key|task \d+ holds \[/,
+    says: /still holds its key|does not hold its key|task \d+ holds \[|claim_seq is \d+ instead of/,
+  },
+  {
+    without: "what places a record that a hand has edited",
+    sql: `
+      DROP TRIGGER release ON firefly.task;
+      CREATE TRIGGER release BEFORE UPDATE OF status, claim_seq ON firefly.task
+      FOR EACH ROW WHEN (NEW.claim_seq <> OLD.claim_seq) EXECUTE FUNCTION firefly._release()`,
+    says: /claim_seq is \d+ instead of|stands nowhere/,
+  },
+  {
+    without: "the fence of a record that is moved",
+    sql: `
+      CREATE OR REPLACE FUNCTION firefly._take_place(task_id bigint, fence bigint) RETURNS boolean
+      LANGUAGE sql AS 'SELECT firefly._unplace(task_id, fence) OR true'`,
+    says: /claim_seq is \d+ instead of|ready holds [^]*which it should not|Values are not equal/,
   },
   {
     without: "what places a new record",

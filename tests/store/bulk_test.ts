@@ -96,7 +96,8 @@ Deno.test("retryTasks() schedules failed and cancelled tasks again, with fresh r
 
   const retried = await retryTasks(db.records, chosen([failed.id, cancelled, done.id, created, 404]));
 
-  assertEquals(retried, { done: 2, changed: [] });
+  const left = [{ id: done.id, reason: "completed" as const }, { id: created, reason: "waiting" as const }];
+  assertEquals(retried, { done: 2, changed: [], left });
 
   const after = await recordOf(db, failed.id);
   const { status, retry_attempts, rescues, crash_count, started, errors } = after;
@@ -138,7 +139,7 @@ Deno.test("deleteTasks() deletes tasks of every status, and leaves no place behi
 
   const result = await deleteTasks(db.records, chosen([done!.id, running!.id, ready, waiting, 404]));
 
-  assertEquals(result, { done: 4, changed: [] });
+  assertEquals(result, { done: 4, changed: [], left: [] });
   assertEquals(await settle(db, running!), false, "fenced off");
   assertEquals((await db.sql`SELECT FROM firefly.task`).length, 0);
   assertEquals([(await placesOf(db)).ready, (await placesOf(db)).waiting], [0, 0]);
@@ -183,7 +184,7 @@ Deno.test("deleteTasks() leaves a task that is retried at the same time", async 
 
   const result = await against(db, (sql) => sql`SELECT firefly.retry(${id})`, () => deleteTasks(db.records, before));
 
-  assertEquals(result, { done: 0, changed: [id] });
+  assertEquals(result, { done: 0, changed: [id], left: [] });
   assertEquals((await recordOf(db, id)).status, "created");
 });
 
@@ -203,7 +204,7 @@ Deno.test("retryTasks() leaves a failed task that was cancelled meanwhile", asyn
     () => retryTasks(db.records, before),
   );
 
-  assertEquals(result, { done: 0, changed: [id] });
+  assertEquals(result, { done: 0, changed: [id], left: [] });
   assertEquals((await recordOf(db, id)).status, "cancelled");
 });
 
@@ -226,7 +227,7 @@ Deno.test("cancelTasks() of idle tasks leaves one that a consumer is claiming", 
     () => cancelTasks(db.records, before, { idle: true }),
   );
 
-  assertEquals(result, { done: 0, changed: [id] });
+  assertEquals(result, { done: 0, changed: [id], left: [] });
   assertEquals((await recordOf(db, id)).status, "created");
   assertEquals((await cancelTasks(db.records, before)).done, 1, "it is cancelled where running ones are meant, too");
 });

@@ -4,10 +4,10 @@ import { requeueUnplaced } from "../../src/store/consumers.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import { testDatabase } from "../support/database.ts";
 import { claim, claimOne, startConsumer } from "../support/claiming.ts";
-import { insertTask, recordOf } from "../support/records.ts";
+import { insertTask, recordOf, withoutTriggers } from "../support/records.ts";
 import { outcomeOf, settle } from "../support/settling.ts";
 
-Deno.test("requeueUnplaced() requeues tasks that were set to created by hand, and no task that has a place", async () => {
+Deno.test("requeueUnplaced() requeues tasks that were set to created without a place, and no task that has one", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   await insertTask(db);
@@ -17,7 +17,7 @@ Deno.test("requeueUnplaced() requeues tasks that were set to created by hand, an
   const running = await claimOne(db, consumerId);
   const ready = await insertTask(db);
   const waitingTask = await insertTask(db, { not_before: new Date(Date.now() + 3_600_000) });
-  await db.sql`UPDATE firefly.task SET status = 'created' WHERE id = ${done.id}`;
+  await withoutTriggers(db, (sql) => sql`UPDATE firefly.task SET status = 'created' WHERE id = ${done.id}`);
 
   const { last, placed } = await requeueUnplaced(db.store, 0);
 
@@ -30,23 +30,24 @@ Deno.test("requeueUnplaced() requeues tasks that were set to created by hand, an
   assert(await settle(db, running));
 });
 
-Deno.test("requeueUnplaced() gives a ready task that was edited by hand its new place", async () => {
+Deno.test("requeueUnplaced() gives a ready task that was edited without triggers its new place, still quarantined", async () => {
   await using db = await testDatabase();
   const consumerId = await startConsumer(db);
   const [slow, first] = [await insertTask(db), await insertTask(db, { priority: 1 })];
-  await db.sql`UPDATE firefly.task SET priority = 9 WHERE id = ${slow}`;
+  await withoutTriggers(db, (sql) => sql`UPDATE firefly.task SET priority = 9, crash_count = 2 WHERE id = ${slow}`);
 
   assertEquals((await requeueUnplaced(db.store, 0)).placed, 1);
   await promoteDueTasks(db.store, ["default"]);
 
-  assertEquals((await claim(db, { consumerId })).tasks.map(({ id }) => id), [slow, first]);
+  const { tasks } = await claim(db, { consumerId });
+  assertEquals(tasks.map(({ id, quarantined }) => [id, quarantined]), [[slow, true], [first, false]]);
 });
 
 Deno.test("requeueUnplaced() walks through the records, 5,000 a call", async () => {
   await using db = await testDatabase();
   await db
     .sql`INSERT INTO firefly.task (func_name, status) SELECT 'test.task', 'completed' FROM generate_series(1, 5100)`;
-  await db.sql`UPDATE firefly.task SET status = 'created' WHERE id IN (7, 5050)`;
+  await withoutTriggers(db, (sql) => sql`UPDATE firefly.task SET status = 'created' WHERE id IN (7, 5050)`);
 
   assertEquals(await requeueUnplaced(db.store, 0), { last: 5000, placed: 1 });
   assertEquals(await requeueUnplaced(db.store, 5000), { last: 0, placed: 1 });

@@ -157,9 +157,10 @@ Deno.test("waitingKeys() walks over all keys, again and again", async () => {
   assertEquals(seen.toSorted(), ["Z", "a", "b", "c", "é"].toSorted());
 });
 
-Deno.test("registerDefinitions() stores limits and retention; a later consumer's win, and none is empty", async () => {
+Deno.test("registerDefinitions() stores queue, limits and retention; a later consumer's win, and none is empty", async () => {
   await using db = await testDatabase();
   const none = {
+    queue: null,
     concurrency_limit: null,
     rate_limit: null,
     rate_per: null,
@@ -168,13 +169,13 @@ Deno.test("registerDefinitions() stores limits and retention; a later consumer's
   };
   await registerDefinitions(db.store, [
     { ...none, func_name: "plain" },
-    { ...none, func_name: "a", concurrency_limit: 3 },
+    { ...none, func_name: "a", queue: "mail", concurrency_limit: 3 },
     { ...none, func_name: "b", rate_limit: 5, rate_per: 0.5, retain_completed: 60, retain_failed: "Infinity" },
   ]);
   const columns = db
-    .sql`SELECT func_name, concurrency_limit, rate_limit, rate_per, retain_completed, retain_failed FROM firefly.definition ORDER BY func_name`;
+    .sql`SELECT func_name, queue, concurrency_limit, rate_limit, rate_per, retain_completed, retain_failed FROM firefly.definition ORDER BY func_name`;
   const b = { ...none, func_name: "b", rate_limit: 5, rate_per: 0.5, retain_completed: 60, retain_failed: Infinity };
-  assertEquals([...await columns], [{ ...none, func_name: "a", concurrency_limit: 3 }, b]);
+  assertEquals([...await columns], [{ ...none, func_name: "a", queue: "mail", concurrency_limit: 3 }, b]);
 
   await registerDefinitions(db.store, [{ ...none, func_name: "a" }]);
 

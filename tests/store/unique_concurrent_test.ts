@@ -6,7 +6,7 @@ import { claimOne, startConsumer } from "../support/claiming.ts";
 import { settle } from "../support/settling.ts";
 import { backends } from "../support/statements.ts";
 import { until } from "../support/waiting.ts";
-import { countTasks } from "../support/records.ts";
+import { countTasks, withoutTriggers } from "../support/records.ts";
 import { clients, holders, uniqueTask } from "../support/unique.ts";
 
 async function deadlocks(db: TestDatabase): Promise<number> {
@@ -117,8 +117,10 @@ Deno.test("replace leaves a running duplicate as it is, and its consumer free to
 Deno.test("replace overwrites a duplicate that is being moved from waiting to ready at that moment", async () => {
   await using db = await testDatabase();
   await db.sql`SELECT firefly.schedule('test.task', '[1]', unique_key => 'k', not_before => now() + interval '1 hour')`;
-  await db.sql`UPDATE firefly.task SET not_before = created`;
-  await db.sql`UPDATE firefly.waiting SET not_before = task.not_before FROM firefly.task WHERE task.id = waiting.id`;
+  await withoutTriggers(db, async (sql) => {
+    await sql`UPDATE firefly.task SET not_before = created`;
+    await sql`UPDATE firefly.waiting SET not_before = task.not_before FROM firefly.task WHERE task.id = waiting.id`;
+  });
   const mover = postgres(db.url, { max: 1, onnotice() {} });
   const moved = Promise.withResolvers<void>();
   const mayCommit = Promise.withResolvers<void>();

@@ -12,7 +12,7 @@ export async function limit(
     name?: string;
   },
 ): Promise<void> {
-  const none = { retain_completed: null, retain_failed: null };
+  const none = { queue: null, retain_completed: null, retain_failed: null };
   const limits = { concurrency_limit: concurrency, rate_limit: rate, rate_per: rate && per };
   await registerDefinitions(db.store, [{ func_name: name, ...limits, ...none }]);
 }

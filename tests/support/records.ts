@@ -1,4 +1,5 @@
 import { assert } from "@std/assert";
+import type postgres from "postgres";
 import type { TestDatabase } from "./database.ts";
 
 /** Inserts a task by plain SQL; columns as given. */
@@ -12,6 +13,17 @@ export async function recordOf(db: TestDatabase, id: number): Promise<Record<str
   const [row] = await db.sql`SELECT * FROM firefly.task WHERE id = ${id}`;
   assert(row, `Cannot find task ${id}`);
   return row;
+}
+
+/** Writes rows while no trigger fires: as time ages them, or as a restored backup or a hand leaves them. */
+export async function withoutTriggers(
+  db: TestDatabase,
+  write: (sql: postgres.TransactionSql) => Promise<unknown>,
+): Promise<void> {
+  await db.sql.begin(async (sql) => {
+    await sql`SET LOCAL session_replication_role = replica`;
+    await write(sql);
+  });
 }
 
 /** How many rows the tables around the record hold: what nothing may be left in when all is done. */

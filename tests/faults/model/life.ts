@@ -43,6 +43,8 @@ export const TRANSITIONS: readonly Transition[] = [
   { from: ["running"], to: ["ready", ...LINES, "failed"], by: "rescueTasks" },
   { from: [...CREATED, "running", "nowhere"], to: ["cancelled"], by: "firefly.cancel" },
   { from: ["failed", "cancelled"], to: ["ready", ...LINES], by: "firefly.retry" },
+  { from: ["waiting: time", "nowhere"], to: ["ready", ...LINES], by: "firefly.run" },
+  { from: [...CREATED, "nowhere"], to: PLACES, by: "firefly.reschedule" },
   { from: [...CREATED, "running", "nowhere", ...ENDED], to: ["deleted"], by: "deleteTasks" },
   { from: ENDED, to: ["deleted"], by: "pruneTasks" },
   { from: ["nowhere", "ready"], to: ["waiting: time"], by: "requeueUnplaced" },

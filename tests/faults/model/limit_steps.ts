@@ -23,6 +23,7 @@ const define: Maker = ({ random, sql, state }) => {
   const limits = { concurrencyLimit: random.pick([null, 1, 1, 2]), rateLimit: random.pick([1, 2, 4]), ratePer: LONG };
   const rows = NAMES.map((name) => ({
     func_name: name,
+    queue: null,
     concurrency_limit: limits.concurrencyLimit,
     rate_limit: limits.rateLimit,
     rate_per: limits.ratePer,

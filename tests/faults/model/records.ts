@@ -63,10 +63,11 @@ export function takeUniqueKey(state: State, key: string, id: number): number {
   return id;
 }
 
-/** `_place`: puts a record that stands nowhere where it belongs. */
+/** `_place`: puts a record that stands nowhere where it belongs, into quarantine from its second crash on. */
 export function place(state: State, task: Task): void {
-  if (task.notBefore.hasCome(state.clock)) enter(state, placeOf(task));
-  else state.waiting.push({ ...placeOf(task), reason: "time" });
+  const row = placeOf(task, task.crashCount >= 2);
+  if (task.notBefore.hasCome(state.clock)) enter(state, row);
+  else state.waiting.push({ ...row, reason: "time" });
 }
 
 /** What is due goes to `ready`, and what is limited into the line of its key, to be let in. */
@@ -87,17 +88,23 @@ export function isAt(row: Place, task: Task): boolean {
     row.notBefore.at === task.notBefore.at;
 }
 
-/** `_unplace`: false if the record stood in neither table, as its columns say. */
-export function unplace(state: State, task: Task): boolean {
-  const ready = state.ready.filter((row) => !isAt(row, task));
+/** `_unplace`: false if the record stood in neither table, as its columns say, with its fence if `fenced`. */
+export function unplace(state: State, task: Task, fenced = false): boolean {
+  const isCurrent = (row: Place) => !fenced || row.claimSeq === task.claimSeq;
+  const ready = state.ready.filter((row) => !(isAt(row, task) && isCurrent(row)));
   if (ready.length < state.ready.length) {
     state.ready = ready;
     return true;
   }
-  const waiting = state.waiting.filter((row) => row.id !== task.id);
+  const waiting = state.waiting.filter((row) => !(row.id === task.id && isCurrent(row)));
   const stood = waiting.length < state.waiting.length;
   state.waiting = waiting;
   return stood;
+}
+
+/** `_take_place`: false if a batch of claims holds the record. */
+export function takePlace(state: State, task: Task): boolean {
+  return unplace(state, task, true) || state.places().get(task.id) !== "running";
 }
 
 /**

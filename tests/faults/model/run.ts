@@ -6,6 +6,7 @@ import { CRON_STEPS } from "./cron_steps.ts";
 import { HAND_STEPS } from "./hand_steps.ts";
 import { note, type Seen } from "./life.ts";
 import { LIMIT_STEPS } from "./limit_steps.ts";
+import { MOVE_STEPS } from "./move_steps.ts";
 import { violationOf } from "./invariants.ts";
 import { SCHEDULE_STEPS } from "./schedule_steps.ts";
 import { differenceOf, readSnapshot } from "./snapshot.ts";
@@ -81,9 +82,10 @@ async function takeSteps(world: World, steps: number, seed: number): Promise<See
   return seen;
 }
 
-const WEIGHED = [...SCHEDULE_STEPS, ...CONSUMER_STEPS, ...LIMIT_STEPS, ...CRON_STEPS, ...HAND_STEPS].flatMap((
-  [weight, maker],
-) => Array<Maker>(weight).fill(maker));
+const WEIGHED = [...SCHEDULE_STEPS, ...CONSUMER_STEPS, ...LIMIT_STEPS, ...CRON_STEPS, ...HAND_STEPS, ...MOVE_STEPS]
+  .flatMap((
+    [weight, maker],
+  ) => Array<Maker>(weight).fill(maker));
 
 function pickStep(world: World): Step {
   for (;;) {

@@ -234,7 +234,7 @@ export function requeueUnplaced(state: State): number {
   for (const task of unplaced) {
     task.claimSeq++;
     release(state, task);
-    if (task.status === "created") state.waiting.push({ ...placeOf(task), reason: "time" });
+    if (task.status === "created") state.waiting.push({ ...placeOf(task, task.crashCount >= 2), reason: "time" });
   }
   state.edited.clear();
   return unplaced.length;

@@ -210,12 +210,13 @@ export async function requeueUnplaced(sql: Tag, after: number): Promise<{ last: 
       FROM held
       WHERE task.id = held.id
       RETURNING task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name,
-        task.concurrency_key, task.rate_key
+        task.concurrency_key, task.rate_key, task.crash_count >= 2 AS quarantined
     ), placed AS (
       INSERT INTO ${sql.schema}.waiting (
-        id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason
+        id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason
       )
-      SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, 'time' FROM fenced
+      SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, 'time'
+      FROM fenced
       RETURNING id
     )
     SELECT

@@ -34,6 +34,8 @@ export interface TaskRow {
 export interface ErrorRow {
   name: string;
   message: string;
+  code?: string;
+  statement?: string;
   stack?: string;
   cause?: string;
   at: string;
