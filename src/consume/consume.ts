@@ -24,7 +24,8 @@ import { registerDefinitions } from "../store/definitions.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 import { storeRetention } from "../store/prune.ts";
 import { storeQueues } from "../store/queues.ts";
-import { DEFINITION, type Task } from "../task/task.ts";
+import type { Task } from "../task/signature.ts";
+import { DEFINITION } from "../task/task.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** How a consumer works. */

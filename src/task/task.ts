@@ -1,53 +1,9 @@
 import { checkScheduleOptions, defineTask, type Handler, namesOf, type TaskDefinition } from "./definition.ts";
 import { FireflyError } from "../errors.ts";
-import type { CronOptions, ScheduleOptions, TaskOptions } from "./options.ts";
+import type { ScheduleOptions, TaskOptions } from "./options.ts";
 import type { Page, PageOptions, TaskFilter, TaskRecord, WaitOptions } from "./record.ts";
 import { currentInstance, registry } from "./scope.ts";
-import type { Check } from "./storable.ts";
-
-/** A promise of the scheduled record, with a shortcut to its result. */
-export interface Scheduled<A extends unknown[], R> extends Promise<TaskRecord<A, R>> {
-  /** Waits until the task ends, and resolves to what its handler returned: see {@linkcode TaskRecord}. */
-  result(options?: WaitOptions): Promise<R>;
-}
-
-/** A task, or a task with options for one call, which can be scheduled. */
-export interface Schedulable<A extends unknown[], R> {
-  /** Inserts a record into the database, for a consumer to run. Joins the current transaction, if there is one. */
-  schedule(...args: A): Scheduled<A, R>;
-  /** Inserts a record for each list of arguments: all of them or none, in as few statements as possible. */
-  scheduleMany(calls: Iterable<Readonly<A>>): Promise<TaskRecord<A, R>[]>;
-}
-
-/** A defined task: the plain function, which can also be scheduled. */
-export interface Task<A extends unknown[] = unknown[], R = unknown> extends Schedulable<A, Awaited<R>> {
-  /** Calls the handler directly, without the database. */
-  (...args: A): R;
-  /** The name of the task, under which its records are stored. */
-  readonly funcName: string;
-  /** Returns the task with options for one call of `schedule()` or `scheduleMany()`. */
-  with(options: ScheduleOptions): Schedulable<A, Awaited<R>>;
-  /** Reads a record of this task. Rejects if there is none (`TaskNotFound`), or if it belongs to another task. */
-  get(id: number): Promise<TaskRecord<A, Awaited<R>>>;
-  /** Lists records of this task, newest first. */
-  list(filter?: Omit<TaskFilter, "funcName">, page?: PageOptions): Promise<Page<TaskRecord<A, Awaited<R>>>>;
-}
-
-/** The name of a task, or its options. */
-// deno-lint-ignore no-explicit-any
-export type Spec<A extends unknown[] = any> = string | (TaskOptions<A> & { cron?: never });
-
-/** The type of {@linkcode task}, which can be called in four ways. */
-export interface TaskFunction {
-  /** Defines a task that is scheduled by the clock, and so takes no arguments. */
-  <R>(spec: TaskOptions<[]> & CronOptions, fn: (() => R) & Check<[], R>): Task<[], R>;
-  /** Defines a task. */
-  <A extends unknown[], R>(spec: NoInfer<Spec<A>>, fn: ((...args: A) => R) & Check<A, R>): Task<A, R>;
-  /** Returns a function that defines a task that is scheduled by the clock. */
-  (spec: TaskOptions<[]> & CronOptions): <R>(fn: (() => R) & Check<[], R>) => Task<[], R>;
-  /** Returns a function that defines a task. */
-  (spec: Spec): <A extends unknown[], R>(fn: ((...args: A) => R) & Check<A, R>) => Task<A, R>;
-}
+import type { Schedulable, Task, TaskFunction } from "./signature.ts";
 
 /** The key of a task's definition, for use in this package only. */
 export const DEFINITION: unique symbol = Symbol.for("firefly.definition") as never;
