@@ -2,7 +2,8 @@ import { checkScheduleOptions, defineTask, type Handler, namesOf, type TaskDefin
 import { FireflyError } from "../errors.ts";
 import type { ScheduleOptions, TaskOptions } from "./options.ts";
 import type { Page, PageOptions, TaskFilter, TaskRecord, WaitOptions } from "./record.ts";
-import { currentInstance, registry } from "./scope.ts";
+import { register, type Trace } from "./registration.ts";
+import { currentInstance } from "./scope.ts";
 import type { Schedulable, Task, TaskFunction } from "./signature.ts";
 
 /** The key of a task's definition, for use in this package only. */
@@ -33,40 +34,23 @@ export const DEFINITION: unique symbol = Symbol.for("firefly.definition") as nev
  * ```
  */
 export const task: TaskFunction = function task(spec: string | TaskOptions<never[]>, fn?: Handler): unknown {
-  if (fn !== undefined) return register(spec, fn, task);
+  if (fn !== undefined) {
+    const trace: Trace = {};
+    // Here and not in a function of its own: in Bun the stack is empty unless the function that it ends with calls this.
+    Error.captureStackTrace(trace, task);
+    return makeTask(register(defineTask(spec, fn), trace));
+  }
   return function decorate(fn: Handler) {
-    return register(spec, fn, decorate);
+    const trace: Trace = {};
+    Error.captureStackTrace(trace, decorate);
+    return makeTask(register(defineTask(spec, fn), trace));
   };
 } as TaskFunction;
 
-function register(spec: string | TaskOptions<never[]>, handler: Handler, caller: Handler): Task {
-  const definition = defineTask(spec, handler);
-  const site = findCallSite(caller);
-  for (const name of namesOf(definition)) {
-    const other = registry.get(name);
-    // A task defined again at the same place is the same task: development servers evaluate changed modules again.
-    if (other && other.site !== site) {
-      throw new FireflyError(
-        `Cannot define task "${definition.name}" at ${site} as "${name}" is already a name of task "${other.definition.name}" at ${other.site}`,
-      );
-    }
-  }
-  for (const name of namesOf(definition)) registry.set(name, { definition, site });
-  return makeTask(definition);
-}
-
-/** Finds the place where `caller` was called, as `file:line:column`. */
-function findCallSite(caller: Handler): string {
-  const trace: { stack?: string } = {};
-  Error.captureStackTrace(trace, caller);
-  const frame = trace.stack?.split("\n").find((line) => /:\d+:\d+\)?$/.test(line)) ?? "";
-  return frame.replace(/^.*?(?:\(|@|at (?:async )?)/, "").replace(/\)$/, "").trim() || "an unknown place";
-}
-
 function makeTask(definition: TaskDefinition): Task {
-  const { name, handler } = definition;
+  const { name } = definition;
   function call(this: unknown, ...args: unknown[]): unknown {
-    return handler.apply(this, args);
+    return definition.handler.apply(this, args);
   }
   return Object.assign(call, {
     [DEFINITION]: definition,

@@ -193,10 +193,10 @@ function _plainFunctionsKeepTheirTypes() {
     children: Map<string, Tree[]>;
   }
   task("x", (tree: Tree) => tree).schedule({ value: 1, children: new Map() });
-  class Point {
+  class _Point {
     constructor(readonly x: number, readonly y: number) {}
   }
-  task("x", (point: Point) => point.x);
+  task("x", (point: _Point) => point.x);
 }
 
 for (
