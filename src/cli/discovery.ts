@@ -1,12 +1,12 @@
 import { glob, stat } from "node:fs/promises";
-import { dirname, relative, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
-import { stripVTControlCharacters } from "node:util";
 import type { Config } from "../firefly/config.ts";
 import { withDeadline } from "../database/deadline.ts";
 import { codeOf } from "../database/error_codes.ts";
 import { FireflyError } from "../errors.ts";
+import { describeImportError, shown } from "./import_error.ts";
 import { OPTION_KEYS } from "../firefly/options.ts";
 import { registry } from "../task/scope.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
@@ -101,21 +101,8 @@ async function importModule(specifier: string, timeout?: number): Promise<unknow
     if (timeout && codeOf(error) === "DEADLINE") {
       throw new DiscoveryError(`Cannot import ${shown(specifier)} as it takes longer than ${timeout / 1000} s`);
     }
-    throw new DiscoveryError(`Cannot import ${shown(specifier)}: ${firstLine(error)}`, { cause: error });
+    throw new DiscoveryError(`Cannot import ${shown(specifier)}: ${describeImportError(error)}`, { cause: error });
   }
-}
-
-/** The first line of an import error: the runtime's message may have several, with colors. */
-function firstLine(error: unknown): string {
-  if (!(error instanceof Error)) return `it throws ${String(error)}`;
-  const [line] = stripVTControlCharacters(error.message).split("\n");
-  return `${error.name}: ${line}`;
-}
-
-/** A path as a user would write it: relative to the working directory, if inside it. */
-function shown(path: string): string {
-  const short = relative(process.cwd(), path);
-  return short.startsWith("..") || /^[a-z]{2,}:/i.test(path) ? path : short;
 }
 
 async function isFile(path: string): Promise<boolean> {
