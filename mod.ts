@@ -50,6 +50,7 @@ export type { MigrationState } from "./src/schema/migrator.ts";
 export type {
   Concurrency,
   CronOptions,
+  KeyFunction,
   QueueOptions,
   RateLimit,
   Retention,
@@ -78,7 +79,15 @@ export type { Queryable, Sql } from "./src/sql.ts";
 export type { ConsumerState, RunningTask } from "./src/store/consumer_records.ts";
 export type { QueueState } from "./src/store/queues.ts";
 export { type Redact, SENSITIVE_KEYS } from "./src/privacy/redaction.ts";
-export type { SchemaIssue, SchemaResult, StandardSchemaV1 } from "./src/task/standard_schema.ts";
-export type { Atom, Check, NotStorable, Storable } from "./src/task/storable.ts";
+export type {
+  AnySchema,
+  InputOf,
+  OutputOf,
+  SchemaIssue,
+  SchemaResult,
+  StandardSchemaV1,
+} from "./src/task/standard_schema.ts";
+export type { Atom, Storable } from "./src/task/storable.ts";
 export { ValidationFailed } from "./src/task/validation.ts";
-export { type Schedulable, type Scheduled, type Spec, type Task, task, type TaskFunction } from "./src/task/task.ts";
+export { task } from "./src/task/task.ts";
+export type { Schedulable, Scheduled, Task, TaskFunction, TaskSpec } from "./src/task/signature.ts";

@@ -1,9 +1,9 @@
 import { glob, readFile, stat } from "node:fs/promises";
-import { dirname, relative, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
-import { stripVTControlCharacters } from "node:util";
 import type { Config } from "../firefly/config.ts";
+import { describeImportError, shown } from "./import_error.ts";
 import { COMMAND_LINE_KEYS, OPTION_KEYS } from "../firefly/options.ts";
 import { registry } from "../task/scope.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
@@ -116,21 +116,8 @@ async function importModule(specifier: string, options: ImportOptions): Promise<
     });
   } catch (error) {
     if (error instanceof DiscoveryError) throw error;
-    throw new DiscoveryError(`Cannot import ${shown(specifier)}: ${firstLine(error)}`, { cause: error });
+    throw new DiscoveryError(`Cannot import ${shown(specifier)}: ${describeImportError(error)}`, { cause: error });
   }
-}
-
-/** The first line of an import error: the runtime's message may have several, with colors. */
-function firstLine(error: unknown): string {
-  if (!(error instanceof Error)) return `it throws ${String(error)}`;
-  const [line] = stripVTControlCharacters(error.message).split("\n");
-  return `${error.name}: ${line}`;
-}
-
-/** A path as a user would write it: relative to the working directory, if inside it. */
-function shown(path: string): string {
-  const short = relative(process.cwd(), path);
-  return short.startsWith("..") || /^[a-z]{2,}:/i.test(path) ? path : short;
 }
 
 async function isFile(path: string): Promise<boolean> {

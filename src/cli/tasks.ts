@@ -40,7 +40,7 @@ export const tasks: Command = {
       typeof task.retry_delay === "number" ? formatSeconds(task.retry_delay) : task.retry_delay.kind,
       task.timeout === null ? "" : formatSeconds(task.timeout),
       task.aliases.join(", "),
-      { text: task.site.replace(here, ""), style: "dim" as const },
+      { text: task.site.replace(here, "").replace(`${process.cwd()}/`, ""), style: "dim" as const },
     ]);
     const header = ["name", "queue", "retries", "retry delay", "timeout", "aliases", "defined at"];
     for (const line of renderTable(terminal, { header, rows, right: [2] })) await terminal.print(line);

@@ -6,7 +6,8 @@ import { FireflyError } from "../errors.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 import { checkQueueName, namesOf, type TaskDefinition } from "../task/definition.ts";
 import { registry } from "../task/scope.ts";
-import { DEFINITION, type Task } from "../task/task.ts";
+import type { Task } from "../task/signature.ts";
+import { DEFINITION } from "../task/task.ts";
 import { toStorable } from "../wire/format.ts";
 
 /** How a consumer works. */

@@ -2,7 +2,7 @@ import type { Backoff } from "./backoff.ts";
 import type { Duration } from "../duration.ts";
 import type { TaskStatus } from "./record.ts";
 import type { Queryable, Sql } from "../sql.ts";
-import type { StandardSchemaV1 } from "./standard_schema.ts";
+import type { AnySchema, StandardSchemaV1 } from "./standard_schema.ts";
 
 /** The options of a task, given where it is defined. Only `name` is required. */
 export interface TaskOptions<A extends unknown[] = unknown[]> {
@@ -37,15 +37,24 @@ export interface TaskOptions<A extends unknown[] = unknown[]> {
   /** Validates the list of arguments, when scheduling and again before the handler is called. @default none */
   input?: StandardSchemaV1<unknown, A>;
   /** Validates what the handler returned. @default none */
-  output?: StandardSchemaV1<unknown>;
+  output?: AnySchema;
   /** How long to keep the records of ended tasks ({@linkcode Retention}). @default the queue's, else the instance's */
   retention?: Retention;
 }
 
+/**
+ * A function that computes a key of the arguments `A`. If `A` is `never`, as in `task(spec)`, which does not know the
+ * handler yet, its parameters need types: of two signatures that differ in their type parameters, the compiler takes
+ * none.
+ */
+export type KeyFunction<A extends unknown[]> = [A] extends [never]
+  ? ((...args: never) => string) & (<_>(...args: never) => string)
+  : (...args: A) => string;
+
 /** When two tasks are duplicates, and what scheduling a duplicate does. Tasks of different names never are. */
 export interface Unique<A extends unknown[] = unknown[]> {
   /** The key that duplicates share: text (1 to 1,000 bytes), or a function of the arguments. @default the arguments */
-  key?: string | ((...args: A) => string);
+  key?: string | KeyFunction<A>;
   /**
    * The statuses in which a task rejects duplicates. "created" must be one of them. Without "running", a duplicate can
    * be scheduled as soon as the task runs.
@@ -78,7 +87,7 @@ export interface Concurrency<A extends unknown[] = unknown[]> {
    *
    * @default the name of the task
    */
-  key?: string | ((...args: A) => string);
+  key?: string | KeyFunction<A>;
 }
 
 /** Limits how many attempts of a key start within any period of length `per`, across all consumers. Retries count. */

@@ -66,7 +66,12 @@ export interface Scope {
 /** A defined task, and the place in the source where it was defined. */
 export interface Registered {
   readonly definition: TaskDefinition;
+  /** The place, as `file:line:column`. */
   readonly site: string;
+  /** The same object for all tasks that are defined without a pause between them. */
+  readonly turn: object;
+  /** Whether the place is in code that was passed to `eval`. */
+  readonly isEvaluated: boolean;
 }
 
 interface Shared {

@@ -28,3 +28,26 @@ export interface SchemaIssue {
   /** The keys that lead to the invalid part, from the outside in. */
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
+
+/** Any schema. */
+// deno-lint-ignore no-explicit-any
+export type AnySchema = StandardSchemaV1<any, any>;
+
+/**
+ * The type of the values that schema `S` accepts. Valibot accepts lists without the optional elements at their end, but
+ * its types require them.
+ */
+export type InputOf<S> = S extends StandardSchemaV1<infer Input, unknown>
+  ? S extends { "~standard": { vendor: "valibot" } } ? OptionalEnd<Input> : Input
+  : never;
+
+/** The type of the values that schema `S` returns. */
+export type OutputOf<S> = S extends StandardSchemaV1<infer _, infer Output> ? Output : never;
+
+/**
+ * The list `L` with its last elements optional, as far as they may be undefined.
+ *
+ * @internal
+ */
+type OptionalEnd<L> = L extends [...infer Start, infer End] ? undefined extends End ? [...OptionalEnd<Start>, End?] : L
+  : L;

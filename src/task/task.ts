@@ -1,53 +1,10 @@
 import { checkScheduleOptions, defineTask, type Handler, namesOf, type TaskDefinition } from "./definition.ts";
 import { FireflyError } from "../errors.ts";
-import type { CronOptions, ScheduleOptions, TaskOptions } from "./options.ts";
+import type { ScheduleOptions, TaskOptions } from "./options.ts";
 import type { Page, PageOptions, TaskFilter, TaskRecord, WaitOptions } from "./record.ts";
-import { currentInstance, registry } from "./scope.ts";
-import type { Check } from "./storable.ts";
-
-/** A promise of the scheduled record, with a shortcut to its result. */
-export interface Scheduled<A extends unknown[], R> extends Promise<TaskRecord<A, R>> {
-  /** Waits until the task ends, and resolves to what its handler returned: see {@linkcode TaskRecord}. */
-  result(options?: WaitOptions): Promise<R>;
-}
-
-/** A task, or a task with options for one call, which can be scheduled. */
-export interface Schedulable<A extends unknown[], R> {
-  /** Inserts a record into the database, for a consumer to run. Joins the current transaction, if there is one. */
-  schedule(...args: A): Scheduled<A, R>;
-  /** Inserts a record for each list of arguments: all of them or none, in as few statements as possible. */
-  scheduleMany(calls: Iterable<Readonly<A>>): Promise<TaskRecord<A, R>[]>;
-}
-
-/** A defined task: the plain function, which can also be scheduled. */
-export interface Task<A extends unknown[] = unknown[], R = unknown> extends Schedulable<A, Awaited<R>> {
-  /** Calls the handler directly, without the database. */
-  (...args: A): R;
-  /** The name of the task, under which its records are stored. */
-  readonly funcName: string;
-  /** Returns the task with options for one call of `schedule()` or `scheduleMany()`. */
-  with(options: ScheduleOptions): Schedulable<A, Awaited<R>>;
-  /** Reads a record of this task. Rejects if there is none (`TaskNotFound`), or if it belongs to another task. */
-  get(id: number): Promise<TaskRecord<A, Awaited<R>>>;
-  /** Lists records of this task, newest first. */
-  list(filter?: Omit<TaskFilter, "funcName">, page?: PageOptions): Promise<Page<TaskRecord<A, Awaited<R>>>>;
-}
-
-/** The name of a task, or its options. */
-// deno-lint-ignore no-explicit-any
-export type Spec<A extends unknown[] = any> = string | (TaskOptions<A> & { cron?: never });
-
-/** The type of {@linkcode task}, which can be called in four ways. */
-export interface TaskFunction {
-  /** Defines a task that is scheduled by the clock, and so takes no arguments. */
-  <R>(spec: TaskOptions<[]> & CronOptions, fn: (() => R) & Check<[], R>): Task<[], R>;
-  /** Defines a task. */
-  <A extends unknown[], R>(spec: NoInfer<Spec<A>>, fn: ((...args: A) => R) & Check<A, R>): Task<A, R>;
-  /** Returns a function that defines a task that is scheduled by the clock. */
-  (spec: TaskOptions<[]> & CronOptions): <R>(fn: (() => R) & Check<[], R>) => Task<[], R>;
-  /** Returns a function that defines a task. */
-  (spec: Spec): <A extends unknown[], R>(fn: ((...args: A) => R) & Check<A, R>) => Task<A, R>;
-}
+import { register, type Trace } from "./registration.ts";
+import { currentInstance } from "./scope.ts";
+import type { Schedulable, Task, TaskFunction } from "./signature.ts";
 
 /** The key of a task's definition, for use in this package only. */
 export const DEFINITION: unique symbol = Symbol.for("firefly.definition") as never;
@@ -77,40 +34,23 @@ export const DEFINITION: unique symbol = Symbol.for("firefly.definition") as nev
  * ```
  */
 export const task: TaskFunction = function task(spec: string | TaskOptions<never[]>, fn?: Handler): unknown {
-  if (fn !== undefined) return register(spec, fn, task);
+  if (fn !== undefined) {
+    const trace: Trace = {};
+    // Here and not in a function of its own: in Bun the stack is empty unless the function that it ends with calls this.
+    Error.captureStackTrace(trace, task);
+    return makeTask(register(defineTask(spec, fn), trace));
+  }
   return function decorate(fn: Handler) {
-    return register(spec, fn, decorate);
+    const trace: Trace = {};
+    Error.captureStackTrace(trace, decorate);
+    return makeTask(register(defineTask(spec, fn), trace));
   };
 } as TaskFunction;
 
-function register(spec: string | TaskOptions<never[]>, handler: Handler, caller: Handler): Task {
-  const definition = defineTask(spec, handler);
-  const site = findCallSite(caller);
-  for (const name of namesOf(definition)) {
-    const other = registry.get(name);
-    // A task defined again at the same place is the same task: development servers evaluate changed modules again.
-    if (other && other.site !== site) {
-      throw new FireflyError(
-        `Cannot define task "${definition.name}" at ${site} as "${name}" is already a name of task "${other.definition.name}" at ${other.site}`,
-      );
-    }
-  }
-  for (const name of namesOf(definition)) registry.set(name, { definition, site });
-  return makeTask(definition);
-}
-
-/** Finds the place where `caller` was called, as `file:line:column`. */
-function findCallSite(caller: Handler): string {
-  const trace: { stack?: string } = {};
-  Error.captureStackTrace(trace, caller);
-  const frame = trace.stack?.split("\n").find((line) => /:\d+:\d+\)?$/.test(line)) ?? "";
-  return frame.replace(/^.*?(?:\(|@|at (?:async )?)/, "").replace(/\)$/, "").trim() || "an unknown place";
-}
-
 function makeTask(definition: TaskDefinition): Task {
-  const { name, handler } = definition;
+  const { name } = definition;
   function call(this: unknown, ...args: unknown[]): unknown {
-    return handler.apply(this, args);
+    return definition.handler.apply(this, args);
   }
   return Object.assign(call, {
     [DEFINITION]: definition,

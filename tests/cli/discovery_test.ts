@@ -94,33 +94,80 @@ Deno.test("importTasks() refuses modules that define no tasks", async () => {
   assertEquals([code, stderr], [1, "error: Cannot find any tasks as no module calls task(): tasks.ts\n"]);
 });
 
-const broken: Record<string, [text: string, message: RegExp]> = {
-  "throws": [`throw new RangeError("too\\nbad");`, /^error: Cannot import tasks\.ts: RangeError: too\n$/],
-  "throws what is no error": [`throw "bad";`, /^error: Cannot import tasks\.ts: it throws bad\n$/],
-  "cannot be parsed": ["export const = 1;", /^error: Cannot import tasks\.ts: \w*Error: .*\n$/],
-  "imports what is not there": [`import "./gone.ts";`, /^error: Cannot import tasks\.ts: \w*Error: .*gone\.ts.*\n$/],
+const broken: Record<string, [files: Record<string, string>, message: string | RegExp]> = {
+  "throws": [
+    { "tasks.ts": `function fail() {\n  throw new RangeError("too\\nbad");\n}\nfail();` },
+    "RangeError: too at tasks.ts:2:9",
+  ],
+  "throws what is no error": [{ "tasks.ts": `throw "bad";` }, "it throws bad"],
+  "rejects at its top level": [
+    { "tasks.ts": `\nawait Promise.reject(new Error("bad"));` },
+    "Error: bad at tasks.ts:2:22",
+  ],
+  "imports what throws": [
+    { "tasks.ts": `import "./lib/a.ts";`, "lib/a.ts": `\n  null!.x;` },
+    "TypeError: Cannot read properties of null (reading 'x') at lib/a.ts:2:9",
+  ],
+  "cannot be parsed": [{ "tasks.ts": "export const = 1;" }, /^SyntaxError: .* at tasks\.ts:1:14$/],
+  "imports what cannot be parsed": [
+    { "tasks.ts": `import "./lib/a.ts";`, "lib/a.ts": "\nexport const x = ;" },
+    "SyntaxError: Expression expected at lib/a.ts:2:18",
+  ],
+  "imports what is not there": [
+    { "tasks.ts": `\nimport "./gone.ts";` },
+    'TypeError: Module not found "gone.ts" at tasks.ts:2:8',
+  ],
+  "imports an unknown package": [
+    { "tasks.ts": `import x from "no-such-package";` },
+    /^TypeError: Import "no-such-package" not a dependency.* at tasks\.ts:1:15$/,
+  ],
+  "imports a name that is not exported": [
+    { "tasks.ts": `import { b } from "./a.ts";\nb();`, "a.ts": "export const a = 1;" },
+    /^SyntaxError: .* does not provide an export named 'b' at tasks\.ts:1:10$/,
+  ],
+  "imports JSON without its type": [
+    { "tasks.ts": `import x from "./a.json";\nx();`, "a.json": "{}" },
+    /^TypeError: .* attribute in the import statement at tasks\.ts:1:15$/,
+  ],
+  "imports JSON that cannot be parsed": [
+    { "tasks.ts": `import x from "./a.json" with { type: "json" };\nx();`, "a.json": "{" },
+    /^SyntaxError: (?!.*cli\.ts)/,
+  ],
+  "calls a function of a library that throws": [
+    {
+      "tasks.ts": `import { a } from "./node_modules/a/a.js";\na();`,
+      "node_modules/a/a.js": `export const a = () => { throw new Error("bad"); };`,
+    },
+    "Error: bad at tasks.ts:2:1",
+  ],
+  "defines a task that is wrong": [
+    { "tasks.ts": `import { task } from ${JSON.stringify(PACKAGE)};\ntask({ name: "a", timeout: -1 }, () => 1);` },
+    /^RangeError: Cannot read "timeout" .* at tasks\.ts:2:1$/,
+  ],
   "defines a task twice": [
-    defining("a", "a"),
-    /^error: Cannot import tasks\.ts: FireflyError: Cannot define task "a" .*\n$/,
+    { "tasks.ts": defining("a", "a") },
+    /^FireflyError: Cannot define task "a" at .*tasks\.ts:2:1$/,
   ],
 };
 
-for (const [what, [text, message]] of Object.entries(broken)) {
-  Deno.test(`importTasks() names a module that ${what}, in one line`, async () => {
-    await using project = await testProject({ files: { "tasks.ts": text } });
+for (const [what, [files, message]] of Object.entries(broken)) {
+  Deno.test(`importTasks() names a module that ${what}, and the place, in one line`, async () => {
+    await using project = await testProject({ files });
 
     const { code, stdout, stderr } = await project.run("tasks");
 
     assertEquals([code, stdout], [1, ""]);
-    assertMatch(stderr, message);
+    const [, reason] = /^error: Cannot import tasks\.ts: (.*)\n$/.exec(stderr)!;
+    if (typeof message === "string") assertEquals(reason, message);
+    else assertMatch(reason!, message);
   });
 }
 
 Deno.test("importTasks() shows the stack of a module that throws with --verbose only", async () => {
   await using project = await testProject({ files: { "tasks.ts": `throw new Error("bad");` } });
 
-  assertNotMatch((await project.run("tasks")).stderr, /tasks\.ts:\d+/);
-  assertMatch((await project.run("tasks", "--verbose")).stderr, /tasks\.ts:\d+/);
+  assertNotMatch((await project.run("tasks")).stderr, /^ +at /m);
+  assertMatch((await project.run("tasks", "--verbose")).stderr, /^ +at .*tasks\.ts:\d+/m);
 });
 
 const misconfigured: Record<string, [files: Record<string, string>, args: string[], message: string]> = {
@@ -199,5 +246,5 @@ Deno.test("readSettings() ignores a broken task module that may name the databas
 
   const { code, stderr } = await project.run("list");
 
-  assertEquals([code, stderr], [0, "warning: Cannot import tasks.ts: Error: bad\n"]);
+  assertEquals([code, stderr], [0, "warning: Cannot import tasks.ts: Error: bad at tasks.ts:1:7\n"]);
 });

@@ -69,7 +69,7 @@ Deno.test("a consumer schedules by cron and runs it: without arguments, by the d
   const name = taskName();
   const tick = task(
     { name, cron: EVERY_SECOND, queue: "ticks", priority: 3, timeout: "1m", retryDelay: 7 },
-    (...args) => {
+    (...args: []) => {
       calls.push(args);
     },
   );

@@ -58,7 +58,7 @@ const welcome = task("types.mail.welcome", async (user: string) => {
 });
 
 async function _example1DefineCallScheduleReadBack() {
-  assertSame<typeof add, Task<[i: number, j: number], number>>(true);
+  assertSame<typeof add, Task<[i: number, j: number], number, (i: number, j: number) => number>>(true);
   const sum = add(1, 3);
   assertSame<typeof sum, number>(true);
   const row = await add.schedule(1, 3);
@@ -116,16 +116,16 @@ async function _example6ManyAndCron() {
   const nightly = task({ name: "reports.nightly", cron: "0 3 * * *", timezone: "Europe/Warsaw" }, async () => {
     await Promise.resolve();
   });
-  assertSame<typeof nightly, Task<[], Promise<void>>>(true);
+  assertSame<typeof nightly, Task<[], void, () => Promise<void>>>(true);
   const tick = task({ name: "types.tick", cron: "*/10 * * * * *", missed: "one", unique: true, retryDelay: "5m" })(() =>
     5
   );
-  assertSame<typeof tick, Task<[], number>>(true);
+  assertSame<typeof tick, Task<[], number, () => number>>(true);
 }
 
 function _example7RenamedCode() {
   const charge = task({ name: "billing.charge", aliases: ["app.views.charge"] }, (id: number) => id);
-  assertSame<typeof charge, Task<[id: number], number>>(true);
+  assertSame<typeof charge, Task<[id: number], number, (id: number) => number>>(true);
 }
 
 async function _example8InstanceAndConsumer() {
@@ -169,7 +169,7 @@ function _plainDataIsTaken() {
   const anything = task("types.anything", (value: unknown) => value);
   anything.schedule({ whatever: 1 });
   const nothing = task("types.nothing", () => {});
-  assertSame<typeof nothing, Task<[], void>>(true);
+  assertSame<typeof nothing, Task<[], void, () => void>>(true);
   const parse = task("types.parse", (text: string) => JSON.parse(text));
   parse.schedule("{}");
 }

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { type } from "arktype";
 import * as v from "valibot";
 import { z } from "zod";
-import { current, Firefly, type StandardSchemaV1, type Task, task, ValidationFailed } from "../../mod.ts";
+import { current, Firefly, type StandardSchemaV1, task, ValidationFailed } from "../../mod.ts";
 import { testDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { insertTask, recordOf } from "../support/records.ts";
@@ -81,7 +81,7 @@ Deno.test("a schema that transforms is applied once: what is stored is what was 
   await using test = await testInstance();
   const input = z.tuple([z.string().transform((text) => `${text}!`), z.number().default(7)]);
   const shout = task({ name: taskName(), input }, (text: string, times: number) => `${text} ${times}`);
-  const row = await test.ff.run(() => (shout as Task<unknown[], string>).schedule("hey", undefined));
+  const row = await test.ff.run(() => shout.schedule("hey", undefined));
 
   assertEquals(row.params, ["hey", undefined]);
   await test.drain({ tasks: [shout] });
@@ -110,7 +110,7 @@ Deno.test("a result that does not fit fails without retries and rolls the effect
   const output = z.object({ total: z.number() });
   const count = task({ name: taskName(), output, maxRetries: 5 }, async (total: unknown) => {
     await current().sql`INSERT INTO effect VALUES (1)`;
-    return { total, secret: "dropped by the schema" };
+    return { total: total as number, secret: "dropped by the schema" };
   });
   const [wrong, right] = await test.ff.run(() => count.scheduleMany([["many"], [3]]));
 
