@@ -61,9 +61,13 @@ export type { PruneOptions, PruneProgress } from "./src/records/prune.ts";
 export type {
   Page,
   PageOptions,
+  TaskCounts,
   TaskError,
   TaskFilter,
+  TaskGroup,
+  TaskGrouping,
   TaskRecord,
+  TaskState,
   TaskStatus,
   WaitOptions,
 } from "./src/task/record.ts";
