@@ -66,9 +66,13 @@ export type {
   Page,
   PageOptions,
   RescheduleOptions,
+  TaskCounts,
   TaskError,
   TaskFilter,
+  TaskGroup,
+  TaskGrouping,
   TaskRecord,
+  TaskState,
   TaskStatus,
   WaitOptions,
 } from "./src/task/record.ts";

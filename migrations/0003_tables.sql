@@ -21,7 +21,7 @@ CREATE TABLE "firefly".task (
   timeout double precision CHECK (timeout > 0),
   -- { kind, delay, max, jitter } where retry_delay is not a number of seconds.
   backoff jsonb,
-  progress real,
+  progress double precision,
   priority integer NOT NULL DEFAULT 0,
   max_retries integer CHECK (max_retries >= 0),
   -- An attempt has the number retry_attempts + rescues + 1. Only retry_attempts is compared with max_retries.

@@ -1,4 +1,3 @@
-import { closestString } from "@std/text/closest-string";
 import { levenshteinDistance } from "@std/text/levenshtein-distance";
 
 /**
@@ -6,10 +5,31 @@ import { levenshteinDistance } from "@std/text/levenshtein-distance";
  * similar.
  */
 export function didYouMean(word: string, known: readonly string[]): string {
-  if (known.length === 0) return "";
-  const near = closestString(word, known);
-  const shared = [...near.toLowerCase()].filter((letter) => word.toLowerCase().includes(letter)).length;
-  return shared * 2 >= near.length ? `, did you mean "${near}"?` : "";
+  const near = known.map((name) => ({ name, distance: distanceTo(name, word) }))
+    .filter(({ name, distance }) => {
+      const length = Math.max(bare(name).length, bare(word).length);
+      return distance < length && distance <= Math.ceil(0.4 * length);
+    })
+    .sort((a, b) => a.distance - b.distance)[0];
+  return near ? `, did you mean "${near.name}"?` : "";
+}
+
+/** Joins a statement, which may end with a question, and a sentence that goes on from it. */
+export function asSentences(statement: string, next: string): string {
+  if (next === "") return statement;
+  return `${statement}${/[.?!]$/.test(statement) ? "" : "."} ${next}`;
+}
+
+/** The number of letters to change between two words. One that is a part of the other, as in `mail.send`, is near. */
+function distanceTo(name: string, word: string): number {
+  const [a, b] = [bare(name), bare(word)];
+  if (b.length > 2 && a.split(/[^a-z0-9]+/).includes(b)) return 1;
+  return levenshteinDistance(a, b);
+}
+
+/** A word without its hyphens in front, and in lower case. */
+function bare(word: string): string {
+  return word.toLowerCase().replace(/^-+/, "");
 }
 
 /**

@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { didYouMean, refuseUnknownKeys } from "../src/suggest.ts";
+import { asSentences, didYouMean, refuseUnknownKeys } from "../src/suggest.ts";
 
 const OPTIONS = ["queue", "maxRetries", "retryDelay", "timeout"];
 
@@ -37,4 +37,41 @@ Deno.test("refuseUnknownKeys() lists the options where none is near", () => {
     TypeError,
     'there is no option "zzz": known are queue, maxRetries, retryDelay, timeout',
   );
+});
+
+const near: [word: string, known: string[], suggestion: string][] = [
+  ["mial", ["default", "mail"], "mail"],
+  ["failure", ["created", "failed"], "failed"],
+  ["maxRetry", ["maxRetries", "queue"], "maxRetries"],
+  ["MAIL.SEND", ["mail.send"], "mail.send"],
+  ["mail.sned", ["mail.send"], "mail.send"],
+  ["send", ["mail.send"], "mail.send"],
+  ["--stats", ["--status", "--name"], "--status"],
+];
+
+for (const [word, known, suggestion] of near) {
+  Deno.test(`didYouMean() suggests ${suggestion} for ${word}`, () => {
+    assertEquals(didYouMean(word, known), `, did you mean "${suggestion}"?`);
+  });
+}
+
+const far: [word: string, known: string[]][] = [
+  ["version", ["cron", "consume", "queues"]],
+  ["completions", ["explain", "consume"]],
+  ["--watch", ["--status", "--name"]],
+  ["-n", ["--name"]],
+  ["x", ["y"]],
+  ["mail", []],
+];
+
+for (const [word, known] of far) {
+  Deno.test(`didYouMean() suggests nothing for ${word}, which none of ${known.join(", ") || "no words"} is like`, () => {
+    assertEquals(didYouMean(word, known), "");
+  });
+}
+
+Deno.test("asSentences() ends a statement with a period, unless it is a question", () => {
+  assertEquals(asSentences("Define it", "If not"), "Define it. If not");
+  assertEquals(asSentences('Define it, did you mean "a"?', "If not"), 'Define it, did you mean "a"? If not');
+  assertEquals(asSentences("Define it", ""), "Define it");
 });

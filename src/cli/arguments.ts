@@ -29,6 +29,7 @@ export interface Flag {
 export type Flags = Readonly<Record<string, Flag>>;
 
 const SHORT: Readonly<Record<string, string>> = { h: "help" };
+const MOMENT = "must be a time such as 2026-12-24T18:30Z, or how long ago, such as 10m, 2h or 7d";
 /** Values that begin with a hyphen but are not flags. */
 const NEGATIVE = /^-\d/;
 
@@ -36,7 +37,8 @@ const NEGATIVE = /^-\d/;
 export class Arguments {
   /** The arguments that are not flags. */
   readonly positionals: readonly string[];
-  readonly #command: string;
+  /** The name of the command, as it was given. */
+  readonly command: string;
   readonly #flags: Flags;
   readonly #values: Readonly<Record<string, unknown>>;
 
@@ -52,7 +54,7 @@ export class Arguments {
         if (key !== undefined) throw unknownFlag(command, argument, flags);
       },
     });
-    this.#command = command;
+    this.command = command;
     this.#flags = flags;
     this.#values = values;
     this.positionals = positionals.map(String);
@@ -111,13 +113,40 @@ export class Arguments {
     throw this.#wrong(name, "must be a time such as 2026-12-24T18:30Z");
   }
 
+  /** Parses an ISO 8601 time, or a duration: so long ago. */
+  moment(name: string): Date | undefined {
+    const text = this.text(name);
+    if (text === undefined) return undefined;
+    const date = /^\d{4}-/.test(text) ? new Date(text) : new Date(Date.now() - this.#milliseconds(name, text));
+    if (!Number.isNaN(date.getTime())) return date;
+    throw this.#wrong(name, MOMENT);
+  }
+
+  #milliseconds(name: string, text: string): number {
+    try {
+      return toSeconds(text as Duration, name) * 1000;
+    } catch {
+      throw this.#wrong(name, MOMENT);
+    }
+  }
+
+  /** Checks that a flag's value is one of `choices`. */
+  choice<T extends string>(name: string, choices: readonly T[]): T | undefined {
+    const text = this.text(name);
+    return text === undefined ? undefined : this.#checkChoices(name, [text as T], choices)[0];
+  }
+
   /** Checks that every value of a list flag is one of `choices`. */
   choices<T extends string>(name: string, choices: readonly T[]): T[] | undefined {
-    const given = this.list(name) as T[] | undefined;
-    const wrong = given?.find((choice) => !choices.includes(choice));
+    const given = this.list(name);
+    return given && this.#checkChoices(name, given as T[], choices);
+  }
+
+  #checkChoices<T extends string>(name: string, given: T[], choices: readonly T[]): T[] {
+    const wrong = given.find((choice) => !choices.includes(choice));
     if (wrong === undefined) return given;
     const hint = didYouMean(wrong, choices) || `: it must be one of ${choices.join(", ")}`;
-    throw usageError(this.#command, `"--${name}" cannot be "${wrong}"${hint}`);
+    throw usageError(this.command, `"--${name}" cannot be "${wrong}"${hint}`);
   }
 
   /** Parses the positionals as task ids. */
@@ -125,12 +154,12 @@ export class Arguments {
     return this.positionals.flatMap(splitList).map((text) => {
       const id = Number(text);
       if (/^\d+$/.test(text) && Number.isSafeInteger(id)) return id;
-      throw usageError(this.#command, `"${text}" is not a task id`);
+      throw usageError(this.command, `"${text}" is not a task id`);
     });
   }
 
   #wrong(name: string, what: string): UsageError {
-    return usageError(this.#command, `"--${name}" ${what}: current value is "${this.text(name)}"`);
+    return usageError(this.command, `"--${name}" ${what}: current value is "${this.text(name)}"`);
   }
 }
 
@@ -189,10 +218,21 @@ function withJoinedNumbers(command: string, args: readonly string[], flags: Flag
   return joined;
 }
 
+/** What helps in place of a flag that no command has. */
+const ABSENT_FLAGS: Readonly<Record<string, string>> = {
+  "--watch":
+    '"watch firefly list --table" repeats a command, and "deno run --watch" restarts a program when its files change',
+  "--follow": '"firefly show <id> --follow" shows one task until it ends',
+  "--since": '"--created-since" and "--ended-since" select tasks by time',
+  "--until": '"--created-until" and "--ended-until" select tasks by time',
+};
+
 function unknownFlag(command: string, argument: string, flags: Flags): UsageError {
   const flag = argument.replace(/=.*/s, "");
   const known = Object.keys(flags).map((name) => `--${name}`);
-  return usageError(command, `there is no flag "${flag}"${didYouMean(flag, known)}`);
+  if (/^-[^-]/.test(flag)) return usageError(command, `there is no flag "${flag}": the only short one is -h`);
+  const absent = Object.hasOwn(ABSENT_FLAGS, flag) ? `. ${ABSENT_FLAGS[flag]}` : "";
+  return usageError(command, `there is no flag "${flag}"${absent || didYouMean(flag, known)}`);
 }
 
 function splitList(text: string): string[] {

@@ -37,6 +37,7 @@ export const GLOBAL_FLAGS: Flags = {
   config: { value: "file", description: "The configuration file. Default: firefly.config.ts in this directory" },
   import: { value: "module", list: "repeat", description: "An additional module that defines tasks" },
   json: { description: "Print JSON, one value per line. Default unless stdout is a terminal" },
+  table: { description: "Print tables and text for people. Default if stdout is a terminal" },
   quiet: { description: "Print only warnings and errors" },
   verbose: { description: "Print everything, including stack traces" },
   help: { description: "Show this help" },

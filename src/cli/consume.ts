@@ -33,8 +33,8 @@ export const consume: Command = {
     "must not stop the others. After an uncaught exception, for example in a timer, the state of the process is " +
     "unknown: it is logged, and the consumer stops gracefully and exits with 1, so that a supervisor can restart it.\n\n" +
     "If a handler blocks the event loop for 0.6 of the lease, the watchdog kills the process with SIGKILL (exit code " +
-    "137): it could neither run other tasks nor renew its lease, and other consumers take over its tasks. See " +
-    "docs/kubernetes.md.",
+    "137): it could neither run other tasks nor renew its lease, and other consumers take over its tasks. A supervisor, " +
+    "such as systemd or Kubernetes, has to start it again.",
   flags: {
     queue: {
       value: "name",

@@ -7,7 +7,7 @@ import { usageError } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
 import { withInstance } from "./settings.ts";
-import { type Cell, renderTable } from "./table.ts";
+import { type Cell, printTable } from "./table.ts";
 import type { Style, Terminal } from "./terminal.ts";
 import { formatAge } from "./times.ts";
 
@@ -20,10 +20,10 @@ const STATES: Readonly<Record<CronRow["state"], Style>> = { active: "green", pau
 export const cron: Command = {
   name: "cron",
   usage: "list|pause|resume|run|delete [name]",
-  positionals: [1, 2],
+  positionals: [0, 2],
   summary: "List crons; pause, resume, run or delete one",
   details:
-    "list shows the crons that consumers have registered, as defined by the consumer that started last. A cron is " +
+    "list, the default, shows the crons that consumers have registered, as defined by the consumer that started last. A cron is " +
     "orphaned if no live consumer knows its task, or if it was removed from the code; only orphaned crons can be " +
     "deleted.\n\n" +
     "A paused cron skips its slots for good. run schedules the task once, now, in addition to its slots, and prints " +
@@ -31,7 +31,7 @@ export const cron: Command = {
   flags: {},
   examples: ["cron list", "cron pause reports.nightly", "cron run reports.nightly"],
   async run(args, terminal) {
-    const [action, name] = args.positionals as [string, string | undefined];
+    const [action = "list", name] = args.positionals;
     checkAction(action, name);
     return await withInstance({ args, terminal, tasks: "none" }, async (ff) => {
       const { records } = (await ff.connect()).database;
@@ -66,7 +66,7 @@ async function list(sql: Tag, terminal: Terminal): Promise<number> {
     terminal.note("There are no crons yet: consumers register those of their tasks when they start");
   } else {
     const header = ["name", "cron", "timezone", "queue", "state", "next", "last", "status"];
-    for (const line of renderTable(terminal, { header, rows: crons.map(rowOf) })) await terminal.print(line);
+    await printTable(terminal, { header, rows: crons.map(rowOf), optional: [2, 3, 7] });
   }
   return EXIT.done;
 }

@@ -3,7 +3,7 @@ import { usageError } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { escapeLine } from "./escape.ts";
 import { EXIT } from "./exit_code.ts";
-import { STATUS_STYLES } from "./record_page.ts";
+import { STATE_STYLES } from "./record_page.ts";
 import { withInstance } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";
 import { formatAge, formatTime } from "./times.ts";
@@ -33,7 +33,7 @@ export const explain: Command = {
 /** Renders an explanation for people: each reason with its time on this machine's clock, and with advice. */
 export function renderExplanation(explanation: Explanation, terminal: Pick<Terminal, "style" | "width">): string {
   const { id, status, reasons } = explanation;
-  const heading = `${terminal.style("bold", `Task ${id}`)}  ${terminal.style(STATUS_STYLES[status], status)}`;
+  const heading = `${terminal.style("bold", `Task ${id}`)}  ${terminal.style(STATE_STYLES[status], status)}`;
   return [heading, ...reasons.flatMap((reason) => ["", ...renderReason(reason, explanation, terminal)])].join("\n");
 }
 

@@ -16,6 +16,11 @@ export async function follow(record: TaskRecord, terminal: Terminal): Promise<nu
       continue;
     }
     const page = renderPage(now, terminal);
+    if (!terminal.canMove) {
+      await terminal.print(rows === 0 ? page : `\n${page}`);
+      rows = 1;
+      continue;
+    }
     await terminal.print(upBy(rows) + page);
     rows = rowsOf(page, terminal.width);
   }

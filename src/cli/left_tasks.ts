@@ -9,14 +9,6 @@ const NAMED = 10;
 /** Up to this many tasks are looked at where a filter has found none that could be changed. */
 const LOOKED_AT = 1000;
 
-/** How each command's output names its tasks: in JSON, and for people. */
-const CHANGED = {
-  retry: ["retried", "Retried"],
-  cancel: ["cancelled", "Cancelled"],
-  run: ["run", "Made due now:"],
-  reschedule: ["rescheduled", "Rescheduled"],
-} as const;
-
 /** Why a task was left: of one task, then of several. */
 const REASONS: Readonly<Record<LeftReason, readonly [one: string, several: string]>> = {
   waiting: ["it waits, `firefly run` starts it", "they wait, `firefly run` starts them"],
@@ -75,7 +67,8 @@ export class LeftTasks {
 
 /** What a command did that changes tasks. */
 export interface Change {
-  readonly command: keyof typeof CHANGED;
+  /** How to name what it did, for people and in JSON. */
+  readonly words: { readonly done: string; readonly key: string };
   /** How many tasks it changed. */
   readonly done: number;
   /** The filter as it was given, without a status that the command itself adds. */
@@ -89,13 +82,12 @@ export interface Change {
 export async function reportChanged(
   ff: Firefly,
   terminal: Terminal,
-  { command, done, filter, left, missing }: Change,
+  { words, done, filter, left, missing }: Change,
 ): Promise<number> {
   if (done === 0 && left.isEmpty && !filter.ids) left.add(await findUnchangeable(ff, filter));
-  const [key, heading] = CHANGED[command];
-  if (terminal.json) await terminal.printJson({ [key]: done, ...(left.isEmpty ? {} : { left: left.toJSON() }) });
+  if (terminal.json) await terminal.printJson({ [words.key]: done, ...(left.isEmpty ? {} : { left: left.toJSON() }) });
   else {
-    await terminal.print(`${heading} ${countTasks(done)}`);
+    await terminal.print(`${words.done} ${countTasks(done)}`);
     for (const line of left.lines()) await terminal.print(line);
   }
   const code = reportMissing(missing, terminal);

@@ -55,9 +55,40 @@ const PROGRAM = "firefly";
 /** The commands of django-firefly-tasks: they work, but the help does not list them. */
 const ALIASES: Readonly<Record<string, readonly string[]>> = {
   consume_tasks: ["consume"],
-  delete_completed_tasks: ["delete", "--status", "completed"],
-  delete_failed_tasks: ["delete", "--status", "failed"],
-  mark_failed_tasks_consumable: ["retry", "--status", "failed"],
+  delete_completed_tasks: ["delete", "--yes", "--status", "completed"],
+  delete_failed_tasks: ["delete", "--yes", "--status", "failed"],
+  mark_failed_tasks_consumable: ["retry", "--yes", "--status", "failed"],
+};
+
+/** Commands of other queues and programs, and those that they are here. */
+const SYNONYMS: Readonly<Record<string, string>> = {
+  add: "schedule",
+  check: "doctor",
+  crons: "cron",
+  defer: "schedule",
+  enqueue: "schedule",
+  health: "doctor",
+  jobs: "list",
+  ls: "list",
+  ping: "doctor",
+  purge: "delete",
+  push: "schedule",
+  rm: "delete",
+  start: "consume",
+  stats: "queues",
+  status: "queues",
+  work: "consume",
+  worker: "consume",
+};
+
+/** What there is not, and what helps instead. */
+const ABSENT: Readonly<Record<string, string>> = {
+  completion: 'Firefly has no completions for shells: "firefly help" lists all commands',
+  completions: 'Firefly has no completions for shells: "firefly help" lists all commands',
+  dashboard: 'Firefly has no dashboard: "watch firefly queues --table" shows the queues as they change',
+  man: 'Firefly has no manual page: "firefly help" lists all commands',
+  top: '"watch firefly queues --table" shows the queues as they change',
+  watch: '"watch firefly queues --table" shows the queues as they change',
 };
 
 /** Runs the command line `args` and returns its exit code. The process ends soon after, whatever user code keeps open. */
@@ -82,6 +113,11 @@ async function run(args: readonly string[], terminal: Terminal): Promise<number>
   const before = args.slice(0, index);
   const after = args.slice(index + 1);
   if (name === "help") return await printHelp(new Arguments("help", [...before, ...after], GLOBAL_FLAGS), terminal);
+  if (name === "version") {
+    const { positionals } = new Arguments(name, [...before, ...after], GLOBAL_FLAGS);
+    if (positionals.length > 0) throw usageError(name, `"${positionals[0]}" is one argument too many`);
+    return await printVersion(terminal);
+  }
   const [target, ...implied] = Object.hasOwn(ALIASES, name) ? ALIASES[name]! : [name];
   const command = findCommand(target!, name);
   const parsed = new Arguments(name, [...before, ...implied, ...after], { ...command.flags, ...GLOBAL_FLAGS });
@@ -90,6 +126,7 @@ async function run(args: readonly string[], terminal: Terminal): Promise<number>
     await terminal.print(renderCommand(terminal, command));
     return EXIT.done;
   }
+  if (parsed.isOn("json") && parsed.isOn("table")) throw usageError(name, "--json and --table exclude each other");
   checkPositionals(command, parsed.positionals);
   return await command.run(parsed, terminal);
 }
@@ -119,8 +156,13 @@ async function printVersion(terminal: Terminal): Promise<number> {
 function findCommand(target: string, name: string): Command {
   const command = COMMANDS.find((command) => command.name === target);
   if (command) return command;
-  const known = [...COMMANDS.map((command) => command.name), "help", ...Object.keys(ALIASES)];
-  const hint = didYouMean(name, known) || ': "firefly help" lists all commands';
+  if (Object.hasOwn(ABSENT, name)) {
+    throw new UsageError(`Cannot run "${name}" as there is no such command. ${ABSENT[name]}`);
+  }
+  const known = [...COMMANDS.map((command) => command.name), "help", "version", ...Object.keys(ALIASES)];
+  const hint = Object.hasOwn(SYNONYMS, name)
+    ? `, did you mean "${SYNONYMS[name]}"?`
+    : didYouMean(name, known) || ': "firefly help" lists all commands';
   throw new UsageError(`Cannot run "${name}" as there is no such command${hint}`);
 }
 
@@ -136,5 +178,5 @@ function checkPositionals({ name, usage, positionals: [least, most] }: Command, 
 /** Reads the flags that concern output before the rest is parsed, so that even a usage error is printed as they ask. */
 function terminalFor(args: readonly string[]): Terminal {
   const verbosity = args.includes("--verbose") ? "verbose" : args.includes("--quiet") ? "quiet" : "normal";
-  return new Terminal({ json: args.includes("--json"), verbosity });
+  return new Terminal({ json: args.includes("--json"), table: args.includes("--table"), verbosity });
 }

@@ -7,7 +7,7 @@ import { DEFAULT_SCHEMA, type FireflyOptions } from "../firefly/options.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
 import { readSettings, withInstanceOf } from "./settings.ts";
-import { renderTable } from "./table.ts";
+import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { formatAge, formatTime } from "./times.ts";
 
@@ -48,7 +48,12 @@ export const migrate: Command = {
       if (terminal.json) await terminal.printJson(state);
       else await terminal.print(`Applied ${state.version} ${state.name}`);
     }
-    if (done.length === 0) terminal.note(`Schema "${schema}" is up to date: ${MIGRATIONS.length} migrations applied`);
+    if (done.length === 0) {
+      const applied = (await readStates(options)).filter(({ applied }) => applied).length;
+      const newer = applied - MIGRATIONS.length;
+      const more = newer > 0 ? `, ${newer} of them by a newer release` : "";
+      terminal.note(`Schema "${schema}" is up to date: ${applied} migrations applied${more}`);
+    }
     if (args.isOn("roles")) await printRoles(options, terminal);
     return EXIT.done;
   },
@@ -87,6 +92,5 @@ async function printStates(states: MigrationState[], terminal: Terminal): Promis
     name,
     applied ? `${formatTime(applied)}, ${formatAge(applied)}` : { text: "missing", style: "yellow" as const },
   ]);
-  const lines = renderTable(terminal, { header: ["version", "name", "applied"], rows, right: [0] });
-  for (const line of lines) await terminal.print(line);
+  await printTable(terminal, { header: ["version", "name", "applied"], rows, right: [0] });
 }

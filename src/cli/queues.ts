@@ -1,39 +1,48 @@
-import { TASK_STATUSES } from "../task/record.ts";
 import type { QueueState } from "../store/queues.ts";
+import { TASK_STATES, type TaskState } from "../task/record.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
 import { withInstance } from "./settings.ts";
-import { type Cell, renderTable } from "./table.ts";
+import { type Cell, printTable, type Table } from "./table.ts";
 import { formatSeconds } from "./times.ts";
+
+/** The states that have a column only if a task is in them. */
+const RARE: readonly TaskState[] = ["delayed", "retrying", "limited", "unknown", "unplaced", "cancelled"];
 
 /** `queues`: shows the queues. */
 export const queues: Command = {
   name: "queues",
   usage: "",
   positionals: [0, 0],
-  summary: "Show the queues: their tasks, their consumers and whether they are paused",
+  summary: "Show the queues: their tasks by state, their consumers and whether they are paused",
   details:
     "It shows every queue that has tasks, live consumers or settings. OLDEST is how long the oldest due task has been " +
-    "waiting; KEPT is how long completed and failed records are kept. Counting all records can take a while.",
+    "waiting; KEPT is how long completed and failed records are kept. Columns of the rarer states appear only if there " +
+    "are such tasks. Counting all records can take a while.",
   flags: {},
-  examples: ["queues", "queues --json | jq 'select(.paused)'"],
+  examples: ["queues", "queues --json | jq 'select(.paused)'", "watch firefly queues --table"],
   async run(args, terminal) {
     return await withInstance({ args, terminal, tasks: "none" }, async (ff) => {
       const found = await ff.queues();
-      if (terminal.json) {
-        for (const queue of found) await terminal.printJson(fieldsOf(queue));
-        return EXIT.done;
-      }
-      if (found.length === 0) terminal.note("There are no queues yet");
-      else {
-        const header = ["queue", "state", "consumers", ...TASK_STATUSES, "oldest", "kept"];
-        const right = [2, ...TASK_STATUSES.map((_, i) => 3 + i)];
-        for (const line of renderTable(terminal, { header, rows: found.map(rowOf), right })) await terminal.print(line);
-      }
+      if (terminal.json) { for (const queue of found) await terminal.printJson(fieldsOf(queue)); }
+      else if (found.length === 0) terminal.note("There are no queues yet");
+      else await printTable(terminal, tableOf(found));
       return EXIT.done;
     });
   },
 };
+
+function tableOf(found: readonly QueueState[]): Table {
+  const states = TASK_STATES.filter((state) => !RARE.includes(state) || found.some(({ counts }) => counts[state] > 0));
+  const header = ["queue", "state", "consumers", ...states, "oldest", "kept"];
+  const optional = ["kept", "cancelled", "completed"].map((name) => header.indexOf(name)).filter((index) => index >= 0);
+  return {
+    header,
+    rows: found.map((queue) => rowOf(queue, states)),
+    right: header.map((_, column) => column).slice(2, -1),
+    optional,
+  };
+}
 
 function fieldsOf({ name, paused, consumers, counts, oldestDue, retention }: QueueState): object {
   const { completed, failed } = retention;
@@ -49,13 +58,19 @@ function fieldsOf({ name, paused, consumers, counts, oldestDue, retention }: Que
   };
 }
 
-function rowOf({ name, paused, consumers, counts, oldestDue, retention }: QueueState): Cell[] {
+function rowOf(
+  { name, paused, consumers, counts, oldestDue, retention }: QueueState,
+  states: readonly TaskState[],
+): Cell[] {
   const isDeserted = consumers === 0 && counts.created > 0;
   return [
     name,
     paused ? { text: "paused", style: "yellow" } : "",
     isDeserted ? { text: "0", style: "red" } : String(consumers),
-    ...TASK_STATUSES.map((status) => String(counts[status])),
+    ...states.map((state): Cell => {
+      const text = String(counts[state]);
+      return RARE.includes(state) && counts[state] === 0 ? { text, style: "dim" } : text;
+    }),
     oldestDue === null ? "" : formatSeconds(oldestDue),
     [retention.completed, retention.failed].map((kept) => kept === Infinity ? "ever" : formatSeconds(kept)).join(" / "),
   ];

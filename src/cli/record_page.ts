@@ -2,16 +2,22 @@ import { inspect } from "node:util";
 import type { AttemptedBy } from "../events.ts";
 import type { RecordedDelay } from "../task/backoff.ts";
 import { toSeconds } from "../duration.ts";
-import type { TaskError, TaskRecord, TaskStatus } from "../task/record.ts";
+import type { TaskError, TaskRecord, TaskState, TaskStatus } from "../task/record.ts";
 import { columnsOf } from "../records/task_record.ts";
 import { escapeLine, escapeLines } from "./escape.ts";
 import type { Style, Terminal } from "./terminal.ts";
 import { formatAge, formatSeconds, formatTime } from "./times.ts";
 import { wrap } from "./wrap.ts";
 
-/** The color of each status. */
-export const STATUS_STYLES: Readonly<Record<TaskStatus, Style>> = {
+/** The color of each state, and of the status that some of them share. */
+export const STATE_STYLES: Readonly<Record<TaskState | TaskStatus, Style>> = {
   created: "yellow",
+  ready: "yellow",
+  delayed: "blue",
+  retrying: "magenta",
+  limited: "yellow",
+  unknown: "red",
+  unplaced: "red",
   running: "cyan",
   completed: "green",
   failed: "red",
@@ -21,35 +27,64 @@ export const STATUS_STYLES: Readonly<Record<TaskStatus, Style>> = {
 /** The most characters to show of each string in a value. */
 const MAX_TEXT = 10_000;
 const LABEL_WIDTH = 14;
+/** How many kinds of errors an extract shows, and how many lines of each. */
+const [SHOWN_ERRORS, SHOWN_LINES] = [3, 20];
 
-/** Prints a record: a page for people, or a line of JSON. */
-export async function printRecord(record: TaskRecord, terminal: Terminal): Promise<void> {
+/** Prints a record: a page for people, with `allErrors` or an extract of them; or a line of JSON. */
+export async function printRecord(
+  record: TaskRecord,
+  terminal: Terminal,
+  { allErrors = false }: { allErrors?: boolean } = {},
+): Promise<void> {
   if (terminal.json) await terminal.printJson(columnsOf(record));
-  else await terminal.print(renderPage(record, terminal));
+  else await terminal.print(renderPage(record, terminal, { allErrors }));
+}
+
+/**
+ * Formats the number of the current, next or last attempt, and the most that there can be: each crash of a consumer adds
+ * one. The record of a task that failed for its crashes counts one more attempt than there were.
+ */
+export function formatAttempt(record: TaskRecord, separator: string): string {
+  const { attempt, retryAttempts, maxRetries, status, error } = record;
+  const shown = status === "failed" && error ? Math.min(attempt, error.attempt) : attempt;
+  return `${shown}${separator}${Math.max(shown, maxRetries + shown - retryAttempts)}`;
 }
 
 /** A record as a page for people. */
-export function renderPage(record: TaskRecord, terminal: Terminal): string {
-  const { id, funcName, status, errors } = record;
+export function renderPage(
+  record: TaskRecord,
+  terminal: Terminal,
+  { allErrors = false }: { allErrors?: boolean } = {},
+): string {
+  const { id, funcName, state, errors } = record;
   const heading = [
     terminal.style("bold", `${escapeLine(funcName)} #${id}`),
-    terminal.style(STATUS_STYLES[status], status),
+    terminal.style(STATE_STYLES[state], state),
   ].join("  ");
   const facts = factsOf(record, terminal).map(([label, text]) => {
     const indented = escapeLines(text).replaceAll("\n", `\n${" ".repeat(LABEL_WIDTH)}`);
     return terminal.style("dim", label.padEnd(LABEL_WIDTH)) + indented;
   });
   const shown = terminal.redactor.redact(errors, ["errors"]);
-  return [heading, "", ...facts, ...shown.flatMap((error) => renderError(error, terminal))].join("\n");
+  const report = allErrors ? renderErrors(shown, terminal) : renderExtract(shown, { id, terminal });
+  return [heading, "", ...facts, ...report].join("\n");
 }
 
 function factsOf(record: TaskRecord, { redactor }: Terminal): [label: string, text: string][] {
-  const { queue, priority, tags, attempt, maxRetries, retryDelay, progress, status, started, attemptedBy } = record;
+  const { queue, priority, tags, maxRetries, retryDelay, progress, status, started, attemptedBy } = record;
+  const rescues = record.attempt - record.retryAttempts - 1;
   const facts: [string, string | undefined][] = [
     ["Queue", queue],
     ["Priority", priority === 0 ? undefined : String(priority)],
     ["Tags", tags.length === 0 ? undefined : tags.join(", ")],
-    ["Attempt", `${attempt} of ${maxRetries + 1}${maxRetries > 0 ? `, retry delay ${describeDelay(retryDelay)}` : ""}`],
+    [
+      "Attempt",
+      [
+        formatAttempt(record, " of "),
+        ...(rescues > 0 ? [`${rescues} ${rescues === 1 ? "consumer" : "consumers"} crashed`] : []),
+        ...(maxRetries > 0 ? [`retry delay ${describeDelay(retryDelay)}`] : []),
+      ].join(", "),
+    ],
     ["Created", showTime(record.created)],
     ["Not before", record.notBefore > record.created ? showTime(record.notBefore) : undefined],
     ["Started", started ? showTime(started) : undefined],
@@ -78,24 +113,62 @@ function describeDelay(delay: RecordedDelay): string {
   return delay.kind === "fixed" ? first : `${delay.kind} from ${first}${longest}`;
 }
 
-function renderError(error: TaskError, terminal: Terminal): string[] {
-  const { attempt, at, name, message, code, statement, stack, cause, delay, ...ran } = error;
+/** All errors, the newest first. */
+function renderErrors(errors: readonly TaskError[], terminal: Terminal): string[] {
+  return errors.toReversed().flatMap((error) => ["", headingOf(error, terminal), ...bodyOf(error, terminal)]);
+}
+
+/** The newest few errors, those with the same name and message as one, each with the beginning of its stack. */
+function renderExtract(
+  errors: readonly TaskError[],
+  { id, terminal }: { id: number; terminal: Terminal },
+): string[] {
+  const kinds = new Map<string, TaskError[]>();
+  for (const error of errors.toReversed()) {
+    const kind = `${error.name}: ${error.message}`;
+    kinds.set(kind, [...kinds.get(kind) ?? [], error]);
+  }
+  const lines = [...kinds.values()].slice(0, SHOWN_ERRORS).flatMap((same) => {
+    const [newest, oldest] = [same[0]!, same.at(-1)!];
+    const body = bodyOf(newest, terminal);
+    const more = body.length - SHOWN_LINES;
+    return [
+      "",
+      headingOf(newest, terminal),
+      ...(same.length > 1 ? [`  ${same.length} times since attempt ${oldest.attempt}, ${showTime(oldest.at)}`] : []),
+      ...body.slice(0, more > 1 ? SHOWN_LINES : undefined),
+      ...(more > 1 ? [terminal.style("dim", `    … ${more} more lines`)] : []),
+    ];
+  });
+  const left = kinds.size - SHOWN_ERRORS;
+  const isCut = left > 0 || lines.some((line) => line.includes("… ")) || kinds.size < errors.length;
+  if (!isCut) return lines;
+  const others = left > 0 ? `${left} older ${left === 1 ? "kind" : "kinds"} of errors not shown. ` : "";
+  return [...lines, "", terminal.style("dim", `${others}All errors in full: firefly show ${id} --errors`)];
+}
+
+function headingOf({ attempt, at, delay, ...ran }: TaskError, terminal: Terminal): string {
   const took = ran.seconds === undefined ? "" : ` after ${formatSeconds(ran.seconds)}`;
   const { host, pid, release = null } = ran;
   const where = host === undefined || pid === undefined ? "" : `, ${showProcess({ host, pid, release })}`;
   const again = delay === undefined ? "" : `, retried after ${formatSeconds(delay)}`;
+  return `${terminal.style("red", `Attempt ${attempt} failed`)}${took}, ${showTime(at)}${again}${where}`;
+}
+
+/** The lines of an error's message, stack and causes. */
+function bodyOf({ name, message, code, statement, stack, cause }: TaskError, terminal: Terminal): string[] {
   const heading = `${name}: ${message}`;
   // V8 begins a stack with the error's name and message.
   const frames = stack?.startsWith(heading) ? stack.slice(heading.length) : stack?.replace(/^.*\n/, "\n");
   return [
-    "",
-    `${terminal.style("red", `Attempt ${attempt} failed`)}${took}, ${showTime(at)}${again}${where}`,
     ...escapeLines(heading).split("\n").flatMap((line) => wrap(line, terminal.width - 2))
       .map((line) => `  ${terminal.style("bold", line)}`),
     ...(code ? [`  code ${escapeLine(code)}`] : []),
-    ...(statement ? [`  statement ${escapeLines(dedent(statement)).replaceAll("\n", "\n    ")}`] : []),
-    ...(frames ? [terminal.style("dim", escapeLines(frames.replace(/^\n/, "")).replaceAll(/^ */gm, "    "))] : []),
-    ...(cause ? [`  caused by ${escapeLines(cause).replaceAll("\n", "\n  caused by ")}`] : []),
+    ...(statement ? `statement ${escapeLines(dedent(statement))}`.split("\n") : [])
+      .map((line, at) => at === 0 ? `  ${line}` : `    ${line}`),
+    ...(frames ? escapeLines(frames.replace(/^\n/, "")).split("\n") : [])
+      .map((line) => terminal.style("dim", line.replace(/^ */, "    "))),
+    ...(cause ? escapeLines(cause).split("\n").map((line) => `  caused by ${line}`) : []),
   ];
 }
 

@@ -1,11 +1,8 @@
 import { toPlaceChange } from "../records/reschedule.ts";
 import type { RescheduleOptions } from "../task/record.ts";
 import { type Arguments, asUsage, omitUndefined, usageError } from "./arguments.ts";
+import { BULK_FLAGS, runBulk } from "./bulk.ts";
 import type { Command } from "./command.ts";
-import { FILTER_FLAGS, filterOf, findMissing, requireSelection } from "./filter.ts";
-import { LeftTasks, reportChanged } from "./left_tasks.ts";
-import { withCount } from "./progress_line.ts";
-import { withInstance } from "./settings.ts";
 
 /** `reschedule`: gives tasks another time, queue or priority. */
 export const reschedule: Command = {
@@ -15,27 +12,30 @@ export const reschedule: Command = {
   summary: "Give tasks that have not started another time, queue or priority",
   details:
     "The tasks keep their other options and the attempts that they have left. Tasks that run or have ended are " +
-    "left as they are. Tasks whose values are encrypted cannot move to another queue.",
+    "left as they are. Tasks whose values are encrypted cannot move to another queue.\n\n" +
+    "It asks first, unless the tasks are named by their ids.",
   flags: {
-    ...FILTER_FLAGS,
+    ...BULK_FLAGS,
     all: { description: "All tasks that have not started" },
     delay: { value: "duration", description: "Run them after this delay from now" },
     "not-before": { value: "time", description: "Do not run them before this time" },
     "to-queue": { value: "name", description: "Move them to this queue" },
     priority: { value: "number", description: "Their new priority: higher priorities run first" },
   },
-  examples: ["reschedule 12 --delay 10m", "reschedule --queue mail --to-queue bulk", "reschedule 12 13 --priority 5"],
-  async run(args, terminal) {
-    const filter = filterOf(args);
-    requireSelection("reschedule", args, filter);
+  examples: [
+    "reschedule 12 --delay 10m",
+    "reschedule --queue mail --to-queue bulk --dry-run",
+    "reschedule 12 13 --priority 5",
+  ],
+  run(args, terminal) {
     const changes = changesOf(args);
-    return await withInstance({ args, terminal, tasks: "none" }, async (ff) => {
-      const missing = await findMissing(ff, filter);
-      const left = new LeftTasks();
-      const done = await withCount(terminal, "Rescheduled", (onProgress) => {
-        return ff.tasks.reschedule(filter, changes, { onProgress, onLeft: left.add });
-      });
-      return await reportChanged(ff, terminal, { command: "reschedule", done, filter, left, missing });
+    return runBulk({
+      args,
+      terminal,
+      words: { verb: "Reschedule", done: "Rescheduled", key: "rescheduled" },
+      affected: (filter) => ({ status: "created", ...filter }),
+      act: (ff, filter, options) =>
+        ff.tasks.reschedule(filter.ids ? filter : { status: "created", ...filter }, changes, options),
     });
   },
 };

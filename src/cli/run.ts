@@ -1,8 +1,5 @@
+import { BULK_FLAGS, runBulk } from "./bulk.ts";
 import type { Command } from "./command.ts";
-import { FILTER_FLAGS, filterOf, findMissing, requireSelection } from "./filter.ts";
-import { LeftTasks, reportChanged } from "./left_tasks.ts";
-import { withCount } from "./progress_line.ts";
-import { withInstance } from "./settings.ts";
 
 /** `run`: makes tasks due now that wait for their time. */
 export const run: Command = {
@@ -12,19 +9,17 @@ export const run: Command = {
   summary: "Run tasks now that wait for a delay or a retry",
   details:
     "The tasks are due at once, with the attempts that they have left, and still wait for their limits. Tasks that are " +
-    "due already, run or have ended are left as they are. Filters and --all select tasks that have not started.",
-  flags: { ...FILTER_FLAGS, all: { description: "All tasks that wait" } },
-  examples: ["run 12 13", "run --queue orders", "run --name mail.send --tag vip"],
-  async run(args, terminal) {
-    const filter = filterOf(args);
-    requireSelection("run", args, filter);
-    return await withInstance({ args, terminal, tasks: "none" }, async (ff) => {
-      const missing = await findMissing(ff, filter);
-      const left = new LeftTasks();
-      const done = await withCount(terminal, "Made due now:", (onProgress) => {
-        return ff.tasks.run(filter, { onProgress, onLeft: left.add });
-      });
-      return await reportChanged(ff, terminal, { command: "run", done, filter, left, missing });
-    });
-  },
+    "due already, run or have ended are left as they are. Filters and --all select tasks that wait for their time.\n\n" +
+    "It asks first, unless the tasks are named by their ids.",
+  flags: { ...BULK_FLAGS, all: { description: "All tasks that wait for a delay or a retry" } },
+  examples: ["run 12 13", "run --queue orders --dry-run", "run --name mail.send --tag vip --yes"],
+  run: (args, terminal) =>
+    runBulk({
+      args,
+      terminal,
+      words: { verb: "Run", done: "Made due now:", key: "run" },
+      affected: (filter) => ({ status: ["delayed", "retrying"], ...filter }),
+      act: (ff, filter, options) =>
+        ff.tasks.run(filter.ids ? filter : { status: ["delayed", "retrying"], ...filter }, options),
+    }),
 };

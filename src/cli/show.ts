@@ -13,16 +13,20 @@ export const show: Command = {
   summary: "Show a task: its arguments, result, times and errors",
   details:
     "With --follow, it shows the task again after every change until the task ends: in place on a terminal, otherwise " +
-    "as one line of JSON per change. It then exits with 5 if the task failed or was cancelled.",
-  flags: { follow: { description: "Keep showing the task until it ends" } },
-  examples: ["show 12", "show 12 --follow", "show 12 --json | jq .returned"],
+    "as one line of JSON per change. It then exits with 5 if the task failed or was cancelled.\n\n" +
+    "The newest errors come first, and equal ones are shown once. JSON always has all of them, oldest first.",
+  flags: {
+    follow: { description: "Keep showing the task until it ends" },
+    errors: { description: "Show all errors in full" },
+  },
+  examples: ["show 12", "show 12 --errors --table | less", "show 12 --follow", "show 12 --json | jq .returned"],
   async run(args, terminal) {
     const [id, ...more] = args.ids();
     if (id === undefined || more.length > 0) throw usageError("show", "it takes exactly one id");
     return await withInstance({ args, terminal, tasks: "none" }, async (ff) => {
       const record = await ff.tasks.get(id);
       if (args.isOn("follow")) return await follow(record, terminal);
-      await printRecord(record, terminal);
+      await printRecord(record, terminal, { allErrors: args.isOn("errors") });
       return EXIT.done;
     });
   },

@@ -7,7 +7,7 @@ import { type Registered, registry } from "../task/scope.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
 import { readSettings } from "./settings.ts";
-import { renderTable } from "./table.ts";
+import { printTable } from "./table.ts";
 import { formatSeconds } from "./times.ts";
 
 type Defaults = NonNullable<FireflyOptions["defaults"]>;
@@ -43,7 +43,7 @@ export const tasks: Command = {
       { text: task.site.replace(here, "").replace(`${process.cwd()}/`, ""), style: "dim" as const },
     ]);
     const header = ["name", "queue", "retries", "retry delay", "timeout", "aliases", "defined at"];
-    for (const line of renderTable(terminal, { header, rows, right: [2] })) await terminal.print(line);
+    await printTable(terminal, { header, rows, right: [2], optional: [5, 4] });
     return EXIT.done;
   },
 };

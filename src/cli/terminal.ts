@@ -1,5 +1,5 @@
 import process from "node:process";
-import { createInterface } from "node:readline/promises";
+import { createInterface } from "node:readline";
 import type { WriteStream } from "node:tty";
 import { inspect, styleText } from "node:util";
 import { FireflyError } from "../errors.ts";
@@ -20,12 +20,15 @@ const LINGER = 500;
 /** Writes to stdout, also after {@linkcode confineUserCode}: this module is loaded before any module of the user. */
 const writeOut: (text: string, written?: () => void) => boolean = process.stdout.write.bind(process.stdout);
 
+/** The exit codes of a process that a signal ends. */
+const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+
 /** Erases the cursor's line. */
 const ERASE_LINE = "\u001b[2K";
 
 /** Prints a command's data on stdout and everything else on stderr. */
 export class Terminal {
-  /** Whether to print data as JSON, one value per line: with `--json`, or if stdout is not a terminal. */
+  /** Whether to print data as JSON, one value per line: with `--json`, or without `--table` if stdout is not a terminal. */
   readonly json: boolean;
   /** How much to print on stderr. */
   readonly verbosity: Verbosity;
@@ -34,15 +37,21 @@ export class Terminal {
   /** Redacts sensitive values: by the default list until the configuration is read. */
   redactor: Redactor = new Redactor();
 
-  constructor({ json, verbosity }: { json: boolean; verbosity: Verbosity }) {
+  constructor({ json, table, verbosity }: { json: boolean; table: boolean; verbosity: Verbosity }) {
     this.wantsJson = json;
-    this.json = json || !process.stdout.isTTY;
+    this.json = json || !table && !process.stdout.isTTY;
     this.verbosity = verbosity;
   }
 
-  /** The width of stdout, in columns. */
+  /** The width of stdout, in columns. A pipe has that of COLUMNS, as `watch` sets it, else no limit. */
   get width(): number {
-    return process.stdout.columns || 100;
+    if (process.stdout.isTTY) return process.stdout.columns || 80;
+    return Number(process.env.COLUMNS) || Infinity;
+  }
+
+  /** Whether the cursor of stdout can be moved. */
+  get canMove(): boolean {
+    return Boolean(process.stdout.isTTY) && process.env.TERM !== "dumb";
   }
 
   /** Styles text for stdout, if it takes colors. */
@@ -100,12 +109,29 @@ export class Terminal {
     return Boolean(process.stdin.isTTY && process.stderr.isTTY);
   }
 
-  /** Asks a yes-or-no question on the terminal; the default is no. */
+  /**
+   * Asks a yes-or-no question on the terminal; the default is no. The end of input (Ctrl-D) is a no, and a signal (Ctrl-C)
+   * ends the process.
+   */
   async confirm(question: string): Promise<boolean> {
     const readline = createInterface({ input: process.stdin, output: process.stderr });
-    const answer = await readline.question(`${escapeLine(question)} [y/N] `).catch(() => "");
+    // Closing the reader gives the terminal its mode back; the default action of a signal would not.
+    const onSignal = (code: number) => () => {
+      readline.close();
+      process.stderr.write("\n");
+      process.exit(code);
+    };
+    const handlers = Object.entries(SIGNAL_CODES).map(([signal, code]) => [signal, onSignal(code)] as const);
+    for (const [signal, handler] of handlers) process.on(signal, handler);
+    readline.on("SIGINT", onSignal(SIGNAL_CODES.SIGINT));
+    const answer = await new Promise<string | undefined>((resolve) => {
+      readline.on("close", () => resolve(undefined));
+      readline.question(`${escapeLine(question)} [y/N] `, resolve);
+    });
     readline.close();
-    return /^y(es)?$/i.test(answer.trim());
+    for (const [signal, handler] of handlers) process.off(signal, handler);
+    if (answer === undefined) process.stderr.write("\n");
+    return /^y(es)?$/i.test(answer?.trim() ?? "");
   }
 }
 

@@ -5,20 +5,25 @@ export function formatSeconds(seconds: number): string {
   if (seconds < 0.001) return `${Math.round(seconds * 1e6)} µs`;
   if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 59.95) return `${Number(seconds.toFixed(1))} s`;
-  const rounded = Math.round(seconds);
-  const first = UNITS.findIndex(([, length]) => rounded >= length);
-  const [name, length] = UNITS[first]!;
-  const [nextName, nextLength] = UNITS[first + 1] ?? ["", Infinity];
-  const rest = Math.floor(rounded % length / nextLength);
-  return `${Math.floor(rounded / length)}${name}${rest > 0 ? ` ${rest}${nextName}` : ""}`;
+  return formatWhole(Math.round(seconds));
 }
 
-/** Formats a time relative to this machine's clock: `3m ago`, `in 2h`. */
+/** Formats a number of whole seconds, at least 1, in its two largest units; what is left is cut off. */
+function formatWhole(seconds: number): string {
+  const first = UNITS.findIndex(([, length]) => seconds >= length);
+  const [name, length] = UNITS[first]!;
+  const [nextName, nextLength] = UNITS[first + 1] ?? ["", Infinity];
+  const rest = Math.floor(seconds % length / nextLength);
+  return `${Math.floor(seconds / length)}${name}${rest > 0 ? ` ${rest}${nextName}` : ""}`;
+}
+
+/** Formats a time relative to this machine's clock, in up to two units: `3m 20s ago`, `in 1h 59m`. */
 export function formatAge(time: Date, now: number = Date.now()): string {
   const seconds = (now - time.getTime()) / 1000;
-  if (Math.abs(seconds) < 1) return "now";
-  const [name, length] = UNITS.find(([, length]) => Math.abs(seconds) >= length)!;
-  const amount = `${Math.floor(Math.abs(seconds) / length)}${name}`;
+  if (!Number.isFinite(seconds)) return "never";
+  const whole = Math.floor(Math.abs(seconds));
+  if (whole < 1) return "now";
+  const amount = formatWhole(whole);
   return seconds > 0 ? `${amount} ago` : `in ${amount}`;
 }
 

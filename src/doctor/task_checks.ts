@@ -1,4 +1,4 @@
-import { didYouMean } from "../suggest.ts";
+import { asSentences, didYouMean } from "../suggest.ts";
 import {
   type ConsumerState,
   countOrphaned,
@@ -94,7 +94,10 @@ const names: Check = {
       const hint = didYouMean(funcName, known);
       const fix = own.includes(funcName)
         ? `Deploy "${funcName}": it is defined here, but no consumer of queue ${queue} knows it`
-        : `Define "${funcName}"${hint || ", or cancel its tasks."} If it was renamed, add the old name to aliases`;
+        : asSentences(
+          `Define "${funcName}"${hint || ", or cancel its tasks"}`,
+          "If it was renamed, add the old name to aliases",
+        );
       return [{
         fix,
         value: `${counted(tasks, "task")} "${funcName}" in ${queue}${hint}`,
@@ -105,7 +108,8 @@ const names: Check = {
     return found(
       unknown.some(({ served }) => served) ? "wrong" : "warning",
       `no consumer knows ${listed(unknown.map(({ value }) => value), 3)}`,
-      ...unknown.slice(0, 5).map(({ fix }) => fix),
+      // A name that waits in several queues needs the same advice once.
+      ...[...new Set(unknown.map(({ fix }) => fix))].slice(0, 5),
     );
   },
 };

@@ -5,7 +5,15 @@ import { decodeParams, decryptRow, type KeyRing } from "../privacy/encryption.ts
 import { FireflyError, TaskExists, TaskNotFound } from "../errors.ts";
 import type { Listener } from "../notify/listener.ts";
 import { Projection } from "../wire/to_json.ts";
-import type { FreshRecord, RescheduleOptions, TaskError, TaskRecord, TaskStatus, WaitOptions } from "../task/record.ts";
+import type {
+  FreshRecord,
+  RescheduleOptions,
+  TaskError,
+  TaskRecord,
+  TaskState,
+  TaskStatus,
+  WaitOptions,
+} from "../task/record.ts";
 import { toPlaceChange } from "./reschedule.ts";
 import type { Results } from "./result_waiter.ts";
 import { registry } from "../task/scope.ts";
@@ -67,6 +75,7 @@ class StoredTask {
   readonly funcName: string;
   readonly queue: string;
   readonly status: TaskStatus;
+  readonly state: TaskState;
   readonly priority: number;
   readonly created: Date;
   readonly notBefore: Date;
@@ -97,6 +106,7 @@ class StoredTask {
     this.funcName = row.func_name;
     this.queue = row.queue;
     this.status = row.status;
+    this.state = row.state;
     this.#params = new Decoded(row.params, access.keys);
     this.#returned = new Decoded(row.status === "completed" ? row.returned : null, access.keys);
     this.priority = row.priority;
@@ -211,6 +221,7 @@ class StoredTask {
       func_name: this.funcName,
       queue: this.queue,
       status: this.status,
+      state: this.state,
       priority: this.priority,
       params: attemptRead(() => this.params),
       returned: attemptRead(() => this.returned),

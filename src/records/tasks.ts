@@ -7,10 +7,13 @@ import {
   type Page,
   type PageOptions,
   type RescheduleOptions,
+  TASK_STATES,
   TASK_STATUSES,
+  type TaskCounts,
   type TaskFilter,
+  type TaskGroup,
+  type TaskGrouping,
   type TaskRecord,
-  type TaskStatus,
 } from "../task/record.ts";
 import {
   type BulkResult,
@@ -22,16 +25,18 @@ import {
   runTasks,
 } from "../store/bulk.ts";
 import { explainTask } from "../store/explain.ts";
-import { countRecords, type ListedRow, listRecords } from "../store/records.ts";
+import { countRecords, countStates, groupRecords, type ListedRow, listRecords } from "../store/records.ts";
 import { toNumber } from "../store/rows.ts";
 import { toPlaceChange } from "./reschedule.ts";
 import { readRecord, type RecordAccess, toRecord } from "./task_record.ts";
+import { Matching } from "./matching.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 
 /** The most tasks that one statement of a bulk operation changes, so that its transactions are short. */
 const BULK = 1000;
 /** How often to read a task again that keeps changing before it can be changed. */
 const TRIES = 10;
+const GROUPINGS: readonly TaskGrouping[] = ["error", "name", "queue", "state"];
 const FILTER_KEYS = [
   "status",
   "queue",
@@ -41,6 +46,8 @@ const FILTER_KEYS = [
   "createdBefore",
   "createdAfter",
   "finishedBefore",
+  "finishedAfter",
+  "error",
   "params",
 ];
 
@@ -88,7 +95,7 @@ export class Tasks {
     }
     const { records: sql } = await this.#access.database();
     const before = after === undefined ? null : toNumber(after);
-    const rows = await listRecords(sql, filter, { limit, before });
+    const rows = await new Matching(sql, filter).list({ limit, before });
     const items = await Promise.all(
       rows.map(async (row) => toRecord(await decryptRow(row, this.#access.keys), this.#access)),
     );
@@ -108,15 +115,38 @@ export class Tasks {
     };
   }
 
-  /** Counts records by queue and status. */
-  async counts(): Promise<Record<string, Record<TaskStatus, number>>> {
+  /** Counts records by queue and state; `created` is the sum of those that have not started. It reads all records. */
+  async counts(): Promise<Record<string, TaskCounts>> {
     const { records: sql } = await this.#access.database();
-    const counts: Record<string, Record<TaskStatus, number>> = {};
-    for (const { queue, status, count } of await countRecords(sql)) {
-      const zeros = Object.fromEntries(TASK_STATUSES.map((status) => [status, 0]));
-      (counts[queue] ??= zeros as Record<TaskStatus, number>)[status] = count;
+    return Object.fromEntries(await countStates(sql));
+  }
+
+  /** Counts the records that match. It reads all records. */
+  async count(filter: TaskFilter = {}): Promise<number> {
+    checkFilter(filter, "count tasks");
+    const { records: sql } = await this.#access.database();
+    return await countRecords(sql, filter);
+  }
+
+  /**
+   * Groups the records that match, the largest groups first: `groups("error", { status: "failed" })` counts failures by
+   * their message. It reads all records.
+   *
+   * @param options `limit`: the most groups, 100 by default.
+   */
+  async groups(
+    by: TaskGrouping,
+    filter: TaskFilter = {},
+    { limit = 100 }: { limit?: number } = {},
+  ): Promise<TaskGroup[]> {
+    checkFilter(filter, "group tasks");
+    if (!GROUPINGS.includes(by)) {
+      throw new RangeError(
+        `Cannot group tasks as they are grouped by ${GROUPINGS.join(", ")}: current value is "${by}"`,
+      );
     }
-    return counts;
+    const { records: sql } = await this.#access.database();
+    return await groupRecords(sql, filter, { by, limit });
   }
 
   /**
@@ -196,10 +226,11 @@ export class Tasks {
   ): Promise<number> {
     checkFilter(filter, action);
     const { records: sql } = await this.#access.database();
+    const matching = new Matching(sql, filter);
     let done = 0;
     for (let before: number | null = null;;) {
       signal?.throwIfAborted();
-      const rows: ListedRow[] = await listRecords(sql, filter, { limit: BULK, before });
+      const rows: ListedRow[] = await matching.list({ limit: BULK, before });
       let batch = rows;
       for (let tries = 0; batch.length > 0 && tries < TRIES; tries++) {
         const chosen = batch.map((row) => ({ id: toNumber(row.id), claimSeq: toNumber(row.claim_seq) }));
@@ -242,10 +273,11 @@ function mayRun({ status }: TaskFilter): boolean {
 
 function checkFilter(filter: TaskFilter, action: string): void {
   refuseUnknownKeys(filter, FILTER_KEYS, action);
+  const known: readonly string[] = [...TASK_STATUSES, ...TASK_STATES];
   for (const status of filter.status === undefined ? [] : [filter.status].flat()) {
-    if (!TASK_STATUSES.includes(status)) {
+    if (!known.includes(status)) {
       throw new RangeError(
-        `Cannot ${action} as status must be one of ${TASK_STATUSES.join(", ")}: current value is "${status}"`,
+        `Cannot ${action} as status must be one of ${[...new Set(known)].join(", ")}: current value is "${status}"`,
       );
     }
   }

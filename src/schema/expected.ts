@@ -136,7 +136,7 @@ column task.max_retries: integer
 column task.not_before: timestamp with time zone not null default
 column task.params: text not null default
 column task.priority: integer not null default
-column task.progress: real
+column task.progress: double precision
 column task.progress_note: text
 column task.queue: text not null default
 column task.rate_key: text
@@ -167,7 +167,7 @@ column task_json.max_retries: integer
 column task_json.not_before: timestamp with time zone
 column task_json.params: jsonb
 column task_json.priority: integer
-column task_json.progress: real
+column task_json.progress: double precision
 column task_json.progress_note: text
 column task_json.queue: text
 column task_json.rate_key: text
@@ -177,6 +177,7 @@ column task_json.retry_delay: double precision
 column task_json.returned: jsonb
 column task_json.snoozes: integer
 column task_json.started: timestamp with time zone
+column task_json.state: text
 column task_json.status: text
 column task_json.tags: text[]
 column task_json.timeout: double precision
@@ -193,13 +194,14 @@ column task_overview.id: bigint
 column task_overview.max_retries: integer
 column task_overview.not_before: timestamp with time zone
 column task_overview.priority: integer
-column task_overview.progress: real
+column task_overview.progress: double precision
 column task_overview.queue: text
 column task_overview.rescues: integer
 column task_overview.retry_attempts: integer
 column task_overview.retry_delay: double precision
 column task_overview.snoozes: integer
 column task_overview.started: timestamp with time zone
+column task_overview.state: text
 column task_overview.status: text
 column task_overview.tags: text[]
 column task_overview.timeout: double precision
@@ -221,7 +223,7 @@ column task_record.max_retries: integer
 column task_record.not_before: timestamp with time zone
 column task_record.params: text
 column task_record.priority: integer
-column task_record.progress: real
+column task_record.progress: double precision
 column task_record.progress_note: text
 column task_record.queue: text
 column task_record.rate_key: text
@@ -231,6 +233,7 @@ column task_record.retry_delay: double precision
 column task_record.returned: text
 column task_record.snoozes: integer
 column task_record.started: timestamp with time zone
+column task_record.state: text
 column task_record.status: text
 column task_record.tags: text[]
 column task_record.timeout: double precision

@@ -503,7 +503,7 @@ CREATE TABLE "firefly".task (
   timeout double precision CHECK (timeout > 0),
   -- { kind, delay, max, jitter } where retry_delay is not a number of seconds.
   backoff jsonb,
-  progress real,
+  progress double precision,
   priority integer NOT NULL DEFAULT 0,
   max_retries integer CHECK (max_retries >= 0),
   -- An attempt has the number retry_attempts + rescues + 1. Only retry_attempts is compared with max_retries.
@@ -798,6 +798,36 @@ COMMENT ON TABLE "firefly".retention IS
 CREATE VIEW "firefly".task_record AS
 SELECT task.id, task.func_name, task.queue,
   CASE WHEN task.status = 'created' AND leased.id IS NOT NULL THEN 'running' ELSE task.status END AS status,
+  -- One subquery after the other, each by an index, and none where the task has ended, or where
+  -- the column is not read. No function, as the role viewer may call none.
+  CASE
+    WHEN task.status <> 'created' THEN task.status
+    WHEN leased.id IS NOT NULL THEN 'running'
+    ELSE COALESCE(
+      (
+        SELECT 'ready'
+        FROM "firefly".ready
+        WHERE ready.queue = task.queue AND ready.priority = task.priority AND ready.not_before = task.not_before
+          AND ready.id = task.id AND ready.claim_seq = task.claim_seq
+        LIMIT 1
+      ),
+      (
+        -- A task whose time has come is not delayed any more, although a consumer has yet to move it.
+        SELECT CASE
+          WHEN waiting.reason = 'unknown' THEN 'unknown'
+          WHEN waiting.reason <> 'time' THEN 'limited'
+          WHEN waiting.not_before > statement_timestamp() AND task.started IS NULL THEN 'delayed'
+          WHEN waiting.not_before > statement_timestamp() THEN 'retrying'
+          WHEN waiting.concurrency_key IS NULL AND waiting.rate_key IS NULL THEN 'ready'
+          ELSE 'limited'
+        END
+        FROM "firefly".waiting
+        WHERE waiting.id = task.id AND waiting.claim_seq = task.claim_seq
+        LIMIT 1
+      ),
+      'unplaced'
+    )
+  END AS state,
   task.priority, task.created, task.not_before,
   CASE WHEN task.status = 'created' THEN COALESCE(leased.claimed, task.started) ELSE task.started END AS started,
   task.completed, task.failed, task.cancelled, task.params, task.returned,
@@ -814,11 +844,12 @@ LEFT JOIN (
 ) AS leased ON leased.id = task.id AND leased.claim_seq = task.claim_seq
 LEFT JOIN "firefly".consumer_process AS by ON by.id = COALESCE(leased.attempted_by, task.attempted_by);
 COMMENT ON VIEW "firefly".task_record IS
-  'A task as users see it: with running as a status, the number of its current or next attempt, and in attempted_by '
-  'the host, process id and release of the consumer that runs it, else of the one that ran its last attempt.';
+  'A task as users see it: with running as a status, and the number of its current or next attempt. state tells apart '
+  'what created is one word for: ready, delayed, retrying, limited, unknown or, after an edit by hand, unplaced. '
+  'attempted_by is the host, process id and release of the consumer that runs it, else of the last one that ran it.';
 
 CREATE VIEW "firefly".task_json AS
-SELECT id, func_name, queue, status, priority, created, not_before, started, completed, failed, cancelled,
+SELECT id, func_name, queue, status, state, priority, created, not_before, started, completed, failed, cancelled,
   "firefly".try_decode(params) AS params, "firefly".try_decode(returned) AS returned,
   attempt, retry_attempts, max_retries, retry_delay, backoff, timeout, rescues, snoozes, progress,
   progress_note, errors, tags, unique_key, concurrency_key, rate_key, attempted_by
@@ -827,7 +858,7 @@ COMMENT ON VIEW "firefly".task_json IS
   'task_record with params and returned as jsonb, NULL where they cannot be decoded.';
 
 CREATE VIEW "firefly".task_overview AS
-SELECT id, func_name, queue, status, priority, created, not_before, started, completed, failed, cancelled,
+SELECT id, func_name, queue, status, state, priority, created, not_before, started, completed, failed, cancelled,
   attempt, retry_attempts, max_retries, retry_delay, timeout, rescues, snoozes, progress,
   errors -> -1 ->> 'name' AS error, tags, attempted_by
 FROM "firefly".task_record;

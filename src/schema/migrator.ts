@@ -77,11 +77,14 @@ export async function migrationStates(
   migrations: readonly Migration[] = MIGRATIONS,
 ): Promise<MigrationState[]> {
   const applied = await readApplied(sql);
-  return migrations.map(({ version, name }) => ({
+  const newest = migrations.at(-1)?.version ?? 0;
+  const known = migrations.map(({ version, name }) => ({
     version,
     name,
     applied: applied.find((row) => row.version === version)?.applied ?? null,
   }));
+  const newer = applied.filter(({ version }) => version > newest);
+  return [...known, ...newer.map(({ version, name, applied }) => ({ version, name, applied }))];
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Tag } from "../database/driver.ts";
 import type { QueueSettings } from "../task/queue_options.ts";
-import { TASK_STATUSES, type TaskStatus } from "../task/record.ts";
-import { toNumber } from "./rows.ts";
+import type { TaskCounts } from "../task/record.ts";
+import { countStates, noTasks } from "./records.ts";
 
 /** The state of a queue. */
 export interface QueueState {
@@ -9,8 +9,8 @@ export interface QueueState {
   readonly name: string;
   /** Whether its tasks are not claimed. */
   readonly paused: boolean;
-  /** How many records it has, by status. */
-  readonly counts: Readonly<Record<TaskStatus, number>>;
+  /** How many records it has, by state; `created` is the sum of those that have not started. */
+  readonly counts: Readonly<TaskCounts>;
   /** How many seconds its oldest due task has been waiting; null if none is due. */
   readonly oldestDue: number | null;
   /** How many live consumers serve it. */
@@ -21,12 +21,9 @@ export interface QueueState {
 
 /** Reads every queue that has records, live consumers or settings, by name. */
 export async function readQueues(sql: Tag): Promise<QueueState[]> {
+  const counts = await countStates(sql);
   const rows = await sql`
-    WITH counted AS MATERIALIZED (
-      SELECT queue AS name, status, count(*) AS count
-      FROM ${sql.schema}.task_record
-      GROUP BY queue, status
-    ), served AS MATERIALIZED (
+    WITH served AS MATERIALIZED (
       SELECT unnest(queues) AS name FROM ${sql.schema}.consumer WHERE lease_until > now()
     ), due AS MATERIALIZED (
       SELECT queue AS name, min(not_before) AS since
@@ -37,11 +34,11 @@ export async function readQueues(sql: Tag): Promise<QueueState[]> {
       ) AS place
       GROUP BY queue
     ), known AS (
-      SELECT name FROM counted UNION SELECT name FROM served UNION SELECT name FROM ${sql.schema}.queue
+      SELECT unnest(${[
+    ...counts.keys(),
+  ]}::text[]) AS name UNION SELECT name FROM served UNION SELECT name FROM ${sql.schema}.queue
     )
-    SELECT name, COALESCE(queue.paused, false) AS paused,
-      (SELECT json_object_agg(status, count) FROM counted WHERE counted.name = known.name) AS counts,
-      EXTRACT(epoch FROM now() - due.since)::double precision AS oldest_due,
+    SELECT name, COALESCE(queue.paused, false) AS paused, EXTRACT(epoch FROM now() - due.since)::double precision AS oldest_due,
       (SELECT count(*)::integer FROM served WHERE served.name = known.name) AS consumers,
       COALESCE(queue.retain_completed, retention.retain_completed) AS retain_completed,
       COALESCE(queue.retain_failed, retention.retain_failed) AS retain_failed
@@ -54,13 +51,23 @@ export async function readQueues(sql: Tag): Promise<QueueState[]> {
   return rows.map((row) => ({
     name: row.name,
     paused: row.paused,
-    counts: Object.fromEntries(
-      TASK_STATUSES.map((status) => [status, toNumber(row.counts?.[status] ?? 0)]),
-    ) as Record<TaskStatus, number>,
+    counts: counts.get(row.name) ?? noTasks(),
     oldestDue: row.oldest_due === null ? null : Math.max(0, row.oldest_due),
     consumers: row.consumers,
     retention: { completed: row.retain_completed, failed: row.retain_failed },
   }));
+}
+
+/** Reads the names of the queues that have records, consumers, crons or settings. */
+export async function readQueueNames(sql: Tag): Promise<string[]> {
+  const rows = await sql`
+    SELECT name FROM ${sql.schema}.queue
+    UNION SELECT unnest(queues) FROM ${sql.schema}.consumer
+    UNION SELECT task ->> 'queue' FROM ${sql.schema}.cron
+    UNION SELECT DISTINCT queue FROM ${sql.schema}.task
+    ORDER BY name
+  `;
+  return rows.map(({ name }) => name);
 }
 
 /** Pauses a queue: its tasks are no longer claimed; false if it was paused before. */

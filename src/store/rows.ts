@@ -1,6 +1,6 @@
 import type { Backoff } from "../task/backoff.ts";
 import type { AttemptedBy } from "../events.ts";
-import type { TaskStatus } from "../task/record.ts";
+import type { TaskState, TaskStatus } from "../task/record.ts";
 
 /** A row of the view `task_record`, as the driver returns it. */
 export interface TaskRow {
@@ -8,6 +8,7 @@ export interface TaskRow {
   func_name: string;
   queue: string;
   status: TaskStatus;
+  state: TaskState;
   priority: number;
   created: Date;
   not_before: Date;
@@ -63,7 +64,7 @@ type NewColumn =
 
 /** Makes the row of a task that was just inserted, without reading it back: column by column, as spreading thousands of objects is slow. */
 export function newRow(
-  task: Pick<TaskRow, NewColumn>,
+  task: Pick<TaskRow, NewColumn> & { concurrency_key?: string; rate_key?: string },
   { id, created, not_before }: Pick<TaskRow, "id" | "created" | "not_before">,
 ): TaskRow & { inserted: boolean } {
   return {
@@ -71,6 +72,7 @@ export function newRow(
     func_name: task.func_name,
     queue: task.queue,
     status: "created",
+    state: not_before > created ? "delayed" : task.concurrency_key ?? task.rate_key ? "limited" : "ready",
     priority: task.priority,
     created,
     not_before,

@@ -264,7 +264,7 @@ function uniqueRows(scheduled: UniqueTask[], tasks: NewTask[]): ScheduledRow[] {
     if (record) return { ...record, inserted };
     const row = newRow(task, columns);
     // A key outlasts only a completed task: a duplicate whose record is deleted was that, and no more is known of it.
-    return inserted ? row : { ...row, status: "completed", completed: row.created, inserted };
+    return inserted ? row : { ...row, status: "completed", state: "completed", completed: row.created, inserted };
   });
 }
 

@@ -11,6 +11,33 @@ export type TaskStatus = "created" | "running" | "completed" | "failed" | "cance
 /** Every status, in the order of a task's life. */
 export const TASK_STATUSES: readonly TaskStatus[] = ["created", "running", "completed", "failed", "cancelled"];
 
+/**
+ * The state of a task: its status, with `created` told apart. `ready`: it may run now; `delayed`: its time has not come;
+ * `retrying`: its time has not come, and an attempt was made before; `limited`: it waits for a slot of its limits;
+ * `unknown`: no consumer knows its name; `unplaced`: an edit by hand left it outside of all of these, and a consumer will
+ * requeue it.
+ */
+export type TaskState =
+  | "ready"
+  | "delayed"
+  | "retrying"
+  | "limited"
+  | "unknown"
+  | "unplaced"
+  | Exclude<TaskStatus, "created">;
+
+/** Every state of a task whose status is `created`. */
+export const CREATED_STATES: readonly TaskState[] = ["ready", "delayed", "retrying", "limited", "unknown", "unplaced"];
+
+/** Every state, in the order of a task's life. */
+export const TASK_STATES: readonly TaskState[] = [
+  ...CREATED_STATES,
+  ...TASK_STATUSES.filter((status) => status !== "created"),
+];
+
+/** Numbers of tasks by state, and their sum over the states of `created`. */
+export type TaskCounts = Record<TaskState | "created", number>;
+
 /** The error of one failed attempt, as stored in the record's `errors`. */
 export interface TaskError {
   /** The error's class, such as `TypeError`. */
@@ -61,6 +88,8 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
     readonly funcName: string;
     /** The queue of the task. */
     readonly queue: string;
+    /** The state of the task: its status, with `created` told apart. */
+    readonly state: TaskState;
     /** The arguments for the handler. Reading them throws if they cannot be decrypted or decoded. */
     readonly params: A;
     /** Tasks with a larger priority run first. */
@@ -151,8 +180,8 @@ export interface FreshRecord {
 
 /** Which tasks: all conditions must hold; a list means any of its members. */
 export interface TaskFilter {
-  /** The task's status. */
-  status?: TaskStatus | TaskStatus[];
+  /** The task's status, or its state. */
+  status?: TaskStatus | TaskState | (TaskStatus | TaskState)[];
   /** The task's queue. */
   queue?: string | string[];
   /** The task's name. */
@@ -167,7 +196,14 @@ export interface TaskFilter {
   createdAfter?: Date;
   /** Ended before this time. */
   finishedBefore?: Date;
-  /** JSON that the decoded `params` contain, in the sense of the `jsonb` operator `@>`. */
+  /** Ended at or after this time. */
+  finishedAfter?: Date;
+  /** Text that the name and message of the last error contain, as in `TypeError: bad`; the case does not matter. */
+  error?: string;
+  /**
+   * JSON that the decoded `params` contain, in the sense of the `jsonb` operator `@>`: `[{ id: 7 }]` matches the arguments
+   * `[{ id: 7, name: "a" }, true]`. Encrypted arguments never match.
+   */
   params?: unknown;
 }
 
@@ -203,6 +239,21 @@ export interface LeftTask {
   readonly id: number;
   /** Why it was left. */
   readonly reason: LeftReason;
+}
+
+/** By which of their properties tasks are grouped: `error` is the name and message of the last one. */
+export type TaskGrouping = "error" | "name" | "queue" | "state";
+
+/** A number of tasks that have something in common. */
+export interface TaskGroup {
+  /** What they have in common; null for tasks without an error. */
+  key: string | null;
+  /** How many there are. */
+  count: number;
+  /** The id of the newest of them. */
+  latest: number;
+  /** When the last of them ended; null if none has. */
+  finished: Date | null;
 }
 
 /** One page of a list, newest first. Async iteration yields the items of this page and of all that follow. */

@@ -29,7 +29,9 @@ const ALIASES = {
 Deno.test("main() prints the version", async () => {
   await using project = await testProject();
 
-  assertEquals(await project.run("--version"), { code: 0, stdout: `${VERSION}\n`, stderr: "" });
+  for (const argument of ["--version", "version"]) {
+    assertEquals(await project.run(argument), { code: 0, stdout: `${VERSION}\n`, stderr: "" });
+  }
 });
 
 for (const args of [["help"], ["--help"], ["-h"]]) {
@@ -79,6 +81,19 @@ const misused: Record<string, [args: string[], message: string]> = {
   "a flag whose value is a flag": [["list", "--status", "--json"], 'flag "--status" needs a value'],
   "a value for a flag without": [["consume", "--drain=no"], 'flag "--drain" takes no value'],
   "a flag named as a property of objects": [["list", "--constructor"], 'there is no flag "--constructor"'],
+  "a command of another program": [["enqueue"], 'there is no such command, did you mean "schedule"?'],
+  "a command that is far from all": [["frobnicate"], 'there is no such command: "firefly help" lists all commands'],
+  "completions, which do not exist": [["completions"], "Firefly has no completions for shells"],
+  "the manual page, which does not exist": [["man"], "Firefly has no manual page"],
+  "--watch, which does not exist": [["list", "--watch"], '"watch firefly list --table" repeats a command'],
+  "--since, which has two meanings": [["list", "--since", "1h"], '"--created-since" and "--ended-since"'],
+  "a short flag": [["list", "-n", "3"], 'there is no flag "-n": the only short one is -h'],
+  "both formats": [["list", "--json", "--table"], "--json and --table exclude each other"],
+  "a time that is none": [["list", "--ended-since", "soon"], '"--ended-since" must be a time such as'],
+  "JSON that is none": [["list", "--params", "{id: 7}"], '"--params" is not valid JSON'],
+  "a grouping that there is not": [["list", "--group", "errors"], 'did you mean "error"?'],
+  "two ways to say how long ago": [["list", "--older-than", "1h", "--ended-until", "1h"], "exclude each other"],
+  "a surplus argument of version": [["version", "1"], '"1" is one argument too many'],
   "a surplus argument": [["consume", "mail"], '"mail" is one argument too many'],
   "a missing argument": [["show"], "an argument is missing, usage: firefly show <id>"],
   "an invalid id": [["show", "12x"], '"12x" is not a task id'],

@@ -58,7 +58,7 @@ Deno.test("pause and resume print what they changed, and queues shows it", async
   await db.sql`SELECT firefly.schedule('a', queue => 'mail')`;
   const run = async (...args: string[]) => jsonLines((await project.run(...args)).stdout);
 
-  assertEquals(await run("pause", "mail", "web", "mail"), [
+  assertEquals(await run("pause", "mail", "web", "mail", "--yes"), [
     { queue: "mail", paused: true, changed: true },
     { queue: "web", paused: true, changed: true },
   ]);
@@ -71,7 +71,19 @@ Deno.test("pause and resume print what they changed, and queues shows it", async
     name: "mail",
     paused: false,
     consumers: 0,
-    counts: { created: 1, running: 0, completed: 0, failed: 0, cancelled: 0 },
+    counts: {
+      created: 1,
+      ready: 1,
+      delayed: 0,
+      retrying: 0,
+      limited: 0,
+      unknown: 0,
+      unplaced: 0,
+      running: 0,
+      completed: 0,
+      failed: 0,
+      cancelled: 0,
+    },
     retain_completed: 604_800,
     retain_failed: 2_592_000,
   }]);

@@ -103,17 +103,17 @@ const acts: Record<string, [args: string[], printed: object, left: (string | nul
     ["completed", "created", "created", "created", "created"],
   ],
   "retry by filter leaves cancelled": [
-    ["retry", "--queue", "default"],
+    ["retry", "--queue", "default", "--yes"],
     { retried: 1 },
     ["completed", "created", "cancelled", "created", "created"],
   ],
   "retry --all leaves cancelled": [
-    ["retry", "--all"],
+    ["retry", "--all", "--yes"],
     { retried: 1 },
     ["completed", "created", "cancelled", "created", "created"],
   ],
   "retry --status cancelled takes cancelled": [
-    ["retry", "--status", "cancelled"],
+    ["retry", "--status", "cancelled", "--yes"],
     { retried: 1 },
     ["completed", "failed", "created", "created", "created"],
   ],
@@ -129,14 +129,14 @@ const acts: Record<string, [args: string[], printed: object, left: (string | nul
     "cancelled",
     "created",
   ]],
-  "cancel by filter": [["cancel", "--queue", "mail"], { cancelled: 1 }, [...FILLED.slice(0, 4), "cancelled"]],
+  "cancel by filter": [["cancel", "--queue", "mail", "--yes"], { cancelled: 1 }, [...FILLED.slice(0, 4), "cancelled"]],
   "cancel of running tasks alone leaves those that wait": [
-    ["cancel", "--status", "running"],
+    ["cancel", "--status", "running", "--yes"],
     { cancelled: 0 },
     FILLED,
     7,
   ],
-  "cancel --all": [["cancel", "--all"], { cancelled: 2 }, [
+  "cancel --all": [["cancel", "--all", "--yes"], { cancelled: 2 }, [
     "completed",
     "failed",
     "cancelled",
@@ -144,7 +144,7 @@ const acts: Record<string, [args: string[], printed: object, left: (string | nul
     "cancelled",
   ]],
   "delete of what ended long ago": [["delete", "--older-than", "1h"], { deleted: 0 }, FILLED],
-  "delete of what ended at all": [["delete", "--older-than", "0"], { deleted: 3 }, [
+  "delete of what ended at all": [["delete", "--older-than", "0", "--yes"], { deleted: 3 }, [
     null,
     null,
     null,
@@ -152,7 +152,7 @@ const acts: Record<string, [args: string[], printed: object, left: (string | nul
     "created",
   ]],
   "delete of ids": [["delete", "1", "4"], { deleted: 2 }, [null, "failed", "cancelled", null, "created"]],
-  "delete by filter": [["delete", "--tag", "x"], { deleted: 1 }, [...FILLED.slice(0, 4), null]],
+  "delete by filter": [["delete", "--tag", "x", "--yes"], { deleted: 1 }, [...FILLED.slice(0, 4), null]],
   "delete by filter within ids": [["delete", "1,2", "--status", "failed"], { deleted: 1 }, [
     "completed",
     null,
@@ -160,7 +160,7 @@ const acts: Record<string, [args: string[], printed: object, left: (string | nul
     "created",
     "created",
   ]],
-  "delete --all": [["delete", "--all"], { deleted: 5 }, [null, null, null, null, null]],
+  "delete --all": [["delete", "--all", "--yes"], { deleted: 5 }, [null, null, null, null, null]],
   "delete_completed_tasks": [["delete_completed_tasks"], { deleted: 1 }, [null, ...FILLED.slice(1)]],
   "delete_failed_tasks within a queue": [["delete_failed_tasks", "--queue", "mail"], { deleted: 0 }, FILLED],
   "delete_failed_tasks": [["delete_failed_tasks"], { deleted: 1 }, [

@@ -1,36 +1,12 @@
 import { assert, assertEquals, assertMatch, assertNotMatch, assertStringIncludes } from "@std/assert";
 import { testDatabase } from "../support/database.ts";
-import { commandLine, type Project, testProject } from "../support/project.ts";
+import { testProject } from "../support/project.ts";
+import { hasTerminals, onTerminal } from "../support/terminal.ts";
 import { until } from "../support/waiting.ts";
-
-/** Gives a command a terminal; part of util-linux. */
-const SCRIPT = "/usr/bin/script";
-const ignore = Deno.build.os !== "linux" || !await Deno.stat(SCRIPT).then(() => true, () => false);
-
-/** Runs the command line on a terminal of 120 columns where `input` is typed; resolves to what it shows. */
-async function onTerminal(
-  { directory }: Project,
-  args: string[],
-  { database, input = "", env = {} }: { database: string; input?: string; env?: Record<string, string> },
-): Promise<{ code: number; shown: string }> {
-  const command = ["stty cols 120;", ...commandLine(...args)].join(" ");
-  const process = new Deno.Command(SCRIPT, {
-    args: ["--quiet", "--return", "--command", command, "/dev/null"],
-    cwd: directory,
-    env: { FIREFLY_DATABASE_URL: database, NO_COLOR: "", TERM: "xterm", ...env },
-    stdin: "piped",
-    stdout: "piped",
-  }).spawn();
-  const writer = process.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(input));
-  const { code, stdout } = await process.output();
-  await writer.close().catch(() => {});
-  return { code, shown: new TextDecoder().decode(stdout).replaceAll("\r\n", "\n") };
-}
 
 Deno.test({
   name: "list shows an aligned table on a terminal, in colors",
-  ignore,
+  ignore: !hasTerminals,
   async fn() {
     await using db = await testDatabase();
     await using project = await testProject();
@@ -40,19 +16,19 @@ Deno.test({
     const plain = await onTerminal(project, ["list"], { database: db.url, env: { NO_COLOR: "1" } });
 
     assertEquals([code, plain.code], [0, 0]);
-    assertStringIncludes(shown, "\u001b[33mcreated");
+    assertStringIncludes(shown, "\u001b[33mready");
     assertEquals(plain.shown.includes("\u001b"), false);
     const [header, first, second, ...more] = plain.shown.trimEnd().split("\n");
     assertEquals(more, []);
     assertEquals(header!.split(/ +/), ["ID", "NAME", "QUEUE", "STATUS", "ATTEMPT", "CREATED", "DETAIL"]);
-    assertEquals(first!.slice(0, 33), " 2  much.longer  mail     created");
-    assertEquals(second!.slice(0, 33), " 1  a            default  created");
+    assertEquals(first!.slice(0, 33), " 2  much.longer  mail     ready  ");
+    assertEquals(second!.slice(0, 33), " 1  a            default  ready  ");
   },
 });
 
 Deno.test({
   name: "show prints a page on a terminal, without control characters of the record",
-  ignore,
+  ignore: !hasTerminals,
   async fn() {
     await using db = await testDatabase();
     await using project = await testProject();
@@ -75,14 +51,14 @@ Deno.test({
 
     assertNotMatch((page.shown + list.shown).replaceAll("\n", ""), /\p{Cc}/u);
     assertEquals(list.shown.split("\n").length, 3);
-    assertEquals(page.shown.split("\n")[0], String.raw`a\n\x1b[2J\x9bb #1  created`);
+    assertEquals(page.shown.split("\n")[0], String.raw`a\n\x1b[2J\x9bb #1  ready`);
     assertStringIncludes(page.shown, "Attempt 1 failed");
   },
 });
 
 Deno.test({
   name: "delete asks on a terminal before it deletes several, unless told not to",
-  ignore,
+  ignore: !hasTerminals,
   async fn() {
     await using db = await testDatabase();
     await using project = await testProject();
@@ -111,7 +87,7 @@ Deno.test({
 
 Deno.test({
   name: "consume logs readable lines on a terminal, and JSON with --json",
-  ignore,
+  ignore: !hasTerminals,
   async fn() {
     await using db = await testDatabase();
     await using project = await testProject();
@@ -137,7 +113,7 @@ Deno.test({
 
 Deno.test({
   name: "schedule, migrate, retry, tasks and delete print readable text on a terminal",
-  ignore,
+  ignore: !hasTerminals,
   async fn() {
     await using db = await testDatabase();
     await using project = await testProject();
@@ -154,7 +130,7 @@ Deno.test({
 
 Deno.test({
   name: "explain shows sentences on a terminal",
-  ignore,
+  ignore: !hasTerminals,
   async fn() {
     await using db = await testDatabase();
     await using project = await testProject();
@@ -173,7 +149,7 @@ Deno.test({
 
 Deno.test({
   name: "prune shows a bar on a terminal, and erases it before the count",
-  ignore,
+  ignore: !hasTerminals,
   async fn() {
     await using db = await testDatabase();
     await using project = await testProject();
@@ -192,7 +168,7 @@ Deno.test({
 
 Deno.test({
   name: "show --follow redraws the page in place on a terminal",
-  ignore,
+  ignore: !hasTerminals,
   async fn() {
     await using db = await testDatabase();
     await using project = await testProject();
@@ -206,7 +182,7 @@ Deno.test({
     assertEquals(code, 5);
     const [first, second, ...more] = shown.replaceAll("\u001b", "^").split(/\^\[\d+A\^\[0J/);
     assertEquals(more, []);
-    assertMatch(first!, /^a #1 {2}created\n/);
+    assertMatch(first!, /^a #1 {2}ready\n/);
     assertMatch(second!, /^a #1 {2}cancelled\n/);
     assertStringIncludes(shown, `\u001b[${first!.trimEnd().split("\n").length}A`);
   },
@@ -214,7 +190,7 @@ Deno.test({
 
 Deno.test({
   name: "queues shows a table on a terminal",
-  ignore,
+  ignore: !hasTerminals,
   async fn() {
     await using db = await testDatabase();
     await using project = await testProject();
@@ -222,29 +198,29 @@ Deno.test({
       (await onTerminal(project, args, { database: db.url, env: { NO_COLOR: "1" } })).shown.trimEnd();
 
     assertEquals(await show("queues"), "There are no queues yet");
-    assertEquals(await show("pause", "mail"), "Queue mail is paused");
+    assertEquals(await show("pause", "mail", "--yes"), "Queue mail is paused");
     assertEquals(await show("pause", "mail"), "Queue mail was already paused");
     await db.sql`SELECT firefly.schedule('a', queue => 'web', not_before => now() - interval '2 hours')`;
     const [header, mail, web] = (await show("queues")).split("\n");
     assertEquals(
       header!.split(/ +/).join(" "),
-      "QUEUE STATE CONSUMERS CREATED RUNNING COMPLETED FAILED CANCELLED OLDEST KEPT",
+      "QUEUE STATE CONSUMERS READY RUNNING COMPLETED FAILED OLDEST KEPT",
     );
-    assertEquals(mail!.split(/ +/).join(" "), "mail paused 0 0 0 0 0 0 7d / 30d");
-    assertEquals(web!.split(/ +/).join(" "), "web 0 1 0 0 0 0 2h 7d / 30d");
+    assertEquals(mail!.split(/ +/).join(" "), "mail paused 0 0 0 0 0 7d / 30d");
+    assertEquals(web!.split(/ +/).join(" "), "web 0 1 0 0 0 2h 7d / 30d");
     assertEquals(await show("resume", "mail", "web"), "Queue mail is resumed\nQueue web was not paused");
   },
 });
 
 Deno.test({
   name: "cancel shows a running count on a terminal",
-  ignore,
+  ignore: !hasTerminals,
   async fn() {
     await using db = await testDatabase();
     await using project = await testProject();
     await db.sql`SELECT firefly.schedule('a') FROM generate_series(1, 1200)`;
 
-    const { code, shown } = await onTerminal(project, ["cancel", "--all"], {
+    const { code, shown } = await onTerminal(project, ["cancel", "--all", "--yes"], {
       database: db.url,
       env: { NO_COLOR: "1" },
     });

@@ -1,3 +1,4 @@
+import { noTasks } from "../../src/store/records.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Firefly, task } from "../../mod.ts";
 import { taskName, testInstance } from "../support/instance.ts";
@@ -106,7 +107,7 @@ Deno.test("queues() shows every queue with what is in it, who serves it and what
 
   const queues = await test.ff.queues();
 
-  const none = { created: 0, running: 0, completed: 0, failed: 0, cancelled: 0 };
+  const none = noTasks();
   const kept = { completed: 7 * 86_400, failed: 86_400 };
   const web = queues.find(({ name }) => name === "web")!;
   assert(Math.abs(web.oldestDue! - 3600) < 60);
@@ -120,7 +121,14 @@ Deno.test("queues() shows every queue with what is in it, who serves it and what
       consumers: 0,
       retention: { completed: Infinity, failed: Infinity },
     },
-    { name: "later", paused: false, counts: { ...none, created: 1 }, oldestDue: null, consumers: 0, retention: kept },
+    {
+      name: "later",
+      paused: false,
+      counts: { ...none, created: 1, delayed: 1 },
+      oldestDue: null,
+      consumers: 0,
+      retention: kept,
+    },
     {
       name: "mail",
       paused: true,
@@ -129,7 +137,14 @@ Deno.test("queues() shows every queue with what is in it, who serves it and what
       consumers: 1,
       retention: { completed: 3600, failed: 86_400 },
     },
-    { name: "web", paused: false, counts: { ...none, created: 2 }, oldestDue: 3600, consumers: 0, retention: kept },
+    {
+      name: "web",
+      paused: false,
+      counts: { ...none, created: 2, ready: 1, delayed: 1 },
+      oldestDue: 3600,
+      consumers: 0,
+      retention: kept,
+    },
   ]);
 });
 

@@ -9,8 +9,8 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
   "0.1.0": {
     "0001_wire": "75739ac712f9e04f66a46f11a28a50bd752a0408972df0158407e48457c7f0e3",
     "0002_wire_decode": "d61a06f625eaf9f9e4bf529b79458c7220ea5632778322a76be336211af28872",
-    "0003_tables": "1e32a436727b0e38806f3e0c5ccf7584394c7a044fd9be8d59521911171b7b8f",
-    "0004_views": "66830c907f167801c7da1490d6c7ae80ab523b4b2b6595a4713a8ff20a01e9e8",
+    "0003_tables": "0d6a513fc4f3d9b9d112aa2171b39e98d448e2764a79c61da7a021e786c8109c",
+    "0004_views": "4c1d6ce32afe905e62cf2159314a99c88d1df08c7e3cf5edad84de15f12f6b4e",
     "0005_placing": "d218fcb51c3430367c0fa85c6cad8ba9fd1e0d83c1bd7c9f2ba4b3b57affce76",
     "0006_keys_and_slots": "5a1340c6414b9bf841b417dc8556b7da96e0ec2c25fc13a4dcd1e3331fb26f28",
     "0007_limits": "f3a634b9b6b0a2c55571831b85e8808e0b0c8af7faf5b73e05f092e08ccdbd2f",

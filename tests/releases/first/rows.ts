@@ -1,12 +1,13 @@
 import type { Backoff } from "../../../src/task/backoff.ts";
 import type { AttemptedBy } from "../../../src/events.ts";
-import type { TaskStatus } from "../../../src/task/record.ts";
+import type { TaskState, TaskStatus } from "../../../src/task/record.ts";
 
 export interface TaskRow {
   id: string;
   func_name: string;
   queue: string;
   status: TaskStatus;
+  state: TaskState;
   priority: number;
   created: Date;
   not_before: Date;
@@ -59,7 +60,7 @@ type NewColumn =
   | "tags";
 
 export function newRow(
-  task: Pick<TaskRow, NewColumn>,
+  task: Pick<TaskRow, NewColumn> & { concurrency_key?: string; rate_key?: string },
   { id, created, not_before }: Pick<TaskRow, "id" | "created" | "not_before">,
 ): TaskRow & { inserted: boolean } {
   return {
@@ -67,6 +68,7 @@ export function newRow(
     func_name: task.func_name,
     queue: task.queue,
     status: "created",
+    state: not_before > created ? "delayed" : task.concurrency_key ?? task.rate_key ? "limited" : "ready",
     priority: task.priority,
     created,
     not_before,

@@ -209,7 +209,7 @@ function uniqueRows(scheduled: UniqueTask[], tasks: NewTask[]): ScheduledRow[] {
     const { inserted, record, ...columns } = scheduled[i]!;
     if (record) return { ...record, inserted };
     const row = newRow(task, columns);
-    return inserted ? row : { ...row, status: "completed", completed: row.created, inserted };
+    return inserted ? row : { ...row, status: "completed", state: "completed", completed: row.created, inserted };
   });
 }
 

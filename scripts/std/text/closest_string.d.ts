@@ -1,8 +1,0 @@
-export function closestString(
-  givenWord: string,
-  possibleWords: ReadonlyArray<string>,
-  options?: {
-    caseSensitive?: boolean;
-    compareFn?: (a: string, b: string) => number;
-  },
-): string;
