@@ -134,6 +134,8 @@ export async function resolveConnection(
   if (attributes && !SESSION_ATTRIBUTES.includes(attributes)) {
     throw refuseSetting(`${found.source("target_session_attrs")} must be one of ${SESSION_ATTRIBUTES.join(", ")}`);
   }
+  // Of several hosts, connect to the one that takes writes; "read-write" would accept a standby.
+  const wanted = attributes ?? (hosts.length > 1 ? "primary" : undefined);
   const isUnprepared = options.prepare === false || found.get("prepare") === "false" ||
     found.get("pgbouncer") === "true";
   return {
@@ -149,10 +151,7 @@ export async function resolveConnection(
       tls: path ? false : tls, // as in libpq: a socket has none
       ...(found.get("sslnegotiation") === "direct" ? { isDirectTls: true } : {}),
       ...(timeout > 0 ? { connectTimeout: Math.max(2, timeout) } : {}),
-      // Of several hosts, connect to the one that takes writes; "read-write" would accept a standby.
-      ...(attributes ?? (hosts.length > 1 ? "primary" : undefined)
-        ? { sessionAttributes: attributes ?? "primary" }
-        : {}),
+      ...(wanted ? { sessionAttributes: wanted } : {}),
       settings: settingsOf(found),
     },
     embedded,

@@ -13,9 +13,9 @@ const TASKS = new URL("./ledger_tasks.ts", import.meta.url).pathname;
 
 /** Without it, a consumer stays on the first of the hosts that answers. */
 const PRIMARY_ONLY = {
-  file: "src/database/driver.ts",
-  find: `{ target_session_attrs: "primary" as const }`,
-  replace: "{}",
+  file: "src/database/settings.ts",
+  find: `hosts.length > 1 ? "primary" : undefined`,
+  replace: "undefined",
 };
 
 /** Fault 8: the primary crashes, for a while there is only its standby, and then that is the primary. */
