@@ -1,4 +1,5 @@
 import { Cron } from "croner";
+import { type ClockGap, ClockGaps } from "./clock_gaps.ts";
 
 /** Five fields, or six with seconds; or a nickname of croner, such as `@daily`. */
 const SHAPE = /^(@[a-z]+|\S+( \S+){4,5})$/i;
@@ -34,13 +35,18 @@ export function parseCron(expression: string, timezone: string, action: string):
   if (cron.nextRun(new Date()) === null) {
     throw new RangeError(`Cannot ${action} as "cron" is never due: current value is ${show(expression)}`);
   }
+  const skipped = hasFixedTime(expression) ? new SkippedSlots(read(expression, "UTC", action), timezone) : undefined;
   return {
-    next: (after) => cron.nextRun(after),
+    next(after) {
+      const slot = cron.nextRun(after);
+      return slot && (skipped?.firstAfter(after, slot) ?? slot);
+    },
     between(after, until, max) {
       const found: Date[] = [];
       let before = new Date(until.getTime() + 1);
       while (found.length < max) {
-        const [slot] = cron.previousRuns(1, before);
+        const [last] = cron.previousRuns(1, before);
+        const slot = skipped?.lastBetween(last && last > after ? last : after, before) ?? last;
         if (!slot || slot <= after) break;
         found.push(slot);
         before = slot;
@@ -48,6 +54,46 @@ export function parseCron(expression: string, timezone: string, action: string):
       return found.reverse();
     },
   };
+}
+
+/**
+ * The slots of times that clocks skip, which are due at the end of the gap. Croner finds them if the gap ends on the same
+ * day; in Greenland clocks skip the last hour of a Saturday, and in 2011 Samoa skipped a whole day.
+ */
+class SkippedSlots {
+  /** The expression by a clock that skips nothing. */
+  readonly #cron: Cron;
+  readonly #gaps: ClockGaps;
+
+  constructor(cron: Cron, timezone: string) {
+    this.#cron = cron;
+    this.#gaps = new ClockGaps(timezone);
+  }
+
+  /** The first one after `after` and before or at `until`. */
+  firstAfter(after: Date, until: Date): Date | undefined {
+    for (const gap of this.#gaps.after(after.getTime(), until.getTime())) if (this.#isDue(gap)) return new Date(gap.at);
+    return undefined;
+  }
+
+  /** The last one after `after` and before `before`. */
+  lastBetween(after: Date, before: Date): Date | undefined {
+    for (const gap of this.#gaps.before(after.getTime(), before.getTime() - 1)) {
+      if (this.#isDue(gap)) return new Date(gap.at);
+    }
+    return undefined;
+  }
+
+  #isDue({ from, to }: ClockGap): boolean {
+    const skipped = this.#cron.nextRun(new Date(from - 1));
+    return skipped !== null && skipped.getTime() < to;
+  }
+}
+
+/** Whether hours, minutes and seconds are numbers, lists or ranges. */
+function hasFixedTime(expression: string): boolean {
+  const fields = cleanExpression(expression).split(" ");
+  return fields.length === 1 ? fields[0]!.toLowerCase() !== "@hourly" : !/[*/?]/.test(fields.slice(0, -3).join());
 }
 
 /** Returns the expression with one space between its fields. */
