@@ -30,6 +30,7 @@ export {
   FireflyError,
   FireflyFormatError,
   FireflyLimitError,
+  InstanceClosed,
   LeaseLost,
   SchemaMismatch,
   type SchemaMismatchReason,

@@ -7,7 +7,7 @@ import type { Database } from "../database/pools.ts";
 import { checkQueueName, namesOf, type TaskDefinition } from "../task/definition.ts";
 import type { KeyRing } from "../privacy/encryption.ts";
 import { type Duration, toSeconds } from "../duration.ts";
-import { DatabaseUnreachable, FireflyError } from "../errors.ts";
+import { DatabaseUnreachable, FireflyError, InstanceClosed } from "../errors.ts";
 import type { Emitter } from "../events.ts";
 import type { Hooks } from "../attempt/hooks.ts";
 import { toDefinitionRow } from "../task/limit_keys.ts";
@@ -277,6 +277,7 @@ async function untilReachable<T>(
     try {
       return await connect();
     } catch (error) {
+      if (signal.aborted && error instanceof InstanceClosed) return undefined; // it was stopped while it connected
       if (!(error instanceof DatabaseUnreachable) || error.refused) throw error;
       if (tries === 0) events.emit("consumer.error", { consumerId: "", action: "start", error });
       await sleep(Math.min(200 * 2 ** tries, 5000), undefined, { signal }).catch(() => {});

@@ -1,3 +1,4 @@
+import { Socket } from "node:net";
 import postgres from "postgres";
 import { arrayTypes } from "./array_types.ts";
 import { codeOf, isRejection } from "./error_codes.ts";
@@ -62,7 +63,40 @@ export function openClient(
     // A pooler refuses any other startup parameter, or forgets it with the next transaction.
     connection: { application_name: "firefly", ...(settings.pooled ? {} : options.connection) },
   } as postgres.Options<Record<string, never>>;
-  return settings.url === undefined ? postgres(merged) : postgres(settings.url, merged);
+  const sockets: Socket[] = [];
+  Object.assign(merged, { socket: (parsed: DriverOptions) => openSocket(parsed, sockets) });
+  const client = settings.url === undefined ? postgres(merged) : postgres(settings.url, merged);
+  socketsOf.set(client, sockets);
+  return client;
+}
+
+/** The driver's options as it has parsed them. */
+interface DriverOptions {
+  socket: unknown;
+}
+
+/** The open sockets of each client: the driver has no way to release one. */
+const socketsOf = new WeakMap<Client, Socket[]>();
+
+/**
+ * Makes a socket for the driver, which then connects it. The driver takes the socket of this option for connected if it
+ * finds the option there once more right afterwards.
+ */
+function openSocket(parsed: DriverOptions, sockets: Socket[]): Socket {
+  const { socket: option } = parsed;
+  parsed.socket = undefined;
+  setImmediate(() => parsed.socket = option);
+  const socket = new Socket();
+  sockets.splice(0, Infinity, ...sockets.filter(({ destroyed }) => !destroyed), socket);
+  return socket;
+}
+
+/** Lets the process end while the client is open, as long as `isIdle`; a client that has just been opened does not. */
+export function setIdle(client: Client, isIdle: boolean): void {
+  for (const socket of socketsOf.get(client) ?? []) {
+    if (isIdle) socket.unref();
+    else socket.ref();
+  }
 }
 
 /** Ends a client at once: statements without an answer reject. */
