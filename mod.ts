@@ -31,6 +31,7 @@ export {
   FireflyError,
   FireflyFormatError,
   FireflyLimitError,
+  InstanceClosed,
   LeaseLost,
   SchemaMismatch,
   type SchemaMismatchReason,

@@ -71,6 +71,17 @@ export class DatabaseUnreachable extends FireflyError {
   }
 }
 
+/** The instance was closed: whatever still waited for its database ends with this error, and so does any later use. */
+export class InstanceClosed extends FireflyError {
+  /** The name of the class. */
+  override name = "InstanceClosed";
+
+  /** Creates an error for a closed instance. */
+  constructor() {
+    super("Cannot use this instance of Firefly as it was closed: create another one, or call configure() again");
+  }
+}
+
 /**
  * Why the schema cannot be used: all or part of it is `missing`, it is `older` than this package requires or `newer`
  * than it supports, or a migration was `edited` after it was applied.

@@ -9,12 +9,16 @@ export class Wakeup {
     this.#end?.();
   }
 
-  /** Sleeps until {@linkcode Wakeup.wake} is called, at most `ms` milliseconds. */
-  async sleep(ms: number): Promise<void> {
+  /**
+   * Sleeps until {@linkcode Wakeup.wake} is called, at most `ms` milliseconds. With `isIdle`, the process may end
+   * meanwhile.
+   */
+  async sleep(ms: number, { isIdle = false } = {}): Promise<void> {
     if (!this.#pending && ms > 0) {
       await new Promise<void>((resolve) => {
         // Timers hold 31 bits: a longer sleep ends after 24 days.
         const timer = setTimeout(resolve, Math.min(ms, 2 ** 31 - 1));
+        if (isIdle) timer.unref();
         this.#end = () => {
           clearTimeout(timer);
           resolve();

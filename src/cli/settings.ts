@@ -57,6 +57,7 @@ export async function withInstanceOf<T>(options: FireflyOptions, act: (ff: Firef
     return await act(instance);
   } finally {
     await instance.close();
+    if (!configured) setDefaultInstance(undefined);
   }
 }
 

@@ -6,7 +6,7 @@ import { ConsumerLoop } from "./consumer.ts";
 import type { Database } from "../database/pools.ts";
 import type { KeyRing } from "../privacy/encryption.ts";
 import { isServerFault } from "../database/error_codes.ts";
-import { FireflyError } from "../errors.ts";
+import { FireflyError, InstanceClosed } from "../errors.ts";
 import type { Emitter } from "../events.ts";
 import type { Hooks } from "../attempt/hooks.ts";
 import { toDefinitionRow } from "../task/limit_keys.ts";
@@ -172,6 +172,7 @@ async function untilReachable<T>(
     try {
       return await connect();
     } catch (error) {
+      if (signal.aborted && error instanceof InstanceClosed) return undefined; // it was stopped while it connected
       if (!isServerFault(error)) throw error;
       if (tries === 0) events.emit("consumer.error", { consumerId: "", action: "start", error });
       await sleep(Math.min(200 * 2 ** tries, 5000), undefined, { signal }).catch(() => {});

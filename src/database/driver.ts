@@ -1,3 +1,4 @@
+import { Socket } from "node:net";
 import process from "node:process";
 import postgres from "postgres";
 import { arrayTypes } from "./array_types.ts";
@@ -51,6 +52,10 @@ export function openClient(
   const { target, pooled } = settings;
   const { connectTimeout, sessionAttributes } = target;
   const abandoned = new AbortController();
+  const sockets: Socket[] = [];
+  const access = typeof target.password === "function"
+    ? withFetchedPassword(target, target.password, abandoned.signal)
+    : { pass: target.password, socket: makeSocket };
   const client = makeClient({
     connect_timeout: connectTimeout ?? 10,
     // The default waits up to 20 s, long after a restarted server is back.
@@ -68,13 +73,17 @@ export function openClient(
     ssl: target.tls as boolean | object,
     sslnegotiation: target.isDirectTls ? "direct" : null,
     ...(sessionAttributes && sessionAttributes !== "any" ? { target_session_attrs: sessionAttributes } : {}),
-    ...(typeof target.password === "function"
-      ? withFetchedPassword(target, target.password, abandoned.signal)
-      : { pass: target.password }),
     // A pooler refuses any other startup parameter, or forgets it with the next transaction.
     connection: { ...target.settings, ...(pooled ? {} : options.connection) },
+    ...access,
+    async socket(parsed: DriverOptions): Promise<Socket> {
+      const socket = await access.socket(parsed);
+      sockets.splice(0, Infinity, ...sockets.filter(({ destroyed }) => !destroyed), socket);
+      return socket;
+    },
   });
   controllers.set(client, abandoned);
+  socketsOf.set(client, sockets);
   return client;
 }
 
@@ -100,6 +109,33 @@ function makeClient(options: object): postgres.Sql {
     return postgres({ ...defaults, ...options } as object as postgres.Options<Record<string, never>>);
   } finally {
     if (PGTARGETSESSIONATTRS !== undefined) process.env.PGTARGETSESSIONATTRS = PGTARGETSESSIONATTRS;
+  }
+}
+
+/** The driver's options as it has parsed them. */
+interface DriverOptions {
+  socket: unknown;
+}
+
+/** The open sockets of each client: the driver has no way to release one. */
+const socketsOf = new WeakMap<Client, Socket[]>();
+
+/**
+ * Makes a socket for the driver, which then connects it. The driver takes the socket of this option for connected if it
+ * finds the option there once more right afterwards.
+ */
+function makeSocket(parsed: DriverOptions): Socket {
+  const { socket: option } = parsed;
+  parsed.socket = undefined;
+  setImmediate(() => parsed.socket = option);
+  return new Socket();
+}
+
+/** Lets the process end while the client is open, as long as `isIdle`; a client that has just been opened does not. */
+export function setIdle(client: Client, isIdle: boolean): void {
+  for (const socket of socketsOf.get(client) ?? []) {
+    if (isIdle) socket.unref();
+    else socket.ref();
   }
 }
 

@@ -12,13 +12,22 @@ export class OpenError extends Error {
   readonly code = "CONNECTION_NOT_OPENED";
 }
 
+/** Options of the driver for a password that is fetched. */
+interface FetchedPassword {
+  host: [string | undefined];
+  port: [number | undefined];
+  pass(): string;
+  /** Fetches the password, then opens a socket. */
+  socket(): Promise<Socket>;
+}
+
 /**
  * Options of the driver with which it calls `fetch` before it opens a connection. It would call a function itself while it
  * authenticates, and an unhandled rejection would end the process.
  *
  * @param abandoned Aborts when the client is discarded, which does not stop the driver from opening its connection.
  */
-export function withFetchedPassword(target: Target, fetch: () => unknown, abandoned: AbortSignal): object {
+export function withFetchedPassword(target: Target, fetch: () => unknown, abandoned: AbortSignal): FetchedPassword {
   const { hosts, ports, path } = target;
   let password = "";
   let next = 0;

@@ -1,3 +1,4 @@
+import type { Closing } from "../closing.ts";
 import type { ConnectionSettings } from "./settings.ts";
 import { withDeadline } from "./deadline.ts";
 import {
@@ -10,13 +11,15 @@ import {
   makeUserTag,
   openClient,
   type Rows,
+  setIdle,
   type Tag,
   unreachableError,
 } from "./driver.ts";
 import { retryConflicts } from "./conflicts.ts";
 import { codeOf, isConnectionError, markConnectionError, markOwnFailure, READ_ONLY } from "./error_codes.ts";
 import { transactionControlOf } from "./transaction_control.ts";
-import { FireflyError, SchemaMismatch } from "../errors.ts";
+import { FireflyError, InstanceClosed, SchemaMismatch } from "../errors.ts";
+import { LINGER } from "./linger.ts";
 import type { Sql } from "../sql.ts";
 
 const UNDEFINED_TABLE = "42P01";
@@ -27,7 +30,7 @@ const PROTOCOL_VIOLATION = "08P01";
 const STATEMENT_DEADLINE = 15_000;
 /** How many milliseconds {@linkcode Pool.end} waits for statements under way. */
 const END_TIMEOUT = 5_000;
-/** How many milliseconds an unused connection stays open, so that a program that does not close it can end. */
+/** How many milliseconds an unused connection stays open. */
 const IDLE = 10_000;
 /** The same for the connection that renews leases, by default every 10 s. */
 const LEASE_IDLE = 15_000;
@@ -36,7 +39,9 @@ const LEASE_IDLE = 15_000;
 interface Member {
   readonly client: Client;
   readonly queries: Set<ReturnType<Build>>;
-  idle?: ReturnType<typeof setTimeout>;
+  timer?: ReturnType<typeof setTimeout>;
+  /** Whether the process may end while it is open. */
+  isIdle: boolean;
 }
 
 /**
@@ -48,7 +53,9 @@ export class Pool {
   readonly #max: number;
   readonly #deadline: number;
   readonly #idle: number;
+  readonly #linger: number;
   readonly #members = new Set<Member>();
+  #ended = false;
 
   /**
    * @param options `deadline`: milliseconds that a statement may take, 0 for no limit; `idle`: milliseconds that an unused
@@ -62,36 +69,49 @@ export class Pool {
     this.#max = max;
     this.#deadline = deadline;
     this.#idle = idle;
+    this.#linger = Math.min(LINGER, idle);
   }
 
-  /** Runs one statement. */
+  /**
+   * Runs one statement.
+   *
+   * @throws {InstanceClosed} If the pool has ended.
+   */
   async run<T>(build: Build): Promise<Rows<T>> {
+    if (this.#ended) throw new InstanceClosed();
     const member = this.#pick();
     const query = build(member.client);
     member.queries.add(query);
-    clearTimeout(member.idle);
+    clearTimeout(member.timer);
+    if (member.isIdle) this.#setIdle(member, false);
     try {
       return await (this.#deadline ? withDeadline(query, this.#deadline) : query) as unknown as Rows<T>;
     } catch (error) {
       if (!isSent(query)) markConnectionError(error); // of connecting, whatever its code
+      const isLost = isConnectionError(error);
       // Another connection may lead to a server that takes writes, as after a failover behind one address.
-      if (isConnectionError(error) || codeOf(error) === READ_ONLY) this.#drop(member);
-      throw error;
+      if (isLost || codeOf(error) === READ_ONLY) this.#drop(member);
+      throw isLost && this.#ended ? new InstanceClosed() : error;
     } finally {
       member.queries.delete(query);
       if (member.queries.size === 0 && this.#members.has(member)) {
-        // Not the driver's own idle_timeout, which rejects statements that are sent while the connection closes.
-        member.idle = setTimeout(() => this.#drop(member), this.#idle);
+        member.timer = setTimeout(() => this.#setIdle(member, true), this.#linger);
       }
     }
   }
 
-  /** Ends the pool once its statements have ended. */
+  /** Ends the pool once its statements have ended. From now on it rejects others. */
   async end(): Promise<void> {
-    const members = [...this.#members];
-    const queries = members.flatMap((member) => [...member.queries]);
+    this.#ended = true;
+    const queries = [...this.#members].flatMap((member) => [...member.queries]);
     await withDeadline(Promise.allSettled(queries), END_TIMEOUT).catch(() => {});
-    for (const member of members) this.#drop(member);
+    this.abandon();
+  }
+
+  /** Ends the pool with its statements. */
+  abandon(): void {
+    this.#ended = true;
+    for (const member of this.#members) this.#drop(member);
   }
 
   /** Returns the connection with the fewest statements under way; a new one if none is idle and `max` allows it. */
@@ -99,14 +119,23 @@ export class Pool {
     let best: Member | undefined;
     for (const member of this.#members) if (!best || member.queries.size < best.queries.size) best = member;
     if (best && (best.queries.size === 0 || this.#members.size >= this.#max)) return best;
-    const member: Member = { client: this.#open(() => this.#drop(member)), queries: new Set() };
+    const member: Member = { client: this.#open(() => this.#drop(member)), queries: new Set(), isIdle: false };
     this.#members.add(member);
     return member;
   }
 
+  /** Lets the process end while the connection is unused, and closes it after a while. */
+  #setIdle(member: Member, isIdle: boolean): void {
+    member.isIdle = isIdle;
+    setIdle(member.client, isIdle);
+    // Not the driver's own idle_timeout, which rejects statements that are sent while the connection closes.
+    if (isIdle) member.timer = setTimeout(() => this.#drop(member), this.#idle - this.#linger).unref();
+  }
+
   #drop(member: Member): void {
     if (!this.#members.delete(member)) return;
-    clearTimeout(member.idle);
+    clearTimeout(member.timer);
+    if (member.isIdle) setIdle(member.client, false); // it closes in an orderly way
     // The driver would open another connection for a statement that it has not sent yet.
     for (const query of member.queries) if (!isSent(query)) query.cancel();
     discard(member.client);
@@ -154,17 +183,21 @@ export class Database {
   readonly #userPool: Pool;
 
   /**
-   * Connects, and detects a pooler in between, unless one is declared.
+   * Connects, and detects a pooler in between, unless one is declared. Gives up when it is closed meanwhile.
    *
    * @throws {DatabaseUnreachable} If it cannot connect.
+   * @throws {InstanceClosed} If `closing` is closed meanwhile.
    */
-  static async open(settings: ConnectionSettings, schemaName: string): Promise<Database> {
+  static async open(settings: ConnectionSettings, schemaName: string, closing?: Closing): Promise<Database> {
     const database = new Database(settings, schemaName);
+    const forget = closing?.onClose(() => database.#abandon());
     try {
       if (settings.pooled || !await database.#isPooled()) return database;
     } catch (error) {
       await database.end();
       throw error;
+    } finally {
+      forget?.();
     }
     await database.end();
     return new Database({ ...settings, pooled: true }, schemaName);
@@ -244,10 +277,18 @@ export class Database {
     );
   }
 
-  /** Ends all connections. */
+  /** Ends all connections once their statements have ended. */
   async end(): Promise<void> {
-    const pools = [this.#pool, this.#insertPool, this.#leasePool, this.#recordPool, this.#userPool];
-    await Promise.all(pools.map((pool) => pool.end()));
+    await Promise.all(this.#pools.map((pool) => pool.end()));
+  }
+
+  /** Ends all connections with their statements. */
+  #abandon(): void {
+    for (const pool of this.#pools) pool.abandon();
+  }
+
+  get #pools(): Pool[] {
+    return [this.#pool, this.#insertPool, this.#leasePool, this.#recordPool, this.#userPool];
   }
 }
 

@@ -8,11 +8,13 @@ import {
   makeTag,
   openClient,
   type Rows,
+  setIdle,
   type Tag,
   unreachableError,
 } from "./driver.ts";
 import { codeOf, isConnectionError, markConnectionError, READ_ONLY } from "./error_codes.ts";
-import type { DatabaseUnreachable } from "../errors.ts";
+import { type DatabaseUnreachable, InstanceClosed } from "../errors.ts";
+import { LINGER } from "./linger.ts";
 import { readProperty } from "../thrown.ts";
 
 /** The options of a session. */
@@ -148,6 +150,11 @@ export class Session {
     if (this.#unanswered === 0 && !this.#lost) this.run((client) => client`SELECT 1`).catch(() => {});
   }
 
+  /** Lets the process end while the session is open, as long as `isIdle`. */
+  setIdle(isIdle: boolean): void {
+    setIdle(this.#client, isIdle);
+  }
+
   /** Makes a tag for statements of the store on this session. */
   tag(schemaName: string): Tag {
     return makeTag((build) => this.run(build), schemaName);
@@ -162,6 +169,7 @@ export class Session {
   #lose(error: unknown): void {
     if (this.#lost) return;
     this.#lost = unreachableError(this.#settings, error);
+    setIdle(this.#client, false); // it closes in an orderly way
     discard(this.#client); // this also rejects statements that the driver has swallowed
     this.#onLost?.();
   }
@@ -192,6 +200,8 @@ export class Sessions {
   readonly #waiting: (() => void)[] = [];
   /** One timer for all: most sessions are used again long before. */
   #sweep: ReturnType<typeof setTimeout> | undefined;
+  /** Whether the process may end while the unused sessions are open. */
+  #isIdle = false;
   #taken = 0;
   #ended = false;
   /** How many sessions may be taken at a time. */
@@ -203,11 +213,20 @@ export class Sessions {
     this.#idleMs = idleMs;
   }
 
-  /** Takes a session. */
+  /**
+   * Takes a session.
+   *
+   * @throws {InstanceClosed} If the pool has ended, or ends before one is free.
+   */
   async take(): Promise<Session> {
-    while (this.#taken >= this.max) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    while (this.#taken >= this.max && !this.#ended) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.#ended) throw new InstanceClosed();
     this.#taken++;
-    for (let idle; (idle = this.#idle.pop());) if (!idle.session.lost) return idle.session;
+    for (let idle; (idle = this.#idle.pop());) {
+      if (idle.session.lost) continue;
+      if (this.#isIdle) idle.session.setIdle(false);
+      return idle.session;
+    }
     return this.#open();
   }
 
@@ -216,9 +235,20 @@ export class Sessions {
     this.#taken--;
     if (reusable && !session.lost && !session.isStale && !this.#ended) {
       this.#idle.push({ session, since: performance.now() });
-      this.#sweep ??= setTimeout(() => this.#dropIdle(), this.#idleMs);
+      if (this.#isIdle || this.#sweep === undefined) this.#linger();
     } else session.discard();
     this.#waiting.shift()?.();
+  }
+
+  /** Keeps the process from ending for a moment, since a session that was used is often used again. */
+  #linger(): void {
+    this.#isIdle = false;
+    clearTimeout(this.#sweep);
+    this.#sweep = setTimeout(() => {
+      this.#isIdle = true;
+      for (const { session } of this.#idle) session.setIdle(true);
+      this.#dropIdle();
+    }, LINGER);
   }
 
   #dropIdle(): void {
@@ -226,13 +256,14 @@ export class Sessions {
     const now = performance.now();
     while (this.#idle[0] && now - this.#idle[0].since >= this.#idleMs) this.#idle.shift()!.session.discard();
     const [oldest] = this.#idle;
-    if (oldest) this.#sweep = setTimeout(() => this.#dropIdle(), this.#idleMs - (now - oldest.since));
+    if (oldest) this.#sweep = setTimeout(() => this.#dropIdle(), this.#idleMs - (now - oldest.since)).unref();
   }
 
-  /** Discards the unused sessions, and each other one when it is given back. */
+  /** Discards the unused sessions, and each other one when it is given back. From now on none can be taken. */
   end(): void {
     this.#ended = true;
     clearTimeout(this.#sweep);
     for (const { session } of this.#idle.splice(0)) session.discard();
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 }

@@ -1,3 +1,4 @@
+import type { Closing } from "../closing.ts";
 import { Database } from "../database/pools.ts";
 import { Session, Sessions } from "../database/session.ts";
 import { type ConnectionSettings, resolveConnection } from "../database/settings.ts";
@@ -42,10 +43,11 @@ export async function findDatabase(
 /** Opens the connections of an instance. Migrates the embedded server if its schema is behind this release. */
 export async function connect(
   { schema, options, events }: { schema: string; options: Readonly<FireflyOptions>; events: Emitter },
+  closing: Closing,
 ): Promise<Connected> {
   const found = await findDatabase(options);
   const direct = options.listenDatabase ? await resolveConnection(options.listenDatabase) : found;
-  const database = await Database.open(found, schema);
+  const database = await Database.open(found, schema, closing);
   const { settings } = database;
   if (settings.embedded) {
     const states = await migrationStates(database.sql);
@@ -59,7 +61,7 @@ export async function connect(
     events,
     echo: (channel) => notify(database.sql, channel),
   });
-  return { settings, database, sessions, listener, results: new Results(database.records, listener) };
+  return { settings, database, sessions, listener, results: new Results({ sql: database.records, listener, closing }) };
 }
 
 /** Closes the connections of an instance. */

@@ -6,7 +6,8 @@ import { FireflyError } from "../errors.ts";
 import { Emitter, type Events } from "../events.ts";
 import { Hooks } from "../attempt/hooks.ts";
 import type { Middleware } from "../attempt/middleware.ts";
-import { connect, type Connected, disconnect } from "./connect.ts";
+import { connect, type Connected } from "./connect.ts";
+import { Connector } from "./connector.ts";
 import { checkFireflyOptions, CREATE_INSTANCE, DEFAULT_SCHEMA, type FireflyOptions } from "./options.ts";
 import { migrate, type MigrationState, migrationStates } from "../schema/migrator.ts";
 import type { ScheduleOptions } from "../task/options.ts";
@@ -16,7 +17,7 @@ import { Tasks } from "../records/tasks.ts";
 import { Redactor } from "../privacy/redaction.ts";
 import { Scheduler } from "../schedule/scheduler.ts";
 import { prepareTasks } from "../schedule/new_tasks.ts";
-import { currentScope, defaultInstance, setDefaultInstance, setInstanceFactory, withScope } from "../task/scope.ts";
+import { currentScope, defaultInstance, setInstanceFactory, withScope } from "../task/scope.ts";
 import { lazySql, type Sql } from "../sql.ts";
 import { type ConsumerState, readConsumers } from "../store/consumer_records.ts";
 import { pauseQueue, type QueueState, readQueues, resumeQueue } from "../store/queues.ts";
@@ -53,7 +54,7 @@ export class Firefly implements AsyncDisposable {
   readonly #access: RecordAccess;
   readonly #consumers = new Set<Consumer>();
   readonly #scheduler: Scheduler;
-  #connected: Promise<Connected> | undefined;
+  readonly #connector: Connector;
 
   /**
    * Creates an instance. It does not connect yet.
@@ -77,8 +78,10 @@ export class Firefly implements AsyncDisposable {
     this.schema = options.schema ?? DEFAULT_SCHEMA;
     this.keys = options.encryption && new KeyRing(options.encryption, CREATE_INSTANCE);
     this.redactor = new Redactor(options.redact, CREATE_INSTANCE);
+    this.#connector = new Connector((closing) => connect(this, closing));
     this.#access = {
       keys: this.keys,
+      closing: this.#connector.closing,
       database: async () => (await this.connect()).database,
       results: async () => (await this.connect()).results,
       listener: async () => (await this.connect()).listener,
@@ -128,8 +131,10 @@ export class Firefly implements AsyncDisposable {
    *
    * @throws {TypeError | RangeError} If an option is wrong.
    * @throws {FireflyError} If no task is defined.
+   * @throws {InstanceClosed} If the instance is closed.
    */
   consume(options: ConsumeOptions = {}): Consumer {
+    this.#connector.throwIfClosed();
     const consumer = startConsumer(this, options);
     this.#consumers.add(consumer);
     consumer.finished.catch(() => {}).finally(() => this.#consumers.delete(consumer));
@@ -230,13 +235,13 @@ export class Firefly implements AsyncDisposable {
     return this.events.on(event, listener);
   }
 
-  /** Stops its consumers and closes its connections. Without it, a program ends only when idle connections time out. */
+  /**
+   * Stops its consumers, waits for calls of `schedule()` under way, and closes its connections. All else that still waits
+   * for the database, as `result()` and `watch()` do, then rejects with {@linkcode InstanceClosed}, and so does any later
+   * use. A program that does not close its instance ends all the same, as soon as nothing waits for the database.
+   */
   async close(): Promise<void> {
-    await Promise.all([...this.#consumers].map((consumer) => consumer.stop()));
-    const connected = await this.#connected?.catch(() => undefined);
-    this.#connected = undefined;
-    if (defaultInstance() === this) setDefaultInstance(undefined);
-    if (connected) await disconnect(connected);
+    await this.#connector.close(() => Promise.all([...this.#consumers].map((consumer) => consumer.stop())));
   }
 
   /** As {@linkcode Firefly.close}. */
@@ -250,6 +255,10 @@ export class Firefly implements AsyncDisposable {
    * @ignore
    */
   async schedule(definition: TaskDefinition, calls: unknown[][], options: ScheduleOptions): Promise<TaskRecord[]> {
+    return await this.#connector.during(this.#schedule(definition, calls, options));
+  }
+
+  async #schedule(definition: TaskDefinition, calls: unknown[][], options: ScheduleOptions): Promise<TaskRecord[]> {
     const { schema, keys, options: { defaults = {} } } = this;
     const { tasks, decrypt } = await prepareTasks(definition, calls, { options, defaults, schema, keys });
     const { rows, fresh } = await this.#scheduler.insert(tasks, options.tx);
@@ -266,16 +275,11 @@ export class Firefly implements AsyncDisposable {
   /**
    * Connects on the first call; a failed attempt is repeated by the next call. Migrates the embedded server.
    *
+   * @throws {InstanceClosed} If the instance is closed.
    * @ignore
    */
   async connect(): Promise<Connected> {
-    const connected = this.#connected ??= connect(this);
-    try {
-      return await connected;
-    } catch (error) {
-      if (this.#connected === connected) this.#connected = undefined; // the next call tries again
-      throw error;
-    }
+    return await this.#connector.connect();
   }
 
   /** The transaction of the running code, if it belongs to this instance. */

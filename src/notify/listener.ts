@@ -70,6 +70,8 @@ export class Listener {
   #proven = false;
   #unavailableUntil = -Infinity;
   #onEcho: ((channel: string) => void) | undefined;
+  /** Ends the wait for an echo: on a connection that is lost, none arrives. */
+  #stopAwaiting: (() => void) | undefined;
 
   constructor(open: (options: SessionOptions) => Session, options: ListenerOptions) {
     this.#open = open;
@@ -157,7 +159,10 @@ export class Listener {
   /** Listens until the last subscriber has gone; throws as soon as the connection fails. */
   async #listen(onConnected: () => void): Promise<void> {
     const session = this.#session = this.#open({ onnotify: (channel) => this.#onNotify(channel) });
-    session.onLost = () => this.#changed.wake();
+    session.onLost = () => {
+      this.#changed.wake();
+      this.#stopAwaiting?.();
+    };
     const sql = session.tag(this.#schema);
     let listening: string[] = [];
     let [checkAt, idleSince] = [0, Infinity];
@@ -183,7 +188,10 @@ export class Listener {
       idleSince = this.#subscribers.size > 0 ? Infinity : Math.min(idleSince, performance.now());
       const closeAt = idleSince + this.#linger;
       if (performance.now() >= closeAt) return;
-      await this.#changed.sleep(Math.min(checkAt, closeAt) - performance.now());
+      const isIdle = this.#subscribers.size === 0;
+      session.setIdle(isIdle);
+      await this.#changed.sleep(Math.min(checkAt, closeAt) - performance.now(), { isIdle });
+      session.setIdle(false);
       if (session.lost) throw session.lost;
     }
   }
@@ -208,14 +216,16 @@ export class Listener {
     const channel = `firefly:${randomUUID()}`;
     const arrived = Promise.withResolvers<void>();
     this.#onEcho = (notified) => notified === channel && arrived.resolve();
+    // The next statement fails then. A rejection would be unhandled while this waits for something else.
+    this.#stopAwaiting = arrived.resolve;
     try {
       await withDeadline(listenOn(sql, channel), this.#deadline);
-      await withDeadline(echo(channel), this.#deadline);
-      const echoed = withDeadline(arrived.promise, ECHO_TIMEOUT);
-      this.#proven = await echoed.then(() => true, () => false);
+      await withDeadline(Promise.race([echo(channel), arrived.promise]), this.#deadline);
+      const echoed = await withDeadline(arrived.promise, ECHO_TIMEOUT).then(() => true, () => false);
       await withDeadline(unlistenFrom(sql, channel), this.#deadline);
+      this.#proven = echoed;
     } finally {
-      this.#onEcho = undefined;
+      this.#onEcho = this.#stopAwaiting = undefined;
     }
     if (!this.#proven) {
       throw new NotificationsUnavailable(

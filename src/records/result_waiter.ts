@@ -1,3 +1,4 @@
+import type { Closing } from "../closing.ts";
 import { withDeadline } from "../database/deadline.ts";
 import type { Tag } from "../database/driver.ts";
 import { toMilliseconds, toSeconds } from "../duration.ts";
@@ -20,26 +21,30 @@ const EXPLAIN_DEADLINE = 2000;
 export class Results {
   readonly #sql: Tag;
   readonly #listener: Listener;
+  readonly #closing: Closing;
   #reading: { ids: number[]; rows: Promise<Map<number, TaskRow>> } | undefined;
 
-  constructor(sql: Tag, listener: Listener) {
+  constructor({ sql, listener, closing }: { sql: Tag; listener: Listener; closing: Closing }) {
     this.#sql = sql;
     this.#listener = listener;
+    this.#closing = closing;
   }
 
   /**
    * Waits until task `id` has ended, and returns its record.
    *
    * @throws {TaskNotFound} If the record is deleted before that.
+   * @throws {InstanceClosed} If the instance is closed before that.
    * @throws {DOMException} "TimeoutError" after the timeout; the signal's reason when it aborts.
    */
   async wait(id: number, { timeout, signal }: WaitOptions = {}): Promise<TaskRow> {
     const wakeup = new Wakeup();
     const deadline = timeout === undefined ? Infinity : performance.now() + toMilliseconds(timeout, "timeout");
-    const onAbort = () => wakeup.wake();
+    const wake = () => wakeup.wake();
     signal?.throwIfAborted();
-    signal?.addEventListener("abort", onAbort);
-    const unsubscribe = this.#listener.subscribe([endedChannel(this.#sql.schemaName)], () => wakeup.wake());
+    signal?.addEventListener("abort", wake);
+    const forget = this.#closing.onClose(wake);
+    const unsubscribe = this.#listener.subscribe([endedChannel(this.#sql.schemaName)], wake);
     try {
       await registerWaiters(this.#sql, [id]);
       for (let look = FIRST_LOOK;; look = Math.min(look * 2, LAST_LOOK)) {
@@ -52,11 +57,13 @@ export class Results {
           throw new DOMException(`${text}: ${await this.#explain(id)}`, "TimeoutError");
         }
         await wakeup.sleep(Math.min(look, left));
+        this.#closing.throwIfClosed();
         signal?.throwIfAborted();
       }
     } finally {
       unsubscribe();
-      signal?.removeEventListener("abort", onAbort);
+      forget();
+      signal?.removeEventListener("abort", wake);
     }
   }
 

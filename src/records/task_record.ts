@@ -1,3 +1,4 @@
+import type { Closing } from "../closing.ts";
 import { DEFAULT_RETRY_DELAY, type RecordedDelay, type RetryDelay, toRecordedDelay } from "../task/backoff.ts";
 import type { Database } from "../database/pools.ts";
 import type { AttemptedBy } from "../events.ts";
@@ -48,6 +49,7 @@ export class TaskFailed extends FireflyError {
 /** The connections that records act through. */
 export interface RecordAccess {
   readonly keys: KeyRing | undefined;
+  readonly closing: Closing;
   database(): Promise<Database>;
   results(): Promise<Results>;
   listener(): Promise<Listener>;
@@ -151,7 +153,7 @@ class StoredTask {
     this.#requireCommitted("watch");
     const { records: sql } = await this.#access.database();
     const listener = await this.#access.listener();
-    for await (const row of watchRow({ sql, listener, id: this.id }, options)) {
+    for await (const row of watchRow({ sql, listener, closing: this.#access.closing, id: this.id }, options)) {
       yield toRecord(await decryptRow(row, this.#access.keys), this.#access);
     }
   }

@@ -1,3 +1,4 @@
+import type { Closing } from "../closing.ts";
 import type { Tag } from "../database/driver.ts";
 import { TaskNotFound } from "../errors.ts";
 import type { Listener } from "../notify/listener.ts";
@@ -20,15 +21,17 @@ const LOOK = 500;
  * are found by reading the row every {@linkcode LOOK} milliseconds.
  *
  * @throws {TaskNotFound} If the record is deleted.
+ * @throws {InstanceClosed} If the instance is closed.
  */
 export async function* watchRow(
-  { sql, listener, id }: { sql: Tag; listener: Listener; id: number },
+  { sql, listener, closing, id }: { sql: Tag; listener: Listener; closing: Closing; id: number },
   { signal }: WatchOptions,
 ): AsyncGenerator<TaskRow, void, undefined> {
   const wakeup = new Wakeup();
   const wake = () => wakeup.wake();
   signal?.throwIfAborted();
   signal?.addEventListener("abort", wake);
+  const forget = closing.onClose(wake);
   let unsubscribe = () => {};
   try {
     for (let [seen, looks] = ["", 0];; looks++) {
@@ -38,6 +41,7 @@ export async function* watchRow(
         await registerWaiters(sql, [id]);
       }
       if (looks > 1) await wakeup.sleep(LOOK);
+      closing.throwIfClosed();
       signal?.throwIfAborted();
       const [row] = await readRecords(sql, [id]);
       if (!row) throw new TaskNotFound(id);
@@ -49,6 +53,7 @@ export async function* watchRow(
     }
   } finally {
     unsubscribe();
+    forget();
     signal?.removeEventListener("abort", wake);
   }
 }

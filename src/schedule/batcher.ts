@@ -1,5 +1,5 @@
 import { isServerFault } from "../database/error_codes.ts";
-import { DatabaseUnreachable, SchemaMismatch } from "../errors.ts";
+import { DatabaseUnreachable, InstanceClosed, SchemaMismatch } from "../errors.ts";
 
 /** A call that waits to be sent: its items, and its promise. */
 interface Call<T, R> {
@@ -112,5 +112,6 @@ export class Batcher<T, R> {
 
 /** Whether an error concerns all calls alike, and not single rows. */
 function concernsAll(error: unknown): boolean {
-  return error instanceof DatabaseUnreachable || error instanceof SchemaMismatch || isServerFault(error);
+  const classes = [DatabaseUnreachable, InstanceClosed, SchemaMismatch];
+  return classes.some((of) => error instanceof of) || isServerFault(error);
 }

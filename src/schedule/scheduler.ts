@@ -47,7 +47,7 @@ const UNIQUE_TIMEOUT = 15;
 export class Scheduler {
   readonly #options: SchedulerOptions;
   readonly #batcher: Batcher<NewTask, ScheduledRow>;
-  /** Whether its role may not insert tasks, but only call functions that do; the first call finds out. */
+  /** Whether the instance's role may not insert tasks, but only call functions that do; the first call finds out. */
   #producer: boolean | undefined;
 
   constructor(options: SchedulerOptions) {
@@ -61,7 +61,9 @@ export class Scheduler {
   /** Inserts the tasks of one call, all or none. */
   async insert(tasks: NewTask[], tx: ScheduleOptions["tx"]): Promise<Scheduled> {
     const { schema, openTransaction } = this.#options;
-    if (tx) return { rows: await this.#insertThrough(tagOf(tx, schema), tasks), fresh: COMMITTED };
+    if (tx !== undefined && tx !== null) {
+      return { rows: await insertThroughClient(tx, tasks, schema), fresh: COMMITTED };
+    }
     const joined = tx === null ? undefined : openTransaction();
     if (joined) {
       const rows = await this.#insertThrough(joined.statements, tasks);
@@ -101,4 +103,17 @@ export class Scheduler {
   async #insertThrough(sql: Tag, tasks: NewTask[]): Promise<ScheduledRow[]> {
     return await scheduleTasks(sql, tasks, this.#producer ??= await isProducer(sql));
   }
+}
+
+/**
+ * Inserts tasks through a client of the user's. Each call asks whether the client's role is a producer: each client may
+ * have another role, or another one by now. Its answer also shows, before anything is inserted, whether rows come back.
+ */
+async function insertThroughClient(
+  client: NonNullable<ScheduleOptions["tx"]>,
+  tasks: NewTask[],
+  schema: string,
+): Promise<ScheduledRow[]> {
+  const sql = tagOf(client, schema);
+  return await scheduleTasks(sql, tasks, await isProducer(sql));
 }

@@ -11,7 +11,6 @@ import {
   tasks,
   transaction,
 } from "../../mod.ts";
-import { defaultInstance } from "../../src/task/scope.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { until } from "../support/waiting.ts";
@@ -46,7 +45,6 @@ Deno.test("configure() creates the default instance, which the functions use, an
   assertEquals(await tasks.delete({}), 2);
   await replaced.close();
   await ff.close();
-  assertEquals(defaultInstance(), undefined);
   await until(async () => await countConnections(db) === 0);
 });
 

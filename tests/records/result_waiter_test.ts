@@ -1,3 +1,4 @@
+import { Closing } from "../../src/closing.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { TaskFailed, TaskNotFound } from "../../mod.ts";
 import { Firefly } from "../../src/firefly/firefly.ts";
@@ -18,7 +19,7 @@ async function testResults(db: TestDatabase, listenDatabase = db.url) {
   return {
     instance,
     sql,
-    results: new Results(sql, listener),
+    results: new Results({ sql, listener, closing: new Closing() }),
     async [Symbol.asyncDispose]() {
       await instance.close();
     },

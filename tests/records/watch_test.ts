@@ -1,3 +1,4 @@
+import { Closing } from "../../src/closing.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { current, FireflyError, task, TaskNotFound, type TaskRecord } from "../../mod.ts";
 import type { Listener } from "../../src/notify/listener.ts";
@@ -124,7 +125,7 @@ Deno.test("watchRow() that is left early, or throws, leaves no subscription, lis
       return () => void subscriptions.left--;
     },
   } as unknown as Listener;
-  const source = { sql: db.records, listener };
+  const source = { sql: db.records, listener, closing: new Closing() };
 
   const left = watchRow({ ...source, id }, { signal });
   await left.next();

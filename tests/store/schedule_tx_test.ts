@@ -2,6 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import postgres from "postgres";
 import { Firefly, type Queryable, task, type TaskRecord } from "../../mod.ts";
 import { taskName, testInstance } from "../support/instance.ts";
+import { rolesDatabase } from "../support/roles.ts";
 import { placesOf } from "../support/records.ts";
 
 /** Schedules through a client of the user's in a transaction that is rolled back, and in one that commits. */
@@ -83,7 +84,9 @@ Deno.test("with({ tx }) schedules into another schema", async () => {
 Deno.test("with({ tx }) rejects when the client does not return what it inserted", async () => {
   await using test = await testInstance();
   const work = task(taskName(), () => {});
-  const tx: Queryable = { query: () => Promise.resolve([]) };
+  const tx: Queryable = {
+    query: (text) => Promise.resolve(text.includes("has_any_column_privilege") ? [{ text: "false" }] : []),
+  };
 
   await assertRejects(
     async () => await test.ff.run(() => work.with({ tx }).schedule()),
@@ -95,3 +98,67 @@ Deno.test("with({ tx }) rejects when the client does not return what it inserted
 function disposable(sql: postgres.Sql): AsyncDisposable & { sql: postgres.Sql } {
   return { sql, [Symbol.asyncDispose]: () => sql.end() };
 }
+
+/** How pg, Drizzle, Knex and Kysely look and answer, as far as they are asked. */
+const nothing = () => {};
+const result = () => Promise.resolve({ rows: [], rowCount: 0 });
+const CLIENTS: Record<string, [client: unknown, message: string]> = {
+  "a Pool of pg": [{ query: result, connect: nothing, totalCount: 0 }, "looks like a Pool of pg, which has no"],
+  "a client of pg": [{ query: result, escapeIdentifier: nothing }, "looks like a client of pg: pass { query:"],
+  "Drizzle": [{ query: {}, execute: result, select: nothing }, "looks like Drizzle: pass { query:"],
+  "Drizzle without relations": [{ execute: result, select: nothing }, "looks like Drizzle: pass { query:"],
+  "Kysely": [{ executeQuery: result, selectFrom: nothing }, "looks like Kysely: pass { query:"],
+  "Knex": [Object.assign(() => {}, { raw: result, select: nothing }), "looks like Knex: pass { query:"],
+  "Prisma": [{ $queryRawUnsafe: result }, "looks like Prisma: pass { query:"],
+  "an object with rows": [{ query: result }, "resolved to an object with rows and not to an array of rows: pass"],
+  "nothing": [{ query: () => Promise.resolve() }, "resolved to undefined and not to an array of rows: pass"],
+  "no rows": [{ query: () => Promise.resolve([]) }, "resolved to 0 rows of 1: pass"],
+  "rows and their metadata": [{ query: () => Promise.resolve([[{ text: "false" }], {}]) }, "an array of other values"],
+  "values": [{ query: () => Promise.resolve([1]) }, "an array of other values"],
+  "a string": ["tx", "it is a string without a method query()"],
+  "an empty string": ["", "it is a string without a method query()"],
+  "false": [false, "it is a boolean without a method query()"],
+  "an object": [{}, "it is an object without a method query()"],
+};
+
+Deno.test("with({ tx }) refuses a client that returns no rows, before anything is inserted, and says how to wrap it", async () => {
+  await using test = await testInstance();
+  const { db, ff } = test;
+  const work = task(taskName(), (_: number) => {});
+  const good: Queryable = { query: async (text, params) => [...await db.sql.unsafe(text, params as string[])] };
+  await ff.run(() => work.with({ tx: good }).schedule(0)); // from now on the instance knows its own role
+
+  for (const [name, [client, message]] of Object.entries(CLIENTS)) {
+    // One that would insert, as a Pool of pg does.
+    const inserts = client instanceof Object && "query" in client && client.query === result;
+    const query = async (text: string, params: unknown[]) => ({ rows: await good.query(text, params) });
+    const tx = (inserts ? { ...client, query } : client) as Queryable;
+    await assertRejects(() => ff.run(() => work.with({ tx }).schedule(1)), TypeError, message, name);
+    await assertRejects(() => ff.run(() => work.with({ tx }).scheduleMany([[1], [2]])), TypeError, message, name);
+    await assertRejects(() => ff.run(() => work.with({ tx, unique: "a" }).schedule(1)), TypeError, message, name);
+    await assertRejects(() => ff.transaction(() => work.with({ tx }).schedule(1)), TypeError, message, name);
+  }
+
+  assertEquals((await db.sql`SELECT FROM firefly.task`).length, 1);
+});
+
+Deno.test("with({ tx }) asks each client whether its role is a producer, also one that has changed its role", async () => {
+  await using roles = await rolesDatabase();
+  const work = task(taskName(), (_: number) => {});
+  await using ff = new Firefly({ database: roles.urlOf("owner"), schema: roles.schema });
+  const schedule = (tx: postgres.TransactionSql | Queryable) =>
+    ff.run(() => work.with({ tx }).scheduleMany([[1], [2]]));
+  for (const order of [["owner", "producer"], ["producer", "owner"]] as const) {
+    for (const who of order) await roles.as(who).begin(async (tx) => void await schedule(tx));
+  }
+  await roles.db.sql.begin(async (tx) => {
+    const client: Queryable = { query: async (text, params) => [...await tx.unsafe(text, params as string[])] };
+    for (const who of ["owner", "producer", "owner"] as const) {
+      await tx.unsafe(`SET LOCAL ROLE ${roles.login(who)}`);
+      await schedule(client);
+    }
+  });
+
+  const [row] = await roles.db.sql`SELECT count(*)::integer AS count FROM ${roles.db.sql(roles.schema)}.task`;
+  assertEquals(row!.count, 14);
+});

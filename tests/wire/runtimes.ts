@@ -23,7 +23,11 @@ function bunPlatform(): string {
  *
  * The module is bundled first, as Node and Bun know nothing of the imports in `deno.json`.
  */
-export async function runOn(runtime: string, module: URL): Promise<{ success: boolean; stderr: string }> {
+export async function runOn(
+  runtime: string,
+  module: URL,
+  env: Record<string, string> = {},
+): Promise<{ success: boolean; stderr: string }> {
   const directory = await Deno.makeTempDir({ prefix: "firefly_runtime_" });
   try {
     const bundle = join(directory, "bundle.mjs");
@@ -33,7 +37,7 @@ export async function runOn(runtime: string, module: URL): Promise<{ success: bo
       new URL("../../", import.meta.url),
     );
     const binary = await install(PACKAGES[runtime]!, directory);
-    return await run(binary, [bundle], directory, { check: false });
+    return await run(binary, [bundle], directory, { check: false, env });
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
@@ -49,8 +53,9 @@ async function install(specifier: string, directory: string): Promise<string> {
   return join(directory, "node_modules", name, "bin", binary);
 }
 
-async function run(command: string, args: string[], cwd: string | URL, { check = true } = {}) {
-  const { success, stderr } = await new Deno.Command(command, { args, cwd, stdout: "null", stderr: "piped" }).output();
+async function run(command: string, args: string[], cwd: string | URL, { check = true, env = {} } = {}) {
+  const { success, stderr } = await new Deno.Command(command, { args, cwd, env, stdout: "null", stderr: "piped" })
+    .output();
   const text = new TextDecoder().decode(stderr);
   if (check && !success) throw new Error(`${command} ${args.join(" ")} failed: ${text}`);
   return { success, stderr: text };
