@@ -156,7 +156,7 @@ Deno.test("a record shows the delay before a retry as it is: seconds, a backoff,
   assertEquals(rows.map(({ retryDelay }) => retryDelay), shown);
   const read = await Promise.all(rows.map((row) => row.refresh()));
   assertEquals(read.map((row) => row.toJSON().retry_delay), shown);
-  const terminal = new Terminal({ json: false, verbosity: "normal" });
+  const terminal = new Terminal({ json: false, table: true, verbosity: "normal" });
   const lines = read.map((row) => /^Attempt .*$/m.exec(renderPage(row, terminal))![0].replace(/ +/g, " "));
   assertEquals(lines, [
     "Attempt 1 of 4, retry delay computed by the task's code",
@@ -185,6 +185,6 @@ Deno.test("a record shows the code and the statement of a failed statement, unde
   const record = await test.ff.tasks.get(id);
 
   assertEquals([record.error!.code, record.error!.statement!.trim().startsWith("SELECT *")], ["42P01", true]);
-  const page = renderPage(record, new Terminal({ json: false, verbosity: "normal" }));
+  const page = renderPage(record, new Terminal({ json: false, table: true, verbosity: "normal" }));
   assertStringIncludes(page, "\n  code 42P01\n  statement SELECT *\n    FROM nowhere\n");
 });
