@@ -157,7 +157,7 @@ export async function findPlaced(
 
 /**
  * All records with their states. It joins every place at once, where the view would look up the place of each record:
- * better for a statement that reads all records, and only then.
+ * faster where all records are read, and only there.
  */
 function allRecords(sql: Tag): unknown {
   return sql.fragment`(

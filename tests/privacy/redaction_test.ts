@@ -240,7 +240,7 @@ Deno.test("renderPage() hides parts of arguments, results, notes and errors, wit
   const { id } = await ff.run(() => login.schedule({ secret: MARKER }));
   await test.drain({ tasks: [login] });
   const record = await ff.tasks.get(id);
-  const terminal = new Terminal({ json: false, table: true, verbosity: "quiet" });
+  const terminal = new Terminal({ json: false, table: false, verbosity: "quiet" });
 
   assertMatch(renderPage(record, terminal), /secret: '\[redacted\]'/);
   assert(renderPage(record, terminal).includes(MARKER)); // in texts, which a list does not search
