@@ -62,7 +62,14 @@ export class ConsumerLoop {
     this.#held = held;
     this.#lease = lease;
     this.#loop = new ClaimLoop(env, { held, admission, lease, listener, outages, onDone: () => this.stop() });
-    this.#maintenance = new Maintenance({ sql, events, config, admission, ...outages.of("run maintenance") });
+    this.#maintenance = new Maintenance({
+      sql,
+      events,
+      config,
+      admission,
+      onError: (step, error) => outages.report(step, error),
+      onSuccess: (step) => outages.recovered(step),
+    });
     const whenLooking = outages.of("look for cancelled tasks");
     this.#cancellations = new CancellationWatch({ held, listener, config, ...whenLooking });
     // A consumer that drains is gone before most slots come, and would find there what its user does not expect.

@@ -1,3 +1,5 @@
+import { FireflyError } from "../errors.ts";
+
 /** Codes of the driver and of sockets for a lost connection; the driver itself uses 57014 for a statement it never sent. */
 const LOST =
   /^(CONNECTION_|CONNECT_TIMEOUT|DEADLINE|ECONN|EPIPE|EHOST|ENET|ENOTFOUND|EAI_|ETIMEDOUT|ERR_(STREAM|SOCKET)|57014)/;
@@ -9,6 +11,11 @@ const REJECTED = /^(28|3D000)/;
  * cannot be read. 53400 is not one of them: the same statement exceeds a configured limit again.
  */
 const EXHAUSTED = /^(53000|53100|53200|53300|58030)$/;
+/**
+ * SQLSTATEs that concern every record alike: the connection, the transaction, the login, a permission, a missing object,
+ * resources, an operator's intervention, the server itself.
+ */
+const CONCERNS_ALL = /^(08|25|28|3D|3F|42501|42P01|42883|53|57P|58|F0)/;
 /** The SQLSTATE of a statement that waited for a lock for longer than `lock_timeout`. */
 export const LOCK_NOT_AVAILABLE = "55P03";
 /** How many nested causes of an error {@linkcode isExhausted} examines. */
@@ -43,4 +50,13 @@ export function isExhausted(error: unknown): boolean {
     if (EXHAUSTED.test(codeOf(cause))) return true;
   }
   return false;
+}
+
+/**
+ * Whether a statement about many records may have failed because of one of them, as one that a foreign key or a trigger
+ * of the user's refuses, or whose lock did not come: then the others can do without it.
+ */
+export function mayConcernOneRecord(error: unknown): boolean {
+  const code = codeOf(error);
+  return /^[0-9A-Z]{5}$/.test(code) && !CONCERNS_ALL.test(code) && !(error instanceof FireflyError);
 }

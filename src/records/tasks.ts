@@ -1,5 +1,6 @@
 import type { Tag } from "../database/driver.ts";
-import { TaskNotFound } from "../errors.ts";
+import { mayConcernOneRecord } from "../database/error_codes.ts";
+import { FireflyError, TaskNotFound } from "../errors.ts";
 import { decryptRow } from "../privacy/encryption.ts";
 import type { Explanation } from "../task/explanation.ts";
 import {
@@ -109,6 +110,8 @@ export class Tasks {
   /**
    * Schedules failed and cancelled tasks again, now and with all their retries, and returns their number. A task that
    * changes meanwhile is skipped, unless it still matches the filter.
+   *
+   * @throws {FireflyError} If some could not be changed, as a trigger of yours refused it; all others are.
    */
   async retry(filter: TaskFilter, options: BulkOptions = {}): Promise<number> {
     return await this.#inBulk("retry tasks", { filter, options, act: retryTasks });
@@ -152,13 +155,14 @@ export class Tasks {
     checkFilter(filter, action);
     const { records: sql } = await this.#access.database();
     let done = 0;
+    const failures: BulkFailure[] = [];
     for (let before: number | null = null;;) {
       signal?.throwIfAborted();
       const rows: ListedRow[] = await listRecords(sql, filter, { limit: BULK, before });
       let batch = rows;
       for (let tries = 0; batch.length > 0 && tries < TRIES; tries++) {
         const chosen = batch.map((row) => ({ id: toNumber(row.id), claimSeq: toNumber(row.claim_seq) }));
-        const result = await act(sql, chosen);
+        const result = await actOnEach(chosen, (chosen) => act(sql, chosen), failures);
         done += result.done;
         const { changed } = result;
         batch = changed.length > 0
@@ -166,9 +170,45 @@ export class Tasks {
           : [];
       }
       onProgress?.(done);
-      if (rows.length < BULK) return done;
+      if (rows.length < BULK) break;
       before = toNumber(rows.at(-1)!.id);
     }
+    const [failure] = failures;
+    if (!failure) return done;
+    const others = failures.length > 1 ? ` and ${failures.length - 1} more` : "";
+    throw new FireflyError(`Cannot ${action}: task ${failure.id}${others} stayed as they were, ${done} are done`, {
+      cause: failure.error,
+    });
+  }
+}
+
+/** A task that a bulk operation could not change, and why. */
+interface BulkFailure {
+  readonly id: number;
+  readonly error: unknown;
+}
+
+/**
+ * Calls `act` with all tasks; where that fails, with each half, down to the one task that is the cause, as a foreign key
+ * or a trigger of the user's refuses its change. That one is left, and added to `failures`.
+ */
+async function actOnEach(
+  chosen: Chosen[],
+  act: (chosen: Chosen[]) => Promise<BulkResult>,
+  failures: BulkFailure[],
+): Promise<BulkResult> {
+  try {
+    return await act(chosen);
+  } catch (error) {
+    if (!mayConcernOneRecord(error)) throw error;
+    if (chosen.length === 1) {
+      failures.push({ id: chosen[0]!.id, error });
+      return { done: 0, changed: [] };
+    }
+    const half = chosen.length >> 1;
+    const first = await actOnEach(chosen.slice(0, half), act, failures);
+    const second = await actOnEach(chosen.slice(half), act, failures);
+    return { done: first.done + second.done, changed: [...first.changed, ...second.changed] };
   }
 }
 

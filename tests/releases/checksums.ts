@@ -15,7 +15,7 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
     "0006_keys_and_slots": "8f800908c0183893ec44e013dae16e5e4e3a76c6d0e30506d80ea70d0db16805",
     "0007_limits": "0b0a000c7532ec8f71e63fb094cc774ec491420b33eaa828ab774fd8b0a15146",
     "0008_schedule": "d56648b6430fd473589c2b51f7c5f20c6399cfb17e5df029a86b706881a78d3d",
-    "0009_operations": "2f71fdefc1be2f0e2442e7d9ee75dfc77a6d70478d5dc027822bc347a77d5bbb",
+    "0009_operations": "c06ef883585b02644ae3d7b78456a13ce5e12481b3e899fe52f80d7fd3a7d3ed",
     "0010_cron": "f589d85eaacec8a67005911c1d2906bed1e017386f9cb0a293817834f360e78f",
     "0011_explain_parts": "f616f75b89e410de968a4822460a940808240d57a6b0af901184e3b007d4f958",
     "0012_explain": "d55931ba758a2686bc4c20944cf785ea134f045cd029ce4e6f95c55f241b9d49",
