@@ -198,3 +198,23 @@ BEGIN
   RETURN false;
 END
 $body$;
+
+-- Deletes ended records one by one, and returns those that cannot be deleted, with the reason: a foreign key of the
+-- user's refers to them, or a trigger of the user's raises. It waits for no lock of the user's tables for long.
+CREATE FUNCTION "firefly"._delete_each(ids bigint[])
+RETURNS TABLE (id bigint, code text, message text)
+LANGUAGE plpgsql SET lock_timeout = '10ms' AS $body$
+BEGIN
+  -- A constraint that is deferred would fail at the end, for all of them.
+  SET CONSTRAINTS ALL IMMEDIATE;
+  FOREACH id IN ARRAY ids LOOP
+    BEGIN
+      DELETE FROM "firefly".task WHERE task.id = _delete_each.id;
+    EXCEPTION WHEN OTHERS THEN
+      code := SQLSTATE;
+      message := SQLERRM;
+      RETURN NEXT;
+    END;
+  END LOOP;
+END
+$body$;

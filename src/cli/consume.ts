@@ -21,8 +21,8 @@ export const consume: Command = {
   positionals: [0, 0],
   summary: "Run tasks until SIGTERM or SIGINT",
   details:
-    "The first signal stops it gracefully: it claims no more tasks, releases those that have not started, and waits for " +
-    "running ones. A second signal ends it at once; other consumers run the unfinished tasks again when the lease " +
+    "The first signal, or the SIGHUP of a terminal that is closed, stops it gracefully: it claims no more tasks, releases " +
+    "those that have not started, and waits for running ones. A second signal ends it at once; other consumers run the unfinished tasks again when the lease " +
     "expires.\n\n" +
     "Send signals to deno, node or bun itself: npx ends at SIGTERM and does not pass it on, so run `exec deno run …` " +
     "rather than `npx deno run …` where a supervisor stops it.\n\n" +
@@ -31,7 +31,8 @@ export const consume: Command = {
     "traces only with --verbose.\n\n" +
     "An unhandled promise rejection is logged with its stack trace and the consumer continues, as one careless task " +
     "must not stop the others. After an uncaught exception, for example in a timer, the state of the process is " +
-    "unknown: it is logged, and the consumer stops gracefully and exits with 1, so that a supervisor can restart it.\n\n" +
+    "unknown: it is logged, and the consumer stops gracefully and exits with 1, so that a supervisor can restart it. " +
+    "So does a handler that calls process.exit(0): the tasks of the process run elsewhere once its lease has expired.\n\n" +
     "If a handler blocks the event loop for 0.6 of the lease, the watchdog kills the process with SIGKILL (exit code " +
     "137): it could neither run other tasks nor renew its lease, and other consumers take over its tasks. A supervisor, " +
     "such as systemd or Kubernetes, has to start it again.",
@@ -83,6 +84,18 @@ export const consume: Command = {
 };
 
 async function consumeTasks(args: Arguments, terminal: Terminal, log: Log): Promise<number> {
+  const exit = guardExit(log);
+  try {
+    return await consumeGuarded(args, { terminal, log, exit });
+  } finally {
+    exit.end();
+  }
+}
+
+async function consumeGuarded(
+  args: Arguments,
+  { terminal, log, exit }: { terminal: Terminal; log: Log; exit: ExitGuard },
+): Promise<number> {
   const flags = optionsOf(args);
   const onProgress = (message: string) => log.add({ level: "info", event: "progress", text: message });
   const deployedBy = args.text("probe-port") === undefined ? undefined : "--probe-port";
@@ -97,10 +110,11 @@ async function consumeTasks(args: Arguments, terminal: Terminal, log: Log): Prom
   const consumeOptions = { watchdog: true, ...config.consume, ...flags };
   return await withInstanceOf(options, async (ff) => {
     const running = logEvents(ff, log, consumeOptions);
+    exit.running = running;
     const probes = await answerProbes(args, log);
     const consumer = asUsage(() => ff.consume(consumeOptions));
     if (probes) probes.consumer = consumer;
-    const guard = guardProcess(consumer, { ff, log, running, options: consumeOptions });
+    const guard = guardProcess(consumer, { ff, log, running, exit, options: consumeOptions });
     try {
       await consumer.finished;
       return guard.exitCode();
@@ -144,7 +158,32 @@ interface Guarded {
   ff: Firefly;
   log: Log;
   running(): number;
+  exit: ExitGuard;
   options: ConsumeOptions;
+}
+
+interface ExitGuard {
+  /** Counts the attempts that run, once a consumer does. */
+  running: () => number;
+  end(): void;
+}
+
+/**
+ * Reports a handler or a module that ends the process. With the exit code 0, a supervisor would take the consumer for
+ * done and not start it again, so the code becomes 1.
+ */
+function guardExit(log: Log): ExitGuard {
+  const guard = { running: () => 0, end: () => void process.off("exit", onExit) };
+  function onExit(code: number): void {
+    const left = guard.running();
+    const text = `A handler or a task module ended the process with exit code ${code}` +
+      (left > 0 ? `, ${attempts(left)} unfinished: other consumers run them once the lease has expired` : "");
+    log.add({ level: "error", event: "exit", text });
+    log.flush();
+    if (code === 0) process.exitCode = EXIT.unexpected;
+  }
+  process.on("exit", onExit);
+  return guard;
 }
 
 interface Guard {
@@ -154,10 +193,11 @@ interface Guard {
   end(): void;
 }
 
-const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+/** SIGHUP: the terminal was closed. */
+const SIGNAL_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
 /** Handles signals, unhandled rejections and uncaught exceptions. */
-function guardProcess(consumer: Consumer, { ff, log, running, options }: Guarded): Guard {
+function guardProcess(consumer: Consumer, { ff, log, running, exit, options }: Guarded): Guard {
   let signalled: string | undefined;
   let code: number = EXIT.done;
   const grace = formatSeconds(toSeconds(options.shutdownTimeout ?? "30s", "shutdownTimeout"));
@@ -167,6 +207,7 @@ function guardProcess(consumer: Consumer, { ff, log, running, options }: Guarded
       const text = `Ended at once by ${signal}, ${attempts(running())} unfinished`;
       log.add({ level: "warn", event: "ended", text });
       log.flush();
+      exit.end();
       process.exit(SIGNAL_CODES[signal]);
     }
     signalled = signal;

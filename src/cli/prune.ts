@@ -5,6 +5,7 @@ import { EXIT } from "./exit_code.ts";
 import { countTasks } from "./filter.ts";
 import { ProgressLine } from "./progress_line.ts";
 import { withInstance } from "./settings.ts";
+import { describe } from "./terminal.ts";
 
 /** `prune`: deletes records whose retention has expired. */
 export const prune: Command = {
@@ -28,6 +29,7 @@ export const prune: Command = {
     const flags = omitUndefined({ completed: args.duration("completed"), failed: args.duration("failed") });
     return await withInstance({ args, terminal, tasks: "none" }, async (ff) => {
       const line = new ProgressLine(terminal);
+      const problems: unknown[] = [];
       const options: PruneOptions = {
         dryRun,
         onProgress: ({ pruned, share }) => line.update(countTasks(pruned), share),
@@ -35,7 +37,9 @@ export const prune: Command = {
       if (Object.keys(flags).length > 0) {
         options.retention = { ...configured(ff.options.defaults?.retention), ...flags };
       }
+      ff.on("consumer.error", ({ error }) => problems.push(error));
       const pruned = await ff.prune(options).finally(() => line.end());
+      for (const problem of problems) terminal.warn(describe(terminal.redactor.redact(problem)));
       if (terminal.json) await terminal.printJson({ pruned, dry_run: dryRun });
       else await terminal.print(`${dryRun ? "Would prune" : "Pruned"} ${countTasks(pruned)}`);
       return EXIT.done;

@@ -142,8 +142,20 @@ function paint(stream: WriteStream & { fd: 1 | 2 }, style: Style, text: string):
   return styleText(style, text, { validateStream: false });
 }
 
-/** Exits quietly when the reader of stdout goes away, as `head` does. Ignores a closed stderr. */
+/**
+ * Exits quietly when the reader of stdout goes away, as `head` does. Ignores a stderr that takes no more, as its reader is
+ * gone or its disk is full: a consumer must go on without its log.
+ */
 export function ignoreBrokenPipe(): void {
+  const { stderr } = process;
+  const write = stderr.write;
+  stderr.write = ((...args: Parameters<typeof write>) => {
+    try {
+      return write.apply(stderr, args);
+    } catch {
+      return true; // Deno throws, where Node and Bun emit an error
+    }
+  }) as typeof write;
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") process.exit(0);
     throw error;

@@ -40,7 +40,10 @@ export interface ConsumerHealth {
   readonly listener: "connected" | "unavailable" | "down";
 }
 
-/** A running consumer. */
+/**
+ * A running consumer. If it cannot start, or ends with an error, `ready` and `finished` reject; unless one of them was
+ * read, that is an unhandled rejection, which ends the process as a rule.
+ */
 export interface Consumer extends AsyncDisposable {
   /** Resolves when it is registered and claims tasks; rejects if it cannot start, or is stopped before that. */
   readonly ready: Promise<void>;
@@ -67,11 +70,11 @@ export interface ConsumerHost extends CurrentInstance {
 }
 
 /**
- * Starts a consumer on `host`.
+ * Starts a consumer on `host`, and calls `onEnd` when it has ended.
  *
  * @throws {TypeError | RangeError} If an option is wrong.
  */
-export function startConsumer(host: ConsumerHost, options: ConsumeOptions): Consumer {
+export function startConsumer(host: ConsumerHost, options: ConsumeOptions, onEnd: () => void): Consumer {
   const config = checkConsumeOptions(options, { schema: host.schema, defaults: host.options.defaults ?? {} });
   const ready = Promise.withResolvers<void>();
   const stopped = new AbortController();
@@ -82,16 +85,31 @@ export function startConsumer(host: ConsumerHost, options: ConsumeOptions): Cons
     loop = started;
     ready.resolve();
   };
-  const finished = run(host, { config, signal, onReady }).finally(() => ended = true);
+  const finished = run(host, { config, signal, onReady }).finally(() => {
+    ended = true;
+    onEnd();
+  });
   finished.then(() => ready.reject(new FireflyError("The consumer was stopped before it was ready")), ready.reject);
   ready.promise.catch(() => {}); // a caller that awaits `finished` alone gets the error there
+  const asked = { ready: false, finished: false };
+  // A consumer that fails must not be silent: unless its end is awaited, this is an unhandled rejection.
+  finished.catch((error) => {
+    if (!asked.finished && !(asked.ready && !loop)) return Promise.reject(error);
+  });
   async function stop(): Promise<void> {
+    asked.finished = true;
     stopped.abort();
     await finished.catch(() => {});
   }
   return {
-    ready: ready.promise,
-    finished,
+    get ready() {
+      asked.ready = true;
+      return ready.promise;
+    },
+    get finished() {
+      asked.finished = true;
+      return finished;
+    },
     get health() {
       return healthOf(ended ? undefined : loop, ended);
     },

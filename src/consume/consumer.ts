@@ -88,7 +88,15 @@ export class ConsumerLoop {
     this.#lease = lease;
     const parts = { held, admission, lease, listener, outages, queues };
     this.#loop = new ClaimLoop(env, { ...parts, onDone: () => this.stop() });
-    this.#maintenance = new Maintenance({ sql, events, config, queues, admission, ...outages.of("run maintenance") });
+    this.#maintenance = new Maintenance({
+      sql,
+      events,
+      config,
+      queues,
+      admission,
+      onError: (step, error) => outages.report(step, error),
+      onSuccess: (step) => outages.recovered(step),
+    });
     if (config.allQueues) {
       this.#watch = new QueueWatch({ queues, interval: config.pollIntervalMs, ...outages.of("look for queues") });
     }

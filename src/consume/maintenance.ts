@@ -2,12 +2,14 @@ import type { ConsumerConfig } from "../attempt/consumer_config.ts";
 import type { Admission } from "../claim/admission.ts";
 import type { ServedQueues } from "../claim/served_queues.ts";
 import type { Tag } from "../database/driver.ts";
+import { DatabaseUnreachable, InstanceClosed } from "../errors.ts";
 import type { Emitter } from "../events.ts";
 import { type ParkedTasks, parkUnknownTasks, unparkKnownTasks } from "../store/waiting.ts";
-import { removeExpiredConsumers, requeueUnplaced, rescueTasks } from "../store/consumers.ts";
+import { removeExpiredConsumers, requeueUnplaced } from "../store/consumers.ts";
 import { deleteGoneProcesses } from "../store/consumer_records.ts";
+import { Rescuer } from "./rescuer.ts";
 import { deleteEndedSlots, returnIdleSlots } from "../store/limits.ts";
-import { pruneTasks } from "../store/prune.ts";
+import { Pruner } from "../records/pruner.ts";
 import { deleteExpiredWaiters } from "../store/records.ts";
 import { deleteExpiredKeys } from "../store/unique.ts";
 
@@ -15,24 +17,29 @@ import { deleteExpiredKeys } from "../store/unique.ts";
 export interface MaintenanceOptions {
   readonly sql: Tag;
   readonly events: Emitter;
-  readonly config: Pick<ConsumerConfig, "names" | "leaseMs">;
+  readonly config: Pick<ConsumerConfig, "names" | "leaseMs" | "drain">;
   readonly queues: Pick<ServedQueues, "names">;
   /** Gets a request where a round has freed slots of limits, or where a crashed consumer may have made none. */
   readonly admission: Admission;
-  /** Called when a round failed; the next one follows as planned. */
-  onError(error: unknown): void;
-  /** Called after a round that did not fail. */
-  onSuccess(): void;
+  /** Called when a step failed, or left a record out; the next round repeats it. */
+  onError(step: string, error: unknown): void;
+  /** Called after a step that did not fail. */
+  onSuccess(step: string): void;
 }
 
 /** Rounds between two searches for unplaced tasks. */
 const UNPLACED_ROUNDS = 4;
 /** How long a round may prune while there is more to delete, in milliseconds: rescues must not wait for it. */
 const PRUNE_TIME = 1000;
+/** How long a consumer that drains searches for unplaced tasks before it claims any, in milliseconds. */
+const DRAIN_TIME = 2000;
 /** The most names and queues whose tasks are reported as parked. */
 const MOST_REPORTED = 1000;
 /** The longest pause between two rounds, in milliseconds; with short leases it is a sixth of one. */
 const LONGEST_PAUSE = 5_000;
+
+/** One step of a round: its name, and what it does. */
+type Step = [name: string, run: () => unknown];
 
 /**
  * The work that every consumer does for all of them, with SKIP LOCKED and no leader: removes expired consumers and
@@ -41,6 +48,8 @@ const LONGEST_PAUSE = 5_000;
  */
 export class Maintenance {
   readonly #options: MaintenanceOptions;
+  readonly #pruner: Pruner;
+  readonly #rescuer: Rescuer;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #round: Promise<void> = Promise.resolve();
   #rounds = 0;
@@ -50,12 +59,21 @@ export class Maintenance {
 
   constructor(options: MaintenanceOptions) {
     this.#options = options;
+    this.#pruner = new Pruner(options.sql);
+    this.#rescuer = new Rescuer(options);
   }
 
-  /** Unparks tasks that this consumer knows, then starts its timer. */
+  /**
+   * Unparks tasks that this consumer knows, then starts its timer. A consumer that drains may be gone before the first
+   * round: it first puts back what crashed consumers have left, and what stands nowhere.
+   */
   async start(): Promise<void> {
-    const { sql, config: { names }, queues, onError } = this.#options;
-    await unparkKnownTasks(sql, { queues: queues.names, names }).catch(onError);
+    const { sql, config: { names, drain }, queues } = this.#options;
+    const unpark: Step = ["unpark tasks", () => unparkKnownTasks(sql, { queues: queues.names, names })];
+    const until = performance.now() + DRAIN_TIME;
+    await this.#runSteps(
+      drain ? [...this.#rescueSteps, unpark, ["requeue tasks", () => this.#requeue(until)]] : [unpark],
+    );
     this.#schedule(Math.random() * this.#pause);
   }
 
@@ -73,27 +91,52 @@ export class Maintenance {
   #schedule(ms: number): void {
     if (this.#ended) return;
     this.#timer = setTimeout(() => {
-      this.#round = this.#run()
-        .then(() => this.#options.onSuccess(), (error) => this.#options.onError(error))
-        .finally(() => this.#schedule(this.#pause));
+      this.#round = this.#runSteps(this.#nextSteps()).finally(() => this.#schedule(this.#pause));
     }, ms);
   }
 
-  async #run(): Promise<void> {
+  get #rescueSteps(): Step[] {
+    const { sql } = this.#options;
+    return [
+      ["remove expired consumers", () => removeExpiredConsumers(sql)],
+      ["rescue tasks", () => this.#rescuer.rescue(() => this.#ended)],
+    ];
+  }
+
+  #nextSteps(): Step[] {
     const { sql, config: { names }, queues: { names: queues } } = this.#options;
-    await removeExpiredConsumers(sql);
-    await this.#rescue();
-    await unparkKnownTasks(sql, { queues, names });
-    this.#report(await parkUnknownTasks(sql, queues));
-    await returnIdleSlots(sql);
-    await deleteEndedSlots(sql);
-    this.#options.admission.requestAll();
-    await this.#prune();
-    if (this.#rounds++ % UNPLACED_ROUNDS !== 0) return;
-    this.#unplacedCursor = (await requeueUnplaced(sql, this.#unplacedCursor)).last;
-    await deleteExpiredWaiters(sql);
-    await deleteGoneProcesses(sql);
-    while (await deleteExpiredKeys(sql) > 0) if (this.#ended) break;
+    const steps: Step[] = [
+      ...this.#rescueSteps,
+      ["unpark tasks", () => unparkKnownTasks(sql, { queues, names })],
+      ["park tasks", async () => this.#report(await parkUnknownTasks(sql, queues))],
+      ["return slots", () => returnIdleSlots(sql)],
+      ["delete ended slots", () => deleteEndedSlots(sql)],
+      ["admit tasks", () => this.#options.admission.requestAll()],
+      ["prune records", () => this.#prune()],
+    ];
+    if (this.#rounds++ % UNPLACED_ROUNDS !== 0) return steps;
+    return [
+      ...steps,
+      ["requeue tasks", () => this.#requeue(0)],
+      ["delete expired waiters", () => deleteExpiredWaiters(sql)],
+      ["delete gone processes", () => deleteGoneProcesses(sql)],
+      ["delete expired keys", () => this.#deleteKeys()],
+    ];
+  }
+
+  /** Runs the steps of a round. One that fails does not keep the others, unless the database is out of reach. */
+  async #runSteps(steps: Step[]): Promise<void> {
+    const { onError, onSuccess } = this.#options;
+    for (const [name, run] of steps) {
+      if (this.#ended) return;
+      try {
+        await run();
+        onSuccess(name);
+      } catch (error) {
+        onError(name, error);
+        if (error instanceof DatabaseUnreachable || error instanceof InstanceClosed) return;
+      }
+    }
   }
 
   /** Emits `parked`, once for each name and queue: more of them may come with every round. */
@@ -109,18 +152,19 @@ export class Maintenance {
   async #prune(): Promise<void> {
     const until = performance.now() + PRUNE_TIME;
     for (let full = true; full && !this.#ended && performance.now() < until;) {
-      ({ full } = await pruneTasks(this.#options.sql, { after: null }));
+      ({ full } = await this.#pruner.prune({ after: null }));
     }
+    if (this.#pruner.problem) throw this.#pruner.problem;
   }
 
-  async #rescue(): Promise<void> {
-    for (;;) {
-      const rescued = await rescueTasks(this.#options.sql);
-      for (const { id, funcName, queue, status, attemptedBy, concurrencyKey, rateKey } of rescued) {
-        this.#options.events.emit("rescued", { id, funcName, queue, failed: status === "failed", attemptedBy });
-        this.#options.admission.requestFor(concurrencyKey, rateKey);
-      }
-      if (rescued.length === 0 || this.#ended) return;
-    }
+  /** Searches for unplaced tasks: one batch of records, and more until a time. */
+  async #requeue(until: number): Promise<void> {
+    do {
+      this.#unplacedCursor = (await requeueUnplaced(this.#options.sql, this.#unplacedCursor)).last;
+    } while (this.#unplacedCursor > 0 && !this.#ended && performance.now() < until);
+  }
+
+  async #deleteKeys(): Promise<void> {
+    while (await deleteExpiredKeys(this.#options.sql) > 0) if (this.#ended) break;
   }
 }

@@ -1,4 +1,4 @@
-import { DatabaseUnreachable } from "../errors.ts";
+import { DatabaseUnreachable, FireflyError } from "../errors.ts";
 import { causesOf, isInstance, readProperty } from "../thrown.ts";
 
 /**
@@ -28,6 +28,11 @@ const FEATURE_NOT_SUPPORTED = "0A000";
 const REVALIDATION = "RevalidateCachedQuery";
 /** The SQLSTATE of a transaction that may not write. */
 export const READ_ONLY = "25006";
+/**
+ * SQLSTATEs that concern every record alike: the connection, the transaction, the login, a permission, a missing object,
+ * resources, an operator's intervention, the server itself.
+ */
+const CONCERNS_ALL = /^(08|25|28|3D|3F|42501|42P01|42883|53|57P|58|F0)/;
 /** The SQLSTATE of a statement that waited for a lock for longer than `lock_timeout`. */
 export const LOCK_NOT_AVAILABLE = "55P03";
 /** How many nested causes of an error {@linkcode isServerFault} examines. */
@@ -104,4 +109,13 @@ export function isServerFault(error: unknown): boolean {
     if (isInstance(cause, DatabaseUnreachable) && !cause.refused) return true;
   }
   return false;
+}
+
+/**
+ * Whether a statement about many records may have failed because of one of them, as one that a foreign key or a trigger
+ * of the user's refuses, or whose lock did not come: then the others can do without it.
+ */
+export function mayConcernOneRecord(error: unknown): boolean {
+  const code = codeOf(error);
+  return /^[0-9A-Z]{5}$/.test(code) && !CONCERNS_ALL.test(code) && !(error instanceof FireflyError);
 }

@@ -135,9 +135,8 @@ export class Firefly implements AsyncDisposable {
    */
   consume(options: ConsumeOptions = {}): Consumer {
     this.#connector.throwIfClosed();
-    const consumer = startConsumer(this, options);
+    const consumer = startConsumer(this, options, () => this.#consumers.delete(consumer));
     this.#consumers.add(consumer);
-    consumer.finished.catch(() => {}).finally(() => this.#consumers.delete(consumer));
     return consumer;
   }
 
@@ -219,7 +218,8 @@ export class Firefly implements AsyncDisposable {
   /**
    * Deletes the records whose retention has expired, in small batches, and returns their number. Consumers prune
    * automatically from time to time. The retention of a task or queue is the one its consumers stored when they
-   * started; all others use this instance's.
+   * started; all others use this instance's. A record that your own foreign keys or triggers do not let go stays, and
+   * the event `consumer.error` reports it.
    *
    * @throws {TypeError | RangeError} If an option is wrong.
    */
@@ -227,7 +227,10 @@ export class Firefly implements AsyncDisposable {
     checkPruneOptions(options);
     const { database } = await this.connect();
     const retention = options.retention ?? this.#options.defaults?.retention;
-    return await prune(database.records, retention === undefined ? options : { ...options, retention });
+    const onProblem = (error: Error) => {
+      this.events.emit("consumer.error", { consumerId: "", action: "prune records", error });
+    };
+    return await prune(database.records, { ...options, ...(retention === undefined ? {} : { retention }), onProblem });
   }
 
   /** Calls `listener` on every `event`. Returns a function that unsubscribes. */

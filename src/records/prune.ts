@@ -2,8 +2,9 @@ import type { Tag } from "../database/driver.ts";
 import { checkRetention } from "../task/definition.ts";
 import type { Retention } from "../task/options.ts";
 import { toRetentionSeconds } from "../task/retention.ts";
-import { type PrunedBatch, pruneTasks, readBounds } from "../store/prune.ts";
+import { type PrunedBatch, readBounds } from "../store/prune.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
+import { Pruner } from "./pruner.ts";
 
 /** The progress of pruning. */
 export interface PruneProgress {
@@ -37,20 +38,25 @@ export function checkPruneOptions(options: PruneOptions): void {
   if (options.retention !== undefined) checkRetention(options.retention, "prune");
 }
 
-/** Reads all records once and deletes those whose retention has expired. Returns their number. */
+/**
+ * Reads all records once and deletes those whose retention has expired. Returns their number. Calls `onProblem` at the
+ * end if some could not be deleted.
+ */
 export async function prune(
   sql: Tag,
-  { dryRun = false, retention, signal, onProgress }: PruneOptions,
+  { dryRun = false, retention, signal, onProgress, onProblem }: PruneOptions & { onProblem(error: Error): void },
 ): Promise<number> {
+  const pruner = new Pruner(sql);
   const bounds = await readBounds(sql);
   let [pruned, last] = [0, bounds ? bounds.first - 1 : null];
   while (bounds && last !== null) {
     signal?.throwIfAborted();
-    const batch: PrunedBatch = await pruneTasks(sql, { after: last, retention: toRetentionSeconds(retention), dryRun });
+    const batch: PrunedBatch = await pruner.prune({ after: last, retention: toRetentionSeconds(retention), dryRun });
     pruned += batch.pruned;
     last = batch.last;
     const looked = last === null ? 1 : (last - bounds.first + 1) / (bounds.last - bounds.first + 1);
     onProgress?.({ pruned, share: Math.min(1, looked) });
   }
+  if (pruner.problem) onProblem(pruner.problem);
   return pruned;
 }

@@ -24,6 +24,7 @@ import {
   retryTasks,
   runTasks,
 } from "../store/bulk.ts";
+import { actOnEach, bulkError, type BulkFailure } from "./bulk_failures.ts";
 import { explainTask } from "../store/explain.ts";
 import { countRecords, countStates, groupRecords, type ListedRow, listRecords } from "../store/records.ts";
 import { toNumber } from "../store/rows.ts";
@@ -152,6 +153,8 @@ export class Tasks {
   /**
    * Schedules failed and cancelled tasks again, now and with all their retries, and returns their number. A task that
    * changes meanwhile is skipped, unless it still matches the filter.
+   *
+   * @throws {FireflyError} If some could not be changed, as a trigger of yours refused it; all others are.
    */
   async retry(filter: TaskFilter, options: BulkOptions = {}): Promise<number> {
     return await this.#inBulk("retry tasks", { filter, options, act: retryTasks });
@@ -228,13 +231,14 @@ export class Tasks {
     const { records: sql } = await this.#access.database();
     const matching = new Matching(sql, filter);
     let done = 0;
+    const failures: BulkFailure[] = [];
     for (let before: number | null = null;;) {
       signal?.throwIfAborted();
       const rows: ListedRow[] = await matching.list({ limit: BULK, before });
       let batch = rows;
       for (let tries = 0; batch.length > 0 && tries < TRIES; tries++) {
         const chosen = batch.map((row) => ({ id: toNumber(row.id), claimSeq: toNumber(row.claim_seq) }));
-        const result = await act(sql, chosen);
+        const result = await actOnEach(chosen, (chosen) => act(sql, chosen), failures);
         const { changed, left } = result;
         done += result.done;
         if (left.length > 0) onLeft?.(left);
@@ -243,9 +247,11 @@ export class Tasks {
           : [];
       }
       onProgress?.(done);
-      if (rows.length < BULK) return done;
+      if (rows.length < BULK) break;
       before = toNumber(rows.at(-1)!.id);
     }
+    if (failures.length > 0) throw bulkError(action, { failures, done });
+    return done;
   }
 }
 

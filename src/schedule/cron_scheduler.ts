@@ -55,6 +55,8 @@ export class CronScheduler {
   /** Crons without a live owner in the last round. Consumers with the stored definition have until the next to own them. */
   #abandoned = new Set<string>();
   #isRegistered = false;
+  /** Why a cron could not be planned: it does not keep the others. */
+  #unplanned: unknown;
   #failures = 0;
   #ended = false;
   #running: Promise<void> = Promise.resolve();
@@ -89,7 +91,8 @@ export class CronScheduler {
       if (this.#isRegistered) await this.#fireDue();
       else await this.#register();
       this.#failures = 0;
-      this.#options.onSuccess();
+      if (this.#unplanned === undefined) this.#options.onSuccess();
+      else this.#options.onError(this.#unplanned);
     } catch (error) {
       this.#failures++;
       this.#options.onError(error);
@@ -108,11 +111,13 @@ export class CronScheduler {
 
   async #register(): Promise<void> {
     const { sql, definitions, defaults } = this.#options;
-    const crons = await Promise.all(
+    const planned = await Promise.allSettled(
       [...new Set(definitions.values())]
         .filter(({ cron }) => cron !== undefined)
         .map((definition) => plan(definition, { defaults, schema: sql.schemaName })),
     );
+    const crons = planned.flatMap((outcome) => outcome.status === "fulfilled" ? [outcome.value] : []);
+    [this.#unplanned] = planned.flatMap((outcome) => outcome.status === "rejected" ? [outcome.reason] : []);
     await this.#store(crons, [...definitions.keys()]);
     this.#crons = crons;
     this.#isRegistered = true;

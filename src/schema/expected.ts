@@ -359,6 +359,7 @@ function _decode_object(jsonb, jsonb, integer[], integer, bigint): record immuta
 function _decode_ref(jsonb, jsonb, integer[], integer, bigint): record immutable 46c3488a13d1
 function _decode_string(jsonb): text immutable strict b78d25b264e7
 function _decode_view(jsonb, jsonb, bigint): record immutable 6d690865d1ae
+function _delete_each(bigint[]): record set lock_timeout cda1a2a60a8a
 function _edit(task, task): task 4f1c1bf7a09a
 function _escape(jsonb): jsonb immutable strict c10637ea10bd
 function _explain_claim(task): task_reason stable b67951ea7bde

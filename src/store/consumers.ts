@@ -97,6 +97,15 @@ export interface RescuedTask {
   attemptedBy: AttemptedBy | null;
 }
 
+/** The tasks to rescue: those whose ids are in a range, `without` some. The batches of the others stay. */
+export interface RescueRange {
+  readonly from: number;
+  readonly to: number;
+  readonly without: readonly number[];
+}
+
+const WHOLE_RANGE: RescueRange = { from: 0, to: Number.MAX_SAFE_INTEGER, without: [] };
+
 /**
  * Puts back the tasks of up to 20 claim batches whose consumers have no row. `not_before` stays: set to now, it would
  * put them behind the whole backlog. A single crash concerns every task that the machine held. A task that was held
@@ -104,7 +113,7 @@ export interface RescuedTask {
  * and three crashes in quarantine, of which it is the likely cause, end it as `failed`. A task that an open transaction
  * has locked must not hold up the others: its batch stays for the next round.
  */
-export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
+export async function rescueTasks(sql: Tag, { from, to, without }: RescueRange = WHOLE_RANGE): Promise<RescuedTask[]> {
   const back = { from: sql.raw("(SELECT * FROM rescued WHERE status = 'created') AS back") };
   const rows = await sql`
     WITH orphaned AS MATERIALIZED (
@@ -128,6 +137,7 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
       JOIN ${sql.schema}.task
         ON task.id = left_behind.id AND task.claim_seq = left_behind.claim_seq AND task.status = 'created'
       LEFT JOIN ${sql.schema}.consumer_process AS process ON process.id = left_behind.attempted_by
+      WHERE task.id BETWEEN ${from} AND ${to} AND task.id <> ALL (${[...without]}::bigint[])
       ORDER BY task.id
       FOR UPDATE OF task SKIP LOCKED
     ), passed_over AS (

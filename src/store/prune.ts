@@ -22,6 +22,30 @@ export interface PrunedBatch {
   last: number | null;
 }
 
+/** An expired record that cannot be deleted, with the server's reason. */
+export interface KeptRecord {
+  id: number;
+  code: string;
+  message: string;
+}
+
+/**
+ * As {@linkcode pruneTasks}, but deletes each record in a subtransaction, so that one that cannot be deleted does not
+ * keep the others: a foreign key of the user's may refer to it.
+ */
+export async function pruneEach(sql: Tag, request: PruneRequest): Promise<PrunedBatch & { kept: KeptRecord[] }> {
+  const { pruned, kept, ...batch } = await pruneBatch(
+    sql,
+    request,
+    sql.fragment`kept AS MATERIALIZED (
+      SELECT * FROM ${sql.schema}._delete_each(ARRAY(SELECT id FROM held))
+    ), deleted AS (
+      SELECT id FROM held WHERE id NOT IN (SELECT id FROM kept)
+    )`,
+  );
+  return { pruned, kept, ...batch };
+}
+
 /**
  * Deletes up to 1,000 expired records among the next 5,000, by id: a short statement that waits for no lock. Records
  * that another transaction has locked are left to the next walk, and so are those that were retried since the statement
@@ -33,7 +57,28 @@ export interface PrunedBatch {
  * LIMIT 1 shows the planner that the settings are one row: guessing 1,330, as for any table without statistics, it would
  * spend a second on compiling where a pooler drops the setting that forbids that.
  */
-export async function pruneTasks(sql: Tag, { after, retention, dryRun = false }: PruneRequest): Promise<PrunedBatch> {
+export async function pruneTasks(sql: Tag, request: PruneRequest): Promise<PrunedBatch> {
+  const { kept: _, ...batch } = await pruneBatch(
+    sql,
+    request,
+    sql.fragment`kept (id, code, message) AS (
+      SELECT 0, '', '' WHERE false
+    ), deleted AS (
+      DELETE FROM ${sql.schema}.task
+      USING held
+      WHERE task.id = held.id
+      RETURNING task.id
+    )`,
+  );
+  return batch;
+}
+
+/** `deletes` are the CTEs `deleted`, of the records in `held`, and `kept`, of those that cannot be. */
+async function pruneBatch(
+  sql: Tag,
+  { after, retention, dryRun = false }: PruneRequest,
+  deletes: unknown,
+): Promise<PrunedBatch & { kept: KeptRecord[] }> {
   const [row] = await sql`
     WITH walk AS MATERIALIZED (
       SELECT prune_cursor
@@ -82,12 +127,7 @@ export async function pruneTasks(sql: Tag, { after, retention, dryRun = false }:
       WHERE NOT ${dryRun}::boolean
       ORDER BY task.id
       FOR UPDATE OF task SKIP LOCKED
-    ), deleted AS (
-      DELETE FROM ${sql.schema}.task
-      USING held
-      WHERE task.id = held.id
-      RETURNING task.id
-    ), batch AS MATERIALIZED (
+    ), ${deletes}, batch AS MATERIALIZED (
       SELECT count(*) = 1000 AS is_full, count(*)::integer AS expired, max(id) AS last FROM expired
     ), step AS MATERIALIZED (
       SELECT batch.is_full, batch.expired, CASE
@@ -106,11 +146,11 @@ export async function pruneTasks(sql: Tag, { after, retention, dryRun = false }:
       FROM step, walk
     )
     SELECT CASE WHEN ${dryRun}::boolean THEN step.expired ELSE (SELECT count(*) FROM deleted)::integer END AS pruned,
-      step.is_full, step.last
+      step.is_full, step.last, COALESCE((SELECT json_agg(kept ORDER BY id) FROM kept), '[]') AS kept
     FROM step
   `;
-  const { pruned, is_full: full, last } = row!;
-  return { pruned, full, last: last === null ? null : toNumber(last) };
+  const { pruned, is_full: full, last, kept } = row!;
+  return { pruned, full, last: last === null ? null : toNumber(last), kept };
 }
 
 /** Reads the ids of the first and the last record; null if there is none. */

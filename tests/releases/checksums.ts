@@ -15,7 +15,7 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
     "0006_keys_and_slots": "5a1340c6414b9bf841b417dc8556b7da96e0ec2c25fc13a4dcd1e3331fb26f28",
     "0007_limits": "f3a634b9b6b0a2c55571831b85e8808e0b0c8af7faf5b73e05f092e08ccdbd2f",
     "0008_schedule": "00e31f338e700c8f17e94221a61e3092d574b807a3ee1b9ee2b7aca5c41c34c6",
-    "0009_operations": "e24a60d83f093791ce7bdb97abcf6cc5fba115691de6d910afa0530ec7dc93a4",
+    "0009_operations": "70df135f9d617bd7de0758a02f4356421115a86cd4e818b4b037cc2a4a9e3b97",
     "0010_cron": "f589d85eaacec8a67005911c1d2906bed1e017386f9cb0a293817834f360e78f",
     "0011_explain_parts": "e233877efa0d994a658884262f8ccd0fa767af8faabb7a9c3e88b38985f95aa0",
     "0012_explain": "ed71f5324f7bf348ee083c86315e60222449a86f6f6c569f0d89d6d0eb36c73e",

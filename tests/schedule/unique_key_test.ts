@@ -113,7 +113,7 @@ Deno.test("`for` throttles: no duplicate until its time after completion has pas
       sql: test.db.store,
       events: new Emitter(),
       admission: new Admission(test.db.store, { onProgress() {}, onError() {}, onSuccess() {} }),
-      config: { names: [], leaseMs: 120 },
+      config: { names: [], leaseMs: 120, drain: false },
       queues: { names: ["default"] },
       onSuccess: () => rounds.done++,
       onError: (error) => assertEquals(error, undefined),

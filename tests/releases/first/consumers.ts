@@ -79,7 +79,15 @@ export interface RescuedTask {
   attemptedBy: AttemptedBy | null;
 }
 
-export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
+export interface RescueRange {
+  readonly from: number;
+  readonly to: number;
+  readonly without: readonly number[];
+}
+
+const WHOLE_RANGE: RescueRange = { from: 0, to: Number.MAX_SAFE_INTEGER, without: [] };
+
+export async function rescueTasks(sql: Tag, { from, to, without }: RescueRange = WHOLE_RANGE): Promise<RescuedTask[]> {
   const back = { from: sql.raw("(SELECT * FROM rescued WHERE status = 'created') AS back") };
   const rows = await sql`
     WITH orphaned AS MATERIALIZED (
@@ -102,6 +110,7 @@ export async function rescueTasks(sql: Tag): Promise<RescuedTask[]> {
       JOIN ${sql.schema}.task
         ON task.id = left_behind.id AND task.claim_seq = left_behind.claim_seq AND task.status = 'created'
       LEFT JOIN ${sql.schema}.consumer_process AS process ON process.id = left_behind.attempted_by
+      WHERE task.id BETWEEN ${from} AND ${to} AND task.id <> ALL (${[...without]}::bigint[])
       ORDER BY task.id
       FOR UPDATE OF task SKIP LOCKED
     ), passed_over AS (

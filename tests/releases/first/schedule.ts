@@ -180,10 +180,14 @@ export async function scheduleUnique(
 }
 
 export async function isProducer(sql: Tag): Promise<boolean> {
-  const [row] = await sql<{ text: string | null }>`
+  const [row, ...others] = await sql<{ text: string | null }>`
     SELECT (NOT has_any_column_privilege(to_regclass(format('%I.task', ${sql.schemaName}::text)), 'INSERT'))::text AS text
   `;
-  return row?.text === "true";
+  if (row && others.length === 0) return row.text === "true";
+  throw new TypeError(
+    `Cannot schedule through "tx" as its query() resolved to ${row ? others.length + 1 : 0} rows of 1: ` +
+      "pass { query: (text, params) => … }, which resolves to the rows of a statement with $1, $2, …",
+  );
 }
 
 function uniqueTask({ text }: { text: string }): UniqueTask {
