@@ -1,5 +1,5 @@
 import type { PostgresOptions } from "../database/settings.ts";
-import { checkRetention } from "../task/definition.ts";
+import { checkDefaults } from "../task/definition.ts";
 import type { Encryption } from "../privacy/encryption.ts";
 import type { OnFailed } from "../attempt/hooks.ts";
 import type { QueueOptions, TaskOptions } from "../task/options.ts";
@@ -78,7 +78,7 @@ export function checkFireflyOptions(options: FireflyOptions): void {
   refuseUnknownKeys(options, OPTION_KEYS, CREATE_INSTANCE);
   const { schema = DEFAULT_SCHEMA, defaults, queues } = options;
   checkSchema(schema);
-  if (defaults?.retention !== undefined) checkRetention(defaults.retention, CREATE_INSTANCE);
+  if (defaults !== undefined) checkDefaults(defaults, CREATE_INSTANCE);
   checkQueues(queues ?? {}, CREATE_INSTANCE, schema);
 }
 

@@ -4,9 +4,9 @@ import { type Duration, toSeconds } from "../duration.ts";
 export interface Backoff {
   /** How the delay grows. `fixed`: it stays; `linear`: `delay` times the attempt; `exponential`: it doubles each time. */
   kind: "fixed" | "linear" | "exponential";
-  /** The delay after the first attempt. */
+  /** The delay after the first attempt, in seconds or as text with a unit. */
   delay: Duration;
-  /** The longest delay. @default "1d" */
+  /** The longest delay, in seconds or as text with a unit. @default "1d" */
   max?: Duration;
   /**
    * Whether to pick the delay at random between zero and the computed one, so that tasks that failed together are not
