@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { type Duration, toMilliseconds, toSeconds } from "../src/duration.ts";
+import { type Duration, toMilliseconds, toRetrySeconds, toSeconds } from "../src/duration.ts";
 
 const cases: [duration: Duration, seconds: number][] = [
   [0, 0],
@@ -60,4 +60,11 @@ for (const [value, shown] of refused) {
 
 Deno.test("toMilliseconds() is a thousand times toSeconds()", () => {
   assertEquals(toMilliseconds("2s", "delay"), 2000);
+});
+
+Deno.test("toRetrySeconds() takes what is longer, and refuses the rest as toSeconds() does", () => {
+  assertEquals([toRetrySeconds(1e300, "retryDelay"), toRetrySeconds("365251d", "retryDelay")], [1e300, 31_557_686_400]);
+  for (const value of [NaN, Infinity, -1, "1e999s", "soon"]) {
+    assertThrows(() => toRetrySeconds(value as Duration, "retryDelay"), RangeError, 'Cannot read "retryDelay" as');
+  }
 });

@@ -1,7 +1,7 @@
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { DEFAULT_RETRY_DELAY, type RetryDelay } from "../task/backoff.ts";
-import { toSeconds } from "../duration.ts";
+import { toRetrySeconds, toSeconds } from "../duration.ts";
 import type { FireflyOptions } from "../firefly/options.ts";
 import { type Registered, registry } from "../task/scope.ts";
 import type { Command } from "./command.ts";
@@ -66,5 +66,5 @@ function describeTask({ definition, site }: Registered, defaults: Defaults) {
 /** The delay as data; a function is shown by its kind only. */
 function showRetryDelay(retryDelay: RetryDelay) {
   if (typeof retryDelay === "function") return { kind: "function" };
-  return typeof retryDelay === "object" ? retryDelay : toSeconds(retryDelay, "retryDelay");
+  return typeof retryDelay === "object" ? retryDelay : toRetrySeconds(retryDelay, "retryDelay");
 }

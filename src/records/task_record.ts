@@ -1,6 +1,6 @@
 import { DEFAULT_RETRY_DELAY, type RetryDelay } from "../task/backoff.ts";
 import type { Database } from "../database/pools.ts";
-import { toSeconds } from "../duration.ts";
+import { toRetrySeconds } from "../duration.ts";
 import { decodeParams, decryptRow, type KeyRing } from "../privacy/encryption.ts";
 import { FireflyError, TaskExists, TaskNotFound } from "../errors.ts";
 import type { Listener } from "../notify/listener.ts";
@@ -218,7 +218,7 @@ class StoredTask {
 /** A delay in seconds; undefined for one that is computed for each attempt. */
 function secondsOf(retryDelay: RetryDelay | undefined): number | undefined {
   if (retryDelay === undefined || typeof retryDelay === "object" || typeof retryDelay === "function") return undefined;
-  return toSeconds(retryDelay, "retryDelay");
+  return toRetrySeconds(retryDelay, "retryDelay");
 }
 
 /** A stored value that is decoded on first use, so that one that cannot be decoded does not break a list of records. */

@@ -499,8 +499,8 @@ CREATE TABLE "firefly".task (
   failed timestamptz,
   cancelled timestamptz,
   -- Seconds. NULL takes the value of the task's definition, as it does for max_retries and timeout.
-  -- At most 1,000 years: NaN and Infinity are larger than that for PostgreSQL.
-  retry_delay double precision CHECK (retry_delay BETWEEN 0 AND 31557600000),
+  -- NaN is larger than Infinity for PostgreSQL. A retry may be however far away: the statement that settles shortens it.
+  retry_delay double precision CHECK (retry_delay >= 0 AND retry_delay < 'Infinity'),
   timeout double precision CHECK (timeout > 0 AND timeout <= 31557600000),
   -- { kind, delay, max, jitter } where retry_delay is not a number of seconds.
   backoff jsonb,

@@ -1,4 +1,4 @@
-import { type Duration, toSeconds } from "../duration.ts";
+import { type Duration, toRetrySeconds } from "../duration.ts";
 
 /** A delay before a retry that may grow with the number of attempts. */
 export interface Backoff {
@@ -29,13 +29,13 @@ export const DEFAULT_RETRY_DELAY = 120;
  * @throws {RangeError} If a function did not return a duration.
  */
 export function secondsUntilRetry(retryDelay: RetryDelay, attempt: number, error: Error): number {
-  if (typeof retryDelay === "function") return toSeconds(retryDelay(attempt, error), "retryDelay");
-  if (typeof retryDelay !== "object") return toSeconds(retryDelay, "retryDelay");
+  if (typeof retryDelay === "function") return toRetrySeconds(retryDelay(attempt, error), "retryDelay");
+  if (typeof retryDelay !== "object") return toRetrySeconds(retryDelay, "retryDelay");
   const { kind, max = "1d", jitter = kind === "exponential" } = retryDelay;
-  const delay = toSeconds(retryDelay.delay, "retryDelay.delay");
+  const delay = toRetrySeconds(retryDelay.delay, "retryDelay.delay");
   // From 2 ** 1024 on it would be Infinity, which times a delay of 0 is NaN.
   const factor = kind === "fixed" ? 1 : kind === "linear" ? attempt : 2 ** Math.min(attempt - 1, 1023);
-  const capped = Math.min(delay * factor, toSeconds(max, "retryDelay.max"));
+  const capped = Math.min(delay * factor, toRetrySeconds(max, "retryDelay.max"));
   return jitter ? Math.random() * capped : capped;
 }
 
@@ -47,7 +47,7 @@ export function secondsUntilRetry(retryDelay: RetryDelay, attempt: number, error
  */
 export function checkRetryDelay(retryDelay: RetryDelay): void {
   if (typeof retryDelay === "function") return;
-  if (typeof retryDelay !== "object" || retryDelay === null) return void toSeconds(retryDelay, "retryDelay");
+  if (typeof retryDelay !== "object" || retryDelay === null) return void toRetrySeconds(retryDelay, "retryDelay");
   if (!["fixed", "linear", "exponential"].includes(retryDelay.kind)) {
     throw new TypeError(
       `Cannot read "retryDelay" as its kind must be "fixed", "linear" or "exponential": current value is ${
@@ -55,6 +55,6 @@ export function checkRetryDelay(retryDelay: RetryDelay): void {
       }`,
     );
   }
-  toSeconds(retryDelay.delay, "retryDelay.delay");
-  if (retryDelay.max !== undefined) toSeconds(retryDelay.max, "retryDelay.max");
+  toRetrySeconds(retryDelay.delay, "retryDelay.delay");
+  if (retryDelay.max !== undefined) toRetrySeconds(retryDelay.max, "retryDelay.max");
 }

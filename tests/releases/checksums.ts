@@ -9,7 +9,7 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
   "0.1.0": {
     "0001_wire": "75739ac712f9e04f66a46f11a28a50bd752a0408972df0158407e48457c7f0e3",
     "0002_wire_decode": "d61a06f625eaf9f9e4bf529b79458c7220ea5632778322a76be336211af28872",
-    "0003_tables": "eabcfd05a5fae723022e9648acdbe6dfd89daa09c5152b40a77e98957881c91f",
+    "0003_tables": "6df455b57af450abce1c86b8fd116a4d97eb7828e94a582d51145e0e648240f4",
     "0004_views": "a25848b42d497729c3f67fb08f8f2929bb8cae52e8587da118da29bec6de5fea",
     "0005_placing": "1cfae8061c4da578480e1f41d7b8cb7273e0dc71381e114559b99712e15cef0a",
     "0006_keys_and_slots": "8f800908c0183893ec44e013dae16e5e4e3a76c6d0e30506d80ea70d0db16805",
