@@ -17,8 +17,9 @@ CREATE TABLE "firefly".task (
   failed timestamptz,
   cancelled timestamptz,
   -- Seconds. NULL takes the value of the task's definition, as it does for max_retries and timeout.
-  retry_delay double precision CHECK (retry_delay >= 0),
-  timeout double precision CHECK (timeout > 0),
+  -- NaN is larger than Infinity for PostgreSQL. A retry may be however far away: the statement that settles shortens it.
+  retry_delay double precision CHECK (retry_delay >= 0 AND retry_delay < 'Infinity'),
+  timeout double precision CHECK (timeout > 0 AND timeout <= 31557600000),
   -- { kind, delay, max, jitter } where retry_delay is not a number of seconds.
   backoff jsonb,
   progress double precision,
@@ -54,7 +55,7 @@ CREATE TABLE "firefly".task (
   -- The statuses in which it rejects duplicates. NULL means created and running.
   unique_among text[],
   -- Seconds after its completion in which it still does.
-  unique_for double precision,
+  unique_for double precision CHECK (unique_for BETWEEN 0 AND 31557600000),
   concurrency_key text,
   rate_key text
   -- UPDATEs stay HOT, for which a fillfactor of 45 leaves room on the page, as long as no index mentions a column that
@@ -181,8 +182,8 @@ CREATE TABLE "firefly".queue (
   paused boolean NOT NULL DEFAULT false,
   -- Seconds after its end for which a task's record is kept; cancelled counts as failed. 'Infinity' keeps it for ever.
   -- The first that is not NULL counts: that of `definition`, of `queue`, of `retention`.
-  retain_completed double precision CHECK (retain_completed >= 0),
-  retain_failed double precision CHECK (retain_failed >= 0),
+  retain_completed double precision CHECK (retain_completed >= 0 AND retain_completed <> 'NaN'),
+  retain_failed double precision CHECK (retain_failed >= 0 AND retain_failed <> 'NaN'),
   -- 'always' is for programs of others that listen on its channel. NULL is 'asleep'.
   notify text CHECK (notify IN ('asleep', 'always'))
 );
@@ -221,9 +222,9 @@ CREATE TABLE "firefly".definition (
   concurrency_limit integer CHECK (concurrency_limit > 0),
   rate_limit integer CHECK (rate_limit > 0),
   -- Seconds.
-  rate_per double precision CHECK (rate_per > 0),
-  retain_completed double precision CHECK (retain_completed >= 0),
-  retain_failed double precision CHECK (retain_failed >= 0),
+  rate_per double precision CHECK (rate_per > 0 AND rate_per <= 31557600000),
+  retain_completed double precision CHECK (retain_completed >= 0 AND retain_completed <> 'NaN'),
+  retain_failed double precision CHECK (retain_failed >= 0 AND retain_failed <> 'NaN'),
   defined timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE "firefly".definition IS
@@ -295,8 +296,8 @@ COMMENT ON TABLE "firefly".cron_slot IS
 -- A walk by id needs no index that the hot path would pay for.
 CREATE TABLE "firefly".retention (
   singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
-  retain_completed double precision NOT NULL DEFAULT 7 * 86400 CHECK (retain_completed >= 0),
-  retain_failed double precision NOT NULL DEFAULT 30 * 86400 CHECK (retain_failed >= 0),
+  retain_completed double precision NOT NULL DEFAULT 7 * 86400 CHECK (retain_completed >= 0 AND retain_completed <> 'NaN'),
+  retain_failed double precision NOT NULL DEFAULT 30 * 86400 CHECK (retain_failed >= 0 AND retain_failed <> 'NaN'),
   -- The id of the last record that pruning has looked at.
   prune_cursor bigint NOT NULL DEFAULT 0,
   -- Pruning does not go on before, however many consumers there are.

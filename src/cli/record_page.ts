@@ -1,7 +1,7 @@
 import { inspect } from "node:util";
 import type { AttemptedBy } from "../events.ts";
 import type { RecordedDelay } from "../task/backoff.ts";
-import { toSeconds } from "../duration.ts";
+import { toRetrySeconds } from "../duration.ts";
 import type { TaskError, TaskRecord, TaskState, TaskStatus } from "../task/record.ts";
 import { columnsOf } from "../records/task_record.ts";
 import { escapeLine, escapeLines } from "./escape.ts";
@@ -108,8 +108,8 @@ function describeDelay(delay: RecordedDelay): string {
   if (typeof delay === "number") return formatSeconds(delay);
   if (delay.kind === "function") return "computed by the task's code";
   if (typeof delay.delay !== "number" && typeof delay.delay !== "string") return JSON.stringify(delay); // edited by hand
-  const first = formatSeconds(toSeconds(delay.delay, "retryDelay.delay"));
-  const longest = delay.max === undefined ? "" : ` up to ${formatSeconds(toSeconds(delay.max, "retryDelay.max"))}`;
+  const first = formatSeconds(toRetrySeconds(delay.delay, "retryDelay.delay"));
+  const longest = delay.max === undefined ? "" : ` up to ${formatSeconds(toRetrySeconds(delay.max, "retryDelay.max"))}`;
   return delay.kind === "fixed" ? first : `${delay.kind} from ${first}${longest}`;
 }
 

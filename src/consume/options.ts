@@ -29,11 +29,15 @@ export interface ConsumeOptions {
   maxTasks?: number;
   /** Stops the consumer when it aborts. */
   signal?: AbortSignal;
-  /** How long stopping waits for handlers before it aborts them. @default "30s" */
+  /** How long stopping waits for handlers before it aborts them: seconds, or text with a unit. @default "30s" */
   shutdownTimeout?: Duration;
-  /** How often to poll in case a notification is missed. @default "5s" */
+  /** How often to poll in case a notification is missed: seconds, or text with a unit. @default "5s" */
   pollInterval?: Duration;
-  /** How long after a consumer crashed, or lost the database, other consumers run its tasks. @default "30s" */
+  /**
+   * How long after a consumer crashed, or lost the database, other consumers run its tasks: seconds, or text with a unit.
+   *
+   * @default "30s"
+   */
   lease?: Duration;
   /**
    * Schedules the tasks with a `cron` when their slots come, in any queue. A consumer that drains never does.

@@ -1,5 +1,5 @@
 import { checkPostgresOptions, type PostgresOptions } from "../database/settings.ts";
-import { checkRetention } from "../task/definition.ts";
+import { checkDefaults } from "../task/definition.ts";
 import type { Encryption } from "../privacy/encryption.ts";
 import type { OnFailed } from "../attempt/hooks.ts";
 import type { QueueOptions, TaskOptions } from "../task/options.ts";
@@ -86,7 +86,7 @@ export function checkFireflyOptions(options: FireflyOptions): void {
     throw new TypeError(`Cannot ${CREATE_INSTANCE} as "database" must be a URL, or an object of options`);
   }
   checkSchema(schema);
-  if (defaults?.retention !== undefined) checkRetention(defaults.retention, CREATE_INSTANCE);
+  if (defaults !== undefined) checkDefaults(defaults, CREATE_INSTANCE);
   checkQueues(queues ?? {}, CREATE_INSTANCE, schema);
 }
 

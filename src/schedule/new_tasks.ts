@@ -1,6 +1,6 @@
 import { DEFAULT_RETRY_DELAY, type RetryDelay } from "../task/backoff.ts";
 import { checkQueueName, type TaskDefinition } from "../task/definition.ts";
-import { toSeconds } from "../duration.ts";
+import { toRetrySeconds, toSeconds } from "../duration.ts";
 import { decryptRow, type KeyRing, mapInChunks } from "../privacy/encryption.ts";
 import { computeLimitKeys, isLimited } from "../task/limit_keys.ts";
 import type { ScheduleOptions, TaskOptions } from "../task/options.ts";
@@ -117,5 +117,5 @@ function storedLimits(definition: TaskDefinition, args: unknown[]): Pick<NewTask
 function storedRetryDelay(retryDelay: RetryDelay): Pick<NewTask, "retry_delay" | "backoff"> {
   if (typeof retryDelay === "function") return { retry_delay: null, backoff: null };
   if (typeof retryDelay === "object") return { retry_delay: null, backoff: retryDelay };
-  return { retry_delay: toSeconds(retryDelay, "retryDelay"), backoff: null };
+  return { retry_delay: toRetrySeconds(retryDelay, "retryDelay"), backoff: null };
 }

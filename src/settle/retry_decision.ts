@@ -3,7 +3,7 @@ import { isEncrypted } from "../privacy/encryption.ts";
 import { DecryptionFailed } from "../errors.ts";
 import { isFail, isRetry } from "../task/context.ts";
 import type { TaskDefinition } from "../task/definition.ts";
-import { toSeconds } from "../duration.ts";
+import { toRetrySeconds } from "../duration.ts";
 import { describeError } from "./error_record.ts";
 import type { TaskOptions } from "../task/options.ts";
 import type { Redactor } from "../privacy/redaction.ts";
@@ -72,7 +72,10 @@ function nextAttempt(thrown: unknown, rules: RetryRules, databaseFailed: boolean
   if (databaseFailed || lostKey) return { delay: SNOOZE(task.snoozes), counts: "snooze" };
   if (isRetry(thrown)) {
     const { delay } = thrown;
-    return { delay: delay === undefined ? retryDelay(thrown, rules) : toSeconds(delay, "delay"), counts: "snooze" };
+    return {
+      delay: delay === undefined ? retryDelay(thrown, rules) : toRetrySeconds(delay, "delay"),
+      counts: "snooze",
+    };
   }
   if (isFail(thrown) || task.retryAttempts >= maxRetriesOf(rules)) return undefined;
   return { delay: retryDelay(thrown, rules), counts: "retry" };

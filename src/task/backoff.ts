@@ -1,13 +1,13 @@
-import { type Duration, toSeconds } from "../duration.ts";
+import { type Duration, toRetrySeconds } from "../duration.ts";
 import { toError } from "../thrown.ts";
 
 /** A delay before a retry that may grow with the number of attempts. */
 export interface Backoff {
   /** How the delay grows. `fixed`: it stays; `linear`: `delay` times the attempt; `exponential`: it doubles each time. */
   kind: "fixed" | "linear" | "exponential";
-  /** The delay after the first attempt. */
+  /** The delay after the first attempt, in seconds or as text with a unit. */
   delay: Duration;
-  /** The longest delay. @default "1d" */
+  /** The longest delay, in seconds or as text with a unit. @default "1d" */
   max?: Duration;
   /**
    * Whether to pick the delay at random between zero and the computed one, so that tasks that failed together are not
@@ -27,7 +27,7 @@ export type RecordedDelay = number | Backoff | { readonly kind: "function" };
 /** Converts a `retryDelay` to data: a function shows by its kind only. */
 export function toRecordedDelay(retryDelay: RetryDelay): RecordedDelay {
   if (typeof retryDelay === "function") return { kind: "function" };
-  return typeof retryDelay === "object" ? retryDelay : toSeconds(retryDelay, "retryDelay");
+  return typeof retryDelay === "object" ? retryDelay : toRetrySeconds(retryDelay, "retryDelay");
 }
 
 /** The delay in seconds if neither the record nor the definition sets one. It is that of django-firefly-tasks. */
@@ -40,13 +40,13 @@ export const DEFAULT_RETRY_DELAY = 120;
  * @throws {RangeError} If a function did not return a duration.
  */
 export function secondsUntilRetry(retryDelay: RetryDelay, attempt: number, thrown: unknown): number {
-  if (typeof retryDelay === "function") return toSeconds(retryDelay(attempt, toError(thrown)), "retryDelay");
-  if (typeof retryDelay !== "object") return toSeconds(retryDelay, "retryDelay");
+  if (typeof retryDelay === "function") return toRetrySeconds(retryDelay(attempt, toError(thrown)), "retryDelay");
+  if (typeof retryDelay !== "object") return toRetrySeconds(retryDelay, "retryDelay");
   const { kind, max = "1d", jitter = kind === "exponential" } = retryDelay;
-  const delay = toSeconds(retryDelay.delay, "retryDelay.delay");
+  const delay = toRetrySeconds(retryDelay.delay, "retryDelay.delay");
   // From 2 ** 1024 on it would be Infinity, which times a delay of 0 is NaN.
   const factor = kind === "fixed" ? 1 : kind === "linear" ? attempt : 2 ** Math.min(attempt - 1, 1023);
-  const capped = Math.min(delay * factor, toSeconds(max, "retryDelay.max"));
+  const capped = Math.min(delay * factor, toRetrySeconds(max, "retryDelay.max"));
   return jitter ? Math.random() * capped : capped;
 }
 
@@ -58,7 +58,7 @@ export function secondsUntilRetry(retryDelay: RetryDelay, attempt: number, throw
  */
 export function checkRetryDelay(retryDelay: RetryDelay): void {
   if (typeof retryDelay === "function") return;
-  if (typeof retryDelay !== "object" || retryDelay === null) return void toSeconds(retryDelay, "retryDelay");
+  if (typeof retryDelay !== "object" || retryDelay === null) return void toRetrySeconds(retryDelay, "retryDelay");
   if (!["fixed", "linear", "exponential"].includes(retryDelay.kind)) {
     throw new TypeError(
       `Cannot read "retryDelay" as its kind must be "fixed", "linear" or "exponential": current value is ${
@@ -66,6 +66,6 @@ export function checkRetryDelay(retryDelay: RetryDelay): void {
       }`,
     );
   }
-  toSeconds(retryDelay.delay, "retryDelay.delay");
-  if (retryDelay.max !== undefined) toSeconds(retryDelay.max, "retryDelay.max");
+  toRetrySeconds(retryDelay.delay, "retryDelay.delay");
+  if (retryDelay.max !== undefined) toRetrySeconds(retryDelay.max, "retryDelay.max");
 }

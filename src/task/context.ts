@@ -1,4 +1,4 @@
-import { type Duration, toSeconds } from "../duration.ts";
+import { type Duration, toRetrySeconds } from "../duration.ts";
 import { currentInstance, currentScope, type TaskContext } from "./scope.ts";
 import type { Sql } from "../sql.ts";
 import { isError, readProperty } from "../thrown.ts";
@@ -35,7 +35,7 @@ export class Retry extends Error {
   constructor(options: { delay?: Duration; cause?: unknown } = {}) {
     super("The handler asked for another attempt", "cause" in options ? { cause: options.cause } : undefined);
     if (options.delay === undefined) return;
-    toSeconds(options.delay, "delay");
+    toRetrySeconds(options.delay, "delay");
     this.delay = options.delay;
   }
 }

@@ -101,6 +101,11 @@ export function checkScheduleOptions(options: ScheduleOptions, action: string): 
   ) {
     throw new TypeError(`Cannot ${action} as "notBefore" must be a valid Date: current value is ${options.notBefore}`);
   }
+  if (options.notBefore !== undefined && /^[+-]/.test(options.notBefore.toISOString())) {
+    throw new RangeError(
+      `Cannot ${action} as "notBefore" must be in the years 0 to 9999: current value is ${options.notBefore.toISOString()}`,
+    );
+  }
   if (options.delay !== undefined) toSeconds(options.delay, "delay");
   if (options.queue !== undefined) checkQueueName(options.queue, action);
   if (
@@ -165,6 +170,20 @@ function checkTaskName(name: unknown, action: string): void {
       }`,
     );
   }
+}
+
+/**
+ * Checks the defaults that an instance has for the options of tasks.
+ *
+ * @throws {TypeError | RangeError} If one is wrong.
+ */
+export function checkDefaults(
+  defaults: Pick<TaskOptions, "maxRetries" | "retryDelay" | "timeout" | "retention">,
+  action: string,
+): void {
+  checkNumbers(defaults, action);
+  if (defaults.retryDelay !== undefined) checkRetryDelay(defaults.retryDelay);
+  if (defaults.retention !== undefined) checkRetention(defaults.retention, action);
 }
 
 function checkNumbers(

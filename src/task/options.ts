@@ -18,15 +18,19 @@ export interface TaskOptions<A extends unknown[] = unknown[]> {
   /** How many times to retry after the first attempt failed. @default 0 */
   maxRetries?: number;
   /**
-   * The delay before a retry: fixed, growing ({@linkcode Backoff}), or computed from the number of the failed attempt
-   * (from 1) and its error.
+   * The delay before a retry: fixed, in seconds or as text with a unit, growing ({@linkcode Backoff}), or computed from
+   * the number of the failed attempt (from 1) and its error.
    *
    * @default 120 (seconds)
    */
   retryDelay?: Duration | Backoff | ((attempt: number, error: Error) => Duration);
   /** Tasks with a larger priority run first. @default 0 */
   priority?: number;
-  /** The longest an attempt may take: it then fails, and `current().signal` aborts. @default none */
+  /**
+   * The longest an attempt may take, in seconds or as text with a unit: it then fails, and `current().signal` aborts.
+   *
+   * @default none
+   */
   timeout?: Duration;
   /** Rejects duplicates; `true`: tasks with the same name and arguments. @default none */
   unique?: true | Unique<A>;
@@ -62,7 +66,7 @@ export interface Unique<A extends unknown[] = unknown[]> {
    * @default ["created", "running"]
    */
   among?: TaskStatus[];
-  /** Also rejects duplicates for this long after completion (throttling). @default none */
+  /** Also rejects duplicates for this long after completion (throttling): seconds, or text with a unit. @default none */
   for?: Duration;
   /**
    * What scheduling a duplicate does. `keep` returns the existing record. `replace` overwrites the arguments and the
@@ -94,13 +98,16 @@ export interface Concurrency<A extends unknown[] = unknown[]> {
 export interface RateLimit<A extends unknown[] = unknown[]> extends Concurrency<A> {
   /** How many attempts may start per period. */
   limit: number;
-  /** The length of the period. It slides, so bursts cannot double up at the edge of two periods. */
+  /**
+   * The length of the period, in seconds or as text with a unit. It slides, so bursts cannot double up at the edge of two
+   * periods.
+   */
   per: Duration;
 }
 
 /**
  * How long to keep the records of ended tasks: one duration for all, or one for `completed` tasks and one for `failed`
- * and `cancelled` ones. `Infinity` keeps them forever. Defaults, after the task's, the queue's and the instance's
+ * and `cancelled` ones, in seconds or as text with a unit. `Infinity` keeps them forever. Defaults, after the task's, the queue's and the instance's
  * setting: 7 days for `completed`, 30 days for the others.
  */
 export type Retention = Duration | { completed?: Duration; failed?: Duration };
@@ -138,7 +145,17 @@ export interface CronOptions {
 }
 
 /** The earliest start of a task: a time, or a delay from now. Setting both is an error. */
-export type When = { notBefore?: Date; delay?: never } | { notBefore?: never; delay?: Duration };
+export type When = {
+  /** The earliest start. @default now */
+  notBefore?: Date;
+  /** Set one of both. */
+  delay?: never;
+} | {
+  /** Set one of both. */
+  notBefore?: never;
+  /** The time until the earliest start: seconds (`300`, not milliseconds), or text with a unit (`"5m"`). @default 0 */
+  delay?: Duration;
+};
 
 /** Options for one call of `schedule()`. They override the task's own. */
 export type ScheduleOptions = When & {
@@ -148,9 +165,9 @@ export type ScheduleOptions = When & {
   priority?: number;
   /** How many times to retry after the first attempt failed. */
   maxRetries?: number;
-  /** The delay before a retry. */
+  /** The delay before a retry, in seconds or as text with a unit. */
   retryDelay?: Duration | Backoff;
-  /** The longest an attempt may take. */
+  /** The longest an attempt may take, in seconds or as text with a unit. */
   timeout?: Duration;
   /** Rejects duplicates: a key, or options that override those of the definition one by one. */
   unique?: string | Unique;

@@ -73,7 +73,7 @@ export interface TaskError {
 
 /** Options for waiting for a result. */
 export interface WaitOptions {
-  /** Rejects with a `TimeoutError` after this time. @default forever */
+  /** Rejects with a `TimeoutError` after this time: seconds, or text with a unit. @default forever */
   timeout?: Duration;
   /** Rejects with the signal's reason when it aborts. */
   signal?: AbortSignal;

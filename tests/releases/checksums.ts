@@ -9,7 +9,7 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
   "0.1.0": {
     "0001_wire": "75739ac712f9e04f66a46f11a28a50bd752a0408972df0158407e48457c7f0e3",
     "0002_wire_decode": "d61a06f625eaf9f9e4bf529b79458c7220ea5632778322a76be336211af28872",
-    "0003_tables": "0d6a513fc4f3d9b9d112aa2171b39e98d448e2764a79c61da7a021e786c8109c",
+    "0003_tables": "d6463ddcb630dd0669f139441ff66043d6f849bcddbe8b7c12700fe2fbd65a8d",
     "0004_views": "4c1d6ce32afe905e62cf2159314a99c88d1df08c7e3cf5edad84de15f12f6b4e",
     "0005_placing": "d218fcb51c3430367c0fa85c6cad8ba9fd1e0d83c1bd7c9f2ba4b3b57affce76",
     "0006_keys_and_slots": "5a1340c6414b9bf841b417dc8556b7da96e0ec2c25fc13a4dcd1e3331fb26f28",
