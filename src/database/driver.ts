@@ -2,7 +2,9 @@ import postgres from "postgres";
 import { arrayTypes } from "./array_types.ts";
 import { codeOf, isRejection } from "./error_codes.ts";
 import { quoteIdentifier } from "./identifiers.ts";
+import { ALWAYS, DIRECT } from "./session_settings.ts";
 import type { ConnectionSettings } from "./settings.ts";
+import { formatTime, parseTime } from "./times.ts";
 import { DatabaseUnreachable, FireflyError } from "../errors.ts";
 import type { Sql } from "../sql.ts";
 
@@ -40,6 +42,14 @@ export type Client = postgres.Sql;
 /** Builds a query on a client, and so sends it. */
 export type Build = (client: Client) => postgres.PendingQuery<postgres.Row[]>;
 
+/** The types of times for the driver, whose own reads no time before the year 100, after 9999, or that is infinite. */
+const TIMES = {
+  to: 1184,
+  from: [1082, 1114, 1184],
+  serialize: (value: unknown) => formatTime(value instanceof Date ? value : new Date(value as string)),
+  parse: parseTime,
+};
+
 /** Opens a client of the driver; nothing else does. */
 export function openClient(
   settings: ConnectionSettings,
@@ -53,14 +63,18 @@ export function openClient(
     backoff: (tries: number) => Math.min(0.05 * 2 ** tries, 1),
     onnotice() {},
     fetch_types: false,
-    types: arrayTypes,
+    types: { ...arrayTypes, date: TIMES },
     ...(settings.pooled ? { prepare: false } : {}),
     // Of several hosts, connect to the one that takes writes; "read-write" would accept a standby.
     ...(hasSeveralHosts ? { target_session_attrs: "primary" as const } : {}),
     ...given,
     ...options,
     // A pooler refuses any other startup parameter, or forgets it with the next transaction.
-    connection: { application_name: "firefly", ...(settings.pooled ? {} : options.connection) },
+    connection: {
+      application_name: "firefly",
+      ...ALWAYS,
+      ...(settings.pooled ? {} : { ...DIRECT, ...options.connection }),
+    },
   } as postgres.Options<Record<string, never>>;
   return settings.url === undefined ? postgres(merged) : postgres(settings.url, merged);
 }

@@ -14,6 +14,14 @@ import {
   unreachableError,
 } from "./driver.ts";
 import { codeOf, isConnectionError } from "./error_codes.ts";
+import {
+  FOR_OWN,
+  HOT_PATH_PLANS,
+  READ_SETTINGS,
+  READ_STARTED,
+  type SettingsFound,
+  setupFor,
+} from "./session_settings.ts";
 import { transactionControlOf } from "./transaction_control.ts";
 import { FireflyError, SchemaMismatch } from "../errors.ts";
 import type { Sql } from "../sql.ts";
@@ -22,6 +30,8 @@ const UNDEFINED_TABLE = "42P01";
 const UNDEFINED_FUNCTION = "42883";
 const INVALID_SCHEMA = "3F000";
 const PROTOCOL_VIOLATION = "08P01";
+/** The SQLSTATE of a statement that runs in no transaction, as VACUUM. */
+const ACTIVE_TRANSACTION = "25001";
 
 const STATEMENT_DEADLINE = 15_000;
 /** How many milliseconds {@linkcode Pool.end} waits for statements under way. */
@@ -47,25 +57,51 @@ export class Pool {
   readonly #max: number;
   readonly #deadline: number;
   readonly #idle: number;
+  readonly #begin: string | undefined;
   readonly #members = new Set<Member>();
 
   /**
    * @param options `deadline`: milliseconds that a statement may take, 0 for no limit; `idle`: milliseconds that an unused
-   * connection stays open.
+   * connection stays open; `begin`: the statement that begins a transaction, if each statement needs one of its own.
    */
   constructor(
     open: (onclose: () => void) => Client,
-    { max, deadline, idle = IDLE }: { max: number; deadline: number; idle?: number },
+    { max, deadline, idle = IDLE, begin }: { max: number; deadline: number; idle?: number; begin?: string | undefined },
   ) {
     this.#open = open;
     this.#max = max;
     this.#deadline = deadline;
     this.#idle = idle;
+    this.#begin = begin;
   }
 
   /** Runs one statement. */
   async run<T>(build: Build): Promise<Rows<T>> {
+    if (this.#begin === undefined) return await this.#run<T>(build);
+    try {
+      return await this.#runAround<T>(build, this.#begin);
+    } catch (error) {
+      if (codeOf(error) !== ACTIVE_TRANSACTION) throw error;
+      return await this.#run<T>(build);
+    }
+  }
+
+  /**
+   * Runs one statement in a transaction of its own. The three are sent at once, and if the connection is lost between
+   * them, the statement still does all or nothing.
+   */
+  async #runAround<T>(build: Build, begin: string): Promise<Rows<T>> {
     const member = this.#pick();
+    const answers = await Promise.allSettled([
+      this.#run((client) => client.unsafe(begin), member),
+      this.#run<T>(build, member),
+      this.#run((client) => client.unsafe("COMMIT"), member),
+    ]);
+    for (const answer of answers) if (answer.status === "rejected") throw answer.reason;
+    return (answers[1] as PromiseFulfilledResult<Rows<T>>).value;
+  }
+
+  async #run<T>(build: Build, member: Member = this.#pick()): Promise<Rows<T>> {
     const query = build(member.client);
     member.queries.add(query);
     clearTimeout(member.idle);
@@ -110,18 +146,6 @@ export class Pool {
   }
 }
 
-/**
- * Settings that fix the plans of the hot path, whatever the statistics say: a queue's tables are empty when they are
- * analyzed and hold 100,000 rows a minute later. Joins are planned once, as nested loops; the claim reads `ready` in the
- * order of its index instead of sorting it; and the cost that the planner then expects triggers no compilation.
- */
-const HOT_PATH_PLANS = {
-  plan_cache_mode: "force_generic_plan",
-  enable_seqscan: "off",
-  enable_bitmapscan: "off",
-  jit: "off",
-};
-
 /** A client with one connection, which the pool ends. */
 const POOL_MEMBER = { max: 1, idle_timeout: 0, max_lifetime: null };
 
@@ -157,38 +181,39 @@ export class Database {
    */
   static async open(settings: ConnectionSettings, schemaName: string): Promise<Database> {
     const database = new Database(settings, schemaName);
+    let needed: ConnectionSettings;
     try {
-      if (settings.pooled || !await database.#isPooled()) return database;
+      needed = settings.pooled ? await database.#withSetup() : await database.#withPooler();
     } catch (error) {
       await database.end();
       throw error;
     }
+    if (needed === settings) return database;
     await database.end();
-    return new Database({ ...settings, pooled: true }, schemaName);
+    // Behind a pooler, the settings are read through connections that it accepts.
+    if (needed.pooled && !settings.pooled) return await Database.open(needed, schemaName);
+    return new Database(needed, schemaName);
   }
 
   constructor(settings: ConnectionSettings, schemaName: string) {
     this.settings = settings;
     this.schemaName = schemaName;
     const max = settings.options.max ?? 4;
-    const limits = { statement_timeout: STATEMENT_DEADLINE };
+    const { parameters, setup } = settings.found ?? {};
+    const limits = { ...FOR_OWN, ...parameters, statement_timeout: STATEMENT_DEADLINE };
+    const own = { deadline: STATEMENT_DEADLINE, begin: setup?.own };
     const open = (options: object) => (onclose: () => void) =>
       openClient(settings, { ...POOL_MEMBER, ...options, onclose });
-    this.#pool = new Pool(open({ connection: { ...limits, ...HOT_PATH_PLANS } }), {
+    const hot = open({ connection: { ...limits, ...HOT_PATH_PLANS } });
+    this.#pool = new Pool(hot, { ...own, max });
+    this.#insertPool = new Pool(hot, { ...own, max: 1 });
+    this.#leasePool = new Pool(open({ connection: limits }), { ...own, max: 1, idle: LEASE_IDLE });
+    this.#recordPool = new Pool(open({ connection: limits }), { ...own, max: 2 });
+    this.#userPool = new Pool(open({}), {
       max,
-      deadline: STATEMENT_DEADLINE,
+      deadline: 0,
+      begin: setup?.transactions ? `BEGIN;${setup.transactions}` : undefined,
     });
-    this.#insertPool = new Pool(open({ connection: { ...limits, ...HOT_PATH_PLANS } }), {
-      max: 1,
-      deadline: STATEMENT_DEADLINE,
-    });
-    this.#leasePool = new Pool(open({ connection: limits }), {
-      max: 1,
-      deadline: STATEMENT_DEADLINE,
-      idle: LEASE_IDLE,
-    });
-    this.#recordPool = new Pool(open({ connection: limits }), { max: 2, deadline: STATEMENT_DEADLINE });
-    this.#userPool = new Pool(open({}), { max, deadline: 0 });
     this.sql = makeTag((build) => this.#runOwn(this.#pool, build), schemaName);
     this.inserts = makeTag((build) => this.#runOwn(this.#insertPool, build), schemaName);
     this.leaseConnection = makeTag((build) => this.#runOwn(this.#leasePool, build), schemaName);
@@ -200,17 +225,31 @@ export class Database {
    * Detects a pooler: it rejects the settings that the hot path's connections start with, or drops them, or reports
    * another process than the one that answers.
    */
-  async #isPooled(): Promise<boolean> {
+  async #withPooler(): Promise<ConnectionSettings> {
+    const { settings } = this;
     try {
-      const rows = await this.#pool.run<{ pid: number; plans: string }>((client) =>
-        client.unsafe("SELECT pg_backend_pid() AS pid, current_setting('plan_cache_mode') AS plans")
+      const rows = await this.#pool.run<{ pid: number; plans: string; timeout: string | null }>((client) =>
+        client.unsafe(READ_STARTED)
       );
-      const { pid, plans } = rows[0]!;
-      return pid !== connectedProcessOf(rows) || plans !== HOT_PATH_PLANS.plan_cache_mode;
+      const { pid, plans, timeout } = rows[0]!;
+      if (pid !== connectedProcessOf(rows) || plans !== HOT_PATH_PLANS.plan_cache_mode) {
+        return { ...settings, pooled: true };
+      }
+      // Not all servers know this one, and they refuse a connection that starts with it.
+      if (timeout === null || timeout === "0") return settings;
+      return { ...settings, found: { parameters: { transaction_timeout: "0" } } };
     } catch (error) {
-      if (codeOf(error) === PROTOCOL_VIOLATION) return true;
+      if (codeOf(error) === PROTOCOL_VIOLATION) return { ...settings, pooled: true };
       throw this.explain(error);
     }
+  }
+
+  /** Finds the settings that connections through a pooler lack. */
+  async #withSetup(): Promise<ConnectionSettings> {
+    const rows = await this.#runOwn<{ settings: string }>(this.#recordPool, (client) => client.unsafe(READ_SETTINGS));
+    const setup = setupFor(JSON.parse(rows[0]!.settings) as SettingsFound, STATEMENT_DEADLINE);
+    if (setup.own === undefined && setup.transactions === "") return this.settings;
+    return { ...this.settings, found: { setup } };
   }
 
   async #runOwn<T>(pool: Pool, build: Build): Promise<Rows<T>> {

@@ -12,6 +12,7 @@ import {
   unreachableError,
 } from "./driver.ts";
 import { codeOf, isConnectionError } from "./error_codes.ts";
+import { FOR_TRANSACTIONS } from "./session_settings.ts";
 import type { DatabaseUnreachable } from "../errors.ts";
 
 /** The options of a session. */
@@ -49,6 +50,7 @@ export class Session {
       max_lifetime: null,
       // Only this timeout detects a connection that is killed while it connects.
       connect_timeout: 2,
+      connection: FOR_TRANSACTIONS,
       onclose: () => this.#lose(Object.assign(new Error("the connection was closed"), { code: "CONNECTION_CLOSED" })),
       ...options as object,
     });
@@ -57,6 +59,11 @@ export class Session {
   /** Whether each of its transactions may run in another process of the server. */
   get isPooled(): boolean {
     return this.#settings.pooled ?? false;
+  }
+
+  /** Statements that each of its transactions needs at its beginning. */
+  get setup(): string {
+    return this.#settings.found?.setup?.transactions ?? "";
   }
 
   /** Why the connection is lost; undefined while it is not. */

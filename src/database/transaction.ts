@@ -1,5 +1,6 @@
-import { type Build, makeTag, makeUserTag, type Rows, type Tag } from "./driver.ts";
+import { type Build, connectedProcessOf, makeTag, makeUserTag, type Rows, type Tag } from "./driver.ts";
 import { codeOf } from "./error_codes.ts";
+import { BEGIN } from "./session_settings.ts";
 import { transactionControlOf } from "./transaction_control.ts";
 import { CommitUnknown, DatabaseUnreachable, FireflyError } from "../errors.ts";
 import type { Session, Sessions } from "./session.ts";
@@ -245,14 +246,14 @@ export async function runTransaction<T>(transaction: Transaction, fn: (inner: Tr
 
 async function begin(session: Session, setup: string, deadline: number): Promise<void> {
   // A session keeps its process, unless there is a pooler in between.
-  if (session.pid !== undefined && !session.isPooled) {
-    await session.run((client) => client.unsafe(`BEGIN; ${setup}`), deadline);
+  const text = `${BEGIN}${session.setup} ${setup}`;
+  if (!session.isPooled) {
+    // No query, or the user's first statement could not be SET TRANSACTION ISOLATION LEVEL.
+    const results = await session.run((client) => client.unsafe(text), deadline);
+    session.pid ??= connectedProcessOf((Array.isArray(results[0]) ? results[0] : results) as never);
     return;
   }
-  const results = await session.run(
-    (client) => client.unsafe(`BEGIN; ${setup} SELECT pg_backend_pid() AS pid`),
-    deadline,
-  );
+  const results = await session.run((client) => client.unsafe(`${text} SELECT pg_backend_pid() AS pid`), deadline);
   session.pid = (results.at(-1) as { pid: number }[])[0]!.pid;
 }
 

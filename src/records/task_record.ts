@@ -1,5 +1,6 @@
 import { DEFAULT_RETRY_DELAY, type RetryDelay } from "../task/backoff.ts";
 import type { Database } from "../database/pools.ts";
+import { parseTime } from "../database/times.ts";
 import { toSeconds } from "../duration.ts";
 import { decodeParams, decryptRow, type KeyRing } from "../privacy/encryption.ts";
 import { FireflyError, TaskExists, TaskNotFound } from "../errors.ts";
@@ -249,5 +250,5 @@ function attemptRead(read: () => unknown): unknown {
 }
 
 function toTaskError({ at, ...error }: ErrorRow): TaskError {
-  return { ...error, at: new Date(at) };
+  return { ...error, at: parseTime(at) };
 }

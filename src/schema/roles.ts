@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { ConnectionSettings } from "../database/settings.ts";
 import { codeOf } from "../database/error_codes.ts";
+import { BEGIN_MIGRATING } from "../database/session_settings.ts";
 import { FireflyError } from "../errors.ts";
 import { lockMigrations } from "./migrator.ts";
 import { Session } from "../database/session.ts";
@@ -44,7 +45,7 @@ export async function makeRoles(
         )
       );
     }
-    await run(`BEGIN; ${grantsText(schema)} COMMIT`).catch((error) =>
+    await run(`${BEGIN_MIGRATING} ${grantsText(schema)} COMMIT`).catch((error) =>
       refuse(error, `does not own all of schema "${schema}": run it as the owner, who ran "migrate"`)
     );
     return names;
