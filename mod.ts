@@ -71,7 +71,7 @@ export type { BulkOptions, Tasks } from "./src/records/tasks.ts";
 export { TaskFailed } from "./src/records/task_record.ts";
 export type { Logger, TaskContext } from "./src/task/scope.ts";
 export type { Queryable, Sql } from "./src/sql.ts";
-export type { QueueState } from "./src/store/queues.ts";
+export type { PauseOptions, QueueState } from "./src/store/queues.ts";
 export { type Redact, SENSITIVE_KEYS } from "./src/privacy/redaction.ts";
 export type { SchemaIssue, SchemaResult, StandardSchemaV1 } from "./src/task/standard_schema.ts";
 export type { Atom, Check, NotStorable, Storable } from "./src/task/storable.ts";

@@ -15,9 +15,13 @@ export const pause: Command = {
   details:
     "Tasks can still be scheduled, and running tasks continue. A queue stays paused across restarts. It can be paused " +
     "before it has any tasks.",
-  flags: {},
-  examples: ["pause mail", "pause mail reports"],
-  run: (args, terminal) => onQueues({ args, terminal, verb: "paused", act: (ff, queue) => ff.pause(queue) }),
+  flags: { reason: { value: "text", description: "Why, for queues and doctor" } },
+  examples: ["pause mail", 'pause mail reports --reason "the server of the provider is down"'],
+  run(args, terminal) {
+    const reason = args.text("reason");
+    const options = reason === undefined ? {} : { reason };
+    return onQueues({ args, terminal, verb: "paused", act: (ff, queue) => ff.pause(queue, options) });
+  },
 };
 
 /** `resume`: resumes paused queues. */

@@ -35,11 +35,16 @@ export const queues: Command = {
   },
 };
 
-function fieldsOf({ name, paused, consumers, counts, oldestDue, retention }: QueueState): object {
+function fieldsOf(
+  { name, paused, pausedSince, pausedBy, pausedReason, consumers, counts, oldestDue, retention }: QueueState,
+): object {
   const { completed, failed } = retention;
   return {
     name,
     paused,
+    paused_since: pausedSince,
+    paused_by: pausedBy,
+    paused_reason: pausedReason,
     consumers,
     counts,
     oldest_due: oldestDue,
@@ -49,11 +54,15 @@ function fieldsOf({ name, paused, consumers, counts, oldestDue, retention }: Que
   };
 }
 
-function rowOf({ name, paused, consumers, counts, oldestDue, retention }: QueueState): Cell[] {
+function sinceOf(time: Date): string {
+  return formatSeconds(Math.max(0, (Date.now() - time.getTime()) / 1000));
+}
+
+function rowOf({ name, paused, pausedSince, consumers, counts, oldestDue, retention }: QueueState): Cell[] {
   const isDeserted = consumers === 0 && counts.created > 0;
   return [
     name,
-    paused ? { text: "paused", style: "yellow" } : "",
+    paused ? { text: pausedSince ? `paused ${sinceOf(pausedSince)}` : "paused", style: "yellow" } : "",
     isDeserted ? { text: "0", style: "red" } : String(consumers),
     ...TASK_STATUSES.map((status) => String(counts[status])),
     oldestDue === null ? "" : formatSeconds(oldestDue),
