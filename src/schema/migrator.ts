@@ -129,7 +129,8 @@ export async function migrate(
   onProgress: (message: string) => void = () => {},
   migrations: readonly Migration[] = MIGRATIONS,
 ): Promise<MigrationState[]> {
-  const [session, holder] = [new Session(settings), new Session(settings)];
+  // A pooler may stand in between: each transaction sets what it needs.
+  const [session, holder] = [1, 2].map(() => new Session({ ...settings, pooled: true })) as [Session, Session];
   const sql = session.tag(schema);
   const run = (text: string) => session.run((client) => client.unsafe(text));
   try {

@@ -30,7 +30,8 @@ export async function makeRoles(
 ): Promise<string[]> {
   checkNames(schema);
   const names = roleNames(schema);
-  const [session, holder] = [new Session(settings), new Session(settings)];
+  // A pooler may stand in between: each transaction sets what it needs.
+  const [session, holder] = [1, 2].map(() => new Session({ ...settings, pooled: true })) as [Session, Session];
   const sql = session.tag(schema);
   const run = (text: string) => session.run((client) => client.unsafe(text));
   try {
