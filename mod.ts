@@ -82,7 +82,7 @@ export { TaskFailed } from "./src/records/task_record.ts";
 export type { Logger, TaskContext } from "./src/task/scope.ts";
 export type { Queryable, Sql } from "./src/sql.ts";
 export type { ConsumerState, RunningTask } from "./src/store/consumer_records.ts";
-export type { QueueState } from "./src/store/queues.ts";
+export type { PauseOptions, QueueState } from "./src/store/queues.ts";
 export { type Redact, SENSITIVE_KEYS } from "./src/privacy/redaction.ts";
 export type {
   AnySchema,

@@ -247,11 +247,11 @@ LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $body$
 BEGIN
   source := replace(source, '{"$":"undefined"}', 'null');
   IF strpos(source, '"Date"') > 0 THEN
-    source := regexp_replace(source, '\{"\$":"Date","v":("[^"\\]*"|null)\}', '\1', 'g');
+    source := regexp_replace(source, E'\\{"\\$":"Date","v":("[^"\\\\]*"|null)\\}', E'\\1', 'g');
   END IF;
   IF strpos(source, '"bigint"') > 0 THEN
     source := regexp_replace(
-      source, '\{"\$":"bigint","v":"(0|-?[1-9][0-9]{0,200})"\}', '\1', 'g'
+      source, E'\\{"\\$":"bigint","v":"(0|-?[1-9][0-9]{0,200})"\\}', E'\\1', 'g'
     );
   END IF;
   RETURN source;

@@ -80,6 +80,9 @@ CREATE TABLE "firefly".ready (
   autovacuum_vacuum_threshold = 20000,
   autovacuum_vacuum_cost_delay = 0
 );
+-- With this, a publication of all tables does not forbid its DELETE. It writes more to the log only if wal_level is
+-- logical: a row has no key, and a primary key would cost the hot path an index. So do waiting and slot.
+ALTER TABLE "firefly".ready REPLICA IDENTITY FULL;
 CREATE INDEX ready_order ON "firefly".ready (queue, priority DESC, not_before, id);
 CREATE INDEX ready_quarantined ON "firefly".ready (queue, priority DESC, not_before, id) WHERE quarantined;
 COMMENT ON TABLE "firefly".ready IS
@@ -111,6 +114,7 @@ CREATE TABLE "firefly".waiting (
   autovacuum_vacuum_threshold = 20000,
   autovacuum_vacuum_cost_delay = 0
 );
+ALTER TABLE "firefly".waiting REPLICA IDENTITY FULL;
 CREATE INDEX waiting_id ON "firefly".waiting (id);
 CREATE INDEX waiting_due ON "firefly".waiting (queue, not_before) WHERE reason = 'time';
 CREATE INDEX waiting_unknown ON "firefly".waiting (func_name) WHERE reason = 'unknown';
@@ -180,6 +184,10 @@ COMMENT ON TABLE "firefly".claim_batch IS
 CREATE TABLE "firefly".queue (
   name text PRIMARY KEY,
   paused boolean NOT NULL DEFAULT false,
+  -- While it is paused: since when, by whom, and why, as pause() was told.
+  paused_since timestamptz,
+  paused_by text,
+  paused_reason text,
   -- Seconds after its end for which a task's record is kept; cancelled counts as failed. 'Infinity' keeps it for ever.
   -- The first that is not NULL counts: that of `definition`, of `queue`, of `retention`.
   retain_completed double precision CHECK (retain_completed >= 0 AND retain_completed <> 'NaN'),
@@ -248,6 +256,7 @@ CREATE TABLE "firefly".slot (
   autovacuum_vacuum_threshold = 20000,
   autovacuum_vacuum_cost_delay = 0
 );
+ALTER TABLE "firefly".slot REPLICA IDENTITY FULL;
 CREATE INDEX slot_key ON "firefly".slot (key, kind);
 CREATE INDEX slot_task ON "firefly".slot (task_id);
 CREATE INDEX slot_until ON "firefly".slot (until) WHERE until IS NOT NULL;
@@ -268,6 +277,8 @@ CREATE TABLE "firefly".cron (
   -- may fire its slots.
   definition text NOT NULL,
   paused boolean NOT NULL DEFAULT false,
+  -- While it is paused: since when.
+  paused_since timestamptz,
   -- When a consumer started that knows the task and no cron of it.
   removed timestamptz,
   -- Slots up to here are not made up for, whatever `missed` is.

@@ -80,7 +80,7 @@ SELECT cron.name, cron.expression, cron.timezone, cron.missed, cron.task ->> 'qu
     WHEN cron.paused THEN 'paused'
     ELSE 'active'
   END AS state,
-  cron.since, cron.defined, last.slot AS last_slot, last.fired AS last_fired, last.task_id AS last_task_id,
+  cron.paused_since, cron.since, cron.defined, last.slot AS last_slot, last.fired AS last_fired, last.task_id AS last_task_id,
   CASE
     WHEN task.status = 'created' AND EXISTS (SELECT FROM "firefly".claim_batch WHERE task.id = ANY (claim_batch.ids))
       THEN 'running'

@@ -165,13 +165,14 @@ BEGIN
     ) RETURNING id AS task_id INTO scheduled;
     RETURN scheduled.task_id;
   END IF;
+  -- As numeric: a session with a low extra_float_digits writes 45.5 as 5e+01.
   SELECT * INTO scheduled
   FROM "firefly"._schedule(json_build_array(json_build_object(
     'func_name', schedule.func_name, 'params', "firefly".encode(COALESCE(schedule.params, '[]')),
     'queue', schedule.queue, 'not_before', COALESCE(schedule.not_before, now()),
     'priority', COALESCE(schedule.priority, 0), 'max_retries', schedule.max_retries,
-    'retry_delay', schedule.retry_delay, 'timeout', schedule.timeout, 'tags', COALESCE(schedule.tags, '{}'),
-    'unique_key', schedule.unique_key, 'unique_for', schedule.unique_for,
+    'retry_delay', schedule.retry_delay::numeric, 'timeout', schedule.timeout::numeric, 'tags', COALESCE(schedule.tags, '{}'),
+    'unique_key', schedule.unique_key, 'unique_for', schedule.unique_for::numeric,
     'on_conflict', COALESCE(schedule.on_conflict, 'keep')
   )));
   IF scheduled.refused_key IS NOT NULL THEN

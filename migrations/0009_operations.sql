@@ -171,16 +171,22 @@ END
 $body$;
 
 -- Stops the claiming of a queue's tasks until it is resumed; returns whether that is new. Running tasks go on, and
--- consumers are asked to release what they have claimed and not begun.
-CREATE FUNCTION "firefly".pause(queue text) RETURNS boolean
+-- consumers are asked to release what they have claimed and not begun. It stores when this was, by whom, which is the
+-- role unless it is given, and why. Of a queue that is paused already, it replaces the reason if one is given.
+CREATE FUNCTION "firefly".pause(queue text, reason text DEFAULT NULL, by text DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 BEGIN
-  INSERT INTO "firefly".queue (name, paused) VALUES (pause.queue, true)
-  ON CONFLICT (name) DO UPDATE SET paused = true WHERE NOT "queue".paused;
+  INSERT INTO "firefly".queue (name, paused, paused_since, paused_by, paused_reason)
+  VALUES (pause.queue, true, now(), COALESCE(pause.by, session_user), pause.reason)
+  ON CONFLICT (name) DO UPDATE
+  SET paused = true, paused_since = excluded.paused_since, paused_by = excluded.paused_by,
+    paused_reason = excluded.paused_reason
+  WHERE NOT "queue".paused;
   IF FOUND THEN
     PERFORM pg_notify("firefly".control_channel(), '');
     RETURN true;
   END IF;
+  UPDATE "firefly".queue SET paused_reason = pause.reason WHERE name = pause.queue AND pause.reason IS NOT NULL;
   RETURN false;
 END
 $body$;
@@ -189,7 +195,9 @@ $body$;
 CREATE FUNCTION "firefly".resume(queue text) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 BEGIN
-  UPDATE "firefly".queue SET paused = false WHERE name = resume.queue AND paused;
+  UPDATE "firefly".queue
+  SET paused = false, paused_since = NULL, paused_by = NULL, paused_reason = NULL
+  WHERE name = resume.queue AND paused;
   IF FOUND THEN
     PERFORM pg_notify("firefly".channel(resume.queue), '');
     PERFORM pg_notify("firefly".control_channel(), '');

@@ -12,11 +12,15 @@ BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended('firefly' || ':cron', 0));
 
   INSERT INTO "firefly".cron AS stored (
-    name, names, expression, timezone, missed, task, definition, paused, consumer_id
+    name, names, expression, timezone, missed, task, definition, paused, paused_since, consumer_id
   )
   SELECT new.name, new.names, new.expression, new.timezone, new.missed, new.task, new.definition,
     EXISTS (
       SELECT FROM "firefly".cron AS other
+      WHERE other.names && new.names AND other.name <> new.name AND other.paused AND other.removed IS NULL
+    ),
+    (
+      SELECT min(other.paused_since) FROM "firefly".cron AS other
       WHERE other.names && new.names AND other.name <> new.name AND other.paused AND other.removed IS NULL
     ),
     _register_crons.consumer_id
@@ -124,7 +128,7 @@ $body$;
 CREATE FUNCTION "firefly".pause_cron(name text) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 BEGIN
-  UPDATE "firefly".cron SET paused = true WHERE cron.name = pause_cron.name AND NOT paused;
+  UPDATE "firefly".cron SET paused = true, paused_since = now() WHERE cron.name = pause_cron.name AND NOT paused;
   RETURN FOUND;
 END
 $body$;
@@ -133,7 +137,9 @@ $body$;
 CREATE FUNCTION "firefly".resume_cron(name text) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 BEGIN
-  UPDATE "firefly".cron SET paused = false, since = now() WHERE cron.name = resume_cron.name AND paused;
+  UPDATE "firefly".cron
+  SET paused = false, paused_since = NULL, since = now()
+  WHERE cron.name = resume_cron.name AND paused;
   RETURN FOUND;
 END
 $body$;

@@ -11,7 +11,13 @@ const HOMES: Readonly<Record<string, string>> = {
 };
 
 /** The files and folders of `src/` that may hold SQL. */
-const SQL_HOMES = ["store/", "schema/migrator.ts", "schema/migrations.ts", "database/pools.ts"];
+const SQL_HOMES = [
+  "store/",
+  "schema/migrator.ts",
+  "schema/migrations.ts",
+  "database/pools.ts",
+  "database/session_settings.ts",
+];
 
 /** How a string begins that is an SQL statement; BEGIN and its kind hold no knowledge of tables and are not meant. */
 const STATEMENT =

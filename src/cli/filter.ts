@@ -1,6 +1,6 @@
 import { toMilliseconds } from "../duration.ts";
 import type { Firefly } from "../firefly/firefly.ts";
-import { findUnknown, readWords, type Words } from "../store/records.ts";
+import { findUnknown, readWords, type Words } from "../store/words.ts";
 import { didYouMean } from "../suggest.ts";
 import {
   CREATED_STATES,

@@ -17,9 +17,16 @@ export const pause: Command = {
   details:
     "Tasks can still be scheduled, and running tasks continue. A queue stays paused across restarts. With --yes, it can " +
     "be paused before it has any tasks, consumers or settings.",
-  flags: { yes: { description: "Do not ask about a queue that does not exist yet" } },
-  examples: ["pause mail", "pause mail reports"],
-  run: (args, terminal) => onQueues({ args, terminal, verb: "paused", act: (ff, queue) => ff.pause(queue) }),
+  flags: {
+    reason: { value: "text", description: "Why, for queues and doctor" },
+    yes: { description: "Do not ask about a queue that does not exist yet" },
+  },
+  examples: ["pause mail", 'pause mail reports --reason "the server of the provider is down"'],
+  run(args, terminal) {
+    const reason = args.text("reason");
+    const options = reason === undefined ? {} : { reason };
+    return onQueues({ args, terminal, verb: "paused", act: (ff, queue) => ff.pause(queue, options) });
+  },
 };
 
 /** `resume`: resumes paused queues. */

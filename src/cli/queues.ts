@@ -44,11 +44,16 @@ function tableOf(found: readonly QueueState[]): Table {
   };
 }
 
-function fieldsOf({ name, paused, consumers, counts, oldestDue, retention }: QueueState): object {
+function fieldsOf(
+  { name, paused, pausedSince, pausedBy, pausedReason, consumers, counts, oldestDue, retention }: QueueState,
+): object {
   const { completed, failed } = retention;
   return {
     name,
     paused,
+    paused_since: pausedSince,
+    paused_by: pausedBy,
+    paused_reason: pausedReason,
     consumers,
     counts,
     oldest_due: oldestDue,
@@ -58,14 +63,18 @@ function fieldsOf({ name, paused, consumers, counts, oldestDue, retention }: Que
   };
 }
 
+function sinceOf(time: Date): string {
+  return formatSeconds(Math.max(0, (Date.now() - time.getTime()) / 1000));
+}
+
 function rowOf(
-  { name, paused, consumers, counts, oldestDue, retention }: QueueState,
+  { name, paused, pausedSince, consumers, counts, oldestDue, retention }: QueueState,
   states: readonly TaskState[],
 ): Cell[] {
   const isDeserted = consumers === 0 && counts.created > 0;
   return [
     name,
-    paused ? { text: "paused", style: "yellow" } : "",
+    paused ? { text: pausedSince ? `paused ${sinceOf(pausedSince)}` : "paused", style: "yellow" } : "",
     isDeserted ? { text: "0", style: "red" } : String(consumers),
     ...states.map((state): Cell => {
       const text = String(counts[state]);

@@ -1,7 +1,9 @@
+import { formatTime, parseTime } from "./times.ts";
+
 const number = Number;
 const text = String;
 const boolean = (element: string) => element === "t";
-const date = (element: string) => new Date(element);
+const date = parseTime;
 const json = (element: string) => JSON.parse(element);
 
 /** PostgreSQL's built-in array types: their OIDs, and how to read one of their elements. */
@@ -66,7 +68,7 @@ export function formatArray(list: unknown[], asJson = false): string {
 
 function formatElement(element: unknown, asJson: boolean): string {
   if (asJson) return JSON.stringify(element);
-  return element instanceof Date ? element.toISOString() : String(element);
+  return element instanceof Date ? formatTime(element) : String(element);
 }
 
 /** Reads an array literal as a list. */

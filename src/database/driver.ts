@@ -6,7 +6,9 @@ import { captureCallSite, describeFailure } from "./call_site.ts";
 import { codeOf, isRejection } from "./error_codes.ts";
 import { OpenError, withFetchedPassword } from "./password.ts";
 import { quoteIdentifier } from "./identifiers.ts";
+import { ALWAYS, DIRECT } from "./session_settings.ts";
 import type { ConnectionSettings } from "./settings.ts";
+import { formatTime, parseTime } from "./times.ts";
 import { DatabaseUnreachable, FireflyError } from "../errors.ts";
 import type { Sql } from "../sql.ts";
 
@@ -44,6 +46,14 @@ export type Client = postgres.Sql;
 /** Builds a query on a client, and so sends it. */
 export type Build = (client: Client) => postgres.PendingQuery<postgres.Row[]>;
 
+/** The types of times for the driver, whose own reads no time before the year 100, after 9999, or that is infinite. */
+const TIMES = {
+  to: 1184,
+  from: [1082, 1114, 1184],
+  serialize: (value: unknown) => formatTime(value instanceof Date ? value : new Date(value as string)),
+  parse: parseTime,
+};
+
 /** Opens a client of the driver; nothing else does. */
 export function openClient(
   settings: ConnectionSettings,
@@ -61,7 +71,7 @@ export function openClient(
     // The default waits up to 20 s, long after a restarted server is back.
     backoff: (tries: number) => Math.min(0.05 * 2 ** tries, 1),
     onnotice() {},
-    types: arrayTypes,
+    types: { ...arrayTypes, date: TIMES },
     prepare: !pooled && settings.options.prepare !== false,
     ...options,
     ...(connectTimeout === undefined ? {} : { connect_timeout: connectTimeout }),
@@ -74,7 +84,7 @@ export function openClient(
     sslnegotiation: target.isDirectTls ? "direct" : null,
     ...(sessionAttributes && sessionAttributes !== "any" ? { target_session_attrs: sessionAttributes } : {}),
     // A pooler refuses any other startup parameter, or forgets it with the next transaction.
-    connection: { ...target.settings, ...(pooled ? {} : options.connection) },
+    connection: { ...target.settings, ...ALWAYS, ...(pooled ? {} : { ...DIRECT, ...options.connection }) },
     ...access,
     async socket(parsed: DriverOptions): Promise<Socket> {
       const socket = await access.socket(parsed);

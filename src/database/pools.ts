@@ -1,25 +1,28 @@
 import type { Closing } from "../closing.ts";
 import type { ConnectionSettings } from "./settings.ts";
-import { withDeadline } from "./deadline.ts";
 import {
   type Build,
-  type Client,
   connectedProcessOf,
-  discard,
-  isSent,
   makeTag,
   makeUserTag,
   openClient,
   type Rows,
-  setIdle,
   type Tag,
   unreachableError,
 } from "./driver.ts";
 import { retryConflicts } from "./conflicts.ts";
-import { codeOf, isConnectionError, markConnectionError, markOwnFailure, READ_ONLY } from "./error_codes.ts";
+import { codeOf, isConnectionError, markOwnFailure } from "./error_codes.ts";
+import {
+  FOR_OWN,
+  HOT_PATH_PLANS,
+  READ_SETTINGS,
+  READ_STARTED,
+  type SettingsFound,
+  setupFor,
+} from "./session_settings.ts";
 import { transactionControlOf } from "./transaction_control.ts";
-import { FireflyError, InstanceClosed, SchemaMismatch } from "../errors.ts";
-import { LINGER } from "./linger.ts";
+import { FireflyError, SchemaMismatch } from "../errors.ts";
+import { Pool } from "./pool.ts";
 import type { Sql } from "../sql.ts";
 
 const UNDEFINED_TABLE = "42P01";
@@ -28,131 +31,8 @@ const INVALID_SCHEMA = "3F000";
 const PROTOCOL_VIOLATION = "08P01";
 
 const STATEMENT_DEADLINE = 15_000;
-/** How many milliseconds {@linkcode Pool.end} waits for statements under way. */
-const END_TIMEOUT = 5_000;
-/** How many milliseconds an unused connection stays open. */
-const IDLE = 10_000;
-/** The same for the connection that renews leases, by default every 10 s. */
+/** How many milliseconds the connection that renews leases, by default every 10 s, stays open unused. */
 const LEASE_IDLE = 15_000;
-
-/** A connection of a pool, and the statements under way on it. */
-interface Member {
-  readonly client: Client;
-  readonly queries: Set<ReturnType<Build>>;
-  timer?: ReturnType<typeof setTimeout>;
-  /** Whether the process may end while it is open. */
-  isIdle: boolean;
-}
-
-/**
- * Connections for single statements. Each is a client of its own, discarded with its pending statements when its
- * connection is lost or misses a deadline: a client of this driver may swallow statements after its backend is gone.
- */
-export class Pool {
-  readonly #open: (onclose: () => void) => Client;
-  readonly #max: number;
-  readonly #deadline: number;
-  readonly #idle: number;
-  readonly #linger: number;
-  readonly #members = new Set<Member>();
-  #ended = false;
-
-  /**
-   * @param options `deadline`: milliseconds that a statement may take, 0 for no limit; `idle`: milliseconds that an unused
-   * connection stays open.
-   */
-  constructor(
-    open: (onclose: () => void) => Client,
-    { max, deadline, idle = IDLE }: { max: number; deadline: number; idle?: number },
-  ) {
-    this.#open = open;
-    this.#max = max;
-    this.#deadline = deadline;
-    this.#idle = idle;
-    this.#linger = Math.min(LINGER, idle);
-  }
-
-  /**
-   * Runs one statement.
-   *
-   * @throws {InstanceClosed} If the pool has ended.
-   */
-  async run<T>(build: Build): Promise<Rows<T>> {
-    if (this.#ended) throw new InstanceClosed();
-    const member = this.#pick();
-    const query = build(member.client);
-    member.queries.add(query);
-    clearTimeout(member.timer);
-    if (member.isIdle) this.#setIdle(member, false);
-    try {
-      return await (this.#deadline ? withDeadline(query, this.#deadline) : query) as unknown as Rows<T>;
-    } catch (error) {
-      if (!isSent(query)) markConnectionError(error); // of connecting, whatever its code
-      const isLost = isConnectionError(error);
-      // Another connection may lead to a server that takes writes, as after a failover behind one address.
-      if (isLost || codeOf(error) === READ_ONLY) this.#drop(member);
-      throw isLost && this.#ended ? new InstanceClosed() : error;
-    } finally {
-      member.queries.delete(query);
-      if (member.queries.size === 0 && this.#members.has(member)) {
-        member.timer = setTimeout(() => this.#setIdle(member, true), this.#linger);
-      }
-    }
-  }
-
-  /** Ends the pool once its statements have ended. From now on it rejects others. */
-  async end(): Promise<void> {
-    this.#ended = true;
-    const queries = [...this.#members].flatMap((member) => [...member.queries]);
-    await withDeadline(Promise.allSettled(queries), END_TIMEOUT).catch(() => {});
-    this.abandon();
-  }
-
-  /** Ends the pool with its statements. */
-  abandon(): void {
-    this.#ended = true;
-    for (const member of this.#members) this.#drop(member);
-  }
-
-  /** Returns the connection with the fewest statements under way; a new one if none is idle and `max` allows it. */
-  #pick(): Member {
-    let best: Member | undefined;
-    for (const member of this.#members) if (!best || member.queries.size < best.queries.size) best = member;
-    if (best && (best.queries.size === 0 || this.#members.size >= this.#max)) return best;
-    const member: Member = { client: this.#open(() => this.#drop(member)), queries: new Set(), isIdle: false };
-    this.#members.add(member);
-    return member;
-  }
-
-  /** Lets the process end while the connection is unused, and closes it after a while. */
-  #setIdle(member: Member, isIdle: boolean): void {
-    member.isIdle = isIdle;
-    setIdle(member.client, isIdle);
-    // Not the driver's own idle_timeout, which rejects statements that are sent while the connection closes.
-    if (isIdle) member.timer = setTimeout(() => this.#drop(member), this.#idle - this.#linger).unref();
-  }
-
-  #drop(member: Member): void {
-    if (!this.#members.delete(member)) return;
-    clearTimeout(member.timer);
-    if (member.isIdle) setIdle(member.client, false); // it closes in an orderly way
-    // The driver would open another connection for a statement that it has not sent yet.
-    for (const query of member.queries) if (!isSent(query)) query.cancel();
-    discard(member.client);
-  }
-}
-
-/**
- * Settings that fix the plans of the hot path, whatever the statistics say: a queue's tables are empty when they are
- * analyzed and hold 100,000 rows a minute later. Joins are planned once, as nested loops; the claim reads `ready` in the
- * order of its index instead of sorting it; and the cost that the planner then expects triggers no compilation.
- */
-const HOT_PATH_PLANS = {
-  plan_cache_mode: "force_generic_plan",
-  enable_seqscan: "off",
-  enable_bitmapscan: "off",
-  jit: "off",
-};
 
 /** A client with one connection, which the pool ends. */
 const POOL_MEMBER = { max: 1, idle_timeout: 0, max_lifetime: null };
@@ -191,40 +71,41 @@ export class Database {
   static async open(settings: ConnectionSettings, schemaName: string, closing?: Closing): Promise<Database> {
     const database = new Database(settings, schemaName);
     const forget = closing?.onClose(() => database.#abandon());
+    let needed: ConnectionSettings;
     try {
-      if (settings.pooled || !await database.#isPooled()) return database;
+      needed = settings.pooled ? await database.#withSetup() : await database.#withPooler();
     } catch (error) {
       await database.end();
       throw error;
     } finally {
       forget?.();
     }
+    if (needed === settings) return database;
     await database.end();
-    return new Database({ ...settings, pooled: true }, schemaName);
+    // Behind a pooler, the settings are read through connections that it accepts.
+    if (needed.pooled && !settings.pooled) return await Database.open(needed, schemaName, closing);
+    return new Database(needed, schemaName);
   }
 
   constructor(settings: ConnectionSettings, schemaName: string) {
     this.settings = settings;
     this.schemaName = schemaName;
     const max = settings.options.max ?? 4;
-    const limits = { statement_timeout: STATEMENT_DEADLINE };
+    const { parameters, setup } = settings.found ?? {};
+    const limits = { ...FOR_OWN, ...parameters, statement_timeout: STATEMENT_DEADLINE };
+    const own = { deadline: STATEMENT_DEADLINE, begin: setup?.own };
     const open = (options: object) => (onclose: () => void) =>
       openClient(settings, { ...POOL_MEMBER, ...options, onclose });
-    this.#pool = new Pool(open({ connection: { ...limits, ...HOT_PATH_PLANS } }), {
+    const hot = open({ connection: { ...limits, ...HOT_PATH_PLANS } });
+    this.#pool = new Pool(hot, { ...own, max });
+    this.#insertPool = new Pool(hot, { ...own, max: 1 });
+    this.#leasePool = new Pool(open({ connection: limits }), { ...own, max: 1, idle: LEASE_IDLE });
+    this.#recordPool = new Pool(open({ connection: limits }), { ...own, max: 2 });
+    this.#userPool = new Pool(open({}), {
       max,
-      deadline: STATEMENT_DEADLINE,
+      deadline: 0,
+      begin: setup?.transactions ? `BEGIN;${setup.transactions}` : undefined,
     });
-    this.#insertPool = new Pool(open({ connection: { ...limits, ...HOT_PATH_PLANS } }), {
-      max: 1,
-      deadline: STATEMENT_DEADLINE,
-    });
-    this.#leasePool = new Pool(open({ connection: limits }), {
-      max: 1,
-      deadline: STATEMENT_DEADLINE,
-      idle: LEASE_IDLE,
-    });
-    this.#recordPool = new Pool(open({ connection: limits }), { max: 2, deadline: STATEMENT_DEADLINE });
-    this.#userPool = new Pool(open({}), { max, deadline: 0 });
     this.sql = makeTag((build) => this.#runOwn(this.#pool, build), schemaName);
     this.inserts = makeTag((build) => this.#runOwn(this.#insertPool, build), schemaName);
     this.leaseConnection = makeTag((build) => this.#runOwn(this.#leasePool, build), schemaName);
@@ -236,17 +117,31 @@ export class Database {
    * Detects a pooler: it rejects the settings that the hot path's connections start with, or drops them, or reports
    * another process than the one that answers.
    */
-  async #isPooled(): Promise<boolean> {
+  async #withPooler(): Promise<ConnectionSettings> {
+    const { settings } = this;
     try {
-      const rows = await this.#pool.run<{ pid: number; plans: string }>((client) =>
-        client.unsafe("SELECT pg_backend_pid() AS pid, current_setting('plan_cache_mode') AS plans")
+      const rows = await this.#pool.run<{ pid: number; plans: string; timeout: string | null }>((client) =>
+        client.unsafe(READ_STARTED)
       );
-      const { pid, plans } = rows[0]!;
-      return pid !== connectedProcessOf(rows) || plans !== HOT_PATH_PLANS.plan_cache_mode;
+      const { pid, plans, timeout } = rows[0]!;
+      if (pid !== connectedProcessOf(rows) || plans !== HOT_PATH_PLANS.plan_cache_mode) {
+        return { ...settings, pooled: true };
+      }
+      // Not all servers know this one, and they refuse a connection that starts with it.
+      if (timeout === null || timeout === "0") return settings;
+      return { ...settings, found: { parameters: { transaction_timeout: "0" } } };
     } catch (error) {
-      if (codeOf(error) === PROTOCOL_VIOLATION) return true;
+      if (codeOf(error) === PROTOCOL_VIOLATION) return { ...settings, pooled: true };
       throw this.explain(error);
     }
+  }
+
+  /** Finds the settings that connections through a pooler lack. */
+  async #withSetup(): Promise<ConnectionSettings> {
+    const rows = await this.#runOwn<{ settings: string }>(this.#recordPool, (client) => client.unsafe(READ_SETTINGS));
+    const setup = setupFor(JSON.parse(rows[0]!.settings) as SettingsFound, STATEMENT_DEADLINE);
+    if (setup.own === undefined && setup.transactions === "") return this.settings;
+    return { ...this.settings, found: { setup } };
   }
 
   async #runOwn<T>(pool: Pool, build: Build): Promise<Rows<T>> {

@@ -15,6 +15,7 @@ import {
 import { codeOf, isConnectionError, markConnectionError, READ_ONLY } from "./error_codes.ts";
 import { type DatabaseUnreachable, InstanceClosed } from "../errors.ts";
 import { LINGER } from "./linger.ts";
+import { FOR_TRANSACTIONS } from "./session_settings.ts";
 import { readProperty } from "../thrown.ts";
 
 /** The options of a session. */
@@ -54,6 +55,7 @@ export class Session {
       max_lifetime: null,
       // Only this timeout detects a connection that is killed while it connects.
       connect_timeout: 2,
+      connection: FOR_TRANSACTIONS,
       onclose: () => this.#lose(Object.assign(new Error("the connection was closed"), { code: "CONNECTION_CLOSED" })),
       ...options as object,
     });
@@ -62,6 +64,11 @@ export class Session {
   /** Whether each of its transactions may run in another process of the server. */
   get isPooled(): boolean {
     return this.#settings.pooled ?? false;
+  }
+
+  /** Statements that each of its transactions needs at its beginning. */
+  get setup(): string {
+    return this.#settings.found?.setup?.transactions ?? "";
   }
 
   /** Whether it was refused to write: another connection may lead to a server that takes writes. */

@@ -11,6 +11,7 @@ import {
   systemUser,
 } from "./connection_defaults.ts";
 import { ConnectionParameters, parseConnectionString, refuse, refuseSetting } from "./connection_string.ts";
+import type { PooledSetup } from "./session_settings.ts";
 import { refuseUnsupported, type Tls, tlsOf } from "./tls.ts";
 
 /** How to reach a database, field by field, in place of a URL. What it leaves out, the `PG*` variables say. */
@@ -92,6 +93,13 @@ export interface ConnectionSettings {
   readonly embedded: boolean;
   /** Whether there is a pooler in between, which may run each transaction on another connection of the server. */
   readonly pooled?: boolean;
+  /** What connections need in addition, as the server was found to have it; see `Database.open`. */
+  readonly found?: {
+    /** More parameters that connections for Firefly's own statements start with. */
+    readonly parameters?: Readonly<Record<string, string>>;
+    /** The statements that set what a pooler keeps connections from starting with. */
+    readonly setup?: PooledSetup;
+  };
   /** The address without credentials, for messages: `127.0.0.1:5432/app`. */
   readonly label: string;
 }

@@ -1,11 +1,11 @@
-import type { Build, Rows, Tag } from "./driver.ts";
+import { type Build, connectedProcessOf, type Rows, type Tag } from "./driver.ts";
 import { CommitUnknown } from "../errors.ts";
 import type { Session } from "./session.ts";
+import { BEGIN } from "./session_settings.ts";
 import { readProperty } from "../thrown.ts";
 
 /** The SQLSTATE of a statement in a transaction that an error has aborted. */
 export const IN_FAILED_TRANSACTION = "25P02";
-const BEGIN = "BEGIN; SET LOCAL transaction_isolation = 'read committed';";
 const COMMIT = "COMMIT";
 /**
  * COMMIT after a statement that may fail. The driver sends some failed statements again, and after COMMIT, which ends
@@ -24,19 +24,20 @@ export interface Last {
 /**
  * Begins a transaction at READ COMMITTED, whatever the default of the database or role: statements of this package share
  * it, and would conflict with others at a higher level. `SET TRANSACTION ISOLATION LEVEL` as the first statement works,
- * so no query may come before it: the process is asked for in a transaction of its own.
+ * so no query may come before it: behind a pooler, the process is asked for in a transaction of its own.
  */
 export async function begin(session: Session, setup: string, deadline: number): Promise<void> {
-  // A session keeps its process, unless there is a pooler in between.
-  if (session.pid !== undefined && !session.isPooled) {
-    await session.run((client) => client.unsafe(`${BEGIN} ${setup}`), deadline);
+  const text = `${BEGIN}${session.setup} ${setup}`;
+  if (!session.isPooled) {
+    const results = await session.run((client) => client.unsafe(text), deadline);
+    session.pid ??= connectedProcessOf((Array.isArray(results[0]) ? results[0] : results) as never);
     return;
   }
   const results = await session.run(
-    (client) => client.unsafe(`BEGIN; SELECT pg_backend_pid() AS pid; END; ${BEGIN} ${setup}`),
+    (client) => client.unsafe(`BEGIN; SELECT pg_backend_pid() AS pid; END; ${text}`),
     deadline,
   );
-  session.pid = (results.at(-1) as { pid: number }[])[0]!.pid;
+  session.pid = (results.flat() as { pid?: number }[]).find(({ pid }) => pid !== undefined)!.pid;
 }
 
 /** Rolls back; a session that is lost has done so. */

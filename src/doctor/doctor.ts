@@ -1,6 +1,8 @@
 import { withDeadline } from "../database/deadline.ts";
 import { type Check, type Finding, found } from "./check.ts";
 import type { Target } from "./target.ts";
+import { ENVIRONMENT_CHECKS } from "./environment_checks.ts";
+import { LOAD_CHECKS } from "./load_checks.ts";
 import { SCHEMA_CHECKS } from "./schema_checks.ts";
 import { SERVER_CHECKS } from "./server_checks.ts";
 import { TASK_CHECKS } from "./task_checks.ts";
@@ -13,7 +15,13 @@ export interface Diagnosis extends Finding {
   readonly check: string;
 }
 
-const CHECKS: readonly Check[] = [...SERVER_CHECKS, ...SCHEMA_CHECKS, ...TASK_CHECKS];
+const CHECKS: readonly Check[] = [
+  ...SERVER_CHECKS,
+  ...ENVIRONMENT_CHECKS,
+  ...SCHEMA_CHECKS,
+  ...TASK_CHECKS,
+  ...LOAD_CHECKS,
+];
 
 /** Runs all checks one after another and yields each finding at once. A check that fails does not stop the others. */
 export async function* diagnose(

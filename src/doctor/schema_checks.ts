@@ -1,8 +1,9 @@
 import { SchemaMismatch, type SchemaMismatchReason } from "../errors.ts";
 import { MIGRATIONS } from "../schema/migrations.ts";
 import { requireSchema } from "../schema/migrator.ts";
-import { type Drift, driftOf, indexStatement, linesOf, originOf } from "../schema/drift.ts";
+import { type Drift, driftOf, expectedParts, indexStatement, isGrant, linesOf, originOf } from "../schema/drift.ts";
 import { readDeadRows, readHolders } from "../store/health.ts";
+import { hasRoles } from "../store/roles.ts";
 import { readVersions } from "../store/health_tasks.ts";
 import { readInvalidIndexes, readSchemaFunctions, readSchemaParts } from "../store/schema.ts";
 import { type Check, counted, type Finding, found, grade, listed, ok } from "./check.ts";
@@ -18,7 +19,7 @@ const FIXES: Readonly<Record<SchemaMismatchReason, string>> = {
 
 const schema: Check = {
   name: "schema",
-  after: ["connection"],
+  after: ["connection", "row security"],
   async ask(target) {
     const { schema, settings } = target.options;
     try {
@@ -46,7 +47,8 @@ async function readDrift(target: Target): Promise<Drift[] | undefined> {
   return await target.read(async (sql) => {
     if (Math.max(...await readVersions(sql)) > MIGRATIONS.length) return undefined;
     const functions = await readSchemaFunctions(sql);
-    return driftOf(linesOf(await readSchemaParts(sql), { functions, schema }));
+    const lines = linesOf(await readSchemaParts(sql), { functions, schema });
+    return driftOf(lines, expectedParts({ roles: await hasRoles(sql) }));
   });
 }
 
@@ -54,13 +56,14 @@ const LATER = "not compared, as the schema is from a later release";
 
 const drift: Check = {
   name: "drift",
-  after: ["schema"],
+  after: ["schema", "schema name"],
   async ask(target) {
     const drifts = (await readDrift(target))?.filter(({ name }) => !name.startsWith("index "));
     if (!drifts) return found("note", LATER);
     if (drifts.length === 0) return ok("tables, functions and triggers match the migrations");
     const named = drifts.map(({ name, missing }) => `${name} is ${missing ? "missing" : "changed"}`);
     const advice = drifts.slice(0, 5).map((part) => {
+      if (isGrant(part)) return `Restore ${part.name}: firefly migrate --roles`;
       const origin = originOf(part);
       const change = part.missing || part.name.startsWith("function ")
         ? ""

@@ -55,7 +55,7 @@ export class Target {
 
   /** Opens a connection without parameters that a pooler would refuse. The caller discards it. */
   open(options: SessionOptions = {}, settings: ConnectionSettings = this.options.settings): Session {
-    return new Session({ ...settings, options: { ...settings.options, prepare: false } }, options);
+    return new Session({ ...settings, pooled: true }, options);
   }
 
   /** Closes the connection. */

@@ -6,6 +6,7 @@ import { FireflyError } from "../errors.ts";
 import { Emitter, type Events } from "../events.ts";
 import { Hooks } from "../attempt/hooks.ts";
 import type { Middleware } from "../attempt/middleware.ts";
+import { callerName } from "./caller.ts";
 import { connect, type Connected } from "./connect.ts";
 import { Connector } from "./connector.ts";
 import { checkFireflyOptions, CREATE_INSTANCE, DEFAULT_SCHEMA, type FireflyOptions } from "./options.ts";
@@ -20,7 +21,7 @@ import { prepareTasks } from "../schedule/new_tasks.ts";
 import { currentScope, defaultInstance, setInstanceFactory, withScope } from "../task/scope.ts";
 import { lazySql, type Sql } from "../sql.ts";
 import { type ConsumerState, readConsumers } from "../store/consumer_records.ts";
-import { pauseQueue, type QueueState, readQueues, resumeQueue } from "../store/queues.ts";
+import { type PauseOptions, pauseQueue, type QueueState, readQueues, resumeQueue } from "../store/queues.ts";
 import { type RecordAccess, toRecord } from "../records/task_record.ts";
 import { runTransaction, Transaction } from "../database/transaction.ts";
 
@@ -186,13 +187,14 @@ export class Firefly implements AsyncDisposable {
 
   /**
    * Pauses a queue: no consumer claims its tasks until it is resumed, not even after a restart. Running tasks continue.
-   * Returns false if it was paused already.
+   * Returns false if it was paused already, and then only replaces the reason.
    *
    * @throws {RangeError} If it is not a queue's name.
    */
-  async pause(queue: string): Promise<boolean> {
+  async pause(queue: string, options: PauseOptions = {}): Promise<boolean> {
     checkQueueName(queue, "pause", this.schema);
-    return await pauseQueue((await this.connect()).database.records, queue);
+    const by = options.by ?? callerName();
+    return await pauseQueue((await this.connect()).database.records, queue, { ...options, ...(by ? { by } : {}) });
   }
 
   /**

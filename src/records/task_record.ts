@@ -1,6 +1,7 @@
 import type { Closing } from "../closing.ts";
 import { DEFAULT_RETRY_DELAY, type RecordedDelay, type RetryDelay, toRecordedDelay } from "../task/backoff.ts";
 import type { Database } from "../database/pools.ts";
+import { parseTime } from "../database/times.ts";
 import type { AttemptedBy } from "../events.ts";
 import { decodeParams, decryptRow, type KeyRing } from "../privacy/encryption.ts";
 import { FireflyError, TaskExists, TaskNotFound } from "../errors.ts";
@@ -280,5 +281,5 @@ function attemptRead(read: () => unknown): unknown {
 }
 
 function toTaskError({ at, ...error }: ErrorRow): TaskError {
-  return { ...error, at: new Date(at) };
+  return { ...error, at: parseTime(at) };
 }

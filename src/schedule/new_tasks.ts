@@ -1,5 +1,6 @@
 import { DEFAULT_RETRY_DELAY, type RetryDelay } from "../task/backoff.ts";
 import { checkQueueName, type TaskDefinition } from "../task/definition.ts";
+import { formatTime } from "../database/times.ts";
 import { toRetrySeconds, toSeconds } from "../duration.ts";
 import { decryptRow, type KeyRing, mapInChunks } from "../privacy/encryption.ts";
 import { computeLimitKeys, isLimited } from "../task/limit_keys.ts";
@@ -69,7 +70,7 @@ export async function newTasks(
     func_name: definition.name,
     queue,
     priority: options.priority ?? definition.priority ?? 0,
-    not_before: options.notBefore?.toISOString() ?? null,
+    not_before: options.notBefore ? formatTime(options.notBefore) : null,
     delay: options.delay === undefined ? null : toSeconds(options.delay, "delay"),
     max_retries: options.maxRetries ?? definition.maxRetries ?? defaults.maxRetries ?? 0,
     ...storedRetryDelay(options.retryDelay ?? definition.retryDelay ?? defaults.retryDelay ?? DEFAULT_RETRY_DELAY),

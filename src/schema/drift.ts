@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { MIGRATIONS } from "./migrations.ts";
 import { migrationText } from "./migrator.ts";
 import { SCHEMA_PARTS } from "./expected.ts";
+import { PRODUCER_FUNCTIONS } from "../store/roles.ts";
 import type { SchemaFunction, SchemaPart } from "../store/schema.ts";
 
 /** A part of the schema that differs from what the migrations make. */
@@ -39,13 +40,37 @@ export function linesOf(
 export function driftOf(lines: readonly string[], expected: string = SCHEMA_PARTS): Drift[] {
   const found = new Map(lines.map(split));
   return expected.trim().split("\n").map(split)
-    .filter(([name, definition]) => found.get(name) !== definition)
+    .filter(([name, definition]) => {
+      const own = found.get(name);
+      return own !== definition && !(isProducers(name) && own?.replace(AS_OWNER, "") === definition);
+    })
     .map(([name, definition]) => ({
       name,
       missing: !found.has(name),
       expected: definition,
       found: found.get(name),
     }));
+}
+
+/** What `migrate --roles` adds to the functions that producers call. */
+const AS_OWNER = " security definer set search_path";
+
+/**
+ * The parts of this release's schema. With roles, the functions that producers call run as their owner. Without, they may
+ * do so, too: the roles may have been dropped since.
+ */
+export function expectedParts({ roles }: { roles: boolean }): string {
+  const lines = SCHEMA_PARTS.trim().split("\n");
+  return lines.map((line) => roles && isProducers(line) ? line.replace(/(?= \w+$)/, AS_OWNER) : line).join("\n");
+}
+
+/** Whether a drift is only that `migrate --roles` has not run since the function was made. */
+export function isGrant({ name, expected, found }: Drift): boolean {
+  return isProducers(name) && found !== undefined && expected.replace(AS_OWNER, "") === found;
+}
+
+function isProducers(line: string): boolean {
+  return PRODUCER_FUNCTIONS.some((name) => line.startsWith(`function ${name}(`));
 }
 
 /** The file name of the last migration that makes or changes a part. */

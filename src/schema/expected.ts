@@ -62,6 +62,7 @@ column cron.missed: text not null
 column cron.name: text not null
 column cron.names: text[] not null
 column cron.paused: boolean not null default
+column cron.paused_since: timestamp with time zone
 column cron.removed: timestamp with time zone
 column cron.since: timestamp with time zone not null default
 column cron.task: jsonb not null
@@ -74,6 +75,7 @@ column cron_record.last_status: text
 column cron_record.last_task_id: bigint
 column cron_record.missed: text
 column cron_record.name: text
+column cron_record.paused_since: timestamp with time zone
 column cron_record.queue: text
 column cron_record.since: timestamp with time zone
 column cron_record.state: text
@@ -98,6 +100,9 @@ column migration.version: integer not null
 column queue.name: text not null
 column queue.notify: text
 column queue.paused: boolean not null default
+column queue.paused_by: text
+column queue.paused_reason: text
+column queue.paused_since: timestamp with time zone
 column queue.retain_completed: double precision
 column queue.retain_failed: double precision
 column ready.claim_seq: bigint not null
@@ -352,7 +357,7 @@ function _brief_error(jsonb): jsonb immutable strict 7674e2c34922
 function _decode_array(jsonb, jsonb, integer[], integer, bigint): record immutable a06b92be1779
 function _decode_error(jsonb, jsonb, integer[], integer, bigint): record immutable c558ce7443ab
 function _decode_leaf(jsonb): jsonb immutable strict 7577cbcb079f
-function _decode_leaves(text): text immutable strict b5c3a135afdd
+function _decode_leaves(text): text immutable strict 5ccbbd97d802
 function _decode_list(jsonb, jsonb, integer[], integer, bigint): record immutable 3917b2487ab0
 function _decode_members(jsonb, jsonb, integer[], integer, bigint): record immutable ba94f3b244f7
 function _decode_node(jsonb, jsonb, integer[], integer, bigint): record immutable 2508a2d77f3d
@@ -386,7 +391,7 @@ function _place_inserted(): trigger bbee673133ff
 function _place_record(task): void bb69b81974a2
 function _produce(json): record 299a65002641
 function _refuse_move(task, text, text): void 2783ed603886
-function _register_crons(uuid, text[], json): record 11cee279ca97
+function _register_crons(uuid, text[], json): record 69d64ee22d00
 function _release(): trigger b0c3d1ac9a1b
 function _release_all(): trigger 16eaf2e9b85b
 function _release_deleted(): trigger f51748bdfa2d
@@ -407,15 +412,15 @@ function encode(jsonb): text immutable strict af6295b60ca9
 function encode_raw(jsonb): text immutable strict 56392a3b8bee
 function ended_channel(): text immutable e3b0c44298fc
 function explain(bigint): task_reason stable 6478f01f9b6d
-function pause(text): boolean 79dd068148da
-function pause_cron(text): boolean 1a8bc3bf5965
+function pause(text, text, text): boolean 20dca28b4eab
+function pause_cron(text): boolean c4cafd7252b9
 function queues_channel(): text immutable e3b0c44298fc
 function reschedule(bigint, timestamp with time zone, text, integer): boolean 621a59a9f3bb
-function resume(text): boolean 3e819bd78ffe
-function resume_cron(text): boolean 8a2e633eac3d
+function resume(text): boolean 66412319ac00
+function resume_cron(text): boolean 07e9bf7cb5ce
 function retry(bigint): boolean 9542841df851
 function run(bigint): boolean 6ed58d7d2620
 function run_cron(text): bigint cdcaa1af8524
-function schedule(text, jsonb, text, timestamp with time zone, integer, integer, double precision, double precision, text[], text, double precision, text): bigint e4e884128469
+function schedule(text, jsonb, text, timestamp with time zone, integer, integer, double precision, double precision, text[], text, double precision, text): bigint f5927db9b58e
 function try_decode(text): jsonb immutable strict cd0780800947
 `;

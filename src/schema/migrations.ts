@@ -430,11 +430,11 @@ LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $body$
 BEGIN
   source := replace(source, '{"$":"undefined"}', 'null');
   IF strpos(source, '"Date"') > 0 THEN
-    source := regexp_replace(source, '\\{"\\$":"Date","v":("[^"\\\\]*"|null)\\}', '\\1', 'g');
+    source := regexp_replace(source, E'\\\\{"\\\\$":"Date","v":("[^"\\\\\\\\]*"|null)\\\\}', E'\\\\1', 'g');
   END IF;
   IF strpos(source, '"bigint"') > 0 THEN
     source := regexp_replace(
-      source, '\\{"\\$":"bigint","v":"(0|-?[1-9][0-9]{0,200})"\\}', '\\1', 'g'
+      source, E'\\\\{"\\\\$":"bigint","v":"(0|-?[1-9][0-9]{0,200})"\\\\}', E'\\\\1', 'g'
     );
   END IF;
   RETURN source;
@@ -562,6 +562,9 @@ CREATE TABLE "firefly".ready (
   autovacuum_vacuum_threshold = 20000,
   autovacuum_vacuum_cost_delay = 0
 );
+-- With this, a publication of all tables does not forbid its DELETE. It writes more to the log only if wal_level is
+-- logical: a row has no key, and a primary key would cost the hot path an index. So do waiting and slot.
+ALTER TABLE "firefly".ready REPLICA IDENTITY FULL;
 CREATE INDEX ready_order ON "firefly".ready (queue, priority DESC, not_before, id);
 CREATE INDEX ready_quarantined ON "firefly".ready (queue, priority DESC, not_before, id) WHERE quarantined;
 COMMENT ON TABLE "firefly".ready IS
@@ -593,6 +596,7 @@ CREATE TABLE "firefly".waiting (
   autovacuum_vacuum_threshold = 20000,
   autovacuum_vacuum_cost_delay = 0
 );
+ALTER TABLE "firefly".waiting REPLICA IDENTITY FULL;
 CREATE INDEX waiting_id ON "firefly".waiting (id);
 CREATE INDEX waiting_due ON "firefly".waiting (queue, not_before) WHERE reason = 'time';
 CREATE INDEX waiting_unknown ON "firefly".waiting (func_name) WHERE reason = 'unknown';
@@ -662,6 +666,10 @@ COMMENT ON TABLE "firefly".claim_batch IS
 CREATE TABLE "firefly".queue (
   name text PRIMARY KEY,
   paused boolean NOT NULL DEFAULT false,
+  -- While it is paused: since when, by whom, and why, as pause() was told.
+  paused_since timestamptz,
+  paused_by text,
+  paused_reason text,
   -- Seconds after its end for which a task's record is kept; cancelled counts as failed. 'Infinity' keeps it for ever.
   -- The first that is not NULL counts: that of \`definition\`, of \`queue\`, of \`retention\`.
   retain_completed double precision CHECK (retain_completed >= 0 AND retain_completed <> 'NaN'),
@@ -730,6 +738,7 @@ CREATE TABLE "firefly".slot (
   autovacuum_vacuum_threshold = 20000,
   autovacuum_vacuum_cost_delay = 0
 );
+ALTER TABLE "firefly".slot REPLICA IDENTITY FULL;
 CREATE INDEX slot_key ON "firefly".slot (key, kind);
 CREATE INDEX slot_task ON "firefly".slot (task_id);
 CREATE INDEX slot_until ON "firefly".slot (until) WHERE until IS NOT NULL;
@@ -750,6 +759,8 @@ CREATE TABLE "firefly".cron (
   -- may fire its slots.
   definition text NOT NULL,
   paused boolean NOT NULL DEFAULT false,
+  -- While it is paused: since when.
+  paused_since timestamptz,
   -- When a consumer started that knows the task and no cron of it.
   removed timestamptz,
   -- Slots up to here are not made up for, whatever \`missed\` is.
@@ -876,7 +887,7 @@ SELECT cron.name, cron.expression, cron.timezone, cron.missed, cron.task ->> 'qu
     WHEN cron.paused THEN 'paused'
     ELSE 'active'
   END AS state,
-  cron.since, cron.defined, last.slot AS last_slot, last.fired AS last_fired, last.task_id AS last_task_id,
+  cron.paused_since, cron.since, cron.defined, last.slot AS last_slot, last.fired AS last_fired, last.task_id AS last_task_id,
   CASE
     WHEN task.status = 'created' AND EXISTS (SELECT FROM "firefly".claim_batch WHERE task.id = ANY (claim_batch.ids))
       THEN 'running'
@@ -1813,13 +1824,14 @@ BEGIN
     ) RETURNING id AS task_id INTO scheduled;
     RETURN scheduled.task_id;
   END IF;
+  -- As numeric: a session with a low extra_float_digits writes 45.5 as 5e+01.
   SELECT * INTO scheduled
   FROM "firefly"._schedule(json_build_array(json_build_object(
     'func_name', schedule.func_name, 'params', "firefly".encode(COALESCE(schedule.params, '[]')),
     'queue', schedule.queue, 'not_before', COALESCE(schedule.not_before, now()),
     'priority', COALESCE(schedule.priority, 0), 'max_retries', schedule.max_retries,
-    'retry_delay', schedule.retry_delay, 'timeout', schedule.timeout, 'tags', COALESCE(schedule.tags, '{}'),
-    'unique_key', schedule.unique_key, 'unique_for', schedule.unique_for,
+    'retry_delay', schedule.retry_delay::numeric, 'timeout', schedule.timeout::numeric, 'tags', COALESCE(schedule.tags, '{}'),
+    'unique_key', schedule.unique_key, 'unique_for', schedule.unique_for::numeric,
     'on_conflict', COALESCE(schedule.on_conflict, 'keep')
   )));
   IF scheduled.refused_key IS NOT NULL THEN
@@ -2028,16 +2040,22 @@ END
 $body$;
 
 -- Stops the claiming of a queue's tasks until it is resumed; returns whether that is new. Running tasks go on, and
--- consumers are asked to release what they have claimed and not begun.
-CREATE FUNCTION "firefly".pause(queue text) RETURNS boolean
+-- consumers are asked to release what they have claimed and not begun. It stores when this was, by whom, which is the
+-- role unless it is given, and why. Of a queue that is paused already, it replaces the reason if one is given.
+CREATE FUNCTION "firefly".pause(queue text, reason text DEFAULT NULL, by text DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 BEGIN
-  INSERT INTO "firefly".queue (name, paused) VALUES (pause.queue, true)
-  ON CONFLICT (name) DO UPDATE SET paused = true WHERE NOT "queue".paused;
+  INSERT INTO "firefly".queue (name, paused, paused_since, paused_by, paused_reason)
+  VALUES (pause.queue, true, now(), COALESCE(pause.by, session_user), pause.reason)
+  ON CONFLICT (name) DO UPDATE
+  SET paused = true, paused_since = excluded.paused_since, paused_by = excluded.paused_by,
+    paused_reason = excluded.paused_reason
+  WHERE NOT "queue".paused;
   IF FOUND THEN
     PERFORM pg_notify("firefly".control_channel(), '');
     RETURN true;
   END IF;
+  UPDATE "firefly".queue SET paused_reason = pause.reason WHERE name = pause.queue AND pause.reason IS NOT NULL;
   RETURN false;
 END
 $body$;
@@ -2046,7 +2064,9 @@ $body$;
 CREATE FUNCTION "firefly".resume(queue text) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 BEGIN
-  UPDATE "firefly".queue SET paused = false WHERE name = resume.queue AND paused;
+  UPDATE "firefly".queue
+  SET paused = false, paused_since = NULL, paused_by = NULL, paused_reason = NULL
+  WHERE name = resume.queue AND paused;
   IF FOUND THEN
     PERFORM pg_notify("firefly".channel(resume.queue), '');
     PERFORM pg_notify("firefly".control_channel(), '');
@@ -2094,11 +2114,15 @@ BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended('firefly' || ':cron', 0));
 
   INSERT INTO "firefly".cron AS stored (
-    name, names, expression, timezone, missed, task, definition, paused, consumer_id
+    name, names, expression, timezone, missed, task, definition, paused, paused_since, consumer_id
   )
   SELECT new.name, new.names, new.expression, new.timezone, new.missed, new.task, new.definition,
     EXISTS (
       SELECT FROM "firefly".cron AS other
+      WHERE other.names && new.names AND other.name <> new.name AND other.paused AND other.removed IS NULL
+    ),
+    (
+      SELECT min(other.paused_since) FROM "firefly".cron AS other
       WHERE other.names && new.names AND other.name <> new.name AND other.paused AND other.removed IS NULL
     ),
     _register_crons.consumer_id
@@ -2206,7 +2230,7 @@ $body$;
 CREATE FUNCTION "firefly".pause_cron(name text) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 BEGIN
-  UPDATE "firefly".cron SET paused = true WHERE cron.name = pause_cron.name AND NOT paused;
+  UPDATE "firefly".cron SET paused = true, paused_since = now() WHERE cron.name = pause_cron.name AND NOT paused;
   RETURN FOUND;
 END
 $body$;
@@ -2215,7 +2239,9 @@ $body$;
 CREATE FUNCTION "firefly".resume_cron(name text) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 BEGIN
-  UPDATE "firefly".cron SET paused = false, since = now() WHERE cron.name = resume_cron.name AND paused;
+  UPDATE "firefly".cron
+  SET paused = false, paused_since = NULL, since = now()
+  WHERE cron.name = resume_cron.name AND paused;
   RETURN FOUND;
 END
 $body$;

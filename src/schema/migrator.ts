@@ -4,9 +4,11 @@ import type { ConnectionSettings } from "../database/settings.ts";
 import type { Tag } from "../database/driver.ts";
 import { codeOf, LOCK_NOT_AVAILABLE } from "../database/error_codes.ts";
 import { quoteIdentifier, quoteLiteral } from "../database/identifiers.ts";
+import { BEGIN_MIGRATING } from "../database/session_settings.ts";
 import { FireflyError, SchemaMismatch } from "../errors.ts";
 import { type Migration, MIGRATIONS } from "./migrations.ts";
 import { Session } from "../database/session.ts";
+import { readSecuredTables } from "../store/health_schema.ts";
 import { grantsText, hasRoles } from "../store/roles.ts";
 
 /** A migration and when it was applied to a database. */
@@ -91,12 +93,20 @@ export async function migrationStates(
  * Checks that this package can work with the schema.
  *
  * @throws {SchemaMismatch} If it is missing, too old or too new, or if a migration was changed after it was applied.
+ * @throws {FireflyError} If row-level security hides all rows of a table: a consumer would find no tasks.
  */
 export async function requireSchema(
   sql: Tag,
   schema: string,
   migrations: readonly Migration[] = MIGRATIONS,
 ): Promise<void> {
+  const hidden = (await readSecuredTables(sql)).filter(({ active, policies }) => active && !policies);
+  if (hidden.length > 0) {
+    const names = hidden.map(({ name }) => name).join(", ");
+    throw new FireflyError(
+      `Cannot use schema "${schema}" as row-level security hides the rows of ${names} from this role: add policies, or turn it off`,
+    );
+  }
   const applied = await readApplied(sql);
   checkApplied(applied, { schema, migrations });
   const missing = migrations.find(({ version }) => !applied.some((row) => row.version === version));
@@ -122,7 +132,8 @@ export async function migrate(
   onProgress: (message: string) => void = () => {},
   migrations: readonly Migration[] = MIGRATIONS,
 ): Promise<MigrationState[]> {
-  const [session, holder] = [new Session(settings), new Session(settings)];
+  // A pooler may stand in between: each transaction sets what it needs.
+  const [session, holder] = [1, 2].map(() => new Session({ ...settings, pooled: true })) as [Session, Session];
   const sql = session.tag(schema);
   const run = (text: string) => session.run((client) => client.unsafe(text));
   try {
@@ -139,7 +150,7 @@ export async function migrate(
       done.push({ version: migration.version, name: migration.name, applied: new Date() });
     }
     // The roles have no rights on new objects yet, and a function that was replaced no longer runs as its owner.
-    if (done.length > 0 && await hasRoles(sql)) await run(`BEGIN; ${grantsText(schema)} COMMIT`);
+    if (done.length > 0 && await hasRoles(sql)) await run(`${BEGIN_MIGRATING} ${grantsText(schema)} COMMIT`);
     return done;
   } finally {
     session.discard();
@@ -161,7 +172,7 @@ async function apply(migration: Migration, { run, schema }: Target): Promise<voi
   }
   for (let attempt = 1;; attempt++) {
     // All other statements queue behind one that waits for a lock on a busy table: give up soon and try again.
-    await run("BEGIN; SET LOCAL lock_timeout = '2s'");
+    await run(`${BEGIN_MIGRATING} SET LOCAL lock_timeout = '2s'`);
     try {
       await run(text);
       await run(migrationText(recordText(migration), schema));
@@ -182,10 +193,9 @@ async function apply(migration: Migration, { run, schema }: Target): Promise<voi
  * every transaction that had a snapshot when it looked.
  */
 export async function lockMigrations(holder: Session, onProgress: (message: string) => void): Promise<void> {
-  const begin = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0";
   const started = performance.now();
   for (let tries = 0;; tries++) {
-    await holder.run((client) => client.unsafe(begin), CONNECT_DEADLINE);
+    await holder.run((client) => client.unsafe(BEGIN_MIGRATING), CONNECT_DEADLINE);
     // In the simple protocol: the extended one keeps its portal, and with it a snapshot, until the next statement.
     const [row] = await holder.run<{ locked: boolean }>((client) =>
       client.unsafe("SELECT pg_try_advisory_xact_lock(hashtextextended('firefly:migrate', 0)) AS locked")

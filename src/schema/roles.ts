@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { ConnectionSettings } from "../database/settings.ts";
 import { codeOf } from "../database/error_codes.ts";
+import { BEGIN_MIGRATING } from "../database/session_settings.ts";
 import { FireflyError } from "../errors.ts";
 import { lockMigrations } from "./migrator.ts";
 import { Session } from "../database/session.ts";
@@ -29,7 +30,8 @@ export async function makeRoles(
 ): Promise<string[]> {
   checkNames(schema);
   const names = roleNames(schema);
-  const [session, holder] = [new Session(settings), new Session(settings)];
+  // A pooler may stand in between: each transaction sets what it needs.
+  const [session, holder] = [1, 2].map(() => new Session({ ...settings, pooled: true })) as [Session, Session];
   const sql = session.tag(schema);
   const run = (text: string) => session.run((client) => client.unsafe(text));
   try {
@@ -44,7 +46,7 @@ export async function makeRoles(
         )
       );
     }
-    await run(`BEGIN; ${grantsText(schema)} COMMIT`).catch((error) =>
+    await run(`${BEGIN_MIGRATING} ${grantsText(schema)} COMMIT`).catch((error) =>
       refuse(error, `does not own all of schema "${schema}": run it as the owner, who ran "migrate"`)
     );
     return names;

@@ -235,7 +235,8 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
     )
     SELECT (SELECT string_agg(task, ',' ORDER BY priority DESC, not_before, id) FROM claimed) AS tasks,
       (SELECT count(*)::integer FROM taken) AS taken,
-      EXTRACT(epoch FROM next_due.due - now())::double precision AS next_due,
+      -- Not of infinity, which PostgreSQL 15 and 16 cannot subtract from: such a task is never due.
+      CASE WHEN isfinite(next_due.due) THEN EXTRACT(epoch FROM next_due.due - now())::double precision END AS next_due,
       EXISTS (SELECT FROM ${sql.schema}.consumer WHERE id = ${consumerId}::uuid AND lease_until > now()) AS alive
     FROM next_due
   `;

@@ -1,4 +1,5 @@
 import type { Tag } from "../database/driver.ts";
+import { parseTime } from "../database/times.ts";
 import type { Explanation, Reason } from "../task/explanation.ts";
 import type { TaskStatus } from "../task/record.ts";
 
@@ -26,7 +27,7 @@ function toPublic(data: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(data).map(([key, value]) => [
       key.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase()),
-      TIMES.includes(key) && typeof value === "string" ? new Date(value) : toPublicValue(value),
+      TIMES.includes(key) && typeof value === "string" ? parseTime(value) : toPublicValue(value),
     ]),
   );
 }

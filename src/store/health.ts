@@ -22,8 +22,10 @@ export interface ServerState {
 
 /** Begins a read-only transaction whose statements time out after `milliseconds`. */
 export async function beginReading(sql: Tag, milliseconds: number): Promise<void> {
-  await sql`BEGIN TRANSACTION READ ONLY`;
-  await sql`SELECT set_config('statement_timeout', ${milliseconds}::text, true), set_config('lock_timeout', '1000', true)`;
+  await sql`BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY`;
+  await sql`SELECT set_config('statement_timeout', ${milliseconds}::text, true), set_config('lock_timeout', '1000', true),
+    set_config('DateStyle', 'ISO', true), set_config('quote_all_identifiers', 'off', true),
+    set_config('extra_float_digits', '1', true), set_config('array_nulls', 'on', true)`;
 }
 
 /** Ends the transaction of {@linkcode beginReading}. */

@@ -19,7 +19,7 @@ export interface ConsumerState {
 export async function readConsumers(sql: Tag): Promise<ConsumerState[]> {
   const rows = await sql<ConsumerState>`
     SELECT id, host, pid, version, queues, tasks,
-      EXTRACT(epoch FROM lease_until - clock_timestamp())::double precision AS seconds,
+      EXTRACT(epoch FROM lease_until)::double precision - EXTRACT(epoch FROM clock_timestamp())::double precision AS seconds,
       (
         SELECT count(*)::integer
         FROM ${sql.schema}.claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)

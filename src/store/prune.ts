@@ -111,7 +111,7 @@ async function pruneBatch(
       CROSS JOIN fallback
       LEFT JOIN ${sql.schema}.definition ON definition.func_name = seen.func_name
       LEFT JOIN ${sql.schema}.queue ON queue.name = seen.queue
-      WHERE seen.status <> 'created' AND EXTRACT(epoch FROM now() - seen.ended)::double precision > CASE
+      WHERE seen.status <> 'created' AND (${secondsSince(sql, "seen.ended")}) > CASE
         WHEN seen.status = 'completed'
         THEN COALESCE(definition.retain_completed, queue.retain_completed, fallback.completed)
         ELSE COALESCE(definition.retain_failed, queue.retain_failed, fallback.failed)
@@ -134,7 +134,7 @@ async function pruneBatch(
         WHEN batch.is_full THEN batch.last
         WHEN (SELECT count(*) FROM seen) < 5000 THEN NULL
         WHEN (
-          SELECT EXTRACT(epoch FROM now() - created)::double precision FROM seen ORDER BY id DESC LIMIT 1
+          SELECT ${secondsSince(sql, "created")} FROM seen ORDER BY id DESC LIMIT 1
         ) <= shortest.seconds THEN NULL
         ELSE (SELECT max(id) FROM seen)
       END AS last
@@ -151,6 +151,11 @@ async function pruneBatch(
   `;
   const { pruned, is_full: full, last, kept } = row!;
   return { pruned, full, last: last === null ? null : toNumber(last), kept };
+}
+
+/** Not of the difference: PostgreSQL 15 and 16 cannot subtract an infinite time, which an edit by hand may store. */
+function secondsSince(sql: Tag, time: string): unknown {
+  return sql.raw(`EXTRACT(epoch FROM now())::double precision - EXTRACT(epoch FROM ${time})::double precision`);
 }
 
 /** Reads the ids of the first and the last record; null if there is none. */

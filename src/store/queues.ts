@@ -9,6 +9,12 @@ export interface QueueState {
   readonly name: string;
   /** Whether its tasks are not claimed. */
   readonly paused: boolean;
+  /** Since when it is paused; null if it is not, or if that was not by `pause()`. */
+  readonly pausedSince: Date | null;
+  /** Who paused it: `user@host`, or the role of the database. */
+  readonly pausedBy: string | null;
+  /** Why it is paused, if that was said. */
+  readonly pausedReason: string | null;
   /** How many records it has, by state; `created` is the sum of those that have not started. */
   readonly counts: Readonly<TaskCounts>;
   /** How many seconds its oldest due task has been waiting; null if none is due. */
@@ -26,7 +32,8 @@ export async function readQueues(sql: Tag): Promise<QueueState[]> {
     WITH served AS MATERIALIZED (
       SELECT unnest(queues) AS name FROM ${sql.schema}.consumer WHERE lease_until > now()
     ), due AS MATERIALIZED (
-      SELECT queue AS name, min(not_before) AS since
+      -- Not from -infinity, which PostgreSQL 15 and 16 cannot subtract.
+      SELECT queue AS name, min(not_before) FILTER (WHERE isfinite(not_before)) AS since
       FROM (
         SELECT queue, not_before FROM ${sql.schema}.ready
         UNION ALL
@@ -38,7 +45,11 @@ export async function readQueues(sql: Tag): Promise<QueueState[]> {
     ...counts.keys(),
   ]}::text[]) AS name UNION SELECT name FROM served UNION SELECT name FROM ${sql.schema}.queue
     )
-    SELECT name, COALESCE(queue.paused, false) AS paused, EXTRACT(epoch FROM now() - due.since)::double precision AS oldest_due,
+    SELECT name, COALESCE(queue.paused, false) AS paused,
+      CASE WHEN queue.paused THEN queue.paused_since END AS paused_since,
+      CASE WHEN queue.paused THEN queue.paused_by END AS paused_by,
+      CASE WHEN queue.paused THEN queue.paused_reason END AS paused_reason,
+      CASE WHEN due.name IS NOT NULL THEN COALESCE(EXTRACT(epoch FROM now() - due.since)::double precision, 0) END AS oldest_due,
       (SELECT count(*)::integer FROM served WHERE served.name = known.name) AS consumers,
       COALESCE(queue.retain_completed, retention.retain_completed) AS retain_completed,
       COALESCE(queue.retain_failed, retention.retain_failed) AS retain_failed
@@ -51,6 +62,9 @@ export async function readQueues(sql: Tag): Promise<QueueState[]> {
   return rows.map((row) => ({
     name: row.name,
     paused: row.paused,
+    pausedSince: row.paused_since,
+    pausedBy: row.paused_by,
+    pausedReason: row.paused_reason,
     counts: counts.get(row.name) ?? noTasks(),
     oldestDue: row.oldest_due === null ? null : Math.max(0, row.oldest_due),
     consumers: row.consumers,
@@ -70,9 +84,19 @@ export async function readQueueNames(sql: Tag): Promise<string[]> {
   return rows.map(({ name }) => name);
 }
 
+/** Why and by whom a queue is paused. */
+export interface PauseOptions {
+  /** Why, for the command `queues` and for `doctor`. @default none */
+  reason?: string;
+  /** Who. @default `user@host`, as far as the runtime permits to know, else the role of the database */
+  by?: string;
+}
+
 /** Pauses a queue: its tasks are no longer claimed; false if it was paused before. */
-export async function pauseQueue(sql: Tag, queue: string): Promise<boolean> {
-  const [row] = await sql`SELECT ${sql.schema}.pause(${queue}) AS paused`;
+export async function pauseQueue(sql: Tag, queue: string, { reason, by }: PauseOptions = {}): Promise<boolean> {
+  const [row] = await sql`
+    SELECT ${sql.schema}.pause(${queue}, ${reason ?? null}::text, ${by ?? null}::text) AS paused
+  `;
   return row!.paused;
 }
 

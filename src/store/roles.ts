@@ -6,6 +6,9 @@ export type RoleKind = "producer" | "consumer" | "viewer";
 
 const KINDS: readonly RoleKind[] = ["producer", "consumer", "viewer"];
 
+/** The functions that a producer calls, and that run as their owner. */
+export const PRODUCER_FUNCTIONS = ["schedule", "_produce"] as const;
+
 /** Returns the name of a schema's role. Roles belong to the whole cluster, so their names contain the schema's. */
 export function roleName(schema: string, kind: RoleKind): string {
   return `${schema}_${kind}`;
@@ -45,15 +48,15 @@ export function grantsText(schema: string): string {
   const ours = quoteIdentifier(schema);
   const [producer, consumer, viewer] = roleNames(schema).map(quoteIdentifier);
   const all = `${producer}, ${consumer}, ${viewer}`;
+  const called = PRODUCER_FUNCTIONS.map((name) => `${ours}.${name}`);
   return `REVOKE ALL ON SCHEMA ${ours} FROM PUBLIC, ${all};
 REVOKE ALL ON ALL TABLES IN SCHEMA ${ours} FROM PUBLIC, ${all};
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA ${ours} FROM PUBLIC, ${all};
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ${ours} FROM PUBLIC, ${all};
 GRANT USAGE ON SCHEMA ${ours} TO ${all};
 
-ALTER FUNCTION ${ours}.schedule SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
-ALTER FUNCTION ${ours}._produce SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
-GRANT EXECUTE ON FUNCTION ${ours}.schedule, ${ours}._produce TO ${producer};
+${called.map((name) => `ALTER FUNCTION ${name} SECURITY DEFINER SET search_path = pg_catalog, pg_temp;`).join("\n")}
+GRANT EXECUTE ON FUNCTION ${called.join(", ")} TO ${producer};
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${ours} TO ${consumer};
 REVOKE INSERT, UPDATE, DELETE ON ${ours}.migration FROM ${consumer};

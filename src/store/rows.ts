@@ -1,3 +1,4 @@
+import { parseTime } from "../database/times.ts";
 import type { Backoff } from "../task/backoff.ts";
 import type { AttemptedBy } from "../events.ts";
 import type { TaskState, TaskStatus } from "../task/record.ts";
@@ -106,9 +107,9 @@ export function rowOfJson(json: Record<keyof TaskRow, unknown>): TaskRow {
   return { ...json, id: String(json.id), ...Object.fromEntries(dates) } as TaskRow;
 }
 
-/** Reads a time from JSON; a refused call has none. A space in place of the T lets Date read years past 9999. */
+/** Reads a time from JSON; a refused call has none. */
 export function timeOf(json: string | null): Date {
-  return new Date(json?.replace("T", " ") ?? NaN);
+  return json === null ? new Date(NaN) : parseTime(json);
 }
 
 /**

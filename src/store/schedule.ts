@@ -1,5 +1,6 @@
 import type { Backoff } from "../task/backoff.ts";
 import type { Tag } from "../database/driver.ts";
+import { nearestDate } from "../database/times.ts";
 import { FireflyError, TaskExists } from "../errors.ts";
 import type { TaskStatus } from "../task/record.ts";
 import { newRow, rowOfJson, type TaskRow, timeOf, toNumber } from "./rows.ts";
@@ -175,7 +176,7 @@ async function insertAny(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
   const rows = await sql<{ text: string }>(INSERT_ANY, sql.schema, JSON.stringify(tasks));
   return rows.map(({ text }) => {
     const [created, id, notBefore = created] = text.split(",");
-    return { id: id!, created: new Date(Number(created)), not_before: new Date(Number(notBefore)) };
+    return { id: id!, created: nearestDate(Number(created)), not_before: nearestDate(Number(notBefore)) };
   });
 }
 
@@ -188,7 +189,7 @@ async function insertAlike(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> 
   const [created, notBefore, ...ids] = row ? row.text.split(",") : [];
   const times = { created: Number(created), notBefore: Number(notBefore) };
   // A Date can be changed: each row has its own.
-  return ids.map((id) => ({ id, created: new Date(times.created), not_before: new Date(times.notBefore) }));
+  return ids.map((id) => ({ id, created: nearestDate(times.created), not_before: nearestDate(times.notBefore) }));
 }
 
 /** Whether tasks differ only in their arguments, as those of one call do, and most that are called together. */

@@ -72,6 +72,8 @@ export async function settleTasks(
         failed = CASE WHEN held.status = 'failed' THEN statement_timestamp() END,
         not_before = CASE
           WHEN held.delay IS NULL THEN task.not_before
+          -- 3,000 years, or more than the server can add to a time.
+          WHEN held.delay > 1e11 THEN 'infinity'
           ELSE statement_timestamp() + make_interval(secs => held.delay)
         END,
         errors = CASE

@@ -134,7 +134,7 @@ async function loseCommit(mode: "mute" | "hole", happened: (db: TestDatabase) =>
   await test.db.sql`CREATE TABLE effect (n int)`;
   const committing = Promise.withResolvers<void>();
   proxy.onRequest = (text) => {
-    if (!text.includes("COMMIT")) return;
+    if (!/\bCOMMIT\b/.test(text)) return;
     proxy.mode = mode;
     committing.resolve();
   };

@@ -149,7 +149,7 @@ Deno.test("doctor exits with 6 when a check fails, and runs the other checks", a
   const { code, found, verdicts } = await doctor(db.url);
   await holder`ROLLBACK`;
   holder.release();
-  const unknown = ["drift", "indexes", "queues", "task names", "unplaced"];
+  const unknown = ["drift", "indexes", "queues", "task names", "unplaced", "paused queues", "backlog", "failures"];
   assertEquals([code, verdicts], [6, Object.fromEntries(unknown.map((check) => [check, "unknown"]))]);
   assertStringIncludes(found.queues.value, "lock timeout");
   assertEquals(found.crons.verdict, "ok");
@@ -160,7 +160,7 @@ Deno.test("doctor does not wait for a module that never finishes importing", asy
   const files = { "tasks.ts": "await new Promise(() => setInterval(() => {}, 1000));" };
   await using project = await testProject({ files, database: db.url });
   const { code, stdout, stderr } = await project.run("doctor", "--json");
-  assertEquals([code, jsonLines(stdout).length], [0, 18], stderr);
+  assertEquals([code, jsonLines(stdout).length], [0, 28], stderr);
   assertStringIncludes(stderr, "Cannot import tasks.ts as it takes longer than 10 s");
 });
 

@@ -109,13 +109,17 @@ Deno.test("queues() shows every queue with what is in it, who serves it and what
 
   const none = noTasks();
   const kept = { completed: 7 * 86_400, failed: 86_400 };
+  const going = { paused: false, pausedSince: null, pausedBy: null, pausedReason: null };
+  const { pausedSince, pausedBy } = queues.find(({ name }) => name === "mail")!;
+  assert(Math.abs(pausedSince!.getTime() - Date.now()) < 60_000);
+  assert(pausedBy);
   const web = queues.find(({ name }) => name === "web")!;
   assert(Math.abs(web.oldestDue! - 3600) < 60);
   assertEquals(queues.map((queue) => ({ ...queue, oldestDue: queue === web ? 3600 : queue.oldestDue })), [
-    { name: "default", paused: false, counts: none, oldestDue: null, consumers: 1, retention: kept },
+    { ...going, name: "default", counts: none, oldestDue: null, consumers: 1, retention: kept },
     {
       name: "kept",
-      paused: false,
+      ...going,
       counts: none,
       oldestDue: null,
       consumers: 0,
@@ -123,7 +127,7 @@ Deno.test("queues() shows every queue with what is in it, who serves it and what
     },
     {
       name: "later",
-      paused: false,
+      ...going,
       counts: { ...none, created: 1, delayed: 1 },
       oldestDue: null,
       consumers: 0,
@@ -132,6 +136,9 @@ Deno.test("queues() shows every queue with what is in it, who serves it and what
     {
       name: "mail",
       paused: true,
+      pausedSince,
+      pausedBy,
+      pausedReason: null,
       counts: none,
       oldestDue: null,
       consumers: 1,
@@ -139,7 +146,7 @@ Deno.test("queues() shows every queue with what is in it, who serves it and what
     },
     {
       name: "web",
-      paused: false,
+      ...going,
       counts: { ...none, created: 2, ready: 1, delayed: 1 },
       oldestDue: 3600,
       consumers: 0,

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects } from "@std/assert";
 import { resolveConnection } from "../../src/database/settings.ts";
-import { Database, Pool } from "../../src/database/pools.ts";
+import { Pool } from "../../src/database/pool.ts";
+import { Database } from "../../src/database/pools.ts";
 import { withDeadline } from "../../src/database/deadline.ts";
 import { openClient } from "../../src/database/driver.ts";
 import { DatabaseUnreachable, FireflyError } from "../../src/errors.ts";

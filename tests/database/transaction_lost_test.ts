@@ -81,7 +81,7 @@ Deno.test("Transaction.commit() rejects with CommitUnknown when the reply to COM
   await using proxy = await TcpProxy.start((await testServer()).url);
   await using at = await bench({ url: (db) => proxy.through(db.url) });
   proxy.onRequest = (text) => {
-    if (text.includes("COMMIT")) proxy.mode = "mute";
+    if (/\bCOMMIT\b/.test(text)) proxy.mode = "mute";
   };
   const transaction = at.begin({ deadline: 500 });
   await transaction.sql`INSERT INTO ledger VALUES (1)`;

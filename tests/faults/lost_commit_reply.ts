@@ -21,7 +21,7 @@ async function loseCommit(figures: Figures, mode: "mute" | "hole"): Promise<void
   await using proxy = await TcpProxy.start(db.url);
   let lostAt: number | undefined;
   proxy.onRequest = (text, connection) => {
-    if (lostAt !== undefined || !text.includes("COMMIT")) return;
+    if (lostAt !== undefined || !/\bCOMMIT\b/.test(text)) return;
     lostAt = performance.now();
     connection.mode = mode;
   };

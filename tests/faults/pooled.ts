@@ -13,8 +13,8 @@ const TASKS = new URL("./ledger_tasks.ts", import.meta.url).pathname;
 /** Without it, the hot path starts its connections with settings that PgBouncer refuses. */
 const CLEAN_STARTUP = {
   file: "src/database/pools.ts",
-  find: "settings.pooled || !await database.#isPooled()",
-  replace: "true",
+  find: "settings.pooled ? await database.#withSetup() : await database.#withPooler()",
+  replace: "settings",
 };
 
 /** Fault 17: behind a transaction pooler everything works but LISTEN, and that is said. */

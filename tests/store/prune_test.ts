@@ -194,7 +194,10 @@ Deno.test("storeRetention() and storeQueues() leave settings that are not given,
 
   const [all] = await db.sql`SELECT retain_completed, retain_failed FROM firefly.retention`;
   assertEquals({ ...all }, { retain_completed: 60, retain_failed: 30 * DAY });
-  assertEquals((await db.sql`SELECT * FROM firefly.queue ORDER BY name`).map((row) => Object.values(row)), [
+  const queues = await db.sql`
+    SELECT name, paused, retain_completed, retain_failed, notify FROM firefly.queue ORDER BY name
+  `;
+  assertEquals(queues.map((row) => Object.values(row)), [
     ["mail", true, 5, 2, "always"],
     ["slow", false, 3, Infinity, null],
   ]);

@@ -1,3 +1,4 @@
+import { parseTime } from "../../../src/database/times.ts";
 import type { Backoff } from "../../../src/task/backoff.ts";
 import type { AttemptedBy } from "../../../src/events.ts";
 import type { TaskState, TaskStatus } from "../../../src/task/record.ts";
@@ -102,7 +103,7 @@ export function rowOfJson(json: Record<keyof TaskRow, unknown>): TaskRow {
 }
 
 export function timeOf(json: string | null): Date {
-  return new Date(json?.replace("T", " ") ?? NaN);
+  return json === null ? new Date(NaN) : parseTime(json);
 }
 
 export function toNumber(value: string | number): number {

@@ -1,5 +1,6 @@
 import type { Backoff } from "../../../src/task/backoff.ts";
 import type { Tag } from "../../../src/database/driver.ts";
+import { nearestDate } from "../../../src/database/times.ts";
 import { FireflyError, TaskExists } from "../../../src/errors.ts";
 import type { TaskStatus } from "../../../src/task/record.ts";
 import { newRow, rowOfJson, type TaskRow, timeOf, toNumber } from "./rows.ts";
@@ -137,7 +138,7 @@ async function insertAny(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
   const rows = await sql<{ text: string }>(INSERT_ANY, sql.schema, JSON.stringify(tasks));
   return rows.map(({ text }) => {
     const [created, id, notBefore = created] = text.split(",");
-    return { id: id!, created: new Date(Number(created)), not_before: new Date(Number(notBefore)) };
+    return { id: id!, created: nearestDate(Number(created)), not_before: nearestDate(Number(notBefore)) };
   });
 }
 
@@ -147,7 +148,7 @@ async function insertAlike(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> 
   const [row] = await sql<{ text: string }>(INSERT_ALIKE, JSON.stringify(alike), sql.schema, params);
   const [created, notBefore, ...ids] = row ? row.text.split(",") : [];
   const times = { created: Number(created), notBefore: Number(notBefore) };
-  return ids.map((id) => ({ id, created: new Date(times.created), not_before: new Date(times.notBefore) }));
+  return ids.map((id) => ({ id, created: nearestDate(times.created), not_before: nearestDate(times.notBefore) }));
 }
 
 function areAlike(tasks: NewTask[]): boolean {

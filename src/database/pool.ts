@@ -1,0 +1,145 @@
+import { withDeadline } from "./deadline.ts";
+import { type Build, type Client, discard, isSent, type Rows, setIdle } from "./driver.ts";
+import { codeOf, isConnectionError, markConnectionError, READ_ONLY } from "./error_codes.ts";
+import { InstanceClosed } from "../errors.ts";
+import { LINGER } from "./linger.ts";
+
+/** The SQLSTATE of a statement that runs in no transaction, as VACUUM. */
+const ACTIVE_TRANSACTION = "25001";
+/** How many milliseconds {@linkcode Pool.end} waits for statements under way. */
+const END_TIMEOUT = 5_000;
+/** How many milliseconds an unused connection stays open. */
+const IDLE = 10_000;
+
+/** A connection of a pool, and the statements under way on it. */
+interface Member {
+  readonly client: Client;
+  readonly queries: Set<ReturnType<Build>>;
+  timer?: ReturnType<typeof setTimeout>;
+  /** Whether the process may end while it is open. */
+  isIdle: boolean;
+}
+
+/**
+ * Connections for single statements. Each is a client of its own, discarded with its pending statements when its
+ * connection is lost or misses a deadline: a client of this driver may swallow statements after its backend is gone.
+ */
+export class Pool {
+  readonly #open: (onclose: () => void) => Client;
+  readonly #max: number;
+  readonly #deadline: number;
+  readonly #idle: number;
+  readonly #linger: number;
+  readonly #begin: string | undefined;
+  readonly #members = new Set<Member>();
+  #ended = false;
+
+  /**
+   * @param options `deadline`: milliseconds that a statement may take, 0 for no limit; `idle`: milliseconds that an unused
+   * connection stays open; `begin`: the statement that begins a transaction, if each statement needs one of its own.
+   */
+  constructor(
+    open: (onclose: () => void) => Client,
+    { max, deadline, idle = IDLE, begin }: { max: number; deadline: number; idle?: number; begin?: string | undefined },
+  ) {
+    this.#open = open;
+    this.#max = max;
+    this.#deadline = deadline;
+    this.#idle = idle;
+    this.#linger = Math.min(LINGER, idle);
+    this.#begin = begin;
+  }
+
+  /**
+   * Runs one statement.
+   *
+   * @throws {InstanceClosed} If the pool has ended.
+   */
+  async run<T>(build: Build): Promise<Rows<T>> {
+    if (this.#ended) throw new InstanceClosed();
+    if (this.#begin === undefined) return await this.#run<T>(build);
+    try {
+      return await this.#runAround<T>(build, this.#begin);
+    } catch (error) {
+      if (codeOf(error) !== ACTIVE_TRANSACTION) throw error;
+      return await this.#run<T>(build);
+    }
+  }
+
+  /**
+   * Runs one statement in a transaction of its own. The three are sent at once, and if the connection is lost between
+   * them, the statement still does all or nothing.
+   */
+  async #runAround<T>(build: Build, begin: string): Promise<Rows<T>> {
+    const member = this.#pick();
+    const answers = await Promise.allSettled([
+      this.#run((client) => client.unsafe(begin), member),
+      this.#run<T>(build, member),
+      this.#run((client) => client.unsafe("COMMIT"), member),
+    ]);
+    for (const answer of answers) if (answer.status === "rejected") throw answer.reason;
+    return (answers[1] as PromiseFulfilledResult<Rows<T>>).value;
+  }
+
+  async #run<T>(build: Build, member: Member = this.#pick()): Promise<Rows<T>> {
+    const query = build(member.client);
+    member.queries.add(query);
+    clearTimeout(member.timer);
+    if (member.isIdle) this.#setIdle(member, false);
+    try {
+      return await (this.#deadline ? withDeadline(query, this.#deadline) : query) as unknown as Rows<T>;
+    } catch (error) {
+      if (!isSent(query)) markConnectionError(error); // of connecting, whatever its code
+      const isLost = isConnectionError(error);
+      // Another connection may lead to a server that takes writes, as after a failover behind one address.
+      if (isLost || codeOf(error) === READ_ONLY) this.#drop(member);
+      throw isLost && this.#ended ? new InstanceClosed() : error;
+    } finally {
+      member.queries.delete(query);
+      if (member.queries.size === 0 && this.#members.has(member)) {
+        member.timer = setTimeout(() => this.#setIdle(member, true), this.#linger);
+      }
+    }
+  }
+
+  /** Ends the pool once its statements have ended. From now on it rejects others. */
+  async end(): Promise<void> {
+    this.#ended = true;
+    const queries = [...this.#members].flatMap((member) => [...member.queries]);
+    await withDeadline(Promise.allSettled(queries), END_TIMEOUT).catch(() => {});
+    this.abandon();
+  }
+
+  /** Ends the pool with its statements. */
+  abandon(): void {
+    this.#ended = true;
+    for (const member of this.#members) this.#drop(member);
+  }
+
+  /** Returns the connection with the fewest statements under way; a new one if none is idle and `max` allows it. */
+  #pick(): Member {
+    let best: Member | undefined;
+    for (const member of this.#members) if (!best || member.queries.size < best.queries.size) best = member;
+    if (best && (best.queries.size === 0 || this.#members.size >= this.#max)) return best;
+    const member: Member = { client: this.#open(() => this.#drop(member)), queries: new Set(), isIdle: false };
+    this.#members.add(member);
+    return member;
+  }
+
+  /** Lets the process end while the connection is unused, and closes it after a while. */
+  #setIdle(member: Member, isIdle: boolean): void {
+    member.isIdle = isIdle;
+    setIdle(member.client, isIdle);
+    // Not the driver's own idle_timeout, which rejects statements that are sent while the connection closes.
+    if (isIdle) member.timer = setTimeout(() => this.#drop(member), this.#idle - this.#linger).unref();
+  }
+
+  #drop(member: Member): void {
+    if (!this.#members.delete(member)) return;
+    clearTimeout(member.timer);
+    if (member.isIdle) setIdle(member.client, false); // it closes in an orderly way
+    // The driver would open another connection for a statement that it has not sent yet.
+    for (const query of member.queries) if (!isSent(query)) query.cancel();
+    discard(member.client);
+  }
+}
