@@ -12,7 +12,7 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
     "0003_tables": "999351d3c5e926e04c07e10f1c0a3d31ad9ad9aa90af791ad5bca1f3fd0ef7f0",
     "0004_views": "a25848b42d497729c3f67fb08f8f2929bb8cae52e8587da118da29bec6de5fea",
     "0005_placing": "d62d8843a006b97454fbf3a915ed9b2bb86db226dd9d5cf87f736c19e540b7b6",
-    "0006_keys_and_slots": "5a1340c6414b9bf841b417dc8556b7da96e0ec2c25fc13a4dcd1e3331fb26f28",
+    "0006_keys_and_slots": "ec4aeae9dfc684d6ade1446ece1005afa085d4effb36769e57a2f95c6a836da8",
     "0007_limits": "0b0a000c7532ec8f71e63fb094cc774ec491420b33eaa828ab774fd8b0a15146",
     "0008_schedule": "24124edf61ada19492f077ed1e7b130f44de49c8527673effcfb4e7919a37f39",
     "0009_operations": "a2109a9c8d98264fe99211f5f72ec432e010158f98deba5ffed0973e846e8ecd",
