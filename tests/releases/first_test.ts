@@ -147,8 +147,10 @@ Deno.test("the statements of the first release complete, retry, promote, park an
   await consumer.settle([first!], { status: "created", error, delay: 0, counts: "retry" });
   await consumer.complete(last!);
   assertEquals((await recordOf(db, last!.id)).status, "completed");
-  await db.sql`UPDATE firefly.waiting SET not_before = now() WHERE id = ${ids[1]!}`;
-  await withoutTriggers(db, (sql) => sql`UPDATE firefly.task SET not_before = now() WHERE id = ${ids[1]!}`);
+  await withoutTriggers(db, async (sql) => {
+    await sql`UPDATE firefly.waiting SET not_before = now() WHERE id = ${ids[1]!}`;
+    await sql`UPDATE firefly.task SET not_before = now() WHERE id = ${ids[1]!}`;
+  });
   assertEquals((await promoteDueTasks(db.store, QUEUES)).moved, 1);
   assertEquals((await parkUnknownTasks(db.store, QUEUES)).length, 1);
   assertEquals(await unparkKnownTasks(db.store, { queues: QUEUES, names: ["unknown"] }), 1);
