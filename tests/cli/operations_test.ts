@@ -64,12 +64,18 @@ Deno.test("pause and resume print what they changed, and queues shows it", async
   ]);
   assertEquals(await run("pause", "mail"), [{ queue: "mail", paused: true, changed: false }]);
   assertEquals((await run("queues")).map(({ name, paused }) => [name, paused]), [["mail", true], ["web", true]]);
+  assertEquals(await run("pause", "mail", "--reason", "night"), [{ queue: "mail", paused: true, changed: false }]);
+  const [{ paused_since, paused_by, paused_reason }] = await run("queues");
+  assertEquals([Date.parse(paused_since) > 0, typeof paused_by, paused_reason], [true, "string", "night"]);
   assertEquals(await run("resume", "mail"), [{ queue: "mail", paused: false, changed: true }]);
 
   const [{ oldest_due, ...mail }] = await run("queues");
   assertEquals([typeof oldest_due, mail], ["number", {
     name: "mail",
     paused: false,
+    paused_since: null,
+    paused_by: null,
+    paused_reason: null,
     consumers: 0,
     counts: {
       created: 1,
