@@ -97,20 +97,29 @@ export interface ListedRow extends TaskRow {
   claim_seq: string;
 }
 
-/** Lists records with ids below `before`, newest first. */
+/** Lists records with ids below `before`, and from `from` on, newest first. */
 export async function listRecords(
   sql: Tag,
   filter: TaskFilter,
-  { limit, before }: { limit: number; before: number | null },
+  { limit, before, from = null }: { limit: number; before: number | null; from?: number | null },
 ): Promise<ListedRow[]> {
   return await sql<ListedRow>`
     SELECT *, (SELECT task.claim_seq FROM ${sql.schema}.task WHERE task.id = task_record.id) AS claim_seq
     FROM ${sql.schema}.task_record
     WHERE (${before}::bigint IS NULL OR id < ${before}::bigint)
+      AND (${from}::bigint IS NULL OR id >= ${from}::bigint)
       AND ${matches(sql, filter)}
     ORDER BY id DESC
     LIMIT ${limit}::bigint
   `;
+}
+
+/** Reads the largest id below `before`; null if there is none. */
+export async function newestBelow(sql: Tag, before: number | null): Promise<number | null> {
+  const [row] = await sql`
+    SELECT max(id) AS id FROM ${sql.schema}.task WHERE ${before}::bigint IS NULL OR id < ${before}::bigint
+  `;
+  return row!.id === null ? null : toNumber(row!.id);
 }
 
 /**

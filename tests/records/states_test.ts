@@ -140,3 +140,23 @@ Deno.test("tasks.list() and count() select by the end and by the text of the las
   );
   await assertRejects(() => tasks.groups("errors" as never), RangeError, 'current value is "errors"');
 });
+
+Deno.test("tasks.list() looks for arguments in parts, and goes over gaps between ids", async () => {
+  await using test = await testInstance();
+  const { db, ff: { tasks } } = test;
+  const insert = (id: number, params: number[]) =>
+    db.sql`
+      INSERT INTO firefly.task (id, func_name, params) OVERRIDING SYSTEM VALUE
+      VALUES (${id}, 'a', firefly.encode(${db.sql.json(params)}))
+    `;
+  for (const [id, params] of [[1, [7]], [2, [8]], [100_002, [7]], [2_000_000_000_000, [7]]] as const) {
+    await insert(id, [...params]);
+  }
+
+  const ids: number[] = [];
+  for await (const { id } of await tasks.list({ params: [7] }, { limit: 1 })) ids.push(id);
+
+  assertEquals(ids, [2_000_000_000_000, 100_002, 1]);
+  assertEquals((await tasks.list({ params: [7] }, { limit: 2 })).items.map(({ id }) => id), ids.slice(0, 2));
+  assertEquals((await tasks.list({ params: [9] })).items, []);
+});
