@@ -104,7 +104,9 @@ export async function rescueTasks(sql: Tag, { from, to, without }: RescueRange =
       FROM orphaned, unnest(orphaned.ids, orphaned.claim_seqs) AS claim (id, claim_seq)
     ), held AS MATERIALIZED (
       SELECT task.id, left_behind.claimed, left_behind.attempted_by,
-        jsonb_build_object('host', process.host, 'pid', process.pid, 'release', process.release) AS process,
+        CASE WHEN process.id IS NOT NULL THEN
+          jsonb_build_object('host', process.host, 'pid', process.pid, 'release', process.release)
+        END AS process,
         left_behind.quarantined AND task.crash_count >= 4 AS exhausted
       FROM left_behind
       JOIN ${sql.schema}.task
@@ -136,7 +138,7 @@ export async function rescueTasks(sql: Tag, { from, to, without }: RescueRange =
             'name', 'ConsumerCrashed',
             'message', 'Five consumers in a row crashed while they held this task',
             'at', now(), 'attempt', task.retry_attempts + task.rescues + 1
-          ) || held.process)
+          ) || COALESCE(held.process, '{}'))
           ELSE task.errors
         END
       FROM held
@@ -169,7 +171,7 @@ export async function rescueTasks(sql: Tag, { from, to, without }: RescueRange =
     status: row.status,
     concurrencyKey: row.concurrency_key,
     rateKey: row.rate_key,
-    attemptedBy: row.process?.host === null ? null : row.process,
+    attemptedBy: row.process,
   }));
 }
 
