@@ -7,6 +7,7 @@ const HOMES: Readonly<Record<string, string>> = {
   "croner": "task/cron_expression.ts",
   "postgres": "database/driver.ts",
   "@std/cli": "cli/",
+  "@std/encoding": "wire/",
   "@std/text": "suggest.ts",
 };
 

@@ -230,6 +230,7 @@ Deno.test("src/ imports the few packages that it is known to import, and built-i
   });
   assertEquals([...new Set(packages)].sort(), [
     "@std/cli",
+    "@std/encoding",
     "@std/text",
     "croner",
     "deno-std",

@@ -193,8 +193,7 @@ export class Firefly implements AsyncDisposable {
    */
   async pause(queue: string, options: PauseOptions = {}): Promise<boolean> {
     checkQueueName(queue, "pause", this.schema);
-    const by = options.by ?? callerName();
-    return await pauseQueue((await this.connect()).database.records, queue, { ...options, ...(by ? { by } : {}) });
+    return await pauseQueue((await this.connect()).database.records, queue, { by: callerName(), ...options });
   }
 
   /**

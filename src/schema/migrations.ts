@@ -1372,8 +1372,8 @@ END
 $body$;
 
 -- One trigger for both, as a second one on \`status\` would have its condition read for each statement that completes.
-CREATE TRIGGER release
-BEFORE UPDATE OF status, claim_seq, queue, priority, not_before, func_name, unique_key, concurrency_key, rate_key
+CREATE TRIGGER release BEFORE UPDATE OF
+  status, claim_seq, queue, priority, not_before, func_name, unique_key, concurrency_key, rate_key
 ON "firefly".task
 FOR EACH ROW
 WHEN (

@@ -93,7 +93,11 @@ export interface PauseOptions {
 }
 
 /** Pauses a queue: its tasks are no longer claimed; false if it was paused before. */
-export async function pauseQueue(sql: Tag, queue: string, { reason, by }: PauseOptions = {}): Promise<boolean> {
+export async function pauseQueue(
+  sql: Tag,
+  queue: string,
+  { reason, by }: { [K in keyof PauseOptions]: string | undefined } = {},
+): Promise<boolean> {
   const [row] = await sql`
     SELECT ${sql.schema}.pause(${queue}, ${reason ?? null}::text, ${by ?? null}::text) AS paused
   `;

@@ -1,79 +1,11 @@
 import { assertEquals, assertGreater, assertLess } from "@std/assert";
-import { type ConnectionSettings, resolveConnection } from "../../src/database/settings.ts";
+import { resolveConnection } from "../../src/database/settings.ts";
 import { withDeadline } from "../../src/database/deadline.ts";
-import { Emitter } from "../../src/events.ts";
-import { Listener, type ListenerOptions } from "../../src/notify/listener.ts";
-import { Session } from "../../src/database/session.ts";
 import { queueChannel } from "../../src/store/listen.ts";
-import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { testDatabase } from "../support/database.ts";
+import { connections, listenTo, notify, recorder, terminateListener } from "../support/listening.ts";
 import { until } from "../support/waiting.ts";
 import { TcpProxy } from "../support/tcp_proxy.ts";
-
-/** A listener, ended at the end, with the events that it emitted. */
-interface Bench extends AsyncDisposable {
-  listener: Listener;
-  /** The names of the events so far. */
-  events: string[];
-}
-
-function listenTo(settings: ConnectionSettings, options: Partial<ListenerOptions> = {}): Bench {
-  const emitter = new Emitter();
-  const events: string[] = [];
-  for (const event of ["listener.connected", "listener.lost", "listener.unavailable"] as const) {
-    emitter.on(event, () => events.push(event));
-  }
-  const listener = new Listener((session) => new Session(settings, session), {
-    schema: "firefly",
-    events: emitter,
-    ...options,
-  });
-  return { listener, events, [Symbol.asyncDispose]: () => listener.end() };
-}
-
-/** The notifications of one subscriber. */
-interface Recorder {
-  readonly notifications: string[];
-  readonly record: (channel: string | undefined) => void;
-  /** Resolves with the first notification. */
-  readonly first: Promise<void>;
-}
-
-/** Notes every notification; one without a channel as "all". */
-function recorder(): Recorder {
-  const notifications: string[] = [];
-  const first = Promise.withResolvers<void>();
-  return {
-    notifications,
-    record(channel) {
-      notifications.push(channel ?? "all");
-      first.resolve();
-    },
-    first: first.promise,
-  };
-}
-
-async function notify({ sql }: TestDatabase, channel: string): Promise<void> {
-  await sql`SELECT pg_notify(${channel}, '')`;
-}
-
-/** Ends the connection that listens; resolves once there was one. */
-async function terminateListener({ sql }: TestDatabase): Promise<void> {
-  await until(async () => {
-    const rows = await sql`
-      SELECT pg_terminate_backend(pid)
-      FROM pg_stat_activity
-      WHERE datname = current_database() AND application_name = 'firefly'
-    `;
-    return rows.length > 0;
-  });
-}
-
-async function connections({ sql }: TestDatabase): Promise<number> {
-  const rows = await sql`
-    SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'firefly'
-  `;
-  return rows.length;
-}
 
 Deno.test("Listener calls every subscriber once it is connected, and then for each notification", async () => {
   await using db = await testDatabase({ migrated: false });
@@ -266,44 +198,4 @@ Deno.test("Listener.end() returns although the server does not answer", async ()
 
   assertLess(performance.now() - start, 1000);
   assertEquals(at.events, []);
-});
-
-Deno.test("end() does not wait for an echo that cannot come any more, nor for its statement", async () => {
-  await using db = await testDatabase({ migrated: false });
-  for (const answers of [true, false]) {
-    const asked = Promise.withResolvers<void>();
-    const echo = () => {
-      asked.resolve();
-      return answers ? Promise.resolve() : new Promise<void>(() => {});
-    };
-    const { listener, events } = listenTo(db.settings, { echo });
-    listener.subscribe(["firefly:default"], () => {});
-    await asked.promise;
-    await new Promise((resolve) => setTimeout(resolve, 10)); // it waits for the echo by now
-    const began = performance.now();
-
-    await listener.end();
-
-    assertLess(performance.now() - began, 1_800); // the echo may take 2 s, its statement 5 s
-    assertEquals(events, []);
-  }
-});
-
-Deno.test("Listener that loses its connection while it waits for an echo connects again, and has proved nothing", async () => {
-  await using db = await testDatabase({ migrated: false });
-  const asked = Promise.withResolvers<void>();
-  let echoes = 0;
-  const echo = async (channel: string) => {
-    echoes++;
-    asked.resolve();
-    if (echoes > 1) await notify(db, channel);
-  };
-  await using bench = listenTo(db.settings, { echo });
-  bench.listener.subscribe(["firefly:default"], () => {});
-  await asked.promise;
-
-  await terminateListener(db);
-  await until(() => bench.listener.connected);
-
-  assertEquals([bench.events, echoes], [["listener.lost", "listener.connected"], 2]);
 });

@@ -12,7 +12,7 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
     "0003_tables": "d25cd8b48a450b935a6128ba5d9ad8c196f1506d7cc79ad1913fb1386a4db8f6",
     "0004_views": "1016dfeb965c5f210814131b160dc4d1c7627f562cf43261749ff6e40c103695",
     "0005_placing": "d218fcb51c3430367c0fa85c6cad8ba9fd1e0d83c1bd7c9f2ba4b3b57affce76",
-    "0006_keys_and_slots": "5a1340c6414b9bf841b417dc8556b7da96e0ec2c25fc13a4dcd1e3331fb26f28",
+    "0006_keys_and_slots": "ec4aeae9dfc684d6ade1446ece1005afa085d4effb36769e57a2f95c6a836da8",
     "0007_limits": "f3a634b9b6b0a2c55571831b85e8808e0b0c8af7faf5b73e05f092e08ccdbd2f",
     "0008_schedule": "22db652f81ec30e24ca117cb5e23fac936fbb4b1ba3298f33ba9db7da8b1e022",
     "0009_operations": "fb5423e029aac9f0d60690d1d3cd13e542679de3de20867d050c837290119834",
