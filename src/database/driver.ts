@@ -165,6 +165,9 @@ export function connectedProcessOf(rows: Rows<unknown>): number {
   return (rows as unknown as { state: { pid: number } }).state.pid;
 }
 
+/** The SQLSTATE of a login that no line of pg_hba.conf allows, as one without TLS where the server wants TLS. */
+const NO_HBA_ENTRY = "28000";
+
 /** Makes the error for an unreachable database: one line, without the driver's stack. */
 export function unreachableError(settings: ConnectionSettings, error: unknown): DatabaseUnreachable {
   const reason = error instanceof AggregateError ? error.errors[0] : error;
@@ -175,7 +178,10 @@ export function unreachableError(settings: ConnectionSettings, error: unknown): 
       /^Client network socket disconnected before secure TLS .*/,
       "it closed the connection instead of using TLS",
     );
-  return new DatabaseUnreachable(`Cannot reach the database at ${settings.label}: ${message}`, {
+  // The server's words are "no encryption", in its own language.
+  const wantsTls = codeOf(reason) === NO_HBA_ENTRY && settings.target.tls === false && !settings.target.path;
+  const remedy = wantsTls ? ": sslmode=require asks for TLS, if the server wants it" : "";
+  return new DatabaseUnreachable(`Cannot reach the database at ${settings.label}: ${message}${remedy}`, {
     cause: error instanceof OpenError ? error.cause ?? error : error,
     refused: isRejection(error),
   });

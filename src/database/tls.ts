@@ -14,7 +14,7 @@ const VERSIONS = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
 
 /** Values with which a parameter asks for nothing that this package cannot do. Others are refused, never dropped. */
 const SUPPORTED: Readonly<Record<string, { values: readonly string[]; instead: string }>> = {
-  channel_binding: { values: ["disable", "prefer"], instead: "remove it, and use sslmode=verify-full" },
+  channel_binding: { values: ["disable", "prefer", "require"], instead: "use disable, prefer or require" },
   gssencmode: { values: ["disable", "prefer"], instead: "remove it, and use sslmode" },
   require_auth: { values: [], instead: "remove it, and use sslmode=verify-full" },
   requirepeer: { values: [], instead: "remove it" },
@@ -81,9 +81,19 @@ export async function tlsOf(
   return { ...own, ...names, ca: root, checkServerIdentity: () => undefined };
 }
 
-/** The mode of TLS. Without `sslmode`, certificates ask for TLS: libpq would fall back to a connection without. */
+/**
+ * The mode of TLS. Without `sslmode`, certificates ask for TLS: libpq would fall back to a connection without. The driver
+ * has no channel binding: where it is required, the verified name of the server protects from the same, another server
+ * in between.
+ */
 function modeOf(found: ConnectionParameters): string {
   const given = found.get("sslmode");
+  if (found.get("channel_binding") === "require") {
+    if (given === "disable" || given === "allow") {
+      throw refuseSetting(`${found.source("channel_binding")} is require, which sslmode=${given} excludes`);
+    }
+    return "verify-full";
+  }
   const isStrict = found.get("sslaccept") === "strict"; // Prisma's
   if (isStrict && (given === undefined || given === "require")) return "verify-full";
   if (given === undefined) {

@@ -145,7 +145,7 @@ for (const [given, reason] of refused) {
 }
 
 const unsupported: [query: string, reason: string][] = [
-  ["channel_binding=require", '"channel_binding" asks for something'],
+  ["channel_binding=require&sslmode=disable", '"channel_binding" is require, which sslmode=disable excludes'],
   ["gssencmode=require", '"gssencmode" asks for something'],
   ["require_auth=scram-sha-256", '"require_auth" asks for something'],
   ["requirepeer=postgres", '"requirepeer" asks for something'],
@@ -180,6 +180,13 @@ for (const [query, reason] of unsupported) {
     assert(error.message.includes(reason), error.message);
   });
 }
+
+Deno.test("resolveConnection() verifies the server where channel binding is required, which the driver does not have", async () => {
+  for (const query of ["channel_binding=require", "sslmode=require&channel_binding=require"]) {
+    const { target } = await resolve(`postgres://u@ep-1.example.com/db?${query}`);
+    assertEquals(target.tls, (await resolve("postgres://u@ep-1.example.com/db?sslmode=verify-full")).target.tls, query);
+  }
+});
 
 Deno.test("resolveConnection() names the variable that it refuses", async () => {
   const given = "postgres://u:secret@host/db";
