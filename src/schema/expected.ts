@@ -365,6 +365,7 @@ function _decode_object(jsonb, jsonb, integer[], integer, bigint): record immuta
 function _decode_ref(jsonb, jsonb, integer[], integer, bigint): record immutable 46c3488a13d1
 function _decode_string(jsonb): text immutable strict b78d25b264e7
 function _decode_view(jsonb, jsonb, bigint): record immutable 6d690865d1ae
+function _default_queue(text): text stable security definer set search_path 0dfb3be6f8a7
 function _delete_each(bigint[]): record set lock_timeout cda1a2a60a8a
 function _edit(task, task): task 4f1c1bf7a09a
 function _escape(jsonb): jsonb immutable strict c10637ea10bd
@@ -421,6 +422,6 @@ function resume_cron(text): boolean 07e9bf7cb5ce
 function retry(bigint): boolean 9542841df851
 function run(bigint): boolean 6ed58d7d2620
 function run_cron(text): bigint cdcaa1af8524
-function schedule(text, jsonb, text, timestamp with time zone, integer, integer, double precision, double precision, text[], text, double precision, text): bigint f5927db9b58e
+function schedule(text, jsonb, text, timestamp with time zone, integer, integer, double precision, double precision, text[], text, double precision, text): bigint b41193732e40
 function try_decode(text): jsonb immutable strict cd0780800947
 `;

@@ -1780,9 +1780,21 @@ BEGIN
 END
 $body$;
 
+-- The queue of a task that is scheduled without one: that of the definition which the consumer that started last has
+-- stored, else 'default'. SECURITY DEFINER, as _notify().
+CREATE FUNCTION "firefly"._default_queue(func_name text) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+BEGIN
+  RETURN COALESCE(
+    (SELECT defined.queue FROM "firefly".definition AS defined WHERE defined.func_name = _default_queue.func_name),
+    'default'
+  );
+END
+$body$;
+
 -- Schedules a task from any language, inside any transaction; returns its id. NULL takes the default: for the queue,
--- that of the definition which the consumer that started last has stored, else 'default'. With a unique key, on_conflict decides about a duplicate: keep (its id is returned), replace (its arguments and time are
--- overwritten while it is created) or error.
+-- that of the task's definition. With a unique key, on_conflict decides about a duplicate: keep (its id is returned),
+-- replace (its arguments and time are overwritten while it is created) or error.
 CREATE FUNCTION "firefly".schedule(
   func_name text,
   params jsonb DEFAULT '[]',
@@ -1801,11 +1813,7 @@ LANGUAGE plpgsql AS $body$
 DECLARE
   scheduled record;
 BEGIN
-  queue := COALESCE(
-    schedule.queue,
-    (SELECT defined.queue FROM "firefly".definition AS defined WHERE defined.func_name = schedule.func_name),
-    'default'
-  );
+  queue := COALESCE(schedule.queue, "firefly"._default_queue(schedule.func_name));
   IF jsonb_typeof(COALESCE(params, '[]')) <> 'array' THEN
     RAISE EXCEPTION 'Cannot schedule task "%" as params must be a JSON array of its arguments: current value is of type %',
       func_name, jsonb_typeof(params) USING ERRCODE = 'invalid_parameter_value';

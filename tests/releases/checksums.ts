@@ -14,7 +14,7 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
     "0005_placing": "d218fcb51c3430367c0fa85c6cad8ba9fd1e0d83c1bd7c9f2ba4b3b57affce76",
     "0006_keys_and_slots": "ec4aeae9dfc684d6ade1446ece1005afa085d4effb36769e57a2f95c6a836da8",
     "0007_limits": "f3a634b9b6b0a2c55571831b85e8808e0b0c8af7faf5b73e05f092e08ccdbd2f",
-    "0008_schedule": "22db652f81ec30e24ca117cb5e23fac936fbb4b1ba3298f33ba9db7da8b1e022",
+    "0008_schedule": "15fe664e2f129028a11b002c8033f18bf98e380c0954d3761b8255340ae406c9",
     "0009_operations": "fb5423e029aac9f0d60690d1d3cd13e542679de3de20867d050c837290119834",
     "0010_cron": "2ba002b2d9796a78243f3b529feab13d46a56c5ae7b4a2911e2f27ad3ab6ac36",
     "0011_explain_parts": "e233877efa0d994a658884262f8ccd0fa767af8faabb7a9c3e88b38985f95aa0",

@@ -55,7 +55,7 @@ const TABLES = [
 const FUNCTIONS = [
   ..."cancel channel control_channel decode encode encode_raw ended_channel explain pause pause_cron queues_channel"
     .split(" "),
-  ..."resume resume_cron retry run_cron try_decode".split(" "),
+  ..."reschedule resume resume_cron retry run run_cron try_decode".split(" "),
 ];
 /** Who may do what: `r` read, `w` write, `x` execute, `u` take the next number. */
 const DECIDED: Record<string, string> = {
@@ -73,12 +73,13 @@ const DECIDED: Record<string, string> = {
   "_produce()": "producer:x consumer:x",
 };
 
-Deno.test("exactly three functions act as their owner, and all pin the search_path with pg_temp last", async () => {
+Deno.test("exactly four functions act as their owner, and all pin the search_path with pg_temp last", async () => {
   const rows = await roles.db.sql`
     SELECT proname, proconfig FROM pg_proc WHERE pronamespace = ${roles.schema}::regnamespace AND prosecdef ORDER BY 1
   `;
   const pinned = ["search_path=pg_catalog, pg_temp"];
   assertEquals(rows.map((row) => [row.proname, row.proconfig]), [
+    ["_default_queue", pinned],
     ["_notify", pinned],
     ["_produce", pinned],
     ["schedule", pinned],
