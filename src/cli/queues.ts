@@ -64,7 +64,7 @@ function fieldsOf(
 }
 
 function sinceOf(time: Date): string {
-  return formatSeconds(Math.max(0, (Date.now() - time.getTime()) / 1000));
+  return formatSeconds(Math.max(1, Math.round((Date.now() - time.getTime()) / 1000)));
 }
 
 function rowOf(

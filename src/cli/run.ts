@@ -19,7 +19,6 @@ export const run: Command = {
       terminal,
       words: { verb: "Run", done: "Made due now:", key: "run" },
       affected: (filter) => ({ status: ["delayed", "retrying"], ...filter }),
-      act: (ff, filter, options) =>
-        ff.tasks.run(filter.ids ? filter : { status: ["delayed", "retrying"], ...filter }, options),
+      act: (ff, filter, options) => ff.tasks.run(filter, options),
     }),
 };

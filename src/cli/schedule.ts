@@ -116,7 +116,7 @@ async function waitFor(
   } catch (error) {
     if (error instanceof TaskFailed) code = EXIT.taskFailed;
     else if (error instanceof DOMException && error.name === "TimeoutError") {
-      terminal.printError(error);
+      terminal.printError(error.message);
       code = EXIT.timedOut;
     } else throw error;
   }

@@ -42,7 +42,9 @@ Deno.test("consume keeps the exit code that a handler gives, and says so when a 
   const files = { "tasks.ts": `import process from "node:process"; import "${PACKAGE}"; process.exit(0);` };
   await using leaving = await testProject({ database: db.url, files });
   const { code, stderr } = await leaving.run("consume");
-  assertEquals([code, jsonLines(stderr).at(-1).event], [1, "exit"]);
+  const { event, message } = jsonLines(stderr).at(-1);
+  assertEquals([code, event], [1, "error"]);
+  assertStringIncludes(message, "Cannot import tasks.ts as it ends the process: it calls process.exit(0)");
 });
 
 Deno.test("consume stops gracefully at SIGHUP, as when its terminal is closed", async () => {

@@ -104,7 +104,7 @@ Deno.test("consume warns of tasks whose queue no consumer serves, and of names t
   );
   assertMatch(
     await consumer.said(`"parked"`),
-    /"warn".*3 tasks \\"reports\.v2\\", as no consumer of queue \\"default\\" knows this name"/,
+    /"warn".*3 tasks \\"reports\.v2\\" as no consumer of queue \\"default\\" knows this name"/,
   );
 });
 

@@ -24,10 +24,10 @@ async function findings({ url }: { url: string }, schema = "firefly"): Promise<R
 
 /** The URL of a role that owns nothing and may use the tables. */
 async function byRole(db: TestDatabase, role: string): Promise<string> {
-  await db.sql.unsafe(`CREATE ROLE ${role} LOGIN`);
+  await db.sql.unsafe(`CREATE ROLE ${role} LOGIN PASSWORD 'secret'`);
   await db.sql.unsafe(`GRANT USAGE ON SCHEMA firefly TO ${role}`);
   await db.sql.unsafe(`GRANT ALL ON ALL TABLES IN SCHEMA firefly TO ${role}`);
-  return Object.assign(new URL(db.url), { username: role, password: "" }).href;
+  return Object.assign(new URL(db.url), { username: role, password: "secret" }).href;
 }
 
 Deno.test("doctor finds no drift after migrate --roles, and finds it where the roles' functions were made anew", async () => {

@@ -43,7 +43,7 @@ Deno.test("show counts equal errors", async () => {
 
   assertMatch(
     stdout,
-    /Attempt 3 failed \S+ \S+, 1m.* ago\n {2}3 times since attempt 1, \S+ \S+, 3m.* ago\n {2}Error: refused\n/,
+    /Attempt 3 failed, \S+ \S+, 1m.* ago\n {2}3 times since attempt 1, \S+ \S+, 3m.* ago\n {2}Error: refused\n/,
   );
 });
 

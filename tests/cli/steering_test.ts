@@ -24,7 +24,7 @@ Deno.test("run makes waiting tasks due, and says why it leaves others", async ()
   assertEquals(await cli(db, "run", "1", "2"), [0, [{ run: 1, left }], ""]);
   assertEquals(await cli(db, "run", "2"), [7, [{ run: 0, left }], ""]);
   const due = [{ reason: "ready", count: 1, ids: [1] }];
-  assertEquals(await cli(db, "run", "--queue", "orders"), [7, [{ run: 0, left: due }], ""]);
+  assertEquals(await cli(db, "run", "--queue", "orders", "--yes"), [7, [{ run: 0, left: due }], ""]);
   assertEquals(await cli(db, "run", "404"), [4, [{ run: 0 }], "error: There is no task 404\n"]);
 });
 
@@ -34,12 +34,12 @@ Deno.test("retry that changes nothing says why, and exits with 7", async () => {
 
   const [code, [byId]] = await cli(db, "retry", "1");
   assertEquals([code, byId], [7, { retried: 0, left: [{ reason: "waiting", count: 1, ids: [1] }] }]);
-  const [all, [entry]] = await cli(db, "retry", "--queue", "orders");
+  const [all, [entry]] = await cli(db, "retry", "--queue", "orders", "--yes");
   assertEquals(all, 7);
   const left = [{ reason: "waiting", count: 12, ids: [12, 11, 10, 9, 8, 7, 6, 5, 4, 3] }];
   assertEquals(entry, { retried: 0, left });
-  assertEquals((await cli(db, "cancel", "--queue", "orders"))[0], 0);
-  assertEquals((await cli(db, "cancel", "--queue", "orders"))[0], 7);
+  assertEquals((await cli(db, "cancel", "--queue", "orders", "--yes"))[0], 0);
+  assertEquals((await cli(db, "cancel", "--queue", "orders", "--yes"))[0], 7);
 });
 
 Deno.test("reschedule moves tasks, and needs something to change", async () => {
@@ -47,7 +47,7 @@ Deno.test("reschedule moves tasks, and needs something to change", async () => {
   await insertTask(db, { queue: "mail" });
   await insertTask(db, { queue: "mail", not_before: later() });
 
-  assertEquals(await cli(db, "reschedule", "--queue", "mail", "--to-queue", "bulk", "--priority", "-5"), [
+  assertEquals(await cli(db, "reschedule", "--queue", "mail", "--to-queue", "bulk", "--priority", "-5", "--yes"), [
     0,
     [{ rescheduled: 2 }],
     "",

@@ -122,7 +122,7 @@ Deno.test({
 
     assertEquals(await say("schedule", "math.add", "[1,3]"), "Scheduled math.add as task 1 in queue default\n");
     assertMatch(await say("migrate", "--status"), /^VERSION {2}NAME +APPLIED\n +1 {2}wire +\d{4}-/);
-    assertEquals(await say("retry", "--all"), "Retried 0 tasks\n");
+    assertEquals(await say("retry", "--all"), "Retried 0 tasks\nTask 1 was left: it waits, `firefly run` starts it\n");
     assertMatch(await say("tasks"), /^NAME +QUEUE +RETRIES +RETRY DELAY +TIMEOUT +ALIASES +DEFINED AT\nfail /);
     assertEquals(await say("delete", "1"), "Deleted 1 task\n");
   },
@@ -206,7 +206,10 @@ Deno.test({
       header!.split(/ +/).join(" "),
       "QUEUE STATE CONSUMERS READY RUNNING COMPLETED FAILED OLDEST KEPT",
     );
-    assertEquals(mail!.split(/ +/).join(" "), "mail paused 0 0 0 0 0 7d / 30d");
+    assertEquals(
+      mail!.split(/ +/).join(" ").replace(/paused \d+ s/, "paused 1 s"),
+      "mail paused 1 s 0 0 0 0 0 7d / 30d",
+    );
     assertEquals(web!.split(/ +/).join(" "), "web 0 1 0 0 0 2h 7d / 30d");
     assertEquals(await show("resume", "mail", "web"), "Queue mail is resumed\nQueue web was not paused");
   },

@@ -25,8 +25,8 @@ const LOOKING = [
   ["queues"],
   ["pause", "default"],
   ["resume", "default"],
-  ["retry", "1"],
   ["cancel", "1"],
+  ["retry", "1"],
   ["delete", "2"],
   ["prune"],
   ["cron", "list"],
@@ -134,7 +134,7 @@ Deno.test("commands that look import what --import names, and show what it throw
 
   const { code, stderr } = await project.run("list", "--import", "./given.ts");
 
-  assertEquals([code, stderr], [0, "warning: Cannot import given.ts: Error: bad\n"]);
+  assertEquals([code, stderr], [0, "warning: Cannot import given.ts: Error: bad at given.ts:1:7\n"]);
 });
 
 Deno.test("consume says that commands that look cannot see a database configured in a module that a task module imports", async () => {
