@@ -25,6 +25,8 @@ export interface BulkWords {
   readonly verb: string;
   readonly done: string;
   readonly key: string;
+  /** Whether it is no failure that nothing was left to do. @default false */
+  readonly mayBeNone?: boolean;
 }
 
 /** A command that changes all tasks of a filter. */

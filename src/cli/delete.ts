@@ -17,7 +17,7 @@ export const deleteTasks: Command = {
     runBulk({
       args,
       terminal,
-      words: { verb: "Delete", done: "Deleted", key: "deleted" },
+      words: { verb: "Delete", done: "Deleted", key: "deleted", mayBeNone: true },
       affected: (filter) => filter,
       act: (ff, filter, options) => ff.tasks.delete(filter, options),
     }),

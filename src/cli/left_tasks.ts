@@ -68,7 +68,7 @@ export class LeftTasks {
 /** What a command did that changes tasks. */
 export interface Change {
   /** How to name what it did, for people and in JSON. */
-  readonly words: { readonly done: string; readonly key: string };
+  readonly words: { readonly done: string; readonly key: string; readonly mayBeNone?: boolean };
   /** How many tasks it changed. */
   readonly done: number;
   /** The filter as it was given, without a status that the command itself adds. */
@@ -84,14 +84,14 @@ export async function reportChanged(
   terminal: Terminal,
   { words, done, filter, left, missing }: Change,
 ): Promise<number> {
-  if (done === 0 && left.isEmpty && !filter.ids) left.add(await findUnchangeable(ff, filter));
+  if (done === 0 && left.isEmpty && !filter.ids && !words.mayBeNone) left.add(await findUnchangeable(ff, filter));
   if (terminal.json) await terminal.printJson({ [words.key]: done, ...(left.isEmpty ? {} : { left: left.toJSON() }) });
   else {
     await terminal.print(`${words.done} ${countTasks(done)}`);
     for (const line of left.lines()) await terminal.print(line);
   }
   const code = reportMissing(missing, terminal);
-  if (code !== EXIT.done || done > 0) return code;
+  if (code !== EXIT.done || done > 0 || words.mayBeNone) return code;
   if (left.isEmpty) terminal.note("No task matches");
   return EXIT.nothingDone;
 }

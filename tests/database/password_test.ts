@@ -19,6 +19,11 @@ function optionsOf(url: string, password: unknown): PostgresOptions {
   };
 }
 
+/** The password that the server of the tests wants, if it wants one. */
+function passwordOf(url: string): string {
+  return decodeURIComponent(new URL(url).password) || "any";
+}
+
 /** Collects rejections that are not handled: each would end a process. */
 function unhandled(): { rejections: unknown[] } & Disposable {
   const rejections: unknown[] = [];
@@ -74,7 +79,10 @@ Deno.test("a password function is called for each connection, and its password i
   await using db = await testDatabase({ migrated: false });
   let calls = 0;
   const database = new Database(
-    await resolveConnection(optionsOf(db.url, () => Promise.resolve(`${++calls}`))),
+    await resolveConnection(optionsOf(db.url, () => {
+      calls++;
+      return Promise.resolve(passwordOf(db.url));
+    })),
     "firefly",
   );
 
@@ -123,7 +131,7 @@ Deno.test("a consumer waits while its password cannot be fetched, and goes on th
   await using db = await testDatabase();
   using heard = unhandled();
   let isDown = false;
-  const password = () => isDown ? Promise.reject(broken) : Promise.resolve("any");
+  const password = () => isDown ? Promise.reject(broken) : Promise.resolve(passwordOf(db.url));
   await using ff = new Firefly({ database: optionsOf(db.url, password) });
   const name = taskName();
   const add = task({ name, maxRetries: 0 }, (i: number) => i + 1);
