@@ -101,11 +101,6 @@ export function checkScheduleOptions(options: ScheduleOptions, action: string): 
   ) {
     throw new TypeError(`Cannot ${action} as "notBefore" must be a valid Date: current value is ${options.notBefore}`);
   }
-  if (options.notBefore !== undefined && /^[+-]/.test(options.notBefore.toISOString())) {
-    throw new RangeError(
-      `Cannot ${action} as "notBefore" must be in the years 0 to 9999: current value is ${options.notBefore.toISOString()}`,
-    );
-  }
   if (options.delay !== undefined) toSeconds(options.delay, "delay");
   if (options.queue !== undefined) checkQueueName(options.queue, action);
   if (

@@ -76,7 +76,7 @@ Deno.test("a retry after a delay that no time can hold waits, and the other atte
   });
   await db.sql`
     INSERT INTO firefly.task (func_name, queue, max_retries, retry_delay)
-    VALUES (${failing}, 'far', 3, 'infinity'), (${failing}, 'far', 3, 1e300), (${failing}, 'far', 0, 1)
+    VALUES (${failing}, 'far', 3, 1e12), (${failing}, 'far', 3, 1e300), (${failing}, 'far', 0, 1)
   `;
 
   await ff.consume({ queues: ["far"], drain: true }).finished;

@@ -19,7 +19,7 @@ async function callAll(db: TestDatabase, settings: Readonly<Record<string, strin
     `);
     const id = await one(`SELECT firefly.schedule('f', E'["a\\\\u005cb"]', retry_delay => 45.625, timeout => 1e-3)`);
     const unique = `SELECT firefly.schedule('f', '[1]', 'q', '2099-03-04 05:06:07.089+00', retry_delay => 45.625,
-      timeout => 'infinity', unique_key => 'k', unique_for => 0.1, on_conflict => `;
+      timeout => 31557600000, unique_key => 'k', unique_for => 0.1, on_conflict => `;
     const first = await one(`${unique}'keep')`);
     const refused = await one(`${unique}'error')`).catch((error) => error.code);
     const results = [

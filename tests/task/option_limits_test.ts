@@ -55,12 +55,12 @@ for (const [options, values] of [[durations, [...HOSTILE, ...TOO_LONG]], [intege
 
 const anyTask = task(taskName(), () => {});
 
-for (const date of [new Date(8.64e15), new Date(-8.64e15), new Date("+010000-01-01T00:00:00Z"), new Date(NaN)]) {
-  Deno.test(`notBefore refuses ${Number.isNaN(+date) ? "no date" : date.toISOString()}`, () => {
-    const error = assertThrows(() => anyTask.with({ notBefore: date }), Error, '"notBefore" must be');
-    assertEquals(error.name, Number.isNaN(+date) ? "TypeError" : "RangeError");
-  });
-}
+Deno.test("notBefore refuses what is no date, and takes any other", () => {
+  assertThrows(() => anyTask.with({ notBefore: new Date(NaN) }), TypeError, '"notBefore" must be a valid Date');
+  for (const date of [new Date(8.64e15), new Date(-8.64e15), new Date("+010000-01-01T00:00:00Z")]) {
+    anyTask.with({ notBefore: date });
+  }
+});
 
 Deno.test("Retry refuses a delay that cannot be stored", () => {
   for (const delay of HOSTILE) assertThrows(() => new Retry({ delay: delay as number }), RangeError, "delay");
