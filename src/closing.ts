@@ -15,9 +15,10 @@ export class Closing {
     if (this.#isClosed) throw new InstanceClosed();
   }
 
-  /** Calls `listener` once it is closed. Returns a function that removes the listener. */
+  /** Calls `listener` once it is closed, at once if it is. Returns a function that removes the listener. */
   onClose(listener: () => void): () => void {
-    this.#listeners.add(listener);
+    if (this.#isClosed) listener();
+    else this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 

@@ -86,7 +86,9 @@ export function openClient(
     // A pooler refuses any other startup parameter, or forgets it with the next transaction.
     connection: { ...target.settings, ...ALWAYS, ...(pooled ? {} : { ...DIRECT, ...options.connection }) },
     ...access,
+    // The driver opens a connection though its client was discarded in the meantime, and leaves a timer for it.
     async socket(parsed: DriverOptions): Promise<Socket> {
+      if (abandoned.signal.aborted) throw new OpenError("the connection is no longer needed");
       const socket = await access.socket(parsed);
       sockets.splice(0, Infinity, ...sockets.filter(({ destroyed }) => !destroyed), socket);
       return socket;
