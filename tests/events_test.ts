@@ -257,7 +257,7 @@ Deno.test("on() tells once of an outage: that the listener is lost, and that the
   await using ff = new Firefly({ database: proxy.through(db.url) });
   const { of } = hear(ff);
   const work = task(taskName(), () => {});
-  const consumer = ff.consume({ tasks: [work], lease: "1s", shutdownTimeout: 0, pollInterval: "100ms" });
+  const consumer = ff.consume({ tasks: [work], lease: "2s", shutdownTimeout: 0, pollInterval: "100ms" });
   await until(() => of("listener.connected").length === 1);
 
   proxy.mode = "reject";
