@@ -106,9 +106,9 @@ Deno.test("close() of the default instance leaves it closed until configure() ma
   }
 });
 
-for (const delay of [0, 50]) {
-  Deno.test(`close() ${delay} ms after the first use of a server that does not answer ends at once, with what waits for it`, async () => {
-    using server = silentServer();
+Deno.test("close() while it connects to a server that does not answer ends at once, with what waits for it", async () => {
+  using server = silentServer();
+  for (const delay of [0, 50]) {
     const ff = new Firefly({ database: server.url });
     const consumer = ff.consume({ tasks: [never] });
     const listed = assertRejects(() => ff.tasks.list(), InstanceClosed);
@@ -120,8 +120,9 @@ for (const delay of [0, 50]) {
     assertLess(performance.now() - began, 4_000); // its timeout is 10 s
     await listed;
     assertEquals(await consumer.finished, { completed: 0, failed: 0 });
-  });
-}
+    await new Promise((resolve) => setTimeout(resolve, 100)); // the driver's timers for connections that it gave up
+  }
+});
 
 Deno.test("close() waits for schedule() calls that came before it, also before it has connected", async () => {
   await using db = await testDatabase();
