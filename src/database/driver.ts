@@ -154,6 +154,10 @@ export function setIdle(client: Client, isIdle: boolean): void {
 /** Ends a client at once: statements without an answer reject. */
 export function discard(client: Client): void {
   controllers.get(client)?.abort();
+  // The driver connects on with a socket that it has just got, and leaves a timer for it: closing the socket ends both.
+  setImmediate(() => {
+    for (const socket of socketsOf.get(client) ?? []) if (socket.readyState === "opening") socket.destroy();
+  });
   client.end({ timeout: 0 }).catch(() => {});
 }
 
