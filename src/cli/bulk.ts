@@ -37,8 +37,11 @@ export interface BulkCommand {
   readonly words: BulkWords;
   /** Narrows the user's filter to the tasks that can change. */
   affected(filter: TaskFilter): TaskFilter;
-  /** Changes the tasks of the user's filter, and returns their number; `options.onLeft` receives those that it left. */
-  act(ff: Firefly, filter: TaskFilter, options: BulkOptions): Promise<number>;
+  /**
+   * Changes tasks, and returns their number; `options.onLeft` receives those that it left. `chosen` are those that the
+   * user named by their ids, else those of `affected`; `filter` is the user's own.
+   */
+  act(ff: Firefly, tasks: { chosen: TaskFilter; filter: TaskFilter }, options: BulkOptions): Promise<number>;
 }
 
 /**
@@ -71,7 +74,8 @@ export async function runBulk({ args, terminal, words, affected, act }: BulkComm
       }
     }
     const left = new LeftTasks();
-    const done = await withCount(terminal, heading, (onProgress) => act(ff, filter, { onProgress, onLeft: left.add }));
+    const tasks = { chosen: filter.ids ? filter : candidates, filter };
+    const done = await withCount(terminal, heading, (onProgress) => act(ff, tasks, { onProgress, onLeft: left.add }));
     return await reportChanged(ff, terminal, { words, done, filter, left, missing });
   });
 }

@@ -20,7 +20,6 @@ export const cancel: Command = {
       words: { verb: "Cancel", done: "Cancelled", key: "cancelled" },
       // Skips records that have ended: there may be millions of them.
       affected: (filter) => ({ status: ["created", "running"], ...filter }),
-      act: (ff, filter, options) =>
-        ff.tasks.cancel(filter.ids ? filter : { status: ["created", "running"], ...filter }, options),
+      act: (ff, { chosen }, options) => ff.tasks.cancel(chosen, options),
     }),
 };

@@ -19,6 +19,6 @@ export const deleteTasks: Command = {
       terminal,
       words: { verb: "Delete", done: "Deleted", key: "deleted", mayBeNone: true },
       affected: (filter) => filter,
-      act: (ff, filter, options) => ff.tasks.delete(filter, options),
+      act: (ff, { chosen }, options) => ff.tasks.delete(chosen, options),
     }),
 };

@@ -34,8 +34,7 @@ export const reschedule: Command = {
       terminal,
       words: { verb: "Reschedule", done: "Rescheduled", key: "rescheduled" },
       affected: (filter) => ({ status: "created", ...filter }),
-      act: (ff, filter, options) =>
-        ff.tasks.reschedule(filter.ids ? filter : { status: "created", ...filter }, changes, options),
+      act: (ff, { chosen }, options) => ff.tasks.reschedule(chosen, changes, options),
     });
   },
 };

@@ -19,6 +19,6 @@ export const retry: Command = {
       terminal,
       words: { verb: "Retry", done: "Retried", key: "retried" },
       affected: (filter) => ({ status: filter.ids ? ["failed", "cancelled"] : "failed", ...filter }),
-      act: (ff, filter, options) => ff.tasks.retry(filter.ids ? filter : { status: "failed", ...filter }, options),
+      act: (ff, { chosen }, options) => ff.tasks.retry(chosen, options),
     }),
 };

@@ -19,6 +19,6 @@ export const run: Command = {
       terminal,
       words: { verb: "Run", done: "Made due now:", key: "run" },
       affected: (filter) => ({ status: ["delayed", "retrying"], ...filter }),
-      act: (ff, filter, options) => ff.tasks.run(filter, options),
+      act: (ff, { filter }, options) => ff.tasks.run(filter, options), // it says why it leaves each of the others
     }),
 };

@@ -4,7 +4,7 @@ import postgres from "postgres";
 import { arrayTypes } from "./array_types.ts";
 import { captureCallSite, describeFailure } from "./call_site.ts";
 import { codeOf, isRejection } from "./error_codes.ts";
-import { OpenError, withFetchedPassword } from "./password.ts";
+import { noLongerNeeded, OpenError, withFetchedPassword } from "./password.ts";
 import { quoteIdentifier } from "./identifiers.ts";
 import { ALWAYS, DIRECT } from "./session_settings.ts";
 import type { ConnectionSettings } from "./settings.ts";
@@ -88,8 +88,12 @@ export function openClient(
     ...access,
     // The driver opens a connection though its client was discarded in the meantime, and leaves a timer for it.
     async socket(parsed: DriverOptions): Promise<Socket> {
-      if (abandoned.signal.aborted) throw new OpenError("the connection is no longer needed");
+      if (abandoned.signal.aborted) throw noLongerNeeded();
       const socket = await access.socket(parsed);
+      if (abandoned.signal.aborted) {
+        socket.destroy();
+        throw noLongerNeeded();
+      }
       sockets.splice(0, Infinity, ...sockets.filter(({ destroyed }) => !destroyed), socket);
       return socket;
     },

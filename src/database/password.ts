@@ -12,6 +12,11 @@ export class OpenError extends Error {
   readonly code = "CONNECTION_NOT_OPENED";
 }
 
+/** Makes the error that keeps the driver from opening a connection whose client was discarded. */
+export function noLongerNeeded(): OpenError {
+  return new OpenError("the connection is no longer needed");
+}
+
 /** Options of the driver for a password that is fetched. */
 interface FetchedPassword {
   host: [string | undefined];
@@ -38,16 +43,11 @@ export function withFetchedPassword(target: Target, fetch: () => unknown, abando
     pass: () => password,
     async socket(): Promise<Socket> {
       password = await fetchPassword(fetch);
-      if (abandoned.aborted) throw new OpenError("the connection is no longer needed");
+      if (abandoned.aborted) throw noLongerNeeded();
       const index = next++ % hosts.length;
       const [host, port] = [hosts[index]!, ports[index]!];
       // The driver verifies a certificate against the name that it finds here.
-      const socket = Object.assign(await openSocket(path ? { path } : { host, port }), { host, port });
-      if (abandoned.aborted) {
-        socket.destroy();
-        throw new OpenError("the connection is no longer needed");
-      }
-      return socket;
+      return Object.assign(await openSocket(path ? { path } : { host, port }), { host, port });
     },
   };
 }
