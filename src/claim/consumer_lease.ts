@@ -96,8 +96,13 @@ export class ConsumerLease {
     };
     const sentAt = performance.now();
     this.#processId = await registerConsumer(this.#sql, { id: this.#id, ...info }, leaseMs / 1000);
+    this.#renewedAt(sentAt);
+  }
+
+  /** An answer that came too late renews nothing: the lease is over as before, and is not reported again. */
+  #renewedAt(sentAt: number): void {
     this.#sentAt = sentAt;
-    this.#expired = false;
+    if (this.valid) this.#expired = false;
   }
 
   #schedule(): void {
@@ -115,8 +120,7 @@ export class ConsumerLease {
     const guard = setTimeout(() => this.#expire(), remaining);
     try {
       if (await renewConsumer(this.#sql, this.#id, this.#config.leaseMs / 1000, memoryUsed())) {
-        this.#sentAt = sentAt;
-        this.#expired = false;
+        this.#renewedAt(sentAt);
       } else {
         this.#expire();
         this.#id = randomUUID(); // the old id stays removed, and the claims under it are lost

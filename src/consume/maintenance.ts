@@ -2,6 +2,7 @@ import type { ConsumerConfig } from "../attempt/consumer_config.ts";
 import type { Admission } from "../claim/admission.ts";
 import type { ServedQueues } from "../claim/served_queues.ts";
 import type { Tag } from "../database/driver.ts";
+import { isServerFault } from "../database/error_codes.ts";
 import { DatabaseUnreachable, InstanceClosed } from "../errors.ts";
 import type { Emitter } from "../events.ts";
 import { type ParkedTasks, parkUnknownTasks, unparkKnownTasks } from "../store/waiting.ts";
@@ -124,7 +125,7 @@ export class Maintenance {
     ];
   }
 
-  /** Runs the steps of a round. One that fails does not keep the others, unless the database is out of reach. */
+  /** Runs the steps of a round. One that fails does not keep the others from it, unless the server itself is at fault. */
   async #runSteps(steps: Step[]): Promise<void> {
     const { onError, onSuccess } = this.#options;
     for (const [name, run] of steps) {
@@ -134,7 +135,7 @@ export class Maintenance {
         onSuccess(name);
       } catch (error) {
         onError(name, error);
-        if (error instanceof DatabaseUnreachable || error instanceof InstanceClosed) return;
+        if (isServerFault(error) || error instanceof DatabaseUnreachable || error instanceof InstanceClosed) return;
       }
     }
   }

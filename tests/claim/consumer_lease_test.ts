@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { setTimeout as sleep } from "node:timers/promises";
 import { resolveConnection } from "../../src/database/settings.ts";
 import { Database } from "../../src/database/pools.ts";
 import type { Tag } from "../../src/database/driver.ts";
@@ -102,6 +103,22 @@ Deno.test("a lease that cannot be renewed expires before others may take over, a
   assert(count("error") >= 1);
   await lease.end();
   await database.end();
+});
+
+Deno.test("a lease whose renewal is answered too late stays expired, and is reported once", async () => {
+  await using db = await testDatabase();
+  const { lease, count } = testLease(db.store, 1_000);
+  await lease.start();
+
+  await db.sql.begin(async (sql) => {
+    await sql`SELECT FROM firefly.consumer WHERE id = ${lease.id} FOR UPDATE`;
+    await until(() => count("expired") === 1);
+    await sleep(500); // the answer to the renewal comes when the next one is due long since
+  });
+  await until(() => lease.valid);
+
+  assertEquals(count("expired"), 1);
+  await lease.end();
 });
 
 Deno.test("a lease that gets errors tries again long before it would expire", async () => {

@@ -122,10 +122,14 @@ Deno.test("Watchdog trips over SIGSTOP if it counts intervals in which it was la
     replace: "  } else {\n",
   };
   await using copy = await without(rule);
-  await using consumer = await startConsumer(db, ["--lease", "1s"], { root: copy.root });
-
-  assertEquals(await stopAgainAndAgain(consumer, 24), false);
-  assertEquals(await exitOf(consumer), 137);
+  // It takes a stop between two ticks: on a busy machine more than one consumer may be needed.
+  for (let tries = 1;; tries++) {
+    await using consumer = await startConsumer(db, ["--lease", "1s"], { root: copy.root });
+    const survives = await stopAgainAndAgain(consumer, 24);
+    if (survives && tries < 3) continue;
+    assertEquals([survives, await exitOf(consumer)], [false, 137]);
+    break;
+  }
 });
 
 Deno.test("Watchdog does not trip on a machine that is busy", async () => {

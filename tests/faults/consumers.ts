@@ -2,13 +2,23 @@ import type { TestDatabase } from "../support/database.ts";
 import { type CliOptions, type CliProcess, startCli } from "../support/process.ts";
 import { until } from "../support/waiting.ts";
 
-/** Starts `cli.ts consume` on a database, with the tasks of a file beside this one, and a lease of 2 s. */
+/** How a consumer of a fault is started. */
+export interface ConsumerOptions extends CliOptions {
+  /** The file beside this one with its tasks. */
+  tasks?: string;
+  /** How long its lease is. */
+  lease?: string;
+  /** More arguments. */
+  args?: string[];
+}
+
+/** Starts `cli.ts consume` on a database. */
 export function startConsumerOf(
   { url }: Pick<TestDatabase, "url">,
-  { tasks = "data_tasks.ts", args = [], ...options }: CliOptions & { tasks?: string; args?: string[] } = {},
+  { tasks = "data_tasks.ts", lease = "2s", args = [], ...options }: ConsumerOptions = {},
 ): CliProcess {
   const file = new URL(tasks, import.meta.url).pathname;
-  return startCli(["consume", "--database", url, "--import", file, "--lease", "2s", "--json", ...args], options);
+  return startCli(["consume", "--database", url, "--import", file, "--lease", lease, "--json", ...args], options);
 }
 
 /** How many records of a task have each status. */

@@ -32,7 +32,8 @@ export const largeValues: Fault = {
     });
     const over = await ff.run(async () => await grow.schedule(20 * MEGABYTE));
     const within = await ff.run(async () => await grow.schedule(10 * MEGABYTE));
-    await using _consumer = startConsumerOf(db);
+    // Encoding 20 MB blocks the event loop: on a slow machine for longer than the watchdog of a short lease lets it.
+    await using _consumer = startConsumerOf(db, { lease: "30s" });
     const measured = await allEnded(db, "data.measure", 60_000);
     await allEnded(db, "data.grow", 60_000);
     const { status, errors, returned } = await recordOf(db, over.id);
