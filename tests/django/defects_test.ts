@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { assert, assertEquals } from "@std/assert";
 import { current, task } from "../../mod.ts";
 import { taskName, testInstance } from "../support/instance.ts";
@@ -122,21 +123,22 @@ Deno.test("defect 8: options of the call are never taken from the handler's argu
 
 Deno.test("defect 9: a due deferred task runs in its turn while the queue is kept full", async () => {
   await using test = await testInstance();
-  const filler = task(taskName(), () => {});
+  const filler = task(taskName(), () => sleep(1));
   const due = task(taskName(), () => Date.now());
+  const readyTasks = async () => (await test.db.sql`SELECT FROM firefly.ready`).count;
   await test.ff.run(async () => {
     await filler.scheduleMany(Array.from({ length: 2000 }, () => []));
     const row = await due.with({ delay: "500ms" }).schedule();
     await using _ = test.ff.consume({ concurrency: 2 });
     let filling = true;
     const fill = (async () => {
-      // Whatever is taken is put back at once: the queue never runs dry.
-      while (filling) await filler.scheduleMany(Array.from({ length: 1000 }, () => []));
+      // Two at a time take a millisecond each: the queue never runs dry.
+      for (; filling; await sleep(5)) {
+        if (await readyTasks() < 1000) await filler.scheduleMany(Array.from({ length: 1000 }, () => []));
+      }
     })();
     const ranAt = await row.result({ timeout: "20s" });
-    const [{ ready }] = await test.db.sql`SELECT count(*)::int AS ready FROM firefly.ready` as unknown as [
-      { ready: number },
-    ];
+    const ready = await readyTasks();
     filling = false;
     await fill;
 
