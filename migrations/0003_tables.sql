@@ -2,74 +2,98 @@
 --
 -- A task has one record in `task` from its INSERT on, and while it has not ended exactly one of these beside it: a row
 -- in `ready` or `waiting`, which is its place, or an entry in a row of `claim_batch`, which is the claim of a consumer.
--- The tables behind the hot path have few constraints on purpose: each one of `task` would cost every INSERT some
--- microseconds. The keys of tasks are checked by the tables into which they get.
+-- The tables behind the hot path have few constraints on purpose. The keys of tasks are checked by the tables into which
+-- they get.
 
+-- Domains instead of CHECKs: the server evaluates every CHECK of a table with each UPDATE, but a domain only where a value
+-- of it is made.
+CREATE DOMAIN "firefly".task_status AS text
+  CONSTRAINT task_status_known CHECK (VALUE IN ('created', 'completed', 'failed', 'cancelled'));
+CREATE DOMAIN "firefly".task_name AS text
+  CONSTRAINT task_func_name CHECK (VALUE <> '' AND length(VALUE) <= 200);
+-- The second condition is that channel(queue) is a name for PostgreSQL. It is written out, since every INSERT would
+-- inline the function again.
+CREATE DOMAIN "firefly".queue_name AS text
+  CONSTRAINT task_queue_name CHECK (VALUE ~ '^[a-z0-9][a-z0-9_.-]*$')
+  CONSTRAINT task_queue_channel CHECK (octet_length('firefly' || '_' || VALUE) <= 63);
+CREATE DOMAIN "firefly".retry_count AS integer
+  CONSTRAINT task_max_retries CHECK (VALUE >= 0);
+-- Seconds, as the following two. NaN is larger than Infinity for PostgreSQL. A retry may be however far away: the
+-- statement that settles shortens it.
+CREATE DOMAIN "firefly".delay_seconds AS double precision
+  CONSTRAINT task_retry_delay CHECK (VALUE >= 0 AND VALUE < 'Infinity');
+CREATE DOMAIN "firefly".timeout_seconds AS double precision
+  CONSTRAINT task_timeout CHECK (VALUE > 0 AND VALUE <= 31557600000);
+CREATE DOMAIN "firefly".unique_seconds AS double precision
+  CONSTRAINT task_unique_for CHECK (VALUE BETWEEN 0 AND 31557600000);
+CREATE DOMAIN "firefly".error_list AS jsonb
+  CONSTRAINT task_errors CHECK (jsonb_typeof(VALUE) = 'array');
+
+-- The columns stand in the order in which they change: what completion sets comes last, so that the log of a completion
+-- holds the end of the row alone. NULL is what most tasks have, and takes no room: the view task_record shows 0 or an
+-- empty list for it.
 CREATE TABLE "firefly".task (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  -- The fence: it grows whenever a claim ends, in whatever way. A statement that ends a claim must find it as the claim
-  -- read it.
-  claim_seq bigint NOT NULL DEFAULT 0,
   created timestamptz NOT NULL DEFAULT now(),
   not_before timestamptz NOT NULL DEFAULT now(),
-  started timestamptz,
-  completed timestamptz,
-  failed timestamptz,
-  cancelled timestamptz,
-  -- Seconds. NULL takes the value of the task's definition, as it does for max_retries and timeout.
-  -- NaN is larger than Infinity for PostgreSQL. A retry may be however far away: the statement that settles shortens it.
-  retry_delay double precision CHECK (retry_delay >= 0 AND retry_delay < 'Infinity'),
-  timeout double precision CHECK (timeout > 0 AND timeout <= 31557600000),
-  -- { kind, delay, max, jitter } where retry_delay is not a number of seconds.
-  backoff jsonb,
-  progress double precision,
+  -- NULL takes the value of the task's definition, as it does for max_retries and timeout.
+  retry_delay "firefly".delay_seconds,
+  timeout "firefly".timeout_seconds,
   priority integer NOT NULL DEFAULT 0,
-  max_retries integer CHECK (max_retries >= 0),
-  -- An attempt has the number retry_attempts + rescues + 1. Only retry_attempts is compared with max_retries.
-  retry_attempts integer NOT NULL DEFAULT 0,
-  rescues integer NOT NULL DEFAULT 0,
-  -- Claims that ended without counting: by a shutdown, a lost database, Retry.
-  snoozes integer NOT NULL DEFAULT 0,
-  -- The id in consumer_process of the consumer that ran the last attempt that has ended. Four bytes here: what that row
-  -- has would take so much room that a third of the completions would not be HOT.
-  attempted_by integer,
-  -- Consumers in a row that crashed while they held it. Two put it in quarantine, three more fail it. Any other end of
-  -- a claim resets it.
-  crash_count smallint NOT NULL DEFAULT 0,
-  -- Running is not among them: it is `created` with a claim. The view task_record shows it.
-  status text NOT NULL DEFAULT 'created' CHECK (status IN ('created', 'completed', 'failed', 'cancelled')),
-  func_name text NOT NULL CHECK (func_name <> '' AND length(func_name) <= 200),
-  -- The second condition is that channel(queue) is a name for PostgreSQL. It is written out, since every INSERT would
-  -- inline the function again, which takes longer than all the other constraints.
-  queue text NOT NULL DEFAULT 'default'
-    CONSTRAINT task_queue_name CHECK (queue ~ '^[a-z0-9][a-z0-9_.-]*$')
-    CONSTRAINT task_queue_channel CHECK (octet_length('firefly' || '_' || queue) <= 63),
+  max_retries "firefly".retry_count,
+  func_name "firefly".task_name NOT NULL,
+  queue "firefly".queue_name NOT NULL DEFAULT 'default',
   -- In the wire format. W10= is [], no arguments.
   params text NOT NULL DEFAULT 'W10=',
-  returned text,
-  errors jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(errors) = 'array'),
-  tags text[] NOT NULL DEFAULT '{}',
-  progress_note text,
+  -- { kind, delay, max, jitter } where retry_delay is not a number of seconds.
+  backoff jsonb,
+  tags text[],
   -- The unique key and the limits. All are NULL for a task that uses none of them, which then pays nothing for them.
   unique_key text,
   -- The statuses in which it rejects duplicates. NULL means created and running.
   unique_among text[],
   -- Seconds after its completion in which it still does.
-  unique_for double precision CHECK (unique_for BETWEEN 0 AND 31557600000),
+  unique_for "firefly".unique_seconds,
   concurrency_key text,
-  rate_key text
-  -- UPDATEs stay HOT, for which a fillfactor of 45 leaves room on the page, as long as no index mentions a column that
+  rate_key text,
+  errors "firefly".error_list,
+  progress double precision,
+  progress_note text,
+  failed timestamptz,
+  cancelled timestamptz,
+  -- An attempt has the number retry_attempts + rescues + 1. Only retry_attempts is compared with max_retries.
+  retry_attempts integer,
+  rescues integer,
+  -- Claims that ended without counting: by a shutdown, a lost database, Retry.
+  snoozes integer,
+  -- Consumers in a row that crashed while they held it. Two put it in quarantine, three more fail it. Any other end of
+  -- a claim resets it.
+  crash_count smallint,
+  -- The fence: it grows whenever a claim ends, in whatever way. A statement that ends a claim must find it as the claim
+  -- read it.
+  claim_seq integer NOT NULL DEFAULT 0,
+  -- The id in consumer_process of the consumer that ran the last attempt that has ended. Four bytes here: what that row
+  -- has would take so much room that a third of the completions would not be HOT.
+  attempted_by integer,
+  -- Running is not among them: it is `created` with a claim. The view task_record shows it.
+  status "firefly".task_status NOT NULL DEFAULT 'created',
+  started timestamptz,
+  completed timestamptz,
+  returned text
+  -- UPDATEs stay HOT, for which a fillfactor of 42 leaves room on the page, as long as no index mentions a column that
   -- they set, not even in its predicate.
-) WITH (fillfactor = 45);
+) WITH (fillfactor = 42);
 COMMENT ON TABLE "firefly".task IS
   'A task and its record, from schedule() until it is pruned. Inserted by schedule() or any INSERT; updated as a rule '
   'once, by the consumer that ends it, else by progress, retry, rescue and cancel; deleted when it is pruned or '
   'deleted.';
 
+-- A row is a run: `length` tasks, at most 1,000, with consecutive ids from `id` on, that are alike in all other columns.
 CREATE TABLE "firefly".ready (
   id bigint NOT NULL,
-  claim_seq bigint NOT NULL,
   not_before timestamptz NOT NULL,
+  length integer NOT NULL DEFAULT 1,
+  claim_seq integer NOT NULL,
   priority integer NOT NULL,
   -- It is claimed alone, and each consumer runs one such task at a time: task.crash_count.
   quarantined boolean NOT NULL DEFAULT false,
@@ -86,12 +110,13 @@ ALTER TABLE "firefly".ready REPLICA IDENTITY FULL;
 CREATE INDEX ready_order ON "firefly".ready (queue, priority DESC, not_before, id);
 CREATE INDEX ready_quarantined ON "firefly".ready (queue, priority DESC, not_before, id) WHERE quarantined;
 COMMENT ON TABLE "firefly".ready IS
-  'A task that may run now, in the order of claiming. Inserted with the task, or when it is due, admitted, retried or '
-  'rescued; deleted by the claim. A row whose claim_seq is not that of the task is stale.';
+  'A run of tasks that may run now, in the order of claiming: length tasks from id on. Inserted with the tasks, or for '
+  'one when it is due, admitted, retried or rescued; deleted by the claim, which puts back what it leaves of a run. '
+  'Where claim_seq is not that of a task, its part of the run is stale.';
 
 CREATE TABLE "firefly".waiting (
   id bigint NOT NULL,
-  claim_seq bigint NOT NULL,
+  claim_seq integer NOT NULL,
   not_before timestamptz NOT NULL,
   priority integer NOT NULL,
   queue text NOT NULL,
@@ -171,14 +196,15 @@ CREATE TABLE "firefly".claim_batch (
   claimed timestamptz NOT NULL DEFAULT now(),
   -- Its only task is in quarantine.
   quarantined boolean NOT NULL DEFAULT false,
+  -- The runs that it took: the first id of each, how many tasks it has, and their claim_seq as the claim read it.
   ids bigint[] NOT NULL,
-  -- The claim_seq of each task as the claim read it.
-  claim_seqs bigint[] NOT NULL,
+  lengths integer[] NOT NULL,
+  claim_seqs integer[] NOT NULL,
   -- As task.attempted_by, for the end of a claim that its consumer does not write: a cancel or a rescue.
   attempted_by integer
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE "firefly".claim_batch IS
-  'The tasks that a consumer took with one claim. Inserted by the claim; deleted with the end of its last task, or by '
+  'The tasks that a consumer took with one claim, as runs. Inserted by the claim; deleted with the end of its last task, or by '
   'another consumer that rescues the tasks once the consumer has no row.';
 
 CREATE TABLE "firefly".queue (

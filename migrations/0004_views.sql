@@ -1,7 +1,31 @@
 -- Firefly: the views.
 
+CREATE VIEW "firefly"._ready_task AS
+SELECT task.id, run.claim_seq, run.not_before, run.priority, run.quarantined, run.queue, run.func_name
+FROM "firefly".ready AS run
+CROSS JOIN generate_series(run.id, run.id + run.length - 1) AS task (id);
+COMMENT ON VIEW "firefly"._ready_task IS
+  'A task of a run of ready: a row for each.';
+
+-- A claim holds runs, as `ready` does: to find a task by its id, look for the run that reaches over it.
+CREATE VIEW "firefly"._claimed_run AS
+SELECT batch.id AS batch_id, batch.consumer_id, batch.claimed, batch.quarantined, batch.attempted_by,
+  run.id, run.length, run.claim_seq
+FROM "firefly".claim_batch AS batch
+CROSS JOIN unnest(batch.ids, batch.lengths, batch.claim_seqs) AS run (id, length, claim_seq);
+COMMENT ON VIEW "firefly"._claimed_run IS
+  'A run of tasks that a consumer took: length tasks from id on. One whose record has another claim_seq, or has ended, '
+  'is not held any more, or never was.';
+
+CREATE VIEW "firefly"._claimed_task AS
+SELECT run.batch_id, run.consumer_id, run.claimed, run.quarantined, run.attempted_by, claim.id, run.claim_seq
+FROM "firefly"._claimed_run AS run
+CROSS JOIN generate_series(run.id, run.id + run.length - 1) AS claim (id);
+COMMENT ON VIEW "firefly"._claimed_task IS
+  'A task of a run of _claimed_run: a row for each.';
+
 CREATE VIEW "firefly".task_record AS
-SELECT task.id, task.func_name, task.queue,
+SELECT task.id, task.func_name::text, task.queue::text,
   CASE WHEN task.status = 'created' AND leased.id IS NOT NULL THEN 'running' ELSE task.status END AS status,
   -- One subquery after the other, each by an index, and none where the task has ended, or where
   -- the column is not read. No function, as the role viewer may call none.
@@ -10,10 +34,12 @@ SELECT task.id, task.func_name, task.queue,
     WHEN leased.id IS NOT NULL THEN 'running'
     ELSE COALESCE(
       (
-        SELECT 'ready'
+        -- The run that begins last before the task reaches over it, or none does.
+        SELECT CASE WHEN ready.id + ready.length > task.id THEN 'ready' END
         FROM "firefly".ready
         WHERE ready.queue = task.queue AND ready.priority = task.priority AND ready.not_before = task.not_before
-          AND ready.id = task.id AND ready.claim_seq = task.claim_seq
+          AND ready.id <= task.id AND ready.claim_seq = task.claim_seq
+        ORDER BY ready.id DESC
         LIMIT 1
       ),
       (
@@ -36,17 +62,17 @@ SELECT task.id, task.func_name, task.queue,
   task.priority, task.created, task.not_before,
   CASE WHEN task.status = 'created' THEN COALESCE(leased.claimed, task.started) ELSE task.started END AS started,
   task.completed, task.failed, task.cancelled, task.params, task.returned,
-  task.retry_attempts + task.rescues + 1 AS attempt,
-  task.retry_attempts, task.max_retries, task.retry_delay, task.backoff, task.timeout, task.rescues, task.snoozes,
-  task.progress, task.progress_note, task.errors, task.tags, task.unique_key, task.concurrency_key, task.rate_key,
+  COALESCE(task.retry_attempts, 0) + COALESCE(task.rescues, 0) + 1 AS attempt,
+  COALESCE(task.retry_attempts, 0) AS retry_attempts, task.max_retries::integer, task.retry_delay::double precision,
+  task.backoff, task.timeout::double precision, COALESCE(task.rescues, 0) AS rescues,
+  COALESCE(task.snoozes, 0) AS snoozes, task.progress, task.progress_note,
+  COALESCE(task.errors, '[]')::jsonb AS errors, COALESCE(task.tags, '{}') AS tags, task.unique_key,
+  task.concurrency_key, task.rate_key,
   CASE
     WHEN by.id IS NOT NULL THEN jsonb_build_object('host', by.host, 'pid', by.pid, 'release', by.release)
   END AS attempted_by
 FROM "firefly".task
-LEFT JOIN (
-  SELECT u.id, u.claim_seq, claim_batch.claimed, claim_batch.attempted_by
-  FROM "firefly".claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS u (id, claim_seq)
-) AS leased ON leased.id = task.id AND leased.claim_seq = task.claim_seq
+LEFT JOIN "firefly"._claimed_task AS leased ON leased.id = task.id AND leased.claim_seq = task.claim_seq
 LEFT JOIN "firefly".consumer_process AS by ON by.id = COALESCE(leased.attempted_by, task.attempted_by);
 COMMENT ON VIEW "firefly".task_record IS
   'A task as users see it: with running as a status, and the number of its current or next attempt. state tells apart '
@@ -82,8 +108,10 @@ SELECT cron.name, cron.expression, cron.timezone, cron.missed, cron.task ->> 'qu
   END AS state,
   cron.paused_since, cron.since, cron.defined, last.slot AS last_slot, last.fired AS last_fired, last.task_id AS last_task_id,
   CASE
-    WHEN task.status = 'created' AND EXISTS (SELECT FROM "firefly".claim_batch WHERE task.id = ANY (claim_batch.ids))
-      THEN 'running'
+    WHEN task.status = 'created' AND EXISTS (
+      SELECT FROM "firefly"._claimed_run AS run
+      WHERE task.id >= run.id AND task.id < run.id + run.length AND run.claim_seq = task.claim_seq
+    ) THEN 'running'
     ELSE task.status
   END AS last_status
 FROM "firefly".cron
@@ -111,12 +139,10 @@ CROSS JOIN LATERAL (
       '[]'
     ) AS running_tasks
   FROM (
-    SELECT task.id, task.func_name, claim_batch.claimed AS since,
-      row_number() OVER (ORDER BY claim_batch.claimed, task.id) AS rank
-    FROM "firefly".claim_batch
-    CROSS JOIN unnest(claim_batch.ids, claim_batch.claim_seqs) AS u (id, claim_seq)
-    JOIN "firefly".task ON task.id = u.id AND task.claim_seq = u.claim_seq AND task.status = 'created'
-    WHERE claim_batch.consumer_id = consumer.id
+    SELECT task.id, task.func_name, held.claimed AS since, row_number() OVER (ORDER BY held.claimed, task.id) AS rank
+    FROM "firefly"._claimed_task AS held
+    JOIN "firefly".task ON task.id = held.id AND task.claim_seq = held.claim_seq AND task.status = 'created'
+    WHERE held.consumer_id = consumer.id
   ) AS claim
 ) AS held;
 COMMENT ON VIEW "firefly".consumer_record IS

@@ -27,60 +27,106 @@ RETURN 'firefly' || ':queues';
 -- until it ends. If it gets the lock, no consumer sleeps, and one that wants to sleep must wait for this transaction
 -- and then sees its tasks. If not, a consumer sleeps, and is notified.
 CREATE FUNCTION "firefly"._wake_lock(queue text) RETURNS bigint
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $body$
-  SELECT hashtextextended("firefly".channel(queue), 0)
-$body$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN hashtextextended("firefly".channel(queue), 0);
 
--- Asks consumers that serve all queues to look for this one, if no live consumer serves it.
+-- Asks consumers that serve all queues to look for this one, if no live consumer serves it. As _notify() calls it, every
+-- name in it is qualified.
 CREATE FUNCTION "firefly"._announce(queue text) RETURNS void
 LANGUAGE plpgsql AS $body$
 BEGIN
-  IF EXISTS (SELECT FROM "firefly".consumer WHERE consumer.all_queues AND consumer.lease_until > now())
-    AND NOT EXISTS (
-      SELECT FROM "firefly".consumer WHERE consumer.lease_until > now() AND _announce.queue = ANY (consumer.queues)
-    )
-  THEN
-    PERFORM pg_notify("firefly".queues_channel(), '');
+  IF EXISTS (
+    SELECT FROM "firefly".consumer
+    WHERE consumer.all_queues AND consumer.lease_until OPERATOR(pg_catalog.>) pg_catalog.now()
+  ) AND NOT EXISTS (
+    SELECT FROM "firefly".consumer
+    WHERE consumer.lease_until OPERATOR(pg_catalog.>) pg_catalog.now()
+      AND _announce.queue OPERATOR(pg_catalog.=) ANY (consumer.queues)
+  ) THEN
+    PERFORM pg_catalog.pg_notify("firefly".queues_channel(), '');
   END IF;
 END
 $body$;
 
 -- Notifies the consumers of a queue if one of them sleeps. A queue that no live consumer serves is always notified:
 -- whatever listens there is not a consumer. SECURITY DEFINER, since a role that may insert tasks need not be allowed to
--- read the consumers.
+-- read the consumers. Every name in it is qualified: with a search_path of its own, it would take twice as long.
 CREATE FUNCTION "firefly"._notify(queue text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+LANGUAGE plpgsql SECURITY DEFINER AS $body$
 BEGIN
-  IF pg_try_advisory_xact_lock_shared("firefly"._wake_lock(_notify.queue)) AND EXISTS (
+  IF pg_catalog.pg_try_advisory_xact_lock_shared("firefly"._wake_lock(_notify.queue)) AND EXISTS (
     SELECT FROM "firefly".consumer
-    WHERE consumer.lease_until > now() AND _notify.queue = ANY (consumer.queues)
-  ) AND NOT EXISTS (
-    SELECT FROM "firefly".queue AS its WHERE its.name = _notify.queue AND its.notify = 'always'
+    WHERE consumer.lease_until OPERATOR(pg_catalog.>) pg_catalog.now()
+      AND _notify.queue OPERATOR(pg_catalog.=) ANY (consumer.queues)
+      AND NOT EXISTS (
+        SELECT FROM "firefly".queue AS its
+        WHERE its.name OPERATOR(pg_catalog.=) _notify.queue AND its.notify OPERATOR(pg_catalog.=) 'always'
+      )
   ) THEN
     RETURN;
   END IF;
-  PERFORM pg_notify("firefly".channel(_notify.queue), ''), "firefly"._announce(_notify.queue);
+  PERFORM pg_catalog.pg_notify("firefly".channel(_notify.queue), ''), "firefly"._announce(_notify.queue);
 END
 $body$;
 
--- Removes a task from ready or waiting, and returns whether it was there: if not, it is claimed or has ended. With
--- `fence`, only a place with that claim_seq counts. It looks twice, since a task that is moved from waiting to ready
--- meanwhile is in neither when each is looked at.
-CREATE FUNCTION "firefly"._unplace(task_id bigint, fence bigint DEFAULT NULL) RETURNS boolean
+-- Cuts ascending ids into runs: consecutive ones, and not too many of them in one, so that several consumers can claim
+-- parts of what one statement inserted. A claim takes a run, or a part of it, while it keeps others from all of it.
+CREATE FUNCTION "firefly"._runs(ids bigint[]) RETURNS TABLE (id bigint, length integer)
+LANGUAGE plpgsql IMMUTABLE AS $body$
+DECLARE
+  total integer := cardinality(ids);
+  most integer := LEAST(GREATEST(10, total / 16), 1000);
+BEGIN
+  IF ids[total] - ids[1] = total - 1 THEN
+    RETURN QUERY SELECT first, LEAST(most, ids[total] - first + 1)::integer
+      FROM generate_series(ids[1], ids[total], most) AS first;
+  ELSE
+    RETURN QUERY SELECT min(given.id), count(*)::integer
+      FROM unnest(ids) WITH ORDINALITY AS given (id, place)
+      GROUP BY given.id - place, (place - 1) / most;
+  END IF;
+END
+$body$;
+
+-- Removes a task from ready or waiting, and returns whether it was there: if not, it is claimed or has ended. Its place
+-- is that of a record with this queue, priority and not_before; with `fence`, only a place with that claim_seq counts.
+--
+-- It cuts the task out of its run. A claim that takes a part of the run meanwhile puts the rest back as another row, so
+-- it looks again until it has got the run's row, or no run reaches over the task. It looks twice at both tables, since a
+-- task that is moved from waiting to ready meanwhile is in neither when each is looked at.
+CREATE FUNCTION "firefly"._unplace(
+  task_id bigint, queue text, priority integer, not_before timestamptz, fence bigint DEFAULT NULL
+) RETURNS boolean
 LANGUAGE plpgsql AS $body$
+DECLARE
+  run record;
 BEGIN
   FOR look IN 1 .. 2 LOOP
-    -- By the columns of the record, since ready has no index on id alone: the hot path would pay for it.
-    DELETE FROM "firefly".ready
-    USING "firefly".task
-    WHERE task.id = task_id
-      AND ready.queue = task.queue AND ready.priority = task.priority
-      AND ready.not_before = task.not_before AND ready.id = task_id
-      AND (fence IS NULL OR ready.claim_seq = fence);
-    IF FOUND THEN
+    LOOP
+      -- By these columns, since ready has no index on id alone: the hot path would pay for it.
+      SELECT ready.ctid AS place INTO run
+      FROM "firefly".ready
+      WHERE ready.queue = _unplace.queue AND ready.priority = _unplace.priority
+        AND ready.not_before = _unplace.not_before AND ready.id BETWEEN task_id - 999 AND task_id
+        AND ready.id + ready.length > task_id
+        AND (fence IS NULL OR ready.claim_seq = fence)
+      ORDER BY ready.id DESC
+      LIMIT 1;
+      EXIT WHEN NOT FOUND;
+      DELETE FROM "firefly".ready
+      WHERE ready.ctid = run.place AND ready.queue = _unplace.queue AND ready.id <= task_id
+        AND ready.id + ready.length > task_id
+      RETURNING * INTO run;
+      CONTINUE WHEN NOT FOUND;
+      INSERT INTO "firefly".ready (id, length, claim_seq, not_before, priority, quarantined, queue, func_name)
+      SELECT part.id, part.length, run.claim_seq, run.not_before, run.priority, run.quarantined, run.queue, run.func_name
+      FROM (
+        VALUES (run.id, (task_id - run.id)::integer), (task_id + 1, (run.id + run.length - 1 - task_id)::integer)
+      ) AS part (id, length)
+      WHERE part.length > 0;
       RETURN true;
-    END IF;
-    DELETE FROM "firefly".waiting WHERE id = task_id AND (fence IS NULL OR waiting.claim_seq = fence);
+    END LOOP;
+    DELETE FROM "firefly".waiting WHERE waiting.id = task_id AND (fence IS NULL OR waiting.claim_seq = fence);
     IF FOUND THEN
       RETURN true;
     END IF;
@@ -93,11 +139,8 @@ $body$;
 CREATE FUNCTION "firefly"._is_claimed(task_id bigint, fence bigint) RETURNS boolean
 LANGUAGE sql AS $body$
   SELECT EXISTS (
-    SELECT FROM "firefly".claim_batch
-    WHERE task_id = ANY (claim_batch.ids) AND EXISTS (
-      SELECT FROM unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
-      WHERE claim.id = task_id AND claim.claim_seq = fence
-    )
+    SELECT FROM "firefly"._claimed_run AS run
+    WHERE task_id >= run.id AND task_id < run.id + run.length AND run.claim_seq = fence
   )
 $body$;
 
@@ -105,11 +148,13 @@ $body$;
 -- locked the record: a claim takes the place without that lock, but cannot end before the lock is released. So of this
 -- and a claim, one gets the row of ready, and the other sees it. A task that is nowhere, as after an edit by hand, counts
 -- as taken. The caller then increments claim_seq: no other place of the task is current any more.
-CREATE FUNCTION "firefly"._take_place(task_id bigint, fence bigint) RETURNS boolean
+CREATE FUNCTION "firefly"._take_place(
+  task_id bigint, queue text, priority integer, not_before timestamptz, fence bigint
+) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 BEGIN
   FOR look IN 1 .. 3 LOOP
-    IF "firefly"._unplace(task_id, fence) THEN
+    IF "firefly"._unplace(task_id, queue, priority, not_before, fence) THEN
       RETURN true;
     ELSIF "firefly"._is_claimed(task_id, fence) THEN
       RETURN false;
@@ -126,12 +171,12 @@ LANGUAGE plpgsql AS $body$
 BEGIN
   IF it.not_before <= clock_timestamp() AND it.concurrency_key IS NULL AND it.rate_key IS NULL THEN
     INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, quarantined, queue, func_name)
-    VALUES (it.id, it.claim_seq, it.not_before, it.priority, it.crash_count >= 2, it.queue, it.func_name);
+    VALUES (it.id, it.claim_seq, it.not_before, it.priority, COALESCE(it.crash_count >= 2, false), it.queue, it.func_name);
   ELSE
     INSERT INTO "firefly".waiting (
       id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason, admit_at
     ) VALUES (
-      it.id, it.claim_seq, it.not_before, it.priority, it.crash_count >= 2, it.queue, it.func_name,
+      it.id, it.claim_seq, it.not_before, it.priority, COALESCE(it.crash_count >= 2, false), it.queue, it.func_name,
       it.concurrency_key, it.rate_key,
       CASE
         WHEN it.not_before > clock_timestamp() THEN 'time'
@@ -168,17 +213,11 @@ DECLARE
   has record;
   duplicate record;
 BEGIN
-  -- Each statement costs time: most tasks need only one of the three below, and nearly all INSERTs fill one queue.
+  -- Each statement costs time, and most tasks need only the last of them.
   SELECT bool_or(not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AS waiting,
-    bool_or(unique_key IS NOT NULL) AS unique_keys,
-    min(queue COLLATE "C") AS first_queue, max(queue COLLATE "C") AS last_queue INTO has
+    bool_or(unique_key IS NOT NULL) AS unique_keys INTO has
   FROM inserted
   WHERE status = 'created';
-
-  INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, queue, func_name)
-  SELECT id, claim_seq, not_before, priority, queue, func_name
-  FROM inserted
-  WHERE status = 'created' AND not_before <= now() AND concurrency_key IS NULL AND rate_key IS NULL;
 
   IF has.waiting THEN
     INSERT INTO "firefly".waiting (
@@ -216,11 +255,20 @@ BEGIN
     END LOOP;
   END IF;
 
-  IF has.first_queue = has.last_queue THEN
-    PERFORM "firefly"._notify(has.first_queue);
-  ELSE
-    PERFORM "firefly"._notify(queue) FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS filled;
-  END IF;
+  INSERT INTO "firefly".ready (id, length, claim_seq, not_before, priority, queue, func_name)
+  SELECT run.id, run.length, alike.claim_seq, alike.not_before, alike.priority, alike.queue, alike.func_name
+  FROM (
+    SELECT array_agg(id ORDER BY id) AS ids, claim_seq, not_before, priority, queue, func_name
+    FROM inserted
+    WHERE status = 'created' AND not_before <= now() AND concurrency_key IS NULL AND rate_key IS NULL
+    GROUP BY claim_seq, not_before, priority, queue, func_name
+  ) AS alike, LATERAL (
+    SELECT ids[1], 1 WHERE cardinality(ids) = 1
+    UNION ALL
+    SELECT * FROM "firefly"._runs(ids) WHERE cardinality(ids) > 1
+  ) AS run (id, length);
+
+  PERFORM "firefly"._notify(queue) FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS filled;
   RETURN NULL;
 END
 $body$;

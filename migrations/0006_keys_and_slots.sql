@@ -68,14 +68,53 @@ BEGIN
 END
 $body$;
 
--- Makes an UPDATE by hand take effect at once: `was` is the record before, `it` as the statement sets it; returns the
--- record to store. A created task loses its place, and the caller gives it another; a running one keeps its claim, and
--- what was edited counts where the task is placed next. What it has of its status is as firefly.cancel() and
--- firefly.retry() leave it. It increments claim_seq wherever a place or a claim must not count any more.
-CREATE FUNCTION "firefly"._edit(was "firefly".task, it "firefly".task) RETURNS "firefly".task
+-- Whether a task that goes back to `created` keeps its unique key, or takes it again, where it rejects duplicates then; if
+-- not, a duplicate has it, or is about to, and the caller ends the task as `failed`, with _duplicate_error().
+CREATE FUNCTION "firefly"._keeps_unique_key(
+  task_id bigint, func_name text, key text, among text[]
+) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  IF key IS NULL OR 'created' <> ALL (COALESCE(among, '{created}')) THEN
+    RETURN true;
+  END IF;
+  PERFORM FROM "firefly".unique_key AS held
+  WHERE held.func_name = _keeps_unique_key.func_name AND held.key = _keeps_unique_key.key
+    AND held.task_id = _keeps_unique_key.task_id AND held.until IS NULL;
+  RETURN FOUND
+    OR "firefly"._try_unique_key(func_name, key, task_id) IS NOT DISTINCT FROM _keeps_unique_key.task_id;
+END
+$body$;
+
+-- The error of a task that cannot run again, for its record.
+CREATE FUNCTION "firefly"._duplicate_error(task_id bigint, func_name text, key text, attempt integer) RETURNS jsonb
+LANGUAGE plpgsql AS $body$
+DECLARE
+  holder bigint := (
+    SELECT held.task_id
+    FROM "firefly".unique_key AS held
+    WHERE held.func_name = _duplicate_error.func_name AND held.key = _duplicate_error.key
+      AND held.task_id <> _duplicate_error.task_id
+  );
+BEGIN
+  RETURN jsonb_build_array(jsonb_build_object(
+    'name', 'TaskExists',
+    'message', format('Cannot run this task again as %s its unique key "%s"',
+      COALESCE('task ' || holder || ' has', 'a task that is being scheduled takes'), key),
+    'at', statement_timestamp(), 'attempt', attempt
+  ));
+END
+$body$;
+
+-- Makes an UPDATE by hand take effect at once: `was` is the record before, `it` as the statement has stored it. A created
+-- task loses its place, and gets another; a running one keeps its claim, and what was edited counts where the task is
+-- placed next. What it has of its status is as firefly.cancel() and firefly.retry() leave it. It increments claim_seq
+-- wherever a place or a claim must not count any more.
+CREATE FUNCTION "firefly"._edit(was "firefly".task, it "firefly".task) RETURNS void
 LANGUAGE plpgsql AS $body$
 DECLARE
   held boolean;
+  keeps boolean := true;
 BEGIN
   IF (was.func_name, was.queue) IS DISTINCT FROM (it.func_name, it.queue) THEN
     PERFORM "firefly"._refuse_move(was, it.func_name, it.queue);
@@ -85,7 +124,7 @@ BEGIN
     IS NOT DISTINCT FROM
     (it.queue, it.priority, it.not_before, it.func_name, it.unique_key, it.concurrency_key, it.rate_key)
   THEN
-    RETURN it;
+    RETURN;
   END IF;
   IF was.status = it.status AND (
     was.unique_key IS DISTINCT FROM it.unique_key OR was.unique_key IS NOT NULL AND was.func_name <> it.func_name
@@ -96,12 +135,12 @@ BEGIN
   END IF;
 
   IF was.status = 'created' THEN
-    held := NOT "firefly"._take_place(was.id, was.claim_seq);
+    held := NOT "firefly"._take_place(was.id, was.queue, was.priority, was.not_before, was.claim_seq);
     IF held AND it.status = 'created' THEN
       IF it.concurrency_key IS NULL AND it.rate_key IS NULL THEN
         DELETE FROM "firefly".slot WHERE slot.task_id = was.id; -- the end of its claim has no reason to look for them
       END IF;
-      RETURN it;
+      RETURN;
     END IF;
     IF held OR was.concurrency_key IS NOT NULL OR was.rate_key IS NOT NULL THEN
       PERFORM pg_notify("firefly".control_channel(), '');
@@ -109,10 +148,18 @@ BEGIN
     -- Also where it has no limit any more, so that the trigger has none to look for.
     DELETE FROM "firefly".slot WHERE slot.task_id = was.id AND slot.until IS NULL;
   END IF;
-  it.claim_seq := was.claim_seq + 1;
   IF it.status = 'created' THEN
+    keeps := "firefly"._keeps_unique_key(it.id, it.func_name, it.unique_key, it.unique_among);
+    IF NOT keeps THEN
+      it.errors := COALESCE(it.errors, '[]') || "firefly"._duplicate_error(
+        it.id, it.func_name, it.unique_key, COALESCE(it.retry_attempts, 0) + COALESCE(it.rescues, 0) + 1
+      );
+      it.status := 'failed';
+      it.failed := statement_timestamp();
+    ELSE
+      it.failed := NULL;
+    END IF;
     it.completed := NULL;
-    it.failed := NULL;
     it.cancelled := NULL;
   ELSE
     it.completed := CASE WHEN it.status = 'completed' THEN COALESCE(it.completed, now()) END;
@@ -123,35 +170,36 @@ BEGIN
       PERFORM pg_notify("firefly".ended_channel(), '');
     END IF;
   END IF;
-  RETURN it;
+  UPDATE "firefly".task
+  SET claim_seq = task.claim_seq + 1, status = it.status, completed = it.completed, failed = it.failed,
+    cancelled = it.cancelled, errors = it.errors
+  WHERE task.id = it.id;
+  PERFORM "firefly"._place(it.id);
 END
 $body$;
 
 -- The end of a claim or of a task releases what the task holds: its slots, and its unique key where the new status does
 -- not reject duplicates. It is one trigger for settling, rescue, cancel, retry, statements that ignore keys, and edits
--- by hand. An attempt that began, or may have begun, counts for its rate: that slot stays until its time is over. A task
--- that needs a key which a duplicate has taken meanwhile ends `failed`, and no other task of its batch fails with it. A
--- task that has ended keeps its status, and rejects no duplicates.
+-- by hand. An attempt that began, or may have begun, counts for its rate: that slot stays until its time is over.
 --
 -- Every statement of Firefly that sets a column which this trigger names increments claim_seq: one that does not is an
--- edit by hand. Such a task gets its new place here.
+-- edit by hand. Such a task gets its new place from _edit().
 CREATE FUNCTION "firefly"._release() RETURNS trigger
 LANGUAGE plpgsql AS $body$
 DECLARE
-  is_edited boolean := NEW.claim_seq = OLD.claim_seq;
-  holder bigint;
   keeps boolean;
   outlasts boolean;
 BEGIN
-  IF is_edited THEN
-    NEW := "firefly"._edit(OLD, NEW);
-    IF NEW.claim_seq = OLD.claim_seq AND NEW.status = OLD.status THEN
-      RETURN NEW;
+  IF NEW.claim_seq = OLD.claim_seq THEN
+    PERFORM "firefly"._edit(OLD, NEW);
+    -- That has seen to the rest, by an UPDATE of its own, except where a task that has ended was given another end.
+    IF NEW.status = OLD.status OR 'created' IN (OLD.status, NEW.status) THEN
+      RETURN NULL;
     END IF;
   END IF;
 
   IF NEW.concurrency_key IS NOT NULL OR NEW.rate_key IS NOT NULL THEN
-    IF NEW.status <> 'created' OR NEW.rescues <> OLD.rescues OR NEW.started IS DISTINCT FROM OLD.started THEN
+    IF NEW.status <> 'created' OR NEW.rescues IS DISTINCT FROM OLD.rescues OR NEW.started IS DISTINCT FROM OLD.started THEN
       UPDATE "firefly".slot
       SET until = clock_timestamp() + make_interval(secs => slot.per)
       WHERE slot.task_id = NEW.id AND slot.until = 'infinity';
@@ -165,25 +213,13 @@ BEGIN
     IF NOT keeps AND NOT outlasts THEN
       DELETE FROM "firefly".unique_key AS held
       WHERE held.func_name = NEW.func_name AND held.key = NEW.unique_key AND held.task_id = NEW.id;
-    ELSE
+    ELSIF NEW.status <> 'created' THEN
+      -- The statement that made it `created` has seen to its key.
       PERFORM FROM "firefly".unique_key AS held
       WHERE held.func_name = NEW.func_name AND held.key = NEW.unique_key AND held.task_id = NEW.id
         AND held.until IS NULL;
-      IF NOT FOUND THEN
-        holder := "firefly"._try_unique_key(NEW.func_name, NEW.unique_key, NEW.id);
-        IF holder IS DISTINCT FROM NEW.id THEN
-          IF NEW.status = 'created' THEN
-            NEW.failed := statement_timestamp();
-            NEW.errors := NEW.errors || jsonb_build_array(jsonb_build_object(
-              'name', 'TaskExists',
-              'message', format('Cannot run this task again as %s its unique key "%s"',
-                COALESCE('task ' || holder || ' has', 'a task that is being scheduled takes'), NEW.unique_key),
-              'at', statement_timestamp(), 'attempt', OLD.retry_attempts + OLD.rescues + 1
-            ));
-            NEW.status := 'failed';
-          END IF;
-          RETURN NEW;
-        END IF;
+      IF NOT FOUND AND "firefly"._try_unique_key(NEW.func_name, NEW.unique_key, NEW.id) IS DISTINCT FROM NEW.id THEN
+        RETURN NULL;
       END IF;
       IF outlasts THEN
         UPDATE "firefly".unique_key AS held
@@ -192,16 +228,12 @@ BEGIN
       END IF;
     END IF;
   END IF;
-
-  IF is_edited AND NEW.status = 'created' THEN
-    PERFORM "firefly"._place_record(NEW);
-  END IF;
-  RETURN NEW;
+  RETURN NULL;
 END
 $body$;
 
--- One trigger for both, as a second one on `status` would have its condition read for each statement that completes.
-CREATE TRIGGER release BEFORE UPDATE OF
+-- One trigger for both. AFTER, since the server locks each row for a trigger BEFORE, whatever its condition is.
+CREATE TRIGGER release AFTER UPDATE OF
   status, claim_seq, queue, priority, not_before, func_name, unique_key, concurrency_key, rate_key
 ON "firefly".task
 FOR EACH ROW

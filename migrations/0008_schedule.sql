@@ -55,7 +55,8 @@ BEGIN
   ) OVERRIDING SYSTEM VALUE
   SELECT ids[ordinal], func_name, queue, params, priority,
     CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(due, now()) END,
-    max_retries, retry_delay, backoff, timeout, tags, concurrency_key, rate_key, unique_key, unique_among, unique_for
+    max_retries, retry_delay, backoff, timeout, NULLIF(tags, '{}'), concurrency_key, rate_key, unique_key, unique_among,
+    unique_for
   FROM ROWS FROM (json_to_recordset(tasks) AS (
     func_name text, queue text, params text, priority integer, not_before timestamptz, delay double precision,
     max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[],
@@ -102,12 +103,17 @@ $body$;
 -- Overwrites the arguments and the time of a created task, and returns whether it did: a running one stays as it is.
 CREATE FUNCTION "firefly"._replace(duplicate bigint, params text, not_before timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  it record;
 BEGIN
   -- A block, so that the record of a running task is not locked until the caller's transaction ends: its consumer could
   -- not settle it.
   BEGIN
-    PERFORM FROM "firefly".task WHERE task.id = duplicate AND task.status = 'created' FOR UPDATE;
-    IF NOT FOUND OR NOT "firefly"._unplace(duplicate) THEN
+    SELECT task.queue, task.priority, task.not_before INTO it
+    FROM "firefly".task
+    WHERE task.id = duplicate AND task.status = 'created'
+    FOR UPDATE;
+    IF NOT FOUND OR NOT "firefly"._unplace(duplicate, it.queue, it.priority, it.not_before) THEN
       RAISE SQLSTATE 'FFRUN';
     END IF;
   EXCEPTION WHEN SQLSTATE 'FFRUN' THEN
@@ -169,7 +175,7 @@ BEGIN
     ) VALUES (
       schedule.func_name, "firefly".encode(COALESCE(schedule.params, '[]')), schedule.queue,
       COALESCE(schedule.not_before, now()), COALESCE(schedule.priority, 0), schedule.max_retries, schedule.retry_delay,
-      schedule.timeout, COALESCE(schedule.tags, '{}')
+      schedule.timeout, NULLIF(schedule.tags, '{}')
     ) RETURNING id AS task_id INTO scheduled;
     RETURN scheduled.task_id;
   END IF;

@@ -11,20 +11,19 @@ BEGIN
   UPDATE "firefly".task
   SET status = 'cancelled', cancelled = now(), claim_seq = claim_seq + 1
   WHERE id = task_id AND status = 'created'
-  RETURNING claim_seq, concurrency_key IS NOT NULL OR rate_key IS NOT NULL AS limited INTO it;
+  RETURNING queue, priority, not_before, claim_seq, concurrency_key IS NOT NULL OR rate_key IS NOT NULL AS limited
+  INTO it;
   IF NOT FOUND THEN
     RETURN false;
   END IF;
-  was_placed := "firefly"._unplace(task_id);
+  was_placed := "firefly"._unplace(task_id, it.queue, it.priority, it.not_before);
   IF NOT was_placed THEN
     -- It ran: only its claim knows since when, and where.
     UPDATE "firefly".task
-    SET started = batch.claimed, attempted_by = batch.attempted_by
-    FROM "firefly".claim_batch AS batch
-    WHERE task.id = task_id AND task_id = ANY (batch.ids) AND EXISTS (
-      SELECT FROM unnest(batch.ids, batch.claim_seqs) AS claim (id, claim_seq)
-      WHERE claim.id = task_id AND claim.claim_seq = it.claim_seq - 1
-    );
+    SET started = run.claimed, attempted_by = run.attempted_by
+    FROM "firefly"._claimed_run AS run
+    WHERE task.id = task_id AND task_id >= run.id AND task_id < run.id + run.length
+      AND run.claim_seq = it.claim_seq - 1;
   END IF;
   IF NOT was_placed OR it.limited THEN
     PERFORM pg_notify("firefly".control_channel(), '');
@@ -58,8 +57,8 @@ BEGIN
     RETURN false;
   END IF;
   UPDATE "firefly".task
-  SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = 0, rescues = 0,
-    crash_count = 0, failed = NULL, cancelled = NULL, started = NULL, attempted_by = NULL, progress = NULL, progress_note = NULL
+  SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = NULL, rescues = NULL,
+    crash_count = NULL, failed = NULL, cancelled = NULL, started = NULL, attempted_by = NULL, progress = NULL, progress_note = NULL
   WHERE id = task_id;
   PERFORM "firefly"._place(task_id);
   RETURN true;
@@ -88,11 +87,11 @@ BEGIN
     SELECT 'ready' INTO place
     FROM "firefly".ready
     WHERE ready.queue = it.queue AND ready.priority = it.priority AND ready.not_before = it.not_before
-      AND ready.id = it.id AND ready.claim_seq = it.claim_seq;
+      AND ready.id BETWEEN it.id - 999 AND it.id AND ready.id + ready.length > it.id AND ready.claim_seq = it.claim_seq;
   END IF;
   IF FOUND THEN
     RETURN place;
-  ELSIF NOT "firefly"._take_place(it.id, it.claim_seq) THEN
+  ELSIF NOT "firefly"._take_place(it.id, it.queue, it.priority, it.not_before, it.claim_seq) THEN
     RETURN 'running';
   END IF;
   UPDATE "firefly".task
@@ -135,7 +134,7 @@ BEGIN
     RETURN it.status;
   END IF;
   PERFORM "firefly"._refuse_move(it, it.func_name, COALESCE(new_queue, it.queue));
-  IF NOT "firefly"._take_place(it.id, it.claim_seq) THEN
+  IF NOT "firefly"._take_place(it.id, it.queue, it.priority, it.not_before, it.claim_seq) THEN
     RETURN 'running';
   END IF;
   UPDATE "firefly".task

@@ -94,22 +94,19 @@ DECLARE
   data jsonb;
   place text;
 BEGIN
-  SELECT claim_batch.claimed, claim_batch.consumer_id, consumer.host, consumer.pid, consumer.lease_until,
+  SELECT run.claimed, run.consumer_id, consumer.host, consumer.pid, consumer.lease_until,
     COALESCE(consumer.lease_until > statement_timestamp(), false) AS alive
   INTO held
-  FROM "firefly".claim_batch
-  LEFT JOIN "firefly".consumer ON consumer.id = claim_batch.consumer_id
-  WHERE it.id = ANY (claim_batch.ids) AND EXISTS (
-    SELECT FROM unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
-    WHERE claim.id = it.id AND claim.claim_seq = it.claim_seq
-  )
+  FROM "firefly"._claimed_run AS run
+  LEFT JOIN "firefly".consumer ON consumer.id = run.consumer_id
+  WHERE it.id >= run.id AND it.id < run.id + run.length AND run.claim_seq = it.claim_seq
   LIMIT 1;
   IF NOT FOUND THEN
     RETURN;
   END IF;
   place := COALESCE(' on ' || held.host || ', process ' || held.pid, '');
   data := jsonb_build_object(
-    'attempt', it.retry_attempts + it.rescues + 1, 'since', held.claimed, 'consumer', held.consumer_id,
+    'attempt', COALESCE(it.retry_attempts, 0) + COALESCE(it.rescues, 0) + 1, 'since', held.claimed, 'consumer', held.consumer_id,
     'host', held.host, 'pid', held.pid, 'lease_until', held.lease_until
   );
   IF held.alive THEN

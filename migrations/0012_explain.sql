@@ -34,14 +34,11 @@ BEGIN
     SELECT slot.task_id, slot.taken AS since, claimed.consumer, claimed.host, claimed.pid
     FROM "firefly".slot
     LEFT JOIN LATERAL (
-      SELECT claim_batch.consumer_id AS consumer, consumer.host, consumer.pid
-      FROM "firefly".claim_batch
-      LEFT JOIN "firefly".consumer ON consumer.id = claim_batch.consumer_id
+      SELECT run.consumer_id AS consumer, consumer.host, consumer.pid
+      FROM "firefly"._claimed_run AS run
+      LEFT JOIN "firefly".consumer ON consumer.id = run.consumer_id
       JOIN "firefly".task AS held ON held.id = slot.task_id
-      WHERE slot.task_id = ANY (claim_batch.ids) AND EXISTS (
-        SELECT FROM unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
-        WHERE claim.id = held.id AND claim.claim_seq = held.claim_seq
-      )
+      WHERE held.id >= run.id AND held.id < run.id + run.length AND run.claim_seq = held.claim_seq
       LIMIT 1
     ) AS claimed ON true
     WHERE slot.kind = 'concurrency' AND slot.key = it.concurrency_key
@@ -133,17 +130,21 @@ BEGIN
   IF is_quarantined THEN
     RETURN QUERY SELECT 'quarantined',
       'Consumers crashed while they held it: it is claimed alone, and each consumer runs one such task at a time',
-      jsonb_build_object('rescues', it.rescues, 'crashes', it.crash_count);
+      jsonb_build_object('rescues', COALESCE(it.rescues, 0), 'crashes', COALESCE(it.crash_count, 0));
   END IF;
 
-  SELECT count(*) INTO ahead
+  -- Of the run that it stands in, those before it.
+  SELECT COALESCE(sum(
+    CASE WHEN earlier.not_before = it.not_before AND earlier.priority = it.priority
+      THEN LEAST(earlier.length, it.id - earlier.id) ELSE earlier.length END
+  ), 0) INTO ahead
   FROM (
-    (SELECT FROM "firefly".ready
+    (SELECT id, length, priority, not_before FROM "firefly".ready
     WHERE queue = it.queue AND priority > it.priority AND quarantined = is_quarantined
       AND (known IS NULL OR func_name = ANY (known))
     ORDER BY priority DESC, not_before, id)
     UNION ALL
-    (SELECT FROM "firefly".ready
+    (SELECT id, length, priority, not_before FROM "firefly".ready
     WHERE queue = it.queue AND priority = it.priority AND (not_before, id) < (it.not_before, it.id)
       AND quarantined = is_quarantined AND (known IS NULL OR func_name = ANY (known))
     ORDER BY not_before, id)
@@ -159,10 +160,10 @@ BEGIN
     bool_and(claims.count >= consumer.concurrency OR is_quarantined AND claims.with_quarantined) AS busy
   INTO able
   FROM "firefly".consumer, LATERAL (
-    SELECT count(*), COALESCE(bool_or(claim_batch.quarantined), false) AS with_quarantined
-    FROM "firefly".claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
+    SELECT count(*), COALESCE(bool_or(claim.quarantined), false) AS with_quarantined
+    FROM "firefly"._claimed_task AS claim
     JOIN "firefly".task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
-    WHERE claim_batch.consumer_id = consumer.id
+    WHERE claim.consumer_id = consumer.id
   ) AS claims
   WHERE consumer.lease_until > statement_timestamp()
     AND (consumer.all_queues OR it.queue = ANY (consumer.queues)) AND it.func_name = ANY (consumer.tasks);
@@ -205,8 +206,8 @@ BEGIN
 
   SELECT 'ready' AS reason, quarantined INTO place
   FROM "firefly".ready
-  WHERE queue = it.queue AND priority = it.priority AND not_before = it.not_before AND id = it.id
-    AND claim_seq = it.claim_seq;
+  WHERE queue = it.queue AND priority = it.priority AND not_before = it.not_before AND id BETWEEN it.id - 999 AND it.id
+    AND id + length > it.id AND claim_seq = it.claim_seq;
   IF NOT FOUND THEN
     SELECT reason, quarantined INTO place FROM "firefly".waiting WHERE id = it.id AND claim_seq = it.claim_seq;
   END IF;

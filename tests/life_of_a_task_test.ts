@@ -68,7 +68,7 @@ Deno.test("A task is defined, scheduled, claimed, run and completed, and its res
     SELECT status, firefly.decode(returned) AS decoded, (SELECT returned FROM firefly.task_json) AS viewed, claim_seq
     FROM firefly.task
   `;
-  assertEquals({ ...stored }, { status: "completed", decoded: { sum: 4 }, viewed: { sum: 4 }, claim_seq: "1" });
+  assertEquals({ ...stored }, { status: "completed", decoded: { sum: 4 }, viewed: { sum: 4 }, claim_seq: 1 });
 
   // consumer.ts: at the end nothing is left but the record.
   await consumer.stop();

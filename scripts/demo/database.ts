@@ -136,7 +136,7 @@ export async function readTiming(ff: Firefly): Promise<Timing> {
       SELECT created, retry_attempts, COALESCE(completed, failed) AS ended,
         CASE WHEN retry_attempts = 0 THEN started END AS first_start,
         COALESCE((errors -> 0 ->> 'at')::timestamptz, completed) AS first_end
-      FROM firefly.task
+      FROM firefly.task_record
       WHERE queue = 'demo' AND func_name = 'demo.measure_file'
     ), began AS (
       SELECT LEAST(min(first_start), min(first_end)) AS began

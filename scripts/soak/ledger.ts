@@ -29,7 +29,7 @@ export async function openLedger(url: string): Promise<void> {
         INSERT INTO soak.life (id, func_name) VALUES (NEW.id, NEW.func_name);
       ELSIF TG_OP = 'UPDATE' THEN
         UPDATE soak.life
-        SET status = NEW.status, started = NEW.started, ended = clock_timestamp(), rescues = NEW.rescues,
+        SET status = NEW.status, started = NEW.started, ended = clock_timestamp(), rescues = COALESCE(NEW.rescues, 0),
           error = NEW.errors -> -1 ->> 'message'
         WHERE id = NEW.id;
       ELSE

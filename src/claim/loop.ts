@@ -9,7 +9,7 @@ import { ClaimBudget } from "./claim_budget.ts";
 import type { ConsumerLease } from "./consumer_lease.ts";
 import type { Listener } from "../notify/listener.ts";
 import type { Outages } from "../outages.ts";
-import { claimTasks } from "../store/claim.ts";
+import { type Claim, claimTasks } from "../store/claim.ts";
 import { queueChannel } from "../store/listen.ts";
 import { promoteDueTasks } from "../store/waiting.ts";
 import type { ServedQueues } from "./served_queues.ts";
@@ -32,6 +32,8 @@ export interface ClaimLoopParts {
 interface Found extends Look {
   /** How many tasks there was room for. */
   readonly wanted: number;
+  /** Whether other transactions keep ready tasks locked, so that there may be more. */
+  readonly contended: boolean;
   /** Whether the claim failed. */
   readonly failed: boolean;
   /** Whether the consumer held nothing before the claim. */
@@ -42,6 +44,11 @@ interface Found extends Look {
 
 /** Milliseconds before the loop looks again for tasks that are due. */
 const DUE_PAUSE = 5;
+/**
+ * Milliseconds before the loop looks again for tasks that others have locked: a claim takes no longer. Doubled while that
+ * finds none, up to the longest, as a transaction of the user's may have locked them.
+ */
+const [CONTENDED_PAUSE, LONGEST_CONTENDED_PAUSE] = [1, 50];
 /** How many tasks begin before the event loop goes on: handlers that never wait would block everything else. */
 const BURST = 50;
 /** The longest that one turn may take without its sleep, in milliseconds: a few statements miss their deadlines. */
@@ -67,6 +74,8 @@ export class ClaimLoop {
   #lastBegan = performance.now();
   #nextBurst: ReturnType<typeof setImmediate> | undefined;
   #failures = 0;
+  /** How many looks in a row have found only tasks that others had locked. */
+  #contended = 0;
   #nextDue: number | null = null;
   #ended = false;
   #turnedAt = performance.now();
@@ -136,24 +145,24 @@ export class ClaimLoop {
     const { held, admission: { admitted }, outages } = this.#parts;
     const { wanted, claimsQuarantined } = this.#budget;
     const before = { wanted, room: wanted > 0, held: this.#wakeLock.held, wasEmpty: held.isEmpty, admitted };
-    let claimed = 0;
+    let [claimed, contended] = [0, false];
     if (wanted > 0 || claimsQuarantined) {
       try {
-        claimed = await this.#claimUpTo(wanted);
+        ({ taken: claimed, contended } = await this.#claimUpTo(wanted));
         outages.recovered("claim tasks");
         this.#failures = 0;
       } catch (error) {
         outages.report("claim tasks", error);
-        return { ...before, claimed, failed: true };
+        return { ...before, claimed, contended, failed: true };
       }
     }
-    this.#mayBeMore = claimed >= wanted;
+    this.#mayBeMore = contended || claimed >= wanted;
     if (claimed > 0) this.#wakeLock.resetRetries();
-    return { ...before, claimed, failed: false };
+    return { ...before, claimed, contended, failed: false };
   }
 
-  /** Claims up to `limit` tasks, and a quarantined task; resolves to how many rows that took, stale ones included. */
-  async #claimUpTo(limit: number): Promise<number> {
+  /** Claims up to `limit` tasks, and a quarantined task. */
+  async #claimUpTo(limit: number): Promise<Pick<Claim, "taken" | "contended">> {
     const { sql, keys, config: { names, drain } } = this.#env;
     const { held, admission, lease, queues: served } = this.#parts;
     const [batchId, quarantinedBatchId] = [randomUUID(), held.hasQuarantined ? null : randomUUID()];
@@ -164,13 +173,13 @@ export class ClaimLoop {
       if (this.#isDue()) admission.request(await promoteDueTasks(sql, queues));
       const { id: consumerId, processId } = lease;
       const request = { consumerId, processId, batchId, quarantinedBatchId, queues, names, limit };
-      const { alive, tasks, taken, nextDue } = await claimTasks(sql, request);
+      const { alive, tasks, taken, rows, contended, nextDue } = await claimTasks(sql, request);
       this.#nextDue = nextDue === null ? null : performance.now() + nextDue * 1000;
-      this.#vacuum.note(taken);
+      this.#vacuum.note(rows);
       this.#budget.note({ limit, soughtQuarantined: quarantinedBatchId !== null, tasks, taken });
       await held.add(keys ? await decryptTasks(tasks, keys) : tasks);
       if (!alive) await lease.renew();
-      return taken;
+      return { taken, contended };
     } finally {
       this.#claiming = [];
     }
@@ -210,6 +219,8 @@ export class ClaimLoop {
     const { lock, sleep } = nextStep(found);
     if (lock === "release") this.#wakeLock.release();
     if (found.claimed > 0 && found.claimed >= found.wanted) return 0;
+    this.#contended = found.contended && found.claimed === 0 ? this.#contended + 1 : 0;
+    if (found.contended) return Math.min(CONTENDED_PAUSE * 2 ** this.#contended, LONGEST_CONTENDED_PAUSE);
     if (this.#isDue()) return DUE_PAUSE;
     if (this.#isDrained(found)) {
       // A task that ended during the claim may be back where the claim had looked already: look once more.

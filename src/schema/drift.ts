@@ -93,7 +93,7 @@ function statementsOf(name: string): RegExp[] {
     column: change,
     constraint: change,
   };
-  const relation = `CREATE( OR REPLACE| UNLOGGED)* (TABLE|VIEW|TYPE) "firefly"\\.${owner} `;
+  const relation = `CREATE( OR REPLACE| UNLOGGED)* (TABLE|VIEW|TYPE|DOMAIN) "firefly"\\.${owner} `;
   return [specific[kind!] ?? relation, relation].map((text) => new RegExp(`^${text}`, "m"));
 }
 

@@ -1,7 +1,22 @@
 /** The schema as the migrations make it; written by scripts/describe_schema.ts. */
 export const SCHEMA_PARTS: string = `
+column _claimed_run.attempted_by: integer
+column _claimed_run.batch_id: uuid
+column _claimed_run.claim_seq: integer
+column _claimed_run.claimed: timestamp with time zone
+column _claimed_run.consumer_id: uuid
+column _claimed_run.id: bigint
+column _claimed_run.length: integer
+column _claimed_run.quarantined: boolean
+column _claimed_task.attempted_by: integer
+column _claimed_task.batch_id: uuid
+column _claimed_task.claim_seq: integer
+column _claimed_task.claimed: timestamp with time zone
+column _claimed_task.consumer_id: uuid
+column _claimed_task.id: bigint
+column _claimed_task.quarantined: boolean
 column _limit_queue.admit_at: timestamp with time zone
-column _limit_queue.claim_seq: bigint
+column _limit_queue.claim_seq: integer
 column _limit_queue.concurrency_key: text
 column _limit_queue.func_name: text
 column _limit_queue.id: bigint
@@ -12,12 +27,20 @@ column _limit_queue.quarantined: boolean
 column _limit_queue.queue: text
 column _limit_queue.rate_key: text
 column _limit_queue.reason: text
+column _ready_task.claim_seq: integer
+column _ready_task.func_name: text
+column _ready_task.id: bigint
+column _ready_task.not_before: timestamp with time zone
+column _ready_task.priority: integer
+column _ready_task.quarantined: boolean
+column _ready_task.queue: text
 column claim_batch.attempted_by: integer
-column claim_batch.claim_seqs: bigint[] not null
+column claim_batch.claim_seqs: integer[] not null
 column claim_batch.claimed: timestamp with time zone not null default
 column claim_batch.consumer_id: uuid not null
 column claim_batch.id: uuid not null
 column claim_batch.ids: bigint[] not null
+column claim_batch.lengths: integer[] not null
 column claim_batch.quarantined: boolean not null default
 column consumer.all_queues: boolean not null default
 column consumer.concurrency: integer not null
@@ -105,9 +128,10 @@ column queue.paused_reason: text
 column queue.paused_since: timestamp with time zone
 column queue.retain_completed: double precision
 column queue.retain_failed: double precision
-column ready.claim_seq: bigint not null
+column ready.claim_seq: integer not null
 column ready.func_name: text not null
 column ready.id: bigint not null
+column ready.length: integer not null default
 column ready.not_before: timestamp with time zone not null
 column ready.priority: integer not null
 column ready.quarantined: boolean not null default
@@ -128,34 +152,34 @@ column slot.until: timestamp with time zone
 column task.attempted_by: integer
 column task.backoff: jsonb
 column task.cancelled: timestamp with time zone
-column task.claim_seq: bigint not null default
+column task.claim_seq: integer not null default
 column task.completed: timestamp with time zone
 column task.concurrency_key: text
-column task.crash_count: smallint not null default
+column task.crash_count: smallint
 column task.created: timestamp with time zone not null default
-column task.errors: jsonb not null default
+column task.errors: error_list
 column task.failed: timestamp with time zone
-column task.func_name: text not null
+column task.func_name: task_name not null
 column task.id: bigint not null identity
-column task.max_retries: integer
+column task.max_retries: retry_count
 column task.not_before: timestamp with time zone not null default
 column task.params: text not null default
 column task.priority: integer not null default
 column task.progress: double precision
 column task.progress_note: text
-column task.queue: text not null default
+column task.queue: queue_name not null default
 column task.rate_key: text
-column task.rescues: integer not null default
-column task.retry_attempts: integer not null default
-column task.retry_delay: double precision
+column task.rescues: integer
+column task.retry_attempts: integer
+column task.retry_delay: delay_seconds
 column task.returned: text
-column task.snoozes: integer not null default
+column task.snoozes: integer
 column task.started: timestamp with time zone
-column task.status: text not null default
-column task.tags: text[] not null default
-column task.timeout: double precision
+column task.status: task_status not null default
+column task.tags: text[]
+column task.timeout: timeout_seconds
 column task.unique_among: text[]
-column task.unique_for: double precision
+column task.unique_for: unique_seconds
 column task.unique_key: text
 column task_json.attempt: integer
 column task_json.attempted_by: jsonb
@@ -248,7 +272,7 @@ column unique_key.key: text not null
 column unique_key.task_id: bigint not null
 column unique_key.until: timestamp with time zone
 column waiting.admit_at: timestamp with time zone
-column waiting.claim_seq: bigint not null
+column waiting.claim_seq: integer not null
 column waiting.concurrency_key: text
 column waiting.func_name: text not null
 column waiting.id: bigint not null
@@ -282,21 +306,20 @@ constraint retention.retention_retain_completed_check: check (retain_completed)
 constraint retention.retention_retain_failed_check: check (retain_failed)
 constraint retention.retention_singleton_check: check (singleton)
 constraint slot.slot_kind_check: check (kind)
-constraint task.task_errors_check: check (errors)
-constraint task.task_func_name_check: check (func_name)
-constraint task.task_max_retries_check: check (max_retries)
 constraint task.task_pkey: primary key (id)
-constraint task.task_queue_channel: check (queue)
-constraint task.task_queue_name: check (queue)
-constraint task.task_retry_delay_check: check (retry_delay)
-constraint task.task_status_check: check (status)
-constraint task.task_timeout_check: check (timeout)
-constraint task.task_unique_for_check: check (unique_for)
 constraint unique_key.unique_key_key_check: check (key)
 constraint unique_key.unique_key_pkey: primary key (func_name, key)
 constraint waiting.waiting_concurrency_key: check (concurrency_key)
 constraint waiting.waiting_rate_key: check (rate_key)
 constraint waiting.waiting_reason_check: check (reason)
+domain delay_seconds: double precision task_retry_delay
+domain error_list: jsonb task_errors
+domain queue_name: text task_queue_channel, task_queue_name
+domain retry_count: integer task_max_retries
+domain task_name: text task_func_name
+domain task_status: text task_status_known
+domain timeout_seconds: double precision task_timeout
+domain unique_seconds: double precision task_unique_for
 index claim_batch.claim_batch_pkey: unique (id)
 index consumer.consumer_pkey: unique (id)
 index consumer_process.consumer_process_key: unique (host, pid, COALESCE(release, ''::text))
@@ -324,7 +347,10 @@ index waiting.waiting_due: (queue, not_before) partial
 index waiting.waiting_id: (id)
 index waiting.waiting_rate: (rate_key, priority desc, not_before, id) partial
 index waiting.waiting_unknown: (func_name) partial
+table _claimed_run: view
+table _claimed_task: view
 table _limit_queue: view
+table _ready_task: view
 table claim_batch: table
 table consumer: table
 table consumer_process: table
@@ -347,11 +373,11 @@ table task_record: view
 table unique_key: table
 table waiting: table
 trigger task.place_inserted: 4 _place_inserted
-trigger task.release: 19 _release
+trigger task.release: 17 _release
 trigger task.release_all: 32 _release_all
 trigger task.release_deleted: 9 _release_deleted
 function _admit(text[], text[]): record 7c43726d77fe
-function _announce(text): void 6fa16621c507
+function _announce(text): void e8863d5b3491
 function _base64(bytea): text immutable strict d354c8bf8614
 function _brief_error(jsonb): jsonb immutable strict 7674e2c34922
 function _decode_array(jsonb, jsonb, integer[], integer, bigint): record immutable a06b92be1779
@@ -367,45 +393,48 @@ function _decode_string(jsonb): text immutable strict b78d25b264e7
 function _decode_view(jsonb, jsonb, bigint): record immutable 6d690865d1ae
 function _default_queue(text): text stable security definer set search_path 0dfb3be6f8a7
 function _delete_each(bigint[]): record set lock_timeout cda1a2a60a8a
-function _edit(task, task): task 4f1c1bf7a09a
+function _duplicate_error(bigint, text, text, integer): jsonb 6c67dcfe34e5
+function _edit(task, task): void 444428dac8c2
 function _escape(jsonb): jsonb immutable strict c10637ea10bd
-function _explain_claim(task): task_reason stable b67951ea7bde
-function _explain_concurrency(task): task_reason stable 55365c609f34
+function _explain_claim(task): task_reason stable ee50a6edad0b
+function _explain_concurrency(task): task_reason stable 23e136316d34
 function _explain_consumers(task): task_reason stable 952a8ccaff88
 function _explain_ended(task): task_reason stable a98da8ebfd73
-function _explain_order(task, boolean): task_reason stable 15b52de2695f
+function _explain_order(task, boolean): task_reason stable 89de41372021
 function _explain_rate(task): task_reason stable 1793b14d61eb
-function _explain_waiting(task): task_reason stable f365e4bd897c
+function _explain_waiting(task): task_reason stable 741e9cb23145
 function _fire_cron(text, text, timestamp with time zone[]): record fcea6e0b8832
 function _format_count(bigint, text): text immutable 525fb1251652
 function _format_error(jsonb): text immutable strict ceeff8b2dbb3
 function _format_time(timestamp with time zone): text stable b1d979043c01
 function _is_base64(text): boolean immutable 5973a73bad8d
-function _is_claimed(bigint, bigint): boolean 03956fd9c222
+function _is_claimed(bigint, bigint): boolean 5e50f072697c
+function _keeps_unique_key(bigint, text, text, text[]): boolean 43cb766949be
 function _mentions_tag(text): boolean immutable a85eb5f62acf
 function _near_words(text, text[]): text[] immutable fb4765b846cf
-function _notify(text): void security definer set search_path bc5fabc61f69
+function _notify(text): void security definer eb70c5032bae
 function _object(text[], jsonb[]): jsonb immutable strict 93925f227ac8
 function _own_crons(uuid, text[], text[]): text 0993e73c1415
 function _place(bigint): void 3c427c041033
-function _place_inserted(): trigger bbee673133ff
-function _place_record(task): void bb69b81974a2
+function _place_inserted(): trigger cb240e343dd1
+function _place_record(task): void 7c2b7adb8106
 function _produce(json): record 299a65002641
 function _refuse_move(task, text, text): void 2783ed603886
 function _register_crons(uuid, text[], json): record 69d64ee22d00
-function _release(): trigger b0c3d1ac9a1b
+function _release(): trigger 1847001d5954
 function _release_all(): trigger 16eaf2e9b85b
 function _release_deleted(): trigger f51748bdfa2d
-function _replace(bigint, text, timestamp with time zone): boolean set enable_seqscan, jit 615e7df959a6
-function _reschedule(bigint, timestamp with time zone, text, integer): text 389e2e59c33a
-function _run(bigint): text 7f278f282726
-function _schedule(json): record set enable_seqscan, jit f17b52ccd302
-function _take_place(bigint, bigint): boolean c9b21a37a696
+function _replace(bigint, text, timestamp with time zone): boolean set enable_seqscan, jit 079de2a15bf3
+function _reschedule(bigint, timestamp with time zone, text, integer): text 7220658af6fc
+function _run(bigint): text 81184e7ecd21
+function _runs(bigint[]): record immutable 1710969887e7
+function _schedule(json): record set enable_seqscan, jit 6a135114e077
+function _take_place(bigint, text, integer, timestamp with time zone, bigint): boolean 342e96ebb044
 function _take_unique_key(text, text, bigint): bigint d174ed4a0997
 function _try_unique_key(text, text, bigint): bigint set lock_timeout 82d0b344d3d3
-function _unplace(bigint, bigint): boolean 59e23566811c
-function _wake_lock(text): bigint immutable 536ec1aeeb94
-function cancel(bigint): boolean d1aa0eedd99d
+function _unplace(bigint, text, integer, timestamp with time zone, bigint): boolean 682fcd252161
+function _wake_lock(text): bigint immutable e3b0c44298fc
+function cancel(bigint): boolean dfcf5b7dfb98
 function channel(text): text immutable strict e3b0c44298fc
 function control_channel(): text immutable e3b0c44298fc
 function decode(text): jsonb immutable strict d14d2848cbe9
@@ -419,9 +448,9 @@ function queues_channel(): text immutable e3b0c44298fc
 function reschedule(bigint, timestamp with time zone, text, integer): boolean 621a59a9f3bb
 function resume(text): boolean 66412319ac00
 function resume_cron(text): boolean 07e9bf7cb5ce
-function retry(bigint): boolean 9542841df851
+function retry(bigint): boolean 7e1451e61b4f
 function run(bigint): boolean 6ed58d7d2620
 function run_cron(text): bigint cdcaa1af8524
-function schedule(text, jsonb, text, timestamp with time zone, integer, integer, double precision, double precision, text[], text, double precision, text): bigint b41193732e40
+function schedule(text, jsonb, text, timestamp with time zone, integer, integer, double precision, double precision, text[], text, double precision, text): bigint 86744f0cce6f
 function try_decode(text): jsonb immutable strict cd0780800947
 `;

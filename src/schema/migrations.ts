@@ -484,74 +484,98 @@ $body$;
 --
 -- A task has one record in \`task\` from its INSERT on, and while it has not ended exactly one of these beside it: a row
 -- in \`ready\` or \`waiting\`, which is its place, or an entry in a row of \`claim_batch\`, which is the claim of a consumer.
--- The tables behind the hot path have few constraints on purpose: each one of \`task\` would cost every INSERT some
--- microseconds. The keys of tasks are checked by the tables into which they get.
+-- The tables behind the hot path have few constraints on purpose. The keys of tasks are checked by the tables into which
+-- they get.
 
+-- Domains instead of CHECKs: the server evaluates every CHECK of a table with each UPDATE, but a domain only where a value
+-- of it is made.
+CREATE DOMAIN "firefly".task_status AS text
+  CONSTRAINT task_status_known CHECK (VALUE IN ('created', 'completed', 'failed', 'cancelled'));
+CREATE DOMAIN "firefly".task_name AS text
+  CONSTRAINT task_func_name CHECK (VALUE <> '' AND length(VALUE) <= 200);
+-- The second condition is that channel(queue) is a name for PostgreSQL. It is written out, since every INSERT would
+-- inline the function again.
+CREATE DOMAIN "firefly".queue_name AS text
+  CONSTRAINT task_queue_name CHECK (VALUE ~ '^[a-z0-9][a-z0-9_.-]*$')
+  CONSTRAINT task_queue_channel CHECK (octet_length('firefly' || '_' || VALUE) <= 63);
+CREATE DOMAIN "firefly".retry_count AS integer
+  CONSTRAINT task_max_retries CHECK (VALUE >= 0);
+-- Seconds, as the following two. NaN is larger than Infinity for PostgreSQL. A retry may be however far away: the
+-- statement that settles shortens it.
+CREATE DOMAIN "firefly".delay_seconds AS double precision
+  CONSTRAINT task_retry_delay CHECK (VALUE >= 0 AND VALUE < 'Infinity');
+CREATE DOMAIN "firefly".timeout_seconds AS double precision
+  CONSTRAINT task_timeout CHECK (VALUE > 0 AND VALUE <= 31557600000);
+CREATE DOMAIN "firefly".unique_seconds AS double precision
+  CONSTRAINT task_unique_for CHECK (VALUE BETWEEN 0 AND 31557600000);
+CREATE DOMAIN "firefly".error_list AS jsonb
+  CONSTRAINT task_errors CHECK (jsonb_typeof(VALUE) = 'array');
+
+-- The columns stand in the order in which they change: what completion sets comes last, so that the log of a completion
+-- holds the end of the row alone. NULL is what most tasks have, and takes no room: the view task_record shows 0 or an
+-- empty list for it.
 CREATE TABLE "firefly".task (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  -- The fence: it grows whenever a claim ends, in whatever way. A statement that ends a claim must find it as the claim
-  -- read it.
-  claim_seq bigint NOT NULL DEFAULT 0,
   created timestamptz NOT NULL DEFAULT now(),
   not_before timestamptz NOT NULL DEFAULT now(),
-  started timestamptz,
-  completed timestamptz,
-  failed timestamptz,
-  cancelled timestamptz,
-  -- Seconds. NULL takes the value of the task's definition, as it does for max_retries and timeout.
-  -- NaN is larger than Infinity for PostgreSQL. A retry may be however far away: the statement that settles shortens it.
-  retry_delay double precision CHECK (retry_delay >= 0 AND retry_delay < 'Infinity'),
-  timeout double precision CHECK (timeout > 0 AND timeout <= 31557600000),
-  -- { kind, delay, max, jitter } where retry_delay is not a number of seconds.
-  backoff jsonb,
-  progress double precision,
+  -- NULL takes the value of the task's definition, as it does for max_retries and timeout.
+  retry_delay "firefly".delay_seconds,
+  timeout "firefly".timeout_seconds,
   priority integer NOT NULL DEFAULT 0,
-  max_retries integer CHECK (max_retries >= 0),
-  -- An attempt has the number retry_attempts + rescues + 1. Only retry_attempts is compared with max_retries.
-  retry_attempts integer NOT NULL DEFAULT 0,
-  rescues integer NOT NULL DEFAULT 0,
-  -- Claims that ended without counting: by a shutdown, a lost database, Retry.
-  snoozes integer NOT NULL DEFAULT 0,
-  -- The id in consumer_process of the consumer that ran the last attempt that has ended. Four bytes here: what that row
-  -- has would take so much room that a third of the completions would not be HOT.
-  attempted_by integer,
-  -- Consumers in a row that crashed while they held it. Two put it in quarantine, three more fail it. Any other end of
-  -- a claim resets it.
-  crash_count smallint NOT NULL DEFAULT 0,
-  -- Running is not among them: it is \`created\` with a claim. The view task_record shows it.
-  status text NOT NULL DEFAULT 'created' CHECK (status IN ('created', 'completed', 'failed', 'cancelled')),
-  func_name text NOT NULL CHECK (func_name <> '' AND length(func_name) <= 200),
-  -- The second condition is that channel(queue) is a name for PostgreSQL. It is written out, since every INSERT would
-  -- inline the function again, which takes longer than all the other constraints.
-  queue text NOT NULL DEFAULT 'default'
-    CONSTRAINT task_queue_name CHECK (queue ~ '^[a-z0-9][a-z0-9_.-]*$')
-    CONSTRAINT task_queue_channel CHECK (octet_length('firefly' || '_' || queue) <= 63),
+  max_retries "firefly".retry_count,
+  func_name "firefly".task_name NOT NULL,
+  queue "firefly".queue_name NOT NULL DEFAULT 'default',
   -- In the wire format. W10= is [], no arguments.
   params text NOT NULL DEFAULT 'W10=',
-  returned text,
-  errors jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(errors) = 'array'),
-  tags text[] NOT NULL DEFAULT '{}',
-  progress_note text,
+  -- { kind, delay, max, jitter } where retry_delay is not a number of seconds.
+  backoff jsonb,
+  tags text[],
   -- The unique key and the limits. All are NULL for a task that uses none of them, which then pays nothing for them.
   unique_key text,
   -- The statuses in which it rejects duplicates. NULL means created and running.
   unique_among text[],
   -- Seconds after its completion in which it still does.
-  unique_for double precision CHECK (unique_for BETWEEN 0 AND 31557600000),
+  unique_for "firefly".unique_seconds,
   concurrency_key text,
-  rate_key text
-  -- UPDATEs stay HOT, for which a fillfactor of 45 leaves room on the page, as long as no index mentions a column that
+  rate_key text,
+  errors "firefly".error_list,
+  progress double precision,
+  progress_note text,
+  failed timestamptz,
+  cancelled timestamptz,
+  -- An attempt has the number retry_attempts + rescues + 1. Only retry_attempts is compared with max_retries.
+  retry_attempts integer,
+  rescues integer,
+  -- Claims that ended without counting: by a shutdown, a lost database, Retry.
+  snoozes integer,
+  -- Consumers in a row that crashed while they held it. Two put it in quarantine, three more fail it. Any other end of
+  -- a claim resets it.
+  crash_count smallint,
+  -- The fence: it grows whenever a claim ends, in whatever way. A statement that ends a claim must find it as the claim
+  -- read it.
+  claim_seq integer NOT NULL DEFAULT 0,
+  -- The id in consumer_process of the consumer that ran the last attempt that has ended. Four bytes here: what that row
+  -- has would take so much room that a third of the completions would not be HOT.
+  attempted_by integer,
+  -- Running is not among them: it is \`created\` with a claim. The view task_record shows it.
+  status "firefly".task_status NOT NULL DEFAULT 'created',
+  started timestamptz,
+  completed timestamptz,
+  returned text
+  -- UPDATEs stay HOT, for which a fillfactor of 42 leaves room on the page, as long as no index mentions a column that
   -- they set, not even in its predicate.
-) WITH (fillfactor = 45);
+) WITH (fillfactor = 42);
 COMMENT ON TABLE "firefly".task IS
   'A task and its record, from schedule() until it is pruned. Inserted by schedule() or any INSERT; updated as a rule '
   'once, by the consumer that ends it, else by progress, retry, rescue and cancel; deleted when it is pruned or '
   'deleted.';
 
+-- A row is a run: \`length\` tasks, at most 1,000, with consecutive ids from \`id\` on, that are alike in all other columns.
 CREATE TABLE "firefly".ready (
   id bigint NOT NULL,
-  claim_seq bigint NOT NULL,
   not_before timestamptz NOT NULL,
+  length integer NOT NULL DEFAULT 1,
+  claim_seq integer NOT NULL,
   priority integer NOT NULL,
   -- It is claimed alone, and each consumer runs one such task at a time: task.crash_count.
   quarantined boolean NOT NULL DEFAULT false,
@@ -568,12 +592,13 @@ ALTER TABLE "firefly".ready REPLICA IDENTITY FULL;
 CREATE INDEX ready_order ON "firefly".ready (queue, priority DESC, not_before, id);
 CREATE INDEX ready_quarantined ON "firefly".ready (queue, priority DESC, not_before, id) WHERE quarantined;
 COMMENT ON TABLE "firefly".ready IS
-  'A task that may run now, in the order of claiming. Inserted with the task, or when it is due, admitted, retried or '
-  'rescued; deleted by the claim. A row whose claim_seq is not that of the task is stale.';
+  'A run of tasks that may run now, in the order of claiming: length tasks from id on. Inserted with the tasks, or for '
+  'one when it is due, admitted, retried or rescued; deleted by the claim, which puts back what it leaves of a run. '
+  'Where claim_seq is not that of a task, its part of the run is stale.';
 
 CREATE TABLE "firefly".waiting (
   id bigint NOT NULL,
-  claim_seq bigint NOT NULL,
+  claim_seq integer NOT NULL,
   not_before timestamptz NOT NULL,
   priority integer NOT NULL,
   queue text NOT NULL,
@@ -653,14 +678,15 @@ CREATE TABLE "firefly".claim_batch (
   claimed timestamptz NOT NULL DEFAULT now(),
   -- Its only task is in quarantine.
   quarantined boolean NOT NULL DEFAULT false,
+  -- The runs that it took: the first id of each, how many tasks it has, and their claim_seq as the claim read it.
   ids bigint[] NOT NULL,
-  -- The claim_seq of each task as the claim read it.
-  claim_seqs bigint[] NOT NULL,
+  lengths integer[] NOT NULL,
+  claim_seqs integer[] NOT NULL,
   -- As task.attempted_by, for the end of a claim that its consumer does not write: a cancel or a rescue.
   attempted_by integer
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE "firefly".claim_batch IS
-  'The tasks that a consumer took with one claim. Inserted by the claim; deleted with the end of its last task, or by '
+  'The tasks that a consumer took with one claim, as runs. Inserted by the claim; deleted with the end of its last task, or by '
   'another consumer that rescues the tasks once the consumer has no row.';
 
 CREATE TABLE "firefly".queue (
@@ -807,8 +833,32 @@ COMMENT ON TABLE "firefly".retention IS
     name: "views",
     sql: `-- Firefly: the views.
 
+CREATE VIEW "firefly"._ready_task AS
+SELECT task.id, run.claim_seq, run.not_before, run.priority, run.quarantined, run.queue, run.func_name
+FROM "firefly".ready AS run
+CROSS JOIN generate_series(run.id, run.id + run.length - 1) AS task (id);
+COMMENT ON VIEW "firefly"._ready_task IS
+  'A task of a run of ready: a row for each.';
+
+-- A claim holds runs, as \`ready\` does: to find a task by its id, look for the run that reaches over it.
+CREATE VIEW "firefly"._claimed_run AS
+SELECT batch.id AS batch_id, batch.consumer_id, batch.claimed, batch.quarantined, batch.attempted_by,
+  run.id, run.length, run.claim_seq
+FROM "firefly".claim_batch AS batch
+CROSS JOIN unnest(batch.ids, batch.lengths, batch.claim_seqs) AS run (id, length, claim_seq);
+COMMENT ON VIEW "firefly"._claimed_run IS
+  'A run of tasks that a consumer took: length tasks from id on. One whose record has another claim_seq, or has ended, '
+  'is not held any more, or never was.';
+
+CREATE VIEW "firefly"._claimed_task AS
+SELECT run.batch_id, run.consumer_id, run.claimed, run.quarantined, run.attempted_by, claim.id, run.claim_seq
+FROM "firefly"._claimed_run AS run
+CROSS JOIN generate_series(run.id, run.id + run.length - 1) AS claim (id);
+COMMENT ON VIEW "firefly"._claimed_task IS
+  'A task of a run of _claimed_run: a row for each.';
+
 CREATE VIEW "firefly".task_record AS
-SELECT task.id, task.func_name, task.queue,
+SELECT task.id, task.func_name::text, task.queue::text,
   CASE WHEN task.status = 'created' AND leased.id IS NOT NULL THEN 'running' ELSE task.status END AS status,
   -- One subquery after the other, each by an index, and none where the task has ended, or where
   -- the column is not read. No function, as the role viewer may call none.
@@ -817,10 +867,12 @@ SELECT task.id, task.func_name, task.queue,
     WHEN leased.id IS NOT NULL THEN 'running'
     ELSE COALESCE(
       (
-        SELECT 'ready'
+        -- The run that begins last before the task reaches over it, or none does.
+        SELECT CASE WHEN ready.id + ready.length > task.id THEN 'ready' END
         FROM "firefly".ready
         WHERE ready.queue = task.queue AND ready.priority = task.priority AND ready.not_before = task.not_before
-          AND ready.id = task.id AND ready.claim_seq = task.claim_seq
+          AND ready.id <= task.id AND ready.claim_seq = task.claim_seq
+        ORDER BY ready.id DESC
         LIMIT 1
       ),
       (
@@ -843,17 +895,17 @@ SELECT task.id, task.func_name, task.queue,
   task.priority, task.created, task.not_before,
   CASE WHEN task.status = 'created' THEN COALESCE(leased.claimed, task.started) ELSE task.started END AS started,
   task.completed, task.failed, task.cancelled, task.params, task.returned,
-  task.retry_attempts + task.rescues + 1 AS attempt,
-  task.retry_attempts, task.max_retries, task.retry_delay, task.backoff, task.timeout, task.rescues, task.snoozes,
-  task.progress, task.progress_note, task.errors, task.tags, task.unique_key, task.concurrency_key, task.rate_key,
+  COALESCE(task.retry_attempts, 0) + COALESCE(task.rescues, 0) + 1 AS attempt,
+  COALESCE(task.retry_attempts, 0) AS retry_attempts, task.max_retries::integer, task.retry_delay::double precision,
+  task.backoff, task.timeout::double precision, COALESCE(task.rescues, 0) AS rescues,
+  COALESCE(task.snoozes, 0) AS snoozes, task.progress, task.progress_note,
+  COALESCE(task.errors, '[]')::jsonb AS errors, COALESCE(task.tags, '{}') AS tags, task.unique_key,
+  task.concurrency_key, task.rate_key,
   CASE
     WHEN by.id IS NOT NULL THEN jsonb_build_object('host', by.host, 'pid', by.pid, 'release', by.release)
   END AS attempted_by
 FROM "firefly".task
-LEFT JOIN (
-  SELECT u.id, u.claim_seq, claim_batch.claimed, claim_batch.attempted_by
-  FROM "firefly".claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS u (id, claim_seq)
-) AS leased ON leased.id = task.id AND leased.claim_seq = task.claim_seq
+LEFT JOIN "firefly"._claimed_task AS leased ON leased.id = task.id AND leased.claim_seq = task.claim_seq
 LEFT JOIN "firefly".consumer_process AS by ON by.id = COALESCE(leased.attempted_by, task.attempted_by);
 COMMENT ON VIEW "firefly".task_record IS
   'A task as users see it: with running as a status, and the number of its current or next attempt. state tells apart '
@@ -889,8 +941,10 @@ SELECT cron.name, cron.expression, cron.timezone, cron.missed, cron.task ->> 'qu
   END AS state,
   cron.paused_since, cron.since, cron.defined, last.slot AS last_slot, last.fired AS last_fired, last.task_id AS last_task_id,
   CASE
-    WHEN task.status = 'created' AND EXISTS (SELECT FROM "firefly".claim_batch WHERE task.id = ANY (claim_batch.ids))
-      THEN 'running'
+    WHEN task.status = 'created' AND EXISTS (
+      SELECT FROM "firefly"._claimed_run AS run
+      WHERE task.id >= run.id AND task.id < run.id + run.length AND run.claim_seq = task.claim_seq
+    ) THEN 'running'
     ELSE task.status
   END AS last_status
 FROM "firefly".cron
@@ -918,12 +972,10 @@ CROSS JOIN LATERAL (
       '[]'
     ) AS running_tasks
   FROM (
-    SELECT task.id, task.func_name, claim_batch.claimed AS since,
-      row_number() OVER (ORDER BY claim_batch.claimed, task.id) AS rank
-    FROM "firefly".claim_batch
-    CROSS JOIN unnest(claim_batch.ids, claim_batch.claim_seqs) AS u (id, claim_seq)
-    JOIN "firefly".task ON task.id = u.id AND task.claim_seq = u.claim_seq AND task.status = 'created'
-    WHERE claim_batch.consumer_id = consumer.id
+    SELECT task.id, task.func_name, held.claimed AS since, row_number() OVER (ORDER BY held.claimed, task.id) AS rank
+    FROM "firefly"._claimed_task AS held
+    JOIN "firefly".task ON task.id = held.id AND task.claim_seq = held.claim_seq AND task.status = 'created'
+    WHERE held.consumer_id = consumer.id
   ) AS claim
 ) AS held;
 COMMENT ON VIEW "firefly".consumer_record IS
@@ -963,60 +1015,106 @@ RETURN 'firefly' || ':queues';
 -- until it ends. If it gets the lock, no consumer sleeps, and one that wants to sleep must wait for this transaction
 -- and then sees its tasks. If not, a consumer sleeps, and is notified.
 CREATE FUNCTION "firefly"._wake_lock(queue text) RETURNS bigint
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $body$
-  SELECT hashtextextended("firefly".channel(queue), 0)
-$body$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN hashtextextended("firefly".channel(queue), 0);
 
--- Asks consumers that serve all queues to look for this one, if no live consumer serves it.
+-- Asks consumers that serve all queues to look for this one, if no live consumer serves it. As _notify() calls it, every
+-- name in it is qualified.
 CREATE FUNCTION "firefly"._announce(queue text) RETURNS void
 LANGUAGE plpgsql AS $body$
 BEGIN
-  IF EXISTS (SELECT FROM "firefly".consumer WHERE consumer.all_queues AND consumer.lease_until > now())
-    AND NOT EXISTS (
-      SELECT FROM "firefly".consumer WHERE consumer.lease_until > now() AND _announce.queue = ANY (consumer.queues)
-    )
-  THEN
-    PERFORM pg_notify("firefly".queues_channel(), '');
+  IF EXISTS (
+    SELECT FROM "firefly".consumer
+    WHERE consumer.all_queues AND consumer.lease_until OPERATOR(pg_catalog.>) pg_catalog.now()
+  ) AND NOT EXISTS (
+    SELECT FROM "firefly".consumer
+    WHERE consumer.lease_until OPERATOR(pg_catalog.>) pg_catalog.now()
+      AND _announce.queue OPERATOR(pg_catalog.=) ANY (consumer.queues)
+  ) THEN
+    PERFORM pg_catalog.pg_notify("firefly".queues_channel(), '');
   END IF;
 END
 $body$;
 
 -- Notifies the consumers of a queue if one of them sleeps. A queue that no live consumer serves is always notified:
 -- whatever listens there is not a consumer. SECURITY DEFINER, since a role that may insert tasks need not be allowed to
--- read the consumers.
+-- read the consumers. Every name in it is qualified: with a search_path of its own, it would take twice as long.
 CREATE FUNCTION "firefly"._notify(queue text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+LANGUAGE plpgsql SECURITY DEFINER AS $body$
 BEGIN
-  IF pg_try_advisory_xact_lock_shared("firefly"._wake_lock(_notify.queue)) AND EXISTS (
+  IF pg_catalog.pg_try_advisory_xact_lock_shared("firefly"._wake_lock(_notify.queue)) AND EXISTS (
     SELECT FROM "firefly".consumer
-    WHERE consumer.lease_until > now() AND _notify.queue = ANY (consumer.queues)
-  ) AND NOT EXISTS (
-    SELECT FROM "firefly".queue AS its WHERE its.name = _notify.queue AND its.notify = 'always'
+    WHERE consumer.lease_until OPERATOR(pg_catalog.>) pg_catalog.now()
+      AND _notify.queue OPERATOR(pg_catalog.=) ANY (consumer.queues)
+      AND NOT EXISTS (
+        SELECT FROM "firefly".queue AS its
+        WHERE its.name OPERATOR(pg_catalog.=) _notify.queue AND its.notify OPERATOR(pg_catalog.=) 'always'
+      )
   ) THEN
     RETURN;
   END IF;
-  PERFORM pg_notify("firefly".channel(_notify.queue), ''), "firefly"._announce(_notify.queue);
+  PERFORM pg_catalog.pg_notify("firefly".channel(_notify.queue), ''), "firefly"._announce(_notify.queue);
 END
 $body$;
 
--- Removes a task from ready or waiting, and returns whether it was there: if not, it is claimed or has ended. With
--- \`fence\`, only a place with that claim_seq counts. It looks twice, since a task that is moved from waiting to ready
--- meanwhile is in neither when each is looked at.
-CREATE FUNCTION "firefly"._unplace(task_id bigint, fence bigint DEFAULT NULL) RETURNS boolean
+-- Cuts ascending ids into runs: consecutive ones, and not too many of them in one, so that several consumers can claim
+-- parts of what one statement inserted. A claim takes a run, or a part of it, while it keeps others from all of it.
+CREATE FUNCTION "firefly"._runs(ids bigint[]) RETURNS TABLE (id bigint, length integer)
+LANGUAGE plpgsql IMMUTABLE AS $body$
+DECLARE
+  total integer := cardinality(ids);
+  most integer := LEAST(GREATEST(10, total / 16), 1000);
+BEGIN
+  IF ids[total] - ids[1] = total - 1 THEN
+    RETURN QUERY SELECT first, LEAST(most, ids[total] - first + 1)::integer
+      FROM generate_series(ids[1], ids[total], most) AS first;
+  ELSE
+    RETURN QUERY SELECT min(given.id), count(*)::integer
+      FROM unnest(ids) WITH ORDINALITY AS given (id, place)
+      GROUP BY given.id - place, (place - 1) / most;
+  END IF;
+END
+$body$;
+
+-- Removes a task from ready or waiting, and returns whether it was there: if not, it is claimed or has ended. Its place
+-- is that of a record with this queue, priority and not_before; with \`fence\`, only a place with that claim_seq counts.
+--
+-- It cuts the task out of its run. A claim that takes a part of the run meanwhile puts the rest back as another row, so
+-- it looks again until it has got the run's row, or no run reaches over the task. It looks twice at both tables, since a
+-- task that is moved from waiting to ready meanwhile is in neither when each is looked at.
+CREATE FUNCTION "firefly"._unplace(
+  task_id bigint, queue text, priority integer, not_before timestamptz, fence bigint DEFAULT NULL
+) RETURNS boolean
 LANGUAGE plpgsql AS $body$
+DECLARE
+  run record;
 BEGIN
   FOR look IN 1 .. 2 LOOP
-    -- By the columns of the record, since ready has no index on id alone: the hot path would pay for it.
-    DELETE FROM "firefly".ready
-    USING "firefly".task
-    WHERE task.id = task_id
-      AND ready.queue = task.queue AND ready.priority = task.priority
-      AND ready.not_before = task.not_before AND ready.id = task_id
-      AND (fence IS NULL OR ready.claim_seq = fence);
-    IF FOUND THEN
+    LOOP
+      -- By these columns, since ready has no index on id alone: the hot path would pay for it.
+      SELECT ready.ctid AS place INTO run
+      FROM "firefly".ready
+      WHERE ready.queue = _unplace.queue AND ready.priority = _unplace.priority
+        AND ready.not_before = _unplace.not_before AND ready.id BETWEEN task_id - 999 AND task_id
+        AND ready.id + ready.length > task_id
+        AND (fence IS NULL OR ready.claim_seq = fence)
+      ORDER BY ready.id DESC
+      LIMIT 1;
+      EXIT WHEN NOT FOUND;
+      DELETE FROM "firefly".ready
+      WHERE ready.ctid = run.place AND ready.queue = _unplace.queue AND ready.id <= task_id
+        AND ready.id + ready.length > task_id
+      RETURNING * INTO run;
+      CONTINUE WHEN NOT FOUND;
+      INSERT INTO "firefly".ready (id, length, claim_seq, not_before, priority, quarantined, queue, func_name)
+      SELECT part.id, part.length, run.claim_seq, run.not_before, run.priority, run.quarantined, run.queue, run.func_name
+      FROM (
+        VALUES (run.id, (task_id - run.id)::integer), (task_id + 1, (run.id + run.length - 1 - task_id)::integer)
+      ) AS part (id, length)
+      WHERE part.length > 0;
       RETURN true;
-    END IF;
-    DELETE FROM "firefly".waiting WHERE id = task_id AND (fence IS NULL OR waiting.claim_seq = fence);
+    END LOOP;
+    DELETE FROM "firefly".waiting WHERE waiting.id = task_id AND (fence IS NULL OR waiting.claim_seq = fence);
     IF FOUND THEN
       RETURN true;
     END IF;
@@ -1029,11 +1127,8 @@ $body$;
 CREATE FUNCTION "firefly"._is_claimed(task_id bigint, fence bigint) RETURNS boolean
 LANGUAGE sql AS $body$
   SELECT EXISTS (
-    SELECT FROM "firefly".claim_batch
-    WHERE task_id = ANY (claim_batch.ids) AND EXISTS (
-      SELECT FROM unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
-      WHERE claim.id = task_id AND claim.claim_seq = fence
-    )
+    SELECT FROM "firefly"._claimed_run AS run
+    WHERE task_id >= run.id AND task_id < run.id + run.length AND run.claim_seq = fence
   )
 $body$;
 
@@ -1041,11 +1136,13 @@ $body$;
 -- locked the record: a claim takes the place without that lock, but cannot end before the lock is released. So of this
 -- and a claim, one gets the row of ready, and the other sees it. A task that is nowhere, as after an edit by hand, counts
 -- as taken. The caller then increments claim_seq: no other place of the task is current any more.
-CREATE FUNCTION "firefly"._take_place(task_id bigint, fence bigint) RETURNS boolean
+CREATE FUNCTION "firefly"._take_place(
+  task_id bigint, queue text, priority integer, not_before timestamptz, fence bigint
+) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 BEGIN
   FOR look IN 1 .. 3 LOOP
-    IF "firefly"._unplace(task_id, fence) THEN
+    IF "firefly"._unplace(task_id, queue, priority, not_before, fence) THEN
       RETURN true;
     ELSIF "firefly"._is_claimed(task_id, fence) THEN
       RETURN false;
@@ -1062,12 +1159,12 @@ LANGUAGE plpgsql AS $body$
 BEGIN
   IF it.not_before <= clock_timestamp() AND it.concurrency_key IS NULL AND it.rate_key IS NULL THEN
     INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, quarantined, queue, func_name)
-    VALUES (it.id, it.claim_seq, it.not_before, it.priority, it.crash_count >= 2, it.queue, it.func_name);
+    VALUES (it.id, it.claim_seq, it.not_before, it.priority, COALESCE(it.crash_count >= 2, false), it.queue, it.func_name);
   ELSE
     INSERT INTO "firefly".waiting (
       id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason, admit_at
     ) VALUES (
-      it.id, it.claim_seq, it.not_before, it.priority, it.crash_count >= 2, it.queue, it.func_name,
+      it.id, it.claim_seq, it.not_before, it.priority, COALESCE(it.crash_count >= 2, false), it.queue, it.func_name,
       it.concurrency_key, it.rate_key,
       CASE
         WHEN it.not_before > clock_timestamp() THEN 'time'
@@ -1104,17 +1201,11 @@ DECLARE
   has record;
   duplicate record;
 BEGIN
-  -- Each statement costs time: most tasks need only one of the three below, and nearly all INSERTs fill one queue.
+  -- Each statement costs time, and most tasks need only the last of them.
   SELECT bool_or(not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AS waiting,
-    bool_or(unique_key IS NOT NULL) AS unique_keys,
-    min(queue COLLATE "C") AS first_queue, max(queue COLLATE "C") AS last_queue INTO has
+    bool_or(unique_key IS NOT NULL) AS unique_keys INTO has
   FROM inserted
   WHERE status = 'created';
-
-  INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, queue, func_name)
-  SELECT id, claim_seq, not_before, priority, queue, func_name
-  FROM inserted
-  WHERE status = 'created' AND not_before <= now() AND concurrency_key IS NULL AND rate_key IS NULL;
 
   IF has.waiting THEN
     INSERT INTO "firefly".waiting (
@@ -1152,11 +1243,20 @@ BEGIN
     END LOOP;
   END IF;
 
-  IF has.first_queue = has.last_queue THEN
-    PERFORM "firefly"._notify(has.first_queue);
-  ELSE
-    PERFORM "firefly"._notify(queue) FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS filled;
-  END IF;
+  INSERT INTO "firefly".ready (id, length, claim_seq, not_before, priority, queue, func_name)
+  SELECT run.id, run.length, alike.claim_seq, alike.not_before, alike.priority, alike.queue, alike.func_name
+  FROM (
+    SELECT array_agg(id ORDER BY id) AS ids, claim_seq, not_before, priority, queue, func_name
+    FROM inserted
+    WHERE status = 'created' AND not_before <= now() AND concurrency_key IS NULL AND rate_key IS NULL
+    GROUP BY claim_seq, not_before, priority, queue, func_name
+  ) AS alike, LATERAL (
+    SELECT ids[1], 1 WHERE cardinality(ids) = 1
+    UNION ALL
+    SELECT * FROM "firefly"._runs(ids) WHERE cardinality(ids) > 1
+  ) AS run (id, length);
+
+  PERFORM "firefly"._notify(queue) FROM (SELECT DISTINCT queue FROM inserted WHERE status = 'created') AS filled;
   RETURN NULL;
 END
 $body$;
@@ -1239,14 +1339,53 @@ BEGIN
 END
 $body$;
 
--- Makes an UPDATE by hand take effect at once: \`was\` is the record before, \`it\` as the statement sets it; returns the
--- record to store. A created task loses its place, and the caller gives it another; a running one keeps its claim, and
--- what was edited counts where the task is placed next. What it has of its status is as firefly.cancel() and
--- firefly.retry() leave it. It increments claim_seq wherever a place or a claim must not count any more.
-CREATE FUNCTION "firefly"._edit(was "firefly".task, it "firefly".task) RETURNS "firefly".task
+-- Whether a task that goes back to \`created\` keeps its unique key, or takes it again, where it rejects duplicates then; if
+-- not, a duplicate has it, or is about to, and the caller ends the task as \`failed\`, with _duplicate_error().
+CREATE FUNCTION "firefly"._keeps_unique_key(
+  task_id bigint, func_name text, key text, among text[]
+) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  IF key IS NULL OR 'created' <> ALL (COALESCE(among, '{created}')) THEN
+    RETURN true;
+  END IF;
+  PERFORM FROM "firefly".unique_key AS held
+  WHERE held.func_name = _keeps_unique_key.func_name AND held.key = _keeps_unique_key.key
+    AND held.task_id = _keeps_unique_key.task_id AND held.until IS NULL;
+  RETURN FOUND
+    OR "firefly"._try_unique_key(func_name, key, task_id) IS NOT DISTINCT FROM _keeps_unique_key.task_id;
+END
+$body$;
+
+-- The error of a task that cannot run again, for its record.
+CREATE FUNCTION "firefly"._duplicate_error(task_id bigint, func_name text, key text, attempt integer) RETURNS jsonb
+LANGUAGE plpgsql AS $body$
+DECLARE
+  holder bigint := (
+    SELECT held.task_id
+    FROM "firefly".unique_key AS held
+    WHERE held.func_name = _duplicate_error.func_name AND held.key = _duplicate_error.key
+      AND held.task_id <> _duplicate_error.task_id
+  );
+BEGIN
+  RETURN jsonb_build_array(jsonb_build_object(
+    'name', 'TaskExists',
+    'message', format('Cannot run this task again as %s its unique key "%s"',
+      COALESCE('task ' || holder || ' has', 'a task that is being scheduled takes'), key),
+    'at', statement_timestamp(), 'attempt', attempt
+  ));
+END
+$body$;
+
+-- Makes an UPDATE by hand take effect at once: \`was\` is the record before, \`it\` as the statement has stored it. A created
+-- task loses its place, and gets another; a running one keeps its claim, and what was edited counts where the task is
+-- placed next. What it has of its status is as firefly.cancel() and firefly.retry() leave it. It increments claim_seq
+-- wherever a place or a claim must not count any more.
+CREATE FUNCTION "firefly"._edit(was "firefly".task, it "firefly".task) RETURNS void
 LANGUAGE plpgsql AS $body$
 DECLARE
   held boolean;
+  keeps boolean := true;
 BEGIN
   IF (was.func_name, was.queue) IS DISTINCT FROM (it.func_name, it.queue) THEN
     PERFORM "firefly"._refuse_move(was, it.func_name, it.queue);
@@ -1256,7 +1395,7 @@ BEGIN
     IS NOT DISTINCT FROM
     (it.queue, it.priority, it.not_before, it.func_name, it.unique_key, it.concurrency_key, it.rate_key)
   THEN
-    RETURN it;
+    RETURN;
   END IF;
   IF was.status = it.status AND (
     was.unique_key IS DISTINCT FROM it.unique_key OR was.unique_key IS NOT NULL AND was.func_name <> it.func_name
@@ -1267,12 +1406,12 @@ BEGIN
   END IF;
 
   IF was.status = 'created' THEN
-    held := NOT "firefly"._take_place(was.id, was.claim_seq);
+    held := NOT "firefly"._take_place(was.id, was.queue, was.priority, was.not_before, was.claim_seq);
     IF held AND it.status = 'created' THEN
       IF it.concurrency_key IS NULL AND it.rate_key IS NULL THEN
         DELETE FROM "firefly".slot WHERE slot.task_id = was.id; -- the end of its claim has no reason to look for them
       END IF;
-      RETURN it;
+      RETURN;
     END IF;
     IF held OR was.concurrency_key IS NOT NULL OR was.rate_key IS NOT NULL THEN
       PERFORM pg_notify("firefly".control_channel(), '');
@@ -1280,10 +1419,18 @@ BEGIN
     -- Also where it has no limit any more, so that the trigger has none to look for.
     DELETE FROM "firefly".slot WHERE slot.task_id = was.id AND slot.until IS NULL;
   END IF;
-  it.claim_seq := was.claim_seq + 1;
   IF it.status = 'created' THEN
+    keeps := "firefly"._keeps_unique_key(it.id, it.func_name, it.unique_key, it.unique_among);
+    IF NOT keeps THEN
+      it.errors := COALESCE(it.errors, '[]') || "firefly"._duplicate_error(
+        it.id, it.func_name, it.unique_key, COALESCE(it.retry_attempts, 0) + COALESCE(it.rescues, 0) + 1
+      );
+      it.status := 'failed';
+      it.failed := statement_timestamp();
+    ELSE
+      it.failed := NULL;
+    END IF;
     it.completed := NULL;
-    it.failed := NULL;
     it.cancelled := NULL;
   ELSE
     it.completed := CASE WHEN it.status = 'completed' THEN COALESCE(it.completed, now()) END;
@@ -1294,35 +1441,36 @@ BEGIN
       PERFORM pg_notify("firefly".ended_channel(), '');
     END IF;
   END IF;
-  RETURN it;
+  UPDATE "firefly".task
+  SET claim_seq = task.claim_seq + 1, status = it.status, completed = it.completed, failed = it.failed,
+    cancelled = it.cancelled, errors = it.errors
+  WHERE task.id = it.id;
+  PERFORM "firefly"._place(it.id);
 END
 $body$;
 
 -- The end of a claim or of a task releases what the task holds: its slots, and its unique key where the new status does
 -- not reject duplicates. It is one trigger for settling, rescue, cancel, retry, statements that ignore keys, and edits
--- by hand. An attempt that began, or may have begun, counts for its rate: that slot stays until its time is over. A task
--- that needs a key which a duplicate has taken meanwhile ends \`failed\`, and no other task of its batch fails with it. A
--- task that has ended keeps its status, and rejects no duplicates.
+-- by hand. An attempt that began, or may have begun, counts for its rate: that slot stays until its time is over.
 --
 -- Every statement of Firefly that sets a column which this trigger names increments claim_seq: one that does not is an
--- edit by hand. Such a task gets its new place here.
+-- edit by hand. Such a task gets its new place from _edit().
 CREATE FUNCTION "firefly"._release() RETURNS trigger
 LANGUAGE plpgsql AS $body$
 DECLARE
-  is_edited boolean := NEW.claim_seq = OLD.claim_seq;
-  holder bigint;
   keeps boolean;
   outlasts boolean;
 BEGIN
-  IF is_edited THEN
-    NEW := "firefly"._edit(OLD, NEW);
-    IF NEW.claim_seq = OLD.claim_seq AND NEW.status = OLD.status THEN
-      RETURN NEW;
+  IF NEW.claim_seq = OLD.claim_seq THEN
+    PERFORM "firefly"._edit(OLD, NEW);
+    -- That has seen to the rest, by an UPDATE of its own, except where a task that has ended was given another end.
+    IF NEW.status = OLD.status OR 'created' IN (OLD.status, NEW.status) THEN
+      RETURN NULL;
     END IF;
   END IF;
 
   IF NEW.concurrency_key IS NOT NULL OR NEW.rate_key IS NOT NULL THEN
-    IF NEW.status <> 'created' OR NEW.rescues <> OLD.rescues OR NEW.started IS DISTINCT FROM OLD.started THEN
+    IF NEW.status <> 'created' OR NEW.rescues IS DISTINCT FROM OLD.rescues OR NEW.started IS DISTINCT FROM OLD.started THEN
       UPDATE "firefly".slot
       SET until = clock_timestamp() + make_interval(secs => slot.per)
       WHERE slot.task_id = NEW.id AND slot.until = 'infinity';
@@ -1336,25 +1484,13 @@ BEGIN
     IF NOT keeps AND NOT outlasts THEN
       DELETE FROM "firefly".unique_key AS held
       WHERE held.func_name = NEW.func_name AND held.key = NEW.unique_key AND held.task_id = NEW.id;
-    ELSE
+    ELSIF NEW.status <> 'created' THEN
+      -- The statement that made it \`created\` has seen to its key.
       PERFORM FROM "firefly".unique_key AS held
       WHERE held.func_name = NEW.func_name AND held.key = NEW.unique_key AND held.task_id = NEW.id
         AND held.until IS NULL;
-      IF NOT FOUND THEN
-        holder := "firefly"._try_unique_key(NEW.func_name, NEW.unique_key, NEW.id);
-        IF holder IS DISTINCT FROM NEW.id THEN
-          IF NEW.status = 'created' THEN
-            NEW.failed := statement_timestamp();
-            NEW.errors := NEW.errors || jsonb_build_array(jsonb_build_object(
-              'name', 'TaskExists',
-              'message', format('Cannot run this task again as %s its unique key "%s"',
-                COALESCE('task ' || holder || ' has', 'a task that is being scheduled takes'), NEW.unique_key),
-              'at', statement_timestamp(), 'attempt', OLD.retry_attempts + OLD.rescues + 1
-            ));
-            NEW.status := 'failed';
-          END IF;
-          RETURN NEW;
-        END IF;
+      IF NOT FOUND AND "firefly"._try_unique_key(NEW.func_name, NEW.unique_key, NEW.id) IS DISTINCT FROM NEW.id THEN
+        RETURN NULL;
       END IF;
       IF outlasts THEN
         UPDATE "firefly".unique_key AS held
@@ -1363,16 +1499,12 @@ BEGIN
       END IF;
     END IF;
   END IF;
-
-  IF is_edited AND NEW.status = 'created' THEN
-    PERFORM "firefly"._place_record(NEW);
-  END IF;
-  RETURN NEW;
+  RETURN NULL;
 END
 $body$;
 
--- One trigger for both, as a second one on \`status\` would have its condition read for each statement that completes.
-CREATE TRIGGER release BEFORE UPDATE OF
+-- One trigger for both. AFTER, since the server locks each row for a trigger BEFORE, whatever its condition is.
+CREATE TRIGGER release AFTER UPDATE OF
   status, claim_seq, queue, priority, not_before, func_name, unique_key, concurrency_key, rate_key
 ON "firefly".task
 FOR EACH ROW
@@ -1714,7 +1846,8 @@ BEGIN
   ) OVERRIDING SYSTEM VALUE
   SELECT ids[ordinal], func_name, queue, params, priority,
     CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(due, now()) END,
-    max_retries, retry_delay, backoff, timeout, tags, concurrency_key, rate_key, unique_key, unique_among, unique_for
+    max_retries, retry_delay, backoff, timeout, NULLIF(tags, '{}'), concurrency_key, rate_key, unique_key, unique_among,
+    unique_for
   FROM ROWS FROM (json_to_recordset(tasks) AS (
     func_name text, queue text, params text, priority integer, not_before timestamptz, delay double precision,
     max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[],
@@ -1761,12 +1894,17 @@ $body$;
 -- Overwrites the arguments and the time of a created task, and returns whether it did: a running one stays as it is.
 CREATE FUNCTION "firefly"._replace(duplicate bigint, params text, not_before timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  it record;
 BEGIN
   -- A block, so that the record of a running task is not locked until the caller's transaction ends: its consumer could
   -- not settle it.
   BEGIN
-    PERFORM FROM "firefly".task WHERE task.id = duplicate AND task.status = 'created' FOR UPDATE;
-    IF NOT FOUND OR NOT "firefly"._unplace(duplicate) THEN
+    SELECT task.queue, task.priority, task.not_before INTO it
+    FROM "firefly".task
+    WHERE task.id = duplicate AND task.status = 'created'
+    FOR UPDATE;
+    IF NOT FOUND OR NOT "firefly"._unplace(duplicate, it.queue, it.priority, it.not_before) THEN
       RAISE SQLSTATE 'FFRUN';
     END IF;
   EXCEPTION WHEN SQLSTATE 'FFRUN' THEN
@@ -1828,7 +1966,7 @@ BEGIN
     ) VALUES (
       schedule.func_name, "firefly".encode(COALESCE(schedule.params, '[]')), schedule.queue,
       COALESCE(schedule.not_before, now()), COALESCE(schedule.priority, 0), schedule.max_retries, schedule.retry_delay,
-      schedule.timeout, COALESCE(schedule.tags, '{}')
+      schedule.timeout, NULLIF(schedule.tags, '{}')
     ) RETURNING id AS task_id INTO scheduled;
     RETURN scheduled.task_id;
   END IF;
@@ -1888,20 +2026,19 @@ BEGIN
   UPDATE "firefly".task
   SET status = 'cancelled', cancelled = now(), claim_seq = claim_seq + 1
   WHERE id = task_id AND status = 'created'
-  RETURNING claim_seq, concurrency_key IS NOT NULL OR rate_key IS NOT NULL AS limited INTO it;
+  RETURNING queue, priority, not_before, claim_seq, concurrency_key IS NOT NULL OR rate_key IS NOT NULL AS limited
+  INTO it;
   IF NOT FOUND THEN
     RETURN false;
   END IF;
-  was_placed := "firefly"._unplace(task_id);
+  was_placed := "firefly"._unplace(task_id, it.queue, it.priority, it.not_before);
   IF NOT was_placed THEN
     -- It ran: only its claim knows since when, and where.
     UPDATE "firefly".task
-    SET started = batch.claimed, attempted_by = batch.attempted_by
-    FROM "firefly".claim_batch AS batch
-    WHERE task.id = task_id AND task_id = ANY (batch.ids) AND EXISTS (
-      SELECT FROM unnest(batch.ids, batch.claim_seqs) AS claim (id, claim_seq)
-      WHERE claim.id = task_id AND claim.claim_seq = it.claim_seq - 1
-    );
+    SET started = run.claimed, attempted_by = run.attempted_by
+    FROM "firefly"._claimed_run AS run
+    WHERE task.id = task_id AND task_id >= run.id AND task_id < run.id + run.length
+      AND run.claim_seq = it.claim_seq - 1;
   END IF;
   IF NOT was_placed OR it.limited THEN
     PERFORM pg_notify("firefly".control_channel(), '');
@@ -1935,8 +2072,8 @@ BEGIN
     RETURN false;
   END IF;
   UPDATE "firefly".task
-  SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = 0, rescues = 0,
-    crash_count = 0, failed = NULL, cancelled = NULL, started = NULL, attempted_by = NULL, progress = NULL, progress_note = NULL
+  SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = NULL, rescues = NULL,
+    crash_count = NULL, failed = NULL, cancelled = NULL, started = NULL, attempted_by = NULL, progress = NULL, progress_note = NULL
   WHERE id = task_id;
   PERFORM "firefly"._place(task_id);
   RETURN true;
@@ -1965,11 +2102,11 @@ BEGIN
     SELECT 'ready' INTO place
     FROM "firefly".ready
     WHERE ready.queue = it.queue AND ready.priority = it.priority AND ready.not_before = it.not_before
-      AND ready.id = it.id AND ready.claim_seq = it.claim_seq;
+      AND ready.id BETWEEN it.id - 999 AND it.id AND ready.id + ready.length > it.id AND ready.claim_seq = it.claim_seq;
   END IF;
   IF FOUND THEN
     RETURN place;
-  ELSIF NOT "firefly"._take_place(it.id, it.claim_seq) THEN
+  ELSIF NOT "firefly"._take_place(it.id, it.queue, it.priority, it.not_before, it.claim_seq) THEN
     RETURN 'running';
   END IF;
   UPDATE "firefly".task
@@ -2012,7 +2149,7 @@ BEGIN
     RETURN it.status;
   END IF;
   PERFORM "firefly"._refuse_move(it, it.func_name, COALESCE(new_queue, it.queue));
-  IF NOT "firefly"._take_place(it.id, it.claim_seq) THEN
+  IF NOT "firefly"._take_place(it.id, it.queue, it.priority, it.not_before, it.claim_seq) THEN
     RETURN 'running';
   END IF;
   UPDATE "firefly".task
@@ -2374,22 +2511,19 @@ DECLARE
   data jsonb;
   place text;
 BEGIN
-  SELECT claim_batch.claimed, claim_batch.consumer_id, consumer.host, consumer.pid, consumer.lease_until,
+  SELECT run.claimed, run.consumer_id, consumer.host, consumer.pid, consumer.lease_until,
     COALESCE(consumer.lease_until > statement_timestamp(), false) AS alive
   INTO held
-  FROM "firefly".claim_batch
-  LEFT JOIN "firefly".consumer ON consumer.id = claim_batch.consumer_id
-  WHERE it.id = ANY (claim_batch.ids) AND EXISTS (
-    SELECT FROM unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
-    WHERE claim.id = it.id AND claim.claim_seq = it.claim_seq
-  )
+  FROM "firefly"._claimed_run AS run
+  LEFT JOIN "firefly".consumer ON consumer.id = run.consumer_id
+  WHERE it.id >= run.id AND it.id < run.id + run.length AND run.claim_seq = it.claim_seq
   LIMIT 1;
   IF NOT FOUND THEN
     RETURN;
   END IF;
   place := COALESCE(' on ' || held.host || ', process ' || held.pid, '');
   data := jsonb_build_object(
-    'attempt', it.retry_attempts + it.rescues + 1, 'since', held.claimed, 'consumer', held.consumer_id,
+    'attempt', COALESCE(it.retry_attempts, 0) + COALESCE(it.rescues, 0) + 1, 'since', held.claimed, 'consumer', held.consumer_id,
     'host', held.host, 'pid', held.pid, 'lease_until', held.lease_until
   );
   IF held.alive THEN
@@ -2486,14 +2620,11 @@ BEGIN
     SELECT slot.task_id, slot.taken AS since, claimed.consumer, claimed.host, claimed.pid
     FROM "firefly".slot
     LEFT JOIN LATERAL (
-      SELECT claim_batch.consumer_id AS consumer, consumer.host, consumer.pid
-      FROM "firefly".claim_batch
-      LEFT JOIN "firefly".consumer ON consumer.id = claim_batch.consumer_id
+      SELECT run.consumer_id AS consumer, consumer.host, consumer.pid
+      FROM "firefly"._claimed_run AS run
+      LEFT JOIN "firefly".consumer ON consumer.id = run.consumer_id
       JOIN "firefly".task AS held ON held.id = slot.task_id
-      WHERE slot.task_id = ANY (claim_batch.ids) AND EXISTS (
-        SELECT FROM unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
-        WHERE claim.id = held.id AND claim.claim_seq = held.claim_seq
-      )
+      WHERE held.id >= run.id AND held.id < run.id + run.length AND run.claim_seq = held.claim_seq
       LIMIT 1
     ) AS claimed ON true
     WHERE slot.kind = 'concurrency' AND slot.key = it.concurrency_key
@@ -2585,17 +2716,21 @@ BEGIN
   IF is_quarantined THEN
     RETURN QUERY SELECT 'quarantined',
       'Consumers crashed while they held it: it is claimed alone, and each consumer runs one such task at a time',
-      jsonb_build_object('rescues', it.rescues, 'crashes', it.crash_count);
+      jsonb_build_object('rescues', COALESCE(it.rescues, 0), 'crashes', COALESCE(it.crash_count, 0));
   END IF;
 
-  SELECT count(*) INTO ahead
+  -- Of the run that it stands in, those before it.
+  SELECT COALESCE(sum(
+    CASE WHEN earlier.not_before = it.not_before AND earlier.priority = it.priority
+      THEN LEAST(earlier.length, it.id - earlier.id) ELSE earlier.length END
+  ), 0) INTO ahead
   FROM (
-    (SELECT FROM "firefly".ready
+    (SELECT id, length, priority, not_before FROM "firefly".ready
     WHERE queue = it.queue AND priority > it.priority AND quarantined = is_quarantined
       AND (known IS NULL OR func_name = ANY (known))
     ORDER BY priority DESC, not_before, id)
     UNION ALL
-    (SELECT FROM "firefly".ready
+    (SELECT id, length, priority, not_before FROM "firefly".ready
     WHERE queue = it.queue AND priority = it.priority AND (not_before, id) < (it.not_before, it.id)
       AND quarantined = is_quarantined AND (known IS NULL OR func_name = ANY (known))
     ORDER BY not_before, id)
@@ -2611,10 +2746,10 @@ BEGIN
     bool_and(claims.count >= consumer.concurrency OR is_quarantined AND claims.with_quarantined) AS busy
   INTO able
   FROM "firefly".consumer, LATERAL (
-    SELECT count(*), COALESCE(bool_or(claim_batch.quarantined), false) AS with_quarantined
-    FROM "firefly".claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
+    SELECT count(*), COALESCE(bool_or(claim.quarantined), false) AS with_quarantined
+    FROM "firefly"._claimed_task AS claim
     JOIN "firefly".task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
-    WHERE claim_batch.consumer_id = consumer.id
+    WHERE claim.consumer_id = consumer.id
   ) AS claims
   WHERE consumer.lease_until > statement_timestamp()
     AND (consumer.all_queues OR it.queue = ANY (consumer.queues)) AND it.func_name = ANY (consumer.tasks);
@@ -2657,8 +2792,8 @@ BEGIN
 
   SELECT 'ready' AS reason, quarantined INTO place
   FROM "firefly".ready
-  WHERE queue = it.queue AND priority = it.priority AND not_before = it.not_before AND id = it.id
-    AND claim_seq = it.claim_seq;
+  WHERE queue = it.queue AND priority = it.priority AND not_before = it.not_before AND id BETWEEN it.id - 999 AND it.id
+    AND id + length > it.id AND claim_seq = it.claim_seq;
   IF NOT FOUND THEN
     SELECT reason, quarantined INTO place FROM "firefly".waiting WHERE id = it.id AND claim_seq = it.claim_seq;
   END IF;

@@ -41,7 +41,8 @@ export async function cancelTasks(sql: Tag, chosen: Chosen[], { idle = false } =
       ${lockChosen(sql, chosen)}
     ), taken AS MATERIALIZED (
       SELECT id, status, CASE
-        WHEN unchanged AND status = 'created' AND ${idle}::boolean THEN ${sql.schema}._unplace(id)
+        WHEN unchanged AND status = 'created' AND ${idle}::boolean
+        THEN ${sql.schema}._unplace(id, queue, priority, not_before)
         ELSE unchanged
       END AS unchanged
       FROM held
@@ -111,7 +112,9 @@ export async function deleteTasks(sql: Tag, chosen: Chosen[], { idle = false } =
       ${lockChosen(sql, chosen)}
     ), taken AS MATERIALIZED (
       SELECT id, status, unchanged, limited,
-        CASE WHEN unchanged AND status = 'created' THEN ${sql.schema}._unplace(id) END AS stood
+        CASE
+          WHEN unchanged AND status = 'created' THEN ${sql.schema}._unplace(id, queue, priority, not_before)
+        END AS stood
       FROM held
     ), deleted AS (
       DELETE FROM ${sql.schema}.task
@@ -139,7 +142,8 @@ export async function deleteTasks(sql: Tag, chosen: Chosen[], { idle = false } =
 /** A part of a statement that locks the chosen records in the order of their ids. */
 function lockChosen(sql: Tag, chosen: Chosen[]): unknown {
   return sql
-    .fragment`SELECT task.id, task.status, task.claim_seq, task.claim_seq = COALESCE(chosen.claim_seq, task.claim_seq) AS unchanged,
+    .fragment`SELECT task.id, task.status, task.queue, task.priority, task.not_before, task.claim_seq,
+        task.claim_seq = COALESCE(chosen.claim_seq, task.claim_seq) AS unchanged,
         task.concurrency_key IS NOT NULL OR task.rate_key IS NOT NULL AS limited
       FROM unnest(
         ${chosen.map(({ id }) => id)}::bigint[], ${chosen.map(({ claimSeq }) => claimSeq)}::bigint[]

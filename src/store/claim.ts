@@ -41,17 +41,22 @@ export interface ClaimedTask {
   hasSlots: boolean;
 }
 
-/** A claimed task as the statement returns it: the columns of {@linkcode ClaimedTask} in the order of `claimed`. */
-type ClaimedRow = [
-  id: number,
+/**
+ * Tasks of one run as the statement returns them: what is common to them once, their params as one text, and their ids
+ * where these are not just those from the first on.
+ */
+type ClaimedGroup = [
   claimSeq: number,
   quarantined: boolean,
   funcName: string,
   queue: string,
-  params: string | null,
   maxRetries: number | null,
-  retryDelay: number | null,
+  retryDelay: number | string | null,
   rest: Rest | null,
+  count: number,
+  first: number,
+  ids: number[] | null,
+  params: string,
 ];
 
 /** The columns that have defaults in most tasks: one NULL in their place costs less than eight. */
@@ -73,6 +78,8 @@ const NOTHING_ELSE: Rest = {
 
 /** The most bytes of params that a claim returns: a consumer may hold many tasks that have not started. */
 const LONG_PARAMS = 8192;
+/** The rows of `ready` that a claim looks at first: each may be a run of many tasks. */
+const FEW = 16;
 
 /** The outcome of a claim. */
 export interface Claim {
@@ -80,8 +87,12 @@ export interface Claim {
   alive: boolean;
   /** Most urgent first. */
   tasks: ClaimedTask[];
-  /** How many rows it deleted from `ready`, stale ones included, whose records are deleted or not to run any more. */
+  /** How many tasks it took out of `ready`, stale ones included, whose records are deleted or not to run any more. */
   taken: number;
+  /** How many rows of `ready` these were. */
+  rows: number;
+  /** Whether tasks are ready that other transactions keep locked: there may be work, but not to be had right now. */
+  contended: boolean;
   /** Seconds until the next waiting task is due or may be admitted; null if there is none. */
   nextDue: number | null;
 }
@@ -89,27 +100,31 @@ export interface Claim {
 /**
  * Claims up to `limit` ready tasks of `queues`, most urgent first, and at most one quarantined task.
  *
- * The statement takes these steps, numbered in its text:
+ * A row of `ready` is a run of alike tasks with consecutive ids. The statement takes these steps, numbered in its text:
  *
  *  1. `lax`: does not wait for the disk. A claim that a crash of the server undoes leaves the task in `ready`, and its
  *     consumer finds the batch gone when it is connected again. Each settle is durable, and makes the claim durable.
  *  2. `served`: the queues to claim from: not paused, and none if the consumer's lease has expired.
- *  3. `due`: locks the tasks to take, one probe of the index a queue, in its order; `queue = ANY (…)` would sort
- *     all of `ready`. The subqueries that lock are materialized, since the planner may run one more than once and
- *     so claim more than `limit`. A row of `ready` that is visible and can be locked is current, edits by hand aside:
- *     every statement that takes a task out of `ready` deletes its row.
- *  4. `quarantined`: locks one quarantined task in the same way, if the consumer holds none.
- *  5. `taken`: deletes both from `ready`.
- *  6. `claimed`: joins their records. Only the record shows whether a task is still to run: a row whose record was
- *     deleted or edited by hand drops out. Slots are counted, and only for limited tasks: to answer an EXISTS, the
- *     planner would gather all slots.
- *  7. `batch`: stores which tasks this consumer holds, quarantined ones apart.
- *  8. `special`: the few tasks with a unique key or a rate key, looked up once for the next two steps.
- *  9. `unkeyed`: releases unique keys that are not for running tasks.
- * 10. `marked`: marks rate slots as taken by a claim; they expire some time after the attempt starts.
- * 11. `next_due`: reads when a waiting task is due, or may be admitted.
+ *  3. `seen`: counts how many rows make `limit` tasks, without locks: to lock more would keep them from other consumers.
+ *     Usually a few rows do; only if they do not, it looks at as many as could be needed.
+ *  4. `due`: locks that many rows, one probe of the index a queue, in its order; `queue = ANY (…)` would sort all of
+ *     `ready`. The subqueries that lock are materialized, since the planner may run one more than once and so claim more
+ *     than `limit`. A row of `ready` that is visible and can be locked is current, edits by hand aside: every statement
+ *     that takes a task out of `ready` cuts it out of its run.
+ *  5. `quarantined`: locks one quarantined task in the same way, if the consumer holds none.
+ *  6. `taken`: what it takes of each run: all, or the first tasks of the last one.
+ *  7. `deleted` and `left_over`: deletes the runs, and puts back what it leaves of the last one.
+ *  8. `claimed` and `alike`: joins their records, and gathers those of a run that differ in arguments alone. Only the record shows whether a task is still to run: one whose record was deleted
+ *     or edited by hand drops out. Slots are counted, and only for limited tasks: to answer an EXISTS, the planner would
+ *     gather all slots. Params that are long, or no Base64, stay in the database until the attempt starts.
+ *  9. `batch`: stores which runs this consumer holds, quarantined ones apart.
+ * 10. `special`: the few tasks with a unique key or a rate key, looked up once for the next two steps.
+ * 11. `unkeyed`: releases unique keys that are not for running tasks.
+ * 12. `marked`: marks rate slots as taken by a claim; they expire some time after the attempt starts.
+ * 13. `next_due`: reads when a waiting task is due, or may be admitted.
  *
- * The reply is one row with one JSON text: a row of as many columns as a task has costs the driver three times as much.
+ * The reply is one row with one JSON text, in which the tasks of a run share what is common to them: a row of as many
+ * columns as a task has costs the driver ten times as much.
  */
 export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim> {
   const { consumerId, batchId, quarantinedBatchId, queues, names, limit, processId = null } = request;
@@ -121,22 +136,34 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       FROM lax, unnest(${queues}::text[]) AS served (name)
       WHERE NOT EXISTS (SELECT FROM ${sql.schema}.queue WHERE queue.name = served.name AND queue.paused)
         AND EXISTS (SELECT FROM ${sql.schema}.consumer WHERE id = ${consumerId}::uuid AND lease_until > now())
-    ), due AS MATERIALIZED ( -- 3
-      SELECT next.place
+    ), head AS MATERIALIZED ( -- 3
+      ${firstRuns(sql, names, sql.raw(String(FEW)))}
+    ), seen AS MATERIALIZED (
+      SELECT count(*) FILTER (WHERE before < ${limit}::bigint) AS rows, COALESCE(sum(length), 0) AS tasks
+      FROM (
+        SELECT length, sum(length) OVER (ORDER BY priority DESC, not_before, id) - length AS before
+        FROM (
+          SELECT * FROM head WHERE (SELECT sum(length) >= ${limit}::bigint OR count(*) < ${FEW}::bigint FROM head)
+          UNION ALL
+          SELECT *
+          FROM (${firstRuns(sql, names, sql.fragment`${limit}::bigint`)}) AS further
+          WHERE (SELECT sum(length) < ${limit}::bigint AND count(*) >= ${FEW}::bigint FROM head)
+        ) AS first
+      ) AS first
+    ), due AS MATERIALIZED ( -- 4
+      SELECT next.*, sum(next.length) OVER (ORDER BY next.priority DESC, next.not_before, next.id) - next.length AS before
       FROM served, LATERAL (
-        SELECT ready.ctid AS place, ready.priority, ready.not_before, ready.id
+        SELECT ready.ctid AS place, ready.*
         FROM ${sql.schema}.ready
         WHERE ready.queue = served.name AND ready.func_name = ANY (${names}::text[]) AND NOT ready.quarantined
         ORDER BY ready.priority DESC, ready.not_before, ready.id
-        LIMIT ${limit}::bigint
+        LIMIT (SELECT rows FROM seen)
         FOR UPDATE SKIP LOCKED
       ) AS next
-      ORDER BY next.priority DESC, next.not_before, next.id
-      LIMIT ${limit}::bigint
-    ), quarantined AS MATERIALIZED ( -- 4
-      SELECT next.place
+    ), quarantined AS MATERIALIZED ( -- 5
+      SELECT next.*
       FROM served, LATERAL (
-        SELECT ready.ctid AS place, ready.priority, ready.not_before, ready.id
+        SELECT ready.ctid AS place, ready.*
         FROM ${sql.schema}.ready
         WHERE ready.queue = served.name AND ready.func_name = ANY (${names}::text[]) AND ready.quarantined
         ORDER BY ready.priority DESC, ready.not_before, ready.id
@@ -146,47 +173,71 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       WHERE ${quarantinedBatchId}::uuid IS NOT NULL
       ORDER BY next.priority DESC, next.not_before, next.id
       LIMIT 1
-    ), taken AS ( -- 5
-      DELETE FROM ${sql.schema}.ready
-      WHERE ctid = ANY (ARRAY(SELECT place FROM due UNION ALL SELECT place FROM quarantined))
-      RETURNING id, claim_seq, quarantined
-    ), claimed AS ( -- 6
-      SELECT task.id, task.claim_seq, taken.quarantined, task.func_name, task.priority, task.not_before,
-        task.unique_key, task.unique_among, task.concurrency_key, task.rate_key,
-        json_build_array(
-          task.id, task.claim_seq, taken.quarantined, task.func_name, task.queue,
-          CASE WHEN octet_length(task.params) <= ${LONG_PARAMS}::integer THEN task.params END,
-          task.max_retries, task.retry_delay,
-          CASE WHEN task.retry_attempts + task.rescues + task.snoozes > 0 OR task.backoff IS NOT NULL
-            OR task.timeout IS NOT NULL OR task.concurrency_key IS NOT NULL OR task.rate_key IS NOT NULL
-          THEN json_build_object(
-            'attempt', task.retry_attempts + task.rescues + 1, 'retryAttempts', task.retry_attempts,
-            'snoozes', task.snoozes, 'backoff', task.backoff, 'timeout', task.timeout,
-            'concurrencyKey', task.concurrency_key, 'rateKey', task.rate_key,
-            'hasSlots', (task.concurrency_key IS NULL OR (
-              SELECT count(*)
-              FROM ${sql.schema}.slot
-              WHERE slot.task_id = task.id AND slot.kind = 'concurrency' AND slot.until IS NULL
-            ) > 0) AND (task.rate_key IS NULL OR (
-              SELECT count(*)
-              FROM ${sql.schema}.slot
-              WHERE slot.task_id = task.id AND slot.kind = 'rate' AND slot.until IS NULL
-            ) > 0)
-          ) END
-        )::text AS task
+    ), taken AS MATERIALIZED ( -- 6
+      SELECT *, row_number() OVER (ORDER BY priority DESC, not_before, id) AS ordinal
+      FROM (
+        SELECT place, id, length, claim_seq, not_before, priority, quarantined, queue, func_name,
+          LEAST(length, ${limit}::bigint - before)::integer AS count
+        FROM due
+        WHERE before < ${limit}::bigint
+        UNION ALL
+        SELECT place, id, length, claim_seq, not_before, priority, quarantined, queue, func_name, length FROM quarantined
+      ) AS run
+    ), deleted AS ( -- 7
+      DELETE FROM ${sql.schema}.ready WHERE ctid = ANY (ARRAY(SELECT place FROM taken))
+    ), left_over AS (
+      INSERT INTO ${sql.schema}.ready (id, length, claim_seq, not_before, priority, quarantined, queue, func_name)
+      SELECT id + count, length - count, claim_seq, not_before, priority, quarantined, queue, func_name
       FROM taken
-      JOIN ${sql.schema}.task ON task.id = taken.id AND task.claim_seq = taken.claim_seq AND task.status = 'created'
-    ), batch AS ( -- 7
-      INSERT INTO ${sql.schema}.claim_batch (id, consumer_id, quarantined, ids, claim_seqs, attempted_by)
-      SELECT CASE WHEN quarantined THEN ${quarantinedBatchId}::uuid ELSE ${batchId}::uuid END, ${consumerId}::uuid, quarantined,
-        array_agg(id), array_agg(claim_seq), ${processId}::integer
+      WHERE count < length
+    ), claimed AS ( -- 8
+      SELECT taken.ordinal, taken.claim_seq, taken.quarantined, taken.queue, taken.func_name, task.id, task.max_retries,
+        task.retry_delay,
+        CASE WHEN octet_length(task.params) <= ${LONG_PARAMS}::integer AND strpos(task.params, ',') = 0
+          THEN task.params ELSE '' END AS params,
+        task.unique_key, task.unique_among, task.rate_key,
+        CASE WHEN task.retry_attempts IS NOT NULL OR task.rescues IS NOT NULL OR task.snoozes IS NOT NULL
+          OR task.backoff IS NOT NULL OR task.timeout IS NOT NULL OR task.concurrency_key IS NOT NULL
+          OR task.rate_key IS NOT NULL
+        THEN json_build_object(
+          'attempt', COALESCE(task.retry_attempts, 0) + COALESCE(task.rescues, 0) + 1,
+          'retryAttempts', COALESCE(task.retry_attempts, 0), 'snoozes', COALESCE(task.snoozes, 0),
+          'backoff', task.backoff, 'timeout', task.timeout,
+          'concurrencyKey', task.concurrency_key, 'rateKey', task.rate_key,
+          'hasSlots', (task.concurrency_key IS NULL OR (
+            SELECT count(*)
+            FROM ${sql.schema}.slot
+            WHERE slot.task_id = task.id AND slot.kind = 'concurrency' AND slot.until IS NULL
+          ) > 0) AND (task.rate_key IS NULL OR (
+            SELECT count(*)
+            FROM ${sql.schema}.slot
+            WHERE slot.task_id = task.id AND slot.kind = 'rate' AND slot.until IS NULL
+          ) > 0)
+        )::text END AS rest
+      FROM taken
+      JOIN ${sql.schema}.task ON task.id >= taken.id AND task.id < taken.id + taken.count
+        AND task.claim_seq = taken.claim_seq AND task.status = 'created'
+    ), alike AS MATERIALIZED (
+      -- The columns of the run come with its ordinal: to join them again, the planner might compare all with all.
+      SELECT ordinal, claim_seq, quarantined, queue, func_name, max_retries, retry_delay, rest, count(*)::integer AS count,
+        min(id) AS first, max(id) - min(id) >= count(*) AS has_gaps, array_agg(id) AS ids, string_agg(params, ',') AS params
       FROM claimed
+      GROUP BY ordinal, claim_seq, quarantined, queue, func_name, max_retries, retry_delay, rest
+    ), batch AS ( -- 9
+      INSERT INTO ${sql.schema}.claim_batch (id, consumer_id, quarantined, ids, lengths, claim_seqs, attempted_by)
+      SELECT CASE WHEN quarantined THEN ${quarantinedBatchId}::uuid ELSE ${batchId}::uuid END, ${consumerId}::uuid,
+        quarantined, array_agg(first), array_agg(count), array_agg(claim_seq), ${processId}::integer
+      FROM (
+        SELECT quarantined, first, count, claim_seq FROM alike WHERE NOT has_gaps
+        UNION ALL
+        SELECT quarantined, unnest(ids), 1, claim_seq FROM alike WHERE has_gaps
+      ) AS run
       GROUP BY quarantined
-    ), special AS MATERIALIZED ( -- 8
+    ), special AS MATERIALIZED ( -- 10
       SELECT id, func_name, unique_key, unique_among, rate_key
       FROM claimed
       WHERE unique_key IS NOT NULL OR rate_key IS NOT NULL
-    ), unkeyed AS ( -- 9
+    ), unkeyed AS ( -- 11
       -- A key that another transaction has locked stays until the task ends.
       DELETE FROM ${sql.schema}.unique_key
       WHERE ctid = ANY (ARRAY(
@@ -200,7 +251,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
         ) AS held
         WHERE NOT 'running' = ANY (special.unique_among)
       ))
-    ), marked AS ( -- 10
+    ), marked AS ( -- 12
       -- Not a locked slot: its task is being cancelled, by a transaction that waits for the row of ready locked here.
       UPDATE ${sql.schema}.slot
       SET until = 'infinity'
@@ -214,7 +265,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
         ) AS held
         WHERE special.rate_key IS NOT NULL
       ))
-    ), next_due AS ( -- 11
+    ), next_due AS ( -- 13
       SELECT min(LEAST(
         (
           SELECT waiting.not_before
@@ -233,46 +284,74 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       )) AS due
       FROM unnest(${queues}::text[]) AS served (name)
     )
-    SELECT (SELECT string_agg(task, ',' ORDER BY priority DESC, not_before, id) FROM claimed) AS tasks,
-      (SELECT count(*)::integer FROM taken) AS taken,
+    SELECT (
+        SELECT json_agg(
+          json_build_array(
+            claim_seq, quarantined, func_name, queue, max_retries, retry_delay, rest::json, count, first,
+            CASE WHEN has_gaps THEN ids END, params
+          )
+          ORDER BY ordinal, first
+        )
+        FROM alike
+      )::text AS groups,
+      (SELECT COALESCE(sum(count), 0)::integer FROM taken) AS taken, (SELECT count(*)::integer FROM taken) AS rows,
+      LEAST(seen.tasks, ${limit}::bigint) > (SELECT COALESCE(sum(length), 0) FROM due) AS contended,
       -- Not of infinity, which PostgreSQL 15 and 16 cannot subtract from: such a task is never due.
       CASE WHEN isfinite(next_due.due) THEN EXTRACT(epoch FROM next_due.due - now())::double precision END AS next_due,
       EXISTS (SELECT FROM ${sql.schema}.consumer WHERE id = ${consumerId}::uuid AND lease_until > now()) AS alive
-    FROM next_due
+    FROM next_due, seen
   `;
-  const { alive, tasks, taken, next_due: nextDue } = row!;
-  const claimed: ClaimedRow[] = tasks === null ? [] : JSON.parse(`[${tasks}]`);
-  return {
-    alive,
-    tasks: claimed.map((row) => claimedTask(row, row[2] ? quarantinedBatchId! : batchId)),
-    taken,
-    nextDue,
-  };
+  const { alive, groups, taken, rows, contended, next_due: nextDue } = row!;
+  const tasks: ClaimedTask[] = [];
+  for (const group of groups === null ? [] : JSON.parse(groups) as ClaimedGroup[]) {
+    addTasks(tasks, group, group[1] ? quarantinedBatchId! : batchId);
+  }
+  return { alive, tasks, taken, rows, contended, nextDue };
 }
 
-/** Reads a row by index: to destructure it would cost more than everything else here. */
-function claimedTask(row: ClaimedRow, batchId: string): ClaimedTask {
-  const rest = row[8] ?? NOTHING_ELSE;
-  return {
-    id: toNumber(row[0]),
-    claimSeq: row[1],
-    batchId,
-    quarantined: row[2],
-    funcName: row[3],
-    queue: row[4],
-    params: row[5],
-    maxRetries: row[6],
-    // JSON has infinity only as a text.
-    retryDelay: row[7] && Number(row[7]),
-    attempt: rest.attempt,
-    retryAttempts: rest.retryAttempts,
-    snoozes: rest.snoozes,
-    backoff: rest.backoff,
-    timeout: rest.timeout && Number(rest.timeout),
-    concurrencyKey: rest.concurrencyKey,
-    rateKey: rest.rateKey,
-    hasSlots: rest.hasSlots,
-  };
+/** A query of the first runs of the served queues that are to be claimed, up to a number of rows. */
+function firstRuns(sql: Tag, names: string[], most: unknown): unknown {
+  return sql.fragment`SELECT next.*
+      FROM served, LATERAL (
+        SELECT ready.length, ready.priority, ready.not_before, ready.id
+        FROM ${sql.schema}.ready
+        WHERE ready.queue = served.name AND ready.func_name = ANY (${names}::text[]) AND NOT ready.quarantined
+        ORDER BY ready.priority DESC, ready.not_before, ready.id
+        LIMIT ${most}
+      ) AS next
+      ORDER BY next.priority DESC, next.not_before, next.id
+      LIMIT ${most}`;
+}
+
+/** Reads a group by index: to destructure it would cost more than everything else here. */
+function addTasks(tasks: ClaimedTask[], group: ClaimedGroup, batchId: string): void {
+  const rest = group[6] ?? NOTHING_ELSE;
+  const count = group[7];
+  const first = toNumber(group[8]);
+  const ids = group[9];
+  const params = count === 1 ? [group[10]] : group[10].split(",");
+  for (let i = 0; i < count; i++) {
+    tasks.push({
+      id: ids ? ids[i]! : first + i,
+      claimSeq: group[0],
+      batchId,
+      quarantined: group[1],
+      funcName: group[2],
+      queue: group[3],
+      params: params[i] || null,
+      maxRetries: group[4],
+      // JSON has infinity only as a text.
+      retryDelay: group[5] === null ? null : Number(group[5]),
+      attempt: rest.attempt,
+      retryAttempts: rest.retryAttempts,
+      snoozes: rest.snoozes,
+      backoff: rest.backoff,
+      timeout: rest.timeout && Number(rest.timeout),
+      concurrencyKey: rest.concurrencyKey,
+      rateKey: rest.rateKey,
+      hasSlots: rest.hasSlots,
+    });
+  }
 }
 
 /** Reads the params of a task; undefined if the claim that read `claimSeq` no longer holds it. */

@@ -11,9 +11,9 @@ export type Completion = Pick<Outcome, "id" | "claimSeq"> & { began: number; ret
 /**
  * Completes tasks, each only if it is still held, at half the cost of `settleTasks`: no task returns to `ready` or
  * `waiting`, and no row is locked before its update. So it may have to wait for a row that another transaction has
- * locked; it gives up after 50 ms, long before the server checks for a deadlock. Resolves to the ids of the tasks that
- * it completed, or to undefined if it completed all. `attemptedBy` is the id of the consumer's
- * process.
+ * locked; it gives up after 50 ms, long before the server checks for a deadlock. Where all have the same result, as where
+ * they have none, consecutive ones are named by the first of them and their number. Resolves to the ids of the tasks that
+ * it completed, or to undefined if it completed all. `attemptedBy` is the id of the consumer's process.
  *
  * @throws An error with the code LOCK_NOT_AVAILABLE, if it had to give up: nothing was changed then.
  */
@@ -23,27 +23,22 @@ export async function completeTasks(
   batches: string[],
   attemptedBy: number | null = null,
 ): Promise<Set<number> | undefined> {
-  const now = performance.now();
-  // Durations, since all times come from the database's clock.
-  const elapsed = completions.map(({ began }) => (now - began) / 1000);
+  const held = haveOneResult(completions) ? heldInRuns(sql, completions) : heldOneByOne(sql, completions);
   const [row] = await sql`
     WITH options AS MATERIALIZED (
       SELECT set_config('lock_timeout', '50ms', true)
     ), completed AS (
       UPDATE ${sql.schema}.task
       SET claim_seq = task.claim_seq + 1,
-        status = 'completed',
-        returned = held.returned,
-        started = statement_timestamp() - make_interval(secs => held.elapsed),
-        completed = statement_timestamp(),
-        failed = NULL,
         attempted_by = ${attemptedBy}::integer,
-        crash_count = 0
-      FROM options, unnest(
-        ${completions.map(({ id }) => id)}::bigint[], ${completions.map(({ claimSeq }) => claimSeq)}::bigint[],
-        ${completions.map(({ returned }) => returned)}::text[], ${elapsed}::double precision[]
-      ) AS held (id, claim_seq, returned, elapsed)
-      WHERE task.id = held.id AND task.claim_seq = held.claim_seq AND task.status = 'created'
+        status = 'completed',
+        started = statement_timestamp() - ${held.elapsed} * interval '1 microsecond',
+        completed = statement_timestamp(),
+        returned = ${held.returned},
+        failed = NULL,
+        crash_count = NULL
+      FROM options, ${held.from}
+      WHERE ${held.matches} AND task.claim_seq = held.claim_seq AND task.status = 'created'
       RETURNING task.id
     ), waiter AS (
       -- Usually no program waits for a result: then no row of \`completed\` is looked up.
@@ -63,6 +58,71 @@ export async function completeTasks(
   `;
   const ids: number[] | null = row!.ids;
   return ids === null ? undefined : new Set(ids);
+}
+
+/** The claims of a statement that completes them: the table `held`, and what of it the UPDATE needs. */
+interface Held {
+  readonly from: unknown;
+  /** The condition that a row of `task` is meant by one of `held`. */
+  readonly matches: unknown;
+  readonly returned: unknown;
+  /** Microseconds since the attempt began: all times come from the database's clock. */
+  readonly elapsed: unknown;
+}
+
+function haveOneResult(completions: Completion[]): boolean {
+  const { returned } = completions[0]!;
+  return completions.every((completion) => completion.returned === returned);
+}
+
+/** A row for each task. */
+function heldOneByOne(sql: Tag, completions: Completion[]): Held {
+  return {
+    from: sql.fragment`unnest(
+        ${listOf(completions, ({ id }) => id)}::bigint[], ${listOf(completions, ({ claimSeq }) => claimSeq)}::integer[],
+        ${completions.map(({ returned }) => returned)}::text[], ${elapsedOf(completions)}::bigint[]
+      ) AS held (id, claim_seq, returned, elapsed)`,
+    matches: sql.raw("task.id = held.id"),
+    returned: sql.raw("held.returned"),
+    elapsed: sql.raw("held.elapsed"),
+  };
+}
+
+/** A row for each run of tasks, whose times are found by their place in the list of all. */
+function heldInRuns(sql: Tag, completions: Completion[]): Held {
+  const sorted = isSorted(completions) ? completions : completions.toSorted((a, b) => a.id - b.id);
+  const runs: { id: number; claimSeq: number; place: number; length: number }[] = [];
+  let run: (typeof runs)[number] | undefined;
+  for (const [i, { id, claimSeq }] of sorted.entries()) {
+    if (run && id === run.id + run.length && claimSeq === run.claimSeq) run.length++;
+    else runs.push(run = { id, claimSeq, place: i + 1, length: 1 });
+  }
+  return {
+    from: sql.fragment`unnest(
+        ${listOf(runs, ({ id }) => id)}::bigint[], ${listOf(runs, ({ length }) => length)}::integer[],
+        ${listOf(runs, ({ claimSeq }) => claimSeq)}::integer[], ${listOf(runs, ({ place }) => place)}::integer[]
+      ) AS held (id, length, claim_seq, place)`,
+    matches: sql.raw("task.id >= held.id AND task.id < held.id + held.length"),
+    returned: sql.fragment`${sorted[0]!.returned}::text`,
+    elapsed: sql.fragment`(${elapsedOf(sorted)}::bigint[])[held.place + (task.id - held.id)::integer]`,
+  };
+}
+
+function isSorted(completions: Completion[]): boolean {
+  for (let i = 1; i < completions.length; i++) if (completions[i]!.id < completions[i - 1]!.id) return false;
+  return true;
+}
+
+/** An array of numbers as the server reads it: the driver would take longer to write it. */
+function listOf<T>(items: T[], numberOf: (item: T) => number): string {
+  let list = "";
+  for (const item of items) list += `,${numberOf(item)}`;
+  return `{${list.slice(1)}}`;
+}
+
+function elapsedOf(completions: Completion[]): string {
+  const now = performance.now();
+  return listOf(completions, ({ began }) => Math.round((now - began) * 1000));
 }
 
 /**
@@ -86,13 +146,13 @@ export async function completeTask(
     WITH settled AS (
       UPDATE ${sql.schema}.task
       SET claim_seq = claim_seq + 1,
+        attempted_by = ${attemptedBy}::integer,
         status = 'completed',
-        returned = ${returned},
         started = statement_timestamp() - make_interval(secs => ${elapsed}),
         completed = statement_timestamp(),
+        returned = ${returned},
         failed = NULL,
-        attempted_by = ${attemptedBy}::integer,
-        crash_count = 0
+        crash_count = NULL
       WHERE id = ${id} AND claim_seq = ${claimSeq} AND status = 'created'
       RETURNING id
     ), waiter AS (

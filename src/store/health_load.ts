@@ -23,16 +23,15 @@ export async function readPausedStates(sql: Tag): Promise<PausedQueue[]> {
     SELECT queue.name, paused_by AS by, paused_reason AS reason,
       CASE WHEN isfinite(paused_since) THEN EXTRACT(epoch FROM now() - paused_since)::double precision END AS seconds,
       (
-        SELECT count(*)::integer
+        SELECT LEAST(COALESCE(sum(length), 0), ${MOST_DUE}::bigint)::integer
         FROM (
-          (SELECT FROM ${sql.schema}.ready WHERE ready.queue = queue.name LIMIT ${MOST_DUE}::bigint)
+          (SELECT length FROM ${sql.schema}.ready WHERE ready.queue = queue.name LIMIT ${MOST_DUE}::bigint)
           UNION ALL
           (
-            SELECT FROM ${sql.schema}.waiting
+            SELECT 1 FROM ${sql.schema}.waiting
             WHERE waiting.queue = queue.name AND waiting.not_before <= now()
             LIMIT ${MOST_DUE}::bigint
           )
-          LIMIT ${MOST_DUE}::bigint
         ) AS due
       ) AS due
     FROM ${sql.schema}.queue
@@ -60,7 +59,7 @@ export async function readServedBacklog(sql: Tag): Promise<ServedBacklog[]> {
       WHERE consumer.lease_until > now()
       GROUP BY queue.name
     )
-    SELECT served.name AS queue, count(*) AS due,
+    SELECT served.name AS queue, sum(place.length) AS due,
       EXTRACT(epoch FROM now() - min(place.not_before))::double precision AS seconds,
       (
         SELECT count(*)::integer FROM ${sql.schema}.consumer
@@ -68,9 +67,9 @@ export async function readServedBacklog(sql: Tag): Promise<ServedBacklog[]> {
       ) AS consumers
     FROM served
     JOIN (
-      SELECT queue, func_name, not_before FROM ${sql.schema}.ready
+      SELECT queue, func_name, not_before, length FROM ${sql.schema}.ready
       UNION ALL
-      SELECT queue, func_name, not_before FROM ${sql.schema}.waiting
+      SELECT queue, func_name, not_before, 1 FROM ${sql.schema}.waiting
       WHERE reason IN ('time', 'concurrency', 'rate') AND not_before <= now()
     ) AS place ON place.queue = served.name AND place.func_name = ANY (served.tasks) AND isfinite(place.not_before)
     WHERE NOT EXISTS (SELECT FROM ${sql.schema}.queue WHERE queue.name = served.name AND queue.paused)
@@ -100,16 +99,16 @@ export async function readFailures(sql: Tag): Promise<Failures[]> {
     WITH chosen AS MATERIALIZED (
       SELECT id FROM (SELECT id FROM ${sql.schema}.task ORDER BY id DESC LIMIT ${SAMPLE}::bigint) AS newest
       UNION
-      SELECT id FROM (SELECT id FROM ${sql.schema}.ready LIMIT ${SAMPLE}::bigint) AS ready
+      SELECT id FROM (SELECT id FROM ${sql.schema}._ready_task LIMIT ${SAMPLE}::bigint) AS ready
       UNION
       SELECT id FROM (SELECT id FROM ${sql.schema}.waiting LIMIT ${SAMPLE}::bigint) AS waiting
       UNION
       SELECT id FROM (
-        SELECT unnest(ids) AS id FROM ${sql.schema}.claim_batch LIMIT ${SAMPLE}::bigint
+        SELECT id FROM ${sql.schema}._claimed_task LIMIT ${SAMPLE}::bigint
       ) AS claimed
     ), counted AS (
       SELECT task.func_name, task.queue, task.completed,
-        CASE WHEN task.errors <> '[]' THEN (
+        CASE WHEN task.errors IS NOT NULL THEN (
           SELECT count(*)
           FROM jsonb_array_elements(task.errors) AS error
           WHERE (error ->> 'at')::timestamptz > now() - interval '1 hour'
@@ -149,13 +148,12 @@ export interface LongRun {
 export async function readLongRuns(sql: Tag, seconds: number): Promise<LongRun[]> {
   const rows = await sql`
     WITH running AS MATERIALIZED (
-      SELECT task.id, task.func_name, EXTRACT(epoch FROM now() - claim_batch.claimed)::double precision AS seconds
-      FROM ${sql.schema}.claim_batch
-      JOIN ${sql.schema}.consumer ON consumer.id = claim_batch.consumer_id AND consumer.lease_until > now()
-      CROSS JOIN unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
+      SELECT task.id, task.func_name, EXTRACT(epoch FROM now() - claim.claimed)::double precision AS seconds
+      FROM ${sql.schema}._claimed_task AS claim
+      JOIN ${sql.schema}.consumer ON consumer.id = claim.consumer_id AND consumer.lease_until > now()
       JOIN ${sql.schema}.task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
-      WHERE claim_batch.claimed < now() - make_interval(secs => ${seconds}::double precision)
-      ORDER BY claim_batch.claimed, task.id
+      WHERE claim.claimed < now() - make_interval(secs => ${seconds}::double precision)
+      ORDER BY claim.claimed, task.id
       LIMIT 100
     ), recent AS MATERIALIZED (
       SELECT func_name, status, started, completed

@@ -22,9 +22,9 @@ export async function readConsumers(sql: Tag): Promise<ConsumerState[]> {
       EXTRACT(epoch FROM lease_until)::double precision - EXTRACT(epoch FROM clock_timestamp())::double precision AS seconds,
       (
         SELECT count(*)::integer
-        FROM ${sql.schema}.claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
+        FROM ${sql.schema}._claimed_task AS claim
         JOIN ${sql.schema}.task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
-        WHERE claim_batch.consumer_id = consumer.id
+        WHERE claim.consumer_id = consumer.id
       ) AS held
     FROM ${sql.schema}.consumer
     ORDER BY started
@@ -36,9 +36,9 @@ export async function readConsumers(sql: Tag): Promise<ConsumerState[]> {
 export async function countOrphaned(sql: Tag): Promise<number> {
   const [row] = await sql`
     SELECT count(*) AS count
-    FROM ${sql.schema}.claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
+    FROM ${sql.schema}._claimed_task AS claim
     JOIN ${sql.schema}.task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
-    WHERE NOT EXISTS (SELECT FROM ${sql.schema}.consumer WHERE consumer.id = claim_batch.consumer_id)
+    WHERE NOT EXISTS (SELECT FROM ${sql.schema}.consumer WHERE consumer.id = claim.consumer_id)
   `;
   return toNumber(row!.count);
 }
@@ -56,12 +56,12 @@ export interface Backlog {
 /** Counts ready and waiting tasks by queue and name, in the order of the queues. */
 export async function readBacklog(sql: Tag): Promise<Backlog[]> {
   const rows = await sql`
-    SELECT queue, func_name, count(*) AS tasks, count(*) FILTER (WHERE not_before <= now()) AS due,
+    SELECT queue, func_name, sum(length) AS tasks, COALESCE(sum(length) FILTER (WHERE not_before <= now()), 0) AS due,
       COALESCE((SELECT paused FROM ${sql.schema}.queue WHERE name = place.queue), false) AS paused
     FROM (
-      SELECT queue, func_name, not_before FROM ${sql.schema}.ready
+      SELECT queue, func_name, not_before, length FROM ${sql.schema}.ready
       UNION ALL
-      SELECT queue, func_name, not_before FROM ${sql.schema}.waiting
+      SELECT queue, func_name, not_before, 1 FROM ${sql.schema}.waiting
     ) AS place
     GROUP BY queue, func_name
     ORDER BY queue, func_name

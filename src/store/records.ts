@@ -136,7 +136,7 @@ export async function findPlaced(
   const rows = await sql`
     SELECT id
     FROM (
-      SELECT id FROM ${sql.schema}.ready WHERE ${ready}::boolean
+      SELECT id FROM ${sql.schema}._ready_task WHERE ${ready}::boolean
       UNION ALL
       SELECT id
       FROM ${sql.schema}.waiting
@@ -153,7 +153,7 @@ export async function findPlaced(
         ELSE ${limited}::boolean
       END
       UNION ALL
-      SELECT unnest(ids) FROM ${sql.schema}.claim_batch WHERE ${wants("running")}::boolean
+      SELECT id FROM ${sql.schema}._claimed_task WHERE ${wants("running")}::boolean
       UNION ALL
       SELECT id FROM ${allRecords(sql)} WHERE ${wants("unplaced")}::boolean AND state = 'unplaced'
     ) AS place
@@ -179,7 +179,7 @@ function allRecords(sql: Tag): unknown {
         END AS state
       FROM ${sql.schema}.task
       LEFT JOIN (
-        SELECT id, claim_seq, 'ready' AS state FROM ${sql.schema}.ready
+        SELECT id, claim_seq, 'ready' AS state FROM ${sql.schema}._ready_task
         UNION ALL
         SELECT id, claim_seq, CASE
           WHEN reason = 'unknown' THEN 'unknown'
@@ -190,8 +190,7 @@ function allRecords(sql: Tag): unknown {
         END
         FROM ${sql.schema}.waiting
         UNION ALL
-        SELECT u.id, u.claim_seq, 'running'
-        FROM ${sql.schema}.claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS u (id, claim_seq)
+        SELECT id, claim_seq, 'running' FROM ${sql.schema}._claimed_task
       ) AS place ON task.status = 'created' AND place.id = task.id AND place.claim_seq = task.claim_seq
     ) AS task_record`;
 }

@@ -1,6 +1,6 @@
 import type { Tag } from "../database/driver.ts";
 
-/** A part of the schema: a table, a column, an index, a trigger. */
+/** A part of the schema: a table, a column, a domain, an index, a trigger. */
 export interface SchemaPart {
   /** Its kind and name: `index ready.ready_order`. */
   readonly name: string;
@@ -15,7 +15,7 @@ export interface SchemaFunction extends SchemaPart {
 }
 
 /**
- * Reads the tables, columns, constraints, triggers and indexes of the schema. The server's own descriptions differ
+ * Reads the tables, columns, domains, constraints, triggers and indexes of the schema. The server's own descriptions differ
  * between major versions (and 18 counts NOT NULL among the constraints), so these are assembled from the catalog. Types
  * of the schema itself are named without it.
  */
@@ -53,6 +53,13 @@ export async function readSchemaParts(sql: Tag): Promise<SchemaPart[]> {
       )
       FROM relation
       JOIN pg_constraint ON conrelid = relation.oid AND contype IN ('p', 'u', 'f', 'c')
+      UNION ALL
+      SELECT 'domain', typname::text, concat_ws(' ',
+        format_type(typbasetype, typtypmod),
+        (SELECT string_agg(conname, ', ' ORDER BY conname) FROM pg_constraint WHERE contypid = pg_type.oid AND contype = 'c')
+      )
+      FROM pg_type
+      WHERE typnamespace = (SELECT oid FROM home) AND typtype = 'd'
       UNION ALL
       SELECT 'trigger', relation.relname || '.' || tgname, concat_ws(' ',
         tgtype::text, proname::text, CASE tgenabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'on replicas only' END

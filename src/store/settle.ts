@@ -1,6 +1,7 @@
 import type { Tag } from "../database/driver.ts";
 import { placeInReady, placeInWaiting } from "./placement.ts";
 import { toNumber } from "./rows.ts";
+import { attemptOf, duplicateError, findDuplicates } from "./unique.ts";
 
 /** How an attempt ended. */
 export interface Outcome {
@@ -59,40 +60,49 @@ export async function settleTasks(
       JOIN ${sql.schema}.task
         ON task.id = outcome.id AND task.claim_seq = outcome.claim_seq AND task.status = 'created'
       FOR UPDATE OF task SKIP LOCKED
+    ), ${
+    findDuplicates(sql, sql.raw("(SELECT id FROM held WHERE status = 'created') AS held"))
+  }, ended_as AS MATERIALIZED (
+      SELECT held.*, CASE WHEN duplicate.id IS NULL THEN held.status ELSE 'failed' END AS new_status
+      FROM held
+      LEFT JOIN duplicate ON duplicate.id = held.id
     ), settled AS (
       UPDATE ${sql.schema}.task
       SET claim_seq = task.claim_seq + 1,
-        status = held.status,
+        status = held.new_status,
         returned = held.returned,
         started = CASE
           WHEN held.elapsed IS NULL THEN task.started
           ELSE statement_timestamp() - make_interval(secs => held.elapsed)
         END,
         completed = CASE WHEN held.status = 'completed' THEN statement_timestamp() END,
-        failed = CASE WHEN held.status = 'failed' THEN statement_timestamp() END,
+        failed = CASE WHEN held.new_status = 'failed' THEN statement_timestamp() END,
         not_before = CASE
           WHEN held.delay IS NULL THEN task.not_before
           -- 3,000 years, or more than the server can add to a time.
           WHEN held.delay > 1e11 THEN 'infinity'
           ELSE statement_timestamp() + make_interval(secs => held.delay)
         END,
-        errors = CASE
-          WHEN held.error IS NULL THEN task.errors
-          -- A task that keeps failing must not keep growing: the latest 100 errors are kept.
-          ELSE (CASE WHEN jsonb_array_length(task.errors) < 100 THEN task.errors ELSE task.errors - 0 END)
-            || jsonb_build_array(held.error::jsonb || jsonb_build_object(
-              'at', statement_timestamp(), 'attempt', task.retry_attempts + task.rescues + 1
-            ) || COALESCE((
-              SELECT jsonb_build_object('host', host, 'pid', pid, 'release', release)
-              FROM ${sql.schema}.consumer_process
-              WHERE consumer_process.id = ${attemptedBy}::integer
-            ), '{}'))
-        END,
+        errors = NULLIF(
+          CASE
+            WHEN held.error IS NULL THEN COALESCE(task.errors, '[]')
+            -- A task that keeps failing must not keep growing: the latest 100 errors are kept.
+            ELSE (CASE WHEN jsonb_array_length(task.errors) < 100 THEN task.errors ELSE COALESCE(task.errors - 0, '[]') END)
+              || jsonb_build_array(held.error::jsonb || jsonb_build_object(
+                'at', statement_timestamp(), 'attempt', ${attemptOf(sql)}
+              ) || COALESCE((
+                SELECT jsonb_build_object('host', host, 'pid', pid, 'release', release)
+                FROM ${sql.schema}.consumer_process
+                WHERE consumer_process.id = ${attemptedBy}::integer
+              ), '{}'))
+          END || CASE WHEN held.new_status = held.status THEN '[]' ELSE ${duplicateError(sql)} END,
+          '[]'
+        ),
         attempted_by = CASE WHEN held.elapsed IS NULL THEN task.attempted_by ELSE ${attemptedBy}::integer END,
-        retry_attempts = task.retry_attempts + (held.counts IS NOT DISTINCT FROM 'retry')::integer,
-        snoozes = task.snoozes + (held.counts IS NOT DISTINCT FROM 'snooze')::integer,
-        crash_count = 0
-      FROM held
+        retry_attempts = CASE held.counts WHEN 'retry' THEN COALESCE(task.retry_attempts, 0) + 1 ELSE task.retry_attempts END,
+        snoozes = CASE held.counts WHEN 'snooze' THEN COALESCE(task.snoozes, 0) + 1 ELSE task.snoozes END,
+        crash_count = NULL
+      FROM ended_as AS held
       WHERE task.id = held.id
       RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
         task.concurrency_key, task.rate_key, false AS quarantined
@@ -148,8 +158,9 @@ export async function deleteBatches(sql: Tag, batches: string[]): Promise<void> 
     DELETE FROM ${sql.schema}.claim_batch
     WHERE claim_batch.id = ANY (${batches}::uuid[])
       AND NOT EXISTS (
-        SELECT FROM unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
+        SELECT FROM ${sql.schema}._claimed_task AS claim
         JOIN ${sql.schema}.task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
+        WHERE claim.batch_id = claim_batch.id
       )
   `;
 }

@@ -19,6 +19,42 @@ export async function findDuplicate(sql: Tag, id: number): Promise<Duplicate | u
   return row && { id: toNumber(row.task_id), funcName: row.func_name, key: row.key };
 }
 
+/**
+ * The CTEs `keyed` and `duplicate` for a statement that sets tasks back to `created`: those of the locked ones that cannot keep their
+ * unique key, nor take it again, as a duplicate has it by now. The statement ends them as failed instead, and adds
+ * {@linkcode duplicateError}. `held` is an item of FROM with the ids of the tasks, and is called so.
+ */
+export function findDuplicates(sql: Tag, held: unknown): unknown {
+  return sql.fragment`keyed AS MATERIALIZED (
+      SELECT task.id, task.func_name, task.unique_key, task.unique_among
+      FROM ${held}
+      JOIN ${sql.schema}.task ON task.id = held.id
+      WHERE task.unique_key IS NOT NULL
+    ), duplicate AS MATERIALIZED (
+      -- Apart from the join, before which the planner might call the function: for any task.
+      SELECT id FROM keyed WHERE NOT ${sql.schema}._keeps_unique_key(id, func_name, unique_key, unique_among)
+    )`;
+}
+
+/** A part of SET for a record `task` that stays `created`, unless it is among the `duplicate` ones. */
+export function failDuplicates(sql: Tag): unknown {
+  return sql.fragment`status = CASE WHEN duplicate.id IS NULL THEN task.status ELSE 'failed' END,
+        failed = CASE WHEN duplicate.id IS NOT NULL THEN statement_timestamp() END,
+        errors = CASE
+          WHEN duplicate.id IS NULL THEN task.errors ELSE COALESCE(task.errors, '[]') || ${duplicateError(sql)}
+        END`;
+}
+
+/** The error of a record `task` that is among the `duplicate` ones, as a list to append to `errors`. */
+export function duplicateError(sql: Tag): unknown {
+  return sql.fragment`${sql.schema}._duplicate_error(task.id, task.func_name, task.unique_key, ${attemptOf(sql)})`;
+}
+
+/** The number of the current or next attempt of a record `task`. */
+export function attemptOf(sql: Tag): unknown {
+  return sql.raw("(COALESCE(task.retry_attempts, 0) + COALESCE(task.rescues, 0) + 1)");
+}
+
 /** Deletes up to 1,000 keys that outlasted their holders and no longer reject duplicates; resolves to how many. */
 export async function deleteExpiredKeys(sql: Tag): Promise<number> {
   const rows = await sql`

@@ -64,16 +64,17 @@ export interface ParkedTasks {
 }
 
 /**
- * Moves tasks that no live consumer of their queue knows from `ready` to `waiting`, out of the first 10,000 of each
- * queue; resolves to how many of each name and queue. Otherwise every claim skips them: 100,000 cost it 15 ms. Quarantined tasks stay, since
- * they are few: the consumers that know one may have crashed because of it.
+ * Moves tasks that no live consumer of their queue knows from `ready` to `waiting`, out of the first 10,000 runs of each
+ * queue, up to 10,000 tasks a call; resolves to how many of each name and queue. Otherwise every claim skips them: 100,000
+ * runs cost it 15 ms. Quarantined tasks stay, since they are few: the consumers that know one may have crashed because of
+ * it.
  */
 export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<ParkedTasks[]> {
   const rows = await sql`
     WITH stranger AS MATERIALIZED (
-      SELECT head.place
+      SELECT head.place, sum(head.length) OVER (ORDER BY head.id) - head.length AS before
       FROM unnest(${queues}::text[]) AS served (name), LATERAL (
-        SELECT ready.ctid AS place, ready.queue, ready.func_name, ready.quarantined
+        SELECT ready.ctid AS place, ready.id, ready.length, ready.queue, ready.func_name, ready.quarantined
         FROM ${sql.schema}.ready
         WHERE ready.queue = served.name
         ORDER BY ready.priority DESC, ready.not_before, ready.id
@@ -87,12 +88,15 @@ export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<Park
     ), held AS MATERIALIZED (
       SELECT ctid AS place
       FROM ${sql.schema}.ready
-      WHERE ctid = ANY (ARRAY(SELECT place FROM stranger))
+      WHERE ctid = ANY (ARRAY(SELECT place FROM stranger WHERE before < 10000))
       FOR UPDATE SKIP LOCKED
-    ), moved AS (
+    ), deleted AS (
       DELETE FROM ${sql.schema}.ready
       WHERE ctid = ANY (ARRAY(SELECT place FROM held))
-      RETURNING id, claim_seq, not_before, priority, queue, func_name
+      RETURNING id, length, claim_seq, not_before, priority, queue, func_name
+    ), moved AS (
+      SELECT deleted.id + place AS id, claim_seq, not_before, priority, queue, func_name
+      FROM deleted, generate_series(0, deleted.length - 1) AS place
     ), freed AS (
       -- Not by a stale row: its task may be running by now, with a slot.
       DELETE FROM ${sql.schema}.slot

@@ -154,7 +154,7 @@ Deno.test("start() finds out that a COMMIT without a reply took effect", async (
     return (await db.sql`SELECT FROM effect`).length === 1;
   });
 
-  assertEquals([ending, record.status, record.claim_seq, record.errors], ["completed", "completed", "1", []]);
+  assertEquals([ending, record.status, record.claim_seq, record.errors], ["completed", "completed", 1, []]);
   assertEquals(effects, 1);
 });
 

@@ -54,8 +54,8 @@ Deno.test("onFailed is called for a task that a rescue has failed, by the consum
   const crashed = await startConsumer(test.db, { tasks: [work.funcName] });
   await test.db.sql`DELETE FROM firefly.ready`;
   await test.db.sql`
-    INSERT INTO firefly.claim_batch (id, consumer_id, quarantined, ids, claim_seqs)
-    SELECT gen_random_uuid(), ${crashed}, true, array[id], array[claim_seq] FROM firefly.task WHERE id = ${id}
+    INSERT INTO firefly.claim_batch (id, consumer_id, quarantined, ids, lengths, claim_seqs)
+    SELECT gen_random_uuid(), ${crashed}, true, array[id], '{1}', array[claim_seq] FROM firefly.task WHERE id = ${id}
   `;
   await expireConsumer(test.db, crashed);
 

@@ -95,7 +95,7 @@ Deno.test("a row from SQL gets its keys when it is first claimed, and then waits
 
   assertEquals(runs.map(({ n }) => n), [0, 1]);
   const rows = await test.db.sql`
-    SELECT concurrency_key, rate_key, status, retry_attempts, snoozes FROM firefly.task ORDER BY id
+    SELECT concurrency_key, rate_key, status, retry_attempts, snoozes FROM firefly.task_record ORDER BY id
   `;
   const keys = { concurrency_key: `${name}:ann`, rate_key: "mail", retry_attempts: 0, snoozes: 0 };
   assertEquals([...rows], [

@@ -116,9 +116,9 @@ Deno.test("the slots of a crashed consumer are free once its tasks are rescued, 
   `;
   await test.db.sql`SELECT firefly._admit(${[serial.funcName]}, '{}')`;
   await test.db.sql`
-    WITH taken AS (DELETE FROM firefly.ready RETURNING id, claim_seq)
-    INSERT INTO firefly.claim_batch (id, consumer_id, ids, claim_seqs)
-    SELECT gen_random_uuid(), ${crashed}, array_agg(id), array_agg(claim_seq) FROM taken
+    WITH taken AS (DELETE FROM firefly.ready RETURNING id, length, claim_seq)
+    INSERT INTO firefly.claim_batch (id, consumer_id, ids, lengths, claim_seqs)
+    SELECT gen_random_uuid(), ${crashed}, array_agg(id), array_agg(length), array_agg(claim_seq) FROM taken
   `;
   await expireConsumer(test.db, crashed);
 

@@ -95,8 +95,8 @@ Deno.test("a claim whose reply was lost is returned and run", async () => {
   // As a claim leaves it that took effect and whose reply never came.
   await test.db.sql`
     WITH taken AS (DELETE FROM firefly.waiting WHERE id = ${blocker} RETURNING id, claim_seq)
-    INSERT INTO firefly.claim_batch (id, consumer_id, ids, claim_seqs)
-    SELECT gen_random_uuid(), (SELECT id FROM firefly.consumer), array_agg(id), array_agg(claim_seq) FROM taken
+    INSERT INTO firefly.claim_batch (id, consumer_id, ids, lengths, claim_seqs)
+    SELECT gen_random_uuid(), (SELECT id FROM firefly.consumer), array_agg(id), array_agg(1), array_agg(claim_seq) FROM taken
   `;
   await test.db.sql`UPDATE firefly.task SET not_before = now() WHERE id = ${blocker}`;
 
@@ -156,7 +156,7 @@ Deno.test("a task whose name no consumer knows uses no attempt, and runs once a 
   await until(async () => (await recordOf(test.db, id)).status === "completed");
 
   assert(performance.now() - deployed < 2000);
-  assertEquals((await recordOf(test.db, id)).claim_seq, "1");
+  assertEquals((await recordOf(test.db, id)).claim_seq, 1);
 });
 
 Deno.test("an unplaced record is found and run", async () => {

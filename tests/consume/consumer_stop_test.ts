@@ -86,7 +86,7 @@ Deno.test("consume() returns claimed tasks that wait too long for a slot, so tha
   const second = test.ff.consume({ tasks: [noop], drain: true });
 
   assertEquals(await second.finished, { completed: 300, failed: 0 });
-  const [row] = await test.db.sql`SELECT sum(retry_attempts + rescues)::int AS counted FROM firefly.task`;
+  const [row] = await test.db.sql`SELECT sum(retry_attempts + rescues)::int AS counted FROM firefly.task_record`;
   assertEquals(row!.counted, 0);
   slow.open();
   await first.stop();

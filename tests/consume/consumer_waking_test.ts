@@ -84,8 +84,7 @@ Deno.test("consume() looks once for each task that comes alone", async () => {
     if (strings.raw.join().includes("synchronous_commit")) looks++; // only a claim does not wait for the disk
     return sql(strings, ...values);
   };
-  const { schema, schemaName, identifier } = sql;
-  Object.defineProperty(database, "sql", { value: Object.assign(counting, { schema, schemaName, identifier }) });
+  Object.defineProperty(database, "sql", { value: Object.assign(counting, sql) });
   const work = task(taskName(), () => {});
   await using consumer = ff.consume();
   await consumer.ready;

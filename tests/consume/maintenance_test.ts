@@ -79,7 +79,7 @@ Deno.test("maintenance requeues unplaced tasks, and deletes expired result waite
 
   await until(async () => (await placesOf(db)).waiting === 1);
   await until(async () => (await db.sql`SELECT FROM firefly.result_waiter`).length === 0);
-  assertEquals((await recordOf(db, unplaced)).claim_seq, "1");
+  assertEquals((await recordOf(db, unplaced)).claim_seq, 1);
 });
 
 Deno.test("maintenance goes on after an error, and end() waits for the round in progress", async () => {

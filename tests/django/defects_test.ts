@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { assert, assertEquals } from "@std/assert";
 import { current, task } from "../../mod.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { insertTask, recordOf } from "../support/records.ts";
+import { insertTask, placesOf, recordOf } from "../support/records.ts";
 
 /**
  * The eighteen defects of django-firefly-tasks, in the order of the design, each with the proof that it is not repeated.
@@ -125,7 +125,7 @@ Deno.test("defect 9: a due deferred task runs in its turn while the queue is kep
   await using test = await testInstance();
   const filler = task(taskName(), () => sleep(1));
   const due = task(taskName(), () => Date.now());
-  const readyTasks = async () => (await test.db.sql`SELECT FROM firefly.ready`).count;
+  const readyTasks = async () => (await placesOf(test.db)).ready;
   await test.ff.run(async () => {
     await filler.scheduleMany(Array.from({ length: 2000 }, () => []));
     const row = await due.with({ delay: "500ms" }).schedule();

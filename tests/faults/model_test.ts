@@ -32,16 +32,18 @@ const CONTROLS: { without: string; sql: string; says: RegExp }[] = [
     without: "what places a record that a hand has edited",
     sql: `
       DROP TRIGGER release ON firefly.task;
-      CREATE TRIGGER release BEFORE UPDATE OF status, claim_seq ON firefly.task
+      CREATE TRIGGER release AFTER UPDATE OF status, claim_seq ON firefly.task
       FOR EACH ROW WHEN (NEW.claim_seq <> OLD.claim_seq) EXECUTE FUNCTION firefly._release()`,
     says: /claim_seq is \d+ instead of|stands nowhere/,
   },
   {
     without: "the fence of a record that is moved",
     sql: `
-      CREATE OR REPLACE FUNCTION firefly._take_place(task_id bigint, fence bigint) RETURNS boolean
-      LANGUAGE sql AS 'SELECT firefly._unplace(task_id, fence) OR true'`,
-    says: /claim_seq is \d+ instead of|ready holds [^]*which it should not|Values are not equal/,
+      CREATE OR REPLACE FUNCTION firefly._take_place(
+        task_id bigint, queue text, priority integer, not_before timestamptz, fence bigint
+      ) RETURNS boolean
+      LANGUAGE sql AS 'SELECT firefly._unplace(task_id, queue, priority, not_before, fence) OR true'`,
+    says: /claim_seq is \d+ instead of|(ready|waiting) holds [^]*which it should not|Values are not equal/,
   },
   {
     without: "what places a new record",

@@ -25,7 +25,7 @@ export const rollingDeploy: Fault = {
       return rows.count === count;
     });
     const [before] = await db.sql`
-      SELECT max(claim_seq + retry_attempts + rescues + snoozes + jsonb_array_length(errors))::int AS used
+      SELECT max(claim_seq + COALESCE(retry_attempts, rescues, snoozes, jsonb_array_length(errors), 0))::int AS used
       FROM firefly.task WHERE func_name = 'data.echo'
     `;
     await using _new = startConsumerOf(db);
@@ -34,7 +34,7 @@ export const rollingDeploy: Fault = {
       SELECT max(retry_attempts + rescues + snoozes)::int AS used,
         EXTRACT(epoch FROM min(started) - (SELECT max(started) FROM firefly.consumer)) * 1000 AS first,
         EXTRACT(epoch FROM max(started) - (SELECT max(started) FROM firefly.consumer)) * 1000 AS last
-      FROM firefly.task WHERE func_name = 'data.echo'
+      FROM firefly.task_record WHERE func_name = 'data.echo'
     `;
 
     figures.is("known tasks that completed before", completed ?? 0, count);

@@ -63,8 +63,8 @@ Deno.test("explain() sees one snapshot: a task that is claimed meanwhile does no
     await until(async () => await backends(db, "active", "Lock") === 1);
     await tx`DELETE FROM firefly.ready`;
     await tx`
-      INSERT INTO firefly.claim_batch (id, consumer_id, ids, claim_seqs)
-      VALUES (gen_random_uuid(), ${consumerId}, ${[id]}::bigint[], '{0}')
+      INSERT INTO firefly.claim_batch (id, consumer_id, ids, lengths, claim_seqs)
+      VALUES (gen_random_uuid(), ${consumerId}, ${[id]}::bigint[], '{1}', '{0}')
     `;
   });
 

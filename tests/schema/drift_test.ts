@@ -23,7 +23,7 @@ const origins: Record<string, string> = {
   "column task.queue": "0003_tables.sql",
   "column cron_record.state": "0004_views.sql",
   "column _limit_queue.place": "0007_limits.sql",
-  "constraint task.task_retry_delay_check": "0003_tables.sql",
+  "domain delay_seconds": "0003_tables.sql",
   "index ready.ready_order": "0003_tables.sql",
   "index retention.retention_pkey": "0003_tables.sql",
   "trigger task.place_inserted": "0005_placing.sql",

@@ -43,7 +43,7 @@ async function permitted(who: Who, statements: string[]): Promise<string[]> {
 
 const WRITES = [
   "INSERT INTO firefly.task (func_name) VALUES ('x')",
-  "INSERT INTO firefly.ready VALUES (1, 0, now(), 0, false, 'default', 'x')",
+  "INSERT INTO firefly.ready VALUES (1, now(), 1, 0, 0, false, 'default', 'x')",
   "UPDATE firefly.task SET status = 'completed'",
   "DELETE FROM firefly.task",
   "DELETE FROM firefly.unique_key",

@@ -32,7 +32,7 @@ Deno.test("commitWithTask() waits for the lock of the record for longer than COM
 
   await committed.committed;
   const { status, claim_seq } = await recordOf(db, id);
-  assertEquals([status, claim_seq], ["completed", "1"]);
+  assertEquals([status, claim_seq], ["completed", 1]);
   assertEquals((await db.sql`SELECT FROM effect`).count, 1);
   assertEquals(env.settler.isTracked(task.batchId), false);
 });

@@ -187,7 +187,7 @@ Deno.test("settle() retries while the server has no room, and settles nothing tw
   await settler.idle();
   assertEquals([reported[0], reported.at(-1)], ["could not extend file", "room"]);
   assertEquals(await placesOf(db), { ready: 0, waiting: 0, claimBatches: 0 });
-  assertEquals((await recordOf(db, tasks[0]!.id)).claim_seq, "1");
+  assertEquals((await recordOf(db, tasks[0]!.id)).claim_seq, 1);
 });
 
 Deno.test("settle() resolves to the status when it took effect and its reply was lost", async () => {
@@ -208,7 +208,7 @@ Deno.test("settle() resolves to the status when it took effect and its reply was
 
   assertEquals(await settled, ["completed", "completed", "completed"]);
   await settler.idle();
-  assertEquals((await recordOf(db, tasks[0]!.id)).claim_seq, "1");
+  assertEquals((await recordOf(db, tasks[0]!.id)).claim_seq, 1);
   assertEquals((await placesOf(db)).claimBatches, 0);
 });
 

@@ -54,7 +54,7 @@ Deno.test("cancelTasks() cancels tasks that have not ended, wherever they stand"
 
   for (const id of [waiting, ready, running.id]) {
     const { status, cancelled, claim_seq } = await recordOf(db, id);
-    assertEquals([status, claim_seq, cancelled instanceof Date], ["cancelled", "1", true]);
+    assertEquals([status, claim_seq, cancelled instanceof Date], ["cancelled", 1, true]);
   }
   assertEquals((await recordOf(db, done.id)).status, "completed");
   assertEquals(await placesOf(db), { ready: 0, waiting: 0, claimBatches: 1 });
@@ -220,8 +220,8 @@ Deno.test("cancelTasks() of idle tasks leaves one that a consumer is claiming", 
     async (sql) => {
       const [row] = await sql`DELETE FROM firefly.ready WHERE id = ${id} RETURNING claim_seq`;
       await sql`
-        INSERT INTO firefly.claim_batch (id, consumer_id, ids, claim_seqs)
-        VALUES (gen_random_uuid(), ${consumerId}, ARRAY[${id}::bigint], ARRAY[${row!.claim_seq}::bigint])
+        INSERT INTO firefly.claim_batch (id, consumer_id, ids, lengths, claim_seqs)
+        VALUES (gen_random_uuid(), ${consumerId}, ARRAY[${id}::bigint], '{1}', ARRAY[${row!.claim_seq}::integer])
       `;
     },
     () => cancelTasks(db.records, before, { idle: true }),

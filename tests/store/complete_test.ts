@@ -35,7 +35,7 @@ Deno.test("completeTask() leaves the record as settleTasks() would, and deletes 
   }
 
   assertEquals(records[0], records[1]);
-  assertEquals([records[0]!.status, records[0]!.claim_seq, records[0]!.crash_count], ["completed", "1", 0]);
+  assertEquals([records[0]!.status, records[0]!.claim_seq, records[0]!.crash_count], ["completed", 1, 0]);
   assertEquals(await placesOf(db), { ready: 0, waiting: 0, claimBatches: 0 });
 });
 
@@ -67,7 +67,7 @@ Deno.test("completeTask() fails for an attempt whose task was claimed again", as
   await complete(db, fresh);
   await assertNotHeld(db, fresh);
 
-  assertEquals((await recordOf(db, fresh.id)).claim_seq, "2");
+  assertEquals((await recordOf(db, fresh.id)).claim_seq, 2);
 });
 
 Deno.test("completeTask() fails for an attempt whose task was cancelled, retried since, or deleted", async () => {

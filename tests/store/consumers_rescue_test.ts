@@ -36,7 +36,7 @@ Deno.test("rescueTasks() returns the tasks of a crashed consumer to their old pl
   const { status, rescues, retry_attempts, crash_count, not_before, claim_seq } = await recordOf(db, first);
   assertEquals(
     { status, rescues, retry_attempts, crash_count, not_before, claim_seq },
-    { status: "created", rescues: 1, retry_attempts: 0, crash_count: 1, not_before: minuteAgo, claim_seq: "1" },
+    { status: "created", rescues: 1, retry_attempts: 0, crash_count: 1, not_before: minuteAgo, claim_seq: 1 },
   );
   const ready = await db.sql`SELECT id::int, quarantined FROM firefly.ready ORDER BY priority DESC, not_before, id`;
   assertEquals(ready.map(({ id, quarantined }) => [id, quarantined]), [[first, false], [second, false], [

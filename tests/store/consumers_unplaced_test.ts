@@ -22,7 +22,7 @@ Deno.test("requeueUnplaced() requeues tasks that were set to created without a p
   const { last, placed } = await requeueUnplaced(db.store, 0);
 
   assertEquals({ last, placed }, { last: 0, placed: 1 });
-  for (const id of [running.id, ready, waitingTask]) assertEquals((await recordOf(db, id)).claim_seq, "0");
+  for (const id of [running.id, ready, waitingTask]) assertEquals((await recordOf(db, id)).claim_seq, 0);
   assertEquals((await promoteDueTasks(db.store, ["default"])).moved, 1);
   const { tasks } = await claim(db, { consumerId });
   assertEquals(tasks.map(({ id }) => id).sort(), [done.id, ready]);

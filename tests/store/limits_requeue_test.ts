@@ -22,10 +22,10 @@ Deno.test("requeueForLimits() stores the keys, fences the claim and keeps a task
 
   assertEquals([...sent], [first]);
   const { claim_seq, concurrency_key, rate_key, snoozes, retry_attempts } = await recordOf(db, first);
-  assertEquals([claim_seq, concurrency_key, rate_key, snoozes, retry_attempts], ["1", "a", "r", 0, 0]);
+  assertEquals([claim_seq, concurrency_key, rate_key, snoozes, retry_attempts], [1, "a", "r", 0, 0]);
   const [row] = await db
     .sql`SELECT id, claim_seq, quarantined, reason, admit_at <= now() AS marked FROM firefly.waiting`;
-  assertEquals(row, { id: `${first}`, claim_seq: "1", quarantined: true, reason: "concurrency", marked: true });
+  assertEquals(row, { id: `${first}`, claim_seq: 1, quarantined: true, reason: "concurrency", marked: true });
   assertEquals(await settle(db, task), false);
   await admit(db, ["a"]);
   assertEquals(

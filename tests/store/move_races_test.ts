@@ -21,8 +21,8 @@ async function againstClaim<T>(db: TestDatabase, id: number, act: () => Promise<
   await db.sql.begin(async (sql) => {
     const [row] = await sql`DELETE FROM firefly.ready WHERE id = ${id} RETURNING claim_seq`;
     await sql`
-      INSERT INTO firefly.claim_batch (id, consumer_id, ids, claim_seqs)
-      VALUES (gen_random_uuid(), ${consumerId}, ARRAY[${id}::bigint], ARRAY[${row!.claim_seq}::bigint])
+      INSERT INTO firefly.claim_batch (id, consumer_id, ids, lengths, claim_seqs)
+      VALUES (gen_random_uuid(), ${consumerId}, ARRAY[${id}::bigint], '{1}', ARRAY[${row!.claim_seq}::integer])
     `;
     acting = act();
     await until(async () => await backends(db, "active", "Lock") > 0);
@@ -44,7 +44,7 @@ for (const [name, move] of Object.entries(MOVES)) {
     await againstClaim(db, id, () => move(db, id));
 
     const { claim_seq } = await recordOf(db, id);
-    assertEquals([claim_seq, (await db.sql`SELECT FROM firefly.ready`).length], ["0", 0]);
+    assertEquals([claim_seq, (await db.sql`SELECT FROM firefly.ready`).length], [0, 0]);
     assertEquals(await settle(db, { id, claimSeq: 0 } as never), true);
   });
 
@@ -65,7 +65,7 @@ for (const [name, move] of Object.entries(MOVES)) {
     const places = await db.sql`
       SELECT queue, claim_seq FROM firefly.ready UNION ALL SELECT queue, claim_seq FROM firefly.waiting
     `;
-    assertEquals([...places], [{ queue: "mail", claim_seq: "1" }]);
+    assertEquals([...places], [{ queue: "mail", claim_seq: 1 }]);
   });
 }
 

@@ -179,7 +179,7 @@ Deno.test("an UPDATE by hand that changes nothing leaves the place and the fence
 
   await db.sql`UPDATE firefly.task SET queue = queue, priority = 0, not_before = not_before, status = 'created'`;
 
-  assertEquals([await placeOf(db, id), (await recordOf(db, id)).claim_seq], ["ready in default with 0", "0"]);
+  assertEquals([await placeOf(db, id), (await recordOf(db, id)).claim_seq], ["ready in default with 0", 0]);
 });
 
 Deno.test("an UPDATE by hand of a running task counts for its next attempt, and does not end this one", async () => {

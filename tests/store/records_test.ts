@@ -83,7 +83,7 @@ Deno.test("readRecords() shows running, and the number of the current or next at
   await settle(db, task, { status: "created", returned: null, counts: "retry", delay: 60 });
   assertEquals([(await read()).status, (await read()).attempt], ["created", 4]);
   await db
-    .sql`INSERT INTO firefly.claim_batch (id, consumer_id, ids, claim_seqs) VALUES (gen_random_uuid(), gen_random_uuid(), ARRAY[${id}::bigint], '{0}')`;
+    .sql`INSERT INTO firefly.claim_batch (id, consumer_id, ids, lengths, claim_seqs) VALUES (gen_random_uuid(), gen_random_uuid(), ARRAY[${id}::bigint], '{1}', '{0}')`;
   assertEquals((await read()).status, "created", "a lease of an earlier claim is stale");
 });
 

@@ -17,7 +17,7 @@ Deno.test("settleTasks() completes tasks and deletes their batch", async () => {
   assert(await settle(db, task, { returned: "NA==", began: performance.now() - 2000 }));
 
   const { status, returned, completed, started, claim_seq } = await recordOf(db, task.id);
-  assertEquals({ status, returned, claim_seq }, { status: "completed", returned: "NA==", claim_seq: "1" });
+  assertEquals({ status, returned, claim_seq }, { status: "completed", returned: "NA==", claim_seq: 1 });
   const seconds = (Number(completed) - Number(started)) / 1000;
   assert(seconds >= 2 && seconds < 3, `${seconds} s`);
   assertEquals(await placesOf(db), { ready: 0, waiting: 0, claimBatches: 0 });

@@ -8,11 +8,20 @@ export async function insertTask(db: TestDatabase, columns: Record<string, unkno
   return Number(row!.id);
 }
 
-/** The columns of a record. */
+/** The columns of a record, where NULL stands for none with 0 or an empty list instead. */
 export async function recordOf(db: TestDatabase, id: number): Promise<Record<string, unknown>> {
   const [row] = await db.sql`SELECT * FROM firefly.task WHERE id = ${id}`;
   assert(row, `Cannot find task ${id}`);
-  return row;
+  const { retry_attempts, rescues, snoozes, crash_count, errors, tags, ...rest } = row;
+  return {
+    ...rest,
+    retry_attempts: retry_attempts ?? 0,
+    rescues: rescues ?? 0,
+    snoozes: snoozes ?? 0,
+    crash_count: crash_count ?? 0,
+    errors: errors ?? [],
+    tags: tags ?? [],
+  };
 }
 
 /** Writes rows while no trigger fires: as time ages them, or as a restored backup or a hand leaves them. */
@@ -26,10 +35,10 @@ export async function withoutTriggers(
   });
 }
 
-/** How many rows the tables around the record hold: what nothing may be left in when all is done. */
+/** How many tasks stand in the tables around the record, and how many batches there are: what nothing may be left in when all is done. */
 export async function placesOf(db: TestDatabase): Promise<{ ready: number; waiting: number; claimBatches: number }> {
   const [row] = await db.sql`
-    SELECT (SELECT count(*)::int FROM firefly.ready) AS ready, (SELECT count(*)::int FROM firefly.waiting) AS waiting,
+    SELECT (SELECT count(*)::int FROM firefly._ready_task) AS ready, (SELECT count(*)::int FROM firefly.waiting) AS waiting,
       (SELECT count(*)::int FROM firefly.claim_batch) AS "claimBatches"
   `;
   return row as { ready: number; waiting: number; claimBatches: number };

@@ -68,8 +68,16 @@ function pickLimits({ random }: World, name: string): { concurrencyKey: string |
   return { concurrencyKey: key("concurrency"), rateKey: key("rate") };
 }
 
+/** A few of any kind or, at times, some that are alike, which become runs in `ready`. */
 function wishes(world: World, options?: { unique: boolean }): Wish[] {
-  return Array.from({ length: 1 + world.random.below(3) }, () => wish(world, options));
+  const { random } = world;
+  if (options?.unique || !random.once(3)) {
+    return Array.from({ length: 1 + random.below(3) }, () => wish(world, options));
+  }
+  let one = wish(world);
+  while (one.row.delay !== null) one = wish(world); // it is counted for each task anew
+  const { model, row } = one;
+  return Array.from({ length: 2 + random.below(11) }, () => ({ model: { ...model }, row: { ...row } }));
 }
 
 function insertAll({ state }: World, wishes: Wish[], ids: number[]): void {

@@ -29,9 +29,10 @@ export async function readSnapshot(sql: Tag): Promise<Snapshot> {
       'task', (SELECT json_agg(task) FROM (
         SELECT id, claim_seq, status, (EXTRACT(epoch FROM not_before) * 1000000)::bigint AS not_before, priority, queue,
           func_name, params, started IS NOT NULL AS started, completed IS NOT NULL AS completed,
-          failed IS NOT NULL AS failed, cancelled IS NOT NULL AS cancelled, returned, retry_attempts, rescues, snoozes,
-          crash_count, progress, unique_key, unique_among, unique_for, concurrency_key, rate_key,
-          CASE WHEN errors = '[]' THEN '' ELSE (
+          failed IS NOT NULL AS failed, cancelled IS NOT NULL AS cancelled, returned,
+          COALESCE(retry_attempts, 0) AS retry_attempts, COALESCE(rescues, 0) AS rescues, COALESCE(snoozes, 0) AS snoozes,
+          COALESCE(crash_count, 0) AS crash_count, progress, unique_key, unique_among, unique_for, concurrency_key, rate_key,
+          CASE WHEN errors IS NULL THEN '' ELSE (
             SELECT string_agg(concat_ws(' ', error ->> 'name', error ->> 'attempt', error ->> 'delay'), ', ' ORDER BY place)
             FROM jsonb_array_elements(errors) WITH ORDINALITY AS error (error, place)
           ) END AS errors
@@ -40,7 +41,7 @@ export async function readSnapshot(sql: Tag): Promise<Snapshot> {
       'ready', (SELECT json_agg(ready) FROM (
         SELECT id, claim_seq, (EXTRACT(epoch FROM not_before) * 1000000)::bigint AS not_before, priority, queue,
           func_name, quarantined
-        FROM ${sql.schema}.ready
+        FROM ${sql.schema}._ready_task
       ) AS ready),
       'waiting', (SELECT json_agg(waiting) FROM (
         SELECT id, claim_seq, (EXTRACT(epoch FROM not_before) * 1000000)::bigint AS not_before, priority, queue,
@@ -50,7 +51,8 @@ export async function readSnapshot(sql: Tag): Promise<Snapshot> {
       'claim_batch', (SELECT json_agg(claim_batch) FROM (
         SELECT id, consumer_id, quarantined, ARRAY(
           SELECT concat_ws('/', claim.id, claim.claim_seq)
-          FROM unnest(ids, claim_seqs) AS claim (id, claim_seq)
+          FROM ${sql.schema}._claimed_task AS claim
+          WHERE claim.batch_id = claim_batch.id
           ORDER BY claim.id
         ) AS claims
         FROM ${sql.schema}.claim_batch

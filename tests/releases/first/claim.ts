@@ -32,16 +32,18 @@ export interface ClaimedTask {
   hasSlots: boolean;
 }
 
-type ClaimedRow = [
-  id: number,
+type ClaimedGroup = [
   claimSeq: number,
   quarantined: boolean,
   funcName: string,
   queue: string,
-  params: string | null,
   maxRetries: number | null,
-  retryDelay: number | null,
+  retryDelay: number | string | null,
   rest: Rest | null,
+  count: number,
+  first: number,
+  ids: number[] | null,
+  params: string,
 ];
 
 type Rest = Pick<
@@ -61,11 +63,14 @@ const NOTHING_ELSE: Rest = {
 };
 
 const LONG_PARAMS = 8192;
+const FEW = 16;
 
 export interface Claim {
   alive: boolean;
   tasks: ClaimedTask[];
   taken: number;
+  rows: number;
+  contended: boolean;
   nextDue: number | null;
 }
 
@@ -79,22 +84,34 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       FROM lax, unnest(${queues}::text[]) AS served (name)
       WHERE NOT EXISTS (SELECT FROM ${sql.schema}.queue WHERE queue.name = served.name AND queue.paused)
         AND EXISTS (SELECT FROM ${sql.schema}.consumer WHERE id = ${consumerId}::uuid AND lease_until > now())
-    ), due AS MATERIALIZED ( -- 3
-      SELECT next.place
+    ), head AS MATERIALIZED ( -- 3
+      ${firstRuns(sql, names, sql.raw(String(FEW)))}
+    ), seen AS MATERIALIZED (
+      SELECT count(*) FILTER (WHERE before < ${limit}::bigint) AS rows, COALESCE(sum(length), 0) AS tasks
+      FROM (
+        SELECT length, sum(length) OVER (ORDER BY priority DESC, not_before, id) - length AS before
+        FROM (
+          SELECT * FROM head WHERE (SELECT sum(length) >= ${limit}::bigint OR count(*) < ${FEW}::bigint FROM head)
+          UNION ALL
+          SELECT *
+          FROM (${firstRuns(sql, names, sql.fragment`${limit}::bigint`)}) AS further
+          WHERE (SELECT sum(length) < ${limit}::bigint AND count(*) >= ${FEW}::bigint FROM head)
+        ) AS first
+      ) AS first
+    ), due AS MATERIALIZED ( -- 4
+      SELECT next.*, sum(next.length) OVER (ORDER BY next.priority DESC, next.not_before, next.id) - next.length AS before
       FROM served, LATERAL (
-        SELECT ready.ctid AS place, ready.priority, ready.not_before, ready.id
+        SELECT ready.ctid AS place, ready.*
         FROM ${sql.schema}.ready
         WHERE ready.queue = served.name AND ready.func_name = ANY (${names}::text[]) AND NOT ready.quarantined
         ORDER BY ready.priority DESC, ready.not_before, ready.id
-        LIMIT ${limit}::bigint
+        LIMIT (SELECT rows FROM seen)
         FOR UPDATE SKIP LOCKED
       ) AS next
-      ORDER BY next.priority DESC, next.not_before, next.id
-      LIMIT ${limit}::bigint
-    ), quarantined AS MATERIALIZED ( -- 4
-      SELECT next.place
+    ), quarantined AS MATERIALIZED ( -- 5
+      SELECT next.*
       FROM served, LATERAL (
-        SELECT ready.ctid AS place, ready.priority, ready.not_before, ready.id
+        SELECT ready.ctid AS place, ready.*
         FROM ${sql.schema}.ready
         WHERE ready.queue = served.name AND ready.func_name = ANY (${names}::text[]) AND ready.quarantined
         ORDER BY ready.priority DESC, ready.not_before, ready.id
@@ -104,47 +121,70 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       WHERE ${quarantinedBatchId}::uuid IS NOT NULL
       ORDER BY next.priority DESC, next.not_before, next.id
       LIMIT 1
-    ), taken AS ( -- 5
-      DELETE FROM ${sql.schema}.ready
-      WHERE ctid = ANY (ARRAY(SELECT place FROM due UNION ALL SELECT place FROM quarantined))
-      RETURNING id, claim_seq, quarantined
-    ), claimed AS ( -- 6
-      SELECT task.id, task.claim_seq, taken.quarantined, task.func_name, task.priority, task.not_before,
-        task.unique_key, task.unique_among, task.concurrency_key, task.rate_key,
-        json_build_array(
-          task.id, task.claim_seq, taken.quarantined, task.func_name, task.queue,
-          CASE WHEN octet_length(task.params) <= ${LONG_PARAMS}::integer THEN task.params END,
-          task.max_retries, task.retry_delay,
-          CASE WHEN task.retry_attempts + task.rescues + task.snoozes > 0 OR task.backoff IS NOT NULL
-            OR task.timeout IS NOT NULL OR task.concurrency_key IS NOT NULL OR task.rate_key IS NOT NULL
-          THEN json_build_object(
-            'attempt', task.retry_attempts + task.rescues + 1, 'retryAttempts', task.retry_attempts,
-            'snoozes', task.snoozes, 'backoff', task.backoff, 'timeout', task.timeout,
-            'concurrencyKey', task.concurrency_key, 'rateKey', task.rate_key,
-            'hasSlots', (task.concurrency_key IS NULL OR (
-              SELECT count(*)
-              FROM ${sql.schema}.slot
-              WHERE slot.task_id = task.id AND slot.kind = 'concurrency' AND slot.until IS NULL
-            ) > 0) AND (task.rate_key IS NULL OR (
-              SELECT count(*)
-              FROM ${sql.schema}.slot
-              WHERE slot.task_id = task.id AND slot.kind = 'rate' AND slot.until IS NULL
-            ) > 0)
-          ) END
-        )::text AS task
+    ), taken AS MATERIALIZED ( -- 6
+      SELECT *, row_number() OVER (ORDER BY priority DESC, not_before, id) AS ordinal
+      FROM (
+        SELECT place, id, length, claim_seq, not_before, priority, quarantined, queue, func_name,
+          LEAST(length, ${limit}::bigint - before)::integer AS count
+        FROM due
+        WHERE before < ${limit}::bigint
+        UNION ALL
+        SELECT place, id, length, claim_seq, not_before, priority, quarantined, queue, func_name, length FROM quarantined
+      ) AS run
+    ), deleted AS ( -- 7
+      DELETE FROM ${sql.schema}.ready WHERE ctid = ANY (ARRAY(SELECT place FROM taken))
+    ), left_over AS (
+      INSERT INTO ${sql.schema}.ready (id, length, claim_seq, not_before, priority, quarantined, queue, func_name)
+      SELECT id + count, length - count, claim_seq, not_before, priority, quarantined, queue, func_name
       FROM taken
-      JOIN ${sql.schema}.task ON task.id = taken.id AND task.claim_seq = taken.claim_seq AND task.status = 'created'
-    ), batch AS ( -- 7
-      INSERT INTO ${sql.schema}.claim_batch (id, consumer_id, quarantined, ids, claim_seqs, attempted_by)
-      SELECT CASE WHEN quarantined THEN ${quarantinedBatchId}::uuid ELSE ${batchId}::uuid END, ${consumerId}::uuid, quarantined,
-        array_agg(id), array_agg(claim_seq), ${processId}::integer
+      WHERE count < length
+    ), claimed AS ( -- 8
+      SELECT taken.ordinal, taken.claim_seq, taken.quarantined, taken.queue, taken.func_name, task.id, task.max_retries,
+        task.retry_delay,
+        CASE WHEN octet_length(task.params) <= ${LONG_PARAMS}::integer AND strpos(task.params, ',') = 0
+          THEN task.params ELSE '' END AS params,
+        task.unique_key, task.unique_among, task.rate_key,
+        CASE WHEN task.retry_attempts IS NOT NULL OR task.rescues IS NOT NULL OR task.snoozes IS NOT NULL
+          OR task.backoff IS NOT NULL OR task.timeout IS NOT NULL OR task.concurrency_key IS NOT NULL
+          OR task.rate_key IS NOT NULL
+        THEN json_build_object(
+          'attempt', COALESCE(task.retry_attempts, 0) + COALESCE(task.rescues, 0) + 1,
+          'retryAttempts', COALESCE(task.retry_attempts, 0), 'snoozes', COALESCE(task.snoozes, 0),
+          'backoff', task.backoff, 'timeout', task.timeout,
+          'concurrencyKey', task.concurrency_key, 'rateKey', task.rate_key,
+          'hasSlots', (task.concurrency_key IS NULL OR (
+            SELECT count(*)
+            FROM ${sql.schema}.slot
+            WHERE slot.task_id = task.id AND slot.kind = 'concurrency' AND slot.until IS NULL
+          ) > 0) AND (task.rate_key IS NULL OR (
+            SELECT count(*)
+            FROM ${sql.schema}.slot
+            WHERE slot.task_id = task.id AND slot.kind = 'rate' AND slot.until IS NULL
+          ) > 0)
+        )::text END AS rest
+      FROM taken
+      JOIN ${sql.schema}.task ON task.id >= taken.id AND task.id < taken.id + taken.count
+        AND task.claim_seq = taken.claim_seq AND task.status = 'created'
+    ), alike AS MATERIALIZED (
+      SELECT ordinal, claim_seq, quarantined, queue, func_name, max_retries, retry_delay, rest, count(*)::integer AS count,
+        min(id) AS first, max(id) - min(id) >= count(*) AS has_gaps, array_agg(id) AS ids, string_agg(params, ',') AS params
       FROM claimed
+      GROUP BY ordinal, claim_seq, quarantined, queue, func_name, max_retries, retry_delay, rest
+    ), batch AS ( -- 9
+      INSERT INTO ${sql.schema}.claim_batch (id, consumer_id, quarantined, ids, lengths, claim_seqs, attempted_by)
+      SELECT CASE WHEN quarantined THEN ${quarantinedBatchId}::uuid ELSE ${batchId}::uuid END, ${consumerId}::uuid,
+        quarantined, array_agg(first), array_agg(count), array_agg(claim_seq), ${processId}::integer
+      FROM (
+        SELECT quarantined, first, count, claim_seq FROM alike WHERE NOT has_gaps
+        UNION ALL
+        SELECT quarantined, unnest(ids), 1, claim_seq FROM alike WHERE has_gaps
+      ) AS run
       GROUP BY quarantined
-    ), special AS MATERIALIZED ( -- 8
+    ), special AS MATERIALIZED ( -- 10
       SELECT id, func_name, unique_key, unique_among, rate_key
       FROM claimed
       WHERE unique_key IS NOT NULL OR rate_key IS NOT NULL
-    ), unkeyed AS ( -- 9
+    ), unkeyed AS ( -- 11
       DELETE FROM ${sql.schema}.unique_key
       WHERE ctid = ANY (ARRAY(
         SELECT held.place
@@ -157,7 +197,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
         ) AS held
         WHERE NOT 'running' = ANY (special.unique_among)
       ))
-    ), marked AS ( -- 10
+    ), marked AS ( -- 12
       UPDATE ${sql.schema}.slot
       SET until = 'infinity'
       WHERE ctid = ANY (ARRAY(
@@ -170,7 +210,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
         ) AS held
         WHERE special.rate_key IS NOT NULL
       ))
-    ), next_due AS ( -- 11
+    ), next_due AS ( -- 13
       SELECT min(LEAST(
         (
           SELECT waiting.not_before
@@ -189,43 +229,70 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       )) AS due
       FROM unnest(${queues}::text[]) AS served (name)
     )
-    SELECT (SELECT string_agg(task, ',' ORDER BY priority DESC, not_before, id) FROM claimed) AS tasks,
-      (SELECT count(*)::integer FROM taken) AS taken,
+    SELECT (
+        SELECT json_agg(
+          json_build_array(
+            claim_seq, quarantined, func_name, queue, max_retries, retry_delay, rest::json, count, first,
+            CASE WHEN has_gaps THEN ids END, params
+          )
+          ORDER BY ordinal, first
+        )
+        FROM alike
+      )::text AS groups,
+      (SELECT COALESCE(sum(count), 0)::integer FROM taken) AS taken, (SELECT count(*)::integer FROM taken) AS rows,
+      LEAST(seen.tasks, ${limit}::bigint) > (SELECT COALESCE(sum(length), 0) FROM due) AS contended,
       CASE WHEN isfinite(next_due.due) THEN EXTRACT(epoch FROM next_due.due - now())::double precision END AS next_due,
       EXISTS (SELECT FROM ${sql.schema}.consumer WHERE id = ${consumerId}::uuid AND lease_until > now()) AS alive
-    FROM next_due
+    FROM next_due, seen
   `;
-  const { alive, tasks, taken, next_due: nextDue } = row!;
-  const claimed: ClaimedRow[] = tasks === null ? [] : JSON.parse(`[${tasks}]`);
-  return {
-    alive,
-    tasks: claimed.map((row) => claimedTask(row, row[2] ? quarantinedBatchId! : batchId)),
-    taken,
-    nextDue,
-  };
+  const { alive, groups, taken, rows, contended, next_due: nextDue } = row!;
+  const tasks: ClaimedTask[] = [];
+  for (const group of groups === null ? [] : JSON.parse(groups) as ClaimedGroup[]) {
+    addTasks(tasks, group, group[1] ? quarantinedBatchId! : batchId);
+  }
+  return { alive, tasks, taken, rows, contended, nextDue };
 }
 
-function claimedTask(row: ClaimedRow, batchId: string): ClaimedTask {
-  const rest = row[8] ?? NOTHING_ELSE;
-  return {
-    id: toNumber(row[0]),
-    claimSeq: row[1],
-    batchId,
-    quarantined: row[2],
-    funcName: row[3],
-    queue: row[4],
-    params: row[5],
-    maxRetries: row[6],
-    retryDelay: row[7] && Number(row[7]),
-    attempt: rest.attempt,
-    retryAttempts: rest.retryAttempts,
-    snoozes: rest.snoozes,
-    backoff: rest.backoff,
-    timeout: rest.timeout && Number(rest.timeout),
-    concurrencyKey: rest.concurrencyKey,
-    rateKey: rest.rateKey,
-    hasSlots: rest.hasSlots,
-  };
+function firstRuns(sql: Tag, names: string[], most: unknown): unknown {
+  return sql.fragment`SELECT next.*
+      FROM served, LATERAL (
+        SELECT ready.length, ready.priority, ready.not_before, ready.id
+        FROM ${sql.schema}.ready
+        WHERE ready.queue = served.name AND ready.func_name = ANY (${names}::text[]) AND NOT ready.quarantined
+        ORDER BY ready.priority DESC, ready.not_before, ready.id
+        LIMIT ${most}
+      ) AS next
+      ORDER BY next.priority DESC, next.not_before, next.id
+      LIMIT ${most}`;
+}
+
+function addTasks(tasks: ClaimedTask[], group: ClaimedGroup, batchId: string): void {
+  const rest = group[6] ?? NOTHING_ELSE;
+  const count = group[7];
+  const first = toNumber(group[8]);
+  const ids = group[9];
+  const params = count === 1 ? [group[10]] : group[10].split(",");
+  for (let i = 0; i < count; i++) {
+    tasks.push({
+      id: ids ? ids[i]! : first + i,
+      claimSeq: group[0],
+      batchId,
+      quarantined: group[1],
+      funcName: group[2],
+      queue: group[3],
+      params: params[i] || null,
+      maxRetries: group[4],
+      retryDelay: group[5] === null ? null : Number(group[5]),
+      attempt: rest.attempt,
+      retryAttempts: rest.retryAttempts,
+      snoozes: rest.snoozes,
+      backoff: rest.backoff,
+      timeout: rest.timeout && Number(rest.timeout),
+      concurrencyKey: rest.concurrencyKey,
+      rateKey: rest.rateKey,
+      hasSlots: rest.hasSlots,
+    });
+  }
 }
 
 export async function readParams(

@@ -3,6 +3,7 @@ import type { AttemptedBy } from "../../../src/events.ts";
 import type { TaskStatus } from "../../../src/task/record.ts";
 import { isUnplaced, placeInReady, placeInWaiting } from "./placement.ts";
 import { toNumber } from "./rows.ts";
+import { attemptOf, duplicateError, failDuplicates, findDuplicates } from "./unique.ts";
 
 export interface ConsumerInfo {
   id: string;
@@ -91,23 +92,22 @@ export async function rescueTasks(sql: Tag, { from, to, without }: RescueRange =
   const back = { from: sql.raw("(SELECT * FROM rescued WHERE status = 'created') AS back") };
   const rows = await sql`
     WITH orphaned AS MATERIALIZED (
-      SELECT claim_batch.id, claim_batch.ids, claim_batch.claim_seqs, claim_batch.quarantined, claim_batch.claimed,
-        claim_batch.attempted_by
+      SELECT claim_batch.id
       FROM ${sql.schema}.claim_batch
       WHERE NOT EXISTS (SELECT FROM ${sql.schema}.consumer WHERE consumer.id = claim_batch.consumer_id)
       ORDER BY claim_batch.id
       LIMIT 20
       FOR UPDATE SKIP LOCKED
     ), left_behind AS MATERIALIZED (
-      SELECT orphaned.id AS batch_id, orphaned.quarantined, orphaned.claimed, orphaned.attempted_by, claim.id,
-        claim.claim_seq
-      FROM orphaned, unnest(orphaned.ids, orphaned.claim_seqs) AS claim (id, claim_seq)
+      SELECT claim.*
+      FROM orphaned
+      JOIN ${sql.schema}._claimed_task AS claim ON claim.batch_id = orphaned.id
     ), held AS MATERIALIZED (
       SELECT task.id, left_behind.claimed, left_behind.attempted_by,
         CASE WHEN process.id IS NOT NULL THEN
           jsonb_build_object('host', process.host, 'pid', process.pid, 'release', process.release)
         END AS process,
-        left_behind.quarantined AND task.crash_count >= 4 AS exhausted
+        COALESCE(left_behind.quarantined AND task.crash_count >= 4, false) AS exhausted
       FROM left_behind
       JOIN ${sql.schema}.task
         ON task.id = left_behind.id AND task.claim_seq = left_behind.claim_seq AND task.status = 'created'
@@ -124,24 +124,26 @@ export async function rescueTasks(sql: Tag, { from, to, without }: RescueRange =
     ), ended AS (
       DELETE FROM ${sql.schema}.claim_batch
       WHERE id = ANY (ARRAY(SELECT id FROM orphaned)) AND id NOT IN (SELECT batch_id FROM passed_over)
-    ), rescued AS (
+    ), ${findDuplicates(sql, sql.raw("(SELECT id FROM held WHERE NOT exhausted) AS held"))}, rescued AS (
       UPDATE ${sql.schema}.task
       SET claim_seq = task.claim_seq + 1,
-        rescues = task.rescues + 1,
-        crash_count = task.crash_count + 1,
-        status = CASE WHEN held.exhausted THEN 'failed' ELSE 'created' END,
+        rescues = COALESCE(task.rescues, 0) + 1,
+        crash_count = COALESCE(task.crash_count, 0) + 1,
+        status = CASE WHEN held.exhausted OR duplicate.id IS NOT NULL THEN 'failed' ELSE 'created' END,
         started = held.claimed,
-        failed = CASE WHEN held.exhausted THEN now() END,
+        failed = CASE WHEN held.exhausted OR duplicate.id IS NOT NULL THEN now() END,
         attempted_by = held.attempted_by,
         errors = CASE
-          WHEN held.exhausted THEN task.errors || jsonb_build_array(jsonb_build_object(
+          WHEN held.exhausted THEN COALESCE(task.errors, '[]') || jsonb_build_array(jsonb_build_object(
             'name', 'ConsumerCrashed',
             'message', 'Five consumers in a row crashed while they held this task',
-            'at', now(), 'attempt', task.retry_attempts + task.rescues + 1
+            'at', now(), 'attempt', ${attemptOf(sql)}
           ) || COALESCE(held.process, '{}'))
+          WHEN duplicate.id IS NOT NULL THEN COALESCE(task.errors, '[]') || ${duplicateError(sql)}
           ELSE task.errors
         END
       FROM held
+      LEFT JOIN duplicate ON duplicate.id = held.id
       WHERE task.id = held.id
       RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
         task.concurrency_key, task.rate_key, task.crash_count >= 2 AS quarantined, held.process
@@ -182,17 +184,16 @@ export interface BatchRow {
 
 export async function readBatches(sql: Tag, consumerId: string): Promise<BatchRow[]> {
   const rows = await sql`
-    SELECT claim_batch.id,
+    SELECT claim.batch_id AS id,
       COALESCE(json_agg(
         json_build_object(
           'id', task.id, 'claimSeq', task.claim_seq, 'concurrencyKey', task.concurrency_key, 'rateKey', task.rate_key
         )
       ) FILTER (WHERE task.id IS NOT NULL), '[]') AS claims
-    FROM ${sql.schema}.claim_batch
-    CROSS JOIN unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
+    FROM ${sql.schema}._claimed_task AS claim
     LEFT JOIN ${sql.schema}.task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
-    WHERE claim_batch.consumer_id = ${consumerId}
-    GROUP BY claim_batch.id
+    WHERE claim.consumer_id = ${consumerId}
+    GROUP BY claim.batch_id
   `;
   return rows.map(({ id, claims }) => ({ id, claims }));
 }
@@ -215,19 +216,21 @@ export async function requeueUnplaced(sql: Tag, after: number): Promise<{ last: 
       JOIN ${sql.schema}.task ON task.id = unplaced.id AND task.status = 'created'
       ORDER BY task.id
       FOR UPDATE OF task SKIP LOCKED
-    ), fenced AS (
+    ), ${findDuplicates(sql, sql.raw("held"))}, fenced AS (
       UPDATE ${sql.schema}.task
-      SET claim_seq = task.claim_seq + 1
+      SET claim_seq = task.claim_seq + 1, ${failDuplicates(sql)}
       FROM held
+      LEFT JOIN duplicate ON duplicate.id = held.id
       WHERE task.id = held.id
-      RETURNING task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name,
-        task.concurrency_key, task.rate_key, task.crash_count >= 2 AS quarantined
+      RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
+        task.concurrency_key, task.rate_key, COALESCE(task.crash_count >= 2, false) AS quarantined
     ), placed AS (
       INSERT INTO ${sql.schema}.waiting (
         id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason
       )
       SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, 'time'
       FROM fenced
+      WHERE status = 'created'
       RETURNING id
     )
     SELECT

@@ -1,6 +1,7 @@
 import type { Tag } from "../../../src/database/driver.ts";
 import { placeInWaiting } from "./placement.ts";
 import { toNumber } from "./rows.ts";
+import { failDuplicates, findDuplicates } from "./unique.ts";
 
 export interface LimitKeys {
   concurrencyKeys: string[];
@@ -44,10 +45,12 @@ export async function requeueForLimits(sql: Tag, tasks: UnadmittedTask[]): Promi
       JOIN ${sql.schema}.task
         ON task.id = sent.id AND task.claim_seq = sent.claim_seq AND task.status = 'created'
       FOR UPDATE OF task SKIP LOCKED
-    ), fenced AS (
+    ), ${findDuplicates(sql, sql.raw("held"))}, fenced AS (
       UPDATE ${sql.schema}.task
-      SET claim_seq = task.claim_seq + 1, concurrency_key = held.concurrency_key, rate_key = held.rate_key
+      SET claim_seq = task.claim_seq + 1, concurrency_key = held.concurrency_key, rate_key = held.rate_key,
+        ${failDuplicates(sql)}
       FROM held
+      LEFT JOIN duplicate ON duplicate.id = held.id
       WHERE task.id = held.id
       RETURNING task.*, held.quarantined
     ), placed_waiting AS (

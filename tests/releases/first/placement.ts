@@ -31,16 +31,19 @@ export function placeInWaiting(
 
 export function isUnplaced(sql: Tag): unknown {
   return sql.fragment`seen.status = 'created'
-        AND NOT EXISTS (
-          SELECT FROM ${sql.schema}.ready
+        AND NOT COALESCE((
+          SELECT ready.id + ready.length > seen.id
+          FROM ${sql.schema}.ready
           WHERE ready.queue = seen.queue AND ready.priority = seen.priority AND ready.not_before = seen.not_before
-            AND ready.id = seen.id AND ready.claim_seq = seen.claim_seq
-        )
+            AND ready.id <= seen.id AND ready.claim_seq = seen.claim_seq
+          ORDER BY ready.id DESC
+          LIMIT 1
+        ), false)
         AND NOT EXISTS (
           SELECT FROM ${sql.schema}.waiting WHERE waiting.id = seen.id AND waiting.claim_seq = seen.claim_seq
         )
         AND NOT EXISTS (
-          SELECT FROM ${sql.schema}.claim_batch, unnest(claim_batch.ids, claim_batch.claim_seqs) AS claim (id, claim_seq)
+          SELECT FROM ${sql.schema}._claimed_task AS claim
           WHERE claim.id = seen.id AND claim.claim_seq = seen.claim_seq
         )`;
 }
