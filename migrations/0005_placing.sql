@@ -273,6 +273,9 @@ BEGIN
 END
 $body$;
 
+-- Statements of Firefly's own that place what they insert set this mark for as long as they insert.
 CREATE TRIGGER place_inserted AFTER INSERT ON "firefly".task
 REFERENCING NEW TABLE AS inserted
-FOR EACH STATEMENT EXECUTE FUNCTION "firefly"._place_inserted();
+FOR EACH STATEMENT
+WHEN (current_setting('firefly.placed', true) IS DISTINCT FROM 'on')
+EXECUTE FUNCTION "firefly"._place_inserted();

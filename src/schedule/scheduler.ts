@@ -6,14 +6,8 @@ import { codeOf, LOCK_NOT_AVAILABLE, markUserFailure } from "../database/error_c
 import { FireflyError } from "../errors.ts";
 import type { ScheduleOptions } from "../task/options.ts";
 import type { Sessions } from "../database/session.ts";
-import {
-  areUnique,
-  isOneStatement,
-  isProducer,
-  type NewTask,
-  type ScheduledRow,
-  scheduleTasks,
-} from "../store/schedule.ts";
+import { type NewTask } from "../store/insert.ts";
+import { areUnique, isOneStatement, isProducer, type ScheduledRow, scheduleTasks } from "../store/schedule.ts";
 import type { FreshRecord } from "../task/record.ts";
 import { runTransaction, Transaction } from "../database/transaction.ts";
 import { tagOf } from "../database/user_client.ts";

@@ -11,7 +11,7 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
     "0002_wire_decode": "ac3ec7ddad9d2b6a18384ed7131d8011cbbf6a598b30ef9dfa4d8132dffbf7c1",
     "0003_tables": "7ff75d82bdc7a024739188e58cfc358e488f4e2d8baf5bceae24247a43f6e0ae",
     "0004_views": "bff843a7256120c8583e40e45c9a2ae58d72b59fe004d748270d745a16fbdfaf",
-    "0005_placing": "48aada04add46e2ecea0cde68fa445b7744fa06638f99716910234284b140d7d",
+    "0005_placing": "e1d8ae7eab8cbd88b28495b52ce580d4d12f07fa39fffac699d32c3ca5c5d962",
     "0006_keys_and_slots": "0ff600d996c81d312a95b2136df662e10d726a5e40481d955e64be2c60512c28",
     "0007_limits": "f3a634b9b6b0a2c55571831b85e8808e0b0c8af7faf5b73e05f092e08ccdbd2f",
     "0008_schedule": "fb445606635befd2aff6e3abc8486d1380a72964207d47619e2311b05478cdea",

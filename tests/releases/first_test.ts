@@ -16,7 +16,7 @@ import { type ClaimedTask, claimTasks } from "./first/claim.ts";
 import { completeTasks } from "./first/complete.ts";
 import { registerConsumer, removeExpiredConsumers, renewConsumer, rescueTasks } from "./first/consumers.ts";
 import { admitTasks } from "./first/limits.ts";
-import { insertTasks, type NewTask } from "./first/schedule.ts";
+import { insertTasks, type NewTask } from "./first/insert.ts";
 import { type Outcome, settleTasks } from "./first/settle.ts";
 import { parkUnknownTasks, promoteDueTasks, unparkKnownTasks } from "./first/waiting.ts";
 

@@ -8,7 +8,7 @@ import { Session } from "../../src/database/session.ts";
 import { claimTasks } from "../../src/store/claim.ts";
 import { registerConsumer } from "../../src/store/consumers.ts";
 import { queueChannel } from "../../src/store/listen.ts";
-import { insertTasks } from "../../src/store/schedule.ts";
+import { insertTasks } from "../../src/store/insert.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { outcomeOf } from "../support/settling.ts";

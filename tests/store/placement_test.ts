@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { makeTag, openClient, type Rows } from "../../src/database/driver.ts";
 import { rescueTasks } from "../../src/store/consumers.ts";
 import { requeueForLimits, returnIdleSlots } from "../../src/store/limits.ts";
-import { insertTasks, type NewTask } from "../../src/store/schedule.ts";
+import { insertTasks, type NewTask } from "../../src/store/insert.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import { promoteDueTasks, unparkKnownTasks } from "../../src/store/waiting.ts";
 import { testDatabase } from "../support/database.ts";

@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import type postgres from "postgres";
-import { type NewTask, scheduleUnique } from "../../src/store/schedule.ts";
+import { type NewTask } from "../../src/store/insert.ts";
+import { scheduleUnique } from "../../src/store/schedule.ts";
 import { deleteExpiredKeys } from "../../src/store/unique.ts";
 import { testDatabase } from "../support/database.ts";
 import { claimOne, startConsumer } from "../support/claiming.ts";

@@ -1,4 +1,4 @@
-import type { NewTask } from "../../src/store/schedule.ts";
+import type { NewTask } from "../../src/store/insert.ts";
 
 /** A task as `schedule()` hands it to the store. */
 export function newTask(columns: Partial<NewTask> = {}): NewTask {

@@ -1,5 +1,5 @@
 import postgres from "postgres";
-import type { NewTask } from "../../src/store/schedule.ts";
+import type { NewTask } from "../../src/store/insert.ts";
 import type { TestDatabase } from "./database.ts";
 import { newTask } from "./new_task.ts";
 

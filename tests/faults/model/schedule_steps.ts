@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { codeOf } from "../../../src/database/error_codes.ts";
 import { tagOf } from "../../../src/database/user_client.ts";
-import { insertTasks, type NewTask as NewRow, scheduleUnique, type UniqueTask } from "../../../src/store/schedule.ts";
+import { insertTasks, type NewTask as NewRow } from "../../../src/store/insert.ts";
+import { scheduleUnique, type UniqueTask } from "../../../src/store/schedule.ts";
 import { LONG, Time } from "./state.ts";
 import { insertTask, keyOf, type NewTask, replaceTask, takeUniqueKey } from "./records.ts";
 import { type Maker, NAMES, pastTime, QUEUES, step, type World } from "./world.ts";

@@ -1,101 +1,11 @@
-import type { Backoff } from "../../../src/task/backoff.ts";
 import type { Tag } from "../../../src/database/driver.ts";
-import { nearestDate } from "../../../src/database/times.ts";
 import { FireflyError, TaskExists } from "../../../src/errors.ts";
-import type { TaskStatus } from "../../../src/task/record.ts";
+import { type InsertedTask, insertTasks, type NewTask } from "./insert.ts";
 import { newRow, rowOfJson, type TaskRow, timeOf, toNumber } from "./rows.ts";
-
-export interface NewTask extends Partial<UniqueColumns> {
-  func_name: string;
-  queue: string;
-  params: string;
-  priority: number;
-  not_before: string | null;
-  delay: number | null;
-  max_retries: number | null;
-  retry_delay: number | null;
-  backoff: Backoff | null;
-  timeout: number | null;
-  tags: string[];
-  concurrency_key?: string;
-  rate_key?: string;
-}
-
-export interface UniqueColumns {
-  unique_key: string;
-  unique_among: TaskStatus[] | null;
-  unique_for: number | null;
-  on_conflict: "keep" | "replace" | "error";
-}
-
-export interface InsertedTask {
-  id: string;
-  created: Date;
-  not_before: Date;
-}
 
 export type ScheduledRow = TaskRow & { inserted: boolean };
 
 const [CHUNK_ROWS, CHUNK_CHARACTERS] = [5_000, 8 * 1024 * 1024];
-const MANY = 8;
-
-const COLUMNS = {
-  func_name: "text",
-  queue: "text",
-  priority: "integer",
-  max_retries: "integer",
-  retry_delay: "double precision",
-  backoff: "jsonb",
-  timeout: "double precision",
-  tags: "text[]",
-  concurrency_key: "text",
-  rate_key: "text",
-} as const satisfies Record<Exclude<keyof NewTask, keyof UniqueColumns | "params" | "not_before" | "delay">, string>;
-
-const SHARED = { ...COLUMNS, not_before: "timestamptz", delay: "double precision" } as const;
-
-const NAMES = Object.keys(COLUMNS).join(", ");
-const TYPES = Object.entries(SHARED).map(([name, type]) => `${name} ${type}`).join(", ");
-const SHARED_NAMES = Object.keys(SHARED) as (keyof typeof SHARED)[];
-const START =
-  "CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(not_before, now()) END";
-const milliseconds = (time: string) => `floor(extract(epoch FROM ${time}) * 1000)`;
-const INSERTED = `${milliseconds("created")}, id, ${milliseconds("NULLIF(not_before, created)")}`;
-const FIRST_TIMES = `${milliseconds("min(created)")}, ${milliseconds("min(not_before)")}`;
-
-const VALUE = Symbol("value");
-
-function template(strings: TemplateStringsArray, ...parts: (string | typeof VALUE)[]): TemplateStringsArray {
-  const texts = [strings[0]!];
-  for (const [i, part] of parts.entries()) {
-    const after = strings[i + 1]!;
-    if (part === VALUE) texts.push(after);
-    else texts[texts.length - 1] += part + after;
-  }
-  return Object.assign(texts, { raw: texts });
-}
-
-const INSERT_ANY = template`
-  INSERT INTO ${VALUE}.task (${NAMES}, params, not_before)
-  SELECT ${NAMES}, params, ${START}
-  FROM json_to_recordset(${VALUE}::text::json) AS new (${TYPES}, params text)
-  RETURNING concat_ws(',', ${INSERTED}) AS text
-`;
-
-const INSERT_ALIKE = template`
-  WITH alike AS MATERIALIZED (
-    SELECT ${NAMES}, ${START} AS not_before
-    FROM json_to_record(${VALUE}::text::json) AS new (${TYPES})
-  ), inserted AS (
-    INSERT INTO ${VALUE}.task (${NAMES}, params, not_before)
-    SELECT ${NAMES}, params, not_before
-    FROM alike, unnest(${VALUE}::text[]) AS new (params)
-    RETURNING id, created, not_before
-  )
-  SELECT concat_ws(',', ${FIRST_TIMES}, string_agg(id::text, ',')) AS text
-  FROM inserted
-`;
-
 export async function scheduleTasks(sql: Tag, tasks: NewTask[], producer: boolean): Promise<ScheduledRow[]> {
   const by = producer ? "_produce" : "_schedule";
   if (areUnique(tasks)) return uniqueRows(await scheduleUnique(sql, tasks, by), tasks);
@@ -128,36 +38,6 @@ export function* chunksOf(tasks: NewTask[]): Generator<NewTask[]> {
     characters += params.length;
   }
   if (start < tasks.length) yield tasks.slice(start);
-}
-
-export async function insertTasks(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
-  return await (tasks.length >= MANY && areAlike(tasks) ? insertAlike(sql, tasks) : insertAny(sql, tasks));
-}
-
-async function insertAny(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
-  const rows = await sql<{ text: string }>(INSERT_ANY, sql.schema, JSON.stringify(tasks));
-  return rows.map(({ text }) => {
-    const [created, id, notBefore = created] = text.split(",");
-    return { id: id!, created: nearestDate(Number(created)), not_before: nearestDate(Number(notBefore)) };
-  });
-}
-
-async function insertAlike(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
-  const { params: _, ...alike } = tasks[0]!;
-  const params = tasks.map(({ params }) => params);
-  const [row] = await sql<{ text: string }>(INSERT_ALIKE, JSON.stringify(alike), sql.schema, params);
-  const [created, notBefore, ...ids] = row ? row.text.split(",") : [];
-  const times = { created: Number(created), notBefore: Number(notBefore) };
-  return ids.map((id) => ({ id, created: nearestDate(times.created), not_before: nearestDate(times.notBefore) }));
-}
-
-function areAlike(tasks: NewTask[]): boolean {
-  const first = tasks[0]!;
-  return tasks.every((task) =>
-    SHARED_NAMES.every((name) =>
-      task[name] === first[name] || (name === "tags" && task.tags.length === 0 && first.tags.length === 0)
-    )
-  );
 }
 
 export interface UniqueTask extends InsertedTask {
