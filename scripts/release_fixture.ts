@@ -7,7 +7,16 @@
 const ROOT = new URL("../", import.meta.url);
 const STORE = new URL("src/store/", ROOT);
 /** The files with what a consumer and a producer of the release go on doing while the schema is migrated. */
-const FILES = ["claim.ts", "complete.ts", "consumers.ts", "limits.ts", "insert.ts", "schedule.ts", "settle.ts", "waiting.ts"];
+const FILES = [
+  "claim.ts",
+  "complete.ts",
+  "consumers.ts",
+  "limits.ts",
+  "insert.ts",
+  "schedule.ts",
+  "settle.ts",
+  "waiting.ts",
+];
 
 const IMPORT = /(?<=from ")\.\.?\/[^"]+/g;
 const BLOCK_COMMENT = /^ *\/\*[^]*?\*\/\n/gm;

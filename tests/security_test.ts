@@ -4,6 +4,7 @@ import { Firefly, task } from "../mod.ts";
 import { resolveConnection } from "../src/database/settings.ts";
 import { migrate } from "../src/schema/migrator.ts";
 import { commandLine, jsonLines, PACKAGE, testProject } from "./support/project.ts";
+import { startConsumer } from "./support/claiming.ts";
 import { type TestDatabase, testDatabase } from "./support/database.ts";
 import { taskName, testInstance } from "./support/instance.ts";
 
@@ -236,4 +237,40 @@ Deno.test("src/ imports the few packages that it is known to import, and built-i
     "deno-std",
     "postgres",
   ]);
+});
+
+Deno.test("_notify(), which acts as its owner, calls nothing that the search_path of its caller offers", async () => {
+  await using db = await testDatabase();
+  await startConsumer(db);
+  await db.sql`UPDATE firefly.consumer SET all_queues = true`;
+  await db.sql.unsafe(`
+    CREATE SCHEMA evil;
+    CREATE FUNCTION evil.trap() RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RAISE ''trapped''; END';
+    CREATE FUNCTION evil.times(timestamptz, timestamptz) RETURNS boolean LANGUAGE sql RETURN evil.trap();
+    CREATE FUNCTION evil.texts(text, text) RETURNS boolean LANGUAGE sql RETURN evil.trap();
+    CREATE FUNCTION evil.now() RETURNS timestamptz LANGUAGE plpgsql AS 'BEGIN RAISE ''trapped''; END';
+    CREATE FUNCTION evil.pg_notify(text, text) RETURNS void LANGUAGE plpgsql AS 'BEGIN RAISE ''trapped''; END';
+    CREATE FUNCTION evil.hashtextextended(text, bigint) RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RAISE ''trapped''; END';
+    CREATE FUNCTION evil.pg_try_advisory_xact_lock_shared(bigint) RETURNS boolean LANGUAGE sql RETURN evil.trap();
+    CREATE OPERATOR evil.> (LEFTARG = timestamptz, RIGHTARG = timestamptz, FUNCTION = evil.times);
+    CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.texts);
+  `);
+  const sql = await db.sql.reserve();
+  try {
+    await sql`SET search_path = evil, pg_catalog`;
+    await assertRejects(() => sql`SELECT now()`.execute(), Error, "trapped");
+    await assertRejects(() => sql`SELECT 'a'::text = 'b'::text`.execute(), Error, "trapped");
+
+    for (const queue of ["default", "unserved"]) await sql`SELECT firefly._notify(${queue})`;
+
+    // Every other function of the schema that acts as its owner has a search_path of its own.
+    const open = await sql`
+      SELECT proname FROM pg_proc
+      WHERE pronamespace OPERATOR(pg_catalog.=) 'firefly'::regnamespace AND prosecdef AND proconfig IS NULL
+    `;
+    assertEquals(open.map(({ proname }) => proname), ["_notify"]);
+  } finally {
+    await sql`RESET search_path`;
+    sql.release();
+  }
 });

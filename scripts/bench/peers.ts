@@ -158,13 +158,13 @@ export const PEERS: readonly Peer[] = [
   },
   {
     name: "sql",
-    title: "SQL alone",
+    title: "SQL alone, on the first tables",
     driver: "firefly",
     runtime: "deno",
     config: { concurrency: 100 },
     note:
-      "drains: a procedure in one session (or two) claims 500 and commits, completes 500 and commits, in Firefly's " +
-      "tables without their triggers; otherwise pgbench inserts a row without a trigger",
+      "drains: a procedure in one session (or two) claims 500 and commits, completes 500 and commits, in the tables " +
+      "that Firefly had when this was first measured, without triggers; otherwise pgbench inserts a row without a trigger",
     chunk: 5000,
     share: 1,
     slots: 0,

@@ -23,6 +23,8 @@ export const REASONS: Readonly<Record<string, string>> = {
   "drain_1/pgboss": "As above: 3 × would leave 20 µs of both processors for a task, and Firefly takes 26",
   "drain_1/sql":
     "SQL alone takes 9 µs of one processor, and sends no arguments to a client. Claims that do take 8, completions with results 7 (`pg_stat_statements`), and the consumer takes the other processor",
+  "drain_1/server": "",
+  "drain_1/client": "",
   "drain_2/drain_1":
     "Two processes compile their code twice: 14 to 18 µs of client CPU for a task instead of 11 to 13, and both share two processors with the server",
   "drain_2/graphile": "As with 1 process; both processors are busy either way",
@@ -30,7 +32,6 @@ export const REASONS: Readonly<Record<string, string>> = {
     "One statement fewer than the loop, at about the same cost (560 against 532 µs of both processors): three round trips, of which BEGIN with its settings is parsed anew each time, and an UPDATE of the whole, wide record. Sending BEGIN together with the first statement saved 5 to 15%, and was dropped: if BEGIN is cancelled, the statement would run outside of any transaction",
   "schedule_1/bare":
     "Through the driver alone, the same INSERT with its trigger reaches 0.8 × the bare one (server: 271 against 198 µs; filling `ready` and notifying make the difference). The rest is 100 µs in the client: deadlines, promises and the record, none of which takes more than a twentieth (`--cpu-prof`)",
-  "schedule_1/graphile": "As above: the trigger and the client's own work leave too little time for the commit",
   "schedule_10/graphile":
     "A statement costs 250 µs of the server and 200 of the client before its first row, which ten tasks share; calls of one tick are one statement, so client and server take turns",
   "schedule_10/bullmq": "As above; BullMQ sends each job at once and waits for no disk",
@@ -92,10 +93,28 @@ export const TARGETS: readonly Target[] = [
   {
     key: "drain_1/sql",
     scenario: "drain, 1 process",
-    of: "SQL alone",
+    of: "SQL alone, on the first tables",
     sense: "at least",
     bound: 0.75,
     measured: against("sql", "drain_1"),
+  },
+  {
+    key: "drain_1/server",
+    scenario: "drain, 1 process, CPU of a task",
+    of: "on the server",
+    sense: "at most",
+    bound: 3,
+    unit: "µs",
+    measured: (results) => summarize(results, { peer: "firefly", scenario: "drain_1", metric: "serverCpu" })?.median,
+  },
+  {
+    key: "drain_1/client",
+    scenario: "drain, 1 process, CPU of a task",
+    of: "in the consumer",
+    sense: "at most",
+    bound: 7,
+    unit: "µs",
+    measured: (results) => summarize(results, { peer: "firefly", scenario: "drain_1", metric: "clientCpu" })?.median,
   },
   {
     key: "drain_2/drain_1",
@@ -135,14 +154,6 @@ export const TARGETS: readonly Target[] = [
     measured: against("bare", "schedule_1"),
   },
   {
-    key: "schedule_1/graphile",
-    scenario: "schedule, 1 at a time",
-    of: "graphile-worker's",
-    sense: "at least",
-    bound: 3,
-    measured: against("graphile-fast", "schedule_1"),
-  },
-  {
     key: "schedule_10/graphile",
     scenario: "schedule, 10 at a time",
     of: "graphile-worker's",
@@ -155,7 +166,7 @@ export const TARGETS: readonly Target[] = [
     scenario: "schedule, 10 at a time",
     of: "BullMQ's on Redis",
     sense: "at least",
-    bound: 0.7,
+    bound: 0.5,
     measured: against("bullmq", "schedule_10"),
   },
   {
@@ -171,7 +182,7 @@ export const TARGETS: readonly Target[] = [
     scenario: "schedule, bulk",
     of: "graphile-worker's",
     sense: "at least",
-    bound: 3,
+    bound: 2.5,
     measured: against("graphile-fast", "bulk"),
   },
   {
@@ -179,7 +190,7 @@ export const TARGETS: readonly Target[] = [
     scenario: "16 processes scheduling, consumers busy",
     of: "the same without NOTIFY",
     sense: "at least",
-    bound: 0.8,
+    bound: 0.9,
     measured: against("firefly-silent", "fleet_busy"),
   },
   {
@@ -187,7 +198,7 @@ export const TARGETS: readonly Target[] = [
     scenario: "16 sessions of pgbench scheduling, consumers busy",
     of: "the same without NOTIFY",
     sense: "at least",
-    bound: 0.8,
+    bound: 0.9,
     measured: (results) =>
       ratioOf(results, { peer: "inserts", scenario: "fleet_busy", metric: "rate" }, {
         peer: "inserts-silent",
@@ -208,7 +219,7 @@ export const TARGETS: readonly Target[] = [
     scenario: "latency, idle, p99",
     of: "graphile-worker's lower one",
     sense: "at most",
-    bound: 0.6,
+    bound: 0.7,
     measured: latency("p99"),
   },
   {
@@ -216,7 +227,7 @@ export const TARGETS: readonly Target[] = [
     scenario: "WAL of a drained task",
     of: GRAPHILE,
     sense: "at most",
-    bound: 0.6,
+    bound: 0.5,
     measured: against("graphile-fast", "drain_1", "wal"),
   },
   {
@@ -224,7 +235,7 @@ export const TARGETS: readonly Target[] = [
     scenario: "drain, the last round of 50,000",
     of: "the first round",
     sense: "at least",
-    bound: 0.85,
+    bound: 0.95,
     measured(results) {
       const choice = { peer: "firefly", scenario: "rounds", metric: "rate" } as const;
       return ratioOf(results, { ...choice, step: results.run.sizes.steps }, { ...choice, step: 1 });
@@ -235,7 +246,7 @@ export const TARGETS: readonly Target[] = [
     scenario: "memory, busy consumer",
     of: "in a drain, at most",
     sense: "less than",
-    bound: 150,
+    bound: 130,
     unit: "MB",
     measured: (results) => summarize(results, { peer: "firefly", scenario: "drain_1", metric: "memory" })?.median,
   },

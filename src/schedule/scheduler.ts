@@ -6,7 +6,7 @@ import { codeOf, LOCK_NOT_AVAILABLE, markUserFailure } from "../database/error_c
 import { FireflyError } from "../errors.ts";
 import type { ScheduleOptions } from "../task/options.ts";
 import type { Sessions } from "../database/session.ts";
-import { type NewTask } from "../store/insert.ts";
+import type { NewTask } from "../store/insert.ts";
 import { areUnique, isOneStatement, isProducer, type ScheduledRow, scheduleTasks } from "../store/schedule.ts";
 import type { FreshRecord } from "../task/record.ts";
 import { runTransaction, Transaction } from "../database/transaction.ts";
