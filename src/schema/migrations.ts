@@ -562,9 +562,9 @@ CREATE TABLE "firefly".task (
   started timestamptz,
   completed timestamptz,
   returned text
-  -- UPDATEs stay HOT, for which a fillfactor of 42 leaves room on the page, as long as no index mentions a column that
+  -- UPDATEs stay HOT, for which a fillfactor of 40 leaves room on the page, as long as no index mentions a column that
   -- they set, not even in its predicate.
-) WITH (fillfactor = 42);
+) WITH (fillfactor = 40);
 COMMENT ON TABLE "firefly".task IS
   'A task and its record, from schedule() until it is pruned. Inserted by schedule() or any INSERT; updated as a rule '
   'once, by the consumer that ends it, else by progress, retry, rescue and cancel; deleted when it is pruned or '

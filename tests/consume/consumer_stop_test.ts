@@ -26,7 +26,7 @@ Deno.test("stop() returns tasks that have not begun, uncounted and in their old 
   const [row] = await test.db.sql`
     SELECT count(*) FILTER (WHERE status = 'created')::int AS created, count(*) FILTER (WHERE snoozes = 1)::int AS snoozed,
       coalesce(sum(rescues + retry_attempts), 0)::int AS counted
-    FROM firefly.task
+    FROM firefly.task_record
   `;
   assert(row!.created > 0, "something was left");
   assertEquals(row!.counted, 0);

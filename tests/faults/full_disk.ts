@@ -110,7 +110,7 @@ async function fillDisk(server: Server, { count, timeout, own, root }: Filling):
     const room = performance.now();
     const { completed = 0, failed = 0 } = await allEnded(db, name, 90_000);
     const finished = performance.now() - room;
-    const [row] = await db.sql`SELECT sum(retry_attempts)::int AS retries FROM firefly.task`;
+    const [row] = await db.sql`SELECT sum(retry_attempts)::int AS retries FROM firefly.task_record`;
     const met = await metBy(db.sql);
     return { completedEarly, completed, failed, retries: row!.retries, met, told: told(), finished };
   } finally {
@@ -120,7 +120,7 @@ async function fillDisk(server: Server, { count, timeout, own, root }: Filling):
 
 /** How many attempts have failed, by the histories of the records. */
 async function metBy(sql: postgres.Sql): Promise<number> {
-  const [row] = await sql`SELECT sum(jsonb_array_length(errors))::int AS met FROM firefly.task`;
+  const [row] = await sql`SELECT sum(jsonb_array_length(errors))::int AS met FROM firefly.task_record`;
   return row!.met;
 }
 

@@ -42,7 +42,7 @@ export const handEditedRows: Fault = {
     const bad = await allEnded(db, "data.measure");
     const good = await allEnded(db, "data.echo");
     const rows = await db.sql<{ errors: { name: string; message: string }[]; claims: string }[]>`
-      SELECT errors, claim_seq - snoozes AS claims FROM firefly.task WHERE func_name = 'data.measure'
+      SELECT errors, claim_seq - COALESCE(snoozes, 0) AS claims FROM firefly.task WHERE func_name = 'data.measure'
     `;
     await db.sql`INSERT INTO firefly.task (func_name, params) VALUES ('data.linger', firefly.encode('[0]'))`;
     const { completed } = await allEnded(db, "data.linger");

@@ -83,7 +83,7 @@ async function preload(): Promise<{ LD_PRELOAD: string }> {
 }
 
 async function rescuesOf({ sql }: TestDatabase): Promise<number> {
-  const [row] = await sql`SELECT sum(rescues)::int AS rescues FROM firefly.task`;
+  const [row] = await sql`SELECT sum(rescues)::int AS rescues FROM firefly.task_record`;
   return row!.rescues;
 }
 
