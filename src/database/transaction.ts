@@ -10,7 +10,8 @@ import {
   rollBack,
 } from "./transaction_ends.ts";
 import { DatabaseUnreachable, FireflyError } from "../errors.ts";
-import type { Session, Sessions } from "./session.ts";
+import type { Session } from "./session.ts";
+import type { Sessions } from "./sessions.ts";
 import type { Sql } from "../sql.ts";
 
 /** How long the server may take to begin, commit or roll back, in milliseconds. */

@@ -1,5 +1,6 @@
 import { resolveConnection } from "../../src/database/settings.ts";
-import { Session, Sessions } from "../../src/database/session.ts";
+import { Session } from "../../src/database/session.ts";
+import { Sessions } from "../../src/database/sessions.ts";
 import { endBackend } from "../../src/store/consumers.ts";
 import { Transaction } from "../../src/database/transaction.ts";
 import { type TestDatabase, testDatabase } from "./database.ts";
