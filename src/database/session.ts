@@ -7,6 +7,7 @@ import {
   isSent,
   makeTag,
   openClient,
+  reportedSettings,
   type Rows,
   setIdle,
   type Tag,
@@ -14,7 +15,7 @@ import {
 } from "./driver.ts";
 import { codeOf, isConnectionError, markConnectionError, READ_ONLY } from "./error_codes.ts";
 import type { DatabaseUnreachable } from "../errors.ts";
-import { FOR_TRANSACTIONS } from "./session_settings.ts";
+import { FOR_TRANSACTIONS, GUARD } from "./session_settings.ts";
 import { readProperty } from "../thrown.ts";
 
 /** The options of a session. */
@@ -39,6 +40,8 @@ export class Session {
   #unanswered = 0;
   #isConnected = false;
   #isStale = false;
+  /** Whether its transactions could write by default, as the server has reported at some time. */
+  #couldWrite = false;
   #lost: DatabaseUnreachable | undefined;
   #onLost: (() => void) | undefined;
 
@@ -56,6 +59,9 @@ export class Session {
       connect_timeout: 2,
       connection: FOR_TRANSACTIONS,
       onclose: () => this.#lose(Object.assign(new Error("the connection was closed"), { code: "CONNECTION_CLOSED" })),
+      onparameter: (name: string, value: string) => {
+        if (name === GUARD.name && value === "off") this.#couldWrite = true;
+      },
       ...options as object,
     });
   }
@@ -68,6 +74,16 @@ export class Session {
   /** Statements that each of its transactions needs at its beginning. */
   get setup(): string {
     return this.#settings.found?.setup?.transactions ?? "";
+  }
+
+  /**
+   * Whether its transactions are read-only unless BEGIN says otherwise, by {@linkcode GUARD}, so that a statement which
+   * comes to run outside of them writes nothing. Undefined where they must be as they are: behind a pooler, on a standby,
+   * where an administrator made them read-only, and until the server has reported all that.
+   */
+  get isGuarded(): boolean | undefined {
+    const { [GUARD.name]: isReadOnly, in_hot_standby: isStandby } = reportedSettings(this.#client);
+    return this.#couldWrite && isStandby === "off" && !this.isPooled ? isReadOnly === "on" : undefined;
   }
 
   /** Whether it was refused to write: another connection may lead to a server that takes writes. */
@@ -109,6 +125,25 @@ export class Session {
     return this.#inTurn(isWaiting ? () => withTimeout(give(), deadline, isWaiting) : give, isWaiting ? 0 : deadline);
   }
 
+  /**
+   * Runs BEGIN and the first statement of its transaction in one round trip, on a session that is guarded and not in use.
+   * If BEGIN fails, the statement runs outside of a transaction, so its outcome must be ignored and the session discarded.
+   *
+   * @param deadline Milliseconds that BEGIN may take.
+   * @returns When BEGIN has ended, and the rows of the statement.
+   */
+  runFirst<T>(begin: Build, first: Build, deadline: number): { begun: Promise<unknown>; rows: Promise<Rows<T>> } {
+    let given: readonly [ReturnType<Build>, ReturnType<Build>];
+    const begun = this.#inTurn(() => {
+      given = [begin(this.#client).execute(), first(this.#client).execute()];
+      return given[0] as unknown as Promise<unknown>;
+    }, deadline);
+    this.#unanswered++;
+    const rows = this.#send(() => this.#endBoth(given, first) as Promise<Rows<T>>, 0);
+    this.#turn = rows.then(nothing, nothing);
+    return { begun, rows };
+  }
+
   #inTurn<T>(give: () => Promise<T>, deadline: number): Promise<T> {
     const isNext = this.#unanswered++ === 0;
     const outcome = isNext ? this.#send(give, deadline) : this.#turn.then(() => this.#send(give, deadline));
@@ -134,8 +169,12 @@ export class Session {
     }
   }
 
-  async #giveBoth(first: Build, second: Build): Promise<unknown> {
-    const given = [first(this.#client).execute(), second(this.#client).execute()] as const;
+  #giveBoth(first: Build, second: Build): Promise<unknown> {
+    return this.#endBoth([first(this.#client).execute(), second(this.#client).execute()], second);
+  }
+
+  /** Awaits two statements that the driver was just given; gives the second once more, if the driver kept it. */
+  async #endBoth(given: readonly [ReturnType<Build>, ReturnType<Build>], second: Build): Promise<unknown> {
     const answers = Promise.allSettled(given);
     await undefined; // by now the driver has written both to the open connection
     // Or it keeps the second, if the first must be prepared or is large, and might send it on a new connection.
