@@ -5,7 +5,7 @@ import type { Emitter } from "../events.ts";
 import type { Hooks } from "./hooks.ts";
 import type { Redactor } from "../privacy/redaction.ts";
 import type { CurrentInstance } from "../task/scope.ts";
-import type { Sessions } from "../database/session.ts";
+import type { Sessions } from "../database/sessions.ts";
 import type { Settler } from "../settle/settler.ts";
 import type { Slots } from "./slots.ts";
 

@@ -17,7 +17,7 @@ import type { Redactor } from "../privacy/redaction.ts";
 import { toQueueSettings } from "../task/queue_options.ts";
 import { toRetentionSeconds } from "../task/retention.ts";
 import type { CurrentInstance } from "../task/scope.ts";
-import type { Sessions } from "../database/session.ts";
+import type { Sessions } from "../database/sessions.ts";
 import { Settler } from "../settle/settler.ts";
 import { registerDefinitions } from "../store/definitions.ts";
 import { storeRetention } from "../store/prune.ts";

@@ -170,6 +170,11 @@ export function isSent(query: PromiseLike<unknown>): boolean {
   return Boolean((query as { state?: unknown }).state);
 }
 
+/** Returns the settings that the server has reported to a client of one connection, by name; poolers report their own. */
+export function reportedSettings(client: Client): Readonly<Record<string, string | undefined>> {
+  return client.parameters as unknown as Record<string, string | undefined>;
+}
+
 /** Returns the server process that the driver was told when it connected: behind a pooler, not the one that answered. */
 export function connectedProcessOf(rows: Rows<unknown>): number {
   return (rows as unknown as { state: { pid: number } }).state.pid;

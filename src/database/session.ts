@@ -7,15 +7,15 @@ import {
   isSent,
   makeTag,
   openClient,
+  reportedSettings,
   type Rows,
   setIdle,
   type Tag,
   unreachableError,
 } from "./driver.ts";
 import { codeOf, isConnectionError, markConnectionError, READ_ONLY } from "./error_codes.ts";
-import { type DatabaseUnreachable, InstanceClosed } from "../errors.ts";
-import { LINGER } from "./linger.ts";
-import { FOR_TRANSACTIONS } from "./session_settings.ts";
+import type { DatabaseUnreachable } from "../errors.ts";
+import { FOR_TRANSACTIONS, GUARD } from "./session_settings.ts";
 import { readProperty } from "../thrown.ts";
 
 /** The options of a session. */
@@ -40,6 +40,8 @@ export class Session {
   #unanswered = 0;
   #isConnected = false;
   #isStale = false;
+  /** Whether its transactions could write by default, as the server has reported at some time. */
+  #couldWrite = false;
   #lost: DatabaseUnreachable | undefined;
   #onLost: (() => void) | undefined;
 
@@ -57,6 +59,9 @@ export class Session {
       connect_timeout: 2,
       connection: FOR_TRANSACTIONS,
       onclose: () => this.#lose(Object.assign(new Error("the connection was closed"), { code: "CONNECTION_CLOSED" })),
+      onparameter: (name: string, value: string) => {
+        if (name === GUARD.name && value === "off") this.#couldWrite = true;
+      },
       ...options as object,
     });
   }
@@ -69,6 +74,16 @@ export class Session {
   /** Statements that each of its transactions needs at its beginning. */
   get setup(): string {
     return this.#settings.found?.setup?.transactions ?? "";
+  }
+
+  /**
+   * Whether its transactions are read-only unless BEGIN says otherwise, by {@linkcode GUARD}, so that a statement which
+   * comes to run outside of them writes nothing. Undefined where they must be as they are: behind a pooler, on a standby,
+   * where an administrator made them read-only, and until the server has reported all that.
+   */
+  get isGuarded(): boolean | undefined {
+    const { [GUARD.name]: isReadOnly, in_hot_standby: isStandby } = reportedSettings(this.#client);
+    return this.#couldWrite && isStandby === "off" && !this.isPooled ? isReadOnly === "on" : undefined;
   }
 
   /** Whether it was refused to write: another connection may lead to a server that takes writes. */
@@ -110,6 +125,25 @@ export class Session {
     return this.#inTurn(isWaiting ? () => withTimeout(give(), deadline, isWaiting) : give, isWaiting ? 0 : deadline);
   }
 
+  /**
+   * Runs BEGIN and the first statement of its transaction in one round trip, on a session that is guarded and not in use.
+   * If BEGIN fails, the statement runs outside of a transaction, so its outcome must be ignored and the session discarded.
+   *
+   * @param deadline Milliseconds that BEGIN may take.
+   * @returns When BEGIN has ended, and the rows of the statement.
+   */
+  runFirst<T>(begin: Build, first: Build, deadline: number): { begun: Promise<unknown>; rows: Promise<Rows<T>> } {
+    let given: readonly [ReturnType<Build>, ReturnType<Build>];
+    const begun = this.#inTurn(() => {
+      given = [begin(this.#client).execute(), first(this.#client).execute()];
+      return given[0] as unknown as Promise<unknown>;
+    }, deadline);
+    this.#unanswered++;
+    const rows = this.#send(() => this.#endBoth(given, first) as Promise<Rows<T>>, 0);
+    this.#turn = rows.then(nothing, nothing);
+    return { begun, rows };
+  }
+
   #inTurn<T>(give: () => Promise<T>, deadline: number): Promise<T> {
     const isNext = this.#unanswered++ === 0;
     const outcome = isNext ? this.#send(give, deadline) : this.#turn.then(() => this.#send(give, deadline));
@@ -135,8 +169,12 @@ export class Session {
     }
   }
 
-  async #giveBoth(first: Build, second: Build): Promise<unknown> {
-    const given = [first(this.#client).execute(), second(this.#client).execute()] as const;
+  #giveBoth(first: Build, second: Build): Promise<unknown> {
+    return this.#endBoth([first(this.#client).execute(), second(this.#client).execute()], second);
+  }
+
+  /** Awaits two statements that the driver was just given; gives the second once more, if the driver kept it. */
+  async #endBoth(given: readonly [ReturnType<Build>, ReturnType<Build>], second: Build): Promise<unknown> {
     const answers = Promise.allSettled(given);
     await undefined; // by now the driver has written both to the open connection
     // Or it keeps the second, if the first must be prepared or is large, and might send it on a new connection.
@@ -192,85 +230,5 @@ async function withTimeout<T>(promise: Promise<T>, ms: number, isWaiting: () => 
     } catch (error) {
       if (codeOf(error) !== "DEADLINE" || !await isWaiting().catch(() => false)) throw error;
     }
-  }
-}
-
-/** How many milliseconds an unused session is kept. */
-const IDLE_MS = 10_000;
-
-/** A pool of sessions, each taken by one caller at a time: at most `max`, further callers wait. */
-export class Sessions {
-  readonly #open: () => Session;
-  readonly #idleMs: number;
-  /** Unused sessions, the last used last: it is taken next, as its process of the server has the warmest caches. */
-  readonly #idle: { session: Session; since: number }[] = [];
-  readonly #waiting: (() => void)[] = [];
-  /** One timer for all: most sessions are used again long before. */
-  #sweep: ReturnType<typeof setTimeout> | undefined;
-  /** Whether the process may end while the unused sessions are open. */
-  #isIdle = false;
-  #taken = 0;
-  #ended = false;
-  /** How many sessions may be taken at a time. */
-  max: number;
-
-  constructor(open: () => Session, max: number, { idleMs = IDLE_MS }: { idleMs?: number } = {}) {
-    this.#open = open;
-    this.max = max;
-    this.#idleMs = idleMs;
-  }
-
-  /**
-   * Takes a session.
-   *
-   * @throws {InstanceClosed} If the pool has ended, or ends before one is free.
-   */
-  async take(): Promise<Session> {
-    while (this.#taken >= this.max && !this.#ended) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    if (this.#ended) throw new InstanceClosed();
-    this.#taken++;
-    for (let idle; (idle = this.#idle.pop());) {
-      if (idle.session.lost) continue;
-      if (this.#isIdle) idle.session.setIdle(false);
-      return idle.session;
-    }
-    return this.#open();
-  }
-
-  /** Gives a session back, to be reused or, if it is lost or in the middle of a statement, discarded. */
-  giveBack(session: Session, reusable: boolean): void {
-    this.#taken--;
-    if (reusable && !session.lost && !session.isStale && !this.#ended) {
-      this.#idle.push({ session, since: performance.now() });
-      if (this.#isIdle || this.#sweep === undefined) this.#linger();
-    } else session.discard();
-    this.#waiting.shift()?.();
-  }
-
-  /** Keeps the process from ending for a moment, since a session that was used is often used again. */
-  #linger(): void {
-    this.#isIdle = false;
-    clearTimeout(this.#sweep);
-    this.#sweep = setTimeout(() => {
-      this.#isIdle = true;
-      for (const { session } of this.#idle) session.setIdle(true);
-      this.#dropIdle();
-    }, LINGER);
-  }
-
-  #dropIdle(): void {
-    this.#sweep = undefined;
-    const now = performance.now();
-    while (this.#idle[0] && now - this.#idle[0].since >= this.#idleMs) this.#idle.shift()!.session.discard();
-    const [oldest] = this.#idle;
-    if (oldest) this.#sweep = setTimeout(() => this.#dropIdle(), this.#idleMs - (now - oldest.since)).unref();
-  }
-
-  /** Discards the unused sessions, and each other one when it is given back. From now on none can be taken. */
-  end(): void {
-    this.#ended = true;
-    clearTimeout(this.#sweep);
-    for (const { session } of this.#idle.splice(0)) session.discard();
-    for (const wake of this.#waiting.splice(0)) wake();
   }
 }

@@ -8,11 +8,12 @@
  * | default_transaction_isolation | own statements; BEGIN of all transactions | statements fail with 40001, and a limit is counted in a snapshot from before its lock |
  * | standard_conforming_strings, transform_null_equals, quote_all_identifiers | own statements | texts and names of statements mean something else |
  * | lock_timeout, statement_timeout, transaction_timeout | own statements; migrate | statements that may wait fail; they have a deadline of their own |
+ * | default_transaction_read_only, where it is off | transactions, once their sessions are used again | a statement that is sent together with BEGIN writes though BEGIN has failed: see {@linkcode GUARD} |
  * | idle_session_timeout, exit_on_error | own statements, transactions | the server ends connections that are in use |
  * | enable_nestloop, enable_indexscan, enable_indexonlyscan, enable_tidscan, enable_sort, enable_material, plan_cache_mode | own statements | claims read whole tables |
  *
- * These stay as the database or role has them: default_transaction_read_only, row_security, role and search_path, which
- * an administrator sets on purpose (no statement depends on search_path); session_replication_role, which only a
+ * These stay as the database or role has them: default_transaction_read_only where it is on, row_security, role and
+ * search_path, which an administrator sets on purpose (no statement depends on search_path); session_replication_role, which only a
  * superuser may set; synchronous_commit, of which doctor warns; TimeZone, IntervalStyle, client_min_messages, xmloption,
  * escape_string_warning, constraint_exclusion, work_mem, jit, lc_* and the costs of the planner, which change no result
  * that Firefly reads. In transactions, lock_timeout, statement_timeout and transaction_timeout are the user's.
@@ -65,6 +66,17 @@ export const HOT_PATH_PLANS = {
 
 /** Begins a transaction whose statements each see what was committed before, as Firefly's own statements require. */
 export const BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED;";
+
+/**
+ * The setting that guards the sessions of transactions: a statement that comes to run outside of BEGIN and COMMIT writes
+ * nothing. `set` runs in a transaction and holds for those after it, if that commits. The server reports the setting
+ * whenever it changes. Connections do not start with it: `target_session_attrs` would take the server for one that
+ * refuses writes, and the value that an administrator has set would be lost.
+ */
+export const GUARD = { name: "default_transaction_read_only", set: "SET default_transaction_read_only = on;" } as const;
+
+/** As {@linkcode BEGIN}, on a session that is guarded. */
+export const BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;";
 
 /** Begins a transaction that changes or locks the schema for as long as it takes. */
 export const BEGIN_MIGRATING =

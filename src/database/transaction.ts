@@ -3,6 +3,7 @@ import { codeOf, markCommitFailure, markOwnFailure, markUserFailure, READ_ONLY }
 import { mayAskForReadOnly, transactionControlOf } from "./transaction_control.ts";
 import {
   begin,
+  type Begun,
   commitSession,
   IN_FAILED_TRANSACTION,
   isErrorOfCommit,
@@ -10,7 +11,8 @@ import {
   rollBack,
 } from "./transaction_ends.ts";
 import { DatabaseUnreachable, FireflyError } from "../errors.ts";
-import type { Session, Sessions } from "./session.ts";
+import type { Session } from "./session.ts";
+import type { Sessions } from "./sessions.ts";
 import type { Sql } from "../sql.ts";
 
 /** How long the server may take to begin, commit or roll back, in milliseconds. */
@@ -21,7 +23,8 @@ interface Frame {
   readonly schema: string;
   /** The transaction that contains the savepoint. */
   readonly outer?: Transaction;
-  open(): Promise<Session>;
+  /** Begins it, and runs its first statement. */
+  open<T>(first: Build): Promise<Begun<T>>;
   /** Commits or rolls back; `last` is sent together with COMMIT. */
   close(session: Session, commit: boolean, last?: Last): Promise<void>;
   drop(session: Session): void;
@@ -56,16 +59,7 @@ export class Transaction {
   ): Transaction {
     return new Transaction({
       schema,
-      async open() {
-        const session = await sessions.take();
-        try {
-          await begin(session, setup, deadline);
-          return session;
-        } catch (error) {
-          sessions.giveBack(session, false);
-          throw error;
-        }
-      },
+      open: (first) => begin(sessions, first, { setup, deadline }),
       async close(session, commit, last) {
         let clean = false;
         try {
@@ -188,11 +182,23 @@ export class Transaction {
 
   async #run<T>(build: Build): Promise<Rows<T>> {
     if (this.ended) throw hasEnded();
-    const session = await (this.#session ??= this.#frame.open());
+    if (!this.#session) return await this.#open<T>(build);
+    const session = await this.#session;
     // After the ROLLBACK of the transaction around it, the statement would run outside of any.
     if (this.#frame.outer?.ended) throw hasEnded();
     try {
       return await session.run<T>(build);
+    } catch (error) {
+      throw this.#explain(error);
+    }
+  }
+
+  async #open<T>(first: Build): Promise<Rows<T>> {
+    const opened = this.#frame.open<T>(first);
+    this.#session = opened.then(({ session }) => session);
+    try {
+      await this.#session;
+      return await (await opened).rows;
     } catch (error) {
       throw this.#explain(error);
     }
@@ -216,9 +222,11 @@ export class Transaction {
     return new Transaction({
       schema: this.#frame.schema,
       outer: this,
-      open: async () => {
+      open: async <T>(first: Build) => {
         await this.#run((client) => client.unsafe(`SAVEPOINT ${name}`));
-        return await this.#session!;
+        const session = await this.#session!;
+        if (this.ended) throw hasEnded();
+        return { session, rows: session.run<T>(first) };
       },
       close: async (session, commit) => {
         if (this.ended) throw hasEnded();

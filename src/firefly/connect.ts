@@ -1,6 +1,7 @@
 import type { Closing } from "../closing.ts";
 import { Database } from "../database/pools.ts";
-import { Session, Sessions } from "../database/session.ts";
+import { Session } from "../database/session.ts";
+import { Sessions } from "../database/sessions.ts";
 import { type ConnectionSettings, resolveConnection } from "../database/settings.ts";
 import { startEmbedded } from "../embedded/embedded.ts";
 import type { Emitter } from "../events.ts";

@@ -5,7 +5,7 @@ import { retryConflicts } from "../database/conflicts.ts";
 import { codeOf, LOCK_NOT_AVAILABLE, markUserFailure } from "../database/error_codes.ts";
 import { FireflyError } from "../errors.ts";
 import type { ScheduleOptions } from "../task/options.ts";
-import type { Sessions } from "../database/session.ts";
+import type { Sessions } from "../database/sessions.ts";
 import type { NewTask } from "../store/insert.ts";
 import { areUnique, isOneStatement, isProducer, type ScheduledRow, scheduleTasks } from "../store/schedule.ts";
 import type { FreshRecord } from "../task/record.ts";

@@ -3,6 +3,8 @@ import { current, DatabaseUnreachable, transaction } from "../../mod.ts";
 import type { Firefly } from "../../src/firefly/firefly.ts";
 import { defineTask, type Handler } from "../../src/task/definition.ts";
 import { type Bench, bench } from "../support/attempt_bench.ts";
+import { slowDownBegin } from "../support/transactions.ts";
+import { until } from "../support/waiting.ts";
 
 /** Creates tables whose rows raise the SQLSTATE that they hold: at once, or at COMMIT. */
 async function withRaisingTables({ db }: Bench): Promise<void> {
@@ -116,6 +118,37 @@ Deno.test("start() puts a task off, uncounted, that met a server which takes no 
   ];
 
   assertEquals(ends, ["put off", "failed", "failed", "failed"]);
+});
+
+Deno.test("start() puts a task off, uncounted, whose BEGIN was cancelled, whatever its handler made of that", async () => {
+  await using test = await bench();
+  await withRaisingTables(test);
+  const write = async () => void await current().sql`INSERT INTO effect VALUES (1)`;
+  const handlers: Handler[] = [
+    write,
+    () => write().catch(() => {}),
+    () =>
+      write().catch(() => {
+        throw new Error("of its own");
+      }),
+  ];
+  const ends: string[] = [];
+  for (const handler of handlers) {
+    // Two that complete: then BEGIN is sent together with the first statement.
+    for (let i = 0; i < 2; i++) assertEquals(await endOf(test, () => void current().sql`SELECT 1`), "completed");
+    slowDownBegin(test.proxy);
+    const end = endOf(test, handler);
+    const sleeping = () =>
+      test.db.sql`
+        SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event = 'PgSleep'
+      `;
+    await until(async () => (await sleeping()).count > 0);
+    ends.push(await end);
+    test.proxy.tamper = (text) => text;
+  }
+
+  assertEquals([ends, (await test.db.sql`SELECT FROM effect`).count], [Array(3).fill("put off"), 0]);
 });
 
 Deno.test("start() puts a task off, uncounted, whose handler threw that a database is unreachable", async () => {

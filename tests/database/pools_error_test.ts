@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import net from "node:net";
 import { isServerFault } from "../../src/database/error_codes.ts";
-import { Session, Sessions } from "../../src/database/session.ts";
+import { Session } from "../../src/database/session.ts";
+import { Sessions } from "../../src/database/sessions.ts";
 import { type ConnectionSettings, resolveConnection } from "../../src/database/settings.ts";
 import { runTransaction, Transaction } from "../../src/database/transaction.ts";
 import { DatabaseUnreachable, FireflyError, SchemaMismatch } from "../../src/errors.ts";

@@ -7,6 +7,8 @@ import { Emitter } from "../../src/events.ts";
 import { Listener } from "../../src/notify/listener.ts";
 import { migrate } from "../../src/schema/migrator.ts";
 import { Session } from "../../src/database/session.ts";
+import { Sessions } from "../../src/database/sessions.ts";
+import { runTransaction, Transaction } from "../../src/database/transaction.ts";
 import { notify } from "../../src/store/listen.ts";
 import { testDatabase } from "../support/database.ts";
 import { isLeftOut } from "../faults/fault.ts";
@@ -117,6 +119,38 @@ test("a task is scheduled, run and awaited through a pooler, in a session and in
     const results = await Promise.all(records.map((record) => record.result({ timeout: "20s" })));
 
     assertEquals(results, Array.from({ length: 20 }, (_, n) => n * 2));
+  }
+});
+
+test("Transaction guards no session behind a pooler, whose connections others use, and sends BEGIN before anything else", async () => {
+  for (const mode of ["session", "transaction"] as const) {
+    await using db = await testDatabase({ migrated: false });
+    await using bouncer = await startPgBouncer(db.url, mode, { default_pool_size: "1" });
+    await using proxy = await TcpProxy.start(bouncer.through(db.url));
+    const settings = await resolveConnection(proxy.through(db.url));
+    const opened = await Database.open(settings, "firefly");
+    await opened.end();
+    const sessions = new Sessions(() => new Session(opened.settings), 1);
+    await db.sql`CREATE TABLE ledger (i integer)`;
+    const requests: string[] = [];
+    proxy.onRequest = (text) => requests.push(text);
+    const modes = new Set<unknown>();
+
+    for (let i = 0; i < 4; i++) {
+      await runTransaction(Transaction.on(sessions, { schema: "firefly" }), async ({ sql }) => {
+        const [row] = await sql`SELECT current_setting('default_transaction_read_only') AS mode`;
+        modes.add(row.mode);
+        await sql`INSERT INTO ledger VALUES (${i})`;
+      });
+    }
+    sessions.end();
+
+    assertEquals([...modes], ["off"]);
+    assertEquals(
+      requests.filter((text) => text.includes("BEGIN ISOLATION") && /SELECT current_setting/.test(text)),
+      [],
+    );
+    assertEquals((await db.sql`SELECT FROM ledger`).count, 4);
   }
 });
 

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { Session, Sessions } from "../../src/database/session.ts";
+import { Session } from "../../src/database/session.ts";
+import { Sessions } from "../../src/database/sessions.ts";
 import { testDatabase } from "../support/database.ts";
 import { until } from "../support/waiting.ts";
 import { connections, pidOf, terminate } from "../support/connections.ts";
