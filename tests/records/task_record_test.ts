@@ -27,6 +27,27 @@ Deno.test("a record that was just scheduled has every field, without being read 
   assertEquals(created, notBefore);
 });
 
+Deno.test("records that were scheduled together are an array of objects of their own, whole for whatever copies them", async () => {
+  await using test = await testInstance();
+  const add = task(taskName(), (i: number) => i);
+
+  const records = await test.ff.run(() => add.scheduleMany(Array.from({ length: 20 }, (_, i) => [i])));
+  const [first, second] = records as [typeof records[0], typeof records[0]];
+  const read = await first.refresh();
+
+  assert(Array.isArray(records) && Object.getPrototypeOf(records) === Array.prototype);
+  assertEquals(Object.keys(first), Object.keys(read));
+  assertEquals({ ...first }, { ...read });
+  assertEquals(structuredClone(records).map(({ id }) => id), records.map(({ id }) => id));
+  assertEquals(JSON.stringify(records[19]), JSON.stringify(await records[19]!.refresh()));
+  assertStringIncludes(Deno.inspect(first), `funcName: "${add.funcName}"`);
+  assert(first.created !== second.created && first.created !== first.notBefore && first.errors !== second.errors);
+  first.created.setTime(0);
+  first.tags.push("mine");
+  assertEquals([second.tags, (await test.ff.run(() => add.schedule(1))).tags], [[], []]);
+  assertEquals([first.params, second.created, second.notBefore], [[0], read.created, read.notBefore]);
+});
+
 Deno.test("a record shows how its task ended", async () => {
   await using test = await testInstance();
   const work = task(taskName(), async (fails: boolean) => {
