@@ -5,6 +5,7 @@ import { parseTime } from "../database/times.ts";
 import type { AttemptedBy } from "../events.ts";
 import { decodeParams, decryptRow, type KeyRing } from "../privacy/encryption.ts";
 import { FireflyError, TaskExists, TaskNotFound } from "../errors.ts";
+import { lazyArray } from "../lazy_array.ts";
 import type { Listener } from "../notify/listener.ts";
 import { Projection } from "../wire/to_json.ts";
 import type { TaskDefinition } from "../task/definition.ts";
@@ -87,7 +88,7 @@ export function toRecords(
 ): TaskRecord[] | Promise<TaskRecord[]> {
   const toOne = (row: ScheduledRow) => toRecord(row, access, row.inserted ? fresh : { ...fresh, inserted: false });
   const { keys } = access;
-  if (!keys) return tasks.map((task, i) => toOne(rowOf(task, scheduled[i]!)));
+  if (!keys) return lazyArray(tasks.length, () => tasks.map((task, i) => toOne(rowOf(task, scheduled[i]!))));
   return Promise.all(tasks.map(async (task, i) => toOne(await decryptRow(rowOf(task, scheduled[i]!), keys))));
 }
 

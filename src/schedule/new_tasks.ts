@@ -87,7 +87,7 @@ function sharedColumns(
     max_retries: options.maxRetries ?? definition.maxRetries ?? defaults.maxRetries ?? 0,
     ...storedRetryDelay(options.retryDelay ?? definition.retryDelay ?? defaults.retryDelay ?? DEFAULT_RETRY_DELAY),
     timeout: timeout === undefined ? null : toSeconds(timeout, "timeout"),
-    tags: options.tags ?? [],
+    tags: [...options.tags ?? []],
   };
   // A Date may be another time with the next call.
   if (!options.notBefore) known?.set(options, { definition, columns });

@@ -1,6 +1,7 @@
 import type { Backoff } from "../task/backoff.ts";
 import type { Tag } from "../database/driver.ts";
 import { nearestDate } from "../database/times.ts";
+import { lazyArray } from "../lazy_array.ts";
 import type { TaskStatus } from "../task/record.ts";
 
 /** A task to insert, by the names of its columns; null takes the default. */
@@ -220,7 +221,12 @@ async function insertAlike(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> 
   const [created, notBefore, ...ids] = row ? row.text.split(",") : [];
   const times = { created: Number(created), notBefore: Number(notBefore) };
   // A Date can be changed: each row has its own.
-  return ids.map((id) => ({ id, created: nearestDate(times.created), not_before: nearestDate(times.notBefore) }));
+  const toTask = (id: string) => ({
+    id,
+    created: nearestDate(times.created),
+    not_before: nearestDate(times.notBefore),
+  });
+  return lazyArray(ids.length, () => ids.map(toTask));
 }
 
 /** Whether tasks differ only in their arguments, as those of one call do, and most that are called together. */

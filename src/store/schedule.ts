@@ -1,5 +1,6 @@
 import type { Tag } from "../database/driver.ts";
 import { FireflyError, TaskExists } from "../errors.ts";
+import { lazyArray } from "../lazy_array.ts";
 import { type InsertedTask, insertTasks, type NewTask } from "./insert.ts";
 import { newRow, rowOfJson, type TaskRow, timeOf, toNumber } from "./rows.ts";
 
@@ -20,12 +21,16 @@ const [CHUNK_ROWS, CHUNK_CHARACTERS] = [5_000, 8 * 1024 * 1024];
 export async function scheduleTasks(sql: Tag, tasks: NewTask[], producer: boolean): Promise<ScheduledTask[]> {
   const by = producer ? "_produce" : "_schedule";
   // Unique keys are taken in one order, and so by one statement.
-  if (areUnique(tasks)) return checked(await scheduleUnique(sql, tasks, by), tasks);
-  const scheduled: ScheduledTask[][] = [];
+  if (areUnique(tasks)) return notRefused(await scheduleUnique(sql, tasks, by), tasks);
+  const parts: ScheduledTask[][] = [];
   for (const chunk of chunksOf(tasks)) {
-    scheduled.push(checked(await (producer ? scheduleUnique(sql, chunk, by) : insertTasks(sql, chunk)), chunk));
+    parts.push(
+      producer
+        ? notRefused(await scheduleUnique(sql, chunk, by), chunk)
+        : readBack(await insertTasks(sql, chunk), chunk),
+    );
   }
-  return scheduled.length === 1 ? scheduled[0]! : scheduled.flat();
+  return parts.length === 1 ? parts[0]! : lazyArray(tasks.length, () => parts.flat());
 }
 
 /** Whether any of `tasks` may have a duplicate. */
@@ -116,18 +121,16 @@ function uniqueTask({ text }: { text: string }): UniqueTask {
   };
 }
 
-/**
- * Checks what came of all tasks of a statement.
- *
- * @throws {TaskExists} If a duplicate refuses them.
- * @throws {FireflyError} If a user's client has returned other rows.
- */
-function checked<T extends ScheduledTask>(scheduled: T[], tasks: NewTask[]): T[] {
+function notRefused(scheduled: UniqueTask[], tasks: NewTask[]): UniqueTask[] {
   const [first] = scheduled;
-  if (first && "refusedKey" in first && first.refusedKey !== null) {
+  if (first && first.refusedKey !== null) {
     const { func_name: funcName } = tasks[0]!;
     throw new TaskExists(`schedule task "${funcName}"`, { id: toNumber(first.id), funcName, key: first.refusedKey });
   }
+  return readBack(scheduled, tasks);
+}
+
+function readBack<T extends ScheduledTask>(scheduled: T[], tasks: NewTask[]): T[] {
   if (scheduled.length === tasks.length) return scheduled;
   throw new FireflyError(
     `Cannot read back what was scheduled: the client returned ${scheduled.length} rows for ${tasks.length} tasks`,
