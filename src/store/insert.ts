@@ -43,8 +43,8 @@ export interface InsertedTask {
 
 /**
  * The columns of `task` that are stored as they are given, with the types to read them from JSON: the statements below
- * are made of them, so that a new column is entered here and in {@linkcode NewTask}. The SQL function `_schedule`
- * repeats them, since a function in the database must not change with each release of this package.
+ * are made of them, so that a new column is entered here, in {@linkcode NewTask} and in {@linkcode isAlike}. The SQL
+ * function `_schedule` repeats them, since a function in the database must not change with each release of this package.
  */
 const COLUMNS = {
   func_name: "text",
