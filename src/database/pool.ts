@@ -1,4 +1,4 @@
-import { withDeadline } from "./deadline.ts";
+import { lateError, withDeadline } from "./deadline.ts";
 import { type Build, type Client, discard, isSent, type Rows, setIdle } from "./driver.ts";
 import { codeOf, isConnectionError, markConnectionError, READ_ONLY } from "./error_codes.ts";
 import { InstanceClosed } from "../errors.ts";
@@ -14,10 +14,19 @@ const IDLE = 10_000;
 /** A connection of a pool, and the statements under way on it. */
 interface Member {
   readonly client: Client;
-  readonly queries: Set<ReturnType<Build>>;
-  timer?: ReturnType<typeof setTimeout>;
+  /** In the order in which they were sent. */
+  readonly queries: Map<ReturnType<Build>, Waiting>;
+  /** When it last sent a statement or got an answer. */
+  usedAt: number;
+  timer?: ReturnType<typeof setTimeout> | undefined;
   /** Whether the process may end while it is open. */
   isIdle: boolean;
+}
+
+/** Who waits for the answer to a statement. */
+interface Waiting {
+  readonly since: number;
+  reject(error: unknown): void;
 }
 
 /**
@@ -83,11 +92,14 @@ export class Pool {
 
   async #run<T>(build: Build, member: Member = this.#pick()): Promise<Rows<T>> {
     const query = build(member.client);
-    member.queries.add(query);
-    clearTimeout(member.timer);
+    const { promise, resolve, reject } = Promise.withResolvers<Rows<never>>();
+    query.then(resolve as (rows: unknown) => void, reject);
+    member.usedAt = performance.now();
+    member.queries.set(query, { since: member.usedAt, reject });
     if (member.isIdle) this.#setIdle(member, false);
+    this.#watch(member);
     try {
-      return await (this.#deadline ? withDeadline(query, this.#deadline) : query) as unknown as Rows<T>;
+      return await promise as Rows<T>;
     } catch (error) {
       if (!isSent(query)) markConnectionError(error); // of connecting, whatever its code
       const isLost = isConnectionError(error);
@@ -96,16 +108,33 @@ export class Pool {
       throw isLost && this.#ended ? new InstanceClosed() : error;
     } finally {
       member.queries.delete(query);
-      if (member.queries.size === 0 && this.#members.has(member)) {
-        member.timer = setTimeout(() => this.#setIdle(member, true), this.#linger);
-      }
+      member.usedAt = performance.now();
+      if (member.queries.size === 0 && !this.#members.has(member)) clearTimeout(member.timer);
     }
+  }
+
+  /**
+   * Looks at a connection from time to time, as long as it is in use: rejects statements that miss their deadline, and
+   * lets the process end once it is unused. Timers of their own would cost short statements a tenth of their time.
+   */
+  #watch(member: Member, ms = this.#linger): void {
+    member.timer ??= setTimeout(() => {
+      member.timer = undefined;
+      const now = performance.now();
+      for (const { since, reject } of member.queries.values()) {
+        if (this.#deadline && now - since >= this.#deadline) reject(lateError(this.#deadline));
+      }
+      const left = member.usedAt + this.#linger - now;
+      if (member.queries.size > 0) this.#watch(member);
+      else if (left > 0) this.#watch(member, left);
+      else if (this.#members.has(member)) this.#setIdle(member, true);
+    }, ms);
   }
 
   /** Ends the pool once its statements have ended. From now on it rejects others. */
   async end(): Promise<void> {
     this.#ended = true;
-    const queries = [...this.#members].flatMap((member) => [...member.queries]);
+    const queries = [...this.#members].flatMap((member) => [...member.queries.keys()]);
     await withDeadline(Promise.allSettled(queries), END_TIMEOUT).catch(() => {});
     this.abandon();
   }
@@ -121,13 +150,20 @@ export class Pool {
     let best: Member | undefined;
     for (const member of this.#members) if (!best || member.queries.size < best.queries.size) best = member;
     if (best && (best.queries.size === 0 || this.#members.size >= this.#max)) return best;
-    const member: Member = { client: this.#open(() => this.#drop(member)), queries: new Set(), isIdle: false };
+    const member: Member = {
+      client: this.#open(() => this.#drop(member)),
+      queries: new Map(),
+      usedAt: 0,
+      isIdle: false,
+    };
     this.#members.add(member);
     return member;
   }
 
   /** Lets the process end while the connection is unused, and closes it after a while. */
   #setIdle(member: Member, isIdle: boolean): void {
+    clearTimeout(member.timer);
+    member.timer = undefined;
     member.isIdle = isIdle;
     setIdle(member.client, isIdle);
     // Not the driver's own idle_timeout, which rejects statements that are sent while the connection closes.
@@ -136,10 +172,10 @@ export class Pool {
 
   #drop(member: Member): void {
     if (!this.#members.delete(member)) return;
-    clearTimeout(member.timer);
+    if (member.queries.size === 0) clearTimeout(member.timer);
     if (member.isIdle) setIdle(member.client, false); // it closes in an orderly way
     // The driver would open another connection for a statement that it has not sent yet.
-    for (const query of member.queries) if (!isSent(query)) query.cancel();
+    for (const query of member.queries.keys()) if (!isSent(query)) query.cancel();
     discard(member.client);
   }
 }

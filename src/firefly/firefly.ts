@@ -17,12 +17,12 @@ import type { TaskRecord } from "../task/record.ts";
 import { Tasks } from "../records/tasks.ts";
 import { Redactor } from "../privacy/redaction.ts";
 import { Scheduler } from "../schedule/scheduler.ts";
-import { prepareTasks } from "../schedule/new_tasks.ts";
+import { type KnownColumns, prepareTasks } from "../schedule/new_tasks.ts";
 import { currentScope, defaultInstance, setInstanceFactory, withScope } from "../task/scope.ts";
 import { lazySql, type Sql } from "../sql.ts";
 import { type ConsumerState, readConsumers } from "../store/consumer_records.ts";
 import { type PauseOptions, pauseQueue, type QueueState, readQueues, resumeQueue } from "../store/queues.ts";
-import { type RecordAccess, toRecord } from "../records/task_record.ts";
+import { type RecordAccess, toRecords } from "../records/task_record.ts";
 import { runTransaction, Transaction } from "../database/transaction.ts";
 
 /**
@@ -55,6 +55,7 @@ export class Firefly implements AsyncDisposable {
   readonly #access: RecordAccess;
   readonly #consumers = new Set<Consumer>();
   readonly #scheduler: Scheduler;
+  readonly #knownColumns: KnownColumns = new WeakMap();
   readonly #connector: Connector;
 
   /**
@@ -258,17 +259,16 @@ export class Firefly implements AsyncDisposable {
    *
    * @ignore
    */
-  async schedule(definition: TaskDefinition, calls: unknown[][], options: ScheduleOptions): Promise<TaskRecord[]> {
-    return await this.#connector.during(this.#schedule(definition, calls, options));
+  schedule(definition: TaskDefinition, calls: unknown[][], options: ScheduleOptions): Promise<TaskRecord[]> {
+    return this.#connector.during(this.#schedule(definition, calls, options));
   }
 
   async #schedule(definition: TaskDefinition, calls: unknown[][], options: ScheduleOptions): Promise<TaskRecord[]> {
     const { schema, keys, options: { defaults = {} } } = this;
-    const { tasks, decrypt } = await prepareTasks(definition, calls, { options, defaults, schema, keys });
-    const { rows, fresh } = await this.#scheduler.insert(tasks, options.tx);
-    const records = (await decrypt(rows)).map((row) =>
-      toRecord(row, this.#access, row.inserted ? fresh : { ...fresh, inserted: false })
-    );
+    const known = this.#knownColumns;
+    const { tasks, plain } = await prepareTasks(definition, calls, { options, defaults, schema, keys, known });
+    const { scheduled, fresh } = await this.#scheduler.insert(tasks, options.tx);
+    const records = await toRecords(plain, scheduled, { access: this.#access, fresh });
     if (!this.events.has("scheduled")) return records;
     for (const { id, funcName, queue, inserted } of records) {
       this.events.emit("scheduled", { id, funcName, queue, inserted });
@@ -282,8 +282,8 @@ export class Firefly implements AsyncDisposable {
    * @throws {InstanceClosed} If the instance is closed.
    * @ignore
    */
-  async connect(): Promise<Connected> {
-    return await this.#connector.connect();
+  connect(): Promise<Connected> {
+    return this.#connector.connect();
   }
 
   /** The transaction of the running code, if it belongs to this instance. */

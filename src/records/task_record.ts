@@ -5,8 +5,10 @@ import { parseTime } from "../database/times.ts";
 import type { AttemptedBy } from "../events.ts";
 import { decodeParams, decryptRow, type KeyRing } from "../privacy/encryption.ts";
 import { FireflyError, TaskExists, TaskNotFound } from "../errors.ts";
+import { lazyArray } from "../lazy_array.ts";
 import type { Listener } from "../notify/listener.ts";
 import { Projection } from "../wire/to_json.ts";
+import type { TaskDefinition } from "../task/definition.ts";
 import type {
   FreshRecord,
   RescheduleOptions,
@@ -20,8 +22,10 @@ import { toPlaceChange } from "./reschedule.ts";
 import type { Results } from "./result_waiter.ts";
 import { registry } from "../task/scope.ts";
 import { cancelTasks, type Chosen, deleteTasks, rescheduleTasks, retryTasks, runTasks } from "../store/bulk.ts";
+import type { NewTask } from "../store/insert.ts";
 import { readRecords } from "../store/records.ts";
 import { type ErrorRow, type TaskRow, toNumber } from "../store/rows.ts";
+import { rowOf, type ScheduledRow, type ScheduledTask } from "../store/schedule.ts";
 import { type WatchOptions, watchRow } from "./watch.ts";
 import { findDuplicate } from "../store/unique.ts";
 
@@ -73,36 +77,51 @@ export function toRecord(row: TaskRow, access: RecordAccess, fresh: FreshRecord 
   return new StoredTask(row, access, fresh) as unknown as TaskRecord;
 }
 
+/**
+ * Makes the records of tasks that were just scheduled, with what is known of them, as they are not read back. Returns a
+ * promise only if rows of duplicates may have to be decrypted.
+ */
+export function toRecords(
+  tasks: NewTask[],
+  scheduled: ScheduledTask[],
+  { access, fresh }: { access: RecordAccess; fresh: FreshRecord },
+): TaskRecord[] | Promise<TaskRecord[]> {
+  const toOne = (row: ScheduledRow) => toRecord(row, access, row.inserted ? fresh : { ...fresh, inserted: false });
+  const { keys } = access;
+  if (!keys) return lazyArray(tasks.length, () => tasks.map((task, i) => toOne(rowOf(task, scheduled[i]!))));
+  return Promise.all(tasks.map(async (task, i) => toOne(await decryptRow(rowOf(task, scheduled[i]!), keys))));
+}
+
+/** Its fields are declared only: to define them first, and then to set them, takes half as long again for a new class. */
 class StoredTask {
-  readonly id: number;
-  readonly funcName: string;
-  readonly queue: string;
-  readonly status: TaskStatus;
-  readonly state: TaskState;
-  readonly priority: number;
-  readonly created: Date;
-  readonly notBefore: Date;
-  readonly started: Date | null;
-  readonly completed: Date | null;
-  readonly failed: Date | null;
-  readonly cancelled: Date | null;
-  readonly attempt: number;
-  readonly retryAttempts: number;
-  readonly maxRetries: number;
-  readonly retryDelay: RecordedDelay;
-  readonly progress: { value: number; note?: string } | null;
-  readonly error: TaskError | null;
-  readonly errors: TaskError[];
-  readonly tags: string[];
-  readonly attemptedBy: AttemptedBy | null;
-  readonly inserted: boolean;
-  readonly #params: Decoded;
-  readonly #returned: Decoded;
+  declare readonly id: number;
+  declare readonly funcName: string;
+  declare readonly queue: string;
+  declare readonly status: TaskStatus;
+  declare readonly state: TaskState;
+  declare readonly priority: number;
+  declare readonly created: Date;
+  declare readonly notBefore: Date;
+  declare readonly started: Date | null;
+  declare readonly completed: Date | null;
+  declare readonly failed: Date | null;
+  declare readonly cancelled: Date | null;
+  declare readonly attempt: number;
+  declare readonly retryAttempts: number;
+  declare readonly maxRetries: number;
+  declare readonly retryDelay: RecordedDelay;
+  declare readonly progress: { value: number; note?: string } | null;
+  declare readonly error: TaskError | null;
+  declare readonly errors: TaskError[];
+  declare readonly tags: string[];
+  declare readonly attemptedBy: AttemptedBy | null;
+  declare readonly inserted: boolean;
+  #params: Stored;
+  #returned: Stored;
   readonly #access: RecordAccess;
   readonly #fresh: FreshRecord;
 
   constructor(row: TaskRow, access: RecordAccess, fresh: FreshRecord) {
-    const definition = registry.get(row.func_name)?.definition;
     this.#access = access;
     this.#fresh = fresh;
     this.id = toNumber(row.id);
@@ -110,8 +129,8 @@ class StoredTask {
     this.queue = row.queue;
     this.status = row.status;
     this.state = row.state;
-    this.#params = new Decoded(row.params, access.keys);
-    this.#returned = new Decoded(row.status === "completed" ? row.returned : null, access.keys);
+    this.#params = row.params;
+    this.#returned = row.status === "completed" ? row.returned : null;
     this.priority = row.priority;
     this.created = row.created;
     this.notBefore = row.not_before;
@@ -121,24 +140,25 @@ class StoredTask {
     this.cancelled = row.cancelled;
     this.attempt = row.attempt;
     this.retryAttempts = row.retry_attempts;
-    this.maxRetries = row.max_retries ?? definition?.maxRetries ?? 0;
-    this.retryDelay = row.retry_delay ?? row.backoff ?? delayOf(definition?.retryDelay, row);
+    this.maxRetries = row.max_retries ?? definitionOf(row)?.maxRetries ?? 0;
+    this.retryDelay = row.retry_delay ?? row.backoff ?? delayOf(definitionOf(row)?.retryDelay, row);
     this.progress = row.progress === null
       ? null
       : { value: row.progress, ...(row.progress_note === null ? {} : { note: row.progress_note }) };
-    this.errors = row.errors.map(toTaskError);
-    this.error = row.status === "completed" ? null : this.errors.at(-1) ?? null;
+    const errors = row.errors.map(toTaskError);
+    this.error = row.status === "completed" ? null : errors.at(-1) ?? null;
+    this.errors = errors;
     this.tags = row.tags;
     this.attemptedBy = row.attempted_by;
     this.inserted = fresh.inserted ?? true;
   }
 
   get params(): unknown[] {
-    return this.#params.value as unknown[];
+    return (this.#params = decoded(this.#params, this.#access.keys)).value as unknown[];
   }
 
   get returned(): unknown {
-    return this.#returned.value;
+    return (this.#returned = decoded(this.#returned, this.#access.keys)).value;
   }
 
   async result(options?: WaitOptions): Promise<unknown> {
@@ -246,6 +266,11 @@ class StoredTask {
   }
 }
 
+/** The definition of a record's task, if this process has it. */
+function definitionOf({ func_name }: TaskRow): TaskDefinition | undefined {
+  return registry.get(func_name)?.definition;
+}
+
 /** The delay of a record that has none: its consumers' definition decides, which this process need not have. */
 function delayOf(defined: RetryDelay | undefined, row: TaskRow): RecordedDelay {
   if (defined !== undefined) return toRecordedDelay(defined);
@@ -253,23 +278,12 @@ function delayOf(defined: RetryDelay | undefined, row: TaskRow): RecordedDelay {
   return row.max_retries === null || row.max_retries === 0 ? DEFAULT_RETRY_DELAY : { kind: "function" };
 }
 
-/** A stored value that is decoded on first use, so that one that cannot be decoded does not break a list of records. */
-class Decoded {
-  readonly #text: string | null;
-  readonly #keys: KeyRing | undefined;
-  #value: unknown;
-  #decoded = false;
+/** A stored value, which is decoded on first use, so that one that cannot be decoded does not break a list of records. */
+type Stored = string | null | { readonly value: unknown };
 
-  constructor(text: string | null, keys: KeyRing | undefined) {
-    this.#text = text;
-    this.#keys = keys;
-  }
-
-  get value(): unknown {
-    if (!this.#decoded && this.#text !== null) this.#value = decodeParams(this.#text, this.#keys);
-    this.#decoded = true;
-    return this.#value;
-  }
+function decoded(stored: Stored, keys: KeyRing | undefined): { readonly value: unknown } {
+  if (typeof stored === "string") return { value: decodeParams(stored, keys) };
+  return stored ?? { value: undefined };
 }
 
 function attemptRead(read: () => unknown): unknown {

@@ -94,6 +94,8 @@ export class Batcher<T, R> {
 
   async #send(calls: Call<T, R>[]): Promise<void> {
     try {
+      const [only, ...others] = calls;
+      if (others.length === 0) return only!.resolve(await this.#options.insert(only!.items));
       const results = await this.#options.insert(calls.flatMap(({ items }) => items));
       let start = 0;
       for (const { items, resolve } of calls) resolve(results.slice(start, start += items.length));

@@ -2,11 +2,10 @@ import { DEFAULT_RETRY_DELAY, type RetryDelay } from "../task/backoff.ts";
 import { checkQueueName, type TaskDefinition } from "../task/definition.ts";
 import { formatTime } from "../database/times.ts";
 import { toRetrySeconds, toSeconds } from "../duration.ts";
-import { decryptRow, type KeyRing, mapInChunks } from "../privacy/encryption.ts";
+import { type KeyRing, mapInChunks } from "../privacy/encryption.ts";
 import { computeLimitKeys, isLimited } from "../task/limit_keys.ts";
 import type { ScheduleOptions, TaskOptions } from "../task/options.ts";
-import type { NewTask } from "../store/insert.ts";
-import type { ScheduledRow } from "../store/schedule.ts";
+import type { NewTask, UniqueColumns } from "../store/insert.ts";
 import { isUnique, uniqueColumns } from "./unique_key.ts";
 import { validateArguments } from "../task/validation.ts";
 import { encode } from "../wire/encode.ts";
@@ -17,14 +16,23 @@ export interface NewTasksOptions {
   defaults: Partial<TaskOptions>;
   schema: string;
   keys?: KeyRing | undefined;
+  /** The columns of earlier calls of the same instance. */
+  known?: KnownColumns;
 }
 
 /** Tasks that are ready to be inserted. */
 export interface PreparedTasks {
+  /** The tasks as they are stored. */
   readonly tasks: NewTask[];
-  /** Decrypts the rows that came of them. What was encrypted for this call is known in plain; a duplicate's is not. */
-  decrypt(rows: ScheduledRow[]): Promise<ScheduledRow[]>;
+  /** The same with arguments that are not encrypted, for their records. */
+  readonly plain: NewTask[];
 }
+
+/** What the tasks of a call share. */
+type SharedColumns = Omit<NewTask, "params" | "concurrency_key" | "rate_key" | keyof UniqueColumns>;
+
+/** Columns by the options that they were computed of: a task passes the same options with each call of `schedule()`. */
+export type KnownColumns = WeakMap<ScheduleOptions, { definition: TaskDefinition; columns: SharedColumns }>;
 
 /**
  * Makes a task of each call's arguments: validated, encoded and, with `keys`, encrypted.
@@ -37,37 +45,40 @@ export async function prepareTasks(
   options: NewTasksOptions,
 ): Promise<PreparedTasks> {
   const plain = await newTasks(definition, calls, options);
-  const { keys } = options;
-  if (!keys) return { tasks: plain, decrypt: (rows) => Promise.resolve(rows) };
-  const tasks = await encryptTasks(plain, keys);
-  return {
-    tasks,
-    decrypt: (rows) =>
-      Promise.all(
-        rows.map((row, i) =>
-          row.params === tasks[i]!.params ? { ...row, params: plain[i]!.params } : decryptRow(row, keys)
-        ),
-      ),
-  };
+  return { plain, tasks: options.keys ? await encryptTasks(plain, options.keys) : plain };
 }
 
 /**
  * Makes a task of each call's arguments, not encrypted. An option of the call wins over the definition's, and that over
- * the instance's.
+ * the instance's. Returns a promise only if it must wait, as for a schema.
  *
  * @throws {ValidationFailed} If the arguments of a call do not fit the definition's schema.
  */
-export async function newTasks(
+export function newTasks(
   definition: TaskDefinition,
   calls: unknown[][],
-  { options, defaults, schema, keys }: NewTasksOptions,
-): Promise<NewTask[]> {
+  options: NewTasksOptions,
+): NewTask[] | Promise<NewTask[]> {
+  const shared = sharedColumns(definition, options);
+  const encodeAll = () => {
+    const texts = calls.map((args) => encode(args));
+    const toTasks = (params: string[]) => tasksOf(definition, { calls, shared, params }, options);
+    return texts.every((text) => typeof text === "string") ? toTasks(texts) : Promise.all(texts).then(toTasks);
+  };
+  return definition.input ? checkArguments(definition, calls).then(encodeAll) : encodeAll();
+}
+
+function sharedColumns(
+  definition: TaskDefinition,
+  { options, defaults, schema, known }: NewTasksOptions,
+): SharedColumns {
+  const before = known?.get(options);
+  if (before?.definition === definition) return before.columns;
   const queue = options.queue ?? definition.queue ?? defaults.queue ?? "default";
   // Again, although options are checked where they come in: how long it may be depends on the schema.
   checkQueueName(queue, `schedule task "${definition.name}"`, schema);
-  if (definition.input) await checkArguments(definition, calls);
   const timeout = options.timeout ?? definition.timeout ?? defaults.timeout;
-  const shared = {
+  const columns = {
     func_name: definition.name,
     queue,
     priority: options.priority ?? definition.priority ?? 0,
@@ -76,13 +87,23 @@ export async function newTasks(
     max_retries: options.maxRetries ?? definition.maxRetries ?? defaults.maxRetries ?? 0,
     ...storedRetryDelay(options.retryDelay ?? definition.retryDelay ?? defaults.retryDelay ?? DEFAULT_RETRY_DELAY),
     timeout: timeout === undefined ? null : toSeconds(timeout, "timeout"),
-    tags: options.tags ?? [],
+    tags: [...options.tags ?? []],
   };
-  const texts = calls.map((args) => encode(args));
-  const params = texts.every((text) => typeof text === "string") ? texts : await Promise.all(texts);
-  const tasks = calls.map((args, i) => ({ ...shared, params: params[i]!, ...storedLimits(definition, args) }));
+  // A Date may be another time with the next call.
+  if (!options.notBefore) known?.set(options, { definition, columns });
+  return columns;
+}
+
+function tasksOf(
+  definition: TaskDefinition,
+  { calls, shared, params }: { calls: unknown[][]; shared: SharedColumns; params: string[] },
+  { options, keys }: NewTasksOptions,
+): NewTask[] | Promise<NewTask[]> {
+  const tasks: NewTask[] = isLimited(definition)
+    ? calls.map((args, i) => ({ ...shared, params: params[i]!, ...storedLimits(definition, args) }))
+    : params.map((params) => ({ ...shared, params }));
   if (!isUnique(definition, options)) return tasks;
-  return await Promise.all(tasks.map(async (task, i) => {
+  return Promise.all(tasks.map(async (task, i) => {
     return { ...task, ...await uniqueColumns(definition, options, { args: calls[i]!, params: params[i]!, keys }) };
   }));
 }
@@ -105,9 +126,8 @@ async function checkArguments({ name, input }: TaskDefinition, calls: unknown[][
   }));
 }
 
-/** Computes the keys of the limits, which depend on the arguments; most tasks have none, and send none. */
+/** Computes the keys of the limits, which depend on the arguments; a task sends none that it does not have. */
 function storedLimits(definition: TaskDefinition, args: unknown[]): Pick<NewTask, "concurrency_key" | "rate_key"> {
-  if (!isLimited(definition)) return {};
   const { concurrencyKey, rateKey } = computeLimitKeys(definition, args);
   return {
     ...(concurrencyKey === null ? {} : { concurrency_key: concurrencyKey }),

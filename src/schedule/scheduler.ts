@@ -7,14 +7,14 @@ import { FireflyError } from "../errors.ts";
 import type { ScheduleOptions } from "../task/options.ts";
 import type { Sessions } from "../database/sessions.ts";
 import type { NewTask } from "../store/insert.ts";
-import { areUnique, isOneStatement, isProducer, type ScheduledRow, scheduleTasks } from "../store/schedule.ts";
+import { areUnique, isOneStatement, isProducer, type ScheduledTask, scheduleTasks } from "../store/schedule.ts";
 import type { FreshRecord } from "../task/record.ts";
 import { runTransaction, Transaction } from "../database/transaction.ts";
 import { tagOf } from "../database/user_client.ts";
 
-/** The rows of a call, and what is special about their records while its transaction is open. */
+/** What came of the tasks of a call, and what is special about their records while its transaction is open. */
 export interface Scheduled {
-  readonly rows: ScheduledRow[];
+  readonly scheduled: ScheduledTask[];
   readonly fresh: FreshRecord;
 }
 
@@ -28,7 +28,7 @@ export interface SchedulerOptions {
   readonly uniqueTimeout?: number;
 }
 
-/** Nothing is special about the rows; of a user's own transaction, nothing is known. */
+/** Nothing is special about the records; of a user's own transaction, nothing is known. */
 const COMMITTED: FreshRecord = {};
 
 /** Not for ever: the open transaction may itself wait for this call. */
@@ -40,7 +40,7 @@ const UNIQUE_TIMEOUT = 15;
  */
 export class Scheduler {
   readonly #options: SchedulerOptions;
-  readonly #batcher: Batcher<NewTask, ScheduledRow>;
+  readonly #batcher: Batcher<NewTask, ScheduledTask>;
   /** Whether the instance's role may not insert tasks, but only call functions that do; the first call finds out. */
   #producer: boolean | undefined;
 
@@ -56,20 +56,21 @@ export class Scheduler {
   async insert(tasks: NewTask[], tx: ScheduleOptions["tx"]): Promise<Scheduled> {
     const { schema, openTransaction } = this.#options;
     if (tx !== undefined && tx !== null) {
-      return { rows: await insertThroughClient(tx, tasks, schema), fresh: COMMITTED };
+      return { scheduled: await insertThroughClient(tx, tasks, schema), fresh: COMMITTED };
     }
     const joined = tx === null ? undefined : openTransaction();
     if (joined) {
-      const rows = await this.#insertThrough(joined.statements, tasks);
-      return { rows, fresh: { uncommitted: () => !joined.outermost.ended } };
+      const scheduled = await this.#insertThrough(joined.statements, tasks);
+      return { scheduled, fresh: { uncommitted: () => !joined.outermost.ended } };
     }
     const unique = areUnique(tasks);
     const alone = unique || !isOneStatement(tasks);
-    return { rows: await (alone ? this.#insertAlone(tasks, unique) : this.#batcher.insert(tasks)), fresh: COMMITTED };
+    const scheduled = await (alone ? this.#insertAlone(tasks, unique) : this.#batcher.insert(tasks));
+    return { scheduled, fresh: COMMITTED };
   }
 
   /** Inserts tasks in a transaction of their own. */
-  async #insertAlone(tasks: NewTask[], unique: boolean): Promise<ScheduledRow[]> {
+  async #insertAlone(tasks: NewTask[], unique: boolean): Promise<ScheduledTask[]> {
     const { schema, connect, uniqueTimeout = UNIQUE_TIMEOUT } = this.#options;
     const { sessions } = await connect();
     // A unique task may wait for another transaction: on a session of its own, it holds up nothing else.
@@ -94,7 +95,7 @@ export class Scheduler {
     }
   }
 
-  async #insertThrough(sql: Tag, tasks: NewTask[]): Promise<ScheduledRow[]> {
+  async #insertThrough(sql: Tag, tasks: NewTask[]): Promise<ScheduledTask[]> {
     return await scheduleTasks(sql, tasks, this.#producer ??= await isProducer(sql));
   }
 }
@@ -107,7 +108,7 @@ async function insertThroughClient(
   client: NonNullable<ScheduleOptions["tx"]>,
   tasks: NewTask[],
   schema: string,
-): Promise<ScheduledRow[]> {
+): Promise<ScheduledTask[]> {
   const sql = tagOf(client, schema);
   return await scheduleTasks(sql, tasks, await isProducer(sql));
 }

@@ -1,6 +1,7 @@
 import type { Backoff } from "../task/backoff.ts";
 import type { Tag } from "../database/driver.ts";
 import { nearestDate } from "../database/times.ts";
+import { lazyArray } from "../lazy_array.ts";
 import type { TaskStatus } from "../task/record.ts";
 
 /** A task to insert, by the names of its columns; null takes the default. */
@@ -42,8 +43,8 @@ export interface InsertedTask {
 
 /**
  * The columns of `task` that are stored as they are given, with the types to read them from JSON: the statements below
- * are made of them, so that a new column is entered here and in {@linkcode NewTask}. The SQL function `_schedule`
- * repeats them, since a function in the database must not change with each release of this package.
+ * are made of them, so that a new column is entered here, in {@linkcode NewTask} and in {@linkcode isAlike}. The SQL
+ * function `_schedule` repeats them, since a function in the database must not change with each release of this package.
  */
 const COLUMNS = {
   func_name: "text",
@@ -63,7 +64,6 @@ const SHARED = { ...COLUMNS, not_before: "timestamptz", delay: "double precision
 
 const NAMES = Object.keys(COLUMNS).join(", ");
 const TYPES = Object.entries(SHARED).map(([name, type]) => `${name} ${type}`).join(", ");
-const SHARED_NAMES = Object.keys(SHARED) as (keyof typeof SHARED)[];
 /** When a task may start. A delay counts from this moment, not from the beginning of the transaction. */
 const START =
   "CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(not_before, now()) END";
@@ -221,15 +221,25 @@ async function insertAlike(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> 
   const [created, notBefore, ...ids] = row ? row.text.split(",") : [];
   const times = { created: Number(created), notBefore: Number(notBefore) };
   // A Date can be changed: each row has its own.
-  return ids.map((id) => ({ id, created: nearestDate(times.created), not_before: nearestDate(times.notBefore) }));
+  const toTask = (id: string) => ({
+    id,
+    created: nearestDate(times.created),
+    not_before: nearestDate(times.notBefore),
+  });
+  return lazyArray(ids.length, () => ids.map(toTask));
 }
 
 /** Whether tasks differ only in their arguments, as those of one call do, and most that are called together. */
 function areAlike(tasks: NewTask[]): boolean {
   const first = tasks[0]!;
-  return tasks.every((task) =>
-    SHARED_NAMES.every((name) =>
-      task[name] === first[name] || (name === "tags" && task.tags.length === 0 && first.tags.length === 0)
-    )
-  );
+  return tasks.every((task) => isAlike(task, first));
+}
+
+/** Compares what is in {@linkcode SHARED}, one by one: a loop over the names would take as long as to encode the arguments. */
+function isAlike(a: NewTask, b: NewTask): boolean {
+  return a.func_name === b.func_name && a.queue === b.queue && a.priority === b.priority &&
+    a.max_retries === b.max_retries && a.retry_delay === b.retry_delay && a.backoff === b.backoff &&
+    a.timeout === b.timeout && a.concurrency_key === b.concurrency_key && a.rate_key === b.rate_key &&
+    a.not_before === b.not_before && a.delay === b.delay &&
+    (a.tags === b.tags || a.tags.length === 0 && b.tags.length === 0);
 }

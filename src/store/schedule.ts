@@ -1,10 +1,14 @@
 import type { Tag } from "../database/driver.ts";
 import { FireflyError, TaskExists } from "../errors.ts";
+import { lazyArray } from "../lazy_array.ts";
 import { type InsertedTask, insertTasks, type NewTask } from "./insert.ts";
 import { newRow, rowOfJson, type TaskRow, timeOf, toNumber } from "./rows.ts";
 
 /** A row of the view `task_record`, and whether it is new. */
 export type ScheduledRow = TaskRow & { inserted: boolean };
+
+/** What came of a task: {@linkcode rowOf} makes its row. */
+export type ScheduledTask = InsertedTask | UniqueTask;
 
 /** How many tasks one statement inserts at most, and how many characters of params. */
 const [CHUNK_ROWS, CHUNK_CHARACTERS] = [5_000, 8 * 1024 * 1024];
@@ -14,19 +18,19 @@ const [CHUNK_ROWS, CHUNK_CHARACTERS] = [5_000, 8 * 1024 * 1024];
  *
  * @throws {TaskExists} If a duplicate of one of them forbids it: nothing is scheduled then.
  */
-export async function scheduleTasks(sql: Tag, tasks: NewTask[], producer: boolean): Promise<ScheduledRow[]> {
+export async function scheduleTasks(sql: Tag, tasks: NewTask[], producer: boolean): Promise<ScheduledTask[]> {
   const by = producer ? "_produce" : "_schedule";
   // Unique keys are taken in one order, and so by one statement.
-  if (areUnique(tasks)) return uniqueRows(await scheduleUnique(sql, tasks, by), tasks);
-  const rows: ScheduledRow[] = [];
+  if (areUnique(tasks)) return notRefused(await scheduleUnique(sql, tasks, by), tasks);
+  const parts: ScheduledTask[][] = [];
   for (const chunk of chunksOf(tasks)) {
-    rows.push(
-      ...producer
-        ? uniqueRows(await scheduleUnique(sql, chunk, by), chunk)
-        : newRows(await insertTasks(sql, chunk), chunk),
+    parts.push(
+      producer
+        ? notRefused(await scheduleUnique(sql, chunk, by), chunk)
+        : readBack(await insertTasks(sql, chunk), chunk),
     );
   }
-  return rows;
+  return parts.length === 1 ? parts[0]! : lazyArray(tasks.length, () => parts.flat());
 }
 
 /** Whether any of `tasks` may have a duplicate. */
@@ -36,20 +40,26 @@ export function areUnique(tasks: NewTask[]): boolean {
 
 /** Whether one statement takes all of `tasks`. */
 export function isOneStatement(tasks: NewTask[]): boolean {
-  return tasks.length < 2 || chunksOf(tasks).take(2).toArray().length < 2;
+  return tasks.length < 2 || endOfChunk(tasks, 0) === tasks.length;
 }
 
 /** Cuts `tasks` into what one statement takes. */
 export function* chunksOf(tasks: NewTask[]): Generator<NewTask[]> {
-  let [start, characters] = [0, 0];
-  for (const [i, { params }] of tasks.entries()) {
-    if (i > start && (i - start === CHUNK_ROWS || characters + params.length > CHUNK_CHARACTERS)) {
-      yield tasks.slice(start, i);
-      [start, characters] = [i, 0];
-    }
-    characters += params.length;
+  for (let start = 0, end; start < tasks.length; start = end) {
+    end = endOfChunk(tasks, start);
+    yield end - start === tasks.length ? tasks : tasks.slice(start, end);
   }
-  if (start < tasks.length) yield tasks.slice(start);
+}
+
+/** Finds the end of the chunk that begins at `start`. */
+function endOfChunk(tasks: NewTask[], start: number): number {
+  const most = Math.min(tasks.length, start + CHUNK_ROWS);
+  let end = start + 1;
+  for (let characters = tasks[start]!.params.length; end < most; end++) {
+    characters += tasks[end]!.params.length;
+    if (characters > CHUNK_CHARACTERS) break;
+  }
+  return end;
 }
 
 /** The outcome of scheduling a task that may have a duplicate. */
@@ -111,30 +121,28 @@ function uniqueTask({ text }: { text: string }): UniqueTask {
   };
 }
 
-function uniqueRows(scheduled: UniqueTask[], tasks: NewTask[]): ScheduledRow[] {
+function notRefused(scheduled: UniqueTask[], tasks: NewTask[]): UniqueTask[] {
   const [first] = scheduled;
   if (first && first.refusedKey !== null) {
     const { func_name: funcName } = tasks[0]!;
     throw new TaskExists(`schedule task "${funcName}"`, { id: toNumber(first.id), funcName, key: first.refusedKey });
   }
-  checkReadBack(scheduled, tasks);
-  return tasks.map((task, i) => {
-    const { inserted, record, ...columns } = scheduled[i]!;
-    if (record) return { ...record, inserted };
-    const row = newRow(task, columns);
-    // A key outlasts only a completed task: a duplicate whose record is deleted was that, and no more is known of it.
-    return inserted ? row : { ...row, status: "completed", state: "completed", completed: row.created, inserted };
-  });
+  return readBack(scheduled, tasks);
 }
 
-function newRows(inserted: InsertedTask[], tasks: NewTask[]): ScheduledRow[] {
-  checkReadBack(inserted, tasks);
-  return tasks.map((task, i) => newRow(task, inserted[i]!));
-}
-
-function checkReadBack(rows: InsertedTask[], tasks: NewTask[]): void {
-  if (rows.length === tasks.length) return;
+function readBack<T extends ScheduledTask>(scheduled: T[], tasks: NewTask[]): T[] {
+  if (scheduled.length === tasks.length) return scheduled;
   throw new FireflyError(
-    `Cannot read back what was scheduled: the client returned ${rows.length} rows for ${tasks.length} tasks`,
+    `Cannot read back what was scheduled: the client returned ${scheduled.length} rows for ${tasks.length} tasks`,
   );
+}
+
+/** Makes the row of a task that was just scheduled. */
+export function rowOf(task: NewTask, scheduled: ScheduledTask): ScheduledRow {
+  if (!("inserted" in scheduled)) return newRow(task, scheduled);
+  const { inserted, record } = scheduled;
+  if (record) return { ...record, inserted };
+  const row = newRow(task, scheduled);
+  // A key outlasts only a completed task: a duplicate whose record is deleted was that, and no more is known of it.
+  return inserted ? row : { ...row, status: "completed", state: "completed", completed: row.created, inserted };
 }

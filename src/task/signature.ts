@@ -13,7 +13,10 @@ export interface Scheduled<A extends unknown[], R> extends Promise<TaskRecord<A,
 export interface Schedulable<A extends unknown[], R> {
   /** Inserts a record into the database, for a consumer to run. Joins the current transaction, if there is one. */
   schedule(...args: A): Scheduled<A, R>;
-  /** Inserts a record for each list of arguments: all of them or none, in as few statements as possible. */
+  /**
+   * Inserts a record for each list of arguments: all of them or none, in as few statements as possible. A thousand
+   * records or more are made once you look at one: for `structuredClone` and `postMessage`, copy their array first.
+   */
   scheduleMany(calls: Iterable<Readonly<A>>): Promise<TaskRecord<A, R>[]>;
 }
 

@@ -27,6 +27,49 @@ Deno.test("a record that was just scheduled has every field, without being read 
   assertEquals(created, notBefore);
 });
 
+Deno.test("records that were scheduled together are an array of objects of their own, whole for whatever copies them", async () => {
+  await using test = await testInstance();
+  const add = task(taskName(), (i: number) => i);
+
+  const records = await test.ff.run(() => add.scheduleMany(Array.from({ length: 20 }, (_, i) => [i])));
+  const [first, second] = records as [typeof records[0], typeof records[0]];
+  const read = await first.refresh();
+
+  assert(Array.isArray(records) && Object.getPrototypeOf(records) === Array.prototype);
+  assertEquals(Object.keys(first), Object.keys(read));
+  assertEquals({ ...first }, { ...read });
+  assertEquals(structuredClone(records).map(({ id }) => id), records.map(({ id }) => id));
+  assertEquals(JSON.stringify(records[19]), JSON.stringify(await records[19]!.refresh()));
+  assertStringIncludes(Deno.inspect(first), `funcName: "${add.funcName}"`);
+  assert(first.created !== second.created && first.created !== first.notBefore && first.errors !== second.errors);
+  first.created.setTime(0);
+  first.tags.push("mine");
+  assertEquals([second.tags, (await test.ff.run(() => add.schedule(1))).tags], [[], []]);
+  assertEquals([first.params, second.created, second.notBefore], [[0], read.created, read.notBefore]);
+});
+
+Deno.test("records of many tasks are made when one is looked at, and are then as those of few", async () => {
+  await using test = await testInstance();
+  const add = task({ name: taskName(), maxRetries: 2 }, (i: number) => i);
+  const tags = ["a"];
+  const calls = Array.from({ length: 1200 }, (_, i): [number] => [i]);
+
+  const records = await test.ff.run(() => add.with({ tags }).scheduleMany(calls));
+  tags.push("later");
+
+  assert(Array.isArray(records) && records.length === 1200);
+  const rows = await test.db.sql`SELECT id::integer AS id FROM firefly.task ORDER BY id`;
+  assertEquals(records.map(({ id }) => id), rows.map(({ id }) => id));
+  assertEquals(records.map(({ params }) => params), calls);
+  const [first, second] = records as [typeof records[0], typeof records[0]];
+  const read = await first.refresh();
+  assertEquals([{ ...first }, JSON.stringify(first)], [{ ...read }, JSON.stringify(read)]);
+  assert(first.created !== second.created && first.created !== first.notBefore && first.tags !== second.tags);
+  assertEquals([first.tags, records[0] === first], [["a"], true]);
+  await test.drain({ tasks: [add] });
+  assertEquals(await records[1199]!.result(), 1199);
+});
+
 Deno.test("a record shows how its task ended", async () => {
   await using test = await testInstance();
   const work = task(taskName(), async (fails: boolean) => {

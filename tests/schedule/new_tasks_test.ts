@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Duration, task } from "../../mod.ts";
-import { defineTask } from "../../src/task/definition.ts";
+import { defineTask, type TaskDefinition } from "../../src/task/definition.ts";
 import type { ScheduleOptions, TaskOptions } from "../../src/task/options.ts";
-import { newTasks } from "../../src/schedule/new_tasks.ts";
+import { type KnownColumns, newTasks } from "../../src/schedule/new_tasks.ts";
 import type { NewTask } from "../../src/store/insert.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { taskName, testInstance } from "../support/instance.ts";
@@ -64,6 +64,26 @@ Deno.test("newTasks() encodes each call's arguments, and takes delay or notBefor
 
   assertEquals([delayed.delay, delayed.not_before, decode(delayed.params)], [600, null, [1n]]);
   assertEquals([timed.delay, timed.not_before, decode(timed.params)], [null, at.toISOString(), [new Map([[1, at]])]]);
+});
+
+Deno.test("newTasks() takes known columns for the same task and options only, and a Date as it is at each call", async () => {
+  const [one, other] = ["test.one", "test.other"].map((name) => defineTask({ name, queue: name.slice(5) }, () => {}));
+  const known: KnownColumns = new WeakMap();
+  const columnsOf = async (definition: TaskDefinition, options: ScheduleOptions) => {
+    const [task] = await newTasks(definition, [[]], { options, defaults: {}, schema: "firefly", known });
+    return [task!.func_name, task!.queue, task!.delay, task!.not_before];
+  };
+  const [soon, late]: ScheduleOptions[] = [{ delay: 1 }, { delay: 60 }];
+  const at = { notBefore: new Date("2026-12-24T18:30Z") };
+
+  for (let i = 0; i < 2; i++) {
+    assertEquals(await columnsOf(one!, soon!), ["test.one", "one", 1, null]);
+    assertEquals(await columnsOf(one!, late!), ["test.one", "one", 60, null]);
+    assertEquals(await columnsOf(other!, late!), ["test.other", "other", 60, null]);
+  }
+  assertEquals((await columnsOf(one!, at))[3], "2026-12-24T18:30:00.000Z");
+  at.notBefore.setUTCFullYear(2030);
+  assertEquals((await columnsOf(one!, at))[3], "2030-12-24T18:30:00.000Z");
 });
 
 Deno.test("newTasks() waits for the bytes of Blobs, and keeps the order of its calls", async () => {
