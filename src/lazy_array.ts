@@ -14,7 +14,7 @@ const LOOKS = [
 const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 
 /**
- * Makes an array of `length` entries, which `make` makes all together when somebody looks at one. Until then, a long one
+ * Makes an array of `length` entries, which `make` makes all together at the first look at one. Until then, a long one
  * costs next to nothing; from then on it is as any other. It cannot be cloned by `structuredClone`, but its entries can.
  */
 export function lazyArray<T>(length: number, make: () => T[]): T[] {

@@ -12,7 +12,7 @@ import type { FreshRecord } from "../task/record.ts";
 import { runTransaction, Transaction } from "../database/transaction.ts";
 import { tagOf } from "../database/user_client.ts";
 
-/** What came of the tasks of a call, and what is special about their records while its transaction is open. */
+/** The tasks of a call as they were scheduled, and what is special about their records while its transaction is open. */
 export interface Scheduled {
   readonly scheduled: ScheduledTask[];
   readonly fresh: FreshRecord;

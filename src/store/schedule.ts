@@ -7,7 +7,7 @@ import { newRow, rowOfJson, type TaskRow, timeOf, toNumber } from "./rows.ts";
 /** A row of the view `task_record`, and whether it is new. */
 export type ScheduledRow = TaskRow & { inserted: boolean };
 
-/** What came of a task: {@linkcode rowOf} makes its row. */
+/** A task as it was scheduled: {@linkcode rowOf} makes its row. */
 export type ScheduledTask = InsertedTask | UniqueTask;
 
 /** How many tasks one statement inserts at most, and how many characters of params. */
