@@ -43,7 +43,7 @@ const DIGEST_IV = "firefly:uniq";
 
 /** Whether a stored text is an encrypted value. */
 export function isEncrypted(text: string): boolean {
-  return text.startsWith(PREFIX);
+  return text[0] === PREFIX[0] && text.startsWith(PREFIX); // the first comparison suffices for nearly all texts
 }
 
 /**
