@@ -66,8 +66,8 @@ export class ClaimLoop {
   readonly #wakeup = new Wakeup();
   /** The batches of the claim in progress. */
   #claiming: string[] = [];
-  /** How many tasks may begin before the event loop goes on. */
-  #burst = BURST;
+  /** How many tasks may have begun before the event loop goes on. */
+  #burstEnd = BURST;
   #beginning = false;
   /** Whether the last claim had no room for all that is ready. */
   #mayBeMore = true;
@@ -191,16 +191,20 @@ export class ClaimLoop {
     if (this.#beginning) return; // called by a task that ended while it began
     this.#beginning = true;
     const { begun } = held;
-    while (!this.#ended && this.#burst > 0 && this.#budget.mayBegin && held.beginNext()) this.#burst--;
+    held.beginNext(this.#mayBegin);
     if (held.begun > begun) this.#lastBegan = performance.now();
     this.#beginning = false;
-    if (this.#burst === 0) this.#nextBurst ??= setImmediate(() => this.#beginMore());
+    if (held.begun >= this.#burstEnd) this.#nextBurst ??= setImmediate(() => this.#beginMore());
     if (held.begun >= this.#env.config.maxTasks && held.isEmpty) onDone();
   }
 
+  readonly #mayBegin = (): boolean => {
+    return !this.#ended && this.#parts.held.begun < this.#burstEnd && this.#budget.mayBegin;
+  };
+
   #beginMore(): void {
     this.#nextBurst = undefined;
-    this.#burst = BURST;
+    this.#burstEnd = this.#parts.held.begun + BURST;
     this.#begin();
   }
 
