@@ -22,7 +22,7 @@ import { areParamsLoaded, loadParams } from "./load_params.ts";
 import type { CurrentInstance, Scope, TaskContext } from "../task/scope.ts";
 import { settleFailure } from "../settle/settle_outcome.ts";
 import type { PendingCompletion } from "../settle/settle_statements.ts";
-import type { ClaimedTask } from "../store/claim.ts";
+import type { ClaimedTask } from "../store/claimed_task.ts";
 import type { Outcome } from "../store/settle.ts";
 import { isInstance } from "../thrown.ts";
 import type { Transaction } from "../database/transaction.ts";

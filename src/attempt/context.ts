@@ -6,7 +6,7 @@ import type { AttemptInfo } from "../events.ts";
 import { Progress, type ProgressReport } from "./progress.ts";
 import { maxRetriesOf } from "../settle/retry_decision.ts";
 import type { Logger, TaskContext } from "../task/scope.ts";
-import type { ClaimedTask } from "../store/claim.ts";
+import type { ClaimedTask } from "../store/claimed_task.ts";
 import { storeProgress } from "../store/settle.ts";
 import { Transaction } from "../database/transaction.ts";
 import { partsOf } from "../thrown.ts";

@@ -9,7 +9,7 @@ import { coarseNow } from "../attempt/clock.ts";
 import { isPlain, mayJoin, startTogether } from "../attempt/start_together.ts";
 import type { HeldTask } from "../settle/settle_statements.ts";
 import { countByBatch } from "../settle/settler.ts";
-import type { ClaimedTask } from "../store/claim.ts";
+import type { ClaimedTask } from "../store/claimed_task.ts";
 import { readBatches } from "../store/consumers.ts";
 import { requeueForLimits } from "../store/limits.ts";
 import { readPaused } from "../store/queues.ts";

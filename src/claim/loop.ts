@@ -177,7 +177,8 @@ export class ClaimLoop {
       this.#nextDue = nextDue === null ? null : performance.now() + nextDue * 1000;
       this.#vacuum.note(rows);
       this.#budget.note({ limit, soughtQuarantined: quarantinedBatchId !== null, tasks, taken });
-      await held.add(keys ? await decryptTasks(tasks, keys) : tasks);
+      if (keys) await decryptTasks(tasks, keys);
+      await held.add(tasks);
       if (!alive) await lease.renew();
       return { taken, contended };
     } finally {

@@ -1,5 +1,5 @@
 import type { Tag } from "../database/driver.ts";
-import type { ClaimedTask } from "../store/claim.ts";
+import type { ClaimedTask } from "../store/claimed_task.ts";
 import { completeTasks, type Completion } from "../store/complete.ts";
 import { type Outcome, settleTasks } from "../store/settle.ts";
 import type { LimitKeys } from "../task/limit_keys.ts";
