@@ -20,6 +20,7 @@ export class Wakeup {
         const timer = setTimeout(resolve, Math.min(ms, 2 ** 31 - 1));
         if (isIdle) timer.unref();
         this.#end = () => {
+          this.#end = undefined; // the sleep may be told many times to end
           clearTimeout(timer);
           resolve();
         };

@@ -1,5 +1,7 @@
-import { LazyAbortController } from "./lazy_abort.ts";
+import { noteContext } from "./at_once.ts";
+import type { LazyAbortController } from "./lazy_abort.ts";
 import { AttemptContext } from "./context.ts";
+import { coarseNow } from "./clock.ts";
 import type { AttemptEnvironment } from "./environment.ts";
 import { isServerFault } from "../database/error_codes.ts";
 import type { TaskDefinition } from "../task/definition.ts";
@@ -14,171 +16,198 @@ import {
   readLossReason,
 } from "../settle/outcome_events.ts";
 import { DatabaseUnreachable, FireflyError, LeaseLost } from "../errors.ts";
-import type { AttemptInfo, Emitter } from "../events.ts";
-import { callHandler } from "./call_handler.ts";
+import type { AttemptInfo } from "../events.ts";
+import { callHandler, type HandlerCall } from "./call_handler.ts";
 import { areParamsLoaded, loadParams } from "./load_params.ts";
 import type { CurrentInstance, Scope, TaskContext } from "../task/scope.ts";
 import { settleFailure } from "../settle/settle_outcome.ts";
-import type { PendingSettle } from "../settle/settler.ts";
-import type { ClaimedTask } from "../store/claim.ts";
+import type { PendingCompletion } from "../settle/settle_statements.ts";
+import type { ClaimedTask } from "../store/claimed_task.ts";
 import type { Outcome } from "../store/settle.ts";
 import { isInstance } from "../thrown.ts";
-import { Transaction } from "../database/transaction.ts";
-import { decideRetry, maxRetriesOf, type RetryRules } from "../settle/retry_decision.ts";
+import type { Transaction } from "../database/transaction.ts";
+import { decideRetry } from "../settle/retry_decision.ts";
 import { encode } from "../wire/encode.ts";
+import type { Duration } from "../duration.ts";
 
 /** Ends an attempt from outside without counting it: its task goes back to its queue. */
 export class Shutdown extends FireflyError {
   override name = "Shutdown";
 }
 
+/** Called with an attempt that has ended, and how. */
+export type OnEnded = (attempt: Attempt, outcome: AttemptOutcome) => void;
+
 /**
  * One attempt: calls the handler, and settles the task by the result. The steps, in order:
  *
  * 1. `start` takes a slot and emits `started`; `loadParams` reads long arguments, which a claim leaves in the database.
- * 2. `#call` runs the handler: `callHandler` enters the scope, calls middleware, decodes and validates the arguments.
+ * 2. `#call` runs the handler: `callHandler` enters the scope, calls middleware, decodes and validates the arguments. Most
+ *    attempts start and call their handlers together with others: see `startTogether`.
  * 3. `#onReturned` encodes the result, and encrypts it.
  * 4. `#complete` commits it together with the handler's transaction (`commitWithTask`); without one, the attempt gives its
  *    slot back, and the `Settler` completes it together with others.
- * 5. `onSettled` and `#onCompleted` emit `completed`, or `lost` if the consumer no longer held the task.
- * 6. `#onError` and `#fail` handle an error of any step: they roll back, choose between a retry and the end
+ * 5. `onSettled` emits `completed`, or `lost` if the consumer no longer held the task.
+ * 6. `onError` and `#fail` handle an error of any step: they roll back, choose between a retry and the end
  *    (`decideRetry`), settle, and emit `retried` or `failed`.
  * 7. `#end` reports the outcome, and gives the slot back if it is still taken.
  *
  * A step whose value is there at once awaits nothing: the promises around a short handler would cost more than all the
- * rest of its attempt. The attempt is also the scope of its handler; the context and the transaction, which few handlers
- * ask for, are made on first use.
+ * rest of its attempt. For the same reason such an attempt is one object: it is also the call and the scope of its
+ * handler, and its completion. What few handlers ask for is in a context that is made on first use.
  */
-export class Attempt implements Scope, PendingSettle, AttemptEvents {
+export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEvents {
+  /** The task of the attempt that started last in this process. */
+  static latest: ClaimedTask | undefined;
   readonly task: ClaimedTask;
-  readonly info: AttemptInfo;
-  readonly #definition: TaskDefinition;
-  readonly #env: AttemptEnvironment;
-  readonly #abort = new LazyAbortController();
-  #transaction: Transaction | undefined;
-  #context: AttemptContext | undefined;
-  /** What is settled: completed fields as far as the attempt has come. */
-  readonly outcome: Outcome;
+  readonly definition: TaskDefinition;
+  readonly env: AttemptEnvironment;
+  /** When it started, by `performance.now()`. */
+  began = 0;
+  /** The encoded result, once the handler has returned. */
+  returned = "";
   tries = 0;
   uncertain = false;
+  #context: AttemptContext | undefined;
+  #onEnded: OnEnded | undefined;
   #inSlot = true;
-  #onEnded: ((attempt: Attempt, outcome: AttemptOutcome) => void) | undefined;
-  #called = false;
+  /** Whether its arguments are being read, so that its handler was not called. */
+  #isLoading = false;
   /** Whether the handler has returned or was abandoned, so that it can begin no transaction. */
   #closed = false;
 
   constructor(task: ClaimedTask, definition: TaskDefinition, env: AttemptEnvironment) {
     this.task = task;
-    this.info = { id: task.id, funcName: task.funcName, queue: task.queue, attempt: task.attempt };
-    this.#definition = definition;
-    this.#env = env;
-    this.outcome = {
-      id: task.id,
-      claimSeq: task.claimSeq,
-      status: "created",
-      returned: null,
-      error: null,
-      began: null,
-      delay: null,
-      counts: null,
-    };
+    this.definition = definition;
+    this.env = env;
   }
 
-  /** Where the attempt emits its events. */
-  get events(): Emitter {
-    return this.#env.events;
+  /** The id of the task. */
+  get id(): number {
+    return this.task.id;
+  }
+
+  /** The fence of the claim. */
+  get claimSeq(): number {
+    return this.task.claimSeq;
+  }
+
+  /** The attempt as events and middleware have it. */
+  get info(): AttemptInfo {
+    const { id, funcName, queue, attempt } = this.task;
+    return { id, funcName, queue, attempt };
+  }
+
+  /** What is settled if the handler has returned. */
+  get outcome(): Outcome {
+    const { id, claimSeq, began, returned } = this;
+    return { id, claimSeq, began, returned, status: "completed", error: null, delay: null, counts: null };
+  }
+
+  /** How long the handler may take. */
+  get timeout(): Duration | undefined {
+    return this.task.timeout ?? this.definition.timeout ?? this.env.config.defaults.timeout;
+  }
+
+  /** Whether it takes a slot of the consumer. */
+  get inSlot(): boolean {
+    return this.#inSlot;
+  }
+
+  /** Whether it was ended from outside. */
+  get aborted(): boolean {
+    return this.#context !== undefined && this.#context.abortController.aborted;
+  }
+
+  /** What ends it from outside. */
+  get abortController(): LazyAbortController {
+    return this.#contextOnUse.abortController;
   }
 
   /** The instance that the handler's calls of `schedule()` use. */
   get instance(): CurrentInstance {
-    return this.#env.instance;
+    return this.env.instance;
   }
 
   /** What `current()` returns in the handler. */
   get attempt(): TaskContext {
-    if (!this.#context) {
-      this.#context = new AttemptContext({
-        task: this.task,
-        info: this.info,
-        env: this.#env,
-        lastAttempt: this.task.retryAttempts >= maxRetriesOf(this.#rules),
-        abort: this.#abort,
-        transaction: this.transaction,
-      });
-      if (this.#closed) this.#context.end();
-    }
-    return this.#context.context;
+    return this.#contextOnUse.context;
   }
 
   /** The handler's transaction, which commits together with the task. */
   get transaction(): Transaction {
-    if (!this.#transaction) {
-      const { sessions, sql, config: { leaseMs } } = this.#env;
-      this.#transaction = Transaction.on(sessions, {
-        schema: sql.schemaName,
-        // A consumer that is stopped with an open transaction would block its successor on the user's own keys.
-        setup: `SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(leaseMs)};`,
-      });
-      if (this.#closed) this.#transaction.abandon();
+    return this.#contextOnUse.transaction;
+  }
+
+  get #contextOnUse(): AttemptContext {
+    if (!this.#context) {
+      const { task, definition, info, env } = this;
+      noteContext(definition);
+      this.#context = new AttemptContext({ task, definition, info, env });
+      if (this.#closed) this.#context.end();
     }
-    return this.#transaction;
+    return this.#context;
   }
 
   /** Ends the attempt from outside: aborts its signal, and settles it without waiting for the handler. */
   abort(reason: Error): void {
-    this.#abort.abort(reason);
+    this.abortController.abort(reason);
   }
 
   /** Keeps the attempt's transaction alive. */
   ping(): void {
-    this.#transaction?.ping();
+    this.#context?.usedTransaction?.ping();
   }
 
   /** Runs the attempt; calls `onEnded` with its outcome. */
-  start(onEnded: (attempt: Attempt, outcome: AttemptOutcome) => void): void {
-    this.#onEnded = onEnded;
-    this.#env.slots.take();
-    this.outcome.began = performance.now();
-    this.#env.events.emit("started", this.info);
+  start(onEnded: OnEnded): void {
+    this.begin(onEnded, coarseNow());
     if (areParamsLoaded(this.task)) this.#call();
-    else loadParams(this.task, this.#env).then(() => this.#call(), (error) => this.#onError(error));
+    else {
+      this.#isLoading = true;
+      loadParams(this.task, this.env).then(() => this.#call(), (error) => this.onError(error));
+    }
+  }
+
+  /** Takes a slot, and emits `started`: the first step of `start`. `now` is the time by `coarseNow()`. */
+  begin(onEnded: OnEnded, now: number): void {
+    const { slots, events } = this.env;
+    this.#onEnded = onEnded;
+    slots.take();
+    this.began = now;
+    Attempt.latest = this.task;
+    if (events.has("started")) events.emit("started", this.info);
   }
 
   #call(): void {
-    const { hooks, keys, config } = this.#env;
-    this.#called = true;
+    this.#isLoading = false;
     try {
-      const called = callHandler({
-        definition: this.#definition,
-        params: this.task.params!,
-        keys,
-        info: this.info,
-        middleware: hooks.middleware,
-        scope: this,
-        abort: this.#abort,
-        timeout: this.task.timeout ?? this.#definition.timeout ?? config.defaults.timeout,
-      });
-      if (called instanceof Promise) {
-        called.then((returned) => this.#onReturned(returned), (error) => this.#onError(error));
-      } else this.#onReturned(called);
+      this.onCalled(callHandler(this));
     } catch (error) {
-      this.#onError(error);
+      this.onError(error);
     }
+  }
+
+  /** Goes on with what the call of the handler returned. */
+  onCalled(returned: unknown): void {
+    if (returned instanceof Promise) {
+      returned.then((value) => this.#onReturned(value), (error) => this.onError(error));
+    } else this.#onReturned(returned);
   }
 
   #onReturned(returned: unknown): void {
     try {
       const encoded = this.#encode(returned);
       if (typeof encoded === "string") this.#complete(encoded);
-      else encoded.then((text) => this.#complete(text), (error) => this.#onError(error));
+      else encoded.then((text) => this.#complete(text), (error) => this.onError(error));
     } catch (error) {
-      this.#onError(error);
+      this.onError(error);
     }
   }
 
   #encode(returned: unknown): string | Promise<string> {
     const text = encode(returned);
-    const { keys } = this.#env;
+    const { keys } = this.env;
     if (!keys) return text;
     const { funcName, queue } = this.task;
     return Promise.resolve(text).then((text) => keys.encrypt(text, { funcName, queue, column: "returned" }));
@@ -188,45 +217,41 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
   #complete(returned: string): void {
     this.#close();
     this.task.params = null; // thousands may wait to be settled
-    this.outcome.status = "completed";
-    this.outcome.returned = returned;
-    const transaction = this.#transaction;
+    this.returned = returned;
+    const transaction = this.#context?.usedTransaction;
     if (transaction?.begun) {
-      void commitWithTask({ task: this.task, outcome: this.outcome, transaction }, this.#env).then(
-        () => this.#onCompleted(),
-        (error) => this.#onError(error),
+      void commitWithTask({ task: this.task, outcome: this.outcome, transaction }, this.env).then(
+        () => this.onSettled("completed"),
+        (error) => this.onError(error),
       );
       return;
     }
     transaction?.abandon(); // from here on, nothing can begin it
     this.#inSlot = false;
-    this.#env.slots.giveBack();
-    this.#env.settler.add(this);
+    this.env.slots.giveBack();
+    this.env.settler.complete(this);
   }
 
   /** Called when the settler has completed the task, or found that the consumer no longer held it. */
   onSettled(status: Outcome["status"] | false): void {
-    if (status) this.#onCompleted();
-    else void readLossReason(this.#env.sql, this.task.id).then((reason) => this.#end(emitLost(this, reason)));
+    if (status) this.#end(emitCompleted(this, this.began));
+    else void readLossReason(this.env.sql, this.task.id).then((reason) => this.#end(emitLost(this, reason)));
   }
 
   /** Called when the database refuses the result. */
   onRefused(cause: unknown): void {
-    this.#onError(new FireflyError("Cannot store the result as the database refuses it", { cause }));
+    this.onError(new FireflyError("Cannot store the result as the database refuses it", { cause }));
   }
 
-  #onCompleted(): void {
-    this.#end(emitCompleted(this, this.outcome.began!));
-  }
-
-  #onError(error: unknown): void {
+  /** Ends the attempt with an error of any of its steps. */
+  onError(error: unknown): void {
     this.#close();
     // Whatever happens meanwhile, the attempt ends: a slot that is never given back is lost to the consumer.
     void this.#fail(error).catch((fault) => this.#lose(fault)).then((outcome) => this.#end(outcome));
   }
 
   #end(outcome: AttemptOutcome): void {
-    const { slots } = this.#env;
+    const { slots } = this.env;
     this.#onEnded!(this, outcome);
     if (this.#inSlot) slots.giveBack();
     else slots.onRoom();
@@ -240,43 +265,36 @@ export class Attempt implements Scope, PendingSettle, AttemptEvents {
 
   /** Rolls the handler's transaction back, and settles the task by the error. */
   async #fail(error: unknown): Promise<AttemptOutcome> {
-    const seconds = Math.round((performance.now() - this.outcome.began!) * 1000) / 1e6;
+    const seconds = Math.round((performance.now() - this.began) * 1000) / 1e6;
     const databaseFailed = await this.#hasDatabaseFailed(error);
-    if (this.#abort.aborted) this.#transaction?.abandon();
-    else await this.#transaction?.rollback();
+    const transaction = this.#context?.usedTransaction;
+    if (this.aborted) transaction?.abandon();
+    else await transaction?.rollback();
     if (isInstance(error, LeaseLost)) return this.#lose(error);
-    const { settler, sql } = this.#env;
-    const decided = { ...this.outcome, returned: null, ...this.#decide(error, databaseFailed, seconds) };
+    const { task, definition, env: { settler, sql, config: { defaults }, redactor } } = this;
+    const decided = isInstance(error, Shutdown)
+      ? { status: "created", counts: "snooze" } as const
+      : decideRetry(error, { task, definition, defaults, redactor, seconds }, databaseFailed);
     // If the database refuses all of it, this throws. The next renewal finds the claim, which is tracked no longer.
-    const { status, outcome } = await settleFailure(settler, this.task, decided);
-    if (!status) return emitLost(this, await readLossReason(sql, this.task.id, error));
+    const { status, outcome } = await settleFailure(settler, task, { ...this.outcome, returned: null, ...decided });
+    if (!status) return emitLost(this, await readLossReason(sql, task.id, error));
     if (status !== outcome.status) return emitDuplicate(this, error);
     return emitOutcome(this, outcome, error);
   }
 
   /** Whether the connection or the server failed, not the handler. */
   async #hasDatabaseFailed(error: unknown): Promise<boolean> {
-    const transaction = this.#transaction;
+    const transaction = this.#context?.usedTransaction;
     if (isServerFault(error) || isServerFault(transaction?.failure)) return true;
-    if (isInstance(error, DatabaseUnreachable) && !this.#called) return true;
+    if (isInstance(error, DatabaseUnreachable) && this.#isLoading) return true;
     // An aborted attempt waits for nothing. One that COMMIT refused has discarded its connection, not lost it.
-    if (!transaction || this.#abort.aborted || transaction.ended) return false;
+    if (!transaction || this.aborted || transaction.ended) return false;
     return await transaction.isLost();
-  }
-
-  #decide(thrown: unknown, databaseFailed: boolean, seconds: number): Partial<Outcome> & Pick<Outcome, "status"> {
-    if (isInstance(thrown, Shutdown)) return { status: "created", counts: "snooze" };
-    return decideRetry(thrown, { ...this.#rules, seconds }, databaseFailed);
-  }
-
-  get #rules(): RetryRules {
-    const { config: { defaults }, redactor } = this.#env;
-    return { task: this.task, definition: this.#definition, defaults, redactor };
   }
 
   /** Settles nothing, as the consumer no longer holds the task. */
   #lose(reason: unknown): AttemptOutcome {
-    this.#env.settler.untrackTask(this.task);
+    this.env.settler.untrackTask(this.task);
     return emitLost(this, reason);
   }
 }

@@ -1,28 +1,28 @@
+import type { AttemptEnvironment } from "./environment.ts";
 import type { LazyAbortController } from "./lazy_abort.ts";
 import type { TaskDefinition } from "../task/definition.ts";
 import { type Duration, toSeconds } from "../duration.ts";
 import { markAsFail } from "../task/context.ts";
-import { decodeParams, type KeyRing } from "../privacy/encryption.ts";
+import { decodeParams } from "../privacy/encryption.ts";
 import type { AttemptInfo } from "../events.ts";
-import { callThrough, type Middleware } from "./middleware.ts";
+import { callThrough } from "./middleware.ts";
 import { enterScope, type Scope } from "../task/scope.ts";
 import { isInstance } from "../thrown.ts";
 import { validate, validateArguments, ValidationFailed } from "../task/validation.ts";
 
-/** One call of a handler. */
-export interface HandlerCall {
+/** One call of a handler, whose scope it is. */
+export interface HandlerCall extends Scope {
   readonly definition: TaskDefinition;
-  /** The encoded arguments, decrypted if `keys` can decrypt them. */
-  readonly params: string;
-  readonly keys: KeyRing | undefined;
+  /** Its params are the encoded arguments, decrypted if `env.keys` can decrypt them. */
+  readonly task: { readonly params: string | null };
+  readonly env: Pick<AttemptEnvironment, "keys" | "hooks">;
   /** The attempt, as middleware gets it. */
   readonly info: AttemptInfo;
-  readonly middleware: readonly Middleware[];
-  /** The scope that `current()` and `schedule()` use. */
-  readonly scope: Scope;
-  /** Aborts at the timeout. The call is over when it aborts, for whatever reason. */
-  readonly abort: LazyAbortController;
   readonly timeout: Duration | undefined;
+  /** Whether `abortController` has aborted. */
+  readonly aborted: boolean;
+  /** Aborts at the timeout. The call is over when it aborts, for whatever reason. */
+  readonly abortController: LazyAbortController;
 }
 
 /**
@@ -33,21 +33,38 @@ export interface HandlerCall {
  * @throws The handler's error, or the reason why it was not called.
  */
 export function callHandler(call: HandlerCall): unknown {
-  const { info, middleware, scope, abort } = call;
-  if (abort.aborted) throw abort.reason;
+  throwIfAborted(call);
+  const { task: { params }, env: { hooks: { middleware } } } = call;
   const timer = startTimeout(call);
   let isOver = true;
   try {
     const returned = middleware.length === 0
-      ? enterScope(scope, handleTask, call)
-      : enterScope(scope, callThrough, middleware, info, async () => await handleTask(call));
+      ? enterScope(call, handleTask, call, params!)
+      : enterScope(call, callThrough, middleware, call.info, async () => await handleTask(call, params!));
     isOver = !isThenable(returned);
-    if (!isOver) return unlessAborted(returned as PromiseLike<unknown>, abort, timer);
-    if (abort.aborted) throw abort.reason;
+    if (!isOver) return unlessAborted(returned as PromiseLike<unknown>, call.abortController, timer);
+    throwIfAborted(call);
     return returned;
   } finally {
-    if (isOver) clearTimeout(timer);
+    if (isOver && timer !== undefined) clearTimeout(timer);
   }
+}
+
+/**
+ * Calls a handler as {@linkcode callHandler} does, in a scope that was entered before, and without what may be around it:
+ * middleware and a timeout.
+ *
+ * @throws The handler's error.
+ */
+export function callInScope(call: HandlerCall): unknown {
+  const returned = handleTask(call, call.task.params!);
+  if (isThenable(returned)) return unlessAborted(returned, call.abortController);
+  throwIfAborted(call);
+  return returned;
+}
+
+function throwIfAborted(call: HandlerCall): void {
+  if (call.aborted) throw call.abortController.reason;
 }
 
 /** Whether a value must be awaited. */
@@ -59,7 +76,7 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 async function unlessAborted(
   returned: PromiseLike<unknown>,
   abort: LazyAbortController,
-  timer: ReturnType<typeof setTimeout> | undefined,
+  timer?: ReturnType<typeof setTimeout>,
 ): Promise<unknown> {
   try {
     return await new Promise((resolve, reject) => {
@@ -72,21 +89,21 @@ async function unlessAborted(
   }
 }
 
-function handleTask(call: HandlerCall): unknown {
-  const { definition: { input, output, handler }, params, keys } = call;
+function handleTask(call: HandlerCall, params: string): unknown {
+  const { definition: { input, output, handler }, env: { keys } } = call;
   const args = decodeParams(params, keys);
   if (!Array.isArray(args)) throw new TypeError("Cannot call the handler as params is no list of arguments");
   return input || output ? handleChecked(call, args) : handler(...args as unknown[]);
 }
 
-async function handleChecked({ definition, abort }: HandlerCall, given: unknown[]): Promise<unknown> {
-  const { name, input, output, handler } = definition;
+async function handleChecked(call: HandlerCall, given: unknown[]): Promise<unknown> {
+  const { name, input, output, handler } = call.definition;
   let args = given;
   if (input) {
     const refusal = `Cannot run task "${name}" as its arguments are not valid`;
     args = await failPermanently(validateArguments(input, args, refusal));
   }
-  if (abort.aborted) throw abort.reason; // validation may have taken its time
+  throwIfAborted(call); // validation may have taken its time
   const returned = await handler(...args);
   if (!output) return returned;
   return await failPermanently(validate(output, returned, `Cannot complete task "${name}" as its result is not valid`));
@@ -99,9 +116,11 @@ async function failPermanently<T>(validated: Promise<T>): Promise<T> {
   });
 }
 
-function startTimeout({ abort, timeout }: HandlerCall): ReturnType<typeof setTimeout> | undefined {
+function startTimeout(call: HandlerCall): ReturnType<typeof setTimeout> | undefined {
+  const { timeout } = call;
   if (timeout === undefined) return undefined;
+  const { abortController } = call;
   const seconds = toSeconds(timeout, "timeout");
   const late = new DOMException(`The attempt took longer than its timeout of ${seconds} s`, "TimeoutError");
-  return setTimeout(() => abort.abort(late), Math.min(seconds * 1000, 2 ** 31 - 1));
+  return setTimeout(() => abortController.abort(late), Math.min(seconds * 1000, 2 ** 31 - 1));
 }

@@ -1,59 +1,94 @@
-import type { LazyAbortController } from "./lazy_abort.ts";
-import type { Tag } from "../database/driver.ts";
+import type { AttemptEnvironment } from "./environment.ts";
+import { LazyAbortController } from "./lazy_abort.ts";
 import { isServerFault } from "../database/error_codes.ts";
-import type { AttemptInfo, Emitter } from "../events.ts";
+import type { TaskDefinition } from "../task/definition.ts";
+import type { AttemptInfo } from "../events.ts";
 import { Progress, type ProgressReport } from "./progress.ts";
-import type { Redactor } from "../privacy/redaction.ts";
+import { maxRetriesOf } from "../settle/retry_decision.ts";
 import type { Logger, TaskContext } from "../task/scope.ts";
-import type { ClaimedTask } from "../store/claim.ts";
+import type { ClaimedTask } from "../store/claimed_task.ts";
 import { storeProgress } from "../store/settle.ts";
-import type { Transaction } from "../database/transaction.ts";
+import { Transaction } from "../database/transaction.ts";
 import { partsOf } from "../thrown.ts";
 import { toAscii, toStorable } from "../wire/format.ts";
 
-/** The parts of an {@linkcode AttemptContext}. */
+/** The attempt that an {@linkcode AttemptContext} belongs to. */
 export interface ContextParts {
   readonly task: ClaimedTask;
+  readonly definition: TaskDefinition;
   readonly info: AttemptInfo;
-  readonly env: { readonly sql: Tag; readonly events: Emitter; readonly redactor: Redactor };
-  readonly lastAttempt: boolean;
-  readonly abort: LazyAbortController;
-  readonly transaction: Transaction;
+  readonly env: Pick<AttemptEnvironment, "config" | "events" | "redactor" | "sessions" | "sql">;
 }
 
-/** What `current()` returns while a handler runs. Parts that few handlers use are made on first use. */
+/**
+ * What the handler of an attempt can ask for: what `current()` returns, its transaction, and its signal. Each part is
+ * made on first use, as few handlers use it.
+ */
 export class AttemptContext {
   readonly #parts: ContextParts;
-  readonly context: TaskContext;
+  /** Aborts the handler's signal. */
+  readonly abortController: LazyAbortController = new LazyAbortController();
+  #context: TaskContext | undefined;
+  #transaction: Transaction | undefined;
   #progress: Progress | undefined;
   #ended = false;
 
   constructor(parts: ContextParts) {
-    const { task, lastAttempt, abort, transaction } = this.#parts = parts;
+    this.#parts = parts;
+  }
+
+  /** What `current()` returns. */
+  get context(): TaskContext {
+    return this.#context ??= this.#make();
+  }
+
+  /** The handler's transaction, which commits together with the task. After the end, one that has ended. */
+  get transaction(): Transaction {
+    if (!this.#transaction) {
+      const { sessions, sql, config: { leaseMs } } = this.#parts.env;
+      this.#transaction = Transaction.on(sessions, {
+        schema: sql.schemaName,
+        // A consumer that is stopped with an open transaction would block its successor on the user's own keys.
+        setup: `SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(leaseMs)};`,
+      });
+      if (this.#ended) this.#transaction.abandon();
+    }
+    return this.#transaction;
+  }
+
+  /** The transaction, if the handler has asked for it. */
+  get usedTransaction(): Transaction | undefined {
+    return this.#transaction;
+  }
+
+  /** Takes no more reports, and no transaction: the handler has returned, or was abandoned. */
+  end(): void {
+    this.#ended = true;
+    this.#progress?.end();
+  }
+
+  #make(): TaskContext {
+    const { task, definition, env: { config: { defaults } } } = this.#parts;
+    const { abortController } = this;
+    const transaction = () => this.transaction;
     const makeLogger = () => this.#logger();
     let log: Logger | undefined;
-    this.context = {
+    return {
       queued: true,
       id: task.id,
       attempt: task.attempt,
-      lastAttempt,
+      lastAttempt: task.retryAttempts >= maxRetriesOf({ task, definition, defaults }),
       get signal() {
-        return abort.signal;
+        return abortController.signal;
       },
       get sql() {
-        return transaction.sql;
+        return transaction().sql;
       },
       get log() {
         return log ??= makeLogger();
       },
       progress: (value, note) => this.#report(value, note),
     };
-  }
-
-  /** Ignores further reports: the handler has returned, or was abandoned. */
-  end(): void {
-    this.#ended = true;
-    this.#progress?.end();
   }
 
   #logger(): Logger {

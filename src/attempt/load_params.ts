@@ -1,7 +1,8 @@
 import type { Tag } from "../database/driver.ts";
-import { decryptTasks, type KeyRing } from "../privacy/encryption.ts";
+import type { KeyRing } from "../privacy/encryption.ts";
 import { LeaseLost } from "../errors.ts";
-import { type ClaimedTask, readParams } from "../store/claim.ts";
+import { readParams } from "../store/claim.ts";
+import type { ClaimedTask } from "../store/claimed_task.ts";
 
 /** A claimed task whose params are loaded. */
 export type LoadedTask = ClaimedTask & { params: string };
@@ -22,6 +23,6 @@ export async function loadParams(
 ): Promise<void> {
   const params = await readParams(sql, task);
   if (params === undefined) throw new LeaseLost(`Cannot run task ${task.id} as it is not held any more`);
-  const [decrypted] = keys ? await decryptTasks([{ ...task, params }], keys) : [{ params }];
-  task.params = decrypted!.params;
+  const { funcName, queue } = task;
+  task.params = keys ? await keys.decrypt(params, { funcName, queue, column: "params" }) : params;
 }

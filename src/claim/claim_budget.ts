@@ -2,7 +2,7 @@ import type { AttemptEnvironment } from "../attempt/environment.ts";
 import { BatchSize, MAX_BATCH, MAX_BUFFER_AGE } from "./batch_size.ts";
 import type { ConsumerLease } from "./consumer_lease.ts";
 import type { HeldTasks } from "./held_tasks.ts";
-import type { ClaimedTask } from "../store/claim.ts";
+import type { ClaimedTask } from "../store/claimed_task.ts";
 
 /** A claim as it was requested, and what it brought. */
 export interface ClaimReport {

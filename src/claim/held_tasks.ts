@@ -5,8 +5,11 @@ import { type AttemptOutcome, leaseLostError } from "../settle/outcome_events.ts
 import { LeaseLost } from "../errors.ts";
 import type { Outages } from "../outages.ts";
 import { areParamsLoaded, loadParams } from "../attempt/load_params.ts";
-import type { HeldTask } from "../settle/settler.ts";
-import type { ClaimedTask } from "../store/claim.ts";
+import { coarseNow } from "../attempt/clock.ts";
+import { isPlain, mayJoin, startTogether } from "../attempt/start_together.ts";
+import type { HeldTask } from "../settle/settle_statements.ts";
+import { countByBatch } from "../settle/settler.ts";
+import type { ClaimedTask } from "../store/claimed_task.ts";
 import { readBatches } from "../store/consumers.ts";
 import { requeueForLimits } from "../store/limits.ts";
 import { readPaused } from "../store/queues.ts";
@@ -19,14 +22,14 @@ export class HeldTasks {
   readonly #env: AttemptEnvironment;
   readonly #admission: Admission;
   readonly #outages: Outages;
-  /** Not begun, most urgent first, but a quarantined task before all others. */
-  readonly #buffer: ClaimedTask[] = [];
-  /** Begun, and not settled. */
+  /** Not begun, the most urgent last, and a quarantined task after all others: to take the last moves no other. */
+  #buffer: Attempt[] = [];
+  /** Begun and not settled, without those that ended as soon as they began: the settler has these. */
   readonly #running = new Set<Attempt>();
+  /** How many attempts are begun and not settled. */
+  #open = 0;
   /** Resolves when no attempt runs any more; undefined unless awaited. */
   #idle: PromiseWithResolvers<void> | undefined;
-  /** Why the key function of a limit failed, by task: the task can only fail. */
-  readonly #keyErrors = new WeakMap<ClaimedTask, unknown>();
   /** How many attempts ended with each outcome. */
   readonly outcomes: Record<AttemptOutcome, number> = {
     completed: 0,
@@ -56,48 +59,70 @@ export class HeldTasks {
   /** Whether a quarantined task is among them. */
   get hasQuarantined(): boolean {
     // One that has not begun comes before all others.
-    if (this.#buffer[0]?.quarantined) return true;
+    if (this.#buffer.at(-1)?.task.quarantined) return true;
     for (const { task } of this.#running) if (task.quarantined) return true;
     return false;
   }
 
   /** Whether nothing is held, and no outcome waits to be settled. */
   get isEmpty(): boolean {
-    return this.#buffer.length === 0 && this.#running.size === 0 && this.#env.settler.unsettled === 0;
+    return this.#buffer.length === 0 && this.#open === 0 && this.#env.settler.unsettled === 0;
   }
 
   /** Takes over claimed tasks; sends limited tasks without slots to their limit queues. */
   async add(tasks: ClaimedTask[]): Promise<void> {
-    const counts = new Map<string, number>();
-    for (const { batchId } of tasks) counts.set(batchId, (counts.get(batchId) ?? 0) + 1);
-    for (const [batchId, count] of counts) this.#env.settler.track(batchId, count);
+    for (const [batchId, count] of countByBatch(tasks)) this.#env.settler.track(batchId, count);
     const { config: { definitions }, keys } = this.#env;
     const withParams = await this.#withKeyParams(tasks);
     const { runnable, unadmitted, keyErrors } = partitionByLimits(withParams, { definitions, keys });
-    for (const [task, error] of keyErrors) this.#keyErrors.set(task, error);
+    const attempts = runnable.map((task) => {
+      const definition = definitions.get(task.funcName)!;
+      const fails = keyErrors.size > 0 && keyErrors.has(task);
+      return new Attempt(task, fails ? failing(definition, keyErrors.get(task)) : definition, this.#env);
+    }).reverse();
     // A quarantined task begins at once: a crash of its consumer counts against it.
-    this.#buffer.unshift(...runnable.filter(({ quarantined }) => quarantined));
-    this.#buffer.push(...runnable.filter(({ quarantined }) => !quarantined));
+    const urgent = attempts.filter(({ task }) => task.quarantined);
+    const others = urgent.length > 0 ? attempts.filter(({ task }) => !task.quarantined) : attempts;
+    this.#buffer = [...others, ...this.#buffer, ...urgent];
     if (unadmitted.length > 0) await this.#requeueForLimits(unadmitted);
   }
 
-  /** Begins the next task; false if there is none. */
-  beginNext(): boolean {
-    const task = this.#buffer.shift();
-    if (!task) return false;
-    const attempt = new Attempt(task, this.#definitionOf(task), this.#env);
-    if (task.rateKey !== null) this.#admission.onStarted(task.id, task.rateKey);
+  /** Begins the next tasks, as long as `mayBegin` returns true of the time now, by `coarseNow()`. */
+  beginNext(mayBegin: (now: number) => boolean): void {
+    while (this.#buffer.length > 0 && mayBegin(coarseNow())) {
+      if (isPlain(this.#buffer.at(-1)!)) {
+        const next = (now: number) => this.#mayNextJoin && mayBegin(now) ? this.#next() : undefined;
+        for (const attempt of startTogether(this.#next(), { next, onEnded: this.#onEnded })) this.#track(attempt);
+      } else {
+        const attempt = this.#next();
+        const { id, rateKey } = attempt.task;
+        if (rateKey !== null) this.#admission.onStarted(id, rateKey);
+        attempt.start(this.#onEnded);
+        this.#track(attempt);
+      }
+    }
+  }
+
+  get #mayNextJoin(): boolean {
+    return this.#buffer.length > 0 && mayJoin(this.#buffer.at(-1)!);
+  }
+
+  #next(): Attempt {
     this.begun++;
-    this.#running.add(attempt);
-    attempt.start(this.#onEnded);
-    return true;
+    this.#open++;
+    return this.#buffer.pop()!;
+  }
+
+  /** Tracks an attempt that has begun, unless it has ended; a quarantined one in any case, as it must be found. */
+  #track(attempt: Attempt): void {
+    if (attempt.inSlot || attempt.task.quarantined) this.#running.add(attempt);
   }
 
   /** One function for all attempts: none is made for each. */
   readonly #onEnded = (attempt: Attempt, outcome: AttemptOutcome): void => {
     this.outcomes[outcome]++;
     this.#running.delete(attempt);
-    if (this.#running.size === 0) {
+    if (--this.#open === 0) {
       this.#idle?.resolve();
       this.#idle = undefined;
     }
@@ -105,7 +130,7 @@ export class HeldTasks {
 
   /** Resolves when everything that was begun is settled. */
   async settled(): Promise<void> {
-    while (this.#running.size > 0) await (this.#idle ??= Promise.withResolvers()).promise;
+    while (this.#open > 0) await (this.#idle ??= Promise.withResolvers()).promise;
   }
 
   /** Aborts every attempt. */
@@ -150,7 +175,7 @@ export class HeldTasks {
     }
     for (const batch of batches) {
       if (before.includes(batch.id) || claiming().includes(batch.id)) continue;
-      const inHand = new Set(this.#tasks().map(({ id }) => id));
+      const inHand = new Set([...this.#tasks().map(({ id }) => id), ...settler.unsettledIds()]);
       const notHeld = batch.claims.filter(({ id }) => !inHand.has(id));
       await Promise.all(notHeld.map((claim) => this.#return({ ...claim, batchId: "" })));
       if (!settler.isTracked(batch.id)) await deleteBatches(sql, [batch.id]);
@@ -159,39 +184,30 @@ export class HeldTasks {
 
   /** Drops everything: other consumers may run it from now on. The next renewal finds what none of them took. */
   expire(reason: Error): void {
-    for (const { batchId } of this.#tasks()) this.#env.settler.untrack(batchId);
-    this.#buffer.length = 0;
+    this.#env.settler.untrackAll();
+    this.#buffer = [];
     this.abort(reason);
   }
 
   /** Returns tasks that have not begun: all of them, or those of `queues`. */
   async release(queues?: readonly string[]): Promise<void> {
-    const kept = queues ? this.#buffer.filter(({ queue }) => !queues.includes(queue)) : [];
-    const returned = this.#buffer.filter((task) => !kept.includes(task));
-    this.#buffer.splice(0, Infinity, ...kept);
-    await Promise.all(returned.map((task) => this.#return(task)));
+    const isReturned = ({ task: { queue } }: Attempt) => queues === undefined || queues.includes(queue);
+    const returned = this.#buffer.filter(isReturned);
+    this.#buffer = this.#buffer.filter((attempt) => !isReturned(attempt));
+    await Promise.all(returned.map(({ task }) => this.#return(task)));
   }
 
   /** Returns tasks that have not begun and whose queue was paused since they were claimed. */
   async releasePaused(): Promise<void> {
-    const queues = [...new Set(this.#buffer.map(({ queue }) => queue))];
+    const queues = [...new Set(this.#buffer.map(({ task: { queue } }) => queue))];
     if (queues.length > 0) await this.release(await readPaused(this.#env.sql, queues));
-  }
-
-  #definitionOf(task: ClaimedTask): TaskDefinition {
-    const definition = this.#env.config.definitions.get(task.funcName)!;
-    if (!this.#keyErrors.has(task)) return definition;
-    const fail = () => {
-      throw this.#keyErrors.get(task);
-    };
-    return { ...definition, handler: fail };
   }
 
   /** Loads the params that the keys of limits depend on. Returns tasks whose params cannot be loaded now, and drops them. */
   async #withKeyParams(tasks: ClaimedTask[]): Promise<ClaimedTask[]> {
     const missing = new Set<ClaimedTask>();
     for (const task of tasks) {
-      if (areParamsLoaded(task) || !needsKeys(task, this.#definitionOf(task))) continue;
+      if (areParamsLoaded(task) || !needsKeys(task, this.#env.config.definitions.get(task.funcName)!)) continue;
       await loadParams(task, this.#env).catch(() => missing.add(task));
     }
     for (const task of missing) void this.#return(task);
@@ -213,12 +229,13 @@ export class HeldTasks {
     }
   }
 
+  /** The tasks to drop if their claim is lost: the settler finds the loss of those that it has. */
   #tasks(): ClaimedTask[] {
-    return [...this.#buffer, ...[...this.#running].map(({ task }) => task)];
+    return [...this.#buffer, ...this.#running].map(({ task }) => task);
   }
 
   #drop(task: ClaimedTask, reason: LeaseLost): void {
-    const place = this.#buffer.indexOf(task);
+    const place = this.#buffer.findIndex((attempt) => attempt.task === task);
     if (place >= 0) {
       this.#buffer.splice(place, 1);
       this.#env.settler.untrackTask(task);
@@ -239,4 +256,14 @@ export class HeldTasks {
       this.#outages.report(`return task ${id}`, error);
     }
   }
+}
+
+/** A definition whose handler throws `error`. */
+function failing(definition: TaskDefinition, error: unknown): TaskDefinition {
+  return {
+    ...definition,
+    handler() {
+      throw error;
+    },
+  };
 }

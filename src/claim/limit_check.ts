@@ -1,7 +1,7 @@
 import type { TaskDefinition } from "../task/definition.ts";
 import { decodeParams, type KeyRing } from "../privacy/encryption.ts";
 import { computeLimitKeys, isLimited } from "../task/limit_keys.ts";
-import type { ClaimedTask } from "../store/claim.ts";
+import { ClaimedTask } from "../store/claimed_task.ts";
 
 /** Claimed tasks, sorted by the next step. */
 export interface Partition {
@@ -54,5 +54,7 @@ function withKeys(task: ClaimedTask, definition: TaskDefinition, keys: KeyRing |
   const args = decodeParams(task.params!, keys);
   if (!Array.isArray(args)) throw new TypeError("Cannot tell the key of a limit as params is no list of arguments");
   const { concurrencyKey, rateKey } = computeLimitKeys(definition, args);
-  return { ...task, concurrencyKey: task.concurrencyKey ?? concurrencyKey, rateKey: task.rateKey ?? rateKey };
+  const { id, params, run } = task;
+  const both = { concurrencyKey: task.concurrencyKey ?? concurrencyKey, rateKey: task.rateKey ?? rateKey };
+  return new ClaimedTask(id, params, { ...run, ...both });
 }

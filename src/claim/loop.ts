@@ -49,8 +49,8 @@ const DUE_PAUSE = 5;
  * finds none, up to the longest, as a transaction of the user's may have locked them.
  */
 const [CONTENDED_PAUSE, LONGEST_CONTENDED_PAUSE] = [1, 50];
-/** How many tasks begin before the event loop goes on: handlers that never wait would block everything else. */
-const BURST = 50;
+/** For how many milliseconds tasks begin before the event loop goes on: handlers that never wait would block all else. */
+const BURST = 2;
 /** The longest that one turn may take without its sleep, in milliseconds: a few statements miss their deadlines. */
 const LONGEST_TURN = 120_000;
 /** Milliseconds before a claim that failed is tried again: doubled with each failure, up to the longest. */
@@ -66,8 +66,8 @@ export class ClaimLoop {
   readonly #wakeup = new Wakeup();
   /** The batches of the claim in progress. */
   #claiming: string[] = [];
-  /** How many tasks may begin before the event loop goes on. */
-  #burst = BURST;
+  /** Until when tasks begin in this turn of the event loop; undefined if none has begun in it. */
+  #burstEnd: number | undefined;
   #beginning = false;
   /** Whether the last claim had no room for all that is ready. */
   #mayBeMore = true;
@@ -177,7 +177,8 @@ export class ClaimLoop {
       this.#nextDue = nextDue === null ? null : performance.now() + nextDue * 1000;
       this.#vacuum.note(rows);
       this.#budget.note({ limit, soughtQuarantined: quarantinedBatchId !== null, tasks, taken });
-      await held.add(keys ? await decryptTasks(tasks, keys) : tasks);
+      if (keys) await decryptTasks(tasks, keys);
+      await held.add(tasks);
       if (!alive) await lease.renew();
       return { taken, contended };
     } finally {
@@ -191,16 +192,20 @@ export class ClaimLoop {
     if (this.#beginning) return; // called by a task that ended while it began
     this.#beginning = true;
     const { begun } = held;
-    while (!this.#ended && this.#burst > 0 && this.#budget.mayBegin && held.beginNext()) this.#burst--;
+    held.beginNext(this.#mayBegin);
     if (held.begun > begun) this.#lastBegan = performance.now();
     this.#beginning = false;
-    if (this.#burst === 0) this.#nextBurst ??= setImmediate(() => this.#beginMore());
+    if (this.#burstEnd !== undefined) this.#nextBurst ??= setImmediate(() => this.#beginMore());
     if (held.begun >= this.#env.config.maxTasks && held.isEmpty) onDone();
   }
 
+  readonly #mayBegin = (now: number): boolean => {
+    return !this.#ended && this.#budget.mayBegin && now < (this.#burstEnd ??= now + BURST);
+  };
+
   #beginMore(): void {
     this.#nextBurst = undefined;
-    this.#burst = BURST;
+    this.#burstEnd = undefined;
     this.#begin();
   }
 

@@ -1,5 +1,6 @@
 import process from "node:process";
 import { Worker } from "node:worker_threads";
+import { Attempt } from "../attempt/attempt.ts";
 import type { ConsumerConfig } from "../attempt/consumer_config.ts";
 import type { AttemptInfo, Emitter } from "../events.ts";
 import { WATCHDOG_WORKER } from "./watchdog_worker.ts";
@@ -37,11 +38,10 @@ export class Watchdog {
   readonly #ids = new Float64Array(this.#shared, 8, 1);
   readonly #places: Map<string, number>;
   readonly #timer: ReturnType<typeof setInterval>;
-  readonly #unsubscribe: () => void;
+  #unsubscribe: (() => void) | undefined;
   #worker: Worker | undefined;
   #beatAt = performance.now();
   #cpu = process.cpuUsage();
-  #last: AttemptInfo | undefined;
 
   /** Starts watching. */
   constructor(options: WatchdogOptions) {
@@ -50,7 +50,6 @@ export class Watchdog {
     this.#places = new Map(options.config.names.map((name, place) => [name, place]));
     this.#cells[NAME] = -1;
     if (options.config.watchdog) this.#startThread();
-    this.#unsubscribe = options.events.on("started", (attempt) => this.#onStarted(attempt));
     this.#timer = setInterval(() => this.#beat(), this.#tick);
     this.#timer.unref();
     this.#beatAt = performance.now();
@@ -59,7 +58,7 @@ export class Watchdog {
   /** Stops watching. */
   async end(): Promise<void> {
     clearInterval(this.#timer);
-    this.#unsubscribe();
+    this.#unsubscribe?.();
     await this.#worker?.terminate();
   }
 
@@ -73,6 +72,7 @@ export class Watchdog {
       this.#worker = new Worker(WATCHDOG_WORKER, { eval: true, workerData });
       this.#worker.on("error", report);
       this.#worker.unref();
+      this.#unsubscribe = events.on("started", (attempt) => this.#onStarted(attempt));
     } catch (error) {
       report(error);
     }
@@ -80,8 +80,6 @@ export class Watchdog {
 
   /** On the hot path: writes to memory, which the thread can still read while the event loop is blocked. */
   #onStarted(attempt: AttemptInfo): void {
-    this.#last = attempt;
-    if (!this.#worker) return;
     this.#ids[0] = attempt.id;
     Atomics.store(this.#cells, NAME, this.#places.get(attempt.funcName) ?? -1);
   }
@@ -95,7 +93,7 @@ export class Watchdog {
     if (seconds * 1000 < this.#options.config.leaseMs * REPORTED) return;
     const cpuSeconds = (this.#cpu.user + this.#cpu.system - cpuBefore.user - cpuBefore.system) / 1e6;
     const { events, consumer } = this.#options;
-    const { id, funcName } = this.#last ?? {};
+    const { id, funcName } = Attempt.latest ?? {};
     events.emit("consumer.blocked", { consumerId: consumer.id, seconds, cpuSeconds, id, funcName });
   }
 }

@@ -43,7 +43,7 @@ const DIGEST_IV = "firefly:uniq";
 
 /** Whether a stored text is an encrypted value. */
 export function isEncrypted(text: string): boolean {
-  return text.startsWith(PREFIX);
+  return text[0] === PREFIX[0] && text.startsWith(PREFIX); // the first comparison suffices for nearly all texts
 }
 
 /**
@@ -168,16 +168,19 @@ export async function mapInChunks<T, R>(items: readonly T[], act: (item: T) => P
   return results;
 }
 
-/** Decrypts the arguments of claimed tasks, as far as `keys` can. */
-export async function decryptTasks<T extends { funcName: string; queue: string; params: string | null }>(
-  tasks: T[],
-  keys: KeyRing,
-): Promise<T[]> {
-  if (!tasks.some(({ params }) => params !== null && isEncrypted(params))) return tasks;
-  return await mapInChunks(tasks, async (task) => {
+/** A task whose arguments may have to be decrypted. */
+interface TaskWithParams {
+  readonly funcName: string;
+  readonly queue: string;
+  params: string | null;
+}
+
+/** Decrypts the arguments of claimed tasks in place, as far as `keys` can. */
+export async function decryptTasks(tasks: readonly TaskWithParams[], keys: KeyRing): Promise<void> {
+  if (!tasks.some(({ params }) => params !== null && isEncrypted(params))) return;
+  await mapInChunks(tasks, async (task) => {
     const { params, funcName, queue } = task;
-    if (params === null) return task;
-    return { ...task, params: await keys.decrypt(params, { funcName, queue, column: "params" }) };
+    if (params !== null) task.params = await keys.decrypt(params, { funcName, queue, column: "params" });
   });
 }
 

@@ -9,12 +9,12 @@ export type AttemptOutcome = "completed" | "failed" | "retried" | "returned" | "
 
 /** An attempt, and the emitter of its events. */
 export interface AttemptEvents {
-  readonly events: Emitter;
+  readonly env: { readonly events: Emitter };
   readonly info: AttemptInfo;
 }
 
 /** Emits `completed` for an attempt that started at `began`, a value of `performance.now()`. */
-export function emitCompleted({ events, info }: AttemptEvents, began: number): AttemptOutcome {
+export function emitCompleted({ env: { events }, info }: AttemptEvents, began: number): AttemptOutcome {
   if (events.has("completed")) {
     events.emit("completed", { ...info, seconds: (performance.now() - began) / 1000 });
   }
@@ -22,7 +22,11 @@ export function emitCompleted({ events, info }: AttemptEvents, began: number): A
 }
 
 /** Emits the outcome of an attempt that threw. */
-export function emitOutcome({ events, info }: AttemptEvents, outcome: Outcome, error: unknown): AttemptOutcome {
+export function emitOutcome(
+  { env: { events }, info }: AttemptEvents,
+  outcome: Outcome,
+  error: unknown,
+): AttemptOutcome {
   if (outcome.status === "failed") {
     events.emit("failed", { ...info, error });
     return "failed";
@@ -36,14 +40,14 @@ export function emitOutcome({ events, info }: AttemptEvents, outcome: Outcome, e
 }
 
 /** Emits `failed` for a task that cannot be retried, as a duplicate took its unique key after the claim released it. */
-export function emitDuplicate({ events, info }: AttemptEvents, cause: unknown): AttemptOutcome {
+export function emitDuplicate({ env: { events }, info }: AttemptEvents, cause: unknown): AttemptOutcome {
   const error = new FireflyError(`Cannot run task ${info.id} again as a duplicate has its unique key`, { cause });
   events.emit("failed", { ...info, error });
   return "failed";
 }
 
 /** Emits `lost`, or `cancelled`, for a task that its consumer no longer holds. */
-export function emitLost({ events, info }: AttemptEvents, reason: unknown): AttemptOutcome {
+export function emitLost({ env: { events }, info }: AttemptEvents, reason: unknown): AttemptOutcome {
   const outcome = isInstance(reason, TaskCancelled) ? "cancelled" : "lost";
   events.emit(outcome, { ...info, reason });
   return outcome;

@@ -7,7 +7,7 @@ import { toRetrySeconds } from "../duration.ts";
 import { describeError } from "./error_record.ts";
 import type { TaskOptions } from "../task/options.ts";
 import type { Redactor } from "../privacy/redaction.ts";
-import type { ClaimedTask } from "../store/claim.ts";
+import type { ClaimedTask } from "../store/claimed_task.ts";
 import type { Outcome } from "../store/settle.ts";
 import { isInstance } from "../thrown.ts";
 

@@ -1,7 +1,7 @@
 import { codeOf } from "../database/error_codes.ts";
 import { LONGEST_DELAY } from "./retry_decision.ts";
 import type { Settler } from "./settler.ts";
-import type { ClaimedTask } from "../store/claim.ts";
+import type { ClaimedTask } from "../store/claimed_task.ts";
 import type { Outcome } from "../store/settle.ts";
 import { toAscii } from "../wire/format.ts";
 

@@ -2,69 +2,22 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Tag } from "../database/driver.ts";
 import { codeOf, isServerFault, LOCK_NOT_AVAILABLE } from "../database/error_codes.ts";
 import { DatabaseUnreachable } from "../errors.ts";
-import type { LimitKeys } from "../task/limit_keys.ts";
 import type { OutageHooks } from "../outages.ts";
-import type { ClaimedTask } from "../store/claim.ts";
-import { completeTasks, type Completion } from "../store/complete.ts";
-import { type ClaimState, deleteBatches, type Outcome, readClaims, settleTasks } from "../store/settle.ts";
+import {
+  COMPLETE,
+  type HeldTask,
+  type PendingCompletion,
+  type PendingSettle,
+  SETTLE,
+  type SettledStatus,
+  type SettleStatement,
+} from "./settle_statements.ts";
+import { type ClaimState, deleteBatches, type Outcome, readClaims } from "../store/settle.ts";
 
 /** The most claims that one statement settles. */
 const BATCH = 1000;
 /** Milliseconds before a settle that met a locked row, or no database, is tried again. */
 const RETRY_DELAYS = [20, 50, 100, 250, 500, 1000];
-
-/** What a consumer holds by a claim: a task in its batch, and the slots of its limits. */
-export type HeldTask = Pick<ClaimedTask, "batchId"> & Partial<LimitKeys>;
-
-/** The status of a task whose attempt was settled; false if the consumer no longer held it. */
-type SettledStatus = Outcome["status"] | false;
-
-/** A claim to settle, and the callbacks for when that is done. */
-export interface PendingSettle {
-  readonly task: HeldTask;
-  readonly outcome: Outcome;
-  tries: number;
-  /** Whether an earlier try may have taken effect without its reply arriving. */
-  uncertain: boolean;
-  /** Called with the task's status once it is settled, or with false if the consumer no longer held it. */
-  onSettled(status: SettledStatus): void;
-  /** Called if the database refuses this very outcome. */
-  onRefused(error: unknown): void;
-}
-
-/** A statement that settles many claims. */
-interface SettleStatement {
-  /** Whether it fails where it meets a locked row; else it leaves that row over. */
-  readonly failsOnLock: boolean;
-  /** Resolves to the status that each task has now, undefined for those left over. */
-  readonly run: (sql: Tag, entries: PendingSettle[], ended: Ended) => Promise<(Outcome["status"] | undefined)[]>;
-}
-
-/** What a statement writes beside the outcomes. */
-interface Ended {
-  /** The batches that it ends. */
-  readonly batches: string[];
-  /** The id of the consumer's process. */
-  readonly attemptedBy: number | null;
-}
-
-const SETTLE: SettleStatement = {
-  failsOnLock: false,
-  async run(sql, entries, { batches, attemptedBy }) {
-    const settled = await settleTasks(sql, entries.map(({ outcome }) => outcome), batches, attemptedBy);
-    return entries.map(({ outcome }) => settled.get(outcome.id));
-  },
-};
-
-/** For completions, which nearly all outcomes are: at half the price. */
-const COMPLETE: SettleStatement = {
-  failsOnLock: true,
-  async run(sql, entries, { batches, attemptedBy }) {
-    const completions = entries.map(({ outcome }) => outcome as Completion);
-    const completed = await completeTasks(sql, completions, batches, attemptedBy);
-    return entries.map(({ outcome: { id } }) => !completed || completed.has(id) ? "completed" : undefined);
-  },
-};
 
 /**
  * Settles attempts in batches: outcomes that arrive while one statement runs share the next one, so that a single
@@ -76,7 +29,12 @@ export class Settler {
   /** How many tasks of each tracked batch have not ended. */
   readonly #batches = new Map<string, number>();
   #emptied: string[] = [];
-  #entries: PendingSettle[] = [];
+  readonly #completions: PendingCompletion[] = [];
+  readonly #others: PendingSettle[] = [];
+  /** Those that a statement settles now, or has just settled. */
+  #inFlight: readonly PendingSettle[] = [];
+  /** Those that wait to be tried again. */
+  readonly #delayed = new Set<PendingSettle>();
   #flushing: Promise<void> | undefined;
   #unsettled = 0;
   #abandoned = false;
@@ -96,6 +54,13 @@ export class Settler {
     return this.#unsettled;
   }
 
+  /** The ids of their tasks. */
+  *unsettledIds(): Generator<number> {
+    for (const list of [this.#completions, this.#others, this.#inFlight, this.#delayed]) {
+      for (const { outcome: { id } } of list) yield id;
+    }
+  }
+
   /** Starts to track a batch of `count` claimed tasks. */
   track(batchId: string, count: number): void {
     this.#batches.set(batchId, count);
@@ -104,6 +69,11 @@ export class Settler {
   /** Stops tracking a batch: another consumer may hold its tasks. */
   untrack(batchId: string): void {
     this.#batches.delete(batchId);
+  }
+
+  /** Stops tracking all batches. */
+  untrackAll(): void {
+    this.#batches.clear();
   }
 
   /** Whether a batch has tasks left that this consumer must settle. */
@@ -116,11 +86,11 @@ export class Settler {
     return this.#batches.get(batchId) ?? 0;
   }
 
-  /** Counts one task of a batch out; deletes the batch with its last one. */
-  untrackOne(batchId: string): void {
+  /** Counts tasks of a batch out; deletes the batch with its last one. */
+  untrackOne(batchId: string, count = 1): void {
     const remaining = this.#batches.get(batchId);
     if (remaining === undefined) return; // deleted together with its last task
-    if (remaining > 1) return void this.#batches.set(batchId, remaining - 1);
+    if (remaining > count) return void this.#batches.set(batchId, remaining - count);
     this.#batches.delete(batchId);
     this.#emptied.push(batchId);
     this.#start();
@@ -132,22 +102,24 @@ export class Settler {
     this.onLimitSlotsFreed(task.concurrencyKey ?? null, task.rateKey ?? null);
   }
 
-  /** Settles a claim. Retries while the database is unreachable, has no room, or takes no writes. */
-  add(entry: PendingSettle): void {
+  /** Completes a task. Retries while the database is unreachable, has no room, or takes no writes. */
+  complete(entry: PendingCompletion): void {
     this.#unsettled++;
-    this.#entries.push(entry);
+    this.#completions.push(entry);
     this.#start();
   }
 
   /**
-   * Settles a claim as {@linkcode Settler.add} does; resolves to the task's status then, or to false if the consumer no
-   * longer held it.
+   * Settles a claim as {@linkcode Settler.complete} does; resolves to the task's status then, or to false if the
+   * consumer no longer held it.
    *
    * @throws The database's error, if it refuses this very outcome.
    */
   settle(task: HeldTask, outcome: Outcome): Promise<SettledStatus> {
     return new Promise((onSettled, onRefused) => {
-      this.add({ task, outcome, tries: 0, uncertain: false, onSettled, onRefused });
+      this.#unsettled++;
+      const entry = { task, outcome, tries: 0, uncertain: false, onSettled, onRefused };
+      this.#queue({ ...outcome, ...entry }); // as a completion, if it is one
     });
   }
 
@@ -161,36 +133,54 @@ export class Settler {
     this.#abandoned = true;
   }
 
+  #queue(entry: PendingSettle): void {
+    if (isCompletion(entry)) this.#completions.push(entry);
+    else this.#others.push(entry);
+    this.#start();
+  }
+
   #start(): void {
     this.#flushing ??= this.#flush().finally(() => {
       this.#flushing = undefined;
-      if (this.#entries.length > 0) this.#start();
+      this.#inFlight = [];
+      if (this.#completions.length + this.#others.length > 0) this.#start();
     });
   }
 
   async #flush(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve)); // takes along what ends in this turn of the event loop
-    while (this.#entries.length > 0 || this.#emptied.length > 0) {
-      const entries = this.#entries.splice(0, BATCH);
+    while (this.#completions.length + this.#others.length + this.#emptied.length > 0) {
+      const completions = this.#completions.splice(0, BATCH);
+      const others = this.#others.splice(0, BATCH);
       const emptied = this.#emptied.splice(0);
-      const others = entries.filter((entry) => !isCompletion(entry));
-      const completed = others.length === 0 ? entries : entries.filter(isCompletion);
-      if (completed.length > 0) await this.#flushEntries(completed, COMPLETE);
+      this.#inFlight = [...completions, ...others];
+      if (completions.length > 0) await this.#flushEntries(completions, COMPLETE);
       if (others.length > 0) await this.#flushEntries(others, SETTLE);
       if (emptied.length > 0) await deleteBatches(this.#sql, emptied).catch(() => {}); // the next renewal finds them
     }
   }
 
-  async #flushEntries(entries: PendingSettle[], statement: SettleStatement): Promise<void> {
-    const batches = this.#batchesEndedBy(entries);
+  async #flushEntries<E extends PendingSettle>(entries: E[], statement: SettleStatement<E>): Promise<void> {
+    const counts = countByBatch(entries.map(({ task }) => task));
+    const batches = [...counts.keys()].filter((batchId) => counts.get(batchId) === this.remaining(batchId));
     let leftOver = entries;
     try {
-      const settled = await statement.run(this.#sql, entries, { batches, attemptedBy: this.attemptedBy });
+      const statusOf = await statement.run(this.#sql, entries, { batches, attemptedBy: this.attemptedBy });
       this.outage.onSuccess();
-      leftOver = entries.filter((_, i) => settled[i] === undefined);
-      if (leftOver.length === 0) { for (const batchId of batches) this.#batches.delete(batchId); }
-      entries.forEach((entry, i) => settled[i] !== undefined && this.#finish(entry, settled[i]));
-      if (leftOver.length > 0) await this.#resolveLeftOver(leftOver);
+      leftOver = entries.filter((entry) => statusOf(entry) === undefined);
+      if (leftOver.length === 0) {
+        for (const batchId of batches) this.#batches.delete(batchId); // by the statement
+        for (const [batchId, count] of counts) this.untrackOne(batchId, count);
+        for (const entry of entries) this.#finish(entry, statusOf(entry)!);
+        return;
+      }
+      for (const entry of entries) {
+        const status = statusOf(entry);
+        if (status === undefined) continue;
+        this.untrackOne(entry.task.batchId);
+        this.#finish(entry, status);
+      }
+      await this.#resolveLeftOver(leftOver);
     } catch (error) {
       if (error instanceof DatabaseUnreachable) {
         for (const entry of leftOver) {
@@ -213,19 +203,12 @@ export class Settler {
     }
   }
 
-  /** The batches with no task left once all of `entries` are settled. */
-  #batchesEndedBy(entries: PendingSettle[]): string[] {
-    const counts = new Map<string, number>();
-    for (const { task: { batchId } } of entries) counts.set(batchId, (counts.get(batchId) ?? 0) + 1);
-    return [...counts].filter(([batchId, count]) => count === this.remaining(batchId)).map(([batchId]) => batchId);
-  }
-
   #finish(entry: PendingSettle, status: SettledStatus): void {
-    const { task, outcome } = entry;
-    this.untrackOne(task.batchId);
-    // The slot of a rate limit outlasts an attempt that began.
-    if (status && outcome.began !== null) this.onLimitSlotsFreed(task.concurrencyKey ?? null, null);
-    else this.onLimitSlotsFreed(task.concurrencyKey ?? null, task.rateKey ?? null);
+    const { concurrencyKey = null, rateKey = null } = entry.task;
+    if (concurrencyKey !== null || rateKey !== null) {
+      // The slot of a rate limit outlasts an attempt that began.
+      this.onLimitSlotsFreed(concurrencyKey, status && entry.outcome.began !== null ? null : rateKey);
+    }
     this.#unsettled--;
     entry.onSettled(status);
   }
@@ -239,6 +222,7 @@ export class Settler {
         this.#retry(entry);
         continue;
       }
+      this.untrackOne(entry.task.batchId);
       this.#finish(entry, entry.uncertain && isOwnEnd(state, entry.outcome) && entry.outcome.status);
     }
   }
@@ -249,15 +233,28 @@ export class Settler {
       return entry.onSettled(false);
     }
     const delay = RETRY_DELAYS[Math.min(entry.tries++, RETRY_DELAYS.length - 1)]!;
+    this.#delayed.add(entry);
     setTimeout(() => {
-      this.#entries.push(entry);
-      this.#start();
+      this.#delayed.delete(entry);
+      this.#queue(entry);
     }, delay);
   }
 }
 
-function isCompletion({ outcome: { status, began } }: PendingSettle): boolean {
+function isCompletion(entry: PendingSettle): entry is PendingCompletion {
+  const { status, began } = entry.outcome;
   return status === "completed" && began !== null;
+}
+
+/** Counts the tasks of each batch. Neighbors are mostly of the same. */
+export function countByBatch(tasks: readonly HeldTask[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (let first = 0, next = 0; first < tasks.length; first = next) {
+    const { batchId } = tasks[first]!;
+    while (tasks[next]?.batchId === batchId) next++;
+    counts.set(batchId, (counts.get(batchId) ?? 0) + next - first);
+  }
+  return counts;
 }
 
 /** Whether a claim is in the state that settling `outcome` leaves behind. */

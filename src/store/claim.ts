@@ -1,4 +1,4 @@
-import type { Backoff } from "../task/backoff.ts";
+import { type ClaimedRun, ClaimedTask } from "./claimed_task.ts";
 import type { Tag } from "../database/driver.ts";
 import { toNumber } from "./rows.ts";
 
@@ -15,30 +15,6 @@ export interface ClaimRequest {
   limit: number;
   /** The id of the consumer's process. */
   processId?: number | null;
-}
-
-/** A task that this consumer holds. */
-export interface ClaimedTask {
-  id: number;
-  /** The fence: a statement that ends the claim must find it unchanged. */
-  claimSeq: number;
-  batchId: string;
-  quarantined: boolean;
-  funcName: string;
-  queue: string;
-  /** Null if they are long: then they stay in the database until the attempt starts, see {@linkcode readParams}. */
-  params: string | null;
-  attempt: number;
-  retryAttempts: number;
-  snoozes: number;
-  maxRetries: number | null;
-  retryDelay: number | null;
-  backoff: Backoff | null;
-  timeout: number | null;
-  concurrencyKey: string | null;
-  rateKey: string | null;
-  /** Whether it holds a slot for each of its keys. */
-  hasSlots: boolean;
 }
 
 /**
@@ -61,7 +37,7 @@ type ClaimedGroup = [
 
 /** The columns that have defaults in most tasks: one NULL in their place costs less than eight. */
 type Rest = Pick<
-  ClaimedTask,
+  ClaimedRun,
   "attempt" | "retryAttempts" | "snoozes" | "backoff" | "timeout" | "concurrencyKey" | "rateKey" | "hasSlots"
 >;
 
@@ -330,28 +306,25 @@ function addTasks(tasks: ClaimedTask[], group: ClaimedGroup, batchId: string): v
   const first = toNumber(group[8]);
   const ids = group[9];
   const params = count === 1 ? [group[10]] : group[10].split(",");
-  for (let i = 0; i < count; i++) {
-    tasks.push({
-      id: ids ? ids[i]! : first + i,
-      claimSeq: group[0],
-      batchId,
-      quarantined: group[1],
-      funcName: group[2],
-      queue: group[3],
-      params: params[i] || null,
-      maxRetries: group[4],
-      // JSON has infinity only as a text.
-      retryDelay: group[5] === null ? null : Number(group[5]),
-      attempt: rest.attempt,
-      retryAttempts: rest.retryAttempts,
-      snoozes: rest.snoozes,
-      backoff: rest.backoff,
-      timeout: rest.timeout && Number(rest.timeout),
-      concurrencyKey: rest.concurrencyKey,
-      rateKey: rest.rateKey,
-      hasSlots: rest.hasSlots,
-    });
-  }
+  const run: ClaimedRun = {
+    claimSeq: group[0],
+    batchId,
+    quarantined: group[1],
+    funcName: group[2],
+    queue: group[3],
+    maxRetries: group[4],
+    // JSON has infinity only as a text.
+    retryDelay: group[5] === null ? null : Number(group[5]),
+    attempt: rest.attempt,
+    retryAttempts: rest.retryAttempts,
+    snoozes: rest.snoozes,
+    backoff: rest.backoff,
+    timeout: rest.timeout && Number(rest.timeout),
+    concurrencyKey: rest.concurrencyKey,
+    rateKey: rest.rateKey,
+    hasSlots: rest.hasSlots,
+  };
+  for (let i = 0; i < count; i++) tasks.push(new ClaimedTask(ids ? ids[i]! : first + i, params[i] || null, run));
 }
 
 /** Reads the params of a task; undefined if the claim that read `claimSeq` no longer holds it. */

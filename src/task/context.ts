@@ -75,7 +75,8 @@ export function markAsFail<E extends Error>(error: E): E {
 
 function ignore(): void {}
 
-const DETACHED: TaskContext = {
+/** What `current()` returns where no attempt runs. */
+export const DETACHED: TaskContext = {
   queued: false,
   id: 0,
   attempt: 1,
@@ -90,7 +91,8 @@ const DETACHED: TaskContext = {
 
 /**
  * Returns the context of the running attempt: its id, signal, transaction, log and progress. It never throws: if the
- * handler was called directly, as a plain function, it returns a context with `queued: false`.
+ * handler was called directly, as a plain function, it returns a context with `queued: false`; as it may in code that a
+ * handler has left running, if that handler ended without a promise and did not call `current()`.
  *
  * @example
  * ```ts

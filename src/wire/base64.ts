@@ -81,7 +81,7 @@ export function encodeText(text: string, maxBytes: number): string {
  * @throws {FireflyLimitError} If it takes more than `maxBytes` bytes.
  */
 export function decodeText(encoded: string, maxBytes: number): string {
-  const short = decodeShortText(encoded);
+  const short = decodeShortText(encoded, ASCII);
   if (short !== undefined) {
     checkSize(short.length, maxBytes);
     return short;
@@ -97,12 +97,15 @@ export function decodeText(encoded: string, maxBytes: number): string {
   }
 }
 
-/** Returns the text of `encoded` if it is short, ASCII, and written as btoa() writes it; else undefined. */
-function decodeShortText(encoded: string): string | undefined {
+/**
+ * Returns the text of `encoded` if it is short, has only these `characters`, all of them ASCII, and is written as btoa()
+ * writes it; else undefined.
+ */
+export function decodeShortText(encoded: string, characters: RegExp): string | undefined {
   if (encoded.length > SHORT) return undefined;
   try {
     const text = atob(encoded);
-    return ASCII.test(text) && isCanonical(encoded, text) ? text : undefined;
+    return characters.test(text) && isCanonical(encoded, text) ? text : undefined;
   } catch {
     return undefined;
   }
@@ -112,8 +115,11 @@ function decodeShortText(encoded: string): string | undefined {
 function isCanonical(encoded: string, text: string): boolean {
   if (encoded.length !== Math.ceil(text.length / 3) * 4) return false;
   const tail = text.length % 3;
-  return tail === 0 || encoded.endsWith(btoa(text.slice(-tail)));
+  return tail === 0 || (tail === 1 ? FOUR_UNUSED_BITS : TWO_UNUSED_BITS).test(encoded.slice(-4));
 }
+
+/** The ends of canonical Base64 with padding: the unused bits of the last character are zero. */
+const [FOUR_UNUSED_BITS, TWO_UNUSED_BITS] = [/[AQgw]==$/, /[AEIMQUYcgkosw048]=$/];
 
 /** Rejects a value that takes more `bytes` of JSON than `maxBytes`. */
 export function checkSize(bytes: number, maxBytes: number): void {

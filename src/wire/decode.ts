@@ -1,5 +1,5 @@
 import { FireflyFormatError, FireflyLimitError } from "../errors.ts";
-import { decodeText } from "./base64.ts";
+import { checkSize, decodeShortText, decodeText } from "./base64.ts";
 import { Array, JSON, Map, Object, Set } from "./built_ins.ts";
 import { BUFFERS } from "./decode_buffers.ts";
 import { CONTAINERS } from "./decode_containers.ts";
@@ -24,12 +24,15 @@ import {
  * @throws {FireflyLimitError} If the value exceeds one of `limits`.
  */
 export function decode(text: string, limits?: Partial<WireLimits>): unknown {
+  if (text === EMPTY_LIST && limits === undefined) return []; // the arguments of many tasks
   const whole = resolveWireLimits(limits);
-  const json = decodeText(text, whole.maxBytes);
+  const plain = decodeShortText(text, PLAIN);
+  const json = plain ?? decodeText(text, whole.maxBytes);
+  if (plain !== undefined) checkSize(plain.length, whole.maxBytes);
   try {
     const root = JSON.parse(json);
-    // Without a tag the JSON is the value, and short text cannot nest too deeply.
-    if (json.length <= whole.maxDepth && !TAG.test(json)) return root;
+    // Without a tag the JSON is the value, and short text cannot nest too deeply: a level takes two characters.
+    if (json.length <= 2 * whole.maxDepth && (plain !== undefined || !TAG.test(json))) return root;
     return new Decoder(whole).readRoot(root);
   } catch (cause) {
     if (cause instanceof FireflyFormatError) throw cause;
@@ -38,8 +41,14 @@ export function decode(text: string, limits?: Partial<WireLimits>): unknown {
   }
 }
 
+/** The text of a list without elements. */
+const EMPTY_LIST = btoa("[]");
+
 /** The beginning of every tag, escaped or not. */
 const TAG = /"(?:\$|\\u0024)"/;
+
+/** JSON in ASCII that cannot have a tag, escaped or not. That of most values is so. */
+const PLAIN = /^[ -#%-[\]-~]*$/;
 
 const TAGS: ReadonlyMap<string, TagReader> = new Map([
   ...SCALARS,

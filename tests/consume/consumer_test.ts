@@ -147,3 +147,25 @@ Deno.test("consume() nests no call of a handler in another, however many end at 
   assertEquals((await test.drain({ concurrency: 100 })).completed, 500);
   assertEquals(deepest, 1);
 });
+
+Deno.test("consume() lets the event loop go on after each handler that takes its time without waiting", async () => {
+  await using test = await testInstance();
+  let [since, most] = [0, 0];
+  const block = task(taskName(), () => {
+    most = Math.max(most, ++since);
+    const end = performance.now() + 3;
+    while (performance.now() < end);
+  });
+  await test.ff.run(() => block.scheduleMany(Array.from({ length: 60 }, () => [])));
+  let isOver = false;
+  const turn = () => {
+    since = 0;
+    if (!isOver) setImmediate(turn);
+  };
+  turn();
+
+  assertEquals((await test.drain({ concurrency: 60 })).completed, 60);
+
+  isOver = true;
+  assert(most <= 2, `${most} handlers in one turn`);
+});

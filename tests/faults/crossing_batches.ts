@@ -1,7 +1,7 @@
 import { Database } from "../../src/database/pools.ts";
 import { codeOf } from "../../src/database/error_codes.ts";
 import { cancelTasks } from "../../src/store/bulk.ts";
-import type { ClaimedTask } from "../../src/store/claim.ts";
+import type { ClaimedTask } from "../../src/store/claimed_task.ts";
 import { renewConsumer, rescueTasks } from "../../src/store/consumers.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";

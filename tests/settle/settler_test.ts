@@ -3,7 +3,7 @@ import { resolveConnection } from "../../src/database/settings.ts";
 import { Database } from "../../src/database/pools.ts";
 import type { Tag } from "../../src/database/driver.ts";
 import { Settler } from "../../src/settle/settler.ts";
-import type { ClaimedTask } from "../../src/store/claim.ts";
+import type { ClaimedTask } from "../../src/store/claimed_task.ts";
 import type { Outcome } from "../../src/store/settle.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { claimMany } from "../support/claiming.ts";

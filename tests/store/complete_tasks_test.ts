@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
-import type { ClaimedTask } from "../../src/store/claim.ts";
+import type { ClaimedTask } from "../../src/store/claimed_task.ts";
 import { registerWaiters } from "../../src/store/records.ts";
 import { completeTasks, type Completion } from "../../src/store/complete.ts";
 import { testDatabase } from "../support/database.ts";

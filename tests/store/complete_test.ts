@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { ClaimedTask } from "../../src/store/claim.ts";
+import type { ClaimedTask } from "../../src/store/claimed_task.ts";
 import { completeTask, isNotHeld, readFreeClaim } from "../../src/store/complete.ts";
 import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
 import { registerWaiters } from "../../src/store/records.ts";

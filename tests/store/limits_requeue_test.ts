@@ -15,10 +15,11 @@ Deno.test("requeueForLimits() stores the keys, fences the claim and keeps a task
   await db.sql`UPDATE firefly.ready SET quarantined = true`;
   const second = await insertTask(db);
   const { tasks } = await claim(db, { consumerId });
-  const stale = { ...tasks.find(({ id }) => id === second)!, claimSeq: 7 };
+  const stale = { id: second, ...tasks.find(({ id }) => id === second)!.run, claimSeq: 7 };
   const task = tasks.find(({ id }) => id === first)!;
 
-  const sent = await requeueForLimits(db.store, [{ ...task, concurrencyKey: "a", rateKey: "r" }, stale]);
+  const keyed = { id: first, ...task.run, concurrencyKey: "a", rateKey: "r" };
+  const sent = await requeueForLimits(db.store, [keyed, stale]);
 
   assertEquals([...sent], [first]);
   const { claim_seq, concurrency_key, rate_key, snoozes, retry_attempts } = await recordOf(db, first);

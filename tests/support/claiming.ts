@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { type Claim, type ClaimedTask, type ClaimRequest, claimTasks } from "../../src/store/claim.ts";
+import { type Claim, type ClaimRequest, claimTasks } from "../../src/store/claim.ts";
+import type { ClaimedTask } from "../../src/store/claimed_task.ts";
 import { registerConsumer } from "../../src/store/consumers.ts";
 import type { TestDatabase } from "./database.ts";
 

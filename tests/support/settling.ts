@@ -1,4 +1,4 @@
-import type { ClaimedTask } from "../../src/store/claim.ts";
+import type { ClaimedTask } from "../../src/store/claimed_task.ts";
 import { type Outcome, settleTasks } from "../../src/store/settle.ts";
 import type { TestDatabase } from "./database.ts";
 
