@@ -1,6 +1,5 @@
-import { type ClaimedRun, ClaimedTask } from "./claimed_task.ts";
+import { addTasks, type ClaimedGroup, type ClaimedTask } from "./claimed_task.ts";
 import type { Tag } from "../database/driver.ts";
-import { toNumber } from "./rows.ts";
 
 /** The parameters of a claim. */
 export interface ClaimRequest {
@@ -16,41 +15,6 @@ export interface ClaimRequest {
   /** The id of the consumer's process. */
   processId?: number | null;
 }
-
-/**
- * Tasks of one run as the statement returns them: what is common to them once, their params as one text, and their ids
- * where these are not just those from the first on.
- */
-type ClaimedGroup = [
-  claimSeq: number,
-  quarantined: boolean,
-  funcName: string,
-  queue: string,
-  maxRetries: number | null,
-  retryDelay: number | string | null,
-  rest: Rest | null,
-  count: number,
-  first: number,
-  ids: number[] | null,
-  params: string,
-];
-
-/** The columns that have defaults in most tasks: one NULL in their place costs less than eight. */
-type Rest = Pick<
-  ClaimedRun,
-  "attempt" | "retryAttempts" | "snoozes" | "backoff" | "timeout" | "concurrencyKey" | "rateKey" | "hasSlots"
->;
-
-const NOTHING_ELSE: Rest = {
-  attempt: 1,
-  retryAttempts: 0,
-  snoozes: 0,
-  backoff: null,
-  timeout: null,
-  concurrencyKey: null,
-  rateKey: null,
-  hasSlots: true,
-};
 
 /** The most bytes of params that a claim returns: a consumer may hold many tasks that have not started. */
 const LONG_PARAMS = 8192;
@@ -297,34 +261,6 @@ function firstRuns(sql: Tag, names: string[], most: unknown): unknown {
       ) AS next
       ORDER BY next.priority DESC, next.not_before, next.id
       LIMIT ${most}`;
-}
-
-/** Reads a group by index: to destructure it would cost more than everything else here. */
-function addTasks(tasks: ClaimedTask[], group: ClaimedGroup, batchId: string): void {
-  const rest = group[6] ?? NOTHING_ELSE;
-  const count = group[7];
-  const first = toNumber(group[8]);
-  const ids = group[9];
-  const params = count === 1 ? [group[10]] : group[10].split(",");
-  const run: ClaimedRun = {
-    claimSeq: group[0],
-    batchId,
-    quarantined: group[1],
-    funcName: group[2],
-    queue: group[3],
-    maxRetries: group[4],
-    // JSON has infinity only as a text.
-    retryDelay: group[5] === null ? null : Number(group[5]),
-    attempt: rest.attempt,
-    retryAttempts: rest.retryAttempts,
-    snoozes: rest.snoozes,
-    backoff: rest.backoff,
-    timeout: rest.timeout && Number(rest.timeout),
-    concurrencyKey: rest.concurrencyKey,
-    rateKey: rest.rateKey,
-    hasSlots: rest.hasSlots,
-  };
-  for (let i = 0; i < count; i++) tasks.push(new ClaimedTask(ids ? ids[i]! : first + i, params[i] || null, run));
 }
 
 /** Reads the params of a task; undefined if the claim that read `claimSeq` no longer holds it. */

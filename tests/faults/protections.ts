@@ -18,7 +18,7 @@ export const NO_FENCE_OF_EFFECTS: Removal = {
 
 /** The server ends the transaction of a consumer that shows no life. */
 export const NO_TIMEOUT: Removal = {
-  file: "src/attempt/attempt.ts",
+  file: "src/attempt/context.ts",
   find: "setup: `SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(leaseMs)};`",
   replace: 'setup: ""',
 };

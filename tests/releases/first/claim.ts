@@ -1,6 +1,5 @@
-import type { Backoff } from "../../../src/task/backoff.ts";
+import { addTasks, type ClaimedGroup, type ClaimedTask } from "./claimed_task.ts";
 import type { Tag } from "../../../src/database/driver.ts";
-import { toNumber } from "./rows.ts";
 
 export interface ClaimRequest {
   consumerId: string;
@@ -11,56 +10,6 @@ export interface ClaimRequest {
   limit: number;
   processId?: number | null;
 }
-
-export interface ClaimedTask {
-  id: number;
-  claimSeq: number;
-  batchId: string;
-  quarantined: boolean;
-  funcName: string;
-  queue: string;
-  params: string | null;
-  attempt: number;
-  retryAttempts: number;
-  snoozes: number;
-  maxRetries: number | null;
-  retryDelay: number | null;
-  backoff: Backoff | null;
-  timeout: number | null;
-  concurrencyKey: string | null;
-  rateKey: string | null;
-  hasSlots: boolean;
-}
-
-type ClaimedGroup = [
-  claimSeq: number,
-  quarantined: boolean,
-  funcName: string,
-  queue: string,
-  maxRetries: number | null,
-  retryDelay: number | string | null,
-  rest: Rest | null,
-  count: number,
-  first: number,
-  ids: number[] | null,
-  params: string,
-];
-
-type Rest = Pick<
-  ClaimedTask,
-  "attempt" | "retryAttempts" | "snoozes" | "backoff" | "timeout" | "concurrencyKey" | "rateKey" | "hasSlots"
->;
-
-const NOTHING_ELSE: Rest = {
-  attempt: 1,
-  retryAttempts: 0,
-  snoozes: 0,
-  backoff: null,
-  timeout: null,
-  concurrencyKey: null,
-  rateKey: null,
-  hasSlots: true,
-};
 
 const LONG_PARAMS = 8192;
 const FEW = 16;
@@ -264,35 +213,6 @@ function firstRuns(sql: Tag, names: string[], most: unknown): unknown {
       ) AS next
       ORDER BY next.priority DESC, next.not_before, next.id
       LIMIT ${most}`;
-}
-
-function addTasks(tasks: ClaimedTask[], group: ClaimedGroup, batchId: string): void {
-  const rest = group[6] ?? NOTHING_ELSE;
-  const count = group[7];
-  const first = toNumber(group[8]);
-  const ids = group[9];
-  const params = count === 1 ? [group[10]] : group[10].split(",");
-  for (let i = 0; i < count; i++) {
-    tasks.push({
-      id: ids ? ids[i]! : first + i,
-      claimSeq: group[0],
-      batchId,
-      quarantined: group[1],
-      funcName: group[2],
-      queue: group[3],
-      params: params[i] || null,
-      maxRetries: group[4],
-      retryDelay: group[5] === null ? null : Number(group[5]),
-      attempt: rest.attempt,
-      retryAttempts: rest.retryAttempts,
-      snoozes: rest.snoozes,
-      backoff: rest.backoff,
-      timeout: rest.timeout && Number(rest.timeout),
-      concurrencyKey: rest.concurrencyKey,
-      rateKey: rest.rateKey,
-      hasSlots: rest.hasSlots,
-    });
-  }
 }
 
 export async function readParams(

@@ -1,6 +1,7 @@
 import type { Backoff } from "../../../src/task/backoff.ts";
 import type { Tag } from "../../../src/database/driver.ts";
 import { nearestDate } from "../../../src/database/times.ts";
+import { lazyArray } from "../../../src/lazy_array.ts";
 import type { TaskStatus } from "../../../src/task/record.ts";
 
 export interface NewTask extends Partial<UniqueColumns> {
@@ -49,7 +50,6 @@ const SHARED = { ...COLUMNS, not_before: "timestamptz", delay: "double precision
 
 const NAMES = Object.keys(COLUMNS).join(", ");
 const TYPES = Object.entries(SHARED).map(([name, type]) => `${name} ${type}`).join(", ");
-const SHARED_NAMES = Object.keys(SHARED) as (keyof typeof SHARED)[];
 const START =
   "CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(not_before, now()) END";
 const milliseconds = (time: string) => `floor(extract(epoch FROM ${time}) * 1000)`;
@@ -185,14 +185,23 @@ async function insertAlike(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> 
       : sql<{ text: string }>(INSERT_ALIKE, shared, sql.schema, params));
   const [created, notBefore, ...ids] = row ? row.text.split(",") : [];
   const times = { created: Number(created), notBefore: Number(notBefore) };
-  return ids.map((id) => ({ id, created: nearestDate(times.created), not_before: nearestDate(times.notBefore) }));
+  const toTask = (id: string) => ({
+    id,
+    created: nearestDate(times.created),
+    not_before: nearestDate(times.notBefore),
+  });
+  return lazyArray(ids.length, () => ids.map(toTask));
 }
 
 function areAlike(tasks: NewTask[]): boolean {
   const first = tasks[0]!;
-  return tasks.every((task) =>
-    SHARED_NAMES.every((name) =>
-      task[name] === first[name] || (name === "tags" && task.tags.length === 0 && first.tags.length === 0)
-    )
-  );
+  return tasks.every((task) => isAlike(task, first));
+}
+
+function isAlike(a: NewTask, b: NewTask): boolean {
+  return a.func_name === b.func_name && a.queue === b.queue && a.priority === b.priority &&
+    a.max_retries === b.max_retries && a.retry_delay === b.retry_delay && a.backoff === b.backoff &&
+    a.timeout === b.timeout && a.concurrency_key === b.concurrency_key && a.rate_key === b.rate_key &&
+    a.not_before === b.not_before && a.delay === b.delay &&
+    (a.tags === b.tags || a.tags.length === 0 && b.tags.length === 0);
 }

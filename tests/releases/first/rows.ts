@@ -90,7 +90,7 @@ export function newRow(
     progress: null,
     progress_note: null,
     errors: [],
-    tags: task.tags,
+    tags: [...task.tags], // a list can be changed, as a Date can
     attempted_by: null,
     inserted: true,
   };

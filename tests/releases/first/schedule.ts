@@ -1,23 +1,26 @@
 import type { Tag } from "../../../src/database/driver.ts";
 import { FireflyError, TaskExists } from "../../../src/errors.ts";
+import { lazyArray } from "../../../src/lazy_array.ts";
 import { type InsertedTask, insertTasks, type NewTask } from "./insert.ts";
 import { newRow, rowOfJson, type TaskRow, timeOf, toNumber } from "./rows.ts";
 
 export type ScheduledRow = TaskRow & { inserted: boolean };
 
+export type ScheduledTask = InsertedTask | UniqueTask;
+
 const [CHUNK_ROWS, CHUNK_CHARACTERS] = [5_000, 8 * 1024 * 1024];
-export async function scheduleTasks(sql: Tag, tasks: NewTask[], producer: boolean): Promise<ScheduledRow[]> {
+export async function scheduleTasks(sql: Tag, tasks: NewTask[], producer: boolean): Promise<ScheduledTask[]> {
   const by = producer ? "_produce" : "_schedule";
-  if (areUnique(tasks)) return uniqueRows(await scheduleUnique(sql, tasks, by), tasks);
-  const rows: ScheduledRow[] = [];
+  if (areUnique(tasks)) return notRefused(await scheduleUnique(sql, tasks, by), tasks);
+  const parts: ScheduledTask[][] = [];
   for (const chunk of chunksOf(tasks)) {
-    rows.push(
-      ...producer
-        ? uniqueRows(await scheduleUnique(sql, chunk, by), chunk)
-        : newRows(await insertTasks(sql, chunk), chunk),
+    parts.push(
+      producer
+        ? notRefused(await scheduleUnique(sql, chunk, by), chunk)
+        : readBack(await insertTasks(sql, chunk), chunk),
     );
   }
-  return rows;
+  return parts.length === 1 ? parts[0]! : lazyArray(tasks.length, () => parts.flat());
 }
 
 export function areUnique(tasks: NewTask[]): boolean {
@@ -25,19 +28,24 @@ export function areUnique(tasks: NewTask[]): boolean {
 }
 
 export function isOneStatement(tasks: NewTask[]): boolean {
-  return tasks.length < 2 || chunksOf(tasks).take(2).toArray().length < 2;
+  return tasks.length < 2 || endOfChunk(tasks, 0) === tasks.length;
 }
 
 export function* chunksOf(tasks: NewTask[]): Generator<NewTask[]> {
-  let [start, characters] = [0, 0];
-  for (const [i, { params }] of tasks.entries()) {
-    if (i > start && (i - start === CHUNK_ROWS || characters + params.length > CHUNK_CHARACTERS)) {
-      yield tasks.slice(start, i);
-      [start, characters] = [i, 0];
-    }
-    characters += params.length;
+  for (let start = 0, end; start < tasks.length; start = end) {
+    end = endOfChunk(tasks, start);
+    yield end - start === tasks.length ? tasks : tasks.slice(start, end);
   }
-  if (start < tasks.length) yield tasks.slice(start);
+}
+
+function endOfChunk(tasks: NewTask[], start: number): number {
+  const most = Math.min(tasks.length, start + CHUNK_ROWS);
+  let end = start + 1;
+  for (let characters = tasks[start]!.params.length; end < most; end++) {
+    characters += tasks[end]!.params.length;
+    if (characters > CHUNK_CHARACTERS) break;
+  }
+  return end;
 }
 
 export interface UniqueTask extends InsertedTask {
@@ -83,29 +91,26 @@ function uniqueTask({ text }: { text: string }): UniqueTask {
   };
 }
 
-function uniqueRows(scheduled: UniqueTask[], tasks: NewTask[]): ScheduledRow[] {
+function notRefused(scheduled: UniqueTask[], tasks: NewTask[]): UniqueTask[] {
   const [first] = scheduled;
   if (first && first.refusedKey !== null) {
     const { func_name: funcName } = tasks[0]!;
     throw new TaskExists(`schedule task "${funcName}"`, { id: toNumber(first.id), funcName, key: first.refusedKey });
   }
-  checkReadBack(scheduled, tasks);
-  return tasks.map((task, i) => {
-    const { inserted, record, ...columns } = scheduled[i]!;
-    if (record) return { ...record, inserted };
-    const row = newRow(task, columns);
-    return inserted ? row : { ...row, status: "completed", state: "completed", completed: row.created, inserted };
-  });
+  return readBack(scheduled, tasks);
 }
 
-function newRows(inserted: InsertedTask[], tasks: NewTask[]): ScheduledRow[] {
-  checkReadBack(inserted, tasks);
-  return tasks.map((task, i) => newRow(task, inserted[i]!));
-}
-
-function checkReadBack(rows: InsertedTask[], tasks: NewTask[]): void {
-  if (rows.length === tasks.length) return;
+function readBack<T extends ScheduledTask>(scheduled: T[], tasks: NewTask[]): T[] {
+  if (scheduled.length === tasks.length) return scheduled;
   throw new FireflyError(
-    `Cannot read back what was scheduled: the client returned ${rows.length} rows for ${tasks.length} tasks`,
+    `Cannot read back what was scheduled: the client returned ${scheduled.length} rows for ${tasks.length} tasks`,
   );
+}
+
+export function rowOf(task: NewTask, scheduled: ScheduledTask): ScheduledRow {
+  if (!("inserted" in scheduled)) return newRow(task, scheduled);
+  const { inserted, record } = scheduled;
+  if (record) return { ...record, inserted };
+  const row = newRow(task, scheduled);
+  return inserted ? row : { ...row, status: "completed", state: "completed", completed: row.created, inserted };
 }

@@ -1,0 +1,148 @@
+import type { Backoff } from "../../../src/task/backoff.ts";
+import { toNumber } from "./rows.ts";
+
+export interface ClaimedRun {
+  readonly claimSeq: number;
+  readonly batchId: string;
+  readonly quarantined: boolean;
+  readonly funcName: string;
+  readonly queue: string;
+  readonly attempt: number;
+  readonly retryAttempts: number;
+  readonly snoozes: number;
+  readonly maxRetries: number | null;
+  readonly retryDelay: number | null;
+  readonly backoff: Backoff | null;
+  readonly timeout: number | null;
+  readonly concurrencyKey: string | null;
+  readonly rateKey: string | null;
+  readonly hasSlots: boolean;
+}
+
+export class ClaimedTask implements ClaimedRun {
+  readonly id: number;
+  params: string | null;
+  readonly run: ClaimedRun;
+
+  constructor(id: number, params: string | null, run: ClaimedRun) {
+    this.id = id;
+    this.params = params;
+    this.run = run;
+  }
+
+  get claimSeq(): number {
+    return this.run.claimSeq;
+  }
+
+  get batchId(): string {
+    return this.run.batchId;
+  }
+
+  get quarantined(): boolean {
+    return this.run.quarantined;
+  }
+
+  get funcName(): string {
+    return this.run.funcName;
+  }
+
+  get queue(): string {
+    return this.run.queue;
+  }
+
+  get attempt(): number {
+    return this.run.attempt;
+  }
+
+  get retryAttempts(): number {
+    return this.run.retryAttempts;
+  }
+
+  get snoozes(): number {
+    return this.run.snoozes;
+  }
+
+  get maxRetries(): number | null {
+    return this.run.maxRetries;
+  }
+
+  get retryDelay(): number | null {
+    return this.run.retryDelay;
+  }
+
+  get backoff(): Backoff | null {
+    return this.run.backoff;
+  }
+
+  get timeout(): number | null {
+    return this.run.timeout;
+  }
+
+  get concurrencyKey(): string | null {
+    return this.run.concurrencyKey;
+  }
+
+  get rateKey(): string | null {
+    return this.run.rateKey;
+  }
+
+  get hasSlots(): boolean {
+    return this.run.hasSlots;
+  }
+}
+
+export type ClaimedGroup = [
+  claimSeq: number,
+  quarantined: boolean,
+  funcName: string,
+  queue: string,
+  maxRetries: number | null,
+  retryDelay: number | string | null,
+  rest: Rest | null,
+  count: number,
+  first: number,
+  ids: number[] | null,
+  params: string,
+];
+
+type Rest = Pick<
+  ClaimedRun,
+  "attempt" | "retryAttempts" | "snoozes" | "backoff" | "timeout" | "concurrencyKey" | "rateKey" | "hasSlots"
+>;
+
+const NOTHING_ELSE: Rest = {
+  attempt: 1,
+  retryAttempts: 0,
+  snoozes: 0,
+  backoff: null,
+  timeout: null,
+  concurrencyKey: null,
+  rateKey: null,
+  hasSlots: true,
+};
+
+export function addTasks(tasks: ClaimedTask[], group: ClaimedGroup, batchId: string): void {
+  const rest = group[6] ?? NOTHING_ELSE;
+  const count = group[7];
+  const first = toNumber(group[8]);
+  const ids = group[9];
+  const params = count === 1 ? [group[10]] : group[10].split(",");
+  const run: ClaimedRun = {
+    claimSeq: group[0],
+    batchId,
+    quarantined: group[1],
+    funcName: group[2],
+    queue: group[3],
+    maxRetries: group[4],
+    retryDelay: group[5] === null ? null : Number(group[5]),
+    attempt: rest.attempt,
+    retryAttempts: rest.retryAttempts,
+    snoozes: rest.snoozes,
+    backoff: rest.backoff,
+    timeout: rest.timeout && Number(rest.timeout),
+    concurrencyKey: rest.concurrencyKey,
+    rateKey: rest.rateKey,
+    hasSlots: rest.hasSlots,
+  };
+  for (let i = 0; i < count; i++) tasks.push(new ClaimedTask(ids ? ids[i]! : first + i, params[i] || null, run));
+}
