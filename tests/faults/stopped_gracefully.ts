@@ -43,6 +43,7 @@ async function onceTold(figures: Figures, grace: number): Promise<void> {
   const { db, leaver, long } = shift;
   const short = await insertTask(db, { func_name: "process.wait", queue: "short", params: btoa("[1000]") });
   await until(async () => (await claimsOf(db, short)).length === 1, 20_000);
+  await new Promise((resolve) => setTimeout(resolve, 300)); // it has begun by now, not only been claimed
   const told = Date.now();
   leaver.kill("SIGTERM");
   figures.is("exit code", await leaver.exited, 0);
