@@ -3,8 +3,8 @@
 -- Stores the crons of a consumer that starts, and returns for each the time after which it has slots to fire. A cron
 -- that is new, was removed, or has other times now has none from before. Of the names that the consumer knows, those
 -- without a cron lose theirs. So does the other name of a task that was renamed, in either direction, and its pause
--- goes along.
-CREATE FUNCTION "firefly"._register_crons(consumer_id uuid, known text[], crons json)
+-- goes along. With only_abandoned, a stored cron stays as it is if the consumer of its row lives.
+CREATE FUNCTION "firefly"._register_crons(consumer_id uuid, known text[], crons json, only_abandoned boolean)
 RETURNS TABLE (name text, after timestamptz, at timestamptz)
 LANGUAGE plpgsql AS $body$
 #variable_conflict use_column
@@ -39,7 +39,10 @@ BEGIN
     defined = CASE
       WHEN stored.removed IS NULL AND stored.definition = excluded.definition THEN stored.defined
       ELSE now()
-    END;
+    END
+  -- Asked of the locked row: another consumer may have taken the place of the lost one meanwhile.
+  WHERE NOT only_abandoned
+    OR NOT EXISTS (SELECT FROM "firefly".consumer WHERE consumer.id = stored.consumer_id AND lease_until > now());
 
   UPDATE "firefly".cron AS gone
   SET removed = now()

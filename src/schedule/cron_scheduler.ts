@@ -118,16 +118,16 @@ export class CronScheduler {
     );
     const crons = planned.flatMap((outcome) => outcome.status === "fulfilled" ? [outcome.value] : []);
     [this.#unplanned] = planned.flatMap((outcome) => outcome.status === "rejected" ? [outcome.reason] : []);
-    await this.#store(crons, [...definitions.keys()]);
+    await this.#store(crons, { names: [...definitions.keys()] });
     this.#crons = crons;
     this.#isRegistered = true;
   }
 
-  /** Stores these definitions, and removes the crons of the other `names`. */
-  async #store(crons: PlannedCron[], names: string[]): Promise<void> {
+  /** Stores these definitions. */
+  async #store(crons: PlannedCron[], options: { names: string[]; onlyAbandoned?: boolean }): Promise<void> {
     const { sql, consumerId } = this.#options;
     const stored = crons.map(({ slots: _, after: __, next: ___, ...cron }) => cron);
-    const registered = await registerCrons(sql, { consumerId: consumerId(), names, crons: stored });
+    const registered = await registerCrons(sql, { consumerId: consumerId(), crons: stored, ...options });
     for (const { name, after, at } of registered) {
       this.#setClock(at);
       const cron = crons.find((cron) => cron.name === name)!;
@@ -155,7 +155,7 @@ export class CronScheduler {
     const abandoned = await ownCrons(sql, { consumerId: consumerId(), crons: this.#crons });
     const mine = this.#crons.filter(({ name }) => abandoned.has(name) && this.#abandoned.has(name));
     this.#abandoned = abandoned;
-    if (mine.length > 0) await this.#store(mine, []);
+    if (mine.length > 0) await this.#store(mine, { names: [], onlyAbandoned: true });
   }
 
   async #fire(cron: PlannedCron): Promise<void> {

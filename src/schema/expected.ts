@@ -420,7 +420,7 @@ function _place_inserted(): trigger cb240e343dd1
 function _place_record(task): void 7c2b7adb8106
 function _produce(json): record 299a65002641
 function _refuse_move(task, text, text): void 2783ed603886
-function _register_crons(uuid, text[], json): record 69d64ee22d00
+function _register_crons(uuid, text[], json, boolean): record 124cb3005f2e
 function _release(): trigger 1847001d5954
 function _release_all(): trigger 16eaf2e9b85b
 function _release_deleted(): trigger f51748bdfa2d

@@ -25,14 +25,24 @@ export interface RegisteredCron {
   at: Date;
 }
 
-/** Stores the crons of a consumer that starts, and removes the stored crons of its other `names`. */
+/**
+ * Stores the crons of a consumer that starts, and removes the stored crons of its other `names`. With `onlyAbandoned`, it
+ * leaves a stored cron as it is if the consumer of its row lives.
+ */
 export async function registerCrons(
   sql: Tag,
-  { consumerId, names, crons }: { consumerId: string; names: string[]; crons: NewCron[] },
+  { consumerId, names, crons, onlyAbandoned = false }: {
+    consumerId: string;
+    names: string[];
+    crons: NewCron[];
+    onlyAbandoned?: boolean;
+  },
 ): Promise<RegisteredCron[]> {
   return await sql<RegisteredCron>`
     SELECT name, after, at
-    FROM ${sql.schema}._register_crons(${consumerId}::uuid, ${names}::text[], ${JSON.stringify(crons)}::text::json)
+    FROM ${sql.schema}._register_crons(
+      ${consumerId}::uuid, ${names}::text[], ${JSON.stringify(crons)}::text::json, ${onlyAbandoned}::boolean
+    )
   `;
 }
 

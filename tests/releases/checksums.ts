@@ -16,7 +16,7 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
     "0007_limits": "f3a634b9b6b0a2c55571831b85e8808e0b0c8af7faf5b73e05f092e08ccdbd2f",
     "0008_schedule": "fb445606635befd2aff6e3abc8486d1380a72964207d47619e2311b05478cdea",
     "0009_operations": "c2865f15b5866dadfc7bd9907e5918daa525e5a5433f4756711944249cc1152b",
-    "0010_cron": "2ba002b2d9796a78243f3b529feab13d46a56c5ae7b4a2911e2f27ad3ab6ac36",
+    "0010_cron": "14ebe8e99de8f0539eb79ceb8c6502e26263fa1eb3d8c9dce37708349c983a10",
     "0011_explain_parts": "6f6080eff7335a704198f38802e226066f195b4a4ec01cd360a9dbb29b5b760d",
     "0012_explain": "aeaabbc0405aa09b1e852112754d899a5dac615dab8e0b5aa77fd93b86f14276",
   },

@@ -66,6 +66,26 @@ Deno.test("registerCrons() restores a removed cron, without the slots that it mi
   assertEquals((await db.sql`SELECT FROM firefly.cron WHERE removed IS NULL`).length, 1);
 });
 
+Deno.test("registerCrons() of a survivor loses to a consumer that took the abandoned cron meanwhile", async () => {
+  await using db = await testDatabase();
+  const [gone, heir, survivor] = [await startConsumer(db), await startConsumer(db), await startConsumer(db)];
+  const [stored, other] = [cronOf("a"), cronOf("a", { definition: "other" })];
+  const definition = async () => (await db.sql`SELECT definition FROM firefly.cron`)[0]!.definition;
+  const takeOver = () =>
+    registerCrons(db.store, { consumerId: survivor, names: [], crons: [other], onlyAbandoned: true });
+  await registerCrons(db.store, { consumerId: gone, names: [], crons: [stored] });
+  await expireConsumer(db, gone);
+  assertEquals(await ownCrons(db.store, { consumerId: survivor, crons: [other] }), new Set(["a"]));
+  await ownCrons(db.store, { consumerId: heir, crons: [stored] });
+
+  await takeOver();
+  assertEquals(await definition(), stored.definition);
+
+  await expireConsumer(db, heir);
+  await takeOver();
+  assertEquals(await definition(), "other");
+});
+
 Deno.test("registerCrons() keeps one cron, and its pause, for a task that is renamed and renamed back", async () => {
   await using db = await testDatabase();
   const living = async () =>
