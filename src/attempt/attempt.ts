@@ -1,4 +1,3 @@
-import { noteContext } from "./at_once.ts";
 import type { LazyAbortController } from "./lazy_abort.ts";
 import { AttemptContext } from "./context.ts";
 import { coarseNow } from "./clock.ts";
@@ -42,8 +41,7 @@ export type OnEnded = (attempt: Attempt, outcome: AttemptOutcome) => void;
  * One attempt: calls the handler, and settles the task by the result. The steps, in order:
  *
  * 1. `start` takes a slot and emits `started`; `loadParams` reads long arguments, which a claim leaves in the database.
- * 2. `#call` runs the handler: `callHandler` enters the scope, calls middleware, decodes and validates the arguments. Most
- *    attempts start and call their handlers together with others: see `startTogether`.
+ * 2. `#call` runs the handler: `callHandler` enters the scope, calls middleware, decodes and validates the arguments.
  * 3. `#onReturned` encodes the result, and encrypts it.
  * 4. `#complete` commits it together with the handler's transaction (`commitWithTask`); without one, the attempt gives its
  *    slot back, and the `Settler` completes it together with others.
@@ -142,7 +140,6 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
   get #contextOnUse(): AttemptContext {
     if (!this.#context) {
       const { task, definition, info, env } = this;
-      noteContext(definition);
       this.#context = new AttemptContext({ task, definition, info, env });
       if (this.#closed) this.#context.end();
     }
@@ -161,7 +158,12 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
 
   /** Runs the attempt; calls `onEnded` with its outcome. */
   start(onEnded: OnEnded): void {
-    this.begin(onEnded, coarseNow());
+    const { slots, events } = this.env;
+    this.#onEnded = onEnded;
+    slots.take();
+    this.began = coarseNow();
+    Attempt.latest = this.task;
+    if (events.has("started")) events.emit("started", this.info);
     if (areParamsLoaded(this.task)) this.#call();
     else {
       this.#isLoading = true;
@@ -169,30 +171,16 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
     }
   }
 
-  /** Takes a slot, and emits `started`: the first step of `start`. `now` is the time by `coarseNow()`. */
-  begin(onEnded: OnEnded, now: number): void {
-    const { slots, events } = this.env;
-    this.#onEnded = onEnded;
-    slots.take();
-    this.began = now;
-    Attempt.latest = this.task;
-    if (events.has("started")) events.emit("started", this.info);
-  }
-
   #call(): void {
     this.#isLoading = false;
     try {
-      this.onCalled(callHandler(this));
+      const returned = callHandler(this);
+      if (returned instanceof Promise) {
+        returned.then((value) => this.#onReturned(value), (error) => this.onError(error));
+      } else this.#onReturned(returned);
     } catch (error) {
       this.onError(error);
     }
-  }
-
-  /** Goes on with what the call of the handler returned. */
-  onCalled(returned: unknown): void {
-    if (returned instanceof Promise) {
-      returned.then((value) => this.#onReturned(value), (error) => this.onError(error));
-    } else this.#onReturned(returned);
   }
 
   #onReturned(returned: unknown): void {

@@ -50,19 +50,6 @@ export function callHandler(call: HandlerCall): unknown {
   }
 }
 
-/**
- * Calls a handler as {@linkcode callHandler} does, in a scope that was entered before, and without what may be around it:
- * middleware and a timeout.
- *
- * @throws The handler's error.
- */
-export function callInScope(call: HandlerCall): unknown {
-  const returned = handleTask(call, call.task.params!);
-  if (isThenable(returned)) return unlessAborted(returned, call.abortController);
-  throwIfAborted(call);
-  return returned;
-}
-
 function throwIfAborted(call: HandlerCall): void {
   if (call.aborted) throw call.abortController.reason;
 }

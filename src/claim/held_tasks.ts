@@ -6,7 +6,6 @@ import { LeaseLost } from "../errors.ts";
 import type { Outages } from "../outages.ts";
 import { areParamsLoaded, loadParams } from "../attempt/load_params.ts";
 import { coarseNow } from "../attempt/clock.ts";
-import { isPlain, mayJoin, startTogether } from "../attempt/start_together.ts";
 import type { HeldTask } from "../settle/settle_statements.ts";
 import { countByBatch } from "../settle/settler.ts";
 import type { ClaimedTask } from "../store/claimed_task.ts";
@@ -90,32 +89,19 @@ export class HeldTasks {
   /** Begins the next tasks, as long as `mayBegin` returns true of the time now, by `coarseNow()`. */
   beginNext(mayBegin: (now: number) => boolean): void {
     while (this.#buffer.length > 0 && mayBegin(coarseNow())) {
-      if (isPlain(this.#buffer.at(-1)!)) {
-        const next = (now: number) => this.#mayNextJoin && mayBegin(now) ? this.#next() : undefined;
-        for (const attempt of startTogether(this.#next(), { next, onEnded: this.#onEnded })) this.#track(attempt);
-      } else {
-        const attempt = this.#next();
-        const { id, rateKey } = attempt.task;
-        if (rateKey !== null) this.#admission.onStarted(id, rateKey);
-        attempt.start(this.#onEnded);
-        this.#track(attempt);
-      }
+      const attempt = this.#next();
+      const { id, rateKey } = attempt.task;
+      if (rateKey !== null) this.#admission.onStarted(id, rateKey);
+      attempt.start(this.#onEnded);
+      // A quarantined one must be found even after it has given its slot back.
+      if (attempt.inSlot || attempt.task.quarantined) this.#running.add(attempt);
     }
-  }
-
-  get #mayNextJoin(): boolean {
-    return this.#buffer.length > 0 && mayJoin(this.#buffer.at(-1)!);
   }
 
   #next(): Attempt {
     this.begun++;
     this.#open++;
     return this.#buffer.pop()!;
-  }
-
-  /** Tracks an attempt that has begun, unless it has ended; a quarantined one in any case, as it must be found. */
-  #track(attempt: Attempt): void {
-    if (attempt.inSlot || attempt.task.quarantined) this.#running.add(attempt);
   }
 
   /** One function for all attempts: none is made for each. */

@@ -76,7 +76,7 @@ export function markAsFail<E extends Error>(error: E): E {
 function ignore(): void {}
 
 /** What `current()` returns where no attempt runs. */
-export const DETACHED: TaskContext = {
+const DETACHED: TaskContext = {
   queued: false,
   id: 0,
   attempt: 1,
@@ -91,8 +91,7 @@ export const DETACHED: TaskContext = {
 
 /**
  * Returns the context of the running attempt: its id, signal, transaction, log and progress. It never throws: if the
- * handler was called directly, as a plain function, it returns a context with `queued: false`; as it may in code that a
- * handler has left running, if that handler ended without a promise and did not call `current()`.
+ * handler was called directly, as a plain function, it returns a context with `queued: false`.
  *
  * @example
  * ```ts

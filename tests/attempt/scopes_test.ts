@@ -10,7 +10,7 @@ function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-Deno.test("startTogether() gives each of many handlers its own current(), at once, after it waits and in what it leaves running", async () => {
+Deno.test("current() in each of many handlers is its own: at once, after a wait and in code that it leaves running", async () => {
   await using test = await testInstance();
   const left: Promise<[number, number]>[] = [];
   const kinds = [
@@ -47,11 +47,11 @@ Deno.test("startTogether() gives each of many handlers its own current(), at onc
   for (const [id, later] of await Promise.all(left)) assertEquals(later, id);
 });
 
-Deno.test("startTogether() lets code that a handler left running see no task, and neither write nor schedule", async () => {
+Deno.test("current() in code that a handler left running is that of its ended attempt, and neither writes nor schedules", async () => {
   await using test = await testInstance();
   const step = gate();
   const open = Promise.withResolvers<void>();
-  const left: Promise<unknown>[] = [];
+  const left: Promise<[number, boolean]>[] = [];
   const followUp = task(taskName(), () => {});
   const plain = task(taskName(), () => {
     left.push(open.promise.then(async () => {
@@ -66,39 +66,19 @@ Deno.test("startTogether() lets code that a handler left running see no task, an
     await current().sql`SELECT 1`;
     await step.wait();
   });
-  await test.ff.run(() => plain.scheduleMany(Array.from({ length: 5 }, () => [])));
+  const rows = await test.ff.run(() => plain.scheduleMany(Array.from({ length: 5 }, () => [])));
   await test.ff.run(() => waits.schedule());
   const consumer = test.ff.consume({ tasks: [plain, waits], concurrency: 20, drain: true });
   await step.reached;
 
   open.resolve();
 
-  assertEquals(await Promise.all(left), Array.from({ length: 5 }, () => [0, false]));
+  assertEquals(await Promise.all(left), rows.map(({ id }) => [id, true]));
   step.open();
   assertEquals(await consumer.finished, { completed: 6, failed: 0 });
 });
 
-Deno.test("startTogether() gives the next attempts scopes of their own after code that was left running asked for its task", async () => {
-  await using test = await testInstance();
-  const left: Promise<number>[] = [];
-  const plain = task(taskName(), (id?: number) => {
-    left.push(sleep(1).then(() => current().id));
-    return id;
-  });
-  const run = async () => {
-    const records = await test.ff.run(() => plain.scheduleMany(Array.from({ length: 5 }, () => [])));
-    await test.drain({ tasks: [plain], concurrency: 5 });
-    return { records, seen: await Promise.all(left.splice(0)) };
-  };
-  const first = await run();
-  assert(first.seen.every((id, i) => id === 0 || id === first.records[i]!.id), "none sees another's task");
-
-  const second = await run();
-
-  assertEquals(second.seen, second.records.map(({ id }) => id));
-});
-
-Deno.test("startTogether() fails the task alone whose handler throws", async () => {
+Deno.test("consume() fails the task alone whose handler throws among many that end at once", async () => {
   await using test = await testInstance();
   const work = task(taskName(), (n: number) => {
     if (n % 3 === 0) throw new RangeError(`no ${n}`);
@@ -114,7 +94,7 @@ Deno.test("startTogether() fails the task alone whose handler throws", async () 
   }
 });
 
-Deno.test("startTogether() calls listeners, and settles, outside of any attempt", async () => {
+Deno.test("consume() calls listeners outside of any attempt", async () => {
   await using test = await testInstance();
   const seen: [string, boolean][] = [];
   for (const event of ["completed", "failed", "consumer.stopped"] as const) {
@@ -132,7 +112,7 @@ Deno.test("startTogether() calls listeners, and settles, outside of any attempt"
   assert(seen.every(([, queued]) => !queued));
 });
 
-Deno.test("startTogether() takes the time of a handler that blocks for its own, not for that of its neighbors", async () => {
+Deno.test("consume() takes the time of a handler that blocks for its own, not for that of its neighbors", async () => {
   await using test = await testInstance();
   const work = task(taskName(), (n: number) => {
     const end = performance.now() + (n === 5 ? 200 : 0);
