@@ -20,9 +20,9 @@ const EXHAUSTED = /^(25006|53000|53100|53200|53300|58030)$/;
 const CONFLICT = /^(40001|40P01)$/;
 /**
  * SQLSTATEs that are no fault of a statement of this package, nor of what it stores: it conflicted with others, did not
- * get a lock in time, was cancelled, or the server lacked something.
+ * get a lock in time, was cancelled, or the server lacked something, be it what was prepared.
  */
-const TRANSIENT = /^(08|25006|40(?!002)|53(?!400)|55|57|58)/;
+const TRANSIENT = /^(08|25006|26000|40(?!002)|53(?!400)|55|57|58)/;
 const FEATURE_NOT_SUPPORTED = "0A000";
 /** The function of the server that finds that a table has changed since a statement was prepared. */
 const REVALIDATION = "RevalidateCachedQuery";

@@ -17,6 +17,7 @@ import { codeOf, isConnectionError, markConnectionError, READ_ONLY } from "./err
 import type { DatabaseUnreachable } from "../errors.ts";
 import { FOR_TRANSACTIONS, GUARD } from "./session_settings.ts";
 import { readProperty } from "../thrown.ts";
+import type { WrittenStatement } from "./written_statement.ts";
 
 /** The options of a session. */
 export interface SessionOptions {
@@ -40,6 +41,9 @@ export class Session {
   #unanswered = 0;
   #isConnected = false;
   #isStale = false;
+  /** The names of the statements that {@linkcode textOf} has prepared. */
+  readonly #prepared = new Map<TemplateStringsArray, string>();
+  #names = 0;
   /** Whether its transactions could write by default, as the server has reported at some time. */
   #couldWrite = false;
   #lost: DatabaseUnreachable | undefined;
@@ -106,23 +110,27 @@ export class Session {
    * Runs one statement, after those before it.
    *
    * @param deadline Milliseconds that the server may take; 0 for no limit. If it takes longer, the connection is lost.
-   * @throws {DatabaseUnreachable} If the connection is lost, now or before.
-   */
-  run<T>(build: Build, deadline = 0): Promise<Rows<T>> {
-    return this.#inTurn(() => build(this.#client) as unknown as Promise<Rows<T>>, deadline);
-  }
-
-  /**
-   * Runs two statements in one round trip, after those before them; resolves to the rows of the second. The second is
-   * sent before the first has ended, so it must do no harm if the first fails, whose error is thrown then.
-   *
-   * @param deadline Milliseconds that the server may take for both; 0 for no limit.
    * @param isWaiting Called when the deadline has passed; true grants the server the same time again.
    * @throws {DatabaseUnreachable} If the connection is lost, now or before.
    */
-  runBoth<T>(first: Build, second: Build, deadline = 0, isWaiting?: () => Promise<boolean>): Promise<Rows<T>> {
-    const give = () => this.#giveBoth(first, second) as unknown as Promise<Rows<T>>;
+  run<T>(build: Build, deadline = 0, isWaiting?: () => Promise<boolean>): Promise<Rows<T>> {
+    const give = () => build(this.#client) as unknown as Promise<Rows<T>>;
     return this.#inTurn(isWaiting ? () => withTimeout(give(), deadline, isWaiting) : give, isWaiting ? 0 : deadline);
+  }
+
+  /** Returns the text that runs a statement: the server prepares it at its first use, unless a pooler is in between. */
+  textOf(statement: WrittenStatement): string {
+    if (this.isPooled) return statement.inline;
+    const prepared = this.#prepared.get(statement.strings);
+    if (prepared !== undefined) return statement.execute(prepared);
+    const name = `firefly_${++this.#names}`;
+    this.#prepared.set(statement.strings, name);
+    return `PREPARE ${name} AS ${statement.text}; ${statement.execute(name)}`;
+  }
+
+  /** Prepares statements once more when they are used next, under other names: the server may have lost them. */
+  forgetPrepared(): void {
+    this.#prepared.clear();
   }
 
   /**
@@ -167,10 +175,6 @@ export class Session {
     } finally {
       this.#unanswered--;
     }
-  }
-
-  #giveBoth(first: Build, second: Build): Promise<unknown> {
-    return this.#endBoth([first(this.#client).execute(), second(this.#client).execute()], second);
   }
 
   /** Awaits two statements that the driver was just given; gives the second once more, if the driver kept it. */

@@ -1,6 +1,6 @@
 import { type Build, makeTag, makeUserTag, type Rows, type Tag } from "./driver.ts";
 import { codeOf, markCommitFailure, markOwnFailure, markUserFailure, READ_ONLY } from "./error_codes.ts";
-import { mayAskForReadOnly, transactionControlOf } from "./transaction_control.ts";
+import { mayAskForReadOnly, mayDeallocate, transactionControlOf } from "./transaction_control.ts";
 import {
   begin,
   type Begun,
@@ -14,6 +14,7 @@ import { DatabaseUnreachable, FireflyError } from "../errors.ts";
 import type { Session } from "./session.ts";
 import type { Sessions } from "./sessions.ts";
 import type { Sql } from "../sql.ts";
+import { makeWrittenTag } from "./written_statement.ts";
 
 /** How long the server may take to begin, commit or roll back, in milliseconds. */
 const DEADLINE = 8_000;
@@ -41,6 +42,7 @@ export class Transaction {
   #session: Promise<Session> | undefined;
   #failure: unknown;
   #mayBeReadOnly = false;
+  #mayHaveDeallocated = false;
   #ended = false;
   #turn: Promise<unknown> = Promise.resolve();
   #savepoints = 0;
@@ -67,7 +69,9 @@ export class Transaction {
           else if (!last) await commitSession(session, deadline);
           else {
             try {
-              await last.run(makeTag((build) => commitSession(session, deadline, { ...last, build }), schema));
+              await last.run(
+                makeWrittenTag((statement) => commitSession(session, deadline, { ...last, statement }), schema),
+              );
             } catch (error) {
               await rollBack(session, deadline).catch(() => {}); // the failed statement has left the transaction open
               throw error;
@@ -87,6 +91,7 @@ export class Transaction {
     return this.#sql ??= makeUserTag((build) => this.#run(build), (text) => {
       refuseTransactionControl(text);
       this.#mayBeReadOnly ||= mayAskForReadOnly(text);
+      if (mayDeallocate(text)) this.outermost.#mayHaveDeallocated = true;
     });
   }
 
@@ -177,7 +182,9 @@ export class Transaction {
     if (this.#ended) return;
     this.#ended = true;
     const session = await this.#session;
-    if (session) await this.#frame.close(session, commit, last);
+    if (!session) return;
+    if (this.#mayHaveDeallocated) session.forgetPrepared();
+    await this.#frame.close(session, commit, last);
   }
 
   async #run<T>(build: Build): Promise<Rows<T>> {

@@ -30,3 +30,10 @@ const READ_ONLY = /\bread\s+only\b|transaction_read_only/i;
 export function mayAskForReadOnly(text: string): boolean {
   return READ_ONLY.test(text);
 }
+
+const DEALLOCATE = /\b(deallocate|discard)\b/i;
+
+/** Whether a statement may drop what was prepared on its session. */
+export function mayDeallocate(text: string): boolean {
+  return DEALLOCATE.test(text);
+}

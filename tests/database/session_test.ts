@@ -46,58 +46,6 @@ Deno.test("Session.run() runs statements one after another, in the order in whic
   assertEquals(rows.map(({ i }) => i), [3, 1, 2]);
 });
 
-Deno.test("Session.runBoth() sends both at once, and resolves to the rows of the second", async () => {
-  await using db = await testDatabase({ migrated: false });
-  await using proxy = await TcpProxy.start(db.url);
-  const session = new Session(await resolveConnection(proxy.through(db.url)));
-  const both = () =>
-    session.runBoth<{ n: number }>((client) => client`SELECT ${1}::integer`, (client) => client`SELECT 2 AS n`);
-  assertEquals((await both())[0]!.n, 2); // one after the other, as the first has to be prepared
-  let requests = 0;
-  proxy.onRequest = () => requests++;
-
-  const rows = await both();
-
-  assertEquals([rows[0]!.n, requests], [2, 1]);
-  session.discard();
-});
-
-Deno.test("Session.runBoth() rejects with the first's error, once both are answered", async () => {
-  await using db = await testDatabase({ migrated: false });
-  const session = new Session(db.settings);
-  for (let i = 0; i < 3; i++) {
-    const both = session.runBoth((client) => client`SELECT 1 / ${0}::integer`, (client) => client`SELECT 1 / 0.0`);
-    const next = session.run<{ n: number }>((client) => client`SELECT 3 AS n`);
-
-    await assertRejects(() => both, Error, "division by zero");
-    assertEquals((await next)[0]!.n, 3);
-  }
-  session.discard();
-});
-
-Deno.test("Session.runBoth() leaves the driver no statement to open another connection for", async () => {
-  await using db = await testDatabase({ migrated: false });
-  await db.sql`CREATE TABLE ledger (i integer)`;
-  await using proxy = await TcpProxy.start(db.url);
-  const settings = await resolveConnection(proxy.through(db.url));
-  for (let i = 0; i < 10; i++) {
-    const session = new Session(settings);
-    await session.run((client) => client`SELECT 1`);
-    const before = proxy.accepted;
-    proxy.onRequest = () => proxy.cut();
-    // It has to be prepared first, so the driver would keep the second.
-    const both = session.runBoth(
-      (client) => client`SELECT ${1}::integer`,
-      (client) => client`INSERT INTO ledger VALUES (1)`,
-    );
-
-    await assertRejects(() => withDeadline(both, 5000), DatabaseUnreachable);
-    proxy.onRequest = () => {};
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    assertEquals([proxy.accepted - before, (await db.sql`SELECT FROM ledger`).count], [0, 0]);
-  }
-});
-
 Deno.test("Session.run() leaves the server's own errors as they are, and the session usable", async () => {
   await using db = await testDatabase({ migrated: false });
   const session = new Session(db.settings);

@@ -1,9 +1,13 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import type { Tag } from "../../src/database/driver.ts";
-import { codeOf } from "../../src/database/error_codes.ts";
+import { codeOf, isServerFault } from "../../src/database/error_codes.ts";
 import { DatabaseUnreachable, FireflyError } from "../../src/errors.ts";
 import { runTransaction } from "../../src/database/transaction.ts";
 import { bench } from "../support/transactions.ts";
+
+function insert(i: number) {
+  return { run: (sql: Tag) => sql`INSERT INTO ledger VALUES (${i}) RETURNING i` };
+}
 
 Deno.test("Transaction.commit() fails when a statement had failed and its error was swallowed, and names it", async () => {
   await using at = await bench();
@@ -52,26 +56,43 @@ Deno.test("Transaction.commit() sends its last statement with COMMIT, which comm
 
     const transaction = at.begin();
     await transaction.sql`SELECT 1`;
-    await transaction.commit({ run: (sql) => sql`INSERT INTO ledger VALUES (${i})` });
+    await transaction.commit(insert(i));
     assertEquals(await at.ledger(), Array.from({ length: i + 1 }, (_, j) => j));
   }
 });
 
-Deno.test("Transaction.commit() runs its last statement only inside, though the driver resends one that lost its plan", async () => {
+Deno.test("Transaction.commit() runs its last statement though a statement of the user's has dropped what was prepared", async () => {
   await using at = await bench({ max: 1 });
-  const last = { run: (sql: Tag) => sql`INSERT INTO ledger VALUES (${1})` };
+  for (const [i, text] of ["SELECT 1", "DEALLOCATE ALL", "DISCARD PLANS", "SELECT 2"].entries()) {
+    const transaction = at.begin();
+    await transaction.nested(async ({ sql }) => void await sql.unsafe(text));
+    await transaction.commit(insert(i));
+  }
+  const undone = at.begin();
+  await undone.sql`DEALLOCATE ALL`;
+  await undone.rollback();
+  const next = at.begin();
+  await next.sql`SELECT 1`;
+  await next.commit(insert(4));
+
+  assertEquals(await at.ledger(), [0, 1, 2, 3, 4]);
+});
+
+Deno.test("Transaction.commit() fails as by a fault of the server where a function has dropped what was prepared", async () => {
+  await using at = await bench({ max: 1 });
   const first = at.begin();
   await first.sql`SELECT 1`;
-  await first.commit(last);
-  await at.db.sql`DELETE FROM ledger`;
+  await first.commit(insert(1));
 
   const second = at.begin();
-  await second.sql`DEALLOCATE ALL`;
-  await assertRejects(() => second.commit(last), Error, "does not exist");
+  await second.sql`DO $$ BEGIN EXECUTE 'DEAL' || 'LOCATE ALL'; END $$`;
+  const error = await assertRejects(() => second.commit(insert(2)), Error, "does not exist");
 
-  assertEquals(await at.ledger(), []);
-  await runTransaction(at.begin(), async ({ sql }) => void await sql`INSERT INTO ledger VALUES (2)`);
-  assertEquals(await at.ledger(), [2]);
+  assertEquals([isServerFault(error), await at.ledger()], [true, [1]]);
+  const third = at.begin();
+  await third.sql`SELECT 1`;
+  await third.commit(insert(3));
+  assertEquals(await at.ledger(), [1, 3]);
 });
 
 Deno.test("Transaction.commit() with a last statement throws an earlier failure, and the errors of deferred checks", async () => {
