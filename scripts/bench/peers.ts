@@ -46,7 +46,7 @@ export const PEERS: readonly Peer[] = [
     chunk: 5000,
     share: 1,
     slots: 1000,
-    scenarios: [...SCHEDULING, ...FLEETS, ...DRAINS, "effects", ...LATENCIES, "result", "rounds", "memory"],
+    scenarios: [...SCHEDULING, ...FLEETS, ...DRAINS, "effects", ...LATENCIES, "result", "rounds", "records", "memory"],
     packages: [],
   },
   {

@@ -19,10 +19,12 @@ export interface Metrics {
   readonly clientCpu?: number;
   /** The most memory (RSS) that a consumer had, in MB of 10^6 bytes. */
   readonly memory?: number;
-  /** Which of the rounds of `rounds` it is, from 1. */
+  /** Which of the rounds of `rounds`, or of the numbers of records of `records`, it is, from 1. */
   readonly step?: number;
-  /** Tasks a second that were scheduled in that round. */
+  /** Tasks a second that were scheduled in bulk in that round. */
   readonly scheduleRate?: number;
+  /** Tasks a second that were scheduled one at a time in that round. */
+  readonly oneRate?: number;
   /** Sizes in MB after that round. */
   readonly tables?: number;
   readonly indexes?: number;

@@ -8,13 +8,16 @@ import { type Installed, installPackages, PACKAGES } from "./packages.ts";
 import { type Peer, PEERS } from "./peers.ts";
 import { askRedis, emptyRedis, type RedisFacts } from "./redis.ts";
 import type { Failure, Line, Measurement, Results, Run } from "./results.ts";
-import { FULL, QUICK, type Scenario, SCENARIOS, type Sizes } from "./scenarios.ts";
+import { FULL, ONCE, QUICK, type Scenario, SCENARIOS, type Sizes } from "./scenarios.ts";
 import { type BenchServer, openServer } from "./server.ts";
 import { Stage } from "./stage.ts";
 import { median, noiseOf, QUIET, summarize } from "./statistics.ts";
 
 /** The driver of Firefly and of what is written by hand. */
 const DRIVER = config.imports.postgres.replace("npm:postgres@", "postgres ");
+
+/** How long a measurement may take, in milliseconds: any, and one that repeats itself. */
+const [TIMEOUT, TIMEOUT_ONCE] = [240_000, 1_200_000];
 
 /** How a run tells what it does. */
 export interface RunHooks {
@@ -42,10 +45,12 @@ export async function runBench(options: BenchOptions, hooks: RunHooks): Promise<
   hooks.onLine(run);
   const results = { run, measurements: [] as Measurement[], failures: [] as Failure[] };
   for (let round = 1; round <= options.rounds; round++) {
-    for (const scenario of SCENARIOS.filter((name) => options.scenarios.includes(name))) {
+    const scenarios = SCENARIOS.filter((name) => options.scenarios.includes(name));
+    for (const scenario of round === 1 ? scenarios : scenarios.filter((name) => !ONCE.includes(name))) {
+      const tries = quick || ONCE.includes(scenario) ? 1 : 2;
       for (const peer of peers.filter(({ scenarios }) => scenarios.includes(scenario))) {
         const turn = { server, peer, installed, sizes, scenario, round, results, hooks };
-        const lines = await measureQuietly(turn, quick ? 1 : 2);
+        const lines = await measureQuietly(turn, tries);
         for (const line of lines) {
           if (line.kind === "measurement") results.measurements.push(line);
           else results.failures.push(line);
@@ -94,7 +99,16 @@ async function measureOnce(
 ): Promise<(Measurement | Failure)[]> {
   const what = { round, peer: peer.name, scenario };
   try {
-    await using stage = await Stage.open({ server, peer, installed, sizes, effects: scenario === "effects", signal });
+    const timeout = ONCE.includes(scenario) ? TIMEOUT_ONCE : TIMEOUT;
+    await using stage = await Stage.open({
+      server,
+      peer,
+      installed,
+      sizes,
+      effects: scenario === "effects",
+      timeout,
+      signal,
+    });
     const ownRate = summarize(results, { ...what, scenario: "schedule_1", metric: "rate" })?.median;
     const metrics = await measure(stage, { scenario, ownRate });
     return [metrics].flat().map((metrics) => ({ kind: "measurement", ...what, metrics }));

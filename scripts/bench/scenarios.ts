@@ -14,11 +14,15 @@ export const SCENARIOS = [
   "latency_half",
   "result",
   "rounds",
+  "records",
   "memory",
 ] as const;
 
 /** One of them. */
 export type Scenario = typeof SCENARIOS[number];
+
+/** Those that are measured in the first round alone, as they repeat themselves and take minutes. */
+export const ONCE: readonly Scenario[] = ["records"];
 
 /** How much of everything. */
 export interface Sizes {
@@ -38,6 +42,8 @@ export interface Sizes {
   readonly results: number;
   /** Rounds of the scenario `rounds`. */
   readonly steps: number;
+  /** How many records of ended tasks there are in the scenario `records`, from few to many. */
+  readonly records: readonly number[];
   /** Milliseconds that a consumer has to come to rest. */
   readonly rest: number;
 }
@@ -52,6 +58,7 @@ export const FULL: Sizes = {
   fleet: 16,
   results: 500,
   steps: 10,
+  records: [10_000, 10_000_000],
   rest: 1500,
 };
 
@@ -65,5 +72,6 @@ export const QUICK: Sizes = {
   fleet: 3,
   results: 20,
   steps: 3,
+  records: [1_000, 20_000],
   rest: 300,
 };

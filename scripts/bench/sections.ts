@@ -48,7 +48,7 @@ function ofDrain(consumers: 1 | 2): Section {
   };
 }
 
-/** All of them but that of the rounds, whose table is of another kind. */
+/** All of them but those of the rounds and the records, whose tables are of another kind. */
 export const SECTIONS: readonly Section[] = [
   {
     scenario: "schedule_1",

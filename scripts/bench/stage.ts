@@ -8,9 +8,6 @@ import type { Metrics } from "./results.ts";
 import type { Sizes } from "./scenarios.ts";
 import type { BenchServer } from "./server.ts";
 
-/** How long a measurement may take, in milliseconds. */
-const TIMEOUT = 240_000;
-
 /** What a stage is made of. */
 export interface StageOptions {
   readonly server: BenchServer;
@@ -18,6 +15,8 @@ export interface StageOptions {
   readonly installed: Installed;
   readonly sizes: Sizes;
   readonly effects?: boolean;
+  /** How long it may take, in milliseconds. */
+  readonly timeout: number;
   readonly signal: AbortSignal;
 }
 
@@ -33,11 +32,13 @@ export class Stage implements AsyncDisposable {
   readonly #sql: postgres.Sql;
   #control: Child | undefined;
   readonly #timer: ReturnType<typeof setTimeout>;
+  readonly #timeout: number;
   #isLate = false;
 
   private constructor(options: StageOptions, url: string, directory: string) {
-    const { server, peer, installed, sizes, effects = false, signal } = options;
+    const { server, peer, installed, sizes, effects = false, timeout, signal } = options;
     [this.peer, this.sizes, this.signal, this.#server, this.#programs] = [peer, sizes, signal, server, installed];
+    this.#timeout = timeout;
     const { driver, config } = peer;
     this.#setup = { driver, url, directory, packages: installed.directory, effects, config };
     this.#sql = postgres(url, { max: 2, onnotice() {}, fetch_types: false });
@@ -45,7 +46,7 @@ export class Stage implements AsyncDisposable {
     this.#timer = setTimeout(() => {
       this.#isLate = true;
       this.#end();
-    }, TIMEOUT);
+    }, timeout);
   }
 
   /** Makes a database, and has the peer make its tables there. */
@@ -137,7 +138,7 @@ export class Stage implements AsyncDisposable {
 
   #check(): void {
     this.signal.throwIfAborted();
-    if (this.#isLate) throw new Error(`It took longer than ${TIMEOUT / 1000} s`);
+    if (this.#isLate) throw new Error(`It took longer than ${this.#timeout / 1000} s`);
   }
 
   async #meter(children: readonly Child[]) {

@@ -31,7 +31,7 @@ export interface Choice {
   readonly peer: string;
   readonly scenario: Scenario;
   readonly metric: Metric;
-  /** Of the scenario `rounds`. */
+  /** Of the scenarios `rounds` and `records`. */
   readonly step?: number;
 }
 

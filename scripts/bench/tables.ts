@@ -72,6 +72,28 @@ export function roundsTable(results: Results): string[] | undefined {
   return markdownTable(["Round", ...head], rows);
 }
 
+/** What is measured beside records. */
+const BESIDE_RECORDS = [
+  ["drained/s", "rate"],
+  ["scheduled/s, one at a time", "oneRate"],
+  ["scheduled/s, bulk", "scheduleRate"],
+  ["server CPU µs/drained task", "serverCpu"],
+  ["client CPU µs/drained task", "clientCpu"],
+  ["WAL B/drained task", "wal"],
+] as const;
+
+/** The table of the scenario `records`: a line for each number of records; undefined if it was not measured. */
+export function recordsTable(results: Results): string[] | undefined {
+  if (peersOf(results, "records").length === 0) return undefined;
+  const rows = results.run.sizes.records.map((count, i) => [
+    count.toLocaleString("en"),
+    ...BESIDE_RECORDS.map(([, metric]) =>
+      middle(summarize(results, { peer: FIREFLY!.name, scenario: "records", metric, step: i + 1 }))
+    ),
+  ]);
+  return markdownTable(["Records", ...BESIDE_RECORDS.map(([title]) => title)], rows);
+}
+
 /** The peers that were measured in a scenario. */
 export function peersOf(results: Results, scenario: Scenario): typeof PEERS {
   return PEERS.filter(({ name }) => results.measurements.some((one) => one.peer === name && one.scenario === scenario));

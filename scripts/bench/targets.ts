@@ -47,6 +47,9 @@ export const REASONS: Readonly<Record<string, string>> = {
   "wal/graphile":
     "Of 745 B, 282 are images of pages changed for the first time after the checkpoint, 262 the HOT update (the fence is the second column, so the unchanged prefix that WAL omits is short), 108 two row locks, 54 the row of `ready`, 20 the vacuum (`pg_waldump --stats=record`)",
   "rounds/last": "",
+  "records/rate": "",
+  "records/oneRate": "",
+  "records/scheduleRate": "",
   "memory/busy":
     "An idle consumer has 66 MB, and the heap in use stays below 80 MB; the rest is memory that V8 took for its young generation and has not returned. It does not grow: 211 MB after a million tasks, as after 400,000",
 };
@@ -241,6 +244,19 @@ export const TARGETS: readonly Target[] = [
       return ratioOf(results, { ...choice, step: results.run.sizes.steps }, { ...choice, step: 1 });
     },
   },
+  ...([["drain", "rate"], ["schedule, 1 at a time", "oneRate"], ["schedule, bulk", "scheduleRate"]] as const).map(
+    ([what, metric]): Target => ({
+      key: `records/${metric}`,
+      scenario: `${what}, beside 10 million records`,
+      of: "beside ten thousand",
+      sense: "at least",
+      bound: 0.95,
+      measured(results) {
+        const choice = { peer: "firefly", scenario: "records", metric } as const;
+        return ratioOf(results, { ...choice, step: results.run.sizes.records.length }, { ...choice, step: 1 });
+      },
+    }),
+  ),
   {
     key: "memory/busy",
     scenario: "memory, busy consumer",

@@ -8,7 +8,7 @@ import { type Line, type Measurement, type Metrics, parseResults } from "../../s
 import { FULL, type Scenario, SCENARIOS } from "../../scripts/bench/scenarios.ts";
 import { SECTIONS } from "../../scripts/bench/sections.ts";
 import { median, quantile, summarize } from "../../scripts/bench/statistics.ts";
-import { roundsTable, targetTable } from "../../scripts/bench/tables.ts";
+import { recordsTable, roundsTable, targetTable } from "../../scripts/bench/tables.ts";
 import { isMet, REASONS, TARGETS } from "../../scripts/bench/targets.ts";
 import { testServer } from "../support/server.ts";
 
@@ -36,6 +36,8 @@ const LINES: Line[] = [
   measured("graphile-default", "latency", { p50: 2, p95: 5, p99: 10 }),
   measured("firefly", "rounds", { step: 1, rate: 50_000, scheduleRate: 90_000, tables: 20, indexes: 5 }),
   measured("firefly", "rounds", { step: 2, rate: 45_000, scheduleRate: 80_000, tables: 40, indexes: 9.5 }),
+  ...[9_000, 11_000, 10_000].map((rate) => measured("firefly", "records", { step: 1, rate, oneRate: 100 })),
+  ...[9_000, 9_100, 9_900].map((rate) => measured("firefly", "records", { step: 2, rate, oneRate: 100 })),
   { kind: "failure", round: 2, peer: "kv", scenario: "bulk", message: "it broke\n    at once" },
 ];
 
@@ -77,7 +79,9 @@ Deno.test("targetTable() compares medians, and says which targets are missed", (
   assertEquals(cells(lines, "latency, idle, p99").slice(2, 4), ["0.75 ×", "**missed**"]);
   assertEquals(cells(lines, "drain, the last round of 50,000").slice(2, 4), ["0.90 ×", "**missed**"]);
   assertEquals(cells(lines, "memory, busy consumer").slice(2, 4), ["120 MB", "met"]);
-  assertEquals(lines.length, 2 + 6, "what was not measured is left out");
+  assertEquals(cells(lines, "drain, beside 10 million records").slice(2, 4), ["0.91 ×", "**missed**"]);
+  assertEquals(cells(lines, "schedule, 1 at a time, beside 10 million records").slice(2, 4), ["1.00 ×", "met"]);
+  assertEquals(lines.length, 2 + 8, "what was not measured is left out");
 });
 
 Deno.test("isMet() tells a bound that is reached from one that is passed", () => {
@@ -87,7 +91,7 @@ Deno.test("isMet() tells a bound that is reached from one that is passed", () =>
 
 Deno.test("each target has a place for the reason why it is missed, each scenario a section and a peer", () => {
   assertEquals(Object.keys(REASONS), TARGETS.map(({ key }) => key));
-  assertEquals([...SECTIONS.map(({ scenario }) => scenario), "rounds"].sort(), [...SCENARIOS].sort());
+  assertEquals([...SECTIONS.map(({ scenario }) => scenario), "rounds", "records"].sort(), [...SCENARIOS].sort());
   for (const scenario of SCENARIOS) assert(PEERS.some(({ scenarios }) => scenarios.includes(scenario)), scenario);
 });
 
@@ -101,6 +105,7 @@ Deno.test("renderPage() has the tables, the machine, the settings and the failur
   assertStringIncludes(page, "one \\| two, 2 cores");
   assertStringIncludes(page, "`localQueue: 1000`");
   assertEquals(cells(roundsTable(results)!, "2"), ["2", "45,000", "80,000", "40", "9.5"]);
+  assertEquals(cells(recordsTable(results)!, "10,000,000").slice(1, 3), ["9,100", "100"]);
 });
 
 Deno.test("plotResults() draws a bar for each peer and a line for the rounds", () => {

@@ -11,8 +11,12 @@ export async function measureDrain(
   return await drain(stage, { consumers, tasks });
 }
 
-/** Starts consumers for tasks that are there. */
-async function drain(stage: Stage, { consumers, tasks }: { consumers: number; tasks: number }): Promise<Metrics> {
+/** Starts consumers for tasks that are there; `tasks` is how many, if that is known. */
+export async function drain(
+  stage: Stage,
+  { consumers, tasks: given }: { consumers: number; tasks?: number },
+): Promise<Metrics> {
+  const tasks = given ?? await countReady(stage);
   const children = await Promise.all(Array.from({ length: consumers }, () => stage.startIdle()));
   const metrics = await stage.account(children, async () => {
     const [began, start] = [Date.now(), performance.now()];
@@ -44,4 +48,9 @@ export async function measureRounds(stage: Stage): Promise<Metrics[]> {
     all.push({ ...drained, step, scheduleRate: count / seconds, tables, indexes });
   }
   return all;
+}
+
+async function countReady({ sql }: Stage): Promise<number> {
+  const [row] = await sql`SELECT COALESCE(sum(length), 0)::integer AS ready FROM firefly.ready`;
+  return row!.ready;
 }

@@ -6,6 +6,7 @@ import { measureDrain, measureRounds } from "./drain.ts";
 import { measureFleet } from "./fleet.ts";
 import { measureLatency, measureLoad, measureResult } from "./latency.ts";
 import { measureMemory } from "./memory.ts";
+import { measureRecords } from "./records.ts";
 import { measureBulk, measureSchedule } from "./schedule.ts";
 import { measureBareInserts, measureTaskInserts } from "./pgbench.ts";
 import { measureSqlDrain } from "./sql_drain.ts";
@@ -38,6 +39,7 @@ const BY_PROCESSES: Record<Scenario, Measure> = {
   },
   result: measureResult,
   rounds: measureRounds,
+  records: measureRecords,
   memory: measureMemory,
 };
 
