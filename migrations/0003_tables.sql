@@ -79,6 +79,7 @@ CREATE TABLE "firefly".task (
   status "firefly".task_status NOT NULL DEFAULT 'created',
   started timestamptz,
   completed timestamptz,
+  -- In the wire format. NULL for a result that is undefined, as most are: it takes no room.
   returned text
   -- UPDATEs stay HOT, for which a fillfactor of 40 leaves room on the page, as long as no index mentions a column that
   -- they set, not even in its predicate.

@@ -62,8 +62,8 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
   readonly env: AttemptEnvironment;
   /** When it started, by `performance.now()`. */
   began = 0;
-  /** The encoded result, once the handler has returned. */
-  returned = "";
+  /** The encoded result, once the handler has returned; null if that is undefined. */
+  returned: string | null = null;
   tries = 0;
   uncertain = false;
   #context: AttemptContext | undefined;
@@ -186,14 +186,15 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
   #onReturned(returned: unknown): void {
     try {
       const encoded = this.#encode(returned);
-      if (typeof encoded === "string") this.#complete(encoded);
+      if (encoded === null || typeof encoded === "string") this.#complete(encoded);
       else encoded.then((text) => this.#complete(text), (error) => this.onError(error));
     } catch (error) {
       this.onError(error);
     }
   }
 
-  #encode(returned: unknown): string | Promise<string> {
+  #encode(returned: unknown): string | null | Promise<string> {
+    if (returned === undefined) return null;
     const text = encode(returned);
     const { keys } = this.env;
     if (!keys) return text;
@@ -202,7 +203,7 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
   }
 
   /** Completes the task: in the handler's transaction if it began one, else together with others. */
-  #complete(returned: string): void {
+  #complete(returned: string | null): void {
     this.#close();
     this.task.params = null; // thousands may wait to be settled
     this.returned = returned;

@@ -6,7 +6,7 @@ import type { ClaimState, Outcome } from "./settle.ts";
 const DIVISION_BY_ZERO = "22012";
 
 /** A claim whose task completed, as nearly all do. */
-export type Completion = Pick<Outcome, "id" | "claimSeq"> & { began: number; returned: string };
+export type Completion = Pick<Outcome, "id" | "claimSeq" | "returned"> & { began: number };
 
 /**
  * Completes tasks, each only if it is still held, at half the cost of `settleTasks`: no task returns to `ready` or

@@ -9,7 +9,7 @@ export interface Outcome {
   claimSeq: number;
   /** `created` gives the task back: for a retry, or because the attempt never started. */
   status: "completed" | "failed" | "created";
-  /** The encoded result of a completed task. */
+  /** The encoded result; null if the task is not completed, or returned undefined. */
   returned: string | null;
   /** The entry to add to the record's `errors`, as JSON without `at` and `attempt`. */
   error: string | null;

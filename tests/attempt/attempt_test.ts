@@ -15,7 +15,7 @@ Deno.test("start() completes with what the handler returns, sync or async", asyn
 
   assertEquals([sync.ending, sync.record.status, sync.record.returned], ["completed", "completed", 4]);
   assertEquals([later.ending, later.record.returned], ["completed", [1n]]);
-  assertEquals([nothing.ending, nothing.record.status, nothing.record.returned], ["completed", "completed", undefined]);
+  assertEquals([nothing.ending, nothing.record.status, nothing.record.returned], ["completed", "completed", null]);
   assertEquals(await placesOf(test.db), { ready: 0, waiting: 0, claimBatches: 0 });
 });
 

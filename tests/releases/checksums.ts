@@ -9,7 +9,7 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
   "0.1.0": {
     "0001_wire": "75739ac712f9e04f66a46f11a28a50bd752a0408972df0158407e48457c7f0e3",
     "0002_wire_decode": "ac3ec7ddad9d2b6a18384ed7131d8011cbbf6a598b30ef9dfa4d8132dffbf7c1",
-    "0003_tables": "36bbce2cc2b2de2276adcf8971d21cf92f4563e3dcbee54f1de717f812e5219a",
+    "0003_tables": "606f9fba30eb7b65a193921c1749eaa40f230dcbd68a456ee14fc0d66468ae8c",
     "0004_views": "bff843a7256120c8583e40e45c9a2ae58d72b59fe004d748270d745a16fbdfaf",
     "0005_placing": "e1d8ae7eab8cbd88b28495b52ce580d4d12f07fa39fffac699d32c3ca5c5d962",
     "0006_keys_and_slots": "0ff600d996c81d312a95b2136df662e10d726a5e40481d955e64be2c60512c28",

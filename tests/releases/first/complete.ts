@@ -5,7 +5,7 @@ import type { ClaimState, Outcome } from "./settle.ts";
 
 const DIVISION_BY_ZERO = "22012";
 
-export type Completion = Pick<Outcome, "id" | "claimSeq"> & { began: number; returned: string };
+export type Completion = Pick<Outcome, "id" | "claimSeq" | "returned"> & { began: number };
 
 export async function completeTasks(
   sql: Tag,
