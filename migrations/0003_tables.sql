@@ -339,9 +339,11 @@ CREATE TABLE "firefly".retention (
   -- The id of the last record that pruning has looked at.
   prune_cursor bigint NOT NULL DEFAULT 0,
   -- Pruning does not go on before, however many consumers there are.
-  next_prune timestamptz NOT NULL DEFAULT '-infinity'
+  next_prune timestamptz NOT NULL DEFAULT '-infinity',
+  -- The last minute for which a consumer has looked at what is in the queues: queue_minute.
+  sampled timestamptz NOT NULL DEFAULT '-infinity'
 ) WITH (fillfactor = 50);
 INSERT INTO "firefly".retention DEFAULT VALUES;
 COMMENT ON TABLE "firefly".retention IS
   'One row: how long records are kept where neither their task nor their queue decides, and how far pruning has come. '
-  'Written by consumers, when they start and when they prune.';
+  'Written by consumers, when they start, when they prune, and once a minute.';

@@ -214,10 +214,21 @@ DECLARE
   duplicate record;
 BEGIN
   -- Each statement costs time, and most tasks need only the last of them.
-  SELECT bool_or(not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AS waiting,
-    bool_or(unique_key IS NOT NULL) AS unique_keys INTO has
-  FROM inserted
-  WHERE status = 'created';
+  SELECT bool_or(not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL)
+      FILTER (WHERE status = 'created') AS waiting,
+    bool_or(unique_key IS NOT NULL) FILTER (WHERE status = 'created') AS unique_keys,
+    bool_or(status = 'failed') AS failed INTO has
+  FROM inserted;
+
+  IF has.failed THEN
+    INSERT INTO "firefly".failed_task (task_id, failed, queue, func_name, fingerprint)
+    SELECT id, COALESCE(failed, now()), queue, func_name,
+      "firefly"._fingerprint(func_name, errors -> -1 ->> 'name', errors -> -1 ->> 'message')
+    FROM inserted
+    WHERE status = 'failed'
+    ORDER BY id
+    ON CONFLICT (task_id) DO NOTHING;
+  END IF;
 
   IF has.waiting THEN
     INSERT INTO "firefly".waiting (

@@ -119,6 +119,11 @@ BEGIN
   IF (was.func_name, was.queue) IS DISTINCT FROM (it.func_name, it.queue) THEN
     PERFORM "firefly"._refuse_move(was, it.func_name, it.queue);
   END IF;
+  IF was.status = 'failed' AND it.status <> 'failed' THEN
+    DELETE FROM "firefly".failed_task WHERE failed_task.task_id = was.id;
+  ELSIF it.status = 'failed' AND was.status <> 'created' THEN
+    PERFORM "firefly"._note_failure(it);
+  END IF;
   IF was.status <> 'created' AND it.status <> 'created' OR was.status = it.status AND
     (was.queue, was.priority, was.not_before, was.func_name, was.unique_key, was.concurrency_key, was.rate_key)
     IS NOT DISTINCT FROM
@@ -174,6 +179,9 @@ BEGIN
   SET claim_seq = task.claim_seq + 1, status = it.status, completed = it.completed, failed = it.failed,
     cancelled = it.cancelled, errors = it.errors
   WHERE task.id = it.id;
+  IF it.status = 'failed' THEN
+    PERFORM "firefly"._note_failure(it);
+  END IF;
   PERFORM "firefly"._place(it.id);
 END
 $body$;
@@ -268,6 +276,7 @@ LANGUAGE plpgsql AS $body$
 BEGIN
   DELETE FROM "firefly".slot;
   DELETE FROM "firefly".unique_key;
+  DELETE FROM "firefly".failed_task;
   RETURN NULL;
 END
 $body$;

@@ -60,6 +60,7 @@ BEGIN
   SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = NULL, rescues = NULL,
     crash_count = NULL, failed = NULL, cancelled = NULL, started = NULL, attempted_by = NULL, progress = NULL, progress_note = NULL
   WHERE id = task_id;
+  DELETE FROM "firefly".failed_task WHERE failed_task.task_id = retry.task_id;
   PERFORM "firefly"._place(task_id);
   RETURN true;
 END

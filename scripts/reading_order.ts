@@ -12,6 +12,7 @@ export const ORDER: Readonly<Record<string, string>> = {
   "schema": "migrates the schema, makes roles, finds drift",
   "notify": "LISTEN, and the wake lock that saves NOTIFY",
   "settle": "ends attempts: completes, retries or fails tasks",
+  "statistics": "counts what attempts did, and writes it by the minute",
   "records": "reads, watches and prunes task records, waits for results",
   "attempt": "runs a handler once",
   "schedule": "inserts tasks: batches, unique keys, crons",

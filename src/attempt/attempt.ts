@@ -1,6 +1,6 @@
 import type { LazyAbortController } from "./lazy_abort.ts";
 import { AttemptContext } from "./context.ts";
-import { coarseNow } from "./clock.ts";
+import { coarseNow, msSince } from "./clock.ts";
 import type { AttemptEnvironment } from "./environment.ts";
 import { isServerFault } from "../database/error_codes.ts";
 import type { TaskDefinition } from "../task/definition.ts";
@@ -62,6 +62,8 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
   readonly env: AttemptEnvironment;
   /** When it started, by `performance.now()`. */
   began = 0;
+  /** How long its handler ran, in whole milliseconds. */
+  ran = 0;
   /** The encoded result, once the handler has returned; null if that is undefined. */
   returned: string | null = null;
   tries = 0;
@@ -184,6 +186,7 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
   }
 
   #onReturned(returned: unknown): void {
+    this.ran = msSince(this.began);
     try {
       const encoded = this.#encode(returned);
       if (encoded === null || typeof encoded === "string") this.#complete(encoded);
@@ -265,8 +268,10 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
       ? { status: "created", counts: "snooze" } as const
       : decideRetry(error, { task, definition, defaults, redactor, seconds }, databaseFailed);
     // If the database refuses all of it, this throws. The next renewal finds the claim, which is tracked no longer.
+    this.ran = Math.round(seconds * 1000);
     const { status, outcome } = await settleFailure(settler, task, { ...this.outcome, returned: null, ...decided });
     if (!status) return emitLost(this, await readLossReason(sql, task.id, error));
+    if (outcome.error !== null) this.env.statistics?.countError(task, outcome.error);
     if (status !== outcome.status) return emitDuplicate(this, error);
     return emitOutcome(this, outcome, error);
   }

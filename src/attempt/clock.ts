@@ -12,3 +12,8 @@ export function coarseNow(): number {
   if (now !== millisecond) [millisecond, time] = [now, performance.now()];
   return time;
 }
+
+/** Returns the whole milliseconds since a time by {@linkcode coarseNow}. */
+export function msSince(time: number): number {
+  return Math.round(coarseNow() - time);
+}

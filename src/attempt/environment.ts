@@ -7,6 +7,7 @@ import type { Redactor } from "../privacy/redaction.ts";
 import type { CurrentInstance } from "../task/scope.ts";
 import type { Sessions } from "../database/sessions.ts";
 import type { Settler } from "../settle/settler.ts";
+import type { Statistics } from "../statistics/statistics.ts";
 import type { Slots } from "./slots.ts";
 
 /** The objects that all attempts of a consumer share. */
@@ -22,4 +23,6 @@ export interface AttemptEnvironment {
   /** The keys that decrypt arguments and encrypt results; undefined without encryption. */
   readonly keys: KeyRing | undefined;
   readonly redactor: Redactor;
+  /** What counts attempts; undefined if that is switched off. */
+  readonly statistics?: Statistics | undefined;
 }

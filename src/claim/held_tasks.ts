@@ -34,6 +34,7 @@ export class HeldTasks {
     completed: 0,
     failed: 0,
     retried: 0,
+    snoozed: 0,
     returned: 0,
     cancelled: 0,
     lost: 0,
@@ -107,6 +108,7 @@ export class HeldTasks {
   /** One function for all attempts: none is made for each. */
   readonly #onEnded = (attempt: Attempt, outcome: AttemptOutcome): void => {
     this.outcomes[outcome]++;
+    this.#env.statistics?.count(attempt, outcome);
     this.#running.delete(attempt);
     if (--this.#open === 0) {
       this.#idle?.resolve();

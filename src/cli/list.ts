@@ -23,8 +23,9 @@ export const list: Command = {
   summary: "List tasks, newest first",
   details:
     "With --count, it prints only how many tasks match; with --group, how many have the same error, name, queue or " +
-    "state, the largest groups first. Both read all records, as do conditions on arguments and errors that few tasks " +
-    "meet: a second or so for a million, and six where --params must decode them all.",
+    "state, the largest groups first. Conditions on tags, arguments, errors and times that few tasks meet read all " +
+    "records, and so do both flags, unless --status names failed tasks or some that have not ended: a second or so for a " +
+    "million, and six where --params must decode them all.",
   flags: {
     ...FILTER_FLAGS,
     limit: { value: "number", description: "The most tasks or groups to list. Default: 100" },

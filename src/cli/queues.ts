@@ -18,7 +18,8 @@ export const queues: Command = {
   details:
     "It shows every queue that has tasks, live consumers or settings. OLDEST is how long the oldest due task has been " +
     "waiting; KEPT is how long completed and failed records are kept. Columns of the rarer states appear only if there " +
-    "are such tasks. Counting all records can take a while.",
+    "are such tasks. Above about 180,000 records, ~ marks a number that is an estimate; JSON lists these states in " +
+    "counts.estimated.",
   flags: {},
   examples: ["queues", "queues --json | jq 'select(.paused)'", "watch firefly queues --table"],
   async run(args, terminal) {
@@ -77,7 +78,7 @@ function rowOf(
     paused ? { text: pausedSince ? `paused ${sinceOf(pausedSince)}` : "paused", style: "yellow" } : "",
     isDeserted ? { text: "0", style: "red" } : String(consumers),
     ...states.map((state): Cell => {
-      const text = String(counts[state]);
+      const text = (counts.estimated?.includes(state) && counts[state] > 0 ? "~" : "") + counts[state];
       return RARE.includes(state) && counts[state] === 0 ? { text, style: "dim" } : text;
     }),
     oldestDue === null ? "" : formatSeconds(oldestDue),

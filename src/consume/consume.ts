@@ -19,6 +19,7 @@ import { toRetentionSeconds } from "../task/retention.ts";
 import type { CurrentInstance } from "../task/scope.ts";
 import type { Sessions } from "../database/sessions.ts";
 import { Settler } from "../settle/settler.ts";
+import { Statistics } from "../statistics/statistics.ts";
 import { registerDefinitions } from "../store/definitions.ts";
 import { storeRetention } from "../store/prune.ts";
 import { storeQueues } from "../store/queues.ts";
@@ -65,6 +66,7 @@ export interface ConsumerHost extends CurrentInstance {
   readonly options: {
     readonly defaults?: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout" | "retention">;
     readonly queues?: Readonly<Record<string, QueueOptions>>;
+    readonly statistics?: boolean;
   };
   connect(): Promise<{ settings: { label: string }; database: Database; sessions: Sessions; listener: Listener }>;
 }
@@ -174,6 +176,7 @@ async function start(host: ConsumerHost, config: ConsumerConfig): Promise<{ loop
     hooks,
     keys,
     redactor,
+    statistics: host.options.statistics === false ? undefined : new Statistics(sql),
   };
   const loop = new ConsumerLoop(env, { listener, leaseConnection, database: settings.label });
   await loop.start();

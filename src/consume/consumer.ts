@@ -61,7 +61,7 @@ export class ConsumerLoop {
   #unsubscribe: (() => void) | undefined;
 
   constructor(env: AttemptEnvironment, { listener, leaseConnection, database }: ConsumerConnections) {
-    const { sql, config, settler, events } = env;
+    const { sql, config, settler, events, statistics } = env;
     const outages = new Outages(events, () => this.id);
     const admission = new Admission(sql, { onProgress: () => this.#loop.wake(), ...outages.of("admit limited tasks") });
     settler.onLimitSlotsFreed = (concurrencyKey, rateKey) => admission.requestFor(concurrencyKey, rateKey);
@@ -94,6 +94,7 @@ export class ConsumerLoop {
       config,
       queues,
       admission,
+      statistics,
       onError: (step, error) => outages.report(step, error),
       onSuccess: (step) => outages.recovered(step),
     });
@@ -234,6 +235,12 @@ export class ConsumerLoop {
     this.#held.expire(new LeaseLost("The consumer could not renew its lease in time"));
   }
 
+  /** The last write of its statistics: what fails here is lost, and must keep it from nothing. */
+  async #writeStatistics(): Promise<void> {
+    const { onError, onSuccess } = this.#outages.of("write statistics");
+    await this.#env.statistics?.write().then(onSuccess, onError);
+  }
+
   /** Returns tasks that never began, waits for attempts, then aborts them. Waits for the database up to a deadline. */
   async #shutDown(): Promise<void> {
     const { hooks, settler } = this.#env;
@@ -255,6 +262,7 @@ export class ConsumerLoop {
       await this.#watch?.end();
       await settler.idle();
       await this.#maintenance.end();
+      await this.#writeStatistics();
       await cronsEnded;
       await this.#admission.idle();
       await this.#lease.end();

@@ -12,7 +12,9 @@ import { Rescuer } from "./rescuer.ts";
 import { deleteEndedSlots, returnIdleSlots } from "../store/limits.ts";
 import { Pruner } from "../records/pruner.ts";
 import { deleteExpiredWaiters } from "../store/records.ts";
+import { repairFailedTasks } from "../store/failed_tasks.ts";
 import { deleteExpiredKeys } from "../store/unique.ts";
+import type { Statistics } from "../statistics/statistics.ts";
 
 /** What {@linkcode Maintenance} works with. */
 export interface MaintenanceOptions {
@@ -22,6 +24,8 @@ export interface MaintenanceOptions {
   readonly queues: Pick<ServedQueues, "names">;
   /** Gets a request where a round has freed slots of limits, or where a crashed consumer may have made none. */
   readonly admission: Admission;
+  /** What counts the attempts of this consumer; undefined if that is switched off. */
+  readonly statistics?: Statistics | undefined;
   /** Called when a step failed, or left a record out; the next round repeats it. */
   onError(step: string, error: unknown): void;
   /** Called after a step that did not fail. */
@@ -44,8 +48,8 @@ type Step = [name: string, run: () => unknown];
 
 /**
  * The work that every consumer does for all of them, with SKIP LOCKED and no leader: removes expired consumers and
- * rescues their tasks, parks tasks of unknown names, returns idle slots of limits, prunes old records, and requeues
- * unplaced tasks.
+ * rescues their tasks, parks tasks of unknown names, returns idle slots of limits, prunes old records, requeues
+ * unplaced tasks, and repairs the list of failed ones. It writes its own statistics in between.
  */
 export class Maintenance {
   readonly #options: MaintenanceOptions;
@@ -56,6 +60,7 @@ export class Maintenance {
   #rounds = 0;
   readonly #reported = new Set<string>();
   #unplacedCursor = 0;
+  #failedCursor = 0;
   #ended = false;
 
   constructor(options: MaintenanceOptions) {
@@ -114,11 +119,13 @@ export class Maintenance {
       ["delete ended slots", () => deleteEndedSlots(sql)],
       ["admit tasks", () => this.#options.admission.requestAll()],
       ["prune records", () => this.#prune()],
+      ["write statistics", () => this.#options.statistics?.maintain()],
     ];
     if (this.#rounds++ % UNPLACED_ROUNDS !== 0) return steps;
     return [
       ...steps,
       ["requeue tasks", () => this.#requeue(0)],
+      ["repair failed tasks", () => this.#repairFailed()],
       ["delete expired waiters", () => deleteExpiredWaiters(sql)],
       ["delete gone processes", () => deleteGoneProcesses(sql)],
       ["delete expired keys", () => this.#deleteKeys()],
@@ -163,6 +170,10 @@ export class Maintenance {
     do {
       this.#unplacedCursor = (await requeueUnplaced(this.#options.sql, this.#unplacedCursor)).last;
     } while (this.#unplacedCursor > 0 && !this.#ended && performance.now() < until);
+  }
+
+  async #repairFailed(): Promise<void> {
+    this.#failedCursor = (await repairFailedTasks(this.#options.sql, this.#failedCursor)).last;
   }
 
   async #deleteKeys(): Promise<void> {

@@ -3,6 +3,7 @@ import type { Tag } from "../database/driver.ts";
 import { mayConcernOneRecord } from "../database/error_codes.ts";
 import { FireflyError } from "../errors.ts";
 import type { Emitter } from "../events.ts";
+import type { Statistics } from "../statistics/statistics.ts";
 import { type RescuedTask, rescueTasks } from "../store/consumers.ts";
 
 /** What a {@linkcode Rescuer} works with. */
@@ -10,6 +11,7 @@ export interface RescuerOptions {
   readonly sql: Tag;
   readonly events: Emitter;
   readonly admission: Admission;
+  readonly statistics?: Statistics | undefined;
 }
 
 /** How many milliseconds a task is left out that could not be rescued. */
@@ -64,8 +66,10 @@ export class Rescuer {
     }
   }
 
-  #report({ id, funcName, queue, status, attemptedBy, concurrencyKey, rateKey }: RescuedTask): void {
-    this.#options.events.emit("rescued", { id, funcName, queue, failed: status === "failed", attemptedBy });
-    this.#options.admission.requestFor(concurrencyKey, rateKey);
+  #report({ id, funcName, queue, status, attemptedBy, concurrencyKey, rateKey, error }: RescuedTask): void {
+    const { events, admission, statistics } = this.#options;
+    events.emit("rescued", { id, funcName, queue, failed: status === "failed", attemptedBy });
+    if (error) statistics?.countCrash({ id, funcName, queue, ...error });
+    admission.requestFor(concurrencyKey, rateKey);
   }
 }

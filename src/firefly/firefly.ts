@@ -207,7 +207,7 @@ export class Firefly implements AsyncDisposable {
     return await resumeQueue((await this.connect()).database.records, queue);
   }
 
-  /** Lists the queues that have records, consumers or settings, by name. Counts all records, which takes a while. */
+  /** Lists the queues that have records, consumers or settings, by name, with counts as `tasks.counts()` has them. */
   async queues(): Promise<QueueState[]> {
     return await readQueues((await this.connect()).database.records);
   }

@@ -49,6 +49,11 @@ export interface FireflyOptions {
    * @default {@linkcode SENSITIVE_KEYS}
    */
   redact?: Redact;
+  /**
+   * Whether consumers of this instance count what their attempts do, and write it by the minute, for the dashboard: see
+   * docs/statistics.md. @default true
+   */
+  statistics?: boolean;
   /** Receives progress messages during the first start of the embedded server. */
   onProgress?: (message: string) => void;
 }
@@ -66,6 +71,7 @@ export const OPTION_KEYS: readonly string[] = [
   "onFailed",
   "encryption",
   "redact",
+  "statistics",
   "onProgress",
 ];
 /** The names of the options that only the command line uses: `firefly.config.ts` may be passed to `configure()` as it is. */
@@ -80,7 +86,7 @@ export const CREATE_INSTANCE = "make an instance";
  */
 export function checkFireflyOptions(options: FireflyOptions): void {
   refuseUnknownKeys(options, [...OPTION_KEYS, ...COMMAND_LINE_KEYS], CREATE_INSTANCE);
-  const { database, schema = DEFAULT_SCHEMA, defaults, queues } = options;
+  const { database, schema = DEFAULT_SCHEMA, defaults, queues, statistics } = options;
   if (typeof database === "object" && database !== null) checkPostgresOptions(database, CREATE_INSTANCE);
   else if (database !== undefined && typeof database !== "string") {
     throw new TypeError(`Cannot ${CREATE_INSTANCE} as "database" must be a URL, or an object of options`);
@@ -88,6 +94,10 @@ export function checkFireflyOptions(options: FireflyOptions): void {
   checkSchema(schema);
   if (defaults !== undefined) checkDefaults(defaults, CREATE_INSTANCE);
   checkQueues(queues ?? {}, CREATE_INSTANCE, schema);
+  if (statistics === undefined || typeof statistics === "boolean") return;
+  throw new TypeError(
+    `Cannot ${CREATE_INSTANCE} as "statistics" must be true or false: current value is ${JSON.stringify(statistics)}`,
+  );
 }
 
 /** Refuses names that cannot be the start of a channel's name, or that a migration cannot quote. */

@@ -1,34 +1,59 @@
 import type { Tag } from "../database/driver.ts";
-import { findPlaced, type ListedRow, listRecords, newestBelow } from "../store/records.ts";
-import { CREATED_STATES, type TaskFilter, type TaskState } from "../task/record.ts";
+import { findPlaced, placedStates } from "../store/placed.ts";
+import { type ListedRow, listRecords, newestBelow } from "../store/records.ts";
+import { toNumber } from "../store/rows.ts";
+import type { TaskFilter, TaskState } from "../task/record.ts";
 
 /** How many ids to find at a time, and of how many to read the records at a time. */
 const [IDS, READ] = [10_000, 1_000];
 /** How many ids one statement looks at that decodes arguments, which takes up to 10 µs each: a statement may take 15 s. */
 const DECODED = 100_000;
-/** The states whose tasks are found without reading all records. */
-const PLACED: readonly TaskState[] = [...CREATED_STATES, "running"];
 
 /** The records that match a filter, from the newest to the oldest. */
 export class Matching {
   readonly #sql: Tag;
   readonly #filter: TaskFilter;
+  readonly #large: number | undefined;
   /** The states, if all of them can be found by their ids. */
-  readonly #states: TaskState[] | undefined;
+  #states: Promise<TaskState[] | undefined> | undefined;
   /** The ids that were found, newest first, and whether there may be more below them. */
   #found: { ids: number[]; isAll: boolean } | undefined;
 
-  constructor(sql: Tag, filter: TaskFilter) {
+  /** `large` is from how many bytes on records are many. */
+  constructor(sql: Tag, filter: TaskFilter, { large }: { large?: number } = {}) {
     this.#sql = sql;
     this.#filter = filter;
-    const states = [filter.status ?? []].flat() as TaskState[];
-    const canFind = !filter.ids && states.length > 0 && states.every((state) => PLACED.includes(state));
-    this.#states = canFind ? states : undefined;
+    this.#large = large;
+  }
+
+  /**
+   * Reads the newest records below `before`, and the id below which others may follow; null if none do. It examines no
+   * more than `examine` records.
+   */
+  async page(
+    { limit, before, examine }: { limit: number; before: number | null; examine: number | undefined },
+  ): Promise<{ rows: ListedRow[]; next: number | null }> {
+    if (examine === undefined || this.#filter.ids || await this.#findStates()) {
+      const rows = await this.list({ limit, before });
+      return { rows, next: rows.length < limit ? null : toNumber(rows.at(-1)!.id) };
+    }
+    const newest = await newestBelow(this.#sql, before);
+    if (newest === null) return { rows: [], next: null };
+    const from = newest - examine + 1;
+    const rows = await listRecords(this.#sql, this.#filter, { limit, before: newest + 1, from });
+    if (rows.length === limit) return { rows, next: toNumber(rows.at(-1)!.id) };
+    return { rows, next: await newestBelow(this.#sql, from) === null ? null : from };
+  }
+
+  #findStates(): Promise<TaskState[] | undefined> {
+    const options = { others: ["unplaced" as const], large: this.#large };
+    return this.#states ??= placedStates(this.#sql, this.#filter, options);
   }
 
   /** Reads the newest records below `before`. The next call must go on below these. */
   async list({ limit, before }: { limit: number; before: number | null }): Promise<ListedRow[]> {
-    if (!this.#states) {
+    const states = await this.#findStates();
+    if (!states) {
       const isDecoding = this.#filter.params !== undefined && !this.#filter.ids;
       return await (isDecoding
         ? this.#listDecoded(limit, before)
@@ -36,7 +61,7 @@ export class Matching {
     }
     const rows: ListedRow[] = [];
     for (let below = before; rows.length < limit;) {
-      const ids = await this.#idsBelow(below);
+      const ids = await this.#idsBelow(states, below);
       if (ids.length === 0) break;
       const filter = { ...this.#filter, ids };
       rows.push(...await listRecords(this.#sql, filter, { limit: limit - rows.length, before: null }));
@@ -59,11 +84,11 @@ export class Matching {
   }
 
   /** The next ids below `below`. */
-  async #idsBelow(below: number | null): Promise<number[]> {
+  async #idsBelow(states: TaskState[], below: number | null): Promise<number[]> {
     const known = this.#found?.ids.findIndex((id) => below === null || id < below) ?? -1;
     if (known >= 0) return this.#found!.ids.slice(known, known + READ);
     if (this.#found?.isAll) return [];
-    const ids = await findPlaced(this.#sql, this.#states!, { limit: IDS, before: below });
+    const ids = await findPlaced(this.#sql, this.#filter, { states, limit: IDS, before: below });
     this.#found = { ids, isAll: ids.length < IDS };
     return ids.slice(0, READ);
   }

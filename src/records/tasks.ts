@@ -26,7 +26,8 @@ import {
 } from "../store/bulk.ts";
 import { actOnEach, bulkError, type BulkFailure } from "./bulk_failures.ts";
 import { explainTask } from "../store/explain.ts";
-import { countRecords, countStates, groupRecords, type ListedRow, listRecords } from "../store/records.ts";
+import { countRecords, countStates, groupRecords } from "../store/record_counts.ts";
+import { type ListedRow, listRecords } from "../store/records.ts";
 import { toNumber } from "../store/rows.ts";
 import { toPlaceChange } from "./reschedule.ts";
 import { readRecord, type RecordAccess, toRecord } from "./task_record.ts";
@@ -89,19 +90,20 @@ export class Tasks {
   }
 
   /** Lists records, newest first. Iterating over the page also reads the following pages. */
-  async list(filter: TaskFilter = {}, { limit = 100, after }: PageOptions = {}): Promise<Page<TaskRecord>> {
+  async list(filter: TaskFilter = {}, { limit = 100, after, examine }: PageOptions = {}): Promise<Page<TaskRecord>> {
     checkFilter(filter, "list tasks");
-    if (!(Number.isInteger(limit) && limit > 0)) {
-      throw new RangeError(`Cannot list tasks as "limit" must be a positive integer: current value is ${limit}`);
+    for (const [name, value] of Object.entries({ limit, examine })) {
+      if (value === undefined || Number.isInteger(value) && value > 0) continue;
+      throw new RangeError(`Cannot list tasks as "${name}" must be a positive integer: current value is ${value}`);
     }
     const { records: sql } = await this.#access.database();
     const before = after === undefined ? null : toNumber(after);
-    const rows = await new Matching(sql, filter).list({ limit, before });
+    const { rows, next: last } = await new Matching(sql, filter).page({ limit, before, examine });
     const items = await Promise.all(
       rows.map(async (row) => toRecord(await decryptRow(row, this.#access.keys), this.#access)),
     );
-    const next = rows.length < limit ? null : rows.at(-1)!.id;
-    const list = (after: string) => this.list(filter, { limit, after });
+    const next = last === null ? null : String(last);
+    const list = (after: string) => this.list(filter, { limit, after, ...(examine === undefined ? {} : { examine }) });
     return {
       items,
       next,
@@ -116,13 +118,19 @@ export class Tasks {
     };
   }
 
-  /** Counts records by queue and state; `created` is the sum of those that have not started. It reads all records. */
+  /**
+   * Counts records by queue and state; `created` is the sum of those that have not started. Above about 180,000 records,
+   * it estimates how many have completed and were cancelled: see {@linkcode TaskCounts.estimated}.
+   */
   async counts(): Promise<Record<string, TaskCounts>> {
     const { records: sql } = await this.#access.database();
     return Object.fromEntries(await countStates(sql));
   }
 
-  /** Counts the records that match. It reads all records. */
+  /**
+   * Counts the records that match. It reads all records, but for a filter by states of tasks that have not ended or have
+   * failed.
+   */
   async count(filter: TaskFilter = {}): Promise<number> {
     checkFilter(filter, "count tasks");
     const { records: sql } = await this.#access.database();
@@ -131,7 +139,7 @@ export class Tasks {
 
   /**
    * Groups the records that match, the largest groups first: `groups("error", { status: "failed" })` counts failures by
-   * their message. It reads all records.
+   * their message. It reads as many records as {@linkcode Tasks.count}.
    *
    * @param options `limit`: the most groups, 100 by default.
    */

@@ -115,6 +115,28 @@ column definition.rate_limit: integer
 column definition.rate_per: double precision
 column definition.retain_completed: double precision
 column definition.retain_failed: double precision
+column error_group.attempts: bigint not null
+column error_group.fingerprint: bigint not null
+column error_group.first: timestamp with time zone not null
+column error_group.func_name: text not null
+column error_group.last: timestamp with time zone not null
+column error_group.last_task_id: bigint not null
+column error_group.message: text not null
+column error_group.name: text not null
+column error_group.queue: text not null
+column error_overview.attempts: bigint
+column error_overview.fingerprint: bigint
+column error_overview.first: timestamp with time zone
+column error_overview.func_name: text
+column error_overview.last: timestamp with time zone
+column error_overview.last_task_id: bigint
+column error_overview.name: text
+column error_overview.queue: text
+column failed_task.failed: timestamp with time zone not null
+column failed_task.fingerprint: bigint not null
+column failed_task.func_name: text not null
+column failed_task.queue: text not null
+column failed_task.task_id: bigint not null
 column migration.applied: timestamp with time zone not null default
 column migration.checksum: text not null
 column migration.name: text not null
@@ -128,6 +150,18 @@ column queue.paused_reason: text
 column queue.paused_since: timestamp with time zone
 column queue.retain_completed: double precision
 column queue.retain_failed: double precision
+column queue_minute.completed: integer not null default
+column queue_minute.due: integer
+column queue_minute.failed: integer not null default
+column queue_minute.minute: timestamp with time zone not null
+column queue_minute.oldest: real
+column queue_minute.places: integer
+column queue_minute.queue: text not null
+column queue_minute.retried: integer not null default
+column queue_minute.running: integer
+column queue_minute.snoozed: integer not null default
+column queue_minute.wait: integer[] not null default
+column queue_minute.waiting: integer
 column ready.claim_seq: integer not null
 column ready.func_name: text not null
 column ready.id: bigint not null
@@ -142,6 +176,7 @@ column retention.next_prune: timestamp with time zone not null default
 column retention.prune_cursor: bigint not null default
 column retention.retain_completed: double precision not null default
 column retention.retain_failed: double precision not null default
+column retention.sampled: timestamp with time zone not null default
 column retention.singleton: boolean not null default
 column slot.key: text not null
 column slot.kind: text not null
@@ -211,6 +246,13 @@ column task_json.status: text
 column task_json.tags: text[]
 column task_json.timeout: double precision
 column task_json.unique_key: text
+column task_minute.completed: integer not null default
+column task_minute.failed: integer not null default
+column task_minute.func_name: text not null
+column task_minute.minute: timestamp with time zone not null
+column task_minute.queue: text not null
+column task_minute.retried: integer not null default
+column task_minute.run: integer[] not null default
 column task_overview.attempt: integer
 column task_overview.attempted_by: jsonb
 column task_overview.cancelled: timestamp with time zone
@@ -295,11 +337,14 @@ constraint definition.definition_rate_limit_check: check (rate_limit)
 constraint definition.definition_rate_per_check: check (rate_per)
 constraint definition.definition_retain_completed_check: check (retain_completed)
 constraint definition.definition_retain_failed_check: check (retain_failed)
+constraint error_group.error_group_pkey: primary key (fingerprint)
+constraint failed_task.failed_task_pkey: primary key (task_id)
 constraint migration.migration_pkey: primary key (version)
 constraint queue.queue_notify_check: check (notify)
 constraint queue.queue_pkey: primary key (name)
 constraint queue.queue_retain_completed_check: check (retain_completed)
 constraint queue.queue_retain_failed_check: check (retain_failed)
+constraint queue_minute.queue_minute_pkey: primary key (minute, queue)
 constraint result_waiter.result_waiter_pkey: primary key (task_id)
 constraint retention.retention_pkey: primary key (singleton)
 constraint retention.retention_retain_completed_check: check (retain_completed)
@@ -307,6 +352,7 @@ constraint retention.retention_retain_failed_check: check (retain_failed)
 constraint retention.retention_singleton_check: check (singleton)
 constraint slot.slot_kind_check: check (kind)
 constraint task.task_pkey: primary key (id)
+constraint task_minute.task_minute_pkey: primary key (func_name, minute, queue)
 constraint unique_key.unique_key_key_check: check (key)
 constraint unique_key.unique_key_pkey: primary key (func_name, key)
 constraint waiting.waiting_concurrency_key: check (concurrency_key)
@@ -327,8 +373,14 @@ index consumer_process.consumer_process_pkey: unique (id)
 index cron.cron_pkey: unique (name)
 index cron_slot.cron_slot_pkey: unique (cron, slot)
 index definition.definition_pkey: unique (func_name)
+index error_group.error_group_pkey: unique (fingerprint)
+index failed_task.failed_task_failed: (failed)
+index failed_task.failed_task_fingerprint: (fingerprint, task_id)
+index failed_task.failed_task_name: (func_name, task_id)
+index failed_task.failed_task_pkey: unique (task_id)
 index migration.migration_pkey: unique (version)
 index queue.queue_pkey: unique (name)
+index queue_minute.queue_minute_pkey: unique (minute, queue)
 index ready.ready_order: (queue, priority desc, not_before, id)
 index ready.ready_quarantined: (queue, priority desc, not_before, id) partial
 index result_waiter.result_waiter_pkey: unique (task_id)
@@ -337,6 +389,7 @@ index slot.slot_key: (key, kind)
 index slot.slot_task: (task_id)
 index slot.slot_until: (until) partial
 index task.task_pkey: unique (id)
+index task_minute.task_minute_pkey: unique (minute, queue, func_name)
 index unique_key.unique_key_pkey: unique (func_name, key)
 index unique_key.unique_key_task: (task_id)
 index unique_key.unique_key_until: (until) partial
@@ -359,14 +412,19 @@ table cron: table
 table cron_record: view
 table cron_slot: table
 table definition: table
+table error_group: table
+table error_overview: view
+table failed_task: table
 table migration: table
 table queue: table
+table queue_minute: table
 table ready: table
 table result_waiter: table unlogged
 table retention: table
 table slot: table
 table task: table
 table task_json: view
+table task_minute: table
 table task_overview: view
 table task_reason: type
 table task_record: view
@@ -394,7 +452,7 @@ function _decode_view(jsonb, jsonb, bigint): record immutable 6d690865d1ae
 function _default_queue(text): text stable security definer set search_path 0dfb3be6f8a7
 function _delete_each(bigint[]): record set lock_timeout cda1a2a60a8a
 function _duplicate_error(bigint, text, text, integer): jsonb 6c67dcfe34e5
-function _edit(task, task): void 444428dac8c2
+function _edit(task, task): void 549914c58d38
 function _escape(jsonb): jsonb immutable strict c10637ea10bd
 function _explain_claim(task): task_reason stable ee50a6edad0b
 function _explain_concurrency(task): task_reason stable 23e136316d34
@@ -403,6 +461,7 @@ function _explain_ended(task): task_reason stable a98da8ebfd73
 function _explain_order(task, boolean): task_reason stable 89de41372021
 function _explain_rate(task): task_reason stable 1793b14d61eb
 function _explain_waiting(task): task_reason stable 741e9cb23145
+function _fingerprint(text, text, text): bigint immutable e3b0c44298fc
 function _fire_cron(text, text, timestamp with time zone[]): record fcea6e0b8832
 function _format_count(bigint, text): text immutable 525fb1251652
 function _format_error(jsonb): text immutable strict ceeff8b2dbb3
@@ -412,17 +471,18 @@ function _is_claimed(bigint, bigint): boolean 5e50f072697c
 function _keeps_unique_key(bigint, text, text, text[]): boolean 43cb766949be
 function _mentions_tag(text): boolean immutable a85eb5f62acf
 function _near_words(text, text[]): text[] immutable fb4765b846cf
+function _note_failure(task): void 1a8c05dfdf45
 function _notify(text): void security definer eb70c5032bae
 function _object(text[], jsonb[]): jsonb immutable strict 93925f227ac8
 function _own_crons(uuid, text[], text[]): text 0993e73c1415
 function _place(bigint): void 3c427c041033
-function _place_inserted(): trigger cb240e343dd1
+function _place_inserted(): trigger 3bfc27465d5c
 function _place_record(task): void 7c2b7adb8106
 function _produce(json): record 299a65002641
 function _refuse_move(task, text, text): void 2783ed603886
 function _register_crons(uuid, text[], json, boolean): record 124cb3005f2e
 function _release(): trigger 1847001d5954
-function _release_all(): trigger 16eaf2e9b85b
+function _release_all(): trigger 67748dd31a07
 function _release_deleted(): trigger f51748bdfa2d
 function _replace(bigint, text, timestamp with time zone): boolean set enable_seqscan, jit 079de2a15bf3
 function _reschedule(bigint, timestamp with time zone, text, integer): text 7220658af6fc
@@ -448,7 +508,7 @@ function queues_channel(): text immutable e3b0c44298fc
 function reschedule(bigint, timestamp with time zone, text, integer): boolean 621a59a9f3bb
 function resume(text): boolean 66412319ac00
 function resume_cron(text): boolean 07e9bf7cb5ce
-function retry(bigint): boolean 7e1451e61b4f
+function retry(bigint): boolean c602f0c0531c
 function run(bigint): boolean 6ed58d7d2620
 function run_cron(text): bigint cdcaa1af8524
 function schedule(text, jsonb, text, timestamp with time zone, integer, integer, double precision, double precision, text[], text, double precision, text): bigint 86744f0cce6f

@@ -821,12 +821,14 @@ CREATE TABLE "firefly".retention (
   -- The id of the last record that pruning has looked at.
   prune_cursor bigint NOT NULL DEFAULT 0,
   -- Pruning does not go on before, however many consumers there are.
-  next_prune timestamptz NOT NULL DEFAULT '-infinity'
+  next_prune timestamptz NOT NULL DEFAULT '-infinity',
+  -- The last minute for which a consumer has looked at what is in the queues: queue_minute.
+  sampled timestamptz NOT NULL DEFAULT '-infinity'
 ) WITH (fillfactor = 50);
 INSERT INTO "firefly".retention DEFAULT VALUES;
 COMMENT ON TABLE "firefly".retention IS
   'One row: how long records are kept where neither their task nor their queue decides, and how far pruning has come. '
-  'Written by consumers, when they start and when they prune.';
+  'Written by consumers, when they start, when they prune, and once a minute.';
 `,
   },
   {
@@ -1203,10 +1205,21 @@ DECLARE
   duplicate record;
 BEGIN
   -- Each statement costs time, and most tasks need only the last of them.
-  SELECT bool_or(not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AS waiting,
-    bool_or(unique_key IS NOT NULL) AS unique_keys INTO has
-  FROM inserted
-  WHERE status = 'created';
+  SELECT bool_or(not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL)
+      FILTER (WHERE status = 'created') AS waiting,
+    bool_or(unique_key IS NOT NULL) FILTER (WHERE status = 'created') AS unique_keys,
+    bool_or(status = 'failed') AS failed INTO has
+  FROM inserted;
+
+  IF has.failed THEN
+    INSERT INTO "firefly".failed_task (task_id, failed, queue, func_name, fingerprint)
+    SELECT id, COALESCE(failed, now()), queue, func_name,
+      "firefly"._fingerprint(func_name, errors -> -1 ->> 'name', errors -> -1 ->> 'message')
+    FROM inserted
+    WHERE status = 'failed'
+    ORDER BY id
+    ON CONFLICT (task_id) DO NOTHING;
+  END IF;
 
   IF has.waiting THEN
     INSERT INTO "firefly".waiting (
@@ -1394,6 +1407,11 @@ BEGIN
   IF (was.func_name, was.queue) IS DISTINCT FROM (it.func_name, it.queue) THEN
     PERFORM "firefly"._refuse_move(was, it.func_name, it.queue);
   END IF;
+  IF was.status = 'failed' AND it.status <> 'failed' THEN
+    DELETE FROM "firefly".failed_task WHERE failed_task.task_id = was.id;
+  ELSIF it.status = 'failed' AND was.status <> 'created' THEN
+    PERFORM "firefly"._note_failure(it);
+  END IF;
   IF was.status <> 'created' AND it.status <> 'created' OR was.status = it.status AND
     (was.queue, was.priority, was.not_before, was.func_name, was.unique_key, was.concurrency_key, was.rate_key)
     IS NOT DISTINCT FROM
@@ -1449,6 +1467,9 @@ BEGIN
   SET claim_seq = task.claim_seq + 1, status = it.status, completed = it.completed, failed = it.failed,
     cancelled = it.cancelled, errors = it.errors
   WHERE task.id = it.id;
+  IF it.status = 'failed' THEN
+    PERFORM "firefly"._note_failure(it);
+  END IF;
   PERFORM "firefly"._place(it.id);
 END
 $body$;
@@ -1543,6 +1564,7 @@ LANGUAGE plpgsql AS $body$
 BEGIN
   DELETE FROM "firefly".slot;
   DELETE FROM "firefly".unique_key;
+  DELETE FROM "firefly".failed_task;
   RETURN NULL;
 END
 $body$;
@@ -2079,6 +2101,7 @@ BEGIN
   SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = NULL, rescues = NULL,
     crash_count = NULL, failed = NULL, cancelled = NULL, started = NULL, attempted_by = NULL, progress = NULL, progress_note = NULL
   WHERE id = task_id;
+  DELETE FROM "firefly".failed_task WHERE failed_task.task_id = retry.task_id;
   PERFORM "firefly"._place(task_id);
   RETURN true;
 END
@@ -2870,6 +2893,120 @@ BEGIN
       jsonb_build_object('since', it.not_before);
   END IF;
 END
+$body$;
+`,
+  },
+  {
+    version: 13,
+    name: "statistics",
+    sql: `-- Firefly: what consumers did by the minute, and what failed.
+--
+-- \`task\` cannot answer either: an index that mentions what completion sets would keep it from being HOT. Consumers count
+-- in memory and write every few seconds, so that a task costs no statement here, and a crash loses a few seconds of
+-- counts. Only a failed task has a row of its own.
+
+-- A histogram has four buckets for each factor of ten. The first is for less than 1 ms, the second ends at 10^0.25 ms,
+-- the fifth at 10 ms; the array ends with its last bucket that is not 0.
+CREATE TABLE "firefly".queue_minute (
+  minute timestamptz NOT NULL,
+  queue text NOT NULL,
+  -- Attempts that ended in this minute: failed is for good, snoozed used up no retry.
+  completed integer NOT NULL DEFAULT 0,
+  failed integer NOT NULL DEFAULT 0,
+  retried integer NOT NULL DEFAULT 0,
+  snoozed integer NOT NULL DEFAULT 0,
+  -- From when the tasks were due to the starts of their attempts.
+  wait integer[] NOT NULL DEFAULT '{}',
+  -- As one consumer found them in this minute; NULL if none did. Of tasks due, 100,000 runs are counted at most. places
+  -- are the tasks that the live consumers of the queue can run at a time; oldest is for how many seconds one has been due.
+  due integer,
+  waiting integer,
+  running integer,
+  places integer,
+  oldest real,
+  PRIMARY KEY (minute, queue)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE "firefly".queue_minute IS
+  'What a queue did in a minute, and what was in it. Added to by each consumer every few seconds, and by one of them a '
+  'minute for what was in it; deleted by consumers after 30 days.';
+
+CREATE TABLE "firefly".task_minute (
+  minute timestamptz NOT NULL,
+  queue text NOT NULL,
+  func_name text NOT NULL,
+  completed integer NOT NULL DEFAULT 0,
+  failed integer NOT NULL DEFAULT 0,
+  retried integer NOT NULL DEFAULT 0,
+  -- How long attempts ran.
+  run integer[] NOT NULL DEFAULT '{}',
+  PRIMARY KEY (minute, queue, func_name)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE "firefly".task_minute IS
+  'What the tasks of a name did in a minute, in a queue. Added to by each consumer every few seconds; deleted by '
+  'consumers after 48 hours.';
+
+CREATE TABLE "firefly".failed_task (
+  task_id bigint PRIMARY KEY,
+  failed timestamptz NOT NULL,
+  queue text NOT NULL,
+  func_name text NOT NULL,
+  fingerprint bigint NOT NULL
+);
+CREATE INDEX failed_task_name ON "firefly".failed_task (func_name, task_id);
+CREATE INDEX failed_task_fingerprint ON "firefly".failed_task (fingerprint, task_id);
+CREATE INDEX failed_task_failed ON "firefly".failed_task (failed);
+COMMENT ON TABLE "firefly".failed_task IS
+  'A task that failed, for lists and counts of them. Inserted by every statement that sets the status failed; deleted '
+  'when the task is retried, edited, deleted or pruned. A row whose task has not failed is stale: maintenance deletes it.';
+
+CREATE TABLE "firefly".error_group (
+  fingerprint bigint PRIMARY KEY,
+  queue text NOT NULL,
+  func_name text NOT NULL,
+  name text NOT NULL,
+  -- That of the last one, redacted as in task.errors, and cut off.
+  message text NOT NULL,
+  first timestamptz NOT NULL,
+  last timestamptz NOT NULL,
+  -- How many attempts ended with it, those that were retried included.
+  attempts bigint NOT NULL,
+  last_task_id bigint NOT NULL
+) WITH (fillfactor = 70);
+COMMENT ON TABLE "firefly".error_group IS
+  'Errors of a task that differ in numbers and quoted words alone: see _fingerprint(). Added to by each consumer every '
+  'few seconds; deleted by consumers 48 hours after the last one, once no failed task has it.';
+
+CREATE VIEW "firefly".error_overview AS
+SELECT fingerprint, queue, func_name, name, first, last, attempts, last_task_id
+FROM "firefly".error_group;
+COMMENT ON VIEW "firefly".error_overview IS
+  'error_group without the message, which may have data of arguments in it, for the role viewer.';
+
+-- Returns what the errors of a task have in common that differ in what they were about: quoted words, UUIDs, and words
+-- with a digit or of eight and more hexadecimal digits. The beginning of the message is enough.
+CREATE FUNCTION "firefly"._fingerprint(func_name text, name text, message text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN hashtextextended(
+  func_name || E'\\n' || COALESCE(name, '') || E'\\n' || regexp_replace(
+    left(COALESCE(message, ''), 300),
+    '"[^"]*"|\`[^\`]*\`|(?<!\\w)''[^'']*''|[[:xdigit:]]{8}(-[[:xdigit:]]{4}){3}-[[:xdigit:]]{12}|\\w*\\d\\w*([.,:-]\\w*\\d\\w*)*'
+      || '|\\m[[:xdigit:]]{8,}\\M',
+    '?', 'g'
+  ),
+  0
+);
+
+-- Adds a failed task to failed_task.
+CREATE FUNCTION "firefly"._note_failure(it "firefly".task) RETURNS void
+LANGUAGE sql AS $body$
+  INSERT INTO "firefly".failed_task (task_id, failed, queue, func_name, fingerprint)
+  VALUES (
+    it.id, COALESCE(it.failed, now()), it.queue, it.func_name,
+    "firefly"._fingerprint(it.func_name, it.errors -> -1 ->> 'name', it.errors -> -1 ->> 'message')
+  )
+  ON CONFLICT (task_id) DO UPDATE
+  SET failed = excluded.failed, queue = excluded.queue, func_name = excluded.func_name,
+    fingerprint = excluded.fingerprint
 $body$;
 `,
   },

@@ -5,7 +5,7 @@ import { type ClaimState, type Outcome, readClaims } from "../store/settle.ts";
 import { isInstance } from "../thrown.ts";
 
 /** How an attempt ended, for the consumer's statistics. */
-export type AttemptOutcome = "completed" | "failed" | "retried" | "returned" | "cancelled" | "lost";
+export type AttemptOutcome = "completed" | "failed" | "retried" | "snoozed" | "returned" | "cancelled" | "lost";
 
 /** An attempt, and the emitter of its events. */
 export interface AttemptEvents {
@@ -36,7 +36,7 @@ export function emitOutcome(
     return "returned";
   }
   events.emit("retried", { ...info, error, delay: outcome.delay ?? 0 });
-  return "retried";
+  return outcome.counts === "snooze" ? "snoozed" : "retried";
 }
 
 /** Emits `failed` for a task that cannot be retried, as a duplicate took its unique key after the claim released it. */

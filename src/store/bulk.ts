@@ -1,5 +1,6 @@
 import type { Tag } from "../database/driver.ts";
 import type { LeftReason, LeftTask } from "../task/record.ts";
+import { forgetFailures } from "./failed_tasks.ts";
 import { toNumber } from "./rows.ts";
 
 /** A task as it was listed. */
@@ -121,6 +122,10 @@ export async function deleteTasks(sql: Tag, chosen: Chosen[], { idle = false } =
       USING taken
       WHERE task.id = taken.id AND taken.unchanged AND (taken.status <> 'created' OR taken.stood OR NOT ${idle}::boolean)
       RETURNING task.id, taken.status = 'created' AND (taken.limited OR NOT taken.stood) AS notifies
+    ), forgotten AS (
+      ${
+    forgetFailures(sql, sql.raw("SELECT deleted.id FROM deleted JOIN taken USING (id) WHERE taken.status = 'failed'"))
+  }
     ), waiter AS (
       DELETE FROM ${sql.schema}.result_waiter
       USING deleted

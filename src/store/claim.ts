@@ -228,12 +228,23 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
         SELECT json_agg(
           json_build_array(
             claim_seq, quarantined, func_name, queue, max_retries, retry_delay, rest::json, count, first,
-            CASE WHEN has_gaps THEN ids END, params
+            CASE WHEN has_gaps THEN ids END, params, ordinal
           )
           ORDER BY ordinal, first
         )
         FROM alike
       )::text AS groups,
+      (
+        -- For how many milliseconds each run has been due, by its ordinal: row_number() has sorted them. Of the runs, as
+        -- of the tasks it would cost more. Not EXTRACT, whose result is numeric: 0.08 instead of 0.25 µs a run.
+        SELECT json_agg(
+          CASE WHEN isfinite(not_before)
+            THEN (date_part('epoch', statement_timestamp() - not_before) * 1000)::bigint
+            ELSE 0
+          END
+        )
+        FROM taken
+      )::text AS waits,
       (SELECT COALESCE(sum(count), 0)::integer FROM taken) AS taken, (SELECT count(*)::integer FROM taken) AS rows,
       LEAST(seen.tasks, ${limit}::bigint) > (SELECT COALESCE(sum(length), 0) FROM due) AS contended,
       -- Not of infinity, which PostgreSQL 15 and 16 cannot subtract from: such a task is never due.
@@ -241,10 +252,13 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       EXISTS (SELECT FROM ${sql.schema}.consumer WHERE id = ${consumerId}::uuid AND lease_until > now()) AS alive
     FROM next_due, seen
   `;
-  const { alive, groups, taken, rows, contended, next_due: nextDue } = row!;
+  const { alive, groups, waits, taken, rows, contended, next_due: nextDue } = row!;
   const tasks: ClaimedTask[] = [];
+  const now = performance.now();
+  const waited: number[] = waits === null ? [] : JSON.parse(waits);
   for (const group of groups === null ? [] : JSON.parse(groups) as ClaimedGroup[]) {
-    addTasks(tasks, group, group[1] ? quarantinedBatchId! : batchId);
+    const due = now - waited[group[11] - 1]!;
+    addTasks(tasks, group, { batchId: group[1] ? quarantinedBatchId! : batchId, due });
   }
   return { alive, tasks, taken, rows, contended, nextDue };
 }

@@ -20,6 +20,8 @@ export interface ClaimedRun {
   readonly rateKey: string | null;
   /** Whether it holds a slot for each of its keys. */
   readonly hasSlots: boolean;
+  /** When it was due, by `performance.now()`. */
+  readonly due: number;
 }
 
 /**
@@ -97,11 +99,15 @@ export class ClaimedTask implements ClaimedRun {
   get hasSlots(): boolean {
     return this.run.hasSlots;
   }
+
+  get due(): number {
+    return this.run.due;
+  }
 }
 
 /**
- * Tasks of one run as the statement returns them: what is common to them once, their params as one text, and their ids
- * where these are not just those from the first on.
+ * Tasks of one run as the statement returns them: what is common to them once, their params as one text, their ids where
+ * these are not just those from the first on, and the place of their run in the list of all.
  */
 export type ClaimedGroup = [
   claimSeq: number,
@@ -115,6 +121,7 @@ export type ClaimedGroup = [
   first: number,
   ids: number[] | null,
   params: string,
+  ordinal: number,
 ];
 
 /** The columns that have defaults in most tasks: one NULL in their place costs less than eight. */
@@ -134,8 +141,12 @@ const NOTHING_ELSE: Rest = {
   hasSlots: true,
 };
 
-/** Adds the tasks of a group. It reads the group by index: to destructure it would cost more than all the rest. */
-export function addTasks(tasks: ClaimedTask[], group: ClaimedGroup, batchId: string): void {
+/** Adds the tasks of a group, which were `due` then by `performance.now()`. It reads the group by index: to destructure it would cost more than all the rest. */
+export function addTasks(
+  tasks: ClaimedTask[],
+  group: ClaimedGroup,
+  { batchId, due }: Pick<ClaimedRun, "batchId" | "due">,
+): void {
   const rest = group[6] ?? NOTHING_ELSE;
   const count = group[7];
   const first = toNumber(group[8]);
@@ -158,6 +169,7 @@ export function addTasks(tasks: ClaimedTask[], group: ClaimedGroup, batchId: str
     concurrencyKey: rest.concurrencyKey,
     rateKey: rest.rateKey,
     hasSlots: rest.hasSlots,
+    due,
   };
   for (let i = 0; i < count; i++) tasks.push(new ClaimedTask(ids ? ids[i]! : first + i, params[i] || null, run));
 }

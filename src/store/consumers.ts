@@ -1,8 +1,9 @@
 import type { Tag } from "../database/driver.ts";
 import type { AttemptedBy } from "../events.ts";
 import type { TaskStatus } from "../task/record.ts";
+import { lastError, noteFailures } from "./failed_tasks.ts";
 import { isUnplaced, placeInReady, placeInWaiting } from "./placement.ts";
-import { toNumber } from "./rows.ts";
+import { type ErrorRow, toNumber } from "./rows.ts";
 import { attemptOf, duplicateError, failDuplicates, findDuplicates } from "./unique.ts";
 
 /** A consumer as it registers. */
@@ -96,6 +97,8 @@ export interface RescuedTask {
   rateKey: string | null;
   /** The consumer that crashed; null if it was of a release that did not store that. */
   attemptedBy: AttemptedBy | null;
+  /** The error that it failed with; null if it runs again. */
+  error: Pick<ErrorRow, "name" | "message"> | null;
 }
 
 /** The tasks to rescue: those whose ids are in a range, `without` some. The batches of the others stay. */
@@ -173,7 +176,10 @@ export async function rescueTasks(sql: Tag, { from, to, without }: RescueRange =
       LEFT JOIN duplicate ON duplicate.id = held.id
       WHERE task.id = held.id
       RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
-        task.concurrency_key, task.rate_key, task.crash_count >= 2 AS quarantined, held.process
+        task.concurrency_key, task.rate_key, task.crash_count >= 2 AS quarantined, held.process, task.failed,
+        ${lastError(sql)}
+    ), noted AS (
+      ${noteFailures(sql, sql.raw("rescued"))}
     ), placed AS (
       ${placeInReady(sql, back)}
     ), placed_waiting AS (
@@ -189,7 +195,7 @@ export async function rescueTasks(sql: Tag, { from, to, without }: RescueRange =
       UNION ALL
       SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM waiter)
     )
-    SELECT id, func_name, queue, status, concurrency_key, rate_key, process,
+    SELECT id, func_name, queue, status, concurrency_key, rate_key, process, error,
       (SELECT count(*) FROM notified) AS notified
     FROM rescued
   `;
@@ -201,6 +207,7 @@ export async function rescueTasks(sql: Tag, { from, to, without }: RescueRange =
     concurrencyKey: row.concurrency_key,
     rateKey: row.rate_key,
     attemptedBy: row.process,
+    error: row.error,
   }));
 }
 
@@ -259,7 +266,10 @@ export async function requeueUnplaced(sql: Tag, after: number): Promise<{ last: 
       LEFT JOIN duplicate ON duplicate.id = held.id
       WHERE task.id = held.id
       RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
-        task.concurrency_key, task.rate_key, COALESCE(task.crash_count >= 2, false) AS quarantined
+        task.concurrency_key, task.rate_key, COALESCE(task.crash_count >= 2, false) AS quarantined, task.failed,
+        ${lastError(sql)}
+    ), noted AS (
+      ${noteFailures(sql, sql.raw("fenced"))}
     ), placed AS (
       INSERT INTO ${sql.schema}.waiting (
         id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason

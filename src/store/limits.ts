@@ -1,4 +1,5 @@
 import type { Tag } from "../database/driver.ts";
+import { lastError, noteFailures } from "./failed_tasks.ts";
 import { placeInWaiting } from "./placement.ts";
 import { toNumber } from "./rows.ts";
 import { failDuplicates, findDuplicates } from "./unique.ts";
@@ -66,7 +67,9 @@ export async function requeueForLimits(sql: Tag, tasks: UnadmittedTask[]): Promi
       FROM held
       LEFT JOIN duplicate ON duplicate.id = held.id
       WHERE task.id = held.id
-      RETURNING task.*, held.quarantined
+      RETURNING task.*, held.quarantined, ${lastError(sql)}
+    ), noted AS (
+      ${noteFailures(sql, sql.raw("fenced"))}
     ), placed_waiting AS (
       ${placeInWaiting(sql, { from: back, admits: true })}
     )

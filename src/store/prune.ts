@@ -1,5 +1,6 @@
 import type { Tag } from "../database/driver.ts";
 import type { RetentionSeconds } from "../task/retention.ts";
+import { forgetFailures } from "./failed_tasks.ts";
 import { toNumber } from "./rows.ts";
 
 /** The parameters of pruning a batch of records. */
@@ -127,7 +128,14 @@ async function pruneBatch(
       WHERE NOT ${dryRun}::boolean
       ORDER BY task.id
       FOR UPDATE OF task SKIP LOCKED
-    ), ${deletes}, batch AS MATERIALIZED (
+    ), ${deletes}, forgotten AS (
+      ${
+    forgetFailures(
+      sql,
+      sql.raw("SELECT deleted.id FROM deleted JOIN expired USING (id) WHERE expired.status = 'failed'"),
+    )
+  }
+    ), batch AS MATERIALIZED (
       SELECT count(*) = 1000 AS is_full, count(*)::integer AS expired, max(id) AS last FROM expired
     ), step AS MATERIALIZED (
       SELECT batch.is_full, batch.expired, CASE

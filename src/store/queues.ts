@@ -1,7 +1,7 @@
 import type { Tag } from "../database/driver.ts";
 import type { QueueSettings } from "../task/queue_options.ts";
 import type { TaskCounts } from "../task/record.ts";
-import { countStates, noTasks } from "./records.ts";
+import { countStates, noTasks } from "./record_counts.ts";
 
 /** The state of a queue. */
 export interface QueueState {

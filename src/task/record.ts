@@ -36,7 +36,13 @@ export const TASK_STATES: readonly TaskState[] = [
 ];
 
 /** Numbers of tasks by state, and their sum over the states of `created`. */
-export type TaskCounts = Record<TaskState | "created", number>;
+export type TaskCounts = Record<TaskState | "created", number> & {
+  /**
+   * The states whose numbers are estimates, within a few percent where they are large; absent if all numbers are exact.
+   * Above about 180,000 records, these are completed, cancelled and unplaced; the last is 0 then.
+   */
+  readonly estimated?: readonly TaskState[];
+};
 
 /** The error of one failed attempt, as stored in the record's `errors`. */
 export interface TaskError {
@@ -270,4 +276,9 @@ export interface PageOptions {
   limit?: number;
   /** The `next` of the previous page. @default the first page */
   after?: string;
+  /**
+   * The most records to examine, from the newest of the page on. If few of them match, the page is not full, and `next`
+   * tells how far it got. Where the states of a filter name few tasks, these are found without. @default all
+   */
+  examine?: number;
 }

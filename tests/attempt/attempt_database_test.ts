@@ -41,7 +41,7 @@ Deno.test("start() returns a task uncounted, with a delay, when the connection o
   await test.db.sql`SELECT pg_terminate_backend(${pid})`;
   step.open();
 
-  assertEquals(await ending, "retried");
+  assertEquals(await ending, "snoozed");
   const { status, retry_attempts, snoozes, errors } = await recordOf(test.db, id);
   assertEquals({ status, retry_attempts, snoozes }, { status: "created", retry_attempts: 0, snoozes: 3 });
   assertEquals((errors as ErrorRow[])[0]!.delay, 4);
@@ -79,7 +79,7 @@ Deno.test("start() returns a task uncounted, with a delay, when the server lacks
     const { status, retry_attempts, snoozes, errors } = record;
     assertEquals({ how, ending, status, retry_attempts, snoozes, rest: errors[0]!.delay }, {
       how,
-      ending: "retried",
+      ending: "snoozed",
       status: "created",
       retry_attempts: 0,
       snoozes: 4,
@@ -124,7 +124,7 @@ Deno.test("the server ends the transaction of a consumer that is silent for a le
   clearInterval(pinging);
   await until(async () => !await alive());
   step.open();
-  assertEquals(await ending, "retried");
+  assertEquals(await ending, "snoozed");
 });
 
 /** Runs a handler whose COMMIT gets no reply, by `mode`, until `happened`; then the connection breaks. */
@@ -161,6 +161,6 @@ Deno.test("start() finds out that a COMMIT without a reply took effect", async (
 Deno.test("start() finds out that a COMMIT without a reply did not take effect, and returns the task uncounted", async () => {
   const { ending, record, effects } = await loseCommit("hole", () => Promise.resolve(true));
 
-  assertEquals([ending, record.status, record.retry_attempts, record.snoozes], ["retried", "created", 0, 1]);
+  assertEquals([ending, record.status, record.retry_attempts, record.snoozes], ["snoozed", "created", 0, 1]);
   assertEquals(effects, 0);
 });

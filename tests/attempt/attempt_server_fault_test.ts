@@ -30,7 +30,7 @@ async function failOwn({ db }: Bench, event: "INSERT" | "UPDATE", condition: str
 /** What became of an attempt without retries: put off, uncounted, or failed. */
 async function endOf(test: Bench, handler: Handler): Promise<string> {
   const { ending, record: { status, retry_attempts, snoozes } } = await test.run(handler);
-  if (ending === "retried" && status === "created" && retry_attempts === 0 && snoozes === 1) return "put off";
+  if (ending === "snoozed" && status === "created" && retry_attempts === 0 && snoozes === 1) return "put off";
   return ending === status ? ending : `${ending} ${status} ${retry_attempts} ${snoozes}`;
 }
 

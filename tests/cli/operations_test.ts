@@ -1,6 +1,7 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { jsonLines, testProject } from "../support/project.ts";
+import { withoutTriggers } from "../support/records.ts";
 
 /** Records that ended so many days ago, with their ids. */
 async function ended(db: TestDatabase, rows: [status: "completed" | "failed", days: number, name?: string][]) {
@@ -50,6 +51,26 @@ Deno.test("prune refuses an invalid duration", async () => {
 
   assertEquals(code, 2);
   assertStringIncludes(stderr, '"--completed" must be a number of seconds, or a number with a unit');
+});
+
+Deno.test("queues marks numbers that are estimates, once there are many records", async () => {
+  await using db = await testDatabase();
+  await using project = await testProject({ database: db.url });
+  await ended(db, [["failed", 1]]);
+  // Some 110 MB: a record of 1.9 kB has a page of its own.
+  await withoutTriggers(db, (sql) =>
+    sql`
+      INSERT INTO firefly.task (func_name, status, completed, params)
+      SELECT 'a', 'completed', now(), repeat('x', 1900) FROM generate_series(1, 14000)
+    `);
+
+  const { stdout } = await project.run("queues", "--table");
+  const [{ counts }] = jsonLines((await project.run("queues")).stdout);
+
+  assertEquals(counts.failed, 1);
+  assert(counts.completed > 13_000 && counts.completed < 15_000, String(counts.completed));
+  assertEquals(counts.estimated, ["unplaced", "completed", "cancelled"]);
+  assertStringIncludes(stdout, `~${counts.completed}`);
 });
 
 Deno.test("pause and resume print what they changed, and queues shows it", async () => {

@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { task } from "../../mod.ts";
 import { Admission } from "../../src/claim/admission.ts";
 import { Emitter } from "../../src/events.ts";
 import { Maintenance } from "../../src/consume/maintenance.ts";
@@ -6,6 +7,7 @@ import { registerWaiters } from "../../src/store/records.ts";
 import { testConfig } from "../support/consumer_config.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { claim, expireConsumer, startConsumer } from "../support/claiming.ts";
+import { taskName, testInstance } from "../support/instance.ts";
 import { insertTask, placesOf, recordOf } from "../support/records.ts";
 import { until } from "../support/waiting.ts";
 
@@ -101,4 +103,19 @@ Deno.test("maintenance goes on after an error, and end() waits for the round in 
   await db.sql`DELETE FROM firefly.consumer`;
   await db.sql`SELECT pg_sleep(0.3)`; // longer than a round would take to come
   assertEquals(test.rounds.done, done);
+});
+
+Deno.test("a consumer takes deleted tasks off the list of failed ones, and samples the queues", async () => {
+  await using test = await testInstance();
+  const { db, ff } = test;
+  await ff.migrate();
+  await insertTask(db, { status: "failed" });
+  await db.sql`DELETE FROM firefly.task`;
+  assertEquals((await db.sql`SELECT FROM firefly.failed_task`).count, 1);
+  const idle = task({ name: taskName() }, () => {});
+
+  const consumer = ff.consume({ tasks: [idle], lease: "3s" });
+  await until(async () => (await db.sql`SELECT FROM firefly.failed_task`).count === 0);
+  await until(async () => (await db.sql`SELECT FROM firefly.queue_minute WHERE places > 0`).count > 0, 60_000);
+  await consumer.stop();
 });

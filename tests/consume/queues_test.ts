@@ -1,4 +1,4 @@
-import { noTasks } from "../../src/store/records.ts";
+import { noTasks } from "../../src/store/record_counts.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Firefly, task } from "../../mod.ts";
 import { taskName, testInstance } from "../support/instance.ts";

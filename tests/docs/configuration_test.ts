@@ -68,6 +68,7 @@ const INSTANCE = keysOf<FireflyOptions>({
   onFailed: true,
   encryption: true,
   redact: true,
+  statistics: true,
   onProgress: true,
 });
 

@@ -34,7 +34,7 @@ const CONTROLS: { without: string; sql: string; says: RegExp }[] = [
       DROP TRIGGER release ON firefly.task;
       CREATE TRIGGER release AFTER UPDATE OF status, claim_seq ON firefly.task
       FOR EACH ROW WHEN (NEW.claim_seq <> OLD.claim_seq) EXECUTE FUNCTION firefly._release()`,
-    says: /claim_seq is \d+ instead of|stands nowhere/,
+    says: /claim_seq is \d+ instead of|stands nowhere|has failed and has no row/,
   },
   {
     without: "the fence of a record that is moved",

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { task, type TaskState } from "../../mod.ts";
-import { noTasks } from "../../src/store/records.ts";
+import { noTasks } from "../../src/store/record_counts.ts";
 import { claim, startConsumer } from "../support/claiming.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";

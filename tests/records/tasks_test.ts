@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { current, Firefly, FireflyError, task, type TaskRecord } from "../../mod.ts";
-import { noTasks } from "../../src/store/records.ts";
+import { noTasks } from "../../src/store/record_counts.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { claim, claimOne, startConsumer } from "../support/claiming.ts";
@@ -29,6 +29,34 @@ Deno.test("tasks.list() pages by id, and iterating it goes on to the end", async
   assertEquals(all.length, 12 + 26);
 });
 
+Deno.test("tasks.list() examines as many records as it is told, and continues from where it got to", async () => {
+  await using test = await testInstance();
+  const { db, ff: { tasks } } = test;
+  await db.sql`
+    INSERT INTO firefly.task (func_name, params)
+    SELECT 'test.task', firefly.encode(jsonb_build_array(i % 50)) FROM generate_series(1, 100) AS i
+  `;
+  await db.sql`DELETE FROM firefly.task WHERE id BETWEEN 60 AND 70`;
+  const pages: [ids: number[], next: string | null][] = [];
+  for (let after: string | null | undefined; after !== null;) {
+    const page = await tasks.list({ params: [7] }, { limit: 1, examine: 20, ...(after ? { after } : {}) });
+    pages.push([page.items.map(({ id }) => id), after = page.next]);
+  }
+
+  assertEquals(pages, [
+    [[], "81"],
+    [[], "61"],
+    [[57], "57"],
+    [[], "37"],
+    [[], "17"],
+    [[7], "7"],
+    [[], null],
+  ]);
+  const all: number[] = [];
+  for await (const { id } of await tasks.list({ params: [7] }, { limit: 10, examine: 5 })) all.push(id);
+  assertEquals(all, [57, 7]);
+});
+
 Deno.test("tasks refuses filters that it does not know, and ids that are none", async () => {
   await using test = await testInstance();
   const { tasks } = test.ff;
@@ -37,6 +65,7 @@ Deno.test("tasks refuses filters that it does not know, and ids that are none", 
   await assertRejects(() => tasks.delete({ statuss: "failed" } as never), TypeError, 'did you mean "status"?');
   await assertRejects(() => tasks.cancel({ status: "done" as never }), RangeError, 'current value is "done"');
   for (const limit of [0, -1, 1.5, NaN]) await assertRejects(() => tasks.list({}, { limit }), RangeError, '"limit"');
+  await assertRejects(() => tasks.list({}, { examine: 0 }), RangeError, '"examine"');
   for (const id of [1.5, NaN, 2 ** 53]) await assertRejects(() => tasks.find(id), TypeError, "must be an integer");
   await assertRejects(() => tasks.list({}, { after: "x" }), RangeError);
 });

@@ -19,6 +19,10 @@ Deno.test.beforeAll(async () => {
     `UPDATE firefly.task SET rate_key = '${MARKER}', progress_note = '${MARKER}', progress = 0.5,
     returned = firefly.encode('"${MARKER}"'), errors = '[{"name":"Error","message":"${MARKER}","stack":"${MARKER}"}]'`,
   );
+  await roles.run(
+    "owner",
+    `INSERT INTO firefly.error_group VALUES (1, 'default', 'probe', 'Error', '${MARKER}', now(), now(), 3, 1)`,
+  );
 });
 Deno.test.afterAll(async () => await roles[Symbol.asyncDispose]());
 
@@ -193,7 +197,27 @@ Deno.test("a viewer sees which tasks run, and nowhere their params, results or e
   }
 
   assertEquals([row!.status, row!.attempt, row!.error], ["created", 1, "Error"]);
-  assertEquals(readable, ["consumer", "consumer_record", "cron_record", "migration", "queue", "task_overview"]);
+  assertEquals(readable, [
+    "_claimed_run",
+    "_claimed_task",
+    "_ready_task",
+    "claim_batch",
+    "consumer",
+    "consumer_record",
+    "cron_record",
+    "error_overview",
+    "failed_task",
+    "migration",
+    "queue",
+    "queue_minute",
+    "ready",
+    "task_minute",
+    "task_overview",
+  ]);
+  const [group] = await roles.run("viewer", "SELECT name, attempts FROM firefly.error_overview");
+  assertEquals([group!.name, Number(group!.attempts)], ["Error", 3]);
+  const [place] = await roles.run("viewer", "SELECT reason FROM firefly.waiting WHERE func_name = 'probe'");
+  assertEquals(place!.reason, "rate");
 });
 
 Deno.test("a viewer cannot read params in any other way", async () => {
@@ -201,6 +225,8 @@ Deno.test("a viewer cannot read params in any other way", async () => {
     "SELECT params FROM firefly.task",
     "SELECT params FROM firefly.task_record",
     "SELECT params FROM firefly.task_json",
+    "SELECT rate_key FROM firefly.waiting",
+    "SELECT message FROM firefly.error_group",
     "SELECT firefly.try_decode('W10=')",
     "SELECT firefly.decode('W10=')",
     "SELECT * FROM firefly.explain(1)",

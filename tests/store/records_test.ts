@@ -1,13 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { TaskFilter } from "../../src/task/record.ts";
-import {
-  countStates,
-  deleteExpiredWaiters,
-  listRecords,
-  noTasks,
-  readRecords,
-  registerWaiters,
-} from "../../src/store/records.ts";
+import { countStates, noTasks } from "../../src/store/record_counts.ts";
+import { deleteExpiredWaiters, listRecords, readRecords, registerWaiters } from "../../src/store/records.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { claim, claimOne, startConsumer } from "../support/claiming.ts";

@@ -18,7 +18,15 @@ export interface Licence {
  */
 export function violationOf(before: Snapshot, after: Snapshot, licence: Licence): string | undefined {
   return lostOrRevived(before, after, licence) ?? misplaced(after, licence.edited) ?? heldTwice(after) ??
-    unadmitted(after, licence.unadmitted);
+    unadmitted(after, licence.unadmitted) ?? unlisted(after);
+}
+
+/** `failed_task` has a row for each task that has failed, and for no other. */
+function unlisted(after: Snapshot): string | undefined {
+  const failed = new Set(after.task.filter(({ status }) => status === "failed").map(({ id }) => id as number));
+  const listed = new Set(after.failed);
+  for (const id of failed) if (!listed.has(id)) return `task ${id} has failed and has no row of failed_task`;
+  for (const id of listed) if (!failed.has(id)) return `task ${id} has not failed and has a row of failed_task`;
 }
 
 /** Nothing vanishes but by delete; an end is final unless retried; the fence never goes backwards; history grows. */

@@ -19,13 +19,14 @@ export const TABLES = [
 ] as const;
 
 /** Everything that the tables hold, as of one moment. */
-export type Snapshot = { clock: number } & Record<typeof TABLES[number], Row[]>;
+export type Snapshot = { clock: number; failed: number[] } & Record<typeof TABLES[number], Row[]>;
 
 /** Reads everything in one statement. */
 export async function readSnapshot(sql: Tag): Promise<Snapshot> {
   const [row] = await sql<{ snapshot: string }>`
     SELECT json_build_object(
       'clock', (EXTRACT(epoch FROM clock_timestamp()) * 1000000)::bigint,
+      'failed', (SELECT COALESCE(json_agg(task_id), '[]') FROM ${sql.schema}.failed_task),
       'task', (SELECT json_agg(task) FROM (
         SELECT id, claim_seq, status, (EXTRACT(epoch FROM not_before) * 1000000)::bigint AS not_before, priority, queue,
           func_name, params, started IS NOT NULL AS started, completed IS NOT NULL AS completed,

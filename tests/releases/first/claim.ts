@@ -182,22 +182,34 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
         SELECT json_agg(
           json_build_array(
             claim_seq, quarantined, func_name, queue, max_retries, retry_delay, rest::json, count, first,
-            CASE WHEN has_gaps THEN ids END, params
+            CASE WHEN has_gaps THEN ids END, params, ordinal
           )
           ORDER BY ordinal, first
         )
         FROM alike
       )::text AS groups,
+      (
+        SELECT json_agg(
+          CASE WHEN isfinite(not_before)
+            THEN (date_part('epoch', statement_timestamp() - not_before) * 1000)::bigint
+            ELSE 0
+          END
+        )
+        FROM taken
+      )::text AS waits,
       (SELECT COALESCE(sum(count), 0)::integer FROM taken) AS taken, (SELECT count(*)::integer FROM taken) AS rows,
       LEAST(seen.tasks, ${limit}::bigint) > (SELECT COALESCE(sum(length), 0) FROM due) AS contended,
       CASE WHEN isfinite(next_due.due) THEN EXTRACT(epoch FROM next_due.due - now())::double precision END AS next_due,
       EXISTS (SELECT FROM ${sql.schema}.consumer WHERE id = ${consumerId}::uuid AND lease_until > now()) AS alive
     FROM next_due, seen
   `;
-  const { alive, groups, taken, rows, contended, next_due: nextDue } = row!;
+  const { alive, groups, waits, taken, rows, contended, next_due: nextDue } = row!;
   const tasks: ClaimedTask[] = [];
+  const now = performance.now();
+  const waited: number[] = waits === null ? [] : JSON.parse(waits);
   for (const group of groups === null ? [] : JSON.parse(groups) as ClaimedGroup[]) {
-    addTasks(tasks, group, group[1] ? quarantinedBatchId! : batchId);
+    const due = now - waited[group[11] - 1]!;
+    addTasks(tasks, group, { batchId: group[1] ? quarantinedBatchId! : batchId, due });
   }
   return { alive, tasks, taken, rows, contended, nextDue };
 }

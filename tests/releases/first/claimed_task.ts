@@ -17,6 +17,7 @@ export interface ClaimedRun {
   readonly concurrencyKey: string | null;
   readonly rateKey: string | null;
   readonly hasSlots: boolean;
+  readonly due: number;
 }
 
 export class ClaimedTask implements ClaimedRun {
@@ -89,6 +90,10 @@ export class ClaimedTask implements ClaimedRun {
   get hasSlots(): boolean {
     return this.run.hasSlots;
   }
+
+  get due(): number {
+    return this.run.due;
+  }
 }
 
 export type ClaimedGroup = [
@@ -103,6 +108,7 @@ export type ClaimedGroup = [
   first: number,
   ids: number[] | null,
   params: string,
+  ordinal: number,
 ];
 
 type Rest = Pick<
@@ -121,7 +127,11 @@ const NOTHING_ELSE: Rest = {
   hasSlots: true,
 };
 
-export function addTasks(tasks: ClaimedTask[], group: ClaimedGroup, batchId: string): void {
+export function addTasks(
+  tasks: ClaimedTask[],
+  group: ClaimedGroup,
+  { batchId, due }: Pick<ClaimedRun, "batchId" | "due">,
+): void {
   const rest = group[6] ?? NOTHING_ELSE;
   const count = group[7];
   const first = toNumber(group[8]);
@@ -143,6 +153,7 @@ export function addTasks(tasks: ClaimedTask[], group: ClaimedGroup, batchId: str
     concurrencyKey: rest.concurrencyKey,
     rateKey: rest.rateKey,
     hasSlots: rest.hasSlots,
+    due,
   };
   for (let i = 0; i < count; i++) tasks.push(new ClaimedTask(ids ? ids[i]! : first + i, params[i] || null, run));
 }

@@ -1,8 +1,9 @@
 import type { Tag } from "../../../src/database/driver.ts";
 import type { AttemptedBy } from "../../../src/events.ts";
 import type { TaskStatus } from "../../../src/task/record.ts";
+import { lastError, noteFailures } from "./failed_tasks.ts";
 import { isUnplaced, placeInReady, placeInWaiting } from "./placement.ts";
-import { toNumber } from "./rows.ts";
+import { type ErrorRow, toNumber } from "./rows.ts";
 import { attemptOf, duplicateError, failDuplicates, findDuplicates } from "./unique.ts";
 
 export interface ConsumerInfo {
@@ -78,6 +79,7 @@ export interface RescuedTask {
   concurrencyKey: string | null;
   rateKey: string | null;
   attemptedBy: AttemptedBy | null;
+  error: Pick<ErrorRow, "name" | "message"> | null;
 }
 
 export interface RescueRange {
@@ -146,7 +148,10 @@ export async function rescueTasks(sql: Tag, { from, to, without }: RescueRange =
       LEFT JOIN duplicate ON duplicate.id = held.id
       WHERE task.id = held.id
       RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
-        task.concurrency_key, task.rate_key, task.crash_count >= 2 AS quarantined, held.process
+        task.concurrency_key, task.rate_key, task.crash_count >= 2 AS quarantined, held.process, task.failed,
+        ${lastError(sql)}
+    ), noted AS (
+      ${noteFailures(sql, sql.raw("rescued"))}
     ), placed AS (
       ${placeInReady(sql, back)}
     ), placed_waiting AS (
@@ -162,7 +167,7 @@ export async function rescueTasks(sql: Tag, { from, to, without }: RescueRange =
       UNION ALL
       SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM waiter)
     )
-    SELECT id, func_name, queue, status, concurrency_key, rate_key, process,
+    SELECT id, func_name, queue, status, concurrency_key, rate_key, process, error,
       (SELECT count(*) FROM notified) AS notified
     FROM rescued
   `;
@@ -174,6 +179,7 @@ export async function rescueTasks(sql: Tag, { from, to, without }: RescueRange =
     concurrencyKey: row.concurrency_key,
     rateKey: row.rate_key,
     attemptedBy: row.process,
+    error: row.error,
   }));
 }
 
@@ -223,7 +229,10 @@ export async function requeueUnplaced(sql: Tag, after: number): Promise<{ last: 
       LEFT JOIN duplicate ON duplicate.id = held.id
       WHERE task.id = held.id
       RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
-        task.concurrency_key, task.rate_key, COALESCE(task.crash_count >= 2, false) AS quarantined
+        task.concurrency_key, task.rate_key, COALESCE(task.crash_count >= 2, false) AS quarantined, task.failed,
+        ${lastError(sql)}
+    ), noted AS (
+      ${noteFailures(sql, sql.raw("fenced"))}
     ), placed AS (
       INSERT INTO ${sql.schema}.waiting (
         id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason

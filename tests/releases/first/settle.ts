@@ -1,4 +1,5 @@
 import type { Tag } from "../../../src/database/driver.ts";
+import { lastError, noteFailures } from "./failed_tasks.ts";
 import { placeInReady, placeInWaiting } from "./placement.ts";
 import { toNumber } from "./rows.ts";
 import { attemptOf, duplicateError, findDuplicates } from "./unique.ts";
@@ -85,7 +86,9 @@ export async function settleTasks(
       FROM ended_as AS held
       WHERE task.id = held.id
       RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
-        task.concurrency_key, task.rate_key, false AS quarantined
+        task.concurrency_key, task.rate_key, false AS quarantined, task.failed, ${lastError(sql)}
+    ), noted AS (
+      ${noteFailures(sql, sql.raw("settled"))}
     ), placed AS (
       ${intoReady}
       RETURNING queue
