@@ -105,15 +105,15 @@ export class ClaimedTask implements ClaimedRun {
   }
 }
 
+/** A run as the statement returns it, with the milliseconds for which it has been due. */
+export type TakenRun = [claimSeq: number, quarantined: boolean, funcName: string, queue: string, waited: number];
+
 /**
- * Tasks of one run as the statement returns them: what is common to them once, their params as one text, their ids where
- * these are not just those from the first on, and the place of their run in the list of all.
+ * Tasks of one run as the statement returns them: the place of the run, from 1, what is common to them once, their params
+ * as one text, and their ids where these are not just those from the first on.
  */
 export type ClaimedGroup = [
-  claimSeq: number,
-  quarantined: boolean,
-  funcName: string,
-  queue: string,
+  ordinal: number,
   maxRetries: number | null,
   retryDelay: number | string | null,
   rest: Rest | null,
@@ -121,7 +121,6 @@ export type ClaimedGroup = [
   first: number,
   ids: number[] | null,
   params: string,
-  ordinal: number,
 ];
 
 /** The columns that have defaults in most tasks: one NULL in their place costs less than eight. */
@@ -141,26 +140,31 @@ const NOTHING_ELSE: Rest = {
   hasSlots: true,
 };
 
-/** Adds the tasks of a group, which were `due` then by `performance.now()`. It reads the group by index: to destructure it would cost more than all the rest. */
-export function addTasks(
-  tasks: ClaimedTask[],
-  group: ClaimedGroup,
-  { batchId, due }: Pick<ClaimedRun, "batchId" | "due">,
-): void {
-  const rest = group[6] ?? NOTHING_ELSE;
-  const count = group[7];
-  const first = toNumber(group[8]);
-  const ids = group[9];
-  const params = count === 1 ? [group[10]] : group[10].split(",");
+/** What a claim knows of a group beside it. `now` is the time of its reply by `performance.now()`. */
+interface GroupContext {
+  readonly run: TakenRun;
+  readonly batchId: string;
+  readonly quarantinedBatchId: string | null;
+  readonly now: number;
+}
+
+/** Adds the tasks of a group. It reads the group by index: to destructure it would cost more than all the rest. */
+export function addTasks(tasks: ClaimedTask[], group: ClaimedGroup, context: GroupContext): void {
+  const of = context.run;
+  const rest = group[3] ?? NOTHING_ELSE;
+  const count = group[4];
+  const first = toNumber(group[5]);
+  const ids = group[6];
+  const params = count === 1 ? [group[7]] : group[7].split(",");
   const run: ClaimedRun = {
-    claimSeq: group[0],
-    batchId,
-    quarantined: group[1],
-    funcName: group[2],
-    queue: group[3],
-    maxRetries: group[4],
+    claimSeq: of[0],
+    batchId: of[1] ? context.quarantinedBatchId! : context.batchId,
+    quarantined: of[1],
+    funcName: of[2],
+    queue: of[3],
+    maxRetries: group[1],
     // JSON has infinity only as a text.
-    retryDelay: group[5] === null ? null : Number(group[5]),
+    retryDelay: group[2] === null ? null : Number(group[2]),
     attempt: rest.attempt,
     retryAttempts: rest.retryAttempts,
     snoozes: rest.snoozes,
@@ -169,7 +173,7 @@ export function addTasks(
     concurrencyKey: rest.concurrencyKey,
     rateKey: rest.rateKey,
     hasSlots: rest.hasSlots,
-    due,
+    due: context.now - of[4],
   };
   for (let i = 0; i < count; i++) tasks.push(new ClaimedTask(ids ? ids[i]! : first + i, params[i] || null, run));
 }

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { setTimeout as sleep } from "node:timers/promises";
 import { task } from "../../mod.ts";
+import { makeTag, openClient, type Rows } from "../../src/database/driver.ts";
 import { readBatches } from "../../src/store/consumers.ts";
 import { claim, startConsumer } from "../support/claiming.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
@@ -52,6 +53,24 @@ Deno.test("a claim takes the first tasks of a run, and leaves the rest to the ne
 
   assertEquals(claimed, [[Number(urgent!.id), ...ids.slice(0, 3)], ids.slice(3, 4), ids.slice(4)]);
   assertEquals(await runsOf(db), []);
+});
+
+Deno.test("a claim gives each task of a run its own arguments, in whatever order the server reads the records", async () => {
+  await using db = await testDatabase();
+  const consumerId = await startConsumer(db);
+  const ids = await insertAlike(db, 6);
+  await db.sql`UPDATE firefly.task SET params = encode(convert_to('[' || id || ']', 'UTF8'), 'base64')`;
+  await db.sql`UPDATE firefly.task SET tags = '{}' WHERE id = ${ids[1]!}`; // it stands behind the others now
+  await db.sql`UPDATE firefly.task SET tags = NULL WHERE id = ${ids[1]!}`;
+  await db.sql`DELETE FROM firefly.task WHERE id = ${ids[3]!}`;
+  const client = openClient(db.settings, { connection: { enable_indexscan: "off", enable_bitmapscan: "off" } });
+  const sql = makeTag((build) => build(client) as unknown as Promise<Rows<never>>, "firefly");
+
+  const { tasks } = await claim({ ...db, store: sql }, { consumerId });
+  await client.end();
+
+  assertEquals(tasks.map(({ id }) => id), ids.filter((id) => id !== ids[3]));
+  assertEquals(tasks.map(({ params }) => atob(params!)), tasks.map(({ id }) => `[${id}]`));
 });
 
 Deno.test("a claim leaves out tasks of a run whose record is deleted, and its batch holds the others alone", async () => {

@@ -1,4 +1,4 @@
-import { addTasks, type ClaimedGroup, type ClaimedTask } from "./claimed_task.ts";
+import { addTasks, type ClaimedGroup, type ClaimedTask, type TakenRun } from "./claimed_task.ts";
 import type { Tag } from "../../../src/database/driver.ts";
 
 export interface ClaimRequest {
@@ -88,11 +88,10 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       FROM taken
       WHERE count < length
     ), claimed AS ( -- 8
-      SELECT taken.ordinal, taken.claim_seq, taken.quarantined, taken.queue, taken.func_name, task.id, task.max_retries,
-        task.retry_delay,
+      SELECT taken.ordinal, taken.claim_seq, taken.quarantined, task.id, task.max_retries, task.retry_delay,
         CASE WHEN octet_length(task.params) <= ${LONG_PARAMS}::integer AND strpos(task.params, ',') = 0
           THEN task.params ELSE '' END AS params,
-        task.unique_key, task.unique_among, task.rate_key,
+        task.unique_key IS NOT NULL OR task.rate_key IS NOT NULL AS is_special,
         CASE WHEN task.retry_attempts IS NOT NULL OR task.rescues IS NOT NULL OR task.snoozes IS NOT NULL
           OR task.backoff IS NOT NULL OR task.timeout IS NOT NULL OR task.concurrency_key IS NOT NULL
           OR task.rate_key IS NOT NULL
@@ -115,10 +114,11 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       JOIN ${sql.schema}.task ON task.id >= taken.id AND task.id < taken.id + taken.count
         AND task.claim_seq = taken.claim_seq AND task.status = 'created'
     ), alike AS MATERIALIZED (
-      SELECT ordinal, claim_seq, quarantined, queue, func_name, max_retries, retry_delay, rest, count(*)::integer AS count,
+      SELECT ordinal, min(claim_seq) AS claim_seq, bool_or(quarantined) AS quarantined, bool_or(is_special) AS is_special,
+        max_retries, retry_delay, rest, count(*)::integer AS count,
         min(id) AS first, max(id) - min(id) >= count(*) AS has_gaps, array_agg(id) AS ids, string_agg(params, ',') AS params
       FROM claimed
-      GROUP BY ordinal, claim_seq, quarantined, queue, func_name, max_retries, retry_delay, rest
+      GROUP BY ordinal, max_retries, retry_delay, rest
     ), batch AS ( -- 9
       INSERT INTO ${sql.schema}.claim_batch (id, consumer_id, quarantined, ids, lengths, claim_seqs, attempted_by)
       SELECT CASE WHEN quarantined THEN ${quarantinedBatchId}::uuid ELSE ${batchId}::uuid END, ${consumerId}::uuid,
@@ -130,9 +130,10 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       ) AS run
       GROUP BY quarantined
     ), special AS MATERIALIZED ( -- 10
-      SELECT id, func_name, unique_key, unique_among, rate_key
-      FROM claimed
-      WHERE unique_key IS NOT NULL OR rate_key IS NOT NULL
+      SELECT task.id, task.func_name, task.unique_key, task.unique_among, task.rate_key
+      FROM alike, unnest(alike.ids) AS own (id)
+      JOIN ${sql.schema}.task ON task.id = own.id
+      WHERE alike.is_special AND (task.unique_key IS NOT NULL OR task.rate_key IS NOT NULL)
     ), unkeyed AS ( -- 11
       DELETE FROM ${sql.schema}.unique_key
       WHERE ctid = ANY (ARRAY(
@@ -181,8 +182,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
     SELECT (
         SELECT json_agg(
           json_build_array(
-            claim_seq, quarantined, func_name, queue, max_retries, retry_delay, rest::json, count, first,
-            CASE WHEN has_gaps THEN ids END, params, ordinal
+            ordinal, max_retries, retry_delay, rest::json, count, first, CASE WHEN has_gaps THEN ids END, params
           )
           ORDER BY ordinal, first
         )
@@ -190,26 +190,28 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       )::text AS groups,
       (
         SELECT json_agg(
-          CASE WHEN isfinite(not_before)
-            THEN (date_part('epoch', statement_timestamp() - not_before) * 1000)::bigint
-            ELSE 0
-          END
+          json_build_array(
+            claim_seq, quarantined, func_name, queue,
+            CASE WHEN isfinite(not_before)
+              THEN (date_part('epoch', statement_timestamp() - not_before) * 1000)::bigint
+              ELSE 0
+            END
+          )
         )
         FROM taken
-      )::text AS waits,
+      )::text AS runs,
       (SELECT COALESCE(sum(count), 0)::integer FROM taken) AS taken, (SELECT count(*)::integer FROM taken) AS rows,
       LEAST(seen.tasks, ${limit}::bigint) > (SELECT COALESCE(sum(length), 0) FROM due) AS contended,
       CASE WHEN isfinite(next_due.due) THEN EXTRACT(epoch FROM next_due.due - now())::double precision END AS next_due,
       EXISTS (SELECT FROM ${sql.schema}.consumer WHERE id = ${consumerId}::uuid AND lease_until > now()) AS alive
     FROM next_due, seen
   `;
-  const { alive, groups, waits, taken, rows, contended, next_due: nextDue } = row!;
+  const { alive, groups, runs, taken, rows, contended, next_due: nextDue } = row!;
   const tasks: ClaimedTask[] = [];
-  const now = performance.now();
-  const waited: number[] = waits === null ? [] : JSON.parse(waits);
+  const batches = { batchId, quarantinedBatchId, now: performance.now() };
+  const ofRuns = runs === null ? [] : JSON.parse(runs) as TakenRun[];
   for (const group of groups === null ? [] : JSON.parse(groups) as ClaimedGroup[]) {
-    const due = now - waited[group[11] - 1]!;
-    addTasks(tasks, group, { batchId: group[1] ? quarantinedBatchId! : batchId, due });
+    addTasks(tasks, group, { run: ofRuns[group[0] - 1]!, ...batches });
   }
   return { alive, tasks, taken, rows, contended, nextDue };
 }

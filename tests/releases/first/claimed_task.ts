@@ -96,11 +96,10 @@ export class ClaimedTask implements ClaimedRun {
   }
 }
 
+export type TakenRun = [claimSeq: number, quarantined: boolean, funcName: string, queue: string, waited: number];
+
 export type ClaimedGroup = [
-  claimSeq: number,
-  quarantined: boolean,
-  funcName: string,
-  queue: string,
+  ordinal: number,
   maxRetries: number | null,
   retryDelay: number | string | null,
   rest: Rest | null,
@@ -108,7 +107,6 @@ export type ClaimedGroup = [
   first: number,
   ids: number[] | null,
   params: string,
-  ordinal: number,
 ];
 
 type Rest = Pick<
@@ -127,24 +125,28 @@ const NOTHING_ELSE: Rest = {
   hasSlots: true,
 };
 
-export function addTasks(
-  tasks: ClaimedTask[],
-  group: ClaimedGroup,
-  { batchId, due }: Pick<ClaimedRun, "batchId" | "due">,
-): void {
-  const rest = group[6] ?? NOTHING_ELSE;
-  const count = group[7];
-  const first = toNumber(group[8]);
-  const ids = group[9];
-  const params = count === 1 ? [group[10]] : group[10].split(",");
+interface GroupContext {
+  readonly run: TakenRun;
+  readonly batchId: string;
+  readonly quarantinedBatchId: string | null;
+  readonly now: number;
+}
+
+export function addTasks(tasks: ClaimedTask[], group: ClaimedGroup, context: GroupContext): void {
+  const of = context.run;
+  const rest = group[3] ?? NOTHING_ELSE;
+  const count = group[4];
+  const first = toNumber(group[5]);
+  const ids = group[6];
+  const params = count === 1 ? [group[7]] : group[7].split(",");
   const run: ClaimedRun = {
-    claimSeq: group[0],
-    batchId,
-    quarantined: group[1],
-    funcName: group[2],
-    queue: group[3],
-    maxRetries: group[4],
-    retryDelay: group[5] === null ? null : Number(group[5]),
+    claimSeq: of[0],
+    batchId: of[1] ? context.quarantinedBatchId! : context.batchId,
+    quarantined: of[1],
+    funcName: of[2],
+    queue: of[3],
+    maxRetries: group[1],
+    retryDelay: group[2] === null ? null : Number(group[2]),
     attempt: rest.attempt,
     retryAttempts: rest.retryAttempts,
     snoozes: rest.snoozes,
@@ -153,7 +155,7 @@ export function addTasks(
     concurrencyKey: rest.concurrencyKey,
     rateKey: rest.rateKey,
     hasSlots: rest.hasSlots,
-    due,
+    due: context.now - of[4],
   };
   for (let i = 0; i < count; i++) tasks.push(new ClaimedTask(ids ? ids[i]! : first + i, params[i] || null, run));
 }
