@@ -13,6 +13,7 @@ import {
 import { retryConflicts } from "./conflicts.ts";
 import { codeOf, isConnectionError, markOwnFailure } from "./error_codes.ts";
 import {
+  BEGIN,
   FOR_OWN,
   HOT_PATH_PLANS,
   READ_SETTINGS,
@@ -34,12 +35,19 @@ const STATEMENT_DEADLINE = 15_000;
 /** How many milliseconds the connection that renews leases, by default every 10 s, stays open unused. */
 const LEASE_IDLE = 15_000;
 
+/** The longest that a statement of a page may take, in milliseconds, and how the server lists its connections. */
+// Without jit, as the planner expects thousands of tasks in each claim, and would compile for 0.2 s what takes 1 ms.
+const PAGES = { statement_timeout: 5_000, application_name: "firefly dashboard", jit: "off" } as const;
+
+/** How many milliseconds such a statement may take together with the one that it waits for on its connection. */
+const PAGE_DEADLINE = 8_000;
+
 /** A client with one connection, which the pool ends. */
 const POOL_MEMBER = { max: 1, idle_timeout: 0, max_lifetime: null };
 
 /**
- * The connections to a database: a pool for the hot path, one for lists and bulk operations, one for users' statements,
- * a connection for inserts, and one for leases, so that no statement delays a renewal.
+ * The connections to a database: a pool for the hot path, one for lists and bulk operations, one for pages, one for users'
+ * statements, a connection for inserts, and one for leases, so that no statement delays a renewal.
  */
 export class Database {
   /** How to connect. */
@@ -54,12 +62,18 @@ export class Database {
   readonly leaseConnection: Tag;
   /** The tag for lists, counts and bulk operations, whose plans follow the statistics of the tables. */
   readonly records: Tag;
+  /**
+   * The tag for pages that show the tables: each statement runs in a read-only transaction of its own, for 5 s at most,
+   * and never delays those of the other tags.
+   */
+  readonly pages: Tag;
   /** The tag for users. */
   readonly userSql: Sql;
   readonly #pool: Pool;
   readonly #insertPool: Pool;
   readonly #leasePool: Pool;
   readonly #recordPool: Pool;
+  readonly #pagePool: Pool;
   readonly #userPool: Pool;
 
   /**
@@ -102,6 +116,11 @@ export class Database {
     this.#leasePool = new Pool(open({ connection: limits }), { ...own, max: 1, idle: LEASE_IDLE });
     // The planner expects too many rows of runs and filters: to compile a list of 8,000 tasks took 0.6 s, to run it 0.1.
     this.#recordPool = new Pool(open({ connection: { ...limits, jit: "off" } }), { ...own, max: 2 });
+    this.#pagePool = new Pool(open({ connection: { ...limits, ...PAGES } }), {
+      deadline: PAGE_DEADLINE,
+      begin: `${setup?.own ?? BEGIN} SET TRANSACTION READ ONLY;${settings.pooled ? localsOf(PAGES) : ""}`,
+      max: 3,
+    });
     this.#userPool = new Pool(open({}), {
       max,
       deadline: 0,
@@ -111,6 +130,7 @@ export class Database {
     this.inserts = makeTag((build) => this.#runOwn(this.#insertPool, build), schemaName);
     this.leaseConnection = makeTag((build) => this.#runOwn(this.#leasePool, build), schemaName);
     this.records = makeTag((build) => this.#runOwn(this.#recordPool, build), schemaName);
+    this.pages = makeTag((build) => this.#runOwn(this.#pagePool, build), schemaName);
     this.userSql = makeUserTag((build) => this.#runUsers(build), refuseOnPool);
   }
 
@@ -184,8 +204,13 @@ export class Database {
   }
 
   get #pools(): Pool[] {
-    return [this.#pool, this.#insertPool, this.#leasePool, this.#recordPool, this.#userPool];
+    return [this.#pool, this.#insertPool, this.#leasePool, this.#recordPool, this.#pagePool, this.#userPool];
   }
+}
+
+/** Statements that make settings for the rest of a transaction, each with a space before it. */
+function localsOf(settings: Readonly<Record<string, string | number>>): string {
+  return Object.entries(settings).map(([name, value]) => ` SET LOCAL ${name} = '${value}';`).join("");
 }
 
 /** Rejects BEGIN, COMMIT and the like: the next statement may run on another connection of the pool. */
