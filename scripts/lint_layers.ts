@@ -5,7 +5,9 @@ import { ORDER } from "./reading_order.ts";
 /** Each dependency, with the one file or folder of `src/` that may import it. */
 const HOMES: Readonly<Record<string, string>> = {
   "croner": "task/cron_expression.ts",
+  "hono": "dashboard/html.ts",
   "postgres": "database/driver.ts",
+  "@hono/node-server": "cli/dashboard.ts",
   "@std/cli": "cli/",
   "@std/encoding": "wire/",
   "@std/text": "suggest.ts",
@@ -23,6 +25,9 @@ const SQL_HOMES = [
 /** How a string begins that is an SQL statement; BEGIN and its kind hold no knowledge of tables and are not meant. */
 const STATEMENT =
   /^\s*(SELECT\s|INSERT\s+INTO\s|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s|WITH\s+\w+\s+AS\s|(CREATE|ALTER|DROP)\s+[A-Z]+\s|TRUNCATE\s|(UN)?LISTEN\s|NOTIFY\s)/;
+
+/** The files that users import, or run. */
+const ENTRIES = ["mod.ts", "cli.ts", "dashboard.ts"];
 
 const SQL_TAGS = ["sql", "tx"];
 
@@ -66,10 +71,9 @@ function onImport(
   };
 }
 
-/** The folder of a file of `src/`: `""` for `errors.ts`, `cli` for `cli/main.ts`. */
+/** The folder of a file of `src/`: `""` for `errors.ts`, `cli` for `cli/main.ts`, `dashboard` for `dashboard/parts/a.ts`. */
 function folderOf(file: string): string {
-  const folder = dirname(file);
-  return folder === "." ? "" : folder;
+  return file.includes("/") ? file.slice(0, file.indexOf("/")) : "";
 }
 
 const readingOrder: Deno.lint.Rule = {
@@ -96,8 +100,14 @@ const readingOrder: Deno.lint.Rule = {
   },
 };
 
-/** An import of a file of the same folder, by whatever syntax; the text of a file is all that other files are known by. */
-const SIBLING = /(?:\bfrom|\bimport\(?)\s*"\.\/([^"/]+)"/g;
+/** An import of a file by its path, by whatever syntax; the text of a file is all that other files are known by. */
+const RELATIVE = /(?:\bfrom|\bimport\(?)\s*"(\.[^"]+)"/g;
+
+/** Whether both paths are in the same folder of `src/`, or in folders within it. */
+function areSiblings(path: string, other: string): boolean {
+  const [one, two] = [path, other].map((path) => sourceOf(pathOf(pathToFileURL(path).href)));
+  return one !== undefined && two !== undefined && folderOf(one) === folderOf(two);
+}
 
 const siblings = new Map<string, string[]>();
 
@@ -106,7 +116,8 @@ function siblingsOf(path: string): string[] {
   let found = siblings.get(path);
   if (found === undefined) {
     try {
-      found = Array.from(Deno.readTextFileSync(path).matchAll(SIBLING), ([, name]) => join(dirname(path), name!));
+      found = Array.from(Deno.readTextFileSync(path).matchAll(RELATIVE), ([, name]) => join(dirname(path), name!))
+        .filter((target) => areSiblings(path, target));
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
       found = []; // the type checker refuses the import of a file that is not there
@@ -130,9 +141,9 @@ const noCycle: Deno.lint.Rule = {
     const file = sourceOf(pathOf(pathToFileURL(path).href));
     if (file === undefined) return {};
     return onImport((source) => {
-      if (!/^\.\/[^/]+$/.test(source.value)) return;
+      if (!source.value.startsWith(".")) return;
       const target = join(dirname(path), source.value);
-      if (!leadsTo(target, path)) return;
+      if (!areSiblings(path, target) || !leadsTo(target, path)) return;
       context.report({ node: source, message: `${source.value} imports src/${file}: break the cycle` });
     });
   },
@@ -142,7 +153,7 @@ const sqlInStore: Deno.lint.Rule = {
   create(context) {
     const path = pathOf(pathToFileURL(context.filename).href);
     const file = sourceOf(path);
-    const isOurs = file !== undefined || path === "mod.ts" || path === "cli.ts";
+    const isOurs = file !== undefined || ENTRIES.includes(path);
     if (!isOurs || (file && lives(file, SQL_HOMES))) return {};
     function report(node: Deno.lint.Node) {
       context.report({ node, message: "SQL belongs in src/store/" });
@@ -171,7 +182,7 @@ const dependencyHome: Deno.lint.Rule = {
   create(context) {
     const path = pathOf(pathToFileURL(context.filename).href);
     const file = sourceOf(path) ?? path;
-    if (file === path && path !== "mod.ts" && path !== "cli.ts") return {};
+    if (file === path && !ENTRIES.includes(path)) return {};
     return onImport((source) => {
       const name = packageOf(source.value);
       if (name === undefined) return;
@@ -185,11 +196,11 @@ const dependencyHome: Deno.lint.Rule = {
   },
 };
 
-/** `mod.ts` only exports; `cli.ts` only imports the program and starts it. */
+/** `mod.ts` and `dashboard.ts` only export; `cli.ts` only imports the program and starts it. */
 const entryHoldsNoLogic: Deno.lint.Rule = {
   create(context) {
     const path = pathOf(pathToFileURL(context.filename).href);
-    if (path !== "mod.ts" && path !== "cli.ts") return {};
+    if (!ENTRIES.includes(path)) return {};
     const allowed = [
       "ImportDeclaration",
       "ExportNamedDeclaration",

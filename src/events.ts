@@ -116,6 +116,8 @@ export interface Events {
     readonly id: number | undefined;
     readonly funcName: string | undefined;
   };
+  /** A page of the dashboard, or a part of one, failed. `path` is that of the page, below the dashboard's own. */
+  "dashboard.error": { readonly path: string; readonly error: unknown };
   /** Notifications arrive on these channels. */
   "listener.connected": { readonly channels: readonly string[] };
   /** The connection for notifications was lost; polling continues. Emitted once per outage. */
