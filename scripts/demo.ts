@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 import { configure, type Firefly } from "../mod.ts";
 import { findDatabase } from "../src/firefly/connect.ts";
 import { ConsumerProcess } from "./demo/consumer_process.ts";
+import { showDashboard } from "./demo/dashboard.ts";
 import { readProgress, runAlone, startClean } from "./demo/database.ts";
 import { defaultFolders, findFiles, type FoundFile, LARGEST } from "./demo/files.ts";
 import { check, lookAround, rate, tellLatency, tellTiming } from "./demo/report.ts";
@@ -20,10 +21,13 @@ import { measureFile, tellTime } from "./demo/tasks.ts";
 const HELP = `Counts the words of real files with tasks that another process runs, and checks what came of it.
 
 Usage: deno task demo [folder]
+       deno task demo --dashboard [--port 8585]
 
 Without a folder it reads this repository and the unpacked package of the embedded PostgreSQL. Files are
 only read. What it writes is in the schema firefly_demo_data and in the queue "demo"; each run begins by
 deleting what the run before left there.
+
+With --dashboard it shows the dashboard of a shop instead, in the schema firefly_demo, until Ctrl-C.
 
 The database is the embedded PostgreSQL, unless FIREFLY_DATABASE_URL, DATABASE_URL or PGHOST names another.
 
@@ -54,6 +58,7 @@ class Interrupted extends Error {
 
 async function main(args: string[]): Promise<number> {
   try {
+    if (args.includes("--dashboard")) return await runDashboard(args);
     const folders = await foldersOf(args);
     if (!folders) {
       print(HELP);
@@ -73,6 +78,17 @@ async function main(args: string[]): Promise<number> {
     if (error instanceof Interrupted) return EXIT[error.signal];
     return error instanceof UsageError ? EXIT.usage : EXIT.wrong;
   }
+}
+
+async function runDashboard(args: string[]): Promise<number> {
+  const { port = "8585", ...others } = parseArgs(args, { boolean: ["dashboard"], string: ["port"] });
+  const unknown = Object.keys(others).find((name) => name !== "dashboard" && name !== "_") ?? others._[0];
+  if (unknown !== undefined || !/^\d{1,5}$/.test(port)) {
+    throw new UsageError("Only --port goes with --dashboard: try --help");
+  }
+  using signals = listenForSignals();
+  await showDashboard({ port: Number(port), signal: signals.signal });
+  return EXIT.right;
 }
 
 /** The folders to read, none for the default ones; undefined if only help was asked for. */
@@ -114,7 +130,7 @@ async function demonstrate(ff: Firefly, folders: string[]): Promise<boolean> {
   const files = await chooseFiles(folders);
   const deleted = await startClean(ff);
   if (deleted > 0) detail(`Deleted ${amount(deleted, "task")} of an earlier run`);
-  const consumer = new ConsumerProcess({ queue: "demo", concurrency: CONCURRENCY });
+  const consumer = new ConsumerProcess({ queues: ["demo"], concurrency: CONCURRENCY, tasks: "tasks" });
   try {
     using signals = listenForSignals();
     await Promise.race([

@@ -1,13 +1,24 @@
 import { fileURLToPath } from "node:url";
 
 const CLI = fileURLToPath(new URL("../../cli.ts", import.meta.url));
-const TASKS = fileURLToPath(new URL("./tasks.ts", import.meta.url));
 const END_WITH_PARENT = fileURLToPath(new URL("./end_with_parent.ts", import.meta.url));
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 /** How long a consumer has to end after SIGTERM, in milliseconds. */
 const TIMEOUT = 10_000;
 /** How much of its log is kept for the case that it ends too soon, in lines. */
 const KEPT = 10;
+
+/** What a consumer serves. */
+interface Served {
+  readonly queues: readonly string[];
+  readonly concurrency: number;
+  /** The module of its tasks, beside this one. */
+  readonly tasks: "tasks" | "shop";
+  readonly schema?: string;
+  readonly release?: string;
+  /** How long it waits for running tasks when it is told to stop. */
+  readonly shutdownTimeout?: string;
+}
 
 /** `cli.ts consume` in a process of its own. */
 export class ConsumerProcess {
@@ -18,11 +29,13 @@ export class ConsumerProcess {
   readonly #reading: Promise<void>;
   #stopping: Promise<void> | undefined;
 
-  constructor({ queue, concurrency }: { queue: string; concurrency: number }) {
+  constructor({ queues, concurrency, tasks, schema = "firefly", release = "demo", shutdownTimeout = "30s" }: Served) {
+    const module = fileURLToPath(new URL(`./${tasks}.ts`, import.meta.url));
     this.#process = new Deno.Command(Deno.execPath(), {
       args: [
-        ...["run", "-A", CLI, "consume", "--quiet", "--json"],
-        ...["--queue", queue, "--concurrency", String(concurrency), "--import", TASKS, "--import", END_WITH_PARENT],
+        ...["run", "-A", CLI, "consume", "--quiet", "--json", "--schema", schema, "--release", release],
+        ...["--queue", queues.join(), "--concurrency", String(concurrency), "--shutdown-timeout", shutdownTimeout],
+        ...["--import", module, "--import", END_WITH_PARENT],
       ],
       cwd: ROOT,
       env: { NO_COLOR: "1" },

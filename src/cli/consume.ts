@@ -12,7 +12,7 @@ import { readSettings, withInstanceOf } from "./settings.ts";
 import { Log } from "./log.ts";
 import { Probes } from "./probes.ts";
 import { describe, type Terminal } from "./terminal.ts";
-import { formatSeconds } from "./times.ts";
+import { formatSeconds } from "../times.ts";
 
 /** `consume`: runs tasks until it is stopped. */
 export const consume: Command = {

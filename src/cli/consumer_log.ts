@@ -6,7 +6,7 @@ import { toJsonSync } from "./json.ts";
 import { countTasks } from "./filter.ts";
 import type { Log } from "./log.ts";
 import { describe } from "./terminal.ts";
-import { formatSeconds } from "./times.ts";
+import { formatSeconds } from "../times.ts";
 import { isError, isInstance, partsOf } from "../thrown.ts";
 
 /** Writes the events of an instance and its consumers to `log`. Returns a function that counts the running attempts. */

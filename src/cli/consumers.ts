@@ -4,7 +4,7 @@ import { EXIT } from "./exit_code.ts";
 import { withInstance } from "./settings.ts";
 import { type Cell, cut, renderTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
-import { formatAge, formatSeconds } from "./times.ts";
+import { formatAge, formatSeconds } from "../times.ts";
 
 /** How many of the tasks of a consumer its line names. */
 const NAMED = 3;

@@ -9,7 +9,7 @@ import { EXIT } from "./exit_code.ts";
 import { withInstance } from "./settings.ts";
 import { type Cell, printTable } from "./table.ts";
 import type { Style, Terminal } from "./terminal.ts";
-import { formatAge } from "./times.ts";
+import { formatAge } from "../times.ts";
 
 type Action = (name: string, context: { sql: Tag; found: CronRow; terminal: Terminal }) => Promise<void>;
 

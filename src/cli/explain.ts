@@ -6,7 +6,7 @@ import { EXIT } from "./exit_code.ts";
 import { STATE_STYLES } from "./record_page.ts";
 import { withInstance } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";
-import { formatAge, formatTime } from "./times.ts";
+import { formatAge, formatTime } from "../times.ts";
 import { wrap } from "./wrap.ts";
 
 /** `explain`: explains why a task does not run. */

@@ -9,7 +9,7 @@ import { withInstance } from "./settings.ts";
 import { printTable } from "./table.ts";
 import { printRecords } from "./task_table.ts";
 import type { Terminal } from "./terminal.ts";
-import { formatAge } from "./times.ts";
+import { formatAge } from "../times.ts";
 
 /** Records to read at a time. */
 const PART = 500;

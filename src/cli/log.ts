@@ -2,7 +2,7 @@ import process from "node:process";
 import { escapeLine, escapeLines } from "./escape.ts";
 import { toJsonSync } from "./json.ts";
 import { stackOf, type Style, type Terminal } from "./terminal.ts";
-import { formatClock } from "./times.ts";
+import { formatClock } from "../times.ts";
 import { isError, partsOf } from "../thrown.ts";
 
 /** The severity of an entry. */

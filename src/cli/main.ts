@@ -6,6 +6,7 @@ import { type Command, GLOBAL_FLAGS } from "./command.ts";
 import { consume } from "./consume.ts";
 import { consumers } from "./consumers.ts";
 import { cron } from "./cron.ts";
+import { dashboard } from "./dashboard.ts";
 import { db } from "./db.ts";
 import { deleteTasks } from "./delete.ts";
 import { doctor } from "./doctor.ts";
@@ -44,6 +45,7 @@ const COMMANDS: readonly Command[] = [
   resume,
   tasks,
   cron,
+  dashboard,
   doctor,
   db,
 ];
@@ -74,9 +76,12 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   purge: "delete",
   push: "schedule",
   rm: "delete",
+  serve: "dashboard",
   start: "consume",
   stats: "queues",
   status: "queues",
+  ui: "dashboard",
+  web: "dashboard",
   work: "consume",
   worker: "consume",
 };
@@ -85,7 +90,6 @@ const SYNONYMS: Readonly<Record<string, string>> = {
 const ABSENT: Readonly<Record<string, string>> = {
   completion: 'Firefly has no completions for shells: "firefly help" lists all commands',
   completions: 'Firefly has no completions for shells: "firefly help" lists all commands',
-  dashboard: 'Firefly has no dashboard: "watch firefly queues --table" shows the queues as they change',
   man: 'Firefly has no manual page: "firefly help" lists all commands',
   top: '"watch firefly queues --table" shows the queues as they change',
   watch: '"watch firefly queues --table" shows the queues as they change',

@@ -9,7 +9,7 @@ import { EXIT } from "./exit_code.ts";
 import { readSettings, withInstanceOf } from "./settings.ts";
 import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
-import { formatAge, formatTime } from "./times.ts";
+import { formatAge, formatTime } from "../times.ts";
 
 /** `migrate`: creates the schema or updates it to this release. */
 export const migrate: Command = {

@@ -4,7 +4,7 @@ import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
 import { withInstance } from "./settings.ts";
 import { type Cell, printTable, type Table } from "./table.ts";
-import { formatSeconds } from "./times.ts";
+import { formatSeconds } from "../times.ts";
 
 /** The states that have a column only if a task is in them. */
 const RARE: readonly TaskState[] = ["delayed", "retrying", "limited", "unknown", "unplaced", "cancelled"];

@@ -6,7 +6,7 @@ import type { TaskError, TaskRecord, TaskState, TaskStatus } from "../task/recor
 import { columnsOf } from "../records/task_record.ts";
 import { escapeLine, escapeLines } from "./escape.ts";
 import type { Style, Terminal } from "./terminal.ts";
-import { formatAge, formatSeconds, formatTime } from "./times.ts";
+import { formatAge, formatSeconds, formatTime } from "../times.ts";
 import { wrap } from "./wrap.ts";
 
 /** The color of each state, and of the status that some of them share. */

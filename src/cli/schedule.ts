@@ -12,7 +12,7 @@ import { EXIT } from "./exit_code.ts";
 import { withInstance } from "./settings.ts";
 import { printRecord } from "./record_page.ts";
 import type { Terminal } from "./terminal.ts";
-import { formatTime } from "./times.ts";
+import { formatTime } from "../times.ts";
 
 /** `schedule`: schedules one task and optionally waits for it. */
 export const schedule: Command = {

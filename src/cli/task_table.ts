@@ -2,7 +2,7 @@ import type { TaskRecord } from "../task/record.ts";
 import { formatAttempt, STATE_STYLES } from "./record_page.ts";
 import { type Cell, printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
-import { formatAge, formatSeconds } from "./times.ts";
+import { formatAge, formatSeconds } from "../times.ts";
 
 /** Prints records as a table; nothing if there are none. */
 export async function printRecords(records: readonly TaskRecord[], terminal: Terminal): Promise<void> {

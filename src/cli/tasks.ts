@@ -8,7 +8,7 @@ import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
 import { readSettings } from "./settings.ts";
 import { printTable } from "./table.ts";
-import { formatSeconds } from "./times.ts";
+import { formatSeconds } from "../times.ts";
 
 type Defaults = NonNullable<FireflyOptions["defaults"]>;
 
