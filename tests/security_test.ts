@@ -230,11 +230,13 @@ Deno.test("src/ imports the few packages that it is known to import, and built-i
     return /\/scripts\/std\/(\w+)\//.exec(specifier)?.slice(1).map((name) => `@std/${name}`) ?? [];
   });
   assertEquals([...new Set(packages)].sort(), [
+    "@hono/node-server",
     "@std/cli",
     "@std/encoding",
     "@std/text",
     "croner",
     "deno-std",
+    "hono",
     "postgres",
   ]);
 });

@@ -1,7 +1,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { Reason } from "../../mod.ts";
 import { renderExplanation } from "../../src/cli/explain.ts";
-import { formatTime } from "../../src/cli/times.ts";
+import { formatTime } from "../../src/times.ts";
 import { startConsumer } from "../support/claiming.ts";
 import { insertTask } from "../support/records.ts";
 import { testDatabase } from "../support/database.ts";

@@ -4,6 +4,7 @@ import { compare, recount } from "../../scripts/demo/recount.ts";
 import { findFiles } from "../../scripts/demo/files.ts";
 import { type Measure, measureFile } from "../../scripts/demo/tasks.ts";
 import { testDatabase } from "../support/database.ts";
+import { until } from "../support/waiting.ts";
 
 const DEMO = new URL("../../scripts/demo.ts", import.meta.url);
 const HELLO = "hello world\nand all who live in it\n";
@@ -207,3 +208,37 @@ Deno.test("compare() leaves out a file that was written to after its task had re
   const comparison = await compare(files, { completed, failed: new Set() }, await recount(files));
   assertEquals(comparison, { differences: [], changed: [join(folder.path, "a.txt")] });
 });
+
+Deno.test("demo --dashboard serves a busy shop, and ends its consumers with itself", async () => {
+  await using db = await testDatabase({ migrated: false });
+  await using process = demo(["--dashboard", "--port", "0"], db.url).spawn();
+  let text = "";
+  for await (const chunk of process.stdout.pipeThrough(new TextDecoderStream())) {
+    text += chunk;
+    const url = /http:\S+/.exec(text)?.[0];
+    if (url === undefined || !text.includes("Ctrl-C")) continue;
+    const page = await fetch(url);
+    assertEquals(page.status, 200);
+    assertStringIncludes(await page.text(), "demo");
+    await untilRows(() =>
+      db.sql`
+        SELECT
+        FROM firefly_demo.task_overview
+        WHERE status = 'failed' AND func_name = 'billing.charge'
+          AND EXISTS (SELECT FROM firefly_demo.task_overview WHERE status = 'running')
+        LIMIT 1
+      `
+    );
+    break;
+  }
+  const consumers = await db.sql`SELECT pid FROM firefly_demo.consumer`;
+  process.kill("SIGINT");
+
+  assertEquals((await process.status).code, 0);
+  assertEquals(consumers.length, 2);
+  for (const { pid } of consumers) await untilGone(pid);
+});
+
+async function untilRows(read: () => Promise<{ length: number }>): Promise<void> {
+  await until(async () => (await read()).length > 0);
+}

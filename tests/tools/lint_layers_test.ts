@@ -68,6 +68,11 @@ const accepted: Record<string, Files> = {
     "mod.ts": `export * from "./src/task/task.ts"; export type { A } from "./src/errors.ts";`,
     "cli.ts": `import { main } from "./src/task/task.ts"; process.exitCode = await main();`,
   },
+  "imports between a folder and folders within it": {
+    "src/dashboard/layout.ts": `import "./parts/times.ts"; import "./pages/overview.ts";`,
+    "src/dashboard/parts/times.ts": `import "../html.ts"; import "../../task/task.ts";`,
+    "src/dashboard/pages/overview.ts": `import "../parts/times.ts";`,
+  },
   "printing in tests and scripts": { "tests/print_test.ts": "console.log(1);", "scripts/print.ts": "console.log(1);" },
 };
 
@@ -110,6 +115,13 @@ const refused: Record<string, [rule: string, path: string, text: string]> = {
   "a function in mod.ts": ["entry-holds-no-logic", "mod.ts", "export function a() {}"],
   "a statement in mod.ts": ["entry-holds-no-logic", "mod.ts", "start();"],
   "a function in cli.ts": ["entry-holds-no-logic", "cli.ts", "function main() {} main();"],
+  "an import from a folder below within a folder": [
+    "reading-order",
+    "src/dashboard/parts/a.ts",
+    `import "../../cli/main.ts";`,
+  ],
+  "a template library outside html.ts": ["dependency-home", "src/dashboard/b.ts", `import { html } from "hono/html";`],
+  "a function in dashboard.ts": ["entry-holds-no-logic", "dashboard.ts", "export function a() {}"],
   "printing in src/": ["silent-library", "src/task/k.ts", `console.warn("late");`],
 };
 
@@ -130,6 +142,10 @@ const cycles: Record<string, Files> = {
     "src/claim/first.ts": `import "./second.ts";`,
     "src/claim/second.ts": `import {\n  a,\n} from "./third.ts";`,
     "src/claim/third.ts": `await import("./first.ts");`,
+  },
+  "a folder and a folder within it": {
+    "src/dashboard/page.ts": `import "./parts/form.ts";`,
+    "src/dashboard/parts/form.ts": `import "../page.ts";`,
   },
 };
 

@@ -55,6 +55,7 @@ Deno.test("copyPackage() copies sources and documents, and nothing else", async 
     "SECURITY.md",
     "STYLE.md",
     "cli.ts",
+    "dashboard.ts",
     "deno.json",
     "docs",
     "mod.ts",

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { formatAge } from "../../src/cli/times.ts";
+import { formatAge } from "../src/times.ts";
 
 const NOW = Date.UTC(2026, 11, 24, 18);
 const ages: [seconds: number, text: string][] = [
