@@ -42,6 +42,8 @@ export interface Measurement {
   readonly round: number;
   readonly peer: string;
   readonly scenario: Scenario;
+  /** Of the scenario `dashboard`, whose metrics of a task are those of a request. */
+  readonly page?: string;
   readonly metrics: Metrics;
 }
 

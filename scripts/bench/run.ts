@@ -111,7 +111,12 @@ async function measureOnce(
     });
     const ownRate = summarize(results, { ...what, scenario: "schedule_1", metric: "rate" })?.median;
     const metrics = await measure(stage, { scenario, ownRate });
-    return [metrics].flat().map((metrics) => ({ kind: "measurement", ...what, metrics }));
+    return [metrics].flat().map(({ page, ...metrics }) => ({
+      kind: "measurement",
+      ...what,
+      ...page === undefined ? {} : { page },
+      metrics,
+    }));
   } catch (error) {
     signal.throwIfAborted();
     return [{ kind: "failure", ...what, message: error instanceof Error ? error.message : String(error) }];
@@ -150,7 +155,8 @@ async function describe(
 
 /** One line about a measurement, for people who watch. */
 function tell(line: Measurement | Failure, rounds: number): string {
-  const head = `${line.round}/${rounds} ${line.scenario.padEnd(13)} ${line.peer.padEnd(17)}`;
+  const page = line.kind === "measurement" && line.page !== undefined ? `${line.page}: ` : "";
+  const head = `${line.round}/${rounds} ${line.scenario.padEnd(13)} ${line.peer.padEnd(17)} ${page}`.trimEnd();
   if (line.kind === "failure") return `${head} FAILED: ${line.message}`;
   const numbers = Object.entries(line.metrics).map(([name, value]) =>
     `${name} ${Math.abs(value) >= 100 ? Math.round(value) : Number(value.toFixed(2))}`

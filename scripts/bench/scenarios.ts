@@ -16,13 +16,14 @@ export const SCENARIOS = [
   "rounds",
   "records",
   "memory",
+  "dashboard",
 ] as const;
 
 /** One of them. */
 export type Scenario = typeof SCENARIOS[number];
 
 /** Those that are measured in the first round alone, as they repeat themselves and take minutes. */
-export const ONCE: readonly Scenario[] = ["records"];
+export const ONCE: readonly Scenario[] = ["records", "dashboard"];
 
 /** How much of everything. */
 export interface Sizes {
@@ -46,6 +47,9 @@ export interface Sizes {
   readonly records: readonly number[];
   /** Milliseconds that a consumer has to come to rest. */
   readonly rest: number;
+  /** Tasks in the database whose dashboard is measured, and how often each page is asked for. */
+  readonly board: number;
+  readonly pages: number;
 }
 
 /** What the page shows. */
@@ -60,6 +64,8 @@ export const FULL: Sizes = {
   steps: 10,
   records: [10_000, 10_000_000],
   rest: 1500,
+  board: 1_000_000,
+  pages: 50,
 };
 
 /** What `--quick` does: enough to see that it works. */
@@ -74,4 +80,6 @@ export const QUICK: Sizes = {
   steps: 3,
   records: [1_000, 20_000],
   rest: 300,
+  board: 10_000,
+  pages: 3,
 };

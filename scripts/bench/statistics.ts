@@ -33,15 +33,18 @@ export interface Choice {
   readonly metric: Metric;
   /** Of the scenarios `rounds` and `records`. */
   readonly step?: number;
+  /** Of the scenario `dashboard`. */
+  readonly page?: string;
 }
 
 /** Sums a number up over all rounds; undefined if it was never measured. */
 export function summarize(
   { measurements }: Pick<Results, "measurements">,
-  { peer, scenario, metric, step }: Choice,
+  { peer, scenario, metric, step, page }: Choice,
 ): Summary | undefined {
   const fits = (one: Measurement) =>
-    one.peer === peer && one.scenario === scenario && (step === undefined || one.metrics.step === step);
+    one.peer === peer && one.scenario === scenario && (step === undefined || one.metrics.step === step) &&
+    (page === undefined || one.page === page);
   const values = measurements.filter(fits).flatMap(({ metrics }) => metrics[metric] ?? []);
   if (values.length === 0) return undefined;
   return { median: median(values), least: Math.min(...values), most: Math.max(...values) };

@@ -94,6 +94,18 @@ export function recordsTable(results: Results): string[] | undefined {
   return markdownTable(["Records", ...BESIDE_RECORDS.map(([title]) => title)], rows);
 }
 
+/** The table of the scenario `dashboard`: a line for each page; undefined if it was not measured. */
+export function pagesTable(results: Results): string[] | undefined {
+  const pages = [...new Set(results.measurements.flatMap(({ page }) => page ?? []))];
+  if (pages.length === 0) return undefined;
+  const rows = pages.map((page) => {
+    const of = (metric: Metric) => summarize(results, { peer: FIREFLY!.name, scenario: "dashboard", metric, page });
+    const server = of("serverCpu");
+    return [page, middle(of("p50")), middle(of("p95")), server ? formatNumber(server.median / 1000) : ""];
+  });
+  return markdownTable(["Page", "p50 ms", "p95 ms", "server CPU ms"], rows);
+}
+
 /** The peers that were measured in a scenario. */
 export function peersOf(results: Results, scenario: Scenario): typeof PEERS {
   return PEERS.filter(({ name }) => results.measurements.some((one) => one.peer === name && one.scenario === scenario));

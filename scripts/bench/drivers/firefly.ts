@@ -13,7 +13,7 @@ const effect = task("bench.effect", async (payload: Payload) => {
 
 /** Firefly as it comes; with the setting `silent`, its trigger does all that it does, but rings nobody. */
 export function openDriver({ url, effects, config }: Setup): Driver {
-  const ff = new Firefly({ database: url });
+  const ff = new Firefly({ database: url, statistics: config.statistics !== false });
   const scheduled = effects ? effect : noop;
   let sql: postgres.Sql | undefined;
   const ask = () => sql ??= postgres(url, { max: 1, onnotice() {}, fetch_types: false });

@@ -2,6 +2,7 @@ import type { Peer } from "../peers.ts";
 import type { Metrics } from "../results.ts";
 import type { Scenario } from "../scenarios.ts";
 import type { Stage } from "../stage.ts";
+import { measureDashboard } from "./dashboard.ts";
 import { measureDrain, measureRounds } from "./drain.ts";
 import { measureFleet } from "./fleet.ts";
 import { measureLatency, measureLoad, measureResult } from "./latency.ts";
@@ -15,11 +16,12 @@ import { measureSqlDrain } from "./sql_drain.ts";
 export async function measure(
   stage: Stage,
   { scenario, ownRate }: { scenario: Scenario; ownRate: number | undefined },
-): Promise<Metrics | Metrics[]> {
+): Promise<Measured | Measured[]> {
   return await MEASURES[stage.peer.by ?? "processes"][scenario]!(stage, ownRate);
 }
 
-type Measure = (stage: Stage, ownRate: number | undefined) => Promise<Metrics | Metrics[]>;
+type Measured = Metrics & { readonly page?: string };
+type Measure = (stage: Stage, ownRate: number | undefined) => Promise<Measured | Measured[]>;
 
 const BY_PROCESSES: Record<Scenario, Measure> = {
   schedule_1: (stage) => measureSchedule(stage, 1),
@@ -41,6 +43,7 @@ const BY_PROCESSES: Record<Scenario, Measure> = {
   rounds: measureRounds,
   records: measureRecords,
   memory: measureMemory,
+  dashboard: measureDashboard,
 };
 
 const BY_SQL: Partial<Record<Scenario, Measure>> = {
