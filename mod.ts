@@ -20,7 +20,7 @@ export type { Backoff, RecordedDelay, RetryDelay } from "./src/task/backoff.ts";
 export type { PostgresOptions } from "./src/database/settings.ts";
 export type { Consumer, ConsumerHealth } from "./src/consume/consume.ts";
 export type { ConsumeOptions } from "./src/consume/options.ts";
-export { type Config, defineConfig } from "./src/firefly/config.ts";
+export { type Config, type ConsumeCommandOptions, defineConfig } from "./src/firefly/config.ts";
 export { current, Fail, Retry } from "./src/task/context.ts";
 export type { Duration } from "./src/duration.ts";
 export {

@@ -156,6 +156,8 @@ COMMENT ON TABLE "firefly".waiting IS
 
 CREATE TABLE "firefly".consumer (
   id uuid PRIMARY KEY,
+  -- The option name, to tell consumers apart: several may have one name. Statements that unnest queues call these name.
+  consumer_name text,
   host text NOT NULL,
   pid integer NOT NULL,
   version text NOT NULL,
@@ -166,6 +168,8 @@ CREATE TABLE "firefly".consumer (
   all_queues boolean NOT NULL DEFAULT false,
   tasks text[] NOT NULL,
   concurrency integer NOT NULL,
+  -- The concurrency that an operator asked for, until the consumer has taken it over.
+  wanted_concurrency integer,
   started timestamptz NOT NULL DEFAULT now(),
   seen timestamptz NOT NULL DEFAULT now(),
   lease_until timestamptz NOT NULL,

@@ -124,9 +124,9 @@ COMMENT ON VIEW "firefly".cron_record IS
   'active. The next slot is missing, as the database does not read cron expressions.';
 
 CREATE VIEW "firefly".consumer_record AS
-SELECT consumer.id, consumer.host, consumer.pid, consumer.release, consumer.version,
+SELECT consumer.id, consumer.consumer_name AS name, consumer.host, consumer.pid, consumer.release, consumer.version,
   CASE WHEN consumer.lease_until > now() THEN 'live' ELSE 'crashed' END AS state,
-  consumer.queues, consumer.tasks, consumer.concurrency, consumer.memory,
+  consumer.queues, consumer.tasks, consumer.concurrency, consumer.wanted_concurrency, consumer.memory,
   consumer.started, consumer.seen, consumer.lease_until,
   held.running, held.running_since, held.running_tasks
 FROM "firefly".consumer

@@ -71,6 +71,8 @@ export interface Events {
   /** A consumer registered itself and started. */
   "consumer.started": {
     readonly consumerId: string;
+    /** Its option `name`; null if it has none. */
+    readonly name: string | null;
     /** The queues that it serves; those that it has found so far, if it serves all. */
     readonly queues: readonly string[];
     /** Whether it serves all queues, also those that appear later. */
@@ -94,6 +96,8 @@ export interface Events {
    * a start with explicit `queues`, for each such queue.
    */
   "consumer.unserved": { readonly consumerId: string; readonly queue: string; readonly tasks: readonly string[] };
+  /** A consumer runs up to `concurrency` tasks at a time from now on, not `before` any more: an operator asked for it. */
+  "consumer.scaled": { readonly consumerId: string; readonly concurrency: number; readonly before: number };
   /** A consumer stopped claiming, and waits for `running` attempts. */
   "consumer.stopping": { readonly consumerId: string; readonly running: number };
   /** A consumer stopped, after it `completed` and `failed` so many tasks. */

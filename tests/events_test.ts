@@ -155,6 +155,7 @@ Deno.test("on() tells of a consumer's life and its attempts, whatever other list
   const { host, pathname } = new URL(test.db.url);
   assertEquals(consumer, {
     queues: ["default", "other"],
+    name: null,
     allQueues: false,
     concurrency: 10,
     database: `${host}${pathname}`,

@@ -7,6 +7,8 @@ import type { TaskOptions } from "../task/options.ts";
  * whole. Durations are in milliseconds.
  */
 export interface ConsumerConfig {
+  /** What operators call it; null for nothing. */
+  readonly name: string | null;
   /** The queues to serve; with `allQueues` those to begin with. */
   readonly queues: string[];
   readonly allQueues: boolean;
@@ -14,6 +16,7 @@ export interface ConsumerConfig {
   readonly definitions: ReadonlyMap<string, TaskDefinition>;
   /** The keys of `definitions`. */
   readonly names: string[];
+  /** How many tasks it runs at a time when it starts. */
   readonly concurrency: number;
   readonly maxTasks: number;
   readonly drain: boolean;

@@ -10,7 +10,7 @@ export const MAX_BUFFER_AGE = LONG;
 
 /** How many tasks to hold: few for low latency while handlers are long, many for throughput while they are short. */
 export class BatchSize {
-  readonly #concurrency: number;
+  #concurrency: number;
   readonly #now: () => number;
   #claimedAt = 0;
   /** The tasks to hold: those used up in a moment, and never fewer than may run at a time. */
@@ -32,8 +32,8 @@ export class BatchSize {
     else if (took > LONG) this.size = Math.max(Math.floor(this.size / 2), this.#concurrency);
   }
 
-  /** Goes back to as many as may run at a time. */
-  reset(): void {
-    this.size = this.#concurrency;
+  /** Goes back to as many as may run at a time: `concurrency`. */
+  reset(concurrency: number = this.#concurrency): void {
+    this.size = this.#concurrency = concurrency;
   }
 }

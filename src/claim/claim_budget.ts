@@ -29,15 +29,15 @@ export class ClaimBudget {
     this.#env = env;
     this.#held = held;
     this.#lease = lease;
-    this.#batch = new BatchSize(env.config.concurrency);
+    this.#batch = new BatchSize(env.slots.count);
   }
 
   /** How many tasks to claim now: one for each free slot, and a stock that lasts for a moment. */
   get wanted(): number {
-    const { slots, config: { concurrency, maxTasks } } = this.#env;
+    const { slots, config: { maxTasks } } = this.#env;
     const { buffered, begun } = this.#held;
     if (!this.#mayClaim || buffered > this.#batch.size) return 0;
-    const stock = this.#batch.size - concurrency;
+    const stock = this.#batch.size - slots.count;
     return Math.max(0, Math.min(slots.free + stock, maxTasks - begun - buffered));
   }
 
@@ -62,7 +62,7 @@ export class ClaimBudget {
 
   /** Holds no stock until tasks are short again. */
   reset(): void {
-    this.#batch.reset();
+    this.#batch.reset(this.#env.slots.count);
   }
 
   /** Learns from a claim. */

@@ -22,6 +22,8 @@ export interface LeaseOptions {
   readonly hooks: LeaseHooks;
   /** The queues to register for. */
   readonly queues: Pick<ServedQueues, "names">;
+  /** Its slots: as many tasks as it runs at a time. */
+  readonly slots: { readonly count: number };
 }
 
 /** The part of a lease after which a consumer that cannot renew it stops, before others take over its tasks. */
@@ -33,6 +35,7 @@ export class ConsumerLease {
   readonly #config: ConsumerConfig;
   readonly #hooks: LeaseHooks;
   readonly #queues: Pick<ServedQueues, "names">;
+  readonly #slots: { readonly count: number };
   #id: string = randomUUID();
   #processId: number | null = null;
   #sentAt = -Infinity;
@@ -41,11 +44,12 @@ export class ConsumerLease {
   #renewing: Promise<void> = Promise.resolve();
   #ended = false;
 
-  constructor(sql: Tag, { config, hooks, queues }: LeaseOptions) {
+  constructor(sql: Tag, { config, hooks, queues, slots }: LeaseOptions) {
     this.#sql = sql;
     this.#config = config;
     this.#hooks = hooks;
     this.#queues = queues;
+    this.#slots = slots;
   }
 
   /** The id under which the consumer is registered: a new one after its row was removed. */
@@ -83,15 +87,16 @@ export class ConsumerLease {
   }
 
   async #register(): Promise<void> {
-    const { allQueues, names, concurrency, leaseMs, attemptedBy } = this.#config;
+    const { name, allQueues, names, leaseMs, attemptedBy } = this.#config;
     const queues = this.#queues.names;
     const info = {
       ...attemptedBy,
+      name,
       version: VERSION,
       queues,
       allQueues,
       tasks: names,
-      concurrency,
+      concurrency: this.#slots.count,
       memory: memoryUsed(),
     };
     const sentAt = performance.now();

@@ -119,6 +119,13 @@ export class ClaimLoop {
     this.#wakeup.wake();
   }
 
+  /** Claims by the number of slots that there are now. */
+  resize(): void {
+    this.#budget.reset();
+    this.#onRoom();
+    this.wake();
+  }
+
   /** Runs until {@linkcode ClaimLoop.end} is called. */
   async run(): Promise<void> {
     while (!this.#ended) await this.#turn();

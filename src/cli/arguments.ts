@@ -1,7 +1,9 @@
+import process from "node:process";
 import { parseArgs } from "@std/cli/parse-args";
 import { type Duration, toSeconds } from "../duration.ts";
 import { FireflyError } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
+import { type Environment, type Flag, type Flags, parseSwitch, shortForms, takesNext } from "./flags.ts";
 
 /** The command line is invalid: exit code 2, with a hint at the command's help. */
 export class UsageError extends FireflyError {
@@ -15,20 +17,6 @@ export class UsageError extends FireflyError {
   }
 }
 
-/** One flag. Its key in {@linkcode Flags} is its name without hyphens. */
-export interface Flag {
-  /** The placeholder of its value in the help. A flag without one is a switch. */
-  readonly value?: string;
-  /** Accepts several values: by repeating the flag, or with `commas` also within one value. */
-  readonly list?: "commas" | "repeat";
-  /** Its description in the help. */
-  readonly description: string;
-}
-
-/** Flags by name. */
-export type Flags = Readonly<Record<string, Flag>>;
-
-const SHORT: Readonly<Record<string, string>> = { h: "help" };
 const MOMENT = "must be a time such as 2026-12-24T18:30Z, or how long ago, such as 10m, 2h or 7d";
 /** Values that begin with a hyphen but are not flags. */
 const NEGATIVE = /^-\d/;
@@ -40,16 +28,18 @@ export class Arguments {
   /** The name of the command, as it was given. */
   readonly command: string;
   readonly #flags: Flags;
-  readonly #values: Readonly<Record<string, unknown>>;
+  readonly #values: Record<string, unknown>;
+  /** The variables that set flags, by the flag. */
+  readonly #variables = new Map<string, string>();
 
   /** Parses `args` by `flags`. */
-  constructor(command: string, args: readonly string[], flags: Flags) {
+  constructor(command: string, args: readonly string[], flags: Flags, environment: Environment = process.env) {
     const names = Object.keys(flags);
     const { _: positionals, ...values } = parseArgs(withJoinedNumbers(command, args, flags), {
       boolean: names.filter((name) => flags[name]!.value === undefined),
       string: ["_", ...names.filter((name) => flags[name]!.value !== undefined)],
       collect: names.filter((name) => flags[name]!.list),
-      alias: SHORT,
+      alias: shortForms(flags),
       unknown(argument, key) {
         if (key !== undefined) throw unknownFlag(command, argument, flags);
       },
@@ -62,11 +52,41 @@ export class Arguments {
       const isMissing = [this.#values[name]].flat().includes("");
       if (value && isMissing) throw usageError(command, `flag "--${name}" needs a value: --${name} <${value}>`);
     }
+    for (const [name, flag] of Object.entries(flags)) this.#readVariable(name, flag, environment);
+  }
+
+  /** Takes the value of a flag that is not given from its variable. */
+  #readVariable(name: string, { env, value, list }: Flag, environment: Environment): void {
+    const text = env && environment[env]?.trim();
+    if (!env || !text || this.isGiven(name)) return;
+    const on = parseSwitch(text);
+    if (value === undefined && on === undefined) {
+      throw usageError(this.command, `${env} must be 1 or 0: current value is ${JSON.stringify(text)}`);
+    }
+    this.#variables.set(name, env);
+    this.#values[name] = value === undefined ? on : list ? splitList(text) : text;
+  }
+
+  /** Whether the flag itself is on the command line. */
+  isGiven(name: string): boolean {
+    const value = this.#values[name];
+    return !this.#variables.has(name) &&
+      (Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false);
+  }
+
+  /** Where the value of a flag comes from, as people read it; undefined if neither the flag nor its variable is set. */
+  sourceOf(name: string): string | undefined {
+    return this.#variables.get(name) ?? (this.isGiven(name) ? `--${name}` : undefined);
   }
 
   /** Whether the flag is on. */
   isOn(name: string): boolean {
     return this.#values[name] === true;
+  }
+
+  /** Whether a switch is on or off; undefined if neither the flag nor its variable is set. */
+  switch(name: string): boolean | undefined {
+    return this.isOn(name) || (this.#variables.has(name) ? false : undefined);
   }
 
   /** The flag's value as text. */
@@ -146,7 +166,7 @@ export class Arguments {
     const wrong = given.find((choice) => !choices.includes(choice));
     if (wrong === undefined) return given;
     const hint = didYouMean(wrong, choices) || `: it must be one of ${choices.join(", ")}`;
-    throw usageError(this.command, `"--${name}" cannot be "${wrong}"${hint}`);
+    throw usageError(this.command, `${this.#label(name)} cannot be "${wrong}"${hint}`);
   }
 
   /** Parses the positionals as task ids. */
@@ -159,7 +179,11 @@ export class Arguments {
   }
 
   #wrong(name: string, what: string): UsageError {
-    return usageError(this.command, `"--${name}" ${what}: current value is "${this.text(name)}"`);
+    return usageError(this.command, `${this.#label(name)} ${what}: current value is "${this.text(name)}"`);
+  }
+
+  #label(name: string): string {
+    return this.#variables.get(name) ?? `"--${name}"`;
   }
 }
 
@@ -185,21 +209,6 @@ export function asUsage<T>(check: () => T): T {
   }
 }
 
-/** The index of the command in `args`: the first argument that is neither a flag nor a flag's value; -1 without one. */
-export function commandIndex(args: readonly string[], flags: Flags): number {
-  for (let i = 0; i < args.length; i++) {
-    const argument = args[i]!;
-    if (!argument.startsWith("-")) return i;
-    if (takesNext(argument, flags)) i++;
-  }
-  return -1;
-}
-
-function takesNext(argument: string, flags: Flags): boolean {
-  const name = argument.slice(2);
-  return argument.startsWith("--") && Object.hasOwn(flags, name) && flags[name]!.value !== undefined;
-}
-
 /** Joins `--priority -5` to `--priority=-5`, as the parser would read the former as two flags. */
 function withJoinedNumbers(command: string, args: readonly string[], flags: Flags): string[] {
   const joined: string[] = [];
@@ -220,8 +229,7 @@ function withJoinedNumbers(command: string, args: readonly string[], flags: Flag
 
 /** What helps in place of a flag that no command has. */
 const ABSENT_FLAGS: Readonly<Record<string, string>> = {
-  "--watch":
-    '"watch firefly list --table" repeats a command, and "deno run --watch" restarts a program when its files change',
+  "--watch": '"watch firefly list --table" repeats a command; consume and stats have --watch',
   "--follow": '"firefly show <id> --follow" shows one task until it ends',
   "--since": '"--created-since" and "--ended-since" select tasks by time',
   "--until": '"--created-until" and "--ended-until" select tasks by time',
@@ -230,7 +238,10 @@ const ABSENT_FLAGS: Readonly<Record<string, string>> = {
 function unknownFlag(command: string, argument: string, flags: Flags): UsageError {
   const flag = argument.replace(/=.*/s, "");
   const known = Object.keys(flags).map((name) => `--${name}`);
-  if (/^-[^-]/.test(flag)) return usageError(command, `there is no flag "${flag}": the only short one is -h`);
+  if (/^-[^-]/.test(flag)) {
+    const short = Object.keys(shortForms(flags)).map((letter) => `-${letter}`).sort();
+    return usageError(command, `there is no flag "${flag}": the short ones are ${short.join(", ")}`);
+  }
   const absent = Object.hasOwn(ABSENT_FLAGS, flag) ? `. ${ABSENT_FLAGS[flag]}` : "";
   return usageError(command, `there is no flag "${flag}"${absent || didYouMean(flag, known)}`);
 }

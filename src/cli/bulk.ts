@@ -1,7 +1,8 @@
 import type { Firefly } from "../firefly/firefly.ts";
 import type { BulkOptions } from "../records/tasks.ts";
 import type { TaskFilter } from "../task/record.ts";
-import { type Arguments, type Flags, usageError } from "./arguments.ts";
+import { type Arguments, usageError } from "./arguments.ts";
+import type { Flags } from "./flags.ts";
 import { EXIT } from "./exit_code.ts";
 import { countTasks, FILTER_FLAGS, filterOf, findMissing, reportMissing, requireSelection } from "./filter.ts";
 import { LeftTasks, reportChanged } from "./left_tasks.ts";

@@ -1,18 +1,16 @@
 import process from "node:process";
-import type { Consumer } from "../consume/consume.ts";
-import type { ConsumeOptions } from "../consume/options.ts";
-import { toSeconds } from "../duration.ts";
-import type { Firefly } from "../firefly/firefly.ts";
-import { currentScope } from "../task/scope.ts";
-import { type Arguments, asUsage, omitUndefined, usageError } from "./arguments.ts";
+import { type Arguments, asUsage } from "./arguments.ts";
 import type { Command } from "./command.ts";
+import { CONSUME_SETTINGS, type ConsumeSettings, readConsumeSettings } from "./consume_flags.ts";
+import { type ExitGuard, guardExit, guardProcess } from "./consume_guard.ts";
+import { consumeWatching } from "./consume_watch.ts";
 import { logEvents } from "./consumer_log.ts";
 import { EXIT, exitCodeOf } from "./exit_code.ts";
+import { watchMemory } from "./memory_limit.ts";
 import { readSettings, withInstanceOf } from "./settings.ts";
 import { Log } from "./log.ts";
 import { Probes } from "./probes.ts";
 import { describe, type Terminal } from "./terminal.ts";
-import { formatSeconds } from "../times.ts";
 
 /** `consume`: runs tasks until it is stopped. */
 export const consume: Command = {
@@ -37,39 +35,17 @@ export const consume: Command = {
     "137): it could neither run other tasks nor renew its lease, and other consumers take over its tasks. A supervisor, " +
     "such as systemd or Kubernetes, has to start it again.",
   flags: {
-    queue: {
-      value: "name",
-      list: "commas",
-      description: "The queues to consume, or '*' for all, also those that come later. Default: those of the tasks",
-    },
-    concurrency: { value: "number", description: "How many tasks to run at a time. Default: 10, unless configured" },
-    drain: { description: "Exit when no task is ready; leaves tasks due later" },
-    "max-tasks": { value: "number", description: "Exit after this many attempts" },
-    "poll-interval": {
-      value: "duration",
-      description: "How often to poll in case a notification is missed. Default: 5s",
-    },
-    lease: {
-      value: "duration",
-      description: "How soon others take over the tasks of a crashed consumer. Default: 30s",
-    },
-    release: {
-      value: "text",
-      description: "The release of your application, stored with each attempt. Default: $FIREFLY_RELEASE",
-    },
-    "no-cron": { description: "Leave scheduling crons to other consumers" },
-    "no-watchdog": { description: "Let handlers block the event loop without limit, for example under a debugger" },
-    "probe-port": { value: "number", description: "Answer GET /livez and /readyz on this port" },
-    "probe-host": { value: "address", description: "The address to answer probes on. Default: all addresses" },
-    "shutdown-timeout": {
-      value: "duration",
-      description: "How long a graceful stop waits for running tasks. Default: 30s",
+    ...CONSUME_SETTINGS,
+    once: { description: "Run one task, if one is ready, and exit: as --drain --max-tasks 1" },
+    watch: {
+      description: "For development: start again when a module changes; running tasks are handed back, uncounted",
     },
   },
   examples: ["consume", "consume --queue mail,default --concurrency 20", "consume --drain --json"],
   async run(args, terminal) {
     const log = new Log(terminal);
     try {
+      if (args.isOn("watch")) return await consumeWatching(process.argv.slice(2), log);
       return await consumeTasks(args, terminal, log);
     } catch (error) {
       const code = exitCodeOf(error);
@@ -96,29 +72,26 @@ async function consumeGuarded(
   args: Arguments,
   { terminal, log, exit }: { terminal: Terminal; log: Log; exit: ExitGuard },
 ): Promise<number> {
-  const flags = optionsOf(args);
+  readConsumeSettings(args); // a wrong flag is refused before any module is imported
   const onProgress = (message: string) => log.add({ level: "info", event: "progress", text: message });
-  const deployedBy = args.text("probe-port") === undefined ? undefined : "--probe-port";
-  const { options, config } = await readSettings({
-    args,
-    terminal,
-    tasks: "required",
-    ownStdout: true,
-    onProgress,
-    deployedBy,
-  });
-  const consumeOptions = { watchdog: true, ...config.consume, ...flags };
+  const deployedBy = args.sourceOf("probe-port");
+  const request = { args, terminal, tasks: "required", ownStdout: true, onProgress, deployedBy } as const;
+  const { options, config } = await readSettings(request);
+  const settings = readConsumeSettings(args, config.consume);
   return await withInstanceOf(options, async (ff) => {
-    const running = logEvents(ff, log, consumeOptions);
+    const running = logEvents(ff, log, settings.options);
     exit.running = running;
-    const probes = await answerProbes(args, log);
-    const consumer = asUsage(() => ff.consume(consumeOptions));
+    const probes = await answerProbes(settings, log);
+    const consumer = asUsage(() => ff.consume(settings.options));
     if (probes) probes.consumer = consumer;
-    const guard = guardProcess(consumer, { ff, log, running, exit, options: consumeOptions });
+    const guard = guardProcess(consumer, { ff, log, running, exit, options: settings.options });
+    const { maxMemory } = settings;
+    const endMemory = maxMemory && watchMemory(maxMemory, (text) => guard.stop({ code: EXIT.tooMuchMemory, text }));
     try {
       await consumer.finished;
       return guard.exitCode();
     } finally {
+      if (endMemory) endMemory();
       guard.end();
       await probes?.end();
     }
@@ -126,131 +99,10 @@ async function consumeGuarded(
 }
 
 /** Starts before the consumer does, so that it claims nothing if the port is in use. */
-async function answerProbes(args: Arguments, log: Log): Promise<Probes | undefined> {
-  const [port, host] = [args.integer("probe-port", 0), args.text("probe-host")];
-  if (port === undefined) {
-    if (host === undefined) return undefined;
-    throw usageError("consume", `"--probe-host" needs a port: --probe-port <number>`);
-  }
-  if (port > 65_535) throw usageError("consume", `"--probe-port" must be at most 65535: current value is "${port}"`);
-  const probes = await Probes.listen({ port, host });
+async function answerProbes({ probePort, probeHost }: ConsumeSettings, log: Log): Promise<Probes | undefined> {
+  if (probePort === undefined) return undefined;
+  const probes = await Probes.listen({ port: probePort, host: probeHost });
   const text = `on port ${probes.port}: /livez and /readyz`;
   log.add({ level: "info", event: "probes", text, fields: { port: probes.port } });
   return probes;
-}
-
-function optionsOf(args: Arguments): ConsumeOptions {
-  return omitUndefined({
-    queues: args.list("queue"),
-    concurrency: args.integer("concurrency", 1),
-    drain: args.isOn("drain") || undefined,
-    release: args.text("release"),
-    maxTasks: args.integer("max-tasks", 1),
-    pollInterval: args.duration("poll-interval"),
-    lease: args.duration("lease"),
-    cron: args.isOn("no-cron") ? false : undefined,
-    watchdog: args.isOn("no-watchdog") ? false : undefined,
-    shutdownTimeout: args.duration("shutdown-timeout"),
-  }) as ConsumeOptions;
-}
-
-interface Guarded {
-  ff: Firefly;
-  log: Log;
-  running(): number;
-  exit: ExitGuard;
-  options: ConsumeOptions;
-}
-
-interface ExitGuard {
-  /** Counts the attempts that run, once a consumer does. */
-  running: () => number;
-  end(): void;
-}
-
-/**
- * Reports a handler or a module that ends the process. With the exit code 0, a supervisor would take the consumer for
- * done and not start it again, so the code becomes 1.
- */
-function guardExit(log: Log): ExitGuard {
-  const guard = { running: () => 0, end: () => void process.off("exit", onExit) };
-  function onExit(code: number): void {
-    const left = guard.running();
-    const text = `A handler or a task module ended the process with exit code ${code}` +
-      (left > 0 ? `, ${attempts(left)} unfinished: other consumers run them once the lease has expired` : "");
-    log.add({ level: "error", event: "exit", text });
-    log.flush();
-    if (code === 0) process.exitCode = EXIT.unexpected;
-  }
-  process.on("exit", onExit);
-  return guard;
-}
-
-interface Guard {
-  /** The exit code of the process. */
-  exitCode(): number;
-  /** Removes its handlers. */
-  end(): void;
-}
-
-/** SIGHUP: the terminal was closed. */
-const SIGNAL_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
-
-/** Handles signals, unhandled rejections and uncaught exceptions. */
-function guardProcess(consumer: Consumer, { ff, log, running, exit, options }: Guarded): Guard {
-  let signalled: string | undefined;
-  let code: number = EXIT.done;
-  const grace = formatSeconds(toSeconds(options.shutdownTimeout ?? "30s", "shutdownTimeout"));
-
-  function onSignal(signal: keyof typeof SIGNAL_CODES): void {
-    if (signalled) {
-      const text = `Ended at once by ${signal}, ${attempts(running())} unfinished`;
-      log.add({ level: "warn", event: "ended", text });
-      log.flush();
-      exit.end();
-      process.exit(SIGNAL_CODES[signal]);
-    }
-    signalled = signal;
-    consumer.stop();
-  }
-  function onRejection(thrown: unknown): void {
-    const reason = ff.redactor.redact(thrown);
-    const { attempt } = currentScope();
-    const where = attempt ? ` in task ${attempt.id}` : "";
-    const text = `Unhandled promise rejection${where}, continuing: ${describe(reason)}`;
-    log.add({ level: "error", event: "rejection", text, error: reason, withStack: true });
-  }
-  function onException(thrown: unknown): void {
-    const error = ff.redactor.redact(thrown);
-    const text = `Uncaught exception, stopping: ${describe(error)}`;
-    log.add({ level: "error", event: "exception", text, error, withStack: true });
-    code = EXIT.unexpected;
-    consumer.stop();
-  }
-  function onStopping({ running }: { running: number }): void {
-    const why = signalled ? `${signalled}: ` : "";
-    const text = running === 0
-      ? `${why}no tasks are running`
-      : `${why}waiting up to ${grace} for ${attempts(running)}; a second signal ends the process at once`;
-    log.add({ level: signalled ? "info" : "debug", event: "stopping", text, fields: { running } });
-  }
-
-  const signals = Object.keys(SIGNAL_CODES) as (keyof typeof SIGNAL_CODES)[];
-  for (const signal of signals) process.on(signal, onSignal);
-  process.on("unhandledRejection", onRejection);
-  process.on("uncaughtException", onException);
-  const unsubscribe = ff.on("consumer.stopping", onStopping);
-  return {
-    exitCode: () => code,
-    end() {
-      for (const signal of signals) process.off(signal, onSignal);
-      process.off("unhandledRejection", onRejection);
-      process.off("uncaughtException", onException);
-      unsubscribe();
-    },
-  };
-}
-
-function attempts(count: number): string {
-  return count === 1 ? "1 attempt" : `${count} attempts`;
 }

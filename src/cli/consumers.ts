@@ -1,5 +1,8 @@
 import type { ConsumerState } from "../store/consumer_records.ts";
+import { formatBytes } from "./bytes.ts";
 import type { Command } from "./command.ts";
+import { usageError } from "./arguments.ts";
+import { setConcurrency } from "./consumers_set.ts";
 import { EXIT } from "./exit_code.ts";
 import { withInstance } from "./settings.ts";
 import { type Cell, cut, renderTable } from "./table.ts";
@@ -12,20 +15,32 @@ const NAMED = 3;
 /** `consumers`: shows the consumers. */
 export const consumers: Command = {
   name: "consumers",
-  usage: "",
-  positionals: [0, 0],
-  summary: "Show the consumers: where they run, their release, and what they run",
+  usage: "[set <consumer…>]",
+  positionals: [0, Infinity],
+  summary: "Show the consumers: where they run, their release, and what they run; scale them",
   details:
     "It shows every consumer that has registered and not stopped, with the tasks that it has run longest. RUNNING is " +
     "how many tasks it has claimed, of how many it runs at a time; LONGEST is how long it has held one of them. One " +
-    "whose lease has expired has crashed: other consumers take over its tasks. MEMORY is that of its process (RSS).",
-  flags: {},
-  examples: ["consumers", "consumers --json | jq 'select(.memory > 1e9)'"],
+    "whose lease has expired has crashed: other consumers take over its tasks. MEMORY is that of its process (RSS).\n\n" +
+    "`consumers set` changes how many tasks a live consumer runs at a time, until it stops. It names the consumer by its " +
+    "name, host, `host:pid`, process id or id; all that match change. With fewer, running tasks go on to their end.",
+  flags: {
+    concurrency: { value: "number", short: "c", description: "With set: how many tasks to run at a time from now on" },
+  },
+  examples: ["consumers", "consumers set mail-2 --concurrency 20", "consumers --json | jq 'select(.memory > 1e9)'"],
   async run(args, terminal) {
+    const [action] = args.positionals;
+    if (action !== undefined && action !== "set") {
+      throw usageError("consumers", `"${action}" is no action: it must be set`);
+    }
+    if (action === undefined && args.text("concurrency")) {
+      throw usageError("consumers", "--concurrency needs set <consumer>");
+    }
     return await withInstance({ args, terminal, tasks: "none" }, async (ff) => {
+      if (args.positionals[0] === "set") return await setConcurrency(ff, args, terminal);
       const found = await ff.consumers();
       if (terminal.json) {
-        for (const consumer of found) await terminal.printJson(fieldsOf(consumer));
+        for (const consumer of found) await terminal.printJson(fieldsOfConsumer(consumer));
       } else if (found.length === 0) terminal.note("No consumer lives: start one with firefly consume");
       else await terminal.print(render(found, terminal).join("\n"));
       return EXIT.done;
@@ -33,9 +48,13 @@ export const consumers: Command = {
   },
 };
 
-function fieldsOf({ leaseUntil, runningSince, runningTasks, ...consumer }: ConsumerState): object {
+/** The fields of a consumer, for JSON. */
+export function fieldsOfConsumer(
+  { wantedConcurrency, leaseUntil, runningSince, runningTasks, ...consumer }: ConsumerState,
+): object {
   return {
     ...consumer,
+    wanted_concurrency: wantedConcurrency,
     lease_until: leaseUntil,
     running_since: runningSince,
     running_tasks: runningTasks.map(({ id, funcName, since }) => ({ id, func_name: funcName, since })),
@@ -44,9 +63,28 @@ function fieldsOf({ leaseUntil, runningSince, runningTasks, ...consumer }: Consu
 
 /** A table with a line of the consumer's tasks below each row that has some. */
 function render(found: readonly ConsumerState[], terminal: Terminal): string[] {
-  const header = ["host", "pid", "release", "version", "queues", "running", "longest", "seen", "up", "memory"];
-  const rows = found.map((consumer) => rowOf(consumer));
-  const [heading, ...lines] = renderTable(terminal, { header, rows, right: [1, 9] });
+  const hasNames = found.some(({ name }) => name !== null);
+  const header = [
+    ...(hasNames ? ["name"] : []),
+    "host",
+    "pid",
+    "release",
+    "version",
+    "queues",
+    "running",
+    "longest",
+    "seen",
+    "up",
+    "memory",
+  ];
+  const rows = found.map((consumer) => [...(hasNames ? [consumer.name ?? ""] : []), ...rowOf(consumer)]);
+  const optional = ["version", "up", "release"].map((name) => header.indexOf(name));
+  const [heading, ...lines] = renderTable(terminal, {
+    header,
+    rows,
+    right: [header.indexOf("pid"), header.indexOf("memory")],
+    optional,
+  });
   return [
     heading!,
     ...lines.flatMap((line, i) => {
@@ -78,10 +116,7 @@ function describeTasks({ running, runningTasks }: ConsumerState): string {
   return [...named, ...(others > 0 && named.length > 0 ? [`${others} more`] : [])].join(", ");
 }
 
-function ageOf(since: Date): string {
-  return formatSeconds(Math.max(0, Math.round((Date.now() - since.getTime()) / 1000)));
-}
-
-function formatBytes(bytes: number): string {
-  return bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
+/** Formats how long something has gone on, in whole seconds. */
+export function ageOf(since: Date): string {
+  return formatSeconds(Math.max(1, Math.round((Date.now() - since.getTime()) / 1000)));
 }

@@ -13,6 +13,7 @@ export const EXIT = {
   taskFailed: 5,
   unhealthy: 6,
   nothingDone: 7,
+  tooMuchMemory: 8,
   timedOut: 124,
 } as const;
 
@@ -26,6 +27,7 @@ export const EXIT_MEANINGS: readonly [code: number, meaning: string][] = [
   [EXIT.taskFailed, "The awaited task failed or was cancelled"],
   [EXIT.unhealthy, "`doctor` found a problem"],
   [EXIT.nothingDone, "No task was changed, as none could be"],
+  [EXIT.tooMuchMemory, "The consumer stopped as its process had more memory than --max-memory"],
   [EXIT.timedOut, "The awaited task did not end in time"],
   [130, "A second signal ended the process at once (143 if it was SIGTERM)"],
   [137, "A task blocked the event loop, or the process received SIGKILL"],

@@ -10,7 +10,8 @@ import {
   type TaskState,
   type TaskStatus,
 } from "../task/record.ts";
-import { type Arguments, type Flags, omitUndefined, usageError } from "./arguments.ts";
+import { type Arguments, omitUndefined, usageError } from "./arguments.ts";
+import type { Flags } from "./flags.ts";
 import { EXIT } from "./exit_code.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -21,10 +22,11 @@ const STATUSES: readonly (TaskStatus | TaskState)[] = [...new Set([...TASK_STATU
 export const FILTER_FLAGS: Flags = {
   status: {
     value: "status",
+    choices: STATUSES,
     list: "commas",
     description: `Tasks with this status: ${STATUSES.join(", ")}; created is ${CREATED_STATES.join(", ")} together`,
   },
-  queue: { value: "name", list: "commas", description: "Tasks in this queue" },
+  queue: { value: "name", short: "q", list: "commas", description: "Tasks in this queue" },
   name: { value: "name", list: "commas", description: "Tasks with this name" },
   tag: {
     value: "label",

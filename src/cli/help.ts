@@ -1,4 +1,4 @@
-import type { Flags } from "./arguments.ts";
+import type { Flag, Flags } from "./flags.ts";
 import { type Command, GLOBAL_FLAGS } from "./command.ts";
 import { EXIT_MEANINGS } from "./exit_code.ts";
 import type { Terminal } from "./terminal.ts";
@@ -40,10 +40,19 @@ export function renderCommand(terminal: Terminal, command: Command): string {
 }
 
 function describeFlags(flags: Flags): [string, string][] {
-  return Object.entries(flags).map(([name, { value, list, description }]) => {
-    const hint = list === "commas" ? " (comma-separated or repeated)" : list ? " (repeatable)" : "";
-    return [`--${name}${value ? ` <${value}>` : ""}`, `${description}${hint}`];
-  });
+  return Object.entries(flags).map(([name, flag]) => [titleOfFlag(name, flag), describeFlag(flag)]);
+}
+
+/** A flag with its short form and its value: `-q, --queue <name>`. */
+export function titleOfFlag(name: string, { short, value }: Flag): string {
+  return `${short ? `-${short}, ` : ""}--${name}${value ? ` <${value}>` : ""}`;
+}
+
+/** Describes a flag, its default and its variable. */
+export function describeFlag({ list, description, byDefault, env }: Flag): string {
+  const hint = list === "commas" ? " (comma-separated or repeated)" : list ? " (repeatable)" : "";
+  const notes = [...(byDefault ? [`Default: ${byDefault}`] : []), ...(env ? [`$${env}`] : [])];
+  return `${description}${hint}${notes.length > 0 ? `. ${notes.join(". ")}` : ""}`;
 }
 
 function section(terminal: Terminal, heading: string, entries: readonly (readonly [string, string])[]): string[] {

@@ -31,7 +31,7 @@ export const list: Command = {
     limit: { value: "number", description: "The most tasks or groups to list. Default: 100" },
     after: { value: "id", description: "Continue after this id, the last one of a previous list" },
     count: { description: "Print only how many tasks match" },
-    group: { value: "property", description: `Count the tasks by ${GROUPINGS.join(", ")}` },
+    group: { value: "property", choices: GROUPINGS, description: `Count the tasks by ${GROUPINGS.join(", ")}` },
   },
   examples: [
     "list --status failed --ended-since 10m",

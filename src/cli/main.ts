@@ -1,8 +1,12 @@
+import process from "node:process";
 import { didYouMean } from "../suggest.ts";
 import { VERSION } from "../version.ts";
-import { Arguments, commandIndex, type Flags, UsageError, usageError } from "./arguments.ts";
+import { Arguments, UsageError, usageError } from "./arguments.ts";
+import { commandIndex, type Flags, isOnIn } from "./flags.ts";
 import { cancel } from "./cancel.ts";
 import { type Command, GLOBAL_FLAGS } from "./command.ts";
+import { completions } from "./completions.ts";
+import { config } from "./config.ts";
 import { consume } from "./consume.ts";
 import { consumers } from "./consumers.ts";
 import { cron } from "./cron.ts";
@@ -14,16 +18,20 @@ import { EXIT, exitCodeOf } from "./exit_code.ts";
 import { explain } from "./explain.ts";
 import { renderCommand, renderOverview } from "./help.ts";
 import { list } from "./list.ts";
+import { man } from "./man.ts";
 import { migrate } from "./migrate.ts";
 import { pause, resume } from "./pause.ts";
 import { prune } from "./prune.ts";
 import { queues } from "./queues.ts";
+import { repl } from "./repl.ts";
 import { reschedule } from "./reschedule.ts";
 import { retry } from "./retry.ts";
 import { run as runNow } from "./run.ts";
 import { schedule } from "./schedule.ts";
 import { show } from "./show.ts";
+import { stats } from "./stats.ts";
 import { tasks } from "./tasks.ts";
+import { top } from "./top.ts";
 import { exitSoon, ignoreBrokenPipe, Terminal } from "./terminal.ts";
 
 const COMMANDS: readonly Command[] = [
@@ -40,14 +48,20 @@ const COMMANDS: readonly Command[] = [
   deleteTasks,
   prune,
   queues,
+  stats,
+  top,
   consumers,
   pause,
   resume,
   tasks,
+  repl,
   cron,
   dashboard,
   doctor,
+  config,
   db,
+  completions,
+  man,
 ];
 
 /** The flags of all commands: they may also precede the command's name. */
@@ -66,6 +80,7 @@ const ALIASES: Readonly<Record<string, readonly string[]>> = {
 const SYNONYMS: Readonly<Record<string, string>> = {
   add: "schedule",
   check: "doctor",
+  completion: "completions",
   crons: "cron",
   defer: "schedule",
   enqueue: "schedule",
@@ -77,8 +92,9 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   push: "schedule",
   rm: "delete",
   serve: "dashboard",
+  settings: "config",
+  scale: "consumers set",
   start: "consume",
-  stats: "queues",
   status: "queues",
   ui: "dashboard",
   web: "dashboard",
@@ -88,11 +104,7 @@ const SYNONYMS: Readonly<Record<string, string>> = {
 
 /** What there is not, and what helps instead. */
 const ABSENT: Readonly<Record<string, string>> = {
-  completion: 'Firefly has no completions for shells: "firefly help" lists all commands',
-  completions: 'Firefly has no completions for shells: "firefly help" lists all commands',
-  man: 'Firefly has no manual page: "firefly help" lists all commands',
-  top: '"watch firefly queues --table" shows the queues as they change',
-  watch: '"watch firefly queues --table" shows the queues as they change',
+  watch: '"firefly top" and "firefly stats --watch" show what happens as it happens',
 };
 
 /** Runs the command line `args` and returns its exit code. The process ends soon after, whatever user code keeps open. */
@@ -130,9 +142,11 @@ async function run(args: readonly string[], terminal: Terminal): Promise<number>
     await terminal.print(renderCommand(terminal, command));
     return EXIT.done;
   }
-  if (parsed.isOn("json") && parsed.isOn("table")) throw usageError(name, "--json and --table exclude each other");
+  if (parsed.isGiven("json") && parsed.isGiven("table")) {
+    throw usageError(name, "--json and --table exclude each other");
+  }
   checkPositionals(command, parsed.positionals);
-  return await command.run(parsed, terminal);
+  return await command.run(parsed, terminal, COMMANDS);
 }
 
 async function runWithoutCommand(args: readonly string[], terminal: Terminal): Promise<number> {
@@ -181,6 +195,8 @@ function checkPositionals({ name, usage, positionals: [least, most] }: Command, 
 
 /** Reads the flags that concern output before the rest is parsed, so that even a usage error is printed as they ask. */
 function terminalFor(args: readonly string[]): Terminal {
-  const verbosity = args.includes("--verbose") ? "verbose" : args.includes("--quiet") ? "quiet" : "normal";
-  return new Terminal({ json: args.includes("--json"), table: args.includes("--table"), verbosity });
+  const isOn = (flag: string, rival: string) =>
+    args.includes(`--${flag}`) || !args.includes(`--${rival}`) && isOnIn(process.env, GLOBAL_FLAGS[flag]!);
+  const verbosity = isOn("verbose", "quiet") ? "verbose" : isOn("quiet", "verbose") ? "quiet" : "normal";
+  return new Terminal({ json: isOn("json", "table"), table: isOn("table", "json"), verbosity });
 }

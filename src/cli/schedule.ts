@@ -24,7 +24,7 @@ export const schedule: Command = {
     "definition.\n\n" +
     "With --wait, it waits until a consumer has run the task, and prints the record.",
   flags: {
-    queue: { value: "name", description: "The queue to schedule it in" },
+    queue: { value: "name", short: "q", description: "The queue to schedule it in" },
     priority: { value: "number", description: "Higher priorities run first" },
     delay: { value: "duration", description: "Run it after this delay" },
     "not-before": { value: "time", description: "Do not run it before this time" },

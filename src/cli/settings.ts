@@ -1,3 +1,4 @@
+import process from "node:process";
 import type { Config } from "../firefly/config.ts";
 import { resolveConnection } from "../database/settings.ts";
 import { defaultHome } from "../embedded/embedded.ts";
@@ -33,10 +34,11 @@ export interface SettingsRequest {
   readonly onProgress?: (message: string) => void;
 }
 
-/** The options for a command's instance, and the whole configuration. */
+/** The options for a command's instance, the whole configuration, and its file, if there is one. */
 export interface Settings {
   readonly options: FireflyOptions;
   readonly config: Config;
+  readonly file: string | undefined;
 }
 
 /** Reads the settings and calls `act` with the instance that they describe. */
@@ -64,9 +66,12 @@ export async function withInstanceOf<T>(options: FireflyOptions, act: (ff: Firef
 /** The longest that an import may take for a command that can do without it, in milliseconds: user code may wait forever. */
 const IMPORT_TIMEOUT = 10_000;
 
+/** It names the database before the configuration does: a deployment decides. */
+const DATABASE_VARIABLE = "FIREFLY_DATABASE_URL";
+
 /**
- * Reads the configuration and imports the tasks. Flags override the configuration, which overrides the options that
- * task modules passed to `configure()`.
+ * Reads the configuration and imports the tasks. Flags override variables, which override the configuration, which
+ * overrides the options that task modules passed to `configure()`.
  */
 export async function readSettings(
   { args, terminal, tasks, ownStdout = false, onProgress, deployedBy, isOptional = false }: SettingsRequest,
@@ -78,6 +83,14 @@ export async function readSettings(
   const timeout = tasks === "required" ? undefined : IMPORT_TIMEOUT;
   const found = await loadConfig(args.text("config"), { timeout, onWait: report });
   const { tasks: _, consume: __, ...configured } = found.config;
+  const variable = process.env[DATABASE_VARIABLE];
+  if (variable && configured.database && !args.text("database")) {
+    if (configured.database !== variable) {
+      report(`${DATABASE_VARIABLE} overrides the database of the configuration`);
+      delete configured.listenDatabase; // it may belong to the other database
+    }
+    configured.database = variable;
+  }
   const isEmbedded = args.isOn("embedded");
   if (isEmbedded && args.text("database")) throw new UsageError("Cannot use --embedded and --database together");
   const flags = omitUndefined({
@@ -105,7 +118,7 @@ export async function readSettings(
   if (flags.database && !flags.listenDatabase) delete options.listenDatabase;
   terminal.redactor = asUsage(() => new Redactor(options.redact));
   if (!isOptional) await chooseFor(options, { report, deployedBy });
-  return { options, config: found.config };
+  return { options, config: found.config, file: found.file };
 }
 
 /** Imports for a command that can do without the tasks: `all` modules, or only those that may name the database. */

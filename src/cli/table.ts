@@ -1,3 +1,4 @@
+import { unicodeWidth } from "@std/cli/unicode-width";
 import type { Style, Terminal } from "./terminal.ts";
 import { escapeLine } from "./escape.ts";
 
@@ -8,10 +9,6 @@ export type Cell = string | { text: string; style: Style };
 const [GAP, NARROW_GAP] = [2, 1];
 /** The least that the last column and columns of text are cut to, and columns of text where even that is too wide. */
 const [LEAST_LAST, LEAST_TEXT, TINY_TEXT] = [10, 12, 5];
-/** Characters that take two columns. */
-const WIDE =
-  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u;
-const COMBINING = /[\p{Mn}\p{Me}\u200b-\u200d]/u;
 
 /** A table to print. Columns are named by their index. */
 export interface Table {
@@ -114,17 +111,16 @@ function toPainted(cell: Cell): { text: string; style?: Style } {
 
 /** The number of terminal columns that `text` takes. */
 export function widthOf(text: string): number {
-  let width = 0;
-  for (const sign of text) width += COMBINING.test(sign) ? 0 : WIDE.test(sign) ? 2 : 1;
-  return width;
+  return unicodeWidth(text);
 }
 
 /** Cuts `text` to `room` columns, ending in an ellipsis. */
 export function cut(text: string, room: number): string {
   if (widthOf(text) <= room) return text;
-  let kept = "";
+  let [kept, left] = ["", room - 1];
   for (const sign of text) {
-    if (widthOf(kept + sign) > room - 1) break;
+    left -= widthOf(sign);
+    if (left < 0) break;
     kept += sign;
   }
   return `${kept}…`;

@@ -49,6 +49,11 @@ export class Terminal {
     return Number(process.env.COLUMNS) || Infinity;
   }
 
+  /** The height of stdout, in lines. A pipe has no limit. */
+  get height(): number {
+    return process.stdout.isTTY ? process.stdout.rows || 24 : Infinity;
+  }
+
   /** Whether the cursor of stdout can be moved. */
   get canMove(): boolean {
     return Boolean(process.stdout.isTTY) && process.env.TERM !== "dumb";
@@ -66,7 +71,12 @@ export class Terminal {
 
   /** Prints a line on stdout. Waits while the reader is behind. */
   async print(line: string): Promise<void> {
-    if (writeOut(`${line}\n`)) return;
+    await this.write(`${line}\n`);
+  }
+
+  /** Writes text on stdout as it is. Waits while the reader is behind. */
+  async write(text: string): Promise<void> {
+    if (writeOut(text)) return;
     await new Promise((resolve) => process.stdout.once("drain", resolve));
   }
 

@@ -147,7 +147,7 @@ async function run(host: ConsumerHost, { config, signal, onReady }: Run) {
   } finally {
     await watchdog.end();
     signal.removeEventListener("abort", stop);
-    sessions.max -= config.concurrency;
+    sessions.max -= loop.concurrency;
   }
 }
 

@@ -1,6 +1,7 @@
 import { Admission } from "../claim/admission.ts";
 import { Shutdown } from "../attempt/attempt.ts";
 import type { AttemptEnvironment } from "../attempt/environment.ts";
+import { ConcurrencyWatch } from "./concurrency_watch.ts";
 import { CancellationWatch } from "./cancellation_watch.ts";
 import { HeldTasks } from "../claim/held_tasks.ts";
 import { ClaimLoop } from "../claim/loop.ts";
@@ -50,6 +51,7 @@ export class ConsumerLoop {
   readonly #lease: ConsumerLease;
   readonly #maintenance: Maintenance;
   readonly #cancellations: CancellationWatch;
+  readonly #scaling: ConcurrencyWatch;
   readonly #crons: CronScheduler | undefined;
   readonly #outages: Outages;
   readonly #loop: ClaimLoop;
@@ -78,7 +80,7 @@ export class ConsumerLoop {
       onExpired: () => this.#onExpired(),
       onError: (error: unknown) => outages.report("renew the lease", error),
     };
-    const lease = new ConsumerLease(leaseConnection, { config, hooks, queues });
+    const lease = new ConsumerLease(leaseConnection, { config, hooks, queues, slots: env.slots });
     this.#env = env;
     this.#database = database;
     this.#listener = listener;
@@ -103,6 +105,12 @@ export class ConsumerLoop {
     }
     const whenLooking = outages.of("look for cancelled tasks");
     this.#cancellations = new CancellationWatch({ held, listener, config, ...whenLooking });
+    this.#scaling = new ConcurrencyWatch({
+      env,
+      consumerId: () => this.id,
+      onChange: () => this.#loop.resize(),
+      ...outages.of("look for another concurrency"),
+    });
     // A consumer that drains is gone before most slots come, and would find there what its user does not expect.
     if (!config.cron || config.drain) return;
     const { definitions, defaults } = config;
@@ -113,6 +121,11 @@ export class ConsumerLoop {
   /** The id under which it is registered. */
   get id(): string {
     return this.#lease.id;
+  }
+
+  /** How many tasks it runs at a time. */
+  get concurrency(): number {
+    return this.#env.slots.count;
   }
 
   /** Its health now. */
@@ -165,13 +178,14 @@ export class ConsumerLoop {
   }
 
   #describe(): Events["consumer.started"] {
-    const { sql, config: { allQueues, concurrency, definitions, attemptedBy } } = this.#env;
+    const { sql, slots, config: { name, allQueues, definitions, attemptedBy } } = this.#env;
     const tasks = [...new Set(definitions.values())];
     return {
       consumerId: this.id,
+      name,
       queues: this.#queues.names,
       allQueues,
-      concurrency,
+      concurrency: slots.count,
       database: this.#database,
       schema: sql.schemaName,
       tasks: tasks.map(({ name }) => name),
@@ -210,6 +224,7 @@ export class ConsumerLoop {
     if (channel !== undefined && channel !== controlChannel(schemaName)) return;
     if (channel === undefined) this.#checkClaims(); // the server may have been down
     this.#cancellations.look();
+    this.#scaling.look();
     this.#admission.requestAll();
     this.#held.releasePaused().catch((error) => this.#outages.report("look for paused queues", error));
   };
@@ -219,6 +234,7 @@ export class ConsumerLoop {
     this.#outages.recovered("renew the lease");
     this.#loop.wake();
     this.#held.ping();
+    this.#scaling.look(); // behind a pooler, notifications do not arrive
     this.#checkClaims(); // not awaited: the next renewal must not wait for it
   }
 
@@ -259,6 +275,7 @@ export class ConsumerLoop {
       await this.#checking;
       await this.#checkingQueues;
       await this.#cancellations.end();
+      await this.#scaling.end();
       await this.#watch?.end();
       await settler.idle();
       await this.#maintenance.end();

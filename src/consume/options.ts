@@ -60,6 +60,13 @@ export interface ConsumeOptions {
    * @default `FIREFLY_RELEASE`, else `DENO_DEPLOYMENT_ID`, else none
    */
   release?: string;
+  /**
+   * What operators call this consumer, such as `mail-2`, up to 200 characters: shown by the command `consumers`. Several
+   * may have one name.
+   *
+   * @default none
+   */
+  name?: string;
 }
 
 const OPTION_KEYS = [
@@ -75,12 +82,15 @@ const OPTION_KEYS = [
   "cron",
   "watchdog",
   "release",
+  "name",
 ];
 const ACTION = "consume";
 /** Stands for all queues. */
 const ALL_QUEUES = "*";
 /** The most characters of a release. */
 const LONGEST_RELEASE = 200;
+/** The most characters of a name. */
+const LONGEST_NAME = 200;
 /** In seconds. With a longer lease, the tasks of a crashed consumer would wait too long, and timers overflow. */
 const LONGEST_LEASE = 86_400;
 /** The longest time of a timer in milliseconds: it holds 31 bits, and fires at once beyond them. */
@@ -113,6 +123,7 @@ export function checkConsumeOptions(
   for (const queue of own) checkQueueName(queue, ACTION, schema);
   const allQueues = given?.includes(ALL_QUEUES) ?? false;
   return Object.freeze({
+    name: nameOf(options),
     queues: given && !allQueues ? [...new Set(given)] : own,
     allQueues,
     definitions,
@@ -151,6 +162,15 @@ function releaseOf({ release }: ConsumeOptions): string | null {
     );
   }
   return found;
+}
+
+function nameOf({ name }: ConsumeOptions): string | null {
+  if (name === undefined) return null;
+  if (typeof name === "string" && name !== "" && name.length <= LONGEST_NAME && toStorable(name) === name) return name;
+  throw new RangeError(
+    `Cannot ${ACTION} as "name" must have 1 to ${LONGEST_NAME} characters that PostgreSQL can store: ` +
+      `current value is ${JSON.stringify(name)}`,
+  );
 }
 
 // deno-lint-ignore no-explicit-any

@@ -44,6 +44,7 @@ column claim_batch.lengths: integer[] not null
 column claim_batch.quarantined: boolean not null default
 column consumer.all_queues: boolean not null default
 column consumer.concurrency: integer not null
+column consumer.consumer_name: text
 column consumer.host: text not null
 column consumer.id: uuid not null
 column consumer.lease_until: timestamp with time zone not null
@@ -56,6 +57,7 @@ column consumer.seen: timestamp with time zone not null default
 column consumer.started: timestamp with time zone not null default
 column consumer.tasks: text[] not null
 column consumer.version: text not null
+column consumer.wanted_concurrency: integer
 column consumer_process.host: text not null
 column consumer_process.id: integer not null identity
 column consumer_process.pid: integer not null
@@ -66,6 +68,7 @@ column consumer_record.host: text
 column consumer_record.id: uuid
 column consumer_record.lease_until: timestamp with time zone
 column consumer_record.memory: bigint
+column consumer_record.name: text
 column consumer_record.pid: integer
 column consumer_record.queues: text[]
 column consumer_record.release: text
@@ -77,6 +80,7 @@ column consumer_record.started: timestamp with time zone
 column consumer_record.state: text
 column consumer_record.tasks: text[]
 column consumer_record.version: text
+column consumer_record.wanted_concurrency: integer
 column cron.consumer_id: uuid
 column cron.defined: timestamp with time zone not null default
 column cron.definition: text not null

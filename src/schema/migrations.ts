@@ -638,6 +638,8 @@ COMMENT ON TABLE "firefly".waiting IS
 
 CREATE TABLE "firefly".consumer (
   id uuid PRIMARY KEY,
+  -- The option name, to tell consumers apart: several may have one name. Statements that unnest queues call these name.
+  consumer_name text,
   host text NOT NULL,
   pid integer NOT NULL,
   version text NOT NULL,
@@ -648,6 +650,8 @@ CREATE TABLE "firefly".consumer (
   all_queues boolean NOT NULL DEFAULT false,
   tasks text[] NOT NULL,
   concurrency integer NOT NULL,
+  -- The concurrency that an operator asked for, until the consumer has taken it over.
+  wanted_concurrency integer,
   started timestamptz NOT NULL DEFAULT now(),
   seen timestamptz NOT NULL DEFAULT now(),
   lease_until timestamptz NOT NULL,
@@ -960,9 +964,9 @@ COMMENT ON VIEW "firefly".cron_record IS
   'active. The next slot is missing, as the database does not read cron expressions.';
 
 CREATE VIEW "firefly".consumer_record AS
-SELECT consumer.id, consumer.host, consumer.pid, consumer.release, consumer.version,
+SELECT consumer.id, consumer.consumer_name AS name, consumer.host, consumer.pid, consumer.release, consumer.version,
   CASE WHEN consumer.lease_until > now() THEN 'live' ELSE 'crashed' END AS state,
-  consumer.queues, consumer.tasks, consumer.concurrency, consumer.memory,
+  consumer.queues, consumer.tasks, consumer.concurrency, consumer.wanted_concurrency, consumer.memory,
   consumer.started, consumer.seen, consumer.lease_until,
   held.running, held.running_since, held.running_tasks
 FROM "firefly".consumer

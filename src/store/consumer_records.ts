@@ -5,6 +5,8 @@ import { toNumber } from "./rows.ts";
 export interface ConsumerState {
   /** The id under which it is registered: a new one each time. */
   readonly id: string;
+  /** Its option `name`; null if it has none. */
+  readonly name: string | null;
   /** Its machine. */
   readonly host: string;
   /** Its process id. */
@@ -21,6 +23,8 @@ export interface ConsumerState {
   readonly tasks: string[];
   /** How many handlers it runs at a time. */
   readonly concurrency: number;
+  /** How many an operator asked for, until it has taken that over; else null. */
+  readonly wantedConcurrency: number | null;
   /** The resident memory of its process in bytes, when it renewed its lease last; null if it did not report it. */
   readonly memory: number | null;
   /** When it registered. */
@@ -50,7 +54,8 @@ export interface RunningTask {
 /** Reads all consumers that have a row: those that live by queues, host and process, and those that crashed. */
 export async function readConsumers(sql: Tag): Promise<ConsumerState[]> {
   const rows = await sql`
-    SELECT id, host, pid, release, version, state, queues, tasks, concurrency, memory, started, seen,
+    SELECT id, name, host, pid, release, version, state, queues, tasks, concurrency,
+      wanted_concurrency AS "wantedConcurrency", memory, started, seen,
       lease_until AS "leaseUntil", running, running_since AS "runningSince", running_tasks AS "runningTasks"
     FROM ${sql.schema}.consumer_record
     ORDER BY host COLLATE "C", pid, started, id

@@ -9,6 +9,8 @@ import { attemptOf, duplicateError, failDuplicates, findDuplicates } from "./uni
 /** A consumer as it registers. */
 export interface ConsumerInfo {
   id: string;
+  /** What operators call it. */
+  name?: string | null;
   host: string;
   pid: number;
   version: string;
@@ -27,7 +29,7 @@ export interface ConsumerInfo {
  * attempts store.
  */
 export async function registerConsumer(sql: Tag, info: ConsumerInfo, lease: number): Promise<number> {
-  const { host, pid, version, release = null, allQueues = false, memory = null } = info;
+  const { name = null, host, pid, version, release = null, allQueues = false, memory = null } = info;
   const [row] = await sql`
     WITH process AS (
       INSERT INTO ${sql.schema}.consumer_process (host, pid, release)
@@ -36,9 +38,9 @@ export async function registerConsumer(sql: Tag, info: ConsumerInfo, lease: numb
       RETURNING id
     ), registered AS (
       INSERT INTO ${sql.schema}.consumer (
-        id, host, pid, version, release, queues, all_queues, tasks, concurrency, memory, process_id, lease_until
+        id, consumer_name, host, pid, version, release, queues, all_queues, tasks, concurrency, memory, process_id, lease_until
       )
-      SELECT ${info.id}::uuid, ${host}, ${pid}::integer, ${version}, ${release}, ${info.queues}::text[], ${allQueues},
+      SELECT ${info.id}::uuid, ${name}::text, ${host}, ${pid}::integer, ${version}, ${release}, ${info.queues}::text[], ${allQueues},
         ${info.tasks}::text[], ${info.concurrency}::integer, ${memory}::bigint, process.id,
         now() + make_interval(secs => ${lease})
       FROM process

@@ -47,7 +47,8 @@ export const task: TaskFunction = function task(spec: string | TaskOptions<never
   };
 } as TaskFunction;
 
-function makeTask(definition: TaskDefinition): Task {
+/** Returns the task of a definition that is registered. */
+export function makeTask(definition: TaskDefinition): Task {
   const { name } = definition;
   function call(this: unknown, ...args: unknown[]): unknown {
     return definition.handler.apply(this, args);

@@ -17,6 +17,7 @@ function testLease(sql: Tag, leaseMs: number) {
   const lease: ConsumerLease = new ConsumerLease(sql, {
     config: testConfig({ leaseMs }),
     queues: { names: ["default"] },
+    slots: { count: 10 },
     hooks: { onRenewed: () => note("renewed"), onExpired: () => note("expired"), onError: () => note("error") },
   });
   return { lease, heard, count: (what: string) => heard.filter((each) => each.what === what).length };

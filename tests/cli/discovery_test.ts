@@ -213,11 +213,15 @@ Deno.test("readSettings() takes database and schema from the configuration, and 
   const files = { "firefly.config.ts": `export default ${JSON.stringify(config)};` };
   await using project = await testProject({ files });
 
-  const configured = await project.run("list");
-  const flagged = await project.run("list", "--schema", "firefly");
+  await using without = await testProject({ files, env: { FIREFLY_DATABASE_URL: "" } });
 
-  assertEquals([configured.code, flagged.code], [3, 0]);
+  const configured = await without.run("list");
+  const flagged = await without.run("list", "--schema", "firefly");
+  const overridden = await project.run("list");
+
+  assertEquals([configured.code, flagged.code, overridden.code], [3, 0, 3]);
   assertStringIncludes(configured.stderr, "nowhere");
+  assertStringIncludes(overridden.stderr, "FIREFLY_DATABASE_URL overrides the database of the configuration");
 });
 
 Deno.test("readSettings() takes the database that task modules configure", async () => {

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import type {
   Config,
-  ConsumeOptions,
+  ConsumeCommandOptions,
   CronOptions,
   FireflyOptions,
   QueueOptions,
@@ -72,7 +72,7 @@ const INSTANCE = keysOf<FireflyOptions>({
   onProgress: true,
 });
 
-const CONSUMER = keysOf<ConsumeOptions>({
+const CONSUMER = keysOf<ConsumeCommandOptions>({
   queues: true,
   concurrency: true,
   tasks: true,
@@ -85,6 +85,10 @@ const CONSUMER = keysOf<ConsumeOptions>({
   cron: true,
   watchdog: true,
   release: true,
+  name: true,
+  probePort: true,
+  probeHost: true,
+  maxMemory: true,
 });
 
 Deno.test("docs/configuration.md has every option of task() and with(), and no other", () => {

@@ -9,8 +9,8 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
   "0.1.0": {
     "0001_wire": "75739ac712f9e04f66a46f11a28a50bd752a0408972df0158407e48457c7f0e3",
     "0002_wire_decode": "ac3ec7ddad9d2b6a18384ed7131d8011cbbf6a598b30ef9dfa4d8132dffbf7c1",
-    "0003_tables": "7959ad7fb3b82c7fa482c793fc3a77076d40a582831ca06be0206661c855f51c",
-    "0004_views": "bff843a7256120c8583e40e45c9a2ae58d72b59fe004d748270d745a16fbdfaf",
+    "0003_tables": "0d9d4b08513359b990305fdfe07dc93b6d938106a9ad89bab37aabe0f758b5c4",
+    "0004_views": "0140f29904c46edc854c8a264647d8384d750d742b70c41ffb1658e0d72f0601",
     "0005_placing": "4bdca1b4f207f8d39dc0b28aa9fcbbd48087077053deb3e610dd9d03658b5d9d",
     "0006_keys_and_slots": "484413a6c7c561aff72c0831778960a793fbf42a41ef5c149ea7e4d8f6953c5c",
     "0007_limits": "f3a634b9b6b0a2c55571831b85e8808e0b0c8af7faf5b73e05f092e08ccdbd2f",

@@ -3,6 +3,7 @@ import type { ConsumerConfig } from "../../src/attempt/consumer_config.ts";
 /** The configuration of a consumer of "test.task" in the queue "default", with other values where given. */
 export function testConfig(config: Partial<ConsumerConfig> = {}): ConsumerConfig {
   return {
+    name: null,
     queues: ["default"],
     allQueues: false,
     definitions: new Map(),

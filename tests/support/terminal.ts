@@ -16,17 +16,19 @@ export interface TerminalOptions {
   env?: Record<string, string>;
   /** The width of the terminal. @default 120 */
   columns?: number;
+  /** Its height. @default 40 */
+  rows?: number;
 }
 
 /** Runs the command line on a terminal; resolves to what it shows, and whether it left lines and echo turned on. */
 export async function onTerminal(
   { directory }: Project,
   args: string[],
-  { database, input = "", prompt, env = {}, columns = 120 }: TerminalOptions,
+  { database, input = "", prompt, env = {}, columns = 120, rows = 40 }: TerminalOptions,
 ): Promise<{ code: number; shown: string; isSane: boolean }> {
   const settings = await Deno.makeTempFile();
   const quoted = commandLine(...args).map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
-  const command = `stty cols ${columns}; ${quoted}; code=$?; stty -a > ${settings}; exit $code`;
+  const command = `stty cols ${columns} rows ${rows}; ${quoted}; code=$?; stty -a > ${settings}; exit $code`;
   const process = new Deno.Command(SCRIPT, {
     args: ["--quiet", "--return", "--command", command, "/dev/null"],
     cwd: directory,
