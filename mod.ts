@@ -17,6 +17,7 @@
  * @module
  */
 export type { Backoff, RecordedDelay, RetryDelay } from "./src/task/backoff.ts";
+export type { AlertOptions, AlertWebhook, BacklogOptions, FailedOptions } from "./src/alerts/options.ts";
 export type { PostgresOptions } from "./src/database/settings.ts";
 export type { Consumer, ConsumerHealth } from "./src/consume/consume.ts";
 export type { ConsumeOptions } from "./src/consume/options.ts";

@@ -18,9 +18,11 @@ export const ORDER: Readonly<Record<string, string>> = {
   "schedule": "inserts tasks: batches, unique keys, crons",
   "claim": "takes due tasks, within limits, for as long as a lease lives",
   "consume": "the consumer: start, loop, maintenance, stop",
+  "alerts": "looks for failures, backlogs and lost consumers, and tells a webhook",
   "embedded": "the PostgreSQL that Firefly starts where no database is configured",
   "firefly": "the instance that users hold",
   "doctor": "checks a database and says what to mend",
   "dashboard": "the dashboard: pages over the tables",
+  "metrics": "Prometheus text: what consumers count, and what the queues hold",
   "cli": "the command line",
 };

@@ -13,6 +13,8 @@ export class Outages {
   readonly #events: Emitter;
   readonly #consumerId: () => string;
   readonly #failing = new Set<string>();
+  /** How often each action failed. */
+  readonly counts = new Map<string, number>();
 
   constructor(events: Emitter, consumerId: () => string) {
     this.#events = events;
@@ -21,6 +23,7 @@ export class Outages {
 
   /** Reports that `action` failed. */
   report(action: string, error: unknown): void {
+    this.counts.set(action, (this.counts.get(action) ?? 0) + 1);
     if (this.#failing.has(action)) return;
     this.#failing.add(action);
     this.#events.emit("consumer.error", { consumerId: this.#consumerId(), action, error });

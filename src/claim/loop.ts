@@ -113,6 +113,11 @@ export class ClaimLoop {
     return this.#ended || performance.now() - this.#turnedAt < longest;
   }
 
+  /** How many wake locks it holds. */
+  get wakeLocks(): number {
+    return this.#wakeLock.count;
+  }
+
   /** Looks for tasks again. */
   wake(): void {
     this.#wakeLock.resetRetries();

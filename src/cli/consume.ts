@@ -6,6 +6,7 @@ import { type ExitGuard, guardExit, guardProcess } from "./consume_guard.ts";
 import { consumeWatching } from "./consume_watch.ts";
 import { logEvents } from "./consumer_log.ts";
 import { EXIT, exitCodeOf } from "./exit_code.ts";
+import type { Firefly } from "../firefly/firefly.ts";
 import { watchMemory } from "./memory_limit.ts";
 import { readSettings, withInstanceOf } from "./settings.ts";
 import { Log } from "./log.ts";
@@ -81,7 +82,7 @@ async function consumeGuarded(
   return await withInstanceOf(options, async (ff) => {
     const running = logEvents(ff, log, settings.options);
     exit.running = running;
-    const probes = await answerProbes(settings, log);
+    const probes = await answerProbes(settings, { ff, log });
     const consumer = asUsage(() => ff.consume(settings.options));
     if (probes) probes.consumer = consumer;
     const guard = guardProcess(consumer, { ff, log, running, exit, options: settings.options });
@@ -99,10 +100,13 @@ async function consumeGuarded(
 }
 
 /** Starts before the consumer does, so that it claims nothing if the port is in use. */
-async function answerProbes({ probePort, probeHost }: ConsumeSettings, log: Log): Promise<Probes | undefined> {
+async function answerProbes(
+  { probePort, probeHost }: ConsumeSettings,
+  { ff: firefly, log }: { readonly ff: Firefly; readonly log: Log },
+): Promise<Probes | undefined> {
   if (probePort === undefined) return undefined;
-  const probes = await Probes.listen({ port: probePort, host: probeHost });
-  const text = `on port ${probes.port}: /livez and /readyz`;
+  const probes = await Probes.listen({ port: probePort, host: probeHost, firefly });
+  const text = `on port ${probes.port}: /livez, /readyz and /metrics`;
   log.add({ level: "info", event: "probes", text, fields: { port: probes.port } });
   return probes;
 }

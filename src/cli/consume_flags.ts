@@ -84,7 +84,7 @@ export const CONSUME_SETTINGS: Flags = {
     short: "p",
     env: "FIREFLY_PROBE_PORT",
     config: "consume.probePort",
-    description: "Answer GET /livez and /readyz on this port",
+    description: "Answer GET /livez, /readyz and /metrics on this port",
   },
   "probe-host": {
     value: "address",

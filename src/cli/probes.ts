@@ -1,5 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Consumer, ConsumerHealth } from "../consume/consume.ts";
+import type { Firefly } from "../firefly/firefly.ts";
+import { CONTENT_TYPE, writeMetrics } from "../metrics/metrics.ts";
 import { usageError } from "./arguments.ts";
 
 /** One line of a response. */
@@ -15,10 +17,12 @@ export interface ProbeOptions {
   readonly port: number;
   /** The address to listen on; undefined for all, as a kubelet connects to the pod's address. */
   readonly host: string | undefined;
+  /** The instance whose metrics to answer. */
+  readonly firefly: Firefly;
 }
 
 /**
- * Answers `GET /livez` and `GET /readyz` in the thread that runs the handlers: while a handler blocks it, probes get no
+ * Answers `GET /livez`, `GET /readyz` and `GET /metrics` in the thread that runs the handlers: while a handler blocks it, probes get no
  * answer and so fail, as they must.
  */
 export class Probes {
@@ -26,8 +30,8 @@ export class Probes {
   /** The consumer whose health to report; undefined before it starts. */
   consumer: Consumer | undefined;
 
-  private constructor() {
-    this.#server = createServer((request, response) => answer(request, response, this.consumer?.health));
+  private constructor(firefly: Firefly) {
+    this.#server = createServer((request, response) => this.#answer(request, response, firefly));
   }
 
   /**
@@ -35,8 +39,8 @@ export class Probes {
    *
    * @throws {UsageError} If it cannot listen there, for example as the port is in use.
    */
-  static async listen({ port, host }: ProbeOptions): Promise<Probes> {
-    const probes = new Probes();
+  static async listen({ port, host, firefly }: ProbeOptions): Promise<Probes> {
+    const probes = new Probes(firefly);
     const server = probes.#server;
     await new Promise<void>((resolve, reject) => {
       const refuse = (error: Error) => {
@@ -63,18 +67,39 @@ export class Probes {
     this.#server.closeAllConnections();
     await closed;
   }
+
+  #answer(request: IncomingMessage, response: ServerResponse, firefly: Firefly): void {
+    const [pathname = "", query] = (request.url ?? "").split("?");
+    const checksOf = CHECKS.get(pathname);
+    const isMetrics = pathname === "/metrics";
+    if (!checksOf && !isMetrics) return send(response, 404, "Not found: use /livez, /readyz or /metrics\n");
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      response.setHeader("allow", "GET, HEAD");
+      return send(response, 405, "Method not allowed: use GET\n");
+    }
+    if (!checksOf) return void sendMetrics(response, firefly, new URLSearchParams(query).get("only"));
+    const checks = checksOf(this.consumer?.health);
+    const text = checks.map(({ name, text }) => `${name}: ${text}\n`).join("");
+    send(response, checks.every(({ ok }) => ok) ? 200 : 503, text);
+  }
 }
 
-function answer(request: IncomingMessage, response: ServerResponse, health: ConsumerHealth | undefined): void {
-  const checksOf = CHECKS.get((request.url ?? "").split("?")[0]!);
-  const headers = { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store", "connection": "close" };
-  if (!checksOf) return void response.writeHead(404, headers).end("Not found: use /livez or /readyz\n");
-  if (request.method !== "GET" && request.method !== "HEAD") {
-    return void response.writeHead(405, { ...headers, allow: "GET, HEAD" }).end("Method not allowed: use GET\n");
+function send(response: ServerResponse, status: number, text: string): void {
+  if (!response.hasHeader("content-type")) response.setHeader("content-type", "text/plain; charset=utf-8");
+  response.writeHead(status, { "cache-control": "no-store", "connection": "close" }).end(text);
+}
+
+async function sendMetrics(response: ServerResponse, firefly: Firefly, only: string | null): Promise<void> {
+  if (only !== null && only !== "consumer" && only !== "queues") {
+    return send(response, 400, 'Bad request: "only" must be "consumer" or "queues"\n');
   }
-  const checks = checksOf(health);
-  const text = checks.map(({ name, text }) => `${name}: ${text}\n`).join("");
-  response.writeHead(checks.every(({ ok }) => ok) ? 200 : 503, headers).end(text);
+  try {
+    const text = await writeMetrics(firefly, only === null ? {} : { only });
+    response.setHeader("content-type", CONTENT_TYPE);
+    send(response, 200, text);
+  } catch (error) {
+    send(response, 500, `Cannot read the metrics: ${(error as Error).name}\n`); // its message may name hosts
+  }
 }
 
 const CHECKS: ReadonlyMap<string, (health: ConsumerHealth | undefined) => Check[]> = new Map([

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { ConsumerConfig } from "../attempt/consumer_config.ts";
 import type { AttemptEnvironment } from "../attempt/environment.ts";
 import { Slots } from "../attempt/slots.ts";
+import type { ConsumerCounts } from "./counts.ts";
 import { ConsumerLoop } from "./consumer.ts";
 import type { Database } from "../database/pools.ts";
 import type { KeyRing } from "../privacy/encryption.ts";
@@ -52,6 +53,12 @@ export interface Consumer extends AsyncDisposable {
   readonly finished: Promise<{ completed: number; failed: number }>;
   /** Its health now. */
   readonly health: ConsumerHealth;
+  /**
+   * What it has counted since its start, for metrics; undefined before it has started.
+   *
+   * @ignore
+   */
+  readonly counts: ConsumerCounts | undefined;
   /** Claims no more, returns tasks that have not begun, waits for handlers, then aborts them. Resolves at its end. */
   stop(): Promise<void>;
 }
@@ -114,6 +121,9 @@ export function startConsumer(host: ConsumerHost, options: ConsumeOptions, onEnd
     },
     get health() {
       return healthOf(ended ? undefined : loop, ended);
+    },
+    get counts() {
+      return loop?.counts;
     },
     stop,
     [Symbol.asyncDispose]: stop,

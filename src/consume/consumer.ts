@@ -2,6 +2,7 @@ import { Admission } from "../claim/admission.ts";
 import { Shutdown } from "../attempt/attempt.ts";
 import type { AttemptEnvironment } from "../attempt/environment.ts";
 import { ConcurrencyWatch } from "./concurrency_watch.ts";
+import type { ConsumerCounts } from "./counts.ts";
 import { CancellationWatch } from "./cancellation_watch.ts";
 import { HeldTasks } from "../claim/held_tasks.ts";
 import { ClaimLoop } from "../claim/loop.ts";
@@ -135,6 +136,23 @@ export class ConsumerLoop {
       leased: this.#lease.valid,
       listener: this.#listener.state,
       stopping: this.#stopping,
+    };
+  }
+
+  /** What it has counted until now. */
+  get counts(): ConsumerCounts {
+    const { statistics, slots, config } = this.#env;
+    return {
+      attempts: statistics?.totals,
+      tasks: Array.from(new Set(config.definitions.values()), ({ name, queue }) => ({
+        name,
+        queue: queue ?? config.defaults.queue ?? "default",
+      })),
+      errors: this.#outages.counts,
+      concurrency: config.concurrency,
+      running: slots.taken,
+      wakeLocks: this.#loop.wakeLocks,
+      release: config.attemptedBy.release,
     };
   }
 

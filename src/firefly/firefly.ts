@@ -1,4 +1,4 @@
-import { type Consumer, startConsumer } from "../consume/consume.ts";
+import type { Consumer } from "../consume/consume.ts";
 import type { ConsumeOptions } from "../consume/options.ts";
 import { checkQueueName, type TaskDefinition } from "../task/definition.ts";
 import { KeyRing } from "../privacy/encryption.ts";
@@ -9,6 +9,7 @@ import type { Middleware } from "../attempt/middleware.ts";
 import { callerName } from "./caller.ts";
 import { connect, type Connected } from "./connect.ts";
 import { Connector } from "./connector.ts";
+import { RunningConsumers } from "./running_consumers.ts";
 import { checkFireflyOptions, CREATE_INSTANCE, DEFAULT_SCHEMA, type FireflyOptions } from "./options.ts";
 import { migrate, type MigrationState, migrationStates } from "../schema/migrator.ts";
 import type { ScheduleOptions } from "../task/options.ts";
@@ -53,7 +54,8 @@ export class Firefly implements AsyncDisposable {
   readonly redactor: Redactor;
   readonly #options: Readonly<FireflyOptions>;
   readonly #access: RecordAccess;
-  readonly #consumers = new Set<Consumer>();
+  /** @ignore */
+  readonly running: RunningConsumers;
   readonly #scheduler: Scheduler;
   readonly #knownColumns: KnownColumns = new WeakMap();
   readonly #connector: Connector;
@@ -80,6 +82,7 @@ export class Firefly implements AsyncDisposable {
     this.schema = options.schema ?? DEFAULT_SCHEMA;
     this.keys = options.encryption && new KeyRing(options.encryption, CREATE_INSTANCE);
     this.redactor = new Redactor(options.redact, CREATE_INSTANCE);
+    this.running = new RunningConsumers(this, options.alerts);
     this.#connector = new Connector((closing) => connect(this, closing));
     this.#access = {
       keys: this.keys,
@@ -137,9 +140,7 @@ export class Firefly implements AsyncDisposable {
    */
   consume(options: ConsumeOptions = {}): Consumer {
     this.#connector.throwIfClosed();
-    const consumer = startConsumer(this, options, () => this.#consumers.delete(consumer));
-    this.#consumers.add(consumer);
-    return consumer;
+    return this.running.start(options);
   }
 
   /**
@@ -229,9 +230,8 @@ export class Firefly implements AsyncDisposable {
     checkPruneOptions(options);
     const { database } = await this.connect();
     const retention = options.retention ?? this.#options.defaults?.retention;
-    const onProblem = (error: Error) => {
+    const onProblem = (error: Error) =>
       this.events.emit("consumer.error", { consumerId: "", action: "prune records", error });
-    };
     return await prune(database.records, { ...options, ...(retention === undefined ? {} : { retention }), onProblem });
   }
 
@@ -246,7 +246,7 @@ export class Firefly implements AsyncDisposable {
    * use. A program that does not close its instance ends all the same, as soon as nothing waits for the database.
    */
   async close(): Promise<void> {
-    await this.#connector.close(() => Promise.all([...this.#consumers].map((consumer) => consumer.stop())));
+    await this.#connector.close(() => this.running.stop());
   }
 
   /** As {@linkcode Firefly.close}. */

@@ -1,3 +1,4 @@
+import type { AlertOptions } from "../alerts/options.ts";
 import { checkPostgresOptions, type PostgresOptions } from "../database/settings.ts";
 import { checkDefaults } from "../task/definition.ts";
 import type { Encryption } from "../privacy/encryption.ts";
@@ -54,6 +55,11 @@ export interface FireflyOptions {
    * docs/statistics.md. @default true
    */
   statistics?: boolean;
+  /**
+   * Tells a webhook of failed tasks, backlogs and lost consumers, while an instance with this option consumes: see
+   * docs/alerts.md. @default none
+   */
+  alerts?: AlertOptions;
   /** Receives progress messages during the first start of the embedded server. */
   onProgress?: (message: string) => void;
 }
@@ -72,6 +78,7 @@ export const OPTION_KEYS: readonly string[] = [
   "encryption",
   "redact",
   "statistics",
+  "alerts",
   "onProgress",
 ];
 /** The names of the options that only the command line uses: `firefly.config.ts` may be passed to `configure()` as it is. */

@@ -80,6 +80,11 @@ export class WakeLock {
     return this.#options.queues.every((queue) => held.has(queue));
   }
 
+  /** How many wake locks are held. */
+  get count(): number {
+    return this.#current().size;
+  }
+
   /**
    * Milliseconds to sleep at most before the next try; undefined if a notification ends the sleep, or if none can arrive.
    */

@@ -34,6 +34,12 @@ column _ready_task.not_before: timestamp with time zone
 column _ready_task.priority: integer
 column _ready_task.quarantined: boolean
 column _ready_task.queue: text
+column alert.cause: text not null
+column alert.detail: jsonb
+column alert.fired: timestamp with time zone
+column alert.kind: text not null
+column alert.reported: timestamp with time zone
+column alert.seen: timestamp with time zone not null default
 column claim_batch.attempted_by: integer
 column claim_batch.claim_seqs: integer[] not null
 column claim_batch.claimed: timestamp with time zone not null default
@@ -328,6 +334,8 @@ column waiting.quarantined: boolean not null default
 column waiting.queue: text not null
 column waiting.rate_key: text
 column waiting.reason: text not null
+constraint alert.alert_kind_check: check (kind)
+constraint alert.alert_pkey: primary key (cause)
 constraint claim_batch.claim_batch_pkey: primary key (id)
 constraint consumer.consumer_pkey: primary key (id)
 constraint consumer_process.consumer_process_pkey: primary key (id)
@@ -370,6 +378,7 @@ domain task_name: text task_func_name
 domain task_status: text task_status_known
 domain timeout_seconds: double precision task_timeout
 domain unique_seconds: double precision task_unique_for
+index alert.alert_pkey: unique (cause)
 index claim_batch.claim_batch_pkey: unique (id)
 index consumer.consumer_pkey: unique (id)
 index consumer_process.consumer_process_key: unique (host, pid, COALESCE(release, ''::text))
@@ -408,6 +417,7 @@ table _claimed_run: view
 table _claimed_task: view
 table _limit_queue: view
 table _ready_task: view
+table alert: table
 table claim_batch: table
 table consumer: table
 table consumer_process: table

@@ -25,6 +25,8 @@ const WRITE_INTERVAL = 10_000;
 export class Statistics {
   readonly #sql: Tag;
   #tally = new Tally();
+  /** What was written, and the attempts that the database does not count. */
+  readonly #written = new Tally();
   #wroteAt = performance.now();
   /**
    * What the attempt that ended last was like, and how many in a row were: of a run of tasks that end at once, all are.
@@ -67,6 +69,15 @@ export class Statistics {
     this.#tally.addError(failure);
   }
 
+  /** What was counted since the start, errors left out. */
+  get totals(): Tally {
+    this.#addRepeats();
+    const totals = new Tally();
+    totals.addAttempts(this.#written);
+    totals.addAttempts(this.#tally);
+    return totals;
+  }
+
   /** Does its share of maintenance: writes what it has counted, if it is time to, and samples the queues once a minute. */
   async maintain(): Promise<void> {
     if (performance.now() - this.#wroteAt < WRITE_INTERVAL) return;
@@ -86,6 +97,7 @@ export class Statistics {
     this.#tally = new Tally();
     try {
       await writeStatistics(this.#sql, written.toDelta());
+      this.#written.addAttempts(written);
     } catch (error) {
       this.#addRepeats();
       written.add(this.#tally);
@@ -99,9 +111,15 @@ export class Statistics {
     const count = this.#repeats;
     const outcome = this.#outcome;
     this.#run = undefined;
-    if (!run || outcome === "cancelled" || outcome === "lost") return;
+    if (!run) return;
+    if (outcome === "cancelled" || outcome === "lost") {
+      this.#written.of(run.queue, run.funcName)[outcome] += count;
+      return;
+    }
     const counts = this.#tally.of(run.queue, run.funcName);
     counts[outcome === "returned" ? "snoozed" : outcome] += count;
+    counts.waited += Math.max(0, this.#began - run.due) * count;
+    counts.ran += this.#ran * count;
     addDuration(counts.wait, this.#began - run.due, count);
     addDuration(counts.run, this.#ran, count);
   }

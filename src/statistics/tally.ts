@@ -12,8 +12,29 @@ export interface Counts {
   failed: number;
   retried: number;
   snoozed: number;
+  /** Attempts whose task was cancelled, and those that no longer held it. For metrics alone: the database counts neither. */
+  cancelled: number;
+  lost: number;
+  /** How many milliseconds tasks waited and handlers ran, in all. */
+  waited: number;
+  ran: number;
   readonly wait: Histogram;
   readonly run: Histogram;
+}
+
+function noCounts(): Counts {
+  return {
+    completed: 0,
+    failed: 0,
+    retried: 0,
+    snoozed: 0,
+    cancelled: 0,
+    lost: 0,
+    waited: 0,
+    ran: 0,
+    wait: [],
+    run: [],
+  };
 }
 
 /** The task of an attempt that ended with an error, and that error. */
@@ -40,7 +61,7 @@ export class Tally {
     let names = this.#queues.get(queue);
     if (!names) this.#queues.set(queue, names = new Map());
     let counts = names.get(funcName);
-    if (!counts) names.set(funcName, counts = { completed: 0, failed: 0, retried: 0, snoozed: 0, wait: [], run: [] });
+    if (!counts) names.set(funcName, counts = noCounts());
     return counts;
   }
 
@@ -56,18 +77,28 @@ export class Tally {
     this.#errors.set(key, { ...error, message, attempts: (known?.attempts ?? 0) + attempts });
   }
 
+  /** What was counted, by queue and name, in the order in which each was counted first. */
+  *entries(): Generator<{ readonly queue: string; readonly funcName: string; readonly counts: Readonly<Counts> }> {
+    for (const [queue, names] of this.#queues) {
+      for (const [funcName, counts] of names) yield { queue, funcName, counts };
+    }
+  }
+
+  /** Adds the attempts of another one, and not their errors. */
+  addAttempts(other: Tally): void {
+    for (const { queue, funcName, counts } of other.entries()) addCounts(this.of(queue, funcName), counts);
+  }
+
   /** Adds all of a later one. */
   add(later: Tally): void {
-    for (const [queue, names] of later.#queues) {
-      for (const [funcName, counts] of names) addCounts(this.of(queue, funcName), counts);
-    }
+    this.addAttempts(later);
     for (const { attempts, ...error } of later.#errors.values()) this.addError(error, attempts);
   }
 
   /** All of it, as the database gets it. */
   toDelta(): StatisticsDelta {
     const queues = Array.from(this.#queues, ([queue, names]) => {
-      const sum: Counts = { completed: 0, failed: 0, retried: 0, snoozed: 0, wait: [], run: [] };
+      const sum = noCounts();
       for (const counts of names.values()) addCounts(sum, counts);
       return { queue, ...sum };
     });
@@ -84,6 +115,10 @@ function addCounts(sum: Counts, counts: Counts): void {
   sum.failed += counts.failed;
   sum.retried += counts.retried;
   sum.snoozed += counts.snoozed;
+  sum.cancelled += counts.cancelled;
+  sum.lost += counts.lost;
+  sum.waited += counts.waited;
+  sum.ran += counts.ran;
   addHistogram(sum.wait, counts.wait);
   addHistogram(sum.run, counts.run);
 }

@@ -1,6 +1,7 @@
 import type { Tag } from "../database/driver.ts";
 import type { AttemptedBy } from "../events.ts";
 import type { TaskStatus } from "../task/record.ts";
+import { noteLostConsumers } from "./alerts.ts";
 import { lastError, noteFailures } from "./failed_tasks.ts";
 import { isUnplaced, placeInReady, placeInWaiting } from "./placement.ts";
 import { type ErrorRow, toNumber } from "./rows.ts";
@@ -80,11 +81,14 @@ export async function removeConsumer(sql: Tag, id: string): Promise<void> {
  */
 export async function removeExpiredConsumers(sql: Tag): Promise<string[]> {
   const rows = await sql`
-    DELETE FROM ${sql.schema}.consumer
-    WHERE id = ANY (ARRAY(
-      SELECT id FROM ${sql.schema}.consumer WHERE lease_until < now() FOR UPDATE SKIP LOCKED
-    ))
-    RETURNING id
+    WITH removed AS (
+      DELETE FROM ${sql.schema}.consumer
+      WHERE id = ANY (ARRAY(
+        SELECT id FROM ${sql.schema}.consumer WHERE lease_until < now() FOR UPDATE SKIP LOCKED
+      ))
+      RETURNING id, host, pid, release, queues, seen
+    ), ${noteLostConsumers(sql)}
+    SELECT id FROM removed
   `;
   return rows.map((row) => row.id);
 }

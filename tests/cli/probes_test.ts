@@ -61,7 +61,28 @@ Deno.test("consume --probe-port answers /livez and /readyz with a line for each 
   assertEquals(await probed.ask("/livez?verbose"), [200, ["event loop: ok", "consumer: ok"]]);
   assertEquals(await probed.ask("/livez", { method: "HEAD" }), [200, [""]]);
   assertEquals((await probed.ask("/livez", { method: "POST" }))[0], 405);
-  for (const path of ["/", "/livez/", "/metrics", "//livez"]) assertEquals((await probed.ask(path))[0], 404, path);
+  for (const path of ["/", "/livez/", "/metrics/", "//livez"]) assertEquals((await probed.ask(path))[0], 404, path);
+});
+
+Deno.test("consume --probe-port answers /metrics, all of it or a part", async () => {
+  await using db = await testDatabase();
+  await using probed = await startProbed(db.url);
+  await probed.answers("/readyz", 200);
+  await insertTask(db, { queue: "mail" });
+
+  const response = await fetch(`http://127.0.0.1:${probed.port}/metrics`);
+  const all = (await response.text()).split("\n");
+  assertEquals(response.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+  for (const line of ["firefly_consumer_ready 1", 'firefly_queue_ready{queue="mail"} 1']) {
+    assertEquals(all.includes(line), true, line);
+  }
+  const [, consumer] = await probed.ask("/metrics?only=consumer");
+  const [, queues] = await probed.ask("/metrics?only=queues");
+  const has = (lines: string[]) =>
+    ["firefly_consumer_ready 1", 'firefly_queue_ready{queue="mail"} 1'].map((line) => lines.includes(line));
+  assertEquals([has(consumer), has(queues)], [[true, false], [false, true]]);
+  assertEquals((await probed.ask("/metrics?only=all"))[0], 400);
+  assertEquals((await probed.ask("/metrics", { method: "POST" }))[0], 405);
 });
 
 Deno.test("/readyz fails within a lease of losing the database, and recovers; /livez still answers", async () => {

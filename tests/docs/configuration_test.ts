@@ -69,6 +69,7 @@ const INSTANCE = keysOf<FireflyOptions>({
   encryption: true,
   redact: true,
   statistics: true,
+  alerts: true,
   onProgress: true,
 });
 

@@ -12,10 +12,12 @@ const WITHOUT_PROGRAM = [
   "architecture.md",
   "cli.md",
   "comparison.md",
+  "deploying.md",
   "guarantees.md",
   "production-checklist.md",
   "reports/benchmarks.md",
   "reports/soak.md",
+  "runbook.md",
   "tables.md",
 ];
 

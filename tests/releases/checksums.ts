@@ -20,5 +20,6 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
     "0011_explain_parts": "6f6080eff7335a704198f38802e226066f195b4a4ec01cd360a9dbb29b5b760d",
     "0012_explain": "aeaabbc0405aa09b1e852112754d899a5dac615dab8e0b5aa77fd93b86f14276",
     "0013_statistics": "e15516e20777447659af0d0315864d283c7653c822b57e86626037aae8b47945",
+    "0014_alerts": "471641761a5ee0261fb958e608cb8b51501aa874c8758b3326ab83e697815ab6",
   },
 };

@@ -116,7 +116,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
     ), alike AS MATERIALIZED (
       SELECT ordinal, min(claim_seq) AS claim_seq, bool_or(quarantined) AS quarantined, bool_or(is_special) AS is_special,
         max_retries, retry_delay, rest, count(*)::integer AS count,
-        min(id) AS first, max(id) - min(id) >= count(*) AS has_gaps, array_agg(id) AS ids, string_agg(params, ',') AS params
+        min(id) AS first, max(id) - min(id) >= count(*) AS has_gaps, array_agg(id) AS ids, string_agg(params, ',' ORDER BY id) AS params
       FROM claimed
       GROUP BY ordinal, max_retries, retry_delay, rest
     ), batch AS ( -- 9
@@ -182,7 +182,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
     SELECT (
         SELECT json_agg(
           json_build_array(
-            ordinal, max_retries, retry_delay, rest::json, count, first, CASE WHEN has_gaps THEN ids END, params
+            ordinal, max_retries, retry_delay, rest::json, count, first, CASE WHEN has_gaps THEN ARRAY(SELECT unnest(ids) ORDER BY 1) END, params
           )
           ORDER BY ordinal, first
         )
