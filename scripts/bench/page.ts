@@ -1,4 +1,5 @@
 import { markdownTable } from "../markdown_table.ts";
+import { headlineTable } from "./headline.ts";
 import { PEERS } from "./peers.ts";
 import type { Results } from "./results.ts";
 import { FULL } from "./scenarios.ts";
@@ -25,7 +26,16 @@ export function renderPage(results: Results, plot: string): string {
   return [
     "# Benchmarks",
     "",
-    "This report compares Firefly with other queues, and with the server without any queue.",
+    "How many tasks Firefly runs and schedules, how quickly they start, and how other queues do beside it: on one " +
+    `machine with ${
+      run.machine.find(([name]) => name === "Processor")?.[1] ?? "two cores"
+    }, which the server and all ` +
+    "processes share.",
+    "",
+    ...headlineTable(results),
+    "",
+    "BullMQ keeps its jobs in Redis, which waits for no disk; graphile-worker deletes the jobs that it has run. " +
+    "[Targets](#targets) says what Firefly was to reach, and why it misses what it misses.",
     "",
     ...quickness(results),
     `It is one run of ${turns(run.rounds)}, on ${run.started.slice(0, 10)}. Numbers are medians of the rounds, with ` +

@@ -106,6 +106,9 @@ Deno.test("renderPage() has the tables, the machine, the settings and the failur
   assertEquals(cells(lines, "Firefly", "58,500").slice(0, 4), ["Firefly", "58,500", "50,000–60,000", ""]);
   assertEquals(cells(lines, "graphile-worker, fastest", "29,000").slice(2, 4), ["20,000–30,000", "2.02"]);
   assertEquals(cells(lines, "kv"), ["kv", "bulk", "2", "it broke"]);
+  const [, firefly, graphile] = cells(lines, "tasks run a second, 1 process");
+  assertEquals([firefly, graphile], ["58,500", "29,000"]);
+  assertStringIncludes(page, "one machine with one | two, 2 cores");
   assertEquals(cells(lines, "`fsync`"), ["`fsync`", "on"]);
   assertStringIncludes(page, "one \\| two, 2 cores");
   assertStringIncludes(page, "`localQueue: 1000`");
