@@ -155,14 +155,14 @@ export function setIdle(client: Client, isIdle: boolean): void {
   }
 }
 
-/** Ends a client at once: statements without an answer reject. */
-export function discard(client: Client): void {
+/** Ends a client at once: statements without an answer reject. Resolves when the driver has let go of it. */
+export function discard(client: Client): Promise<void> {
   controllers.get(client)?.abort();
   // The driver connects on with a socket that it has just got, and leaves a timer for it: closing the socket ends both.
   setImmediate(() => {
     for (const socket of socketsOf.get(client) ?? []) if (socket.readyState === "opening") socket.destroy();
   });
-  client.end({ timeout: 0 }).catch(() => {});
+  return client.end({ timeout: 0 }).catch(() => {});
 }
 
 /** Whether the driver has written the query to a connection. One that it has not, it keeps for the next connection. */

@@ -41,6 +41,8 @@ export class Pool {
   readonly #linger: number;
   readonly #begin: string | undefined;
   readonly #members = new Set<Member>();
+  /** Connections that are being closed. */
+  readonly #closing = new Set<Promise<void>>();
   #ended = false;
 
   /**
@@ -137,6 +139,7 @@ export class Pool {
     const queries = [...this.#members].flatMap((member) => [...member.queries.keys()]);
     await withDeadline(Promise.allSettled(queries), END_TIMEOUT).catch(() => {});
     this.abandon();
+    await Promise.all(this.#closing);
   }
 
   /** Ends the pool with its statements. */
@@ -176,6 +179,7 @@ export class Pool {
     if (member.isIdle) setIdle(member.client, false); // it closes in an orderly way
     // The driver would open another connection for a statement that it has not sent yet.
     for (const query of member.queries.keys()) if (!isSent(query)) query.cancel();
-    discard(member.client);
+    const closing = discard(member.client).then(() => void this.#closing.delete(closing));
+    this.#closing.add(closing);
   }
 }
