@@ -45,6 +45,8 @@ export type { Explanation, Reason, ReasonError, SlotHolder } from "./src/task/ex
 export type { AttemptedBy, AttemptInfo, Events } from "./src/events.ts";
 export { configure, consume, tasks, transaction } from "./src/firefly/default.ts";
 export { Firefly } from "./src/firefly/firefly.ts";
+export type { CategoryLogger } from "./src/telemetry/logger.ts";
+export type { TracingOptions } from "./src/telemetry/tracing.ts";
 export type { FireflyOptions } from "./src/firefly/options.ts";
 export type { OnFailed } from "./src/attempt/hooks.ts";
 export type { Middleware } from "./src/attempt/middleware.ts";
@@ -52,6 +54,7 @@ export type { MigrationState } from "./src/schema/migrator.ts";
 export type {
   Concurrency,
   CronOptions,
+  KeepLogs,
   KeyFunction,
   QueueOptions,
   RateLimit,
@@ -73,6 +76,7 @@ export type {
   TaskFilter,
   TaskGroup,
   TaskGrouping,
+  TaskLogLine,
   TaskRecord,
   TaskState,
   TaskStatus,

@@ -56,6 +56,8 @@ CREATE TABLE "firefly".task (
   unique_for "firefly".unique_seconds,
   concurrency_key text,
   rate_key text,
+  -- Of W3C Trace Context: the span that scheduled the task. NULL if nothing was traced.
+  traceparent text,
   errors "firefly".error_list,
   progress double precision,
   progress_note text,

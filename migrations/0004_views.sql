@@ -67,7 +67,7 @@ SELECT task.id, task.func_name::text, task.queue::text,
   task.backoff, task.timeout::double precision, COALESCE(task.rescues, 0) AS rescues,
   COALESCE(task.snoozes, 0) AS snoozes, task.progress, task.progress_note,
   COALESCE(task.errors, '[]')::jsonb AS errors, COALESCE(task.tags, '{}') AS tags, task.unique_key,
-  task.concurrency_key, task.rate_key,
+  task.concurrency_key, task.rate_key, task.traceparent,
   CASE
     WHEN by.id IS NOT NULL THEN jsonb_build_object('host', by.host, 'pid', by.pid, 'release', by.release)
   END AS attempted_by
@@ -83,7 +83,8 @@ CREATE VIEW "firefly".task_json AS
 SELECT id, func_name, queue, status, state, priority, created, not_before, started, completed, failed, cancelled,
   "firefly".try_decode(params) AS params, "firefly".try_decode(returned) AS returned,
   attempt, retry_attempts, max_retries, retry_delay, backoff, timeout, rescues, snoozes, progress,
-  progress_note, errors, tags, unique_key, concurrency_key, rate_key, attempted_by
+  progress_note, errors, tags, unique_key, concurrency_key, rate_key, traceparent,
+  attempted_by
 FROM "firefly".task_record;
 COMMENT ON VIEW "firefly".task_json IS
   'task_record with params and returned as jsonb, NULL where they cannot be decoded.';

@@ -1,5 +1,11 @@
 -- Firefly: scheduling tasks.
 
+-- Returns a traceparent, or NULL for a text that is none: what is wrong with a trace must not keep a task from being
+-- scheduled.
+CREATE FUNCTION "firefly"._traceparent(given text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN substring(given FROM '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$');
+
 -- Schedules tasks that may have unique keys, given as a list of objects by the names of the columns. Returns for each,
 -- in their order, the id of the record that exists then, whether that is new, and the record where it is not just what
 -- was given. Where a duplicate forbids it, it schedules nothing, and returns one row: the duplicate and its key.
@@ -51,19 +57,20 @@ BEGIN
 
   INSERT INTO "firefly".task (
     id, func_name, queue, params, priority, not_before, max_retries, retry_delay, backoff, timeout, tags,
-    concurrency_key, rate_key, unique_key, unique_among, unique_for
+    concurrency_key, rate_key, unique_key, unique_among, unique_for, traceparent
   ) OVERRIDING SYSTEM VALUE
   SELECT ids[ordinal], func_name, queue, params, priority,
     CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(due, now()) END,
     max_retries, retry_delay, backoff, timeout, NULLIF(tags, '{}'), concurrency_key, rate_key, unique_key, unique_among,
-    unique_for
+    unique_for, "firefly"._traceparent(traceparent)
   FROM ROWS FROM (json_to_recordset(tasks) AS (
     func_name text, queue text, params text, priority integer, not_before timestamptz, delay double precision,
     max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[],
-    concurrency_key text, rate_key text, unique_key text, unique_among text[], unique_for double precision
+    concurrency_key text, rate_key text, unique_key text, unique_among text[], unique_for double precision,
+    traceparent text
   )) WITH ORDINALITY AS new (
     func_name, queue, params, priority, due, delay, max_retries, retry_delay, backoff, timeout, tags,
-    concurrency_key, rate_key, unique_key, unique_among, unique_for, ordinal
+    concurrency_key, rate_key, unique_key, unique_among, unique_for, traceparent, ordinal
   )
   WHERE holders[ordinal] = ids[ordinal]
   ORDER BY ordinal;
@@ -72,10 +79,10 @@ BEGIN
   PERFORM "firefly"._replace(holders[ordinal], params, CASE
     WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay)
     ELSE COALESCE(due, now())
-  END)
+  END, "firefly"._traceparent(traceparent))
   FROM ROWS FROM (json_to_recordset(tasks) AS (
-    params text, not_before timestamptz, delay double precision, on_conflict text
-  )) WITH ORDINALITY AS new (params, due, delay, on_conflict, ordinal)
+    params text, not_before timestamptz, delay double precision, on_conflict text, traceparent text
+  )) WITH ORDINALITY AS new (params, due, delay, on_conflict, traceparent, ordinal)
   WHERE on_conflict = 'replace' AND holders[ordinal] <> ids[ordinal]
   ORDER BY holders[ordinal], ordinal;
 
@@ -100,8 +107,10 @@ BEGIN
 END
 $body$;
 
--- Overwrites the arguments and the time of a created task, and returns whether it did: a running one stays as it is.
-CREATE FUNCTION "firefly"._replace(duplicate bigint, params text, not_before timestamptz) RETURNS boolean
+-- Overwrites the arguments and the time of a created task, and the span that has scheduled it, and returns whether it
+-- did: a running one stays as it is.
+CREATE FUNCTION "firefly"._replace(duplicate bigint, params text, not_before timestamptz, traceparent text)
+RETURNS boolean
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
 DECLARE
   it record;
@@ -120,7 +129,8 @@ BEGIN
     RETURN false;
   END;
   UPDATE "firefly".task
-  SET params = _replace.params, not_before = _replace.not_before, claim_seq = task.claim_seq + 1
+  SET params = _replace.params, not_before = _replace.not_before, traceparent = _replace.traceparent,
+    claim_seq = task.claim_seq + 1
   WHERE task.id = duplicate;
   PERFORM "firefly"._place(duplicate);
   RETURN true;
@@ -141,7 +151,8 @@ $body$;
 
 -- Schedules a task from any language, inside any transaction; returns its id. NULL takes the default: for the queue,
 -- that of the task's definition. With a unique key, on_conflict decides about a duplicate: keep (its id is returned),
--- replace (its arguments and time are overwritten while it is created) or error.
+-- replace (its arguments and time are overwritten while it is created) or error. traceparent is the span of the caller,
+-- as W3C Trace Context writes it: the spans of the task's attempts have links to it.
 CREATE FUNCTION "firefly".schedule(
   func_name text,
   params jsonb DEFAULT '[]',
@@ -154,7 +165,8 @@ CREATE FUNCTION "firefly".schedule(
   tags text[] DEFAULT '{}',
   unique_key text DEFAULT NULL,
   unique_for double precision DEFAULT NULL,
-  on_conflict text DEFAULT 'keep'
+  on_conflict text DEFAULT 'keep',
+  traceparent text DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql AS $body$
 DECLARE
@@ -171,11 +183,11 @@ BEGIN
   END IF;
   IF unique_key IS NULL THEN
     INSERT INTO "firefly".task (
-      func_name, params, queue, not_before, priority, max_retries, retry_delay, timeout, tags
+      func_name, params, queue, not_before, priority, max_retries, retry_delay, timeout, tags, traceparent
     ) VALUES (
       schedule.func_name, "firefly".encode(COALESCE(schedule.params, '[]')), schedule.queue,
       COALESCE(schedule.not_before, now()), COALESCE(schedule.priority, 0), schedule.max_retries, schedule.retry_delay,
-      schedule.timeout, NULLIF(schedule.tags, '{}')
+      schedule.timeout, NULLIF(schedule.tags, '{}'), "firefly"._traceparent(schedule.traceparent)
     ) RETURNING id AS task_id INTO scheduled;
     RETURN scheduled.task_id;
   END IF;
@@ -187,7 +199,7 @@ BEGIN
     'priority', COALESCE(schedule.priority, 0), 'max_retries', schedule.max_retries,
     'retry_delay', schedule.retry_delay::numeric, 'timeout', schedule.timeout::numeric, 'tags', COALESCE(schedule.tags, '{}'),
     'unique_key', schedule.unique_key, 'unique_for', schedule.unique_for::numeric,
-    'on_conflict', COALESCE(schedule.on_conflict, 'keep')
+    'on_conflict', COALESCE(schedule.on_conflict, 'keep'), 'traceparent', schedule.traceparent
   )));
   IF scheduled.refused_key IS NOT NULL THEN
     RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', func_name, scheduled.task_id, unique_key
@@ -209,7 +221,7 @@ BEGIN
     SELECT made.task_id, made.created, made.not_before, made.inserted, made.refused_key,
       (made.record::jsonb || '{
         "params": "", "returned": null, "errors": [], "progress_note": null, "tags": [], "attempted_by": null,
-        "unique_key": null, "concurrency_key": null, "rate_key": null
+        "unique_key": null, "concurrency_key": null, "rate_key": null, "traceparent": null
       }')::json
     FROM "firefly"._schedule(tasks) WITH ORDINALITY AS made (
       task_id, created, not_before, inserted, refused_key, record, ordinal

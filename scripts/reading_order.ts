@@ -7,6 +7,7 @@ export const ORDER: Readonly<Record<string, string>> = {
   "wire": "values ⇄ Base64",
   "task": "defines a task: its options, its handler, its record",
   "privacy": "encryption and redaction of stored values",
+  "telemetry": "spans for OpenTelemetry, and logs",
   "database": "connections, sessions and transactions",
   "store": "all SQL of the product, one exported function a statement",
   "schema": "migrates the schema, makes roles, finds drift",

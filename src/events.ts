@@ -65,6 +65,8 @@ export interface Events {
     readonly level: "debug" | "info" | "warn" | "error";
     readonly message: string;
     readonly fields: object;
+    /** The id of the trace that the attempt is part of; null if nothing is traced. */
+    readonly traceId: string | null;
   };
   /** A hook of this instance threw or rejected. This has no other effect. */
   "hook.error": { readonly hook: "onFailed"; readonly id: number; readonly funcName: string; readonly error: unknown };

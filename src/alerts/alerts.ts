@@ -151,6 +151,7 @@ function withOwnEvents(host: ConsumerHost): ConsumerHost {
     schema,
     keys,
     redactor,
+    tracing: undefined,
     options,
     sql,
     tasks,

@@ -23,6 +23,7 @@ import { settleFailure } from "../settle/settle_outcome.ts";
 import type { PendingCompletion } from "../settle/settle_statements.ts";
 import type { ClaimedTask } from "../store/claimed_task.ts";
 import type { Outcome } from "../store/settle.ts";
+import type { AttemptSpan } from "../telemetry/attempt_span.ts";
 import { isInstance } from "../thrown.ts";
 import type { Transaction } from "../database/transaction.ts";
 import { decideRetry } from "../settle/retry_decision.ts";
@@ -69,6 +70,7 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
   tries = 0;
   uncertain = false;
   #context: AttemptContext | undefined;
+  #span: AttemptSpan | undefined;
   #onEnded: OnEnded | undefined;
   #inSlot = true;
   /** Whether its arguments are being read, so that its handler was not called. */
@@ -142,7 +144,7 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
   get #contextOnUse(): AttemptContext {
     if (!this.#context) {
       const { task, definition, info, env } = this;
-      this.#context = new AttemptContext({ task, definition, info, env });
+      this.#context = new AttemptContext({ task, definition, info, env, traceId: this.#span?.traceId ?? null });
       if (this.#closed) this.#context.end();
     }
     return this.#context;
@@ -165,6 +167,7 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
     slots.take();
     this.began = coarseNow();
     Attempt.latest = this.task;
+    this.#span = this.env.tracing?.startAttempt(this.task, this.began);
     if (events.has("started")) events.emit("started", this.info);
     if (areParamsLoaded(this.task)) this.#call();
     else {
@@ -176,7 +179,7 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
   #call(): void {
     this.#isLoading = false;
     try {
-      const returned = callHandler(this);
+      const returned = this.#span ? this.#span.run(() => callHandler(this)) : callHandler(this);
       if (returned instanceof Promise) {
         returned.then((value) => this.#onReturned(value), (error) => this.onError(error));
       } else this.#onReturned(returned);
@@ -238,12 +241,15 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
   /** Ends the attempt with an error of any of its steps. */
   onError(error: unknown): void {
     this.#close();
+    this.#span ??= this.env.tracing?.startFailed(this.task, this.began);
+    this.#span?.fail(error);
     // Whatever happens meanwhile, the attempt ends: a slot that is never given back is lost to the consumer.
     void this.#fail(error).catch((fault) => this.#lose(fault)).then((outcome) => this.#end(outcome));
   }
 
   #end(outcome: AttemptOutcome): void {
     const { slots } = this.env;
+    this.#span?.end(outcome);
     this.#onEnded!(this, outcome);
     if (this.#inSlot) slots.giveBack();
     else slots.onRoom();

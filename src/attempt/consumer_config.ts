@@ -28,5 +28,5 @@ export interface ConsumerConfig {
   /** What is stored of this process with each attempt. */
   readonly attemptedBy: AttemptedBy;
   /** The instance's defaults of task options. */
-  readonly defaults: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout" | "retention">;
+  readonly defaults: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout" | "retention" | "keepLogs">;
 }

@@ -17,7 +17,9 @@ export interface ContextParts {
   readonly task: ClaimedTask;
   readonly definition: TaskDefinition;
   readonly info: AttemptInfo;
-  readonly env: Pick<AttemptEnvironment, "config" | "events" | "redactor" | "sessions" | "sql">;
+  readonly env: Pick<AttemptEnvironment, "config" | "events" | "log" | "redactor" | "sessions" | "sql">;
+  /** The id of the trace that the attempt is part of; null if it has none. */
+  readonly traceId: string | null;
 }
 
 /**
@@ -92,14 +94,18 @@ export class AttemptContext {
   }
 
   #logger(): Logger {
-    const { info, env: { events, redactor } } = this.#parts;
-    const log = (level: keyof Logger) => (message: string, fields: object = {}) =>
-      events.emit("log", {
-        ...info,
+    const { info, task, traceId, definition, env } = this.#parts;
+    const { events, redactor } = env;
+    const keep = env.log?.of(task, definition.keepLogs ?? env.config.defaults.keepLogs);
+    const log = (level: keyof Logger) => (message: string, fields: object = {}) => {
+      const line = {
         level,
         message: redactor.redactText(partsOf(message).message, ["message"]), // it may be an error, or anything else
         fields: redactor.redact(fields ?? {}, ["fields"]),
-      });
+      };
+      events.emit("log", { ...info, traceId, ...line });
+      keep?.(line);
+    };
     return { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") };
   }
 

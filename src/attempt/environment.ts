@@ -9,6 +9,8 @@ import type { Sessions } from "../database/sessions.ts";
 import type { Settler } from "../settle/settler.ts";
 import type { Statistics } from "../statistics/statistics.ts";
 import type { Slots } from "./slots.ts";
+import type { LogKeeper } from "../telemetry/kept_log.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 
 /** The objects that all attempts of a consumer share. */
 export interface AttemptEnvironment {
@@ -25,4 +27,8 @@ export interface AttemptEnvironment {
   readonly redactor: Redactor;
   /** What counts attempts; undefined if that is switched off. */
   readonly statistics?: Statistics | undefined;
+  /** What keeps the log lines of attempts; undefined if nothing does. */
+  readonly log?: LogKeeper | undefined;
+  /** What makes spans; undefined if that is switched off. */
+  readonly tracing?: Tracing | undefined;
 }

@@ -10,6 +10,8 @@ export type OnFailed = (task: TaskRecord, error: Error) => void | Promise<void>;
 export interface HooksHost {
   readonly events: Emitter;
   readonly onFailed: OnFailed | undefined;
+  /** Functions to call at the end. */
+  readonly subscriptions?: readonly (() => void)[];
   get(id: number): Promise<TaskRecord>;
   /** Runs `fn` as code of the instance, outside any attempt. */
   run<T>(fn: () => T): T;
@@ -19,7 +21,7 @@ export interface HooksHost {
 export class Hooks {
   readonly #host: HooksHost;
   readonly #calls = new Set<Promise<void>>();
-  readonly #subscriptions: (() => void)[] = [];
+  readonly #subscriptions: (() => void)[];
   #middleware: readonly Middleware[];
 
   /** `middleware` wraps attempts from the start. */
@@ -27,6 +29,7 @@ export class Hooks {
     this.#host = host;
     this.#middleware = middleware;
     const { onFailed, events } = host;
+    this.#subscriptions = [...host.subscriptions ?? []];
     if (onFailed === undefined) return;
     if (typeof onFailed !== "function") {
       throw new TypeError(`Cannot make an instance as "onFailed" must be a function: current value is ${onFailed}`);
@@ -39,7 +42,7 @@ export class Hooks {
     );
   }
 
-  /** Stops calling `onFailed`: another instance does it. */
+  /** Stops calling `onFailed`, and ends the other subscriptions: another instance has its own. */
   end(): void {
     for (const unsubscribe of this.#subscriptions) unsubscribe();
   }

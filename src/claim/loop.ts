@@ -175,7 +175,7 @@ export class ClaimLoop {
 
   /** Claims up to `limit` tasks, and a quarantined task. */
   async #claimUpTo(limit: number): Promise<Pick<Claim, "taken" | "contended">> {
-    const { sql, keys, config: { names, drain } } = this.#env;
+    const { sql, keys, tracing, config: { names, drain } } = this.#env;
     const { held, admission, lease, queues: served } = this.#parts;
     const [batchId, quarantinedBatchId] = [randomUUID(), held.hasQuarantined ? null : randomUUID()];
     this.#claiming = quarantinedBatchId ? [batchId, quarantinedBatchId] : [batchId];
@@ -184,8 +184,11 @@ export class ClaimLoop {
       const queues = served.names;
       if (this.#isDue()) admission.request(await promoteDueTasks(sql, queues));
       const { id: consumerId, processId } = lease;
-      const request = { consumerId, processId, batchId, quarantinedBatchId, queues, names, limit };
+      const span = tracing?.startClaim(queues);
+      const traced = span?.attempts ?? false;
+      const request = { consumerId, processId, batchId, quarantinedBatchId, queues, names, limit, traced };
       const { alive, tasks, taken, rows, contended, nextDue } = await claimTasks(sql, request);
+      span?.end(tasks.length);
       this.#nextDue = nextDue === null ? null : performance.now() + nextDue * 1000;
       this.#vacuum.note(rows);
       this.#budget.note({ limit, soughtQuarantined: quarantinedBatchId !== null, tasks, taken });

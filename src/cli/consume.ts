@@ -10,6 +10,7 @@ import type { Firefly } from "../firefly/firefly.ts";
 import { watchMemory } from "./memory_limit.ts";
 import { readSettings, withInstanceOf } from "./settings.ts";
 import { Log } from "./log.ts";
+import { logFormatOf } from "./log_format.ts";
 import { Probes } from "./probes.ts";
 import { describe, type Terminal } from "./terminal.ts";
 
@@ -26,7 +27,7 @@ export const consume: Command = {
     "Send signals to deno, node or bun itself: npx ends at SIGTERM and does not pass it on, so run `exec deno run …` " +
     "rather than `npx deno run …` where a supervisor stops it.\n\n" +
     "It waits for a database that is down, also at startup, and logs each outage once. Logs go to stderr: readable " +
-    "lines on a terminal, JSON otherwise. Errors of handlers are stored with their tasks; the log shows their stack " +
+    "lines on a terminal, JSON otherwise; --log-format chooses. Errors of handlers are stored with their tasks; the log shows their stack " +
     "traces only with --verbose.\n\n" +
     "An unhandled promise rejection is logged with its stack trace and the consumer continues, as one careless task " +
     "must not stop the others. After an uncaught exception, for example in a timer, the state of the process is " +
@@ -44,7 +45,7 @@ export const consume: Command = {
   },
   examples: ["consume", "consume --queue mail,default --concurrency 20", "consume --drain --json"],
   async run(args, terminal) {
-    const log = new Log(terminal);
+    const log = new Log(terminal, logFormatOf(args, terminal));
     try {
       if (args.isOn("watch")) return await consumeWatching(process.argv.slice(2), log);
       return await consumeTasks(args, terminal, log);

@@ -69,6 +69,12 @@ export const CONSUME_SETTINGS: Flags = {
     config: "consume.release",
     description: "The release of your application, stored with each attempt",
   },
+  "log-format": {
+    value: "format",
+    env: "FIREFLY_LOG_FORMAT",
+    byDefault: "pretty on a terminal, else json",
+    description: "How to log: pretty, json or logfmt",
+  },
   "no-cron": {
     env: "FIREFLY_NO_CRON",
     config: "consume.cron",

@@ -71,14 +71,15 @@ function logAttempts(ff: Firefly, log: Log): () => number {
     log.add({ level: "debug", event: "scheduled", subject: `${funcName} #${id}`, text, fields });
   });
   ff.on("log", (entry) => {
-    const { level, message, fields } = entry;
+    const { level, message, fields, traceId } = entry;
+    const trace = traceId === null ? {} : { trace: traceId };
     const extra = Object.keys(fields).length > 0 ? ` ${toJsonSync(fields)}` : "";
     log.add({
       level,
       event: "log",
       ...about(entry),
       text: message + extra,
-      fields: { ...about(entry).fields, message, fields },
+      fields: { ...about(entry).fields, ...trace, message, fields },
     });
   });
   return () => running;

@@ -1,6 +1,8 @@
 import process from "node:process";
 import { escapeLine, escapeLines } from "./escape.ts";
 import { toJsonSync } from "./json.ts";
+import { type LogFormat, toLogfmt } from "./log_format.ts";
+import { LEVEL_STYLES } from "./log_page.ts";
 import { stackOf, type Style, type Terminal } from "./terminal.ts";
 import { formatClock } from "../times.ts";
 import { isError, partsOf } from "../thrown.ts";
@@ -25,22 +27,20 @@ export interface Entry {
   readonly fields?: object;
 }
 
-const STYLES: Readonly<Record<Level, Style>> = { debug: "dim", info: "green", warn: "yellow", error: "red" };
 const LEAST: Readonly<Record<string, number>> = { verbose: 0, normal: 1, quiet: 2 };
 const LEVELS: readonly Level[] = ["debug", "info", "warn", "error"];
 /** The width of the longest event of an attempt. */
 const EVENT_WIDTH = 9;
 
-/** A consumer's log on stderr, one line per entry: for people on a terminal, else JSON. */
+/** A consumer's log on stderr, one line per entry. */
 export class Log {
   readonly #terminal: Terminal;
-  /** Whether entries are readable lines; otherwise they are JSON. */
-  readonly #isPretty: boolean;
+  readonly #format: LogFormat;
   #lines: string[] = [];
 
-  constructor(terminal: Terminal) {
+  constructor(terminal: Terminal, format: LogFormat) {
     this.#terminal = terminal;
-    this.#isPretty = Boolean(process.stderr.isTTY) && !terminal.wantsJson;
+    this.#format = format;
     process.on("exit", () => this.flush());
   }
 
@@ -48,7 +48,7 @@ export class Log {
   add(entry: Entry): void {
     if (LEVELS.indexOf(entry.level) < LEAST[this.#terminal.verbosity]!) return;
     if (this.#lines.length === 0) setImmediate(() => this.flush());
-    this.#lines.push(this.#isPretty ? this.#pretty(entry) : this.#json(entry));
+    this.#lines.push(this.#write(entry));
   }
 
   /** Writes all entries that are not written yet. */
@@ -56,11 +56,17 @@ export class Log {
     if (this.#lines.length > 0) process.stderr.write(this.#lines.splice(0).map((line) => `${line}\n`).join(""));
   }
 
+  #write(entry: Entry): string {
+    if (this.#format === "pretty") return this.#pretty(entry);
+    const fields = this.#fieldsOf(entry);
+    return this.#format === "json" ? toJsonSync(fields) : toLogfmt(flatten(fields));
+  }
+
   #pretty({ level, event, subject, text, error, withStack }: Entry): string {
     const style = (style: Style, text: string) => this.#terminal.styleError(style, escapeLine(text));
     const words = [
       style("dim", formatClock(new Date())),
-      style(STYLES[level], event.padEnd(EVENT_WIDTH)),
+      style(LEVEL_STYLES[level], event.padEnd(EVENT_WIDTH)),
       ...(subject ? [style("bold", subject)] : []),
       ...(text ? [escapeLine(text)] : []),
     ];
@@ -69,17 +75,28 @@ export class Log {
     return words.join("  ") + shown;
   }
 
-  #json({ level, event, text, error, withStack, fields }: Entry): string {
+  #fieldsOf({ level, event, text, error, withStack, fields }: Entry): Record<string, unknown> {
     const verbose = withStack || this.#terminal.verbosity === "verbose";
-    return toJsonSync({
+    return {
       time: new Date(),
       level,
       event,
       ...(text ? { message: text } : {}),
       ...fields,
       ...(error === undefined ? {} : { error: describeFields(error, verbose) }),
-    });
+    };
   }
+}
+
+/** The error and the fields of a handler's line, each with a name of its own: `error.message`. */
+function flatten(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).flatMap(([name, value]) =>
+      (name === "error" || name === "fields") && typeof value === "object" && value !== null
+        ? Object.entries(value).map(([part, value]) => [`${name}.${part}`, value])
+        : [[name, value]]
+    ),
+  );
 }
 
 function describeFields(error: unknown, withStack: boolean): object {

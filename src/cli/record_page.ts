@@ -2,9 +2,10 @@ import { inspect } from "node:util";
 import type { AttemptedBy } from "../events.ts";
 import type { RecordedDelay } from "../task/backoff.ts";
 import { toRetrySeconds } from "../duration.ts";
-import type { TaskError, TaskRecord, TaskState, TaskStatus } from "../task/record.ts";
+import type { TaskError, TaskLogLine, TaskRecord, TaskState, TaskStatus } from "../task/record.ts";
 import { columnsOf } from "../records/task_record.ts";
 import { escapeLine, escapeLines } from "./escape.ts";
+import { renderLog } from "./log_page.ts";
 import type { Style, Terminal } from "./terminal.ts";
 import { formatAge, formatSeconds, formatTime } from "../times.ts";
 import { wrap } from "./wrap.ts";
@@ -30,14 +31,21 @@ const LABEL_WIDTH = 14;
 /** How many kinds of errors an extract shows, and how many lines of each. */
 const [SHOWN_ERRORS, SHOWN_LINES] = [3, 20];
 
-/** Prints a record: a page for people, with `allErrors` or an extract of them; or a line of JSON. */
-export async function printRecord(
-  record: TaskRecord,
-  terminal: Terminal,
-  { allErrors = false }: { allErrors?: boolean } = {},
-): Promise<void> {
-  if (terminal.json) await terminal.printJson(columnsOf(record));
-  else await terminal.print(renderPage(record, terminal, { allErrors }));
+/** What is printed with a record: all of its errors, or an extract; its log lines, or the last ones. */
+export interface RecordParts {
+  readonly allErrors?: boolean;
+  readonly log?: readonly TaskLogLine[];
+  readonly allLog?: boolean;
+}
+
+/** Prints a record: a page for people, or a line of JSON. */
+export async function printRecord(record: TaskRecord, terminal: Terminal, parts: RecordParts = {}): Promise<void> {
+  const { allErrors = false, log = [], allLog = false } = parts;
+  if (terminal.json) return await terminal.printJson({ ...columnsOf(record), ...(allLog ? { log } : {}) });
+  const page = renderPage(record, terminal, { allErrors });
+  await terminal.print(
+    [page, ...log.length > 0 ? [renderLog(log, { id: record.id, terminal, all: allLog })] : []].join("\n"),
+  );
 }
 
 /**
@@ -85,6 +93,7 @@ function factsOf(record: TaskRecord, { redactor }: Terminal): [label: string, te
         ...(maxRetries > 0 ? [`retry delay ${describeDelay(retryDelay)}`] : []),
       ].join(", "),
     ],
+    ["Trace", record.traceparent === null ? undefined : record.traceparent.split("-")[1]],
     ["Created", showTime(record.created)],
     ["Not before", record.notBefore > record.created ? showTime(record.notBefore) : undefined],
     ["Started", started ? showTime(started) : undefined],

@@ -14,10 +14,13 @@ export const show: Command = {
   details:
     "With --follow, it shows the task again after every change until the task ends: in place on a terminal, otherwise " +
     "as one line of JSON per change. It then exits with 5 if the task failed or was cancelled.\n\n" +
-    "The newest errors come first, and equal ones are shown once. JSON always has all of them, oldest first.",
+    "The newest errors come first, and equal ones are shown once. JSON always has all of them, oldest first.\n\n" +
+    "Log lines are there if the task keeps them (its option keepLogs): the last 20, with --log up to 1,000, and JSON " +
+    "has them only with --log.",
   flags: {
     follow: { description: "Keep showing the task until it ends" },
     errors: { description: "Show all errors in full" },
+    log: { description: "Show all log lines that are kept" },
   },
   examples: ["show 12", "show 12 --errors --table | less", "show 12 --follow", "show 12 --json | jq .returned"],
   async run(args, terminal) {
@@ -26,7 +29,9 @@ export const show: Command = {
     return await withInstance({ args, terminal, tasks: "none" }, async (ff) => {
       const record = await ff.tasks.get(id);
       if (args.isOn("follow")) return await follow(record, terminal);
-      await printRecord(record, terminal, { allErrors: args.isOn("errors") });
+      const all = args.isOn("log");
+      const log = terminal.json && !all ? [] : await ff.tasks.log(id);
+      await printRecord(record, terminal, { allErrors: args.isOn("errors"), log, allLog: all });
       return EXIT.done;
     });
   },

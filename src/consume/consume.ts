@@ -21,8 +21,11 @@ import type { CurrentInstance } from "../task/scope.ts";
 import type { Sessions } from "../database/sessions.ts";
 import { Settler } from "../settle/settler.ts";
 import { Statistics } from "../statistics/statistics.ts";
+import { LogKeeper } from "../telemetry/kept_log.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 import { registerDefinitions } from "../store/definitions.ts";
 import { storeRetention } from "../store/prune.ts";
+import { writeLog } from "../store/task_log.ts";
 import { storeQueues } from "../store/queues.ts";
 import { checkConsumeOptions, type ConsumeOptions } from "./options.ts";
 import { Watchdog } from "./watchdog.ts";
@@ -70,8 +73,9 @@ export interface ConsumerHost extends CurrentInstance {
   readonly hooks: Hooks;
   readonly keys: KeyRing | undefined;
   readonly redactor: Redactor;
+  readonly tracing: Tracing | undefined;
   readonly options: {
-    readonly defaults?: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout" | "retention">;
+    readonly defaults?: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout" | "retention" | "keepLogs">;
     readonly queues?: Readonly<Record<string, QueueOptions>>;
     readonly statistics?: boolean;
   };
@@ -173,7 +177,7 @@ async function start(host: ConsumerHost, config: ConsumerConfig): Promise<{ loop
     storeRetention(sql, toRetentionSeconds(config.defaults.retention)),
     storeQueues(sql, toQueueSettings(host.options.queues)),
   ]);
-  const { events, hooks, keys, redactor } = host;
+  const { events, hooks, keys, redactor, tracing } = host;
   const [slots, settler] = [new Slots(config.concurrency), new Settler(sql)];
   const env: AttemptEnvironment = {
     config,
@@ -186,6 +190,8 @@ async function start(host: ConsumerHost, config: ConsumerConfig): Promise<{ loop
     hooks,
     keys,
     redactor,
+    tracing,
+    log: new LogKeeper((lines) => writeLog(sql, lines)),
     statistics: host.options.statistics === false ? undefined : new Statistics(sql),
   };
   const loop = new ConsumerLoop(env, { listener, leaseConnection, database: settings.label });

@@ -7,35 +7,18 @@ import { CancellationWatch } from "./cancellation_watch.ts";
 import { HeldTasks } from "../claim/held_tasks.ts";
 import { ClaimLoop } from "../claim/loop.ts";
 import { CronScheduler } from "../schedule/cron_scheduler.ts";
-import type { Tag } from "../database/driver.ts";
 import { LeaseLost } from "../errors.ts";
 import type { Events } from "../events.ts";
 import { ServedQueues } from "../claim/served_queues.ts";
 import { ConsumerLease } from "../claim/consumer_lease.ts";
-import type { Listener, ListenerState } from "../notify/listener.ts";
+import type { Listener } from "../notify/listener.ts";
+import type { ConsumerConnections, LoopHealth } from "./consumer_parts.ts";
 import { Maintenance } from "./maintenance.ts";
 import { findUnserved } from "./unserved.ts";
 import { VERSION } from "../version.ts";
 import { QueueWatch } from "./queue_watch.ts";
 import { Outages } from "../outages.ts";
 import { controlChannel, queueChannel, queuesChannel } from "../store/listen.ts";
-
-/** The health of a running consumer. */
-export interface LoopHealth {
-  readonly responsive: boolean;
-  readonly leased: boolean;
-  readonly listener: ListenerState;
-  readonly stopping: boolean;
-}
-
-/** The connections of a consumer beside those of its environment. */
-export interface ConsumerConnections {
-  readonly listener: Listener;
-  /** The tag of the connection that renews the lease. */
-  readonly leaseConnection: Tag;
-  /** Where the database is, for the event `consumer.started`. */
-  readonly database: string;
-}
 
 /** How long a stopping consumer waits for the database, in milliseconds. */
 const SHUTDOWN_DEADLINE = 5_000;
@@ -69,6 +52,7 @@ export class ConsumerLoop {
     const admission = new Admission(sql, { onProgress: () => this.#loop.wake(), ...outages.of("admit limited tasks") });
     settler.onLimitSlotsFreed = (concurrencyKey, rateKey) => admission.requestFor(concurrencyKey, rateKey);
     settler.outage = outages.of("store outcomes");
+    if (env.log) env.log.outage = outages.of("store log lines");
     const queues = this.#queues = new ServedQueues({
       sql,
       config,
@@ -298,6 +282,7 @@ export class ConsumerLoop {
       await settler.idle();
       await this.#maintenance.end();
       await this.#writeStatistics();
+      await this.#env.log?.end();
       await cronsEnded;
       await this.#admission.idle();
       await this.#lease.end();

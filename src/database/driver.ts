@@ -11,6 +11,7 @@ import type { ConnectionSettings } from "./settings.ts";
 import { formatTime, parseTime } from "./times.ts";
 import { DatabaseUnreachable, FireflyError } from "../errors.ts";
 import type { Sql } from "../sql.ts";
+import { numberValues, traceStatement } from "../telemetry/statement_span.ts";
 
 /** A row as the driver returns it. */
 // deno-lint-ignore no-explicit-any
@@ -226,7 +227,10 @@ export function makeUserTag(
     }
     const site = captureCallSite(sql);
     try {
-      return await run((client) => client(strings, ...values as never[]));
+      return await traceStatement(
+        () => ({ text: numberValues(strings), hasLiterals: false }),
+        () => run((client) => client(strings, ...values as never[])),
+      );
     } catch (error) {
       describeFailure(error, { site, text });
       throw error;
@@ -238,7 +242,10 @@ export function makeUserTag(
     const options = { prepare: params.length > 0, simple: false } as postgres.UnsafeQueryOptions;
     const site = captureCallSite(unsafe);
     try {
-      return await run((client) => client.unsafe(text, params as never[], options));
+      return await traceStatement(
+        () => ({ text, hasLiterals: params.length === 0 }),
+        () => run((client) => client.unsafe(text, params as never[], options)),
+      );
     } catch (error) {
       describeFailure(error, { site, text });
       throw error;

@@ -2,7 +2,6 @@ import type { Consumer } from "../consume/consume.ts";
 import type { ConsumeOptions } from "../consume/options.ts";
 import { checkQueueName, type TaskDefinition } from "../task/definition.ts";
 import { KeyRing } from "../privacy/encryption.ts";
-import { FireflyError } from "../errors.ts";
 import { Emitter, type Events } from "../events.ts";
 import { Hooks } from "../attempt/hooks.ts";
 import type { Middleware } from "../attempt/middleware.ts";
@@ -19,12 +18,15 @@ import { Tasks } from "../records/tasks.ts";
 import { Redactor } from "../privacy/redaction.ts";
 import { Scheduler } from "../schedule/scheduler.ts";
 import { type KnownColumns, prepareTasks } from "../schedule/new_tasks.ts";
-import { currentScope, defaultInstance, setInstanceFactory, withScope } from "../task/scope.ts";
+import { currentScope, setInstanceFactory, withScope } from "../task/scope.ts";
 import { lazySql, type Sql } from "../sql.ts";
 import { type ConsumerState, readConsumers } from "../store/consumer_records.ts";
 import { type PauseOptions, pauseQueue, type QueueState, readQueues, resumeQueue } from "../store/queues.ts";
+import { openTransactionOf } from "./open_transaction.ts";
 import { type RecordAccess, toRecords } from "../records/task_record.ts";
 import { runTransaction, Transaction } from "../database/transaction.ts";
+import { logTo } from "../telemetry/logger.ts";
+import { makeTracing, type Tracing } from "../telemetry/tracing.ts";
 
 /**
  * A database of tasks, to which it connects on first use. Most programs never create one: they use the default
@@ -52,6 +54,8 @@ export class Firefly implements AsyncDisposable {
   readonly keys: KeyRing | undefined;
   /** @ignore */
   readonly redactor: Redactor;
+  /** @ignore */
+  readonly tracing: Tracing | undefined;
   readonly #options: Readonly<FireflyOptions>;
   readonly #access: RecordAccess;
   /** @ignore */
@@ -83,6 +87,7 @@ export class Firefly implements AsyncDisposable {
     this.keys = options.encryption && new KeyRing(options.encryption, CREATE_INSTANCE);
     this.redactor = new Redactor(options.redact, CREATE_INSTANCE);
     this.running = new RunningConsumers(this, options.alerts);
+    this.tracing = makeTracing(options.tracing, this.redactor);
     this.#connector = new Connector((closing) => connect(this, closing));
     this.#access = {
       keys: this.keys,
@@ -94,12 +99,13 @@ export class Firefly implements AsyncDisposable {
     this.tasks = new Tasks(this.#access);
     this.#scheduler = new Scheduler({
       schema: this.schema,
-      openTransaction: () => this.#openTransaction(),
+      openTransaction: () => openTransactionOf(this),
       connect: () => this.connect(),
     });
     this.hooks = new Hooks({
       events: this.events,
       onFailed: options.onFailed,
+      subscriptions: logTo(options.logger, { events: this.events, redactor: this.redactor }),
       get: (id) => this.tasks.get(id),
       run: (fn) => withScope({ instance: this, attempt: undefined, transaction: undefined }, fn),
     }, predecessor?.hooks.middleware);
@@ -150,7 +156,7 @@ export class Firefly implements AsyncDisposable {
    * @throws {CommitUnknown} If the connection was lost during COMMIT.
    */
   async transaction<T>(fn: (sql: Sql) => Promise<T>): Promise<T> {
-    const outer = this.#openTransaction();
+    const outer = openTransactionOf(this);
     const inScope = (transaction: Transaction) => withScope({ instance: this, transaction }, () => fn(transaction.sql));
     if (outer) return await outer.nested(inScope);
     const { sessions } = await this.connect();
@@ -267,7 +273,8 @@ export class Firefly implements AsyncDisposable {
     const { schema, keys, options: { defaults = {} } } = this;
     const known = this.#knownColumns;
     const { tasks, plain } = await prepareTasks(definition, calls, { options, defaults, schema, keys, known });
-    const { scheduled, fresh } = await this.#scheduler.insert(tasks, options.tx);
+    const insert = () => this.#scheduler.insert(tasks, options.tx);
+    const { scheduled, fresh } = await (this.tracing?.schedule({ tasks, plain }, insert) ?? insert());
     const records = await toRecords(plain, scheduled, { access: this.#access, fresh });
     if (!this.events.has("scheduled")) return records;
     for (const { id, funcName, queue, inserted } of records) {
@@ -284,16 +291,6 @@ export class Firefly implements AsyncDisposable {
    */
   connect(): Promise<Connected> {
     return this.#connector.connect();
-  }
-
-  /** The transaction of the running code, if it belongs to this instance. */
-  #openTransaction(): Transaction | undefined {
-    const { instance = defaultInstance(), attempt, transaction } = currentScope();
-    if (instance !== this || !(transaction instanceof Transaction)) return undefined;
-    if (!transaction.ended) return transaction;
-    if (!attempt) return undefined;
-    // A handler that lost its task, or that was abandoned, must leave nothing behind.
-    throw new FireflyError("Cannot schedule or begin a transaction here as the attempt of this handler has ended");
   }
 }
 

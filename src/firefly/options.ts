@@ -6,6 +6,8 @@ import type { OnFailed } from "../attempt/hooks.ts";
 import type { QueueOptions, TaskOptions } from "../task/options.ts";
 import type { Redact } from "../privacy/redaction.ts";
 import { checkQueues } from "../task/queue_options.ts";
+import type { CategoryLogger } from "../telemetry/logger.ts";
+import { checkTracing, type TracingOptions } from "../telemetry/tracing.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 
 /** The configuration of an instance. */
@@ -26,7 +28,7 @@ export interface FireflyOptions {
    * Defaults for tasks that do not set them. Without `retention`, completed records are kept for 7 days, failed and
    * cancelled ones for 30 days; `retention: Infinity` keeps all records forever.
    */
-  defaults?: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout" | "retention">;
+  defaults?: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout" | "retention" | "keepLogs">;
   /** Options of queues, by name. Each consumer of this instance stores them when it starts. */
   queues?: Record<string, QueueOptions>;
   /**
@@ -60,6 +62,16 @@ export interface FireflyOptions {
    * docs/alerts.md. @default none
    */
   alerts?: AlertOptions;
+  /**
+   * Logs what happens, and what handlers log, through this logger of LogTape or one like it: see docs/logs.md.
+   * @default none
+   */
+  logger?: CategoryLogger;
+  /**
+   * Whether to make spans of what this instance does, and how, if the application has registered a tracer provider of
+   * OpenTelemetry: see docs/tracing.md. @default true
+   */
+  tracing?: boolean | TracingOptions;
   /** Receives progress messages during the first start of the embedded server. */
   onProgress?: (message: string) => void;
 }
@@ -79,6 +91,8 @@ export const OPTION_KEYS: readonly string[] = [
   "redact",
   "statistics",
   "alerts",
+  "logger",
+  "tracing",
   "onProgress",
 ];
 /** The names of the options that only the command line uses: `firefly.config.ts` may be passed to `configure()` as it is. */
@@ -101,6 +115,10 @@ export function checkFireflyOptions(options: FireflyOptions): void {
   checkSchema(schema);
   if (defaults !== undefined) checkDefaults(defaults, CREATE_INSTANCE);
   checkQueues(queues ?? {}, CREATE_INSTANCE, schema);
+  if (options.logger !== undefined && typeof options.logger?.getChild !== "function") {
+    throw new TypeError(`Cannot ${CREATE_INSTANCE} as "logger" must be a logger with categories, as LogTape has them`);
+  }
+  checkTracing(options.tracing, CREATE_INSTANCE);
   if (statistics === undefined || typeof statistics === "boolean") return;
   throw new TypeError(
     `Cannot ${CREATE_INSTANCE} as "statistics" must be true or false: current value is ${JSON.stringify(statistics)}`,

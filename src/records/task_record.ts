@@ -36,11 +36,7 @@ export class TaskFailed extends FireflyError {
   /** The record of the task. */
   readonly task: TaskRecord;
 
-  /**
-   * Creates an error whose message says how the task ended.
-   *
-   * @param task The record of the task.
-   */
+  /** Creates an error whose message says how `task` ended. */
   constructor(task: TaskRecord) {
     // A record whose errors the database refused has none.
     const why = task.status === "failed"
@@ -114,6 +110,7 @@ class StoredTask {
   declare readonly error: TaskError | null;
   declare readonly errors: TaskError[];
   declare readonly tags: string[];
+  declare readonly traceparent: string | null;
   declare readonly attemptedBy: AttemptedBy | null;
   declare readonly inserted: boolean;
   #params: Stored;
@@ -149,6 +146,7 @@ class StoredTask {
     this.error = row.status === "completed" ? null : errors.at(-1) ?? null;
     this.errors = errors;
     this.tags = row.tags;
+    this.traceparent = row.traceparent;
     this.attemptedBy = row.attempted_by;
     this.inserted = fresh.inserted ?? true;
   }
@@ -261,6 +259,7 @@ class StoredTask {
       progress: this.progress,
       errors: this.errors,
       tags: this.tags,
+      traceparent: this.traceparent,
       attempted_by: this.attemptedBy,
     };
   }

@@ -2,18 +2,17 @@ import type { Tag } from "../database/driver.ts";
 import { TaskNotFound } from "../errors.ts";
 import { decryptRow } from "../privacy/encryption.ts";
 import type { Explanation } from "../task/explanation.ts";
-import {
-  type LeftTask,
-  type Page,
-  type PageOptions,
-  type RescheduleOptions,
-  TASK_STATES,
-  TASK_STATUSES,
-  type TaskCounts,
-  type TaskFilter,
-  type TaskGroup,
-  type TaskGrouping,
-  type TaskRecord,
+import type {
+  LeftTask,
+  Page,
+  PageOptions,
+  RescheduleOptions,
+  TaskCounts,
+  TaskFilter,
+  TaskGroup,
+  TaskGrouping,
+  TaskLogLine,
+  TaskRecord,
 } from "../task/record.ts";
 import {
   type BulkResult,
@@ -29,29 +28,17 @@ import { explainTask } from "../store/explain.ts";
 import { countRecords, countStates, groupRecords } from "../store/record_counts.ts";
 import { type ListedRow, listRecords } from "../store/records.ts";
 import { toNumber } from "../store/rows.ts";
+import { readLog } from "../store/task_log.ts";
 import { toPlaceChange } from "./reschedule.ts";
 import { readRecord, type RecordAccess, toRecord } from "./task_record.ts";
 import { Matching } from "./matching.ts";
-import { refuseUnknownKeys } from "../suggest.ts";
+import { checkFilter } from "./check_filter.ts";
 
 /** The most tasks that one statement of a bulk operation changes, so that its transactions are short. */
 const BULK = 1000;
 /** How often to read a task again that keeps changing before it can be changed. */
 const TRIES = 10;
 const GROUPINGS: readonly TaskGrouping[] = ["error", "name", "queue", "state"];
-const FILTER_KEYS = [
-  "status",
-  "queue",
-  "funcName",
-  "ids",
-  "tags",
-  "createdBefore",
-  "createdAfter",
-  "finishedBefore",
-  "finishedAfter",
-  "error",
-  "params",
-];
 
 /** Options of bulk operations. */
 export interface BulkOptions {
@@ -83,10 +70,19 @@ export class Tasks {
     throw new TaskNotFound(id);
   }
 
-  /** Reads a record. Returns undefined if there is no such record. */
+  /** Reads a record; undefined if there is none. */
   async find(id: number): Promise<TaskRecord | undefined> {
     checkId(id, "find");
     return await readRecord(this.#access, id);
+  }
+
+  /**
+   * Reads the log lines that are kept of a task (its option `keepLogs`), oldest first: the last 1,000, or `limit`. They
+   * appear within a second or two.
+   */
+  async log(id: number, { limit = 1000 }: { limit?: number } = {}): Promise<TaskLogLine[]> {
+    checkId(id, "read the log of");
+    return await readLog((await this.#access.database()).records, id, limit);
   }
 
   /** Lists records, newest first. Iterating over the page also reads the following pages. */
@@ -283,16 +279,4 @@ function toWaiting(chosen: number[] | TaskFilter): TaskFilter {
 /** Whether the filter can match running tasks. */
 function mayRun({ status }: TaskFilter): boolean {
   return status === undefined || [status].flat().includes("running");
-}
-
-function checkFilter(filter: TaskFilter, action: string): void {
-  refuseUnknownKeys(filter, FILTER_KEYS, action);
-  const known: readonly string[] = [...TASK_STATUSES, ...TASK_STATES];
-  for (const status of filter.status === undefined ? [] : [filter.status].flat()) {
-    if (!known.includes(status)) {
-      throw new RangeError(
-        `Cannot ${action} as status must be one of ${[...new Set(known)].join(", ")}: current value is "${status}"`,
-      );
-    }
-  }
 }

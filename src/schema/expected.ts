@@ -223,6 +223,7 @@ column task.started: timestamp with time zone
 column task.status: task_status not null default
 column task.tags: text[]
 column task.timeout: timeout_seconds
+column task.traceparent: text
 column task.unique_among: text[]
 column task.unique_for: unique_seconds
 column task.unique_key: text
@@ -255,7 +256,15 @@ column task_json.state: text
 column task_json.status: text
 column task_json.tags: text[]
 column task_json.timeout: double precision
+column task_json.traceparent: text
 column task_json.unique_key: text
+column task_log.at: timestamp with time zone not null
+column task_log.attempt: integer not null
+column task_log.fields: jsonb
+column task_log.id: bigint not null identity
+column task_log.level: text not null
+column task_log.message: text not null
+column task_log.task_id: bigint not null
 column task_minute.completed: integer not null default
 column task_minute.failed: integer not null default
 column task_minute.func_name: text not null
@@ -318,6 +327,7 @@ column task_record.state: text
 column task_record.status: text
 column task_record.tags: text[]
 column task_record.timeout: double precision
+column task_record.traceparent: text
 column task_record.unique_key: text
 column unique_key.func_name: text not null
 column unique_key.key: text not null
@@ -364,6 +374,8 @@ constraint retention.retention_retain_failed_check: check (retain_failed)
 constraint retention.retention_singleton_check: check (singleton)
 constraint slot.slot_kind_check: check (kind)
 constraint task.task_pkey: primary key (id)
+constraint task_log.task_log_level_check: check (level)
+constraint task_log.task_log_pkey: primary key (id, task_id)
 constraint task_minute.task_minute_pkey: primary key (func_name, minute, queue)
 constraint unique_key.unique_key_key_check: check (key)
 constraint unique_key.unique_key_pkey: primary key (func_name, key)
@@ -402,6 +414,7 @@ index slot.slot_key: (key, kind)
 index slot.slot_task: (task_id)
 index slot.slot_until: (until) partial
 index task.task_pkey: unique (id)
+index task_log.task_log_pkey: unique (task_id, id)
 index task_minute.task_minute_pkey: unique (minute, queue, func_name)
 index unique_key.unique_key_pkey: unique (func_name, key)
 index unique_key.unique_key_task: (task_id)
@@ -438,12 +451,15 @@ table retention: table
 table slot: table
 table task: table
 table task_json: view
+table task_log: table
 table task_minute: table
 table task_overview: view
 table task_reason: type
 table task_record: view
 table unique_key: table
 table waiting: table
+trigger task.forget_all_logs: 32 _forget_all_logs
+trigger task.forget_log: 8 _forget_log
 trigger task.place_inserted: 4 _place_inserted
 trigger task.release: 17 _release
 trigger task.release_all: 32 _release_all
@@ -477,6 +493,8 @@ function _explain_rate(task): task_reason stable 1793b14d61eb
 function _explain_waiting(task): task_reason stable 741e9cb23145
 function _fingerprint(text, text, text): bigint immutable e3b0c44298fc
 function _fire_cron(text, text, timestamp with time zone[]): record fcea6e0b8832
+function _forget_all_logs(): trigger 70714411d14e
+function _forget_log(): trigger set enable_seqscan, jit 713e2744b05c
 function _format_count(bigint, text): text immutable 525fb1251652
 function _format_error(jsonb): text immutable strict ceeff8b2dbb3
 function _format_time(timestamp with time zone): text stable b1d979043c01
@@ -492,19 +510,20 @@ function _own_crons(uuid, text[], text[]): text 0993e73c1415
 function _place(bigint): void 3c427c041033
 function _place_inserted(): trigger 3bfc27465d5c
 function _place_record(task): void 7c2b7adb8106
-function _produce(json): record 299a65002641
+function _produce(json): record ac13791ec15b
 function _refuse_move(task, text, text): void 2783ed603886
 function _register_crons(uuid, text[], json, boolean): record 124cb3005f2e
 function _release(): trigger 1847001d5954
 function _release_all(): trigger 67748dd31a07
 function _release_deleted(): trigger f51748bdfa2d
-function _replace(bigint, text, timestamp with time zone): boolean set enable_seqscan, jit 079de2a15bf3
+function _replace(bigint, text, timestamp with time zone, text): boolean set enable_seqscan, jit dd9b0ddda37c
 function _reschedule(bigint, timestamp with time zone, text, integer): text 7220658af6fc
 function _run(bigint): text 81184e7ecd21
 function _runs(bigint[]): record immutable 1710969887e7
-function _schedule(json): record set enable_seqscan, jit 6a135114e077
+function _schedule(json): record set enable_seqscan, jit f786968adc5e
 function _take_place(bigint, text, integer, timestamp with time zone, bigint): boolean 342e96ebb044
 function _take_unique_key(text, text, bigint): bigint d174ed4a0997
+function _traceparent(text): text immutable e3b0c44298fc
 function _try_unique_key(text, text, bigint): bigint set lock_timeout 82d0b344d3d3
 function _unplace(bigint, text, integer, timestamp with time zone, bigint): boolean 682fcd252161
 function _wake_lock(text): bigint immutable e3b0c44298fc
@@ -525,6 +544,6 @@ function resume_cron(text): boolean 07e9bf7cb5ce
 function retry(bigint): boolean c602f0c0531c
 function run(bigint): boolean 6ed58d7d2620
 function run_cron(text): bigint cdcaa1af8524
-function schedule(text, jsonb, text, timestamp with time zone, integer, integer, double precision, double precision, text[], text, double precision, text): bigint 86744f0cce6f
+function schedule(text, jsonb, text, timestamp with time zone, integer, integer, double precision, double precision, text[], text, double precision, text, text): bigint fa7e486d21ff
 function try_decode(text): jsonb immutable strict cd0780800947
 `;

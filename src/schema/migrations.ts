@@ -538,6 +538,8 @@ CREATE TABLE "firefly".task (
   unique_for "firefly".unique_seconds,
   concurrency_key text,
   rate_key text,
+  -- Of W3C Trace Context: the span that scheduled the task. NULL if nothing was traced.
+  traceparent text,
   errors "firefly".error_list,
   progress double precision,
   progress_note text,
@@ -907,7 +909,7 @@ SELECT task.id, task.func_name::text, task.queue::text,
   task.backoff, task.timeout::double precision, COALESCE(task.rescues, 0) AS rescues,
   COALESCE(task.snoozes, 0) AS snoozes, task.progress, task.progress_note,
   COALESCE(task.errors, '[]')::jsonb AS errors, COALESCE(task.tags, '{}') AS tags, task.unique_key,
-  task.concurrency_key, task.rate_key,
+  task.concurrency_key, task.rate_key, task.traceparent,
   CASE
     WHEN by.id IS NOT NULL THEN jsonb_build_object('host', by.host, 'pid', by.pid, 'release', by.release)
   END AS attempted_by
@@ -923,7 +925,8 @@ CREATE VIEW "firefly".task_json AS
 SELECT id, func_name, queue, status, state, priority, created, not_before, started, completed, failed, cancelled,
   "firefly".try_decode(params) AS params, "firefly".try_decode(returned) AS returned,
   attempt, retry_attempts, max_retries, retry_delay, backoff, timeout, rescues, snoozes, progress,
-  progress_note, errors, tags, unique_key, concurrency_key, rate_key, attempted_by
+  progress_note, errors, tags, unique_key, concurrency_key, rate_key, traceparent,
+  attempted_by
 FROM "firefly".task_record;
 COMMENT ON VIEW "firefly".task_json IS
   'task_record with params and returned as jsonb, NULL where they cannot be decoded.';
@@ -1821,6 +1824,12 @@ $body$;
     name: "schedule",
     sql: `-- Firefly: scheduling tasks.
 
+-- Returns a traceparent, or NULL for a text that is none: what is wrong with a trace must not keep a task from being
+-- scheduled.
+CREATE FUNCTION "firefly"._traceparent(given text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN substring(given FROM '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$');
+
 -- Schedules tasks that may have unique keys, given as a list of objects by the names of the columns. Returns for each,
 -- in their order, the id of the record that exists then, whether that is new, and the record where it is not just what
 -- was given. Where a duplicate forbids it, it schedules nothing, and returns one row: the duplicate and its key.
@@ -1872,19 +1881,20 @@ BEGIN
 
   INSERT INTO "firefly".task (
     id, func_name, queue, params, priority, not_before, max_retries, retry_delay, backoff, timeout, tags,
-    concurrency_key, rate_key, unique_key, unique_among, unique_for
+    concurrency_key, rate_key, unique_key, unique_among, unique_for, traceparent
   ) OVERRIDING SYSTEM VALUE
   SELECT ids[ordinal], func_name, queue, params, priority,
     CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(due, now()) END,
     max_retries, retry_delay, backoff, timeout, NULLIF(tags, '{}'), concurrency_key, rate_key, unique_key, unique_among,
-    unique_for
+    unique_for, "firefly"._traceparent(traceparent)
   FROM ROWS FROM (json_to_recordset(tasks) AS (
     func_name text, queue text, params text, priority integer, not_before timestamptz, delay double precision,
     max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[],
-    concurrency_key text, rate_key text, unique_key text, unique_among text[], unique_for double precision
+    concurrency_key text, rate_key text, unique_key text, unique_among text[], unique_for double precision,
+    traceparent text
   )) WITH ORDINALITY AS new (
     func_name, queue, params, priority, due, delay, max_retries, retry_delay, backoff, timeout, tags,
-    concurrency_key, rate_key, unique_key, unique_among, unique_for, ordinal
+    concurrency_key, rate_key, unique_key, unique_among, unique_for, traceparent, ordinal
   )
   WHERE holders[ordinal] = ids[ordinal]
   ORDER BY ordinal;
@@ -1893,10 +1903,10 @@ BEGIN
   PERFORM "firefly"._replace(holders[ordinal], params, CASE
     WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay)
     ELSE COALESCE(due, now())
-  END)
+  END, "firefly"._traceparent(traceparent))
   FROM ROWS FROM (json_to_recordset(tasks) AS (
-    params text, not_before timestamptz, delay double precision, on_conflict text
-  )) WITH ORDINALITY AS new (params, due, delay, on_conflict, ordinal)
+    params text, not_before timestamptz, delay double precision, on_conflict text, traceparent text
+  )) WITH ORDINALITY AS new (params, due, delay, on_conflict, traceparent, ordinal)
   WHERE on_conflict = 'replace' AND holders[ordinal] <> ids[ordinal]
   ORDER BY holders[ordinal], ordinal;
 
@@ -1921,8 +1931,10 @@ BEGIN
 END
 $body$;
 
--- Overwrites the arguments and the time of a created task, and returns whether it did: a running one stays as it is.
-CREATE FUNCTION "firefly"._replace(duplicate bigint, params text, not_before timestamptz) RETURNS boolean
+-- Overwrites the arguments and the time of a created task, and the span that has scheduled it, and returns whether it
+-- did: a running one stays as it is.
+CREATE FUNCTION "firefly"._replace(duplicate bigint, params text, not_before timestamptz, traceparent text)
+RETURNS boolean
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
 DECLARE
   it record;
@@ -1941,7 +1953,8 @@ BEGIN
     RETURN false;
   END;
   UPDATE "firefly".task
-  SET params = _replace.params, not_before = _replace.not_before, claim_seq = task.claim_seq + 1
+  SET params = _replace.params, not_before = _replace.not_before, traceparent = _replace.traceparent,
+    claim_seq = task.claim_seq + 1
   WHERE task.id = duplicate;
   PERFORM "firefly"._place(duplicate);
   RETURN true;
@@ -1962,7 +1975,8 @@ $body$;
 
 -- Schedules a task from any language, inside any transaction; returns its id. NULL takes the default: for the queue,
 -- that of the task's definition. With a unique key, on_conflict decides about a duplicate: keep (its id is returned),
--- replace (its arguments and time are overwritten while it is created) or error.
+-- replace (its arguments and time are overwritten while it is created) or error. traceparent is the span of the caller,
+-- as W3C Trace Context writes it: the spans of the task's attempts have links to it.
 CREATE FUNCTION "firefly".schedule(
   func_name text,
   params jsonb DEFAULT '[]',
@@ -1975,7 +1989,8 @@ CREATE FUNCTION "firefly".schedule(
   tags text[] DEFAULT '{}',
   unique_key text DEFAULT NULL,
   unique_for double precision DEFAULT NULL,
-  on_conflict text DEFAULT 'keep'
+  on_conflict text DEFAULT 'keep',
+  traceparent text DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql AS $body$
 DECLARE
@@ -1992,11 +2007,11 @@ BEGIN
   END IF;
   IF unique_key IS NULL THEN
     INSERT INTO "firefly".task (
-      func_name, params, queue, not_before, priority, max_retries, retry_delay, timeout, tags
+      func_name, params, queue, not_before, priority, max_retries, retry_delay, timeout, tags, traceparent
     ) VALUES (
       schedule.func_name, "firefly".encode(COALESCE(schedule.params, '[]')), schedule.queue,
       COALESCE(schedule.not_before, now()), COALESCE(schedule.priority, 0), schedule.max_retries, schedule.retry_delay,
-      schedule.timeout, NULLIF(schedule.tags, '{}')
+      schedule.timeout, NULLIF(schedule.tags, '{}'), "firefly"._traceparent(schedule.traceparent)
     ) RETURNING id AS task_id INTO scheduled;
     RETURN scheduled.task_id;
   END IF;
@@ -2008,7 +2023,7 @@ BEGIN
     'priority', COALESCE(schedule.priority, 0), 'max_retries', schedule.max_retries,
     'retry_delay', schedule.retry_delay::numeric, 'timeout', schedule.timeout::numeric, 'tags', COALESCE(schedule.tags, '{}'),
     'unique_key', schedule.unique_key, 'unique_for', schedule.unique_for::numeric,
-    'on_conflict', COALESCE(schedule.on_conflict, 'keep')
+    'on_conflict', COALESCE(schedule.on_conflict, 'keep'), 'traceparent', schedule.traceparent
   )));
   IF scheduled.refused_key IS NOT NULL THEN
     RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', func_name, scheduled.task_id, unique_key
@@ -2030,7 +2045,7 @@ BEGIN
     SELECT made.task_id, made.created, made.not_before, made.inserted, made.refused_key,
       (made.record::jsonb || '{
         "params": "", "returned": null, "errors": [], "progress_note": null, "tags": [], "attempted_by": null,
-        "unique_key": null, "concurrency_key": null, "rate_key": null
+        "unique_key": null, "concurrency_key": null, "rate_key": null, "traceparent": null
       }')::json
     FROM "firefly"._schedule(tasks) WITH ORDINALITY AS made (
       task_id, created, not_before, inserted, refused_key, record, ordinal
@@ -3035,6 +3050,51 @@ CREATE TABLE "firefly".alert (
 COMMENT ON TABLE "firefly".alert IS
   'A cause of alerts, and when one was scheduled. Written by the consumers of an instance with the option alerts, and '
   'by any consumer that removes a crashed one; deleted a week after it was seen last.';
+`,
+  },
+  {
+    version: 15,
+    name: "log",
+    sql: `-- Firefly: the log lines of attempts.
+
+CREATE TABLE "firefly".task_log (
+  -- Its order: the lines of an attempt have those in which they were logged.
+  id bigint GENERATED ALWAYS AS IDENTITY,
+  task_id bigint NOT NULL,
+  attempt integer NOT NULL,
+  at timestamptz NOT NULL,
+  level text NOT NULL CHECK (level IN ('debug', 'info', 'warn', 'error')),
+  message text NOT NULL,
+  fields jsonb,
+  PRIMARY KEY (task_id, id)
+);
+COMMENT ON TABLE "firefly".task_log IS
+  'A line that a handler logged, of a task whose lines are kept: its option keepLogs. Inserted by consumers every '
+  'second; deleted with the task.';
+
+-- By statement: whatever deletes tasks, a prune of a thousand or an edit by hand, deletes their lines at once.
+CREATE FUNCTION "firefly"._forget_log() RETURNS trigger
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+BEGIN
+  DELETE FROM "firefly".task_log WHERE task_log.task_id = ANY (ARRAY(SELECT gone.id FROM gone));
+  RETURN NULL;
+END
+$body$;
+
+CREATE TRIGGER forget_log AFTER DELETE ON "firefly".task
+REFERENCING OLD TABLE AS gone
+FOR EACH STATEMENT EXECUTE FUNCTION "firefly"._forget_log();
+
+CREATE FUNCTION "firefly"._forget_all_logs() RETURNS trigger
+LANGUAGE plpgsql AS $body$
+BEGIN
+  DELETE FROM "firefly".task_log;
+  RETURN NULL;
+END
+$body$;
+
+CREATE TRIGGER forget_all_logs AFTER TRUNCATE ON "firefly".task
+FOR EACH STATEMENT EXECUTE FUNCTION "firefly"._forget_all_logs();
 `,
   },
 ];

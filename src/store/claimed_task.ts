@@ -22,6 +22,8 @@ export interface ClaimedRun {
   readonly hasSlots: boolean;
   /** When it was due, by `performance.now()`. */
   readonly due: number;
+  /** The identity of the span that scheduled it; null if there is none, undefined if the claim has not read it. */
+  readonly traceparent: string | null | undefined;
 }
 
 /**
@@ -103,6 +105,10 @@ export class ClaimedTask implements ClaimedRun {
   get due(): number {
     return this.run.due;
   }
+
+  get traceparent(): string | null | undefined {
+    return this.run.traceparent;
+  }
 }
 
 /** A run as the statement returns it, with the milliseconds for which it has been due. */
@@ -121,6 +127,7 @@ export type ClaimedGroup = [
   first: number,
   ids: number[] | null,
   params: string,
+  traceparent?: string | null,
 ];
 
 /** The columns that have defaults in most tasks: one NULL in their place costs less than eight. */
@@ -174,6 +181,7 @@ export function addTasks(tasks: ClaimedTask[], group: ClaimedGroup, context: Gro
     rateKey: rest.rateKey,
     hasSlots: rest.hasSlots,
     due: context.now - of[4],
+    traceparent: group[8],
   };
   for (let i = 0; i < count; i++) tasks.push(new ClaimedTask(ids ? ids[i]! : first + i, params[i] || null, run));
 }

@@ -22,6 +22,8 @@ export interface NewTask extends Partial<UniqueColumns> {
   concurrency_key?: string;
   /** Absent where the task has no such limit. */
   rate_key?: string;
+  /** The identity of the span that schedules it; absent where nothing is traced. */
+  traceparent?: string;
 }
 
 /** The columns of a unique task, and what to do about a duplicate. */
@@ -57,7 +59,10 @@ const COLUMNS = {
   tags: "text[]",
   concurrency_key: "text",
   rate_key: "text",
-} as const satisfies Record<Exclude<keyof NewTask, keyof UniqueColumns | "params" | "not_before" | "delay">, string>;
+} as const satisfies Record<
+  Exclude<keyof NewTask, keyof UniqueColumns | "params" | "not_before" | "delay" | "traceparent">,
+  string
+>;
 
 /** What the tasks of one call share as a rule: all but their arguments. */
 const SHARED = { ...COLUMNS, not_before: "timestamptz", delay: "double precision" } as const;
@@ -76,33 +81,47 @@ const FIRST_TIMES = `${milliseconds("min(created)")}, ${milliseconds("min(not_be
 const VALUE = Symbol("value");
 
 /** Writes texts that never change into a statement once, as the driver takes 4 µs a call to put each into its place. */
-function template(strings: TemplateStringsArray, ...parts: (string | typeof VALUE)[]): TemplateStringsArray {
+function template(
+  strings: TemplateStringsArray,
+  ...parts: (string | typeof VALUE | TemplateStringsArray)[]
+): TemplateStringsArray {
   const texts = [strings[0]!];
   for (const [i, part] of parts.entries()) {
-    const after = strings[i + 1]!;
-    if (part === VALUE) texts.push(after);
-    else texts[texts.length - 1] += part + after;
+    const [first, ...rest] = part === VALUE ? ["", ""] : typeof part === "string" ? [part] : part;
+    texts[texts.length - 1] += first!;
+    texts.push(...rest);
+    texts[texts.length - 1] += strings[i + 1]!;
   }
   return Object.assign(texts, { raw: texts });
 }
 
+/** Columns whose values differ among alike tasks, and a list for each: traceparents are sent only where there are any. */
+interface Differing {
+  readonly names: string;
+  readonly lists: TemplateStringsArray;
+}
+
+const UNTRACED: Differing = { names: "params", lists: template`${VALUE}::text[]` };
+const TRACED: Differing = { names: "params, traceparent", lists: template`${VALUE}::text[], ${VALUE}::text[]` };
+
 /** Inserts any tasks; its values are the schema and the tasks as JSON. */
 const INSERT_ANY = template`
-  INSERT INTO ${VALUE}.task (${NAMES}, params, not_before)
-  SELECT ${NAMES}, params, ${START}
-  FROM json_to_recordset(${VALUE}::text::json) AS new (${TYPES}, params text)
+  INSERT INTO ${VALUE}.task (${NAMES}, params, traceparent, not_before)
+  SELECT ${NAMES}, params, traceparent, ${START}
+  FROM json_to_recordset(${VALUE}::text::json) AS new (${TYPES}, params text, traceparent text)
   RETURNING concat_ws(',', ${INSERTED}) AS text
 `;
 
-/** Inserts tasks that differ only in their arguments; its values are what they share as JSON, the schema, and the arguments. */
-const INSERT_ALIKE = template`
+/** Inserts tasks that differ only in their arguments; its values are what they share as JSON, the schema, and the lists. */
+const insertAlikeOf = ({ names, lists }: Differing) =>
+  template`
   WITH alike AS MATERIALIZED (
     SELECT ${NAMES}, ${START} AS not_before
     FROM json_to_record(${VALUE}::text::json) AS new (${TYPES})
   ), inserted AS (
-    INSERT INTO ${VALUE}.task (${NAMES}, params, not_before)
-    SELECT ${NAMES}, params, not_before
-    FROM alike, unnest(${VALUE}::text[]) AS new (params)
+    INSERT INTO ${VALUE}.task (${NAMES}, ${names}, not_before)
+    SELECT ${NAMES}, ${names}, not_before
+    FROM alike, unnest(${lists}) AS new (${names})
     RETURNING id, created, not_before
   )
   SELECT concat_ws(',', ${FIRST_TIMES}, string_agg(id::text, ',')) AS text
@@ -119,15 +138,16 @@ const UNMARK = "set_config('firefly.placed', '', true)";
 const READY_NAMES = "id, length, claim_seq, not_before, priority, queue, func_name";
 const NOW = milliseconds("now()");
 
-/** Inserts tasks that may start at once, as {@linkcode INSERT_ALIKE} does; its values are the same, and two schemas more. */
-const INSERT_READY = template`
+/** Inserts tasks that may start at once, as {@linkcode insertAlikeOf} does; its values are the same, and two schemas more. */
+const insertReadyOf = ({ names, lists }: Differing) =>
+  template`
   WITH alike AS MATERIALIZED (
     SELECT ${NAMES}, ${MARK}
     FROM json_to_record(${VALUE}::text::json) AS new (${TYPES})
   ), inserted AS (
-    INSERT INTO ${VALUE}.task (${NAMES}, params)
-    SELECT ${NAMES}, params
-    FROM alike, unnest(${VALUE}::text[]) AS new (params)
+    INSERT INTO ${VALUE}.task (${NAMES}, ${names})
+    SELECT ${NAMES}, ${names}
+    FROM alike, unnest(${lists}) AS new (${names})
     RETURNING id
   ), made AS MATERIALIZED (
     SELECT array_agg(id) AS ids FROM inserted
@@ -140,14 +160,19 @@ const INSERT_READY = template`
   FROM made, alike
 `;
 
+const [INSERT_ALIKE, INSERT_READY] = [insertAlikeOf(UNTRACED), insertReadyOf(UNTRACED)];
+const [INSERT_ALIKE_TRACED, INSERT_READY_TRACED] = [insertAlikeOf(TRACED), insertReadyOf(TRACED)];
+
 /** Inserts one task that may start at once. Its values are the name, the queue, the priority and the other columns. */
 const INSERT_READY_ONE = template`
   WITH new AS MATERIALIZED (
     SELECT ${VALUE}::text AS func_name, ${VALUE}::text AS queue, ${VALUE}::integer AS priority, ${MARK}
   ), inserted AS (
-    INSERT INTO ${VALUE}.task (func_name, queue, priority, max_retries, retry_delay, backoff, timeout, tags, params)
+    INSERT INTO ${VALUE}.task (
+      func_name, queue, priority, max_retries, retry_delay, backoff, timeout, tags, params, traceparent
+    )
     SELECT func_name, queue, priority, ${VALUE}::integer, ${VALUE}::double precision, ${VALUE}::text::jsonb,
-      ${VALUE}::double precision, ${VALUE}::text[], ${VALUE}::text
+      ${VALUE}::double precision, ${VALUE}::text[], ${VALUE}::text, ${VALUE}::text
     FROM new
     RETURNING id
   ), made AS MATERIALIZED (
@@ -177,7 +202,8 @@ function startsAtOnce({ not_before, delay, concurrency_key, rate_key }: NewTask)
 }
 
 async function insertOne(sql: Tag, task: NewTask): Promise<InsertedTask[]> {
-  const { func_name, queue, priority, max_retries, retry_delay, backoff, timeout, tags, params } = task;
+  const { func_name, queue, priority, max_retries, retry_delay, backoff, timeout, tags, params, traceparent = null } =
+    task;
   const rows = await sql<{ text: string }>(
     INSERT_READY_ONE,
     func_name,
@@ -190,6 +216,7 @@ async function insertOne(sql: Tag, task: NewTask): Promise<InsertedTask[]> {
     timeout,
     tags.length > 0 ? tags : null,
     params,
+    traceparent,
     sql.schema,
     sql.schema,
   );
@@ -210,14 +237,24 @@ async function insertAny(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
 
 /** Inserts tasks that differ only in their arguments: reading a row of JSON costs as much as inserting it. */
 async function insertAlike(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
-  const { params: _, ...alike } = tasks[0]!;
+  const { params: _params, traceparent: _traceparent, ...alike } = tasks[0]!;
   const shared = JSON.stringify(alike);
+  const isTraced = tasks.some(({ traceparent }) => traceparent !== undefined);
   // One time for all of them, as they start at one time; and one row for all, as the driver takes its time for each.
   const params = tasks.map(({ params }) => params);
-  const [row] =
-    await (startsAtOnce(tasks[0]!)
-      ? sql<{ text: string }>(INSERT_READY, shared, sql.schema, params, sql.schema, sql.schema, sql.schema)
-      : sql<{ text: string }>(INSERT_ALIKE, shared, sql.schema, params));
+  const lists = isTraced ? [params, tasks.map(({ traceparent = null }) => traceparent)] : [params];
+  const { schema } = sql;
+  const [row] = await (startsAtOnce(tasks[0]!)
+    ? sql<{ text: string }>(
+      isTraced ? INSERT_READY_TRACED : INSERT_READY,
+      shared,
+      schema,
+      ...lists,
+      schema,
+      schema,
+      schema,
+    )
+    : sql<{ text: string }>(isTraced ? INSERT_ALIKE_TRACED : INSERT_ALIKE, shared, schema, ...lists));
   const [created, notBefore, ...ids] = row ? row.text.split(",") : [];
   const times = { created: Number(created), notBefore: Number(notBefore) };
   // A Date can be changed: each row has its own.

@@ -38,10 +38,7 @@ export async function placedStates(
 /** Reads how many bytes the records have, their long values aside. */
 export async function readSize(sql: Tag): Promise<number> {
   const [row] = await sql`
-    SELECT pg_relation_size(pg_class.oid)::double precision AS bytes
-    FROM pg_class
-    JOIN pg_namespace ON pg_namespace.oid = relnamespace
-    WHERE nspname = ${sql.schemaName} AND relname = 'task'
+    SELECT pg_relation_size(format('%I.task', ${sql.schemaName}::text)::regclass)::double precision AS bytes
   `;
   return row!.bytes;
 }

@@ -1,6 +1,7 @@
 import { parseTime } from "../database/times.ts";
 import type { Backoff } from "../task/backoff.ts";
 import type { AttemptedBy } from "../events.ts";
+import type { NewTask } from "./insert.ts";
 import type { TaskState, TaskStatus } from "../task/record.ts";
 
 /** A row of the view `task_record`, as the driver returns it. */
@@ -31,6 +32,7 @@ export interface TaskRow {
   progress_note: string | null;
   errors: ErrorRow[];
   tags: string[];
+  traceparent: string | null;
   attempted_by: AttemptedBy | null;
 }
 
@@ -65,7 +67,7 @@ type NewColumn =
 
 /** Makes the row of a task that was just inserted, without reading it back: column by column, as spreading thousands of objects is slow. */
 export function newRow(
-  task: Pick<TaskRow, NewColumn> & { concurrency_key?: string; rate_key?: string },
+  task: Pick<TaskRow, NewColumn> & Pick<NewTask, "concurrency_key" | "rate_key" | "traceparent">,
   { id, created, not_before }: Pick<TaskRow, "id" | "created" | "not_before">,
 ): TaskRow & { inserted: boolean } {
   return {
@@ -95,6 +97,7 @@ export function newRow(
     progress_note: null,
     errors: [],
     tags: [...task.tags], // a list can be changed, as a Date can
+    traceparent: task.traceparent ?? null,
     attempted_by: null,
     inserted: true,
   };

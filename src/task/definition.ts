@@ -37,6 +37,7 @@ const KNOWN_OPTIONS = [
   "input",
   "output",
   "retention",
+  "keepLogs",
   "cron",
   "timezone",
   "missed",
@@ -68,6 +69,7 @@ export function defineTask(spec: string | TaskOptions<any>, handler: Handler): T
   if (options.concurrency !== undefined) checkLimit("concurrency", options.concurrency, action);
   if (options.rateLimit !== undefined) checkLimit("rateLimit", options.rateLimit, action);
   if (options.retention !== undefined) checkRetention(options.retention, action);
+  checkKeepLogs(options.keepLogs, action);
   for (const option of ["input", "output"] as const) checkSchema(option, options[option], action);
   checkCron(options as Partial<CronOptions>, action);
   return { ...options, aliases, handler } as TaskDefinition;
@@ -173,12 +175,13 @@ function checkTaskName(name: unknown, action: string): void {
  * @throws {TypeError | RangeError} If one is wrong.
  */
 export function checkDefaults(
-  defaults: Pick<TaskOptions, "maxRetries" | "retryDelay" | "timeout" | "retention">,
+  defaults: Pick<TaskOptions, "maxRetries" | "retryDelay" | "timeout" | "retention" | "keepLogs">,
   action: string,
 ): void {
   checkNumbers(defaults, action);
   if (defaults.retryDelay !== undefined) checkRetryDelay(defaults.retryDelay);
   if (defaults.retention !== undefined) checkRetention(defaults.retention, action);
+  checkKeepLogs(defaults.keepLogs, action);
 }
 
 function checkNumbers(
@@ -259,6 +262,14 @@ export function checkRetention(retention: Retention, action: string): void {
   for (const [status, duration] of Object.entries({ completed, failed })) {
     if (duration !== undefined && duration !== Infinity) toSeconds(duration, `retention.${status}`);
   }
+}
+
+function checkKeepLogs(keepLogs: unknown, action: string): void {
+  if (keepLogs === undefined || typeof keepLogs === "boolean") return;
+  const lines = (keepLogs as { lines?: unknown } | null)?.lines;
+  if (Number.isInteger(lines) && lines as number > 0) return;
+  const given = JSON.stringify(keepLogs);
+  throw new TypeError(`Cannot ${action} as "keepLogs" must be true, false or { lines }: current value is ${given}`);
 }
 
 function checkCron({ cron, timezone, missed }: Partial<CronOptions>, action: string): void {

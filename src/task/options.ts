@@ -44,7 +44,18 @@ export interface TaskOptions<A extends unknown[] = unknown[]> {
   output?: AnySchema;
   /** How long to keep the records of ended tasks ({@linkcode Retention}). @default the queue's, else the instance's */
   retention?: Retention;
+  /**
+   * Stores the lines that the handler logs with `current().log`, the first 200 of each attempt or as many as it says,
+   * for as long as the task's record: see docs/logs.md. @default false
+   */
+  keepLogs?: KeepLogs;
 }
+
+/** Whether the lines that a handler logs are stored: true for the first 200 of each attempt, or how many. */
+export type KeepLogs = boolean | {
+  /** The most lines of an attempt that are stored. */
+  lines: number;
+};
 
 /**
  * A function that computes a key of the arguments `A`. If `A` is `never`, as in `task(spec)`, which does not know the

@@ -125,6 +125,8 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
     readonly errors: TaskError[];
     /** The labels given when scheduling. */
     readonly tags: string[];
+    /** The span that scheduled it, as W3C Trace Context writes it; null if nothing was traced. */
+    readonly traceparent: string | null;
     /** False if `schedule()` returned an existing duplicate instead of inserting a record. */
     readonly inserted: boolean;
     /**
@@ -260,6 +262,20 @@ export interface TaskGroup {
   latest: number;
   /** When the last of them ended; null if none has. */
   finished: Date | null;
+}
+
+/** A line that a handler logged, as it is kept. */
+export interface TaskLogLine {
+  /** The number of the attempt, from 1. */
+  readonly attempt: number;
+  /** When it was logged. */
+  readonly at: Date;
+  /** Its severity. */
+  readonly level: "debug" | "info" | "warn" | "error";
+  /** What was logged. */
+  readonly message: string;
+  /** The values that were logged with it. */
+  readonly fields: Readonly<Record<string, unknown>>;
 }
 
 /** One page of a list, newest first. Async iteration yields the items of this page and of all that follow. */

@@ -25,7 +25,7 @@ Deno.test("a consumer's log has a line for each attempt, whatever its handler th
 });
 
 Deno.test("the command line describes errors that cannot be read", () => {
-  const log = new Log(new Terminal({ json: true, table: false, verbosity: "verbose" }));
+  const log = new Log(new Terminal({ json: true, table: false, verbosity: "verbose" }), "json");
   log.flush = () => {};
   for (const [what, make] of Object.entries(HOSTILE_VALUES)) {
     assertEquals([typeof describe(make()), typeof stackOf(make())], ["string", "string"], what);

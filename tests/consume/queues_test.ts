@@ -49,11 +49,11 @@ Deno.test("a paused queue stays paused when its consumers restart", async () => 
 Deno.test("pause() lets running tasks go on, and makes consumers return claimed tasks that have not begun", async () => {
   await using test = await testInstance();
   const [slow, waiting] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  let began = 0;
+  let [began, taken] = [0, 0];
   const work = task(taskName(), async (waits: boolean) => {
     began++;
     if (!waits) return;
-    waiting.resolve();
+    if (++taken === 2) waiting.resolve(); // with both slots taken
     await slow.promise;
   });
   // Short tasks first: the consumer learns to claim more than it has slots for.

@@ -98,7 +98,7 @@ for (
     await using board = await testDashboard();
     const { db } = board.test;
     await startConsumer(db);
-    await countQueue(db, { ago: 70, completed: 25 });
+    await countQueue(db, { ago: 300, completed: 25 });
 
     const page = await pageOf(await board.get(`/?range=${range}`));
 

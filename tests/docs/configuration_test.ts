@@ -41,6 +41,7 @@ const TASK = keysOf<TaskOptions & CronOptions>({
   input: true,
   output: true,
   retention: true,
+  keepLogs: true,
   cron: true,
   timezone: true,
   missed: true,
@@ -70,6 +71,8 @@ const INSTANCE = keysOf<FireflyOptions>({
   redact: true,
   statistics: true,
   alerts: true,
+  logger: true,
+  tracing: true,
   onProgress: true,
 });
 

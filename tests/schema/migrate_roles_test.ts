@@ -48,7 +48,7 @@ Deno.test("every table, view, sequence and function of the schema is granted to 
 });
 
 const TABLES = [
-  ..."alert consumer_process cron cron_slot definition error_group result_waiter retention slot task unique_key waiting"
+  ..."alert consumer_process cron cron_slot definition error_group result_waiter retention slot task task_log unique_key waiting"
     .split(" "),
   ..."_limit_queue task_json task_record".split(" "),
 ];
@@ -70,6 +70,7 @@ const DECIDED: Record<string, string> = {
   "migration": "consumer:r viewer:r",
   "task_id_seq": "consumer:u",
   "consumer_process_id_seq": "consumer:u",
+  "task_log_id_seq": "consumer:u",
   "schedule()": "producer:x consumer:x",
   "_produce()": "producer:x consumer:x",
 };

@@ -21,6 +21,10 @@ Deno.test.beforeAll(async () => {
   );
   await roles.run(
     "owner",
+    `INSERT INTO firefly.task_log (task_id, attempt, at, level, message) VALUES (1, 1, now(), 'info', '${MARKER}')`,
+  );
+  await roles.run(
+    "owner",
     `INSERT INTO firefly.error_group VALUES (1, 'default', 'probe', 'Error', '${MARKER}', now(), now(), 3, 1)`,
   );
 });
@@ -227,6 +231,7 @@ Deno.test("a viewer cannot read params in any other way", async () => {
     "SELECT params FROM firefly.task_json",
     "SELECT rate_key FROM firefly.waiting",
     "SELECT message FROM firefly.error_group",
+    "SELECT message FROM firefly.task_log",
     "SELECT firefly.try_decode('W10=')",
     "SELECT firefly.decode('W10=')",
     "SELECT * FROM firefly.explain(1)",

@@ -183,12 +183,14 @@ Deno.test("readConsumers() shows what each consumer runs, those that it has held
   const { started, seen, leaseUntil, runningSince, runningTasks, ...shown } = busy!;
   assertEquals(shown, {
     id: consumerId,
+    name: null,
     ...BY,
     version: "0.0.0",
     state: "live",
     queues: ["default"],
     tasks: ["test.task"],
     concurrency: 10,
+    wantedConcurrency: null,
     memory: 5e9,
     running: 25,
   });

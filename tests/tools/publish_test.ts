@@ -58,6 +58,7 @@ Deno.test("copyPackage() copies sources and documents, and nothing else", async 
     "dashboard.ts",
     "deno.json",
     "docs",
+    "metrics.ts",
     "mod.ts",
     "src",
   ]);

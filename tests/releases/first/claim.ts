@@ -9,6 +9,7 @@ export interface ClaimRequest {
   names: string[];
   limit: number;
   processId?: number | null;
+  traced?: boolean;
 }
 
 const LONG_PARAMS = 8192;
@@ -24,7 +25,8 @@ export interface Claim {
 }
 
 export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim> {
-  const { consumerId, batchId, quarantinedBatchId, queues, names, limit, processId = null } = request;
+  const { consumerId, batchId, quarantinedBatchId, queues, names, limit, processId = null, traced = false } = request;
+  const traceparent = sql.raw(traced ? ", traceparent" : "");
   const [row] = await sql`
     WITH lax AS MATERIALIZED ( -- 1
       SELECT set_config('synchronous_commit', 'off', true)
@@ -91,7 +93,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       SELECT taken.ordinal, taken.claim_seq, taken.quarantined, task.id, task.max_retries, task.retry_delay,
         CASE WHEN octet_length(task.params) <= ${LONG_PARAMS}::integer AND strpos(task.params, ',') = 0
           THEN task.params ELSE '' END AS params,
-        task.unique_key IS NOT NULL OR task.rate_key IS NOT NULL AS is_special,
+        task.unique_key IS NOT NULL OR task.rate_key IS NOT NULL AS is_special${traceparent},
         CASE WHEN task.retry_attempts IS NOT NULL OR task.rescues IS NOT NULL OR task.snoozes IS NOT NULL
           OR task.backoff IS NOT NULL OR task.timeout IS NOT NULL OR task.concurrency_key IS NOT NULL
           OR task.rate_key IS NOT NULL
@@ -116,9 +118,10 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
     ), alike AS MATERIALIZED (
       SELECT ordinal, min(claim_seq) AS claim_seq, bool_or(quarantined) AS quarantined, bool_or(is_special) AS is_special,
         max_retries, retry_delay, rest, count(*)::integer AS count,
-        min(id) AS first, max(id) - min(id) >= count(*) AS has_gaps, array_agg(id) AS ids, string_agg(params, ',' ORDER BY id) AS params
+        min(id) AS first, max(id) - min(id) >= count(*) AS has_gaps, array_agg(id) AS ids,
+        string_agg(params, ',' ORDER BY id) AS params${traceparent}
       FROM claimed
-      GROUP BY ordinal, max_retries, retry_delay, rest
+      GROUP BY ordinal, max_retries, retry_delay, rest${traceparent}
     ), batch AS ( -- 9
       INSERT INTO ${sql.schema}.claim_batch (id, consumer_id, quarantined, ids, lengths, claim_seqs, attempted_by)
       SELECT CASE WHEN quarantined THEN ${quarantinedBatchId}::uuid ELSE ${batchId}::uuid END, ${consumerId}::uuid,
@@ -182,7 +185,8 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
     SELECT (
         SELECT json_agg(
           json_build_array(
-            ordinal, max_retries, retry_delay, rest::json, count, first, CASE WHEN has_gaps THEN ARRAY(SELECT unnest(ids) ORDER BY 1) END, params
+            ordinal, max_retries, retry_delay, rest::json, count, first,
+            CASE WHEN has_gaps THEN ARRAY(SELECT unnest(ids) ORDER BY 1) END, params${traceparent}
           )
           ORDER BY ordinal, first
         )

@@ -18,6 +18,7 @@ export interface ClaimedRun {
   readonly rateKey: string | null;
   readonly hasSlots: boolean;
   readonly due: number;
+  readonly traceparent: string | null | undefined;
 }
 
 export class ClaimedTask implements ClaimedRun {
@@ -94,6 +95,10 @@ export class ClaimedTask implements ClaimedRun {
   get due(): number {
     return this.run.due;
   }
+
+  get traceparent(): string | null | undefined {
+    return this.run.traceparent;
+  }
 }
 
 export type TakenRun = [claimSeq: number, quarantined: boolean, funcName: string, queue: string, waited: number];
@@ -107,6 +112,7 @@ export type ClaimedGroup = [
   first: number,
   ids: number[] | null,
   params: string,
+  traceparent?: string | null,
 ];
 
 type Rest = Pick<
@@ -156,6 +162,7 @@ export function addTasks(tasks: ClaimedTask[], group: ClaimedGroup, context: Gro
     rateKey: rest.rateKey,
     hasSlots: rest.hasSlots,
     due: context.now - of[4],
+    traceparent: group[8],
   };
   for (let i = 0; i < count; i++) tasks.push(new ClaimedTask(ids ? ids[i]! : first + i, params[i] || null, run));
 }

@@ -18,6 +18,7 @@ export interface NewTask extends Partial<UniqueColumns> {
   tags: string[];
   concurrency_key?: string;
   rate_key?: string;
+  traceparent?: string;
 }
 
 export interface UniqueColumns {
@@ -44,7 +45,10 @@ const COLUMNS = {
   tags: "text[]",
   concurrency_key: "text",
   rate_key: "text",
-} as const satisfies Record<Exclude<keyof NewTask, keyof UniqueColumns | "params" | "not_before" | "delay">, string>;
+} as const satisfies Record<
+  Exclude<keyof NewTask, keyof UniqueColumns | "params" | "not_before" | "delay" | "traceparent">,
+  string
+>;
 
 const SHARED = { ...COLUMNS, not_before: "timestamptz", delay: "double precision" } as const;
 
@@ -58,31 +62,44 @@ const FIRST_TIMES = `${milliseconds("min(created)")}, ${milliseconds("min(not_be
 
 const VALUE = Symbol("value");
 
-function template(strings: TemplateStringsArray, ...parts: (string | typeof VALUE)[]): TemplateStringsArray {
+function template(
+  strings: TemplateStringsArray,
+  ...parts: (string | typeof VALUE | TemplateStringsArray)[]
+): TemplateStringsArray {
   const texts = [strings[0]!];
   for (const [i, part] of parts.entries()) {
-    const after = strings[i + 1]!;
-    if (part === VALUE) texts.push(after);
-    else texts[texts.length - 1] += part + after;
+    const [first, ...rest] = part === VALUE ? ["", ""] : typeof part === "string" ? [part] : part;
+    texts[texts.length - 1] += first!;
+    texts.push(...rest);
+    texts[texts.length - 1] += strings[i + 1]!;
   }
   return Object.assign(texts, { raw: texts });
 }
 
+interface Differing {
+  readonly names: string;
+  readonly lists: TemplateStringsArray;
+}
+
+const UNTRACED: Differing = { names: "params", lists: template`${VALUE}::text[]` };
+const TRACED: Differing = { names: "params, traceparent", lists: template`${VALUE}::text[], ${VALUE}::text[]` };
+
 const INSERT_ANY = template`
-  INSERT INTO ${VALUE}.task (${NAMES}, params, not_before)
-  SELECT ${NAMES}, params, ${START}
-  FROM json_to_recordset(${VALUE}::text::json) AS new (${TYPES}, params text)
+  INSERT INTO ${VALUE}.task (${NAMES}, params, traceparent, not_before)
+  SELECT ${NAMES}, params, traceparent, ${START}
+  FROM json_to_recordset(${VALUE}::text::json) AS new (${TYPES}, params text, traceparent text)
   RETURNING concat_ws(',', ${INSERTED}) AS text
 `;
 
-const INSERT_ALIKE = template`
+const insertAlikeOf = ({ names, lists }: Differing) =>
+  template`
   WITH alike AS MATERIALIZED (
     SELECT ${NAMES}, ${START} AS not_before
     FROM json_to_record(${VALUE}::text::json) AS new (${TYPES})
   ), inserted AS (
-    INSERT INTO ${VALUE}.task (${NAMES}, params, not_before)
-    SELECT ${NAMES}, params, not_before
-    FROM alike, unnest(${VALUE}::text[]) AS new (params)
+    INSERT INTO ${VALUE}.task (${NAMES}, ${names}, not_before)
+    SELECT ${NAMES}, ${names}, not_before
+    FROM alike, unnest(${lists}) AS new (${names})
     RETURNING id, created, not_before
   )
   SELECT concat_ws(',', ${FIRST_TIMES}, string_agg(id::text, ',')) AS text
@@ -94,14 +111,15 @@ const UNMARK = "set_config('firefly.placed', '', true)";
 const READY_NAMES = "id, length, claim_seq, not_before, priority, queue, func_name";
 const NOW = milliseconds("now()");
 
-const INSERT_READY = template`
+const insertReadyOf = ({ names, lists }: Differing) =>
+  template`
   WITH alike AS MATERIALIZED (
     SELECT ${NAMES}, ${MARK}
     FROM json_to_record(${VALUE}::text::json) AS new (${TYPES})
   ), inserted AS (
-    INSERT INTO ${VALUE}.task (${NAMES}, params)
-    SELECT ${NAMES}, params
-    FROM alike, unnest(${VALUE}::text[]) AS new (params)
+    INSERT INTO ${VALUE}.task (${NAMES}, ${names})
+    SELECT ${NAMES}, ${names}
+    FROM alike, unnest(${lists}) AS new (${names})
     RETURNING id
   ), made AS MATERIALIZED (
     SELECT array_agg(id) AS ids FROM inserted
@@ -114,13 +132,18 @@ const INSERT_READY = template`
   FROM made, alike
 `;
 
+const [INSERT_ALIKE, INSERT_READY] = [insertAlikeOf(UNTRACED), insertReadyOf(UNTRACED)];
+const [INSERT_ALIKE_TRACED, INSERT_READY_TRACED] = [insertAlikeOf(TRACED), insertReadyOf(TRACED)];
+
 const INSERT_READY_ONE = template`
   WITH new AS MATERIALIZED (
     SELECT ${VALUE}::text AS func_name, ${VALUE}::text AS queue, ${VALUE}::integer AS priority, ${MARK}
   ), inserted AS (
-    INSERT INTO ${VALUE}.task (func_name, queue, priority, max_retries, retry_delay, backoff, timeout, tags, params)
+    INSERT INTO ${VALUE}.task (
+      func_name, queue, priority, max_retries, retry_delay, backoff, timeout, tags, params, traceparent
+    )
     SELECT func_name, queue, priority, ${VALUE}::integer, ${VALUE}::double precision, ${VALUE}::text::jsonb,
-      ${VALUE}::double precision, ${VALUE}::text[], ${VALUE}::text
+      ${VALUE}::double precision, ${VALUE}::text[], ${VALUE}::text, ${VALUE}::text
     FROM new
     RETURNING id
   ), made AS MATERIALIZED (
@@ -145,7 +168,8 @@ function startsAtOnce({ not_before, delay, concurrency_key, rate_key }: NewTask)
 }
 
 async function insertOne(sql: Tag, task: NewTask): Promise<InsertedTask[]> {
-  const { func_name, queue, priority, max_retries, retry_delay, backoff, timeout, tags, params } = task;
+  const { func_name, queue, priority, max_retries, retry_delay, backoff, timeout, tags, params, traceparent = null } =
+    task;
   const rows = await sql<{ text: string }>(
     INSERT_READY_ONE,
     func_name,
@@ -158,6 +182,7 @@ async function insertOne(sql: Tag, task: NewTask): Promise<InsertedTask[]> {
     timeout,
     tags.length > 0 ? tags : null,
     params,
+    traceparent,
     sql.schema,
     sql.schema,
   );
@@ -176,13 +201,23 @@ async function insertAny(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
 }
 
 async function insertAlike(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
-  const { params: _, ...alike } = tasks[0]!;
+  const { params: _params, traceparent: _traceparent, ...alike } = tasks[0]!;
   const shared = JSON.stringify(alike);
+  const isTraced = tasks.some(({ traceparent }) => traceparent !== undefined);
   const params = tasks.map(({ params }) => params);
-  const [row] =
-    await (startsAtOnce(tasks[0]!)
-      ? sql<{ text: string }>(INSERT_READY, shared, sql.schema, params, sql.schema, sql.schema, sql.schema)
-      : sql<{ text: string }>(INSERT_ALIKE, shared, sql.schema, params));
+  const lists = isTraced ? [params, tasks.map(({ traceparent = null }) => traceparent)] : [params];
+  const { schema } = sql;
+  const [row] = await (startsAtOnce(tasks[0]!)
+    ? sql<{ text: string }>(
+      isTraced ? INSERT_READY_TRACED : INSERT_READY,
+      shared,
+      schema,
+      ...lists,
+      schema,
+      schema,
+      schema,
+    )
+    : sql<{ text: string }>(isTraced ? INSERT_ALIKE_TRACED : INSERT_ALIKE, shared, schema, ...lists));
   const [created, notBefore, ...ids] = row ? row.text.split(",") : [];
   const times = { created: Number(created), notBefore: Number(notBefore) };
   const toTask = (id: string) => ({

@@ -1,6 +1,7 @@
 import { parseTime } from "../../../src/database/times.ts";
 import type { Backoff } from "../../../src/task/backoff.ts";
 import type { AttemptedBy } from "../../../src/events.ts";
+import type { NewTask } from "./insert.ts";
 import type { TaskState, TaskStatus } from "../../../src/task/record.ts";
 
 export interface TaskRow {
@@ -30,6 +31,7 @@ export interface TaskRow {
   progress_note: string | null;
   errors: ErrorRow[];
   tags: string[];
+  traceparent: string | null;
   attempted_by: AttemptedBy | null;
 }
 
@@ -61,7 +63,7 @@ type NewColumn =
   | "tags";
 
 export function newRow(
-  task: Pick<TaskRow, NewColumn> & { concurrency_key?: string; rate_key?: string },
+  task: Pick<TaskRow, NewColumn> & Pick<NewTask, "concurrency_key" | "rate_key" | "traceparent">,
   { id, created, not_before }: Pick<TaskRow, "id" | "created" | "not_before">,
 ): TaskRow & { inserted: boolean } {
   return {
@@ -91,6 +93,7 @@ export function newRow(
     progress_note: null,
     errors: [],
     tags: [...task.tags], // a list can be changed, as a Date can
+    traceparent: task.traceparent ?? null,
     attempted_by: null,
     inserted: true,
   };

@@ -1,0 +1,219 @@
+import { AttemptSpan, describe, markFailed, type TracedAttempt } from "./attempt_span.ts";
+import { contextWith, epochNow, epochOf, KIND, otel, type Span, type Tracer } from "./otel.ts";
+import { parseTraceparent, toTraceparent } from "./traceparent.ts";
+import type { Redactor } from "../privacy/redaction.ts";
+import { refuseUnknownKeys } from "../suggest.ts";
+import { VERSION } from "../version.ts";
+
+/** Options of {@linkcode Tracing}. */
+export interface TracingOptions {
+  /**
+   * What an attempt is to the span that scheduled its task. `link`: it begins a trace of its own, with a link to that
+   * span. `child`: it continues that trace, and is sampled if that was. @default "link"
+   */
+  attempts?: "link" | "child";
+  /**
+   * The most attempts a second of which a consumer makes spans while they run, 0 for none. Of those beyond, it makes spans once
+   * they have failed, up to as many again. @default 200
+   */
+  attemptsPerSecond?: number;
+}
+
+/** The attempts per second unless an option says otherwise. */
+export const ATTEMPTS_PER_SECOND = 200;
+
+/**
+ * The most tasks of one call that store the identity of its span: the 55 bytes in each row cost a drain of short tasks
+ * 8% of its time, and backends show few of thousands of links to one span.
+ */
+const MOST_LINKED = 100;
+
+/** A task that is about to be inserted. */
+interface TracedTask {
+  readonly func_name: string;
+  readonly queue: string;
+  traceparent?: string;
+}
+
+/**
+ * Makes spans of what an instance does, if the application has registered a tracer provider of OpenTelemetry by then.
+ * Names and attributes follow OpenTelemetry's conventions for messaging.
+ */
+export class Tracing {
+  readonly #redactor: Redactor;
+  readonly #isChild: boolean;
+  readonly #running: Budget;
+  readonly #failing: Budget;
+  #provider: unknown;
+  #tracer: Tracer | undefined;
+  /** How many attempts have had no span since the last one that had. */
+  #skipped = 0;
+
+  constructor({ attempts = "link", attemptsPerSecond = ATTEMPTS_PER_SECOND }: TracingOptions, redactor: Redactor) {
+    this.#redactor = redactor;
+    this.#isChild = attempts === "child";
+    this.#running = new Budget(attemptsPerSecond);
+    this.#failing = new Budget(attemptsPerSecond);
+  }
+
+  /** Looks for a tracer provider, which the application may register, or replace, at any time. */
+  #refresh(): Tracer | undefined {
+    const provider = otel()?.trace;
+    if (provider !== this.#provider) {
+      this.#provider = provider;
+      this.#tracer = provider?.getTracer("@firefly/tasks", VERSION);
+    }
+    return this.#tracer;
+  }
+
+  /** Makes a span around the insertion of the tasks of one call, and stores its identity with the first hundred. */
+  schedule<T extends { readonly scheduled: readonly { readonly id: string }[] }>(
+    prepared: { readonly tasks: TracedTask[]; readonly plain: TracedTask[] },
+    insert: () => Promise<T>,
+  ): Promise<T> {
+    const tracer = this.#refresh();
+    return tracer && prepared.tasks.length > 0 ? this.#schedule(tracer, { ...prepared, insert }) : insert();
+  }
+
+  async #schedule<T extends { readonly scheduled: readonly { readonly id: string }[] }>(
+    tracer: Tracer,
+    { tasks, plain, insert }: { tasks: TracedTask[]; plain: TracedTask[]; insert: () => Promise<T> },
+  ): Promise<T> {
+    const [first] = tasks as [TracedTask];
+    const { func_name: name, queue } = first;
+    const span = tracer.startSpan(`schedule ${name}`, {
+      kind: KIND.producer,
+      attributes: {
+        ...describe({ name, queue }, "schedule", "send"),
+        ...(tasks.length === 1 ? {} : { "messaging.batch.message_count": tasks.length }),
+      },
+    });
+    const traceparent = toTraceparent(span.spanContext());
+    if (traceparent !== undefined) {
+      for (const some of [tasks, plain]) for (const task of some.slice(0, MOST_LINKED)) task.traceparent = traceparent;
+    }
+    try {
+      const inserted = await insert();
+      if (tasks.length === 1) span.setAttribute("messaging.message.id", inserted.scheduled[0]!.id);
+      return inserted;
+    } catch (error) {
+      this.#fail(span, error);
+      throw error;
+    } finally {
+      span.end();
+    }
+  }
+
+  /**
+   * Begins a claim from `queues`; undefined if nothing is traced. `attempts`: whether its attempts may be traced, so that
+   * the claim must read their traceparents: at thousands of tasks a second, only one claim of many pays for that. `end`
+   * makes the span of the claim, and is called with the number of tasks that it took.
+   */
+  startClaim(queues: readonly string[]): { readonly attempts: boolean; end(count: number): void } | undefined {
+    const tracer = this.#refresh();
+    if (!tracer) return undefined;
+    const startTime = epochNow();
+    const end = (count: number) => {
+      if (count === 0) return; // a consumer polls every few seconds
+      const queue = queues.length === 1 ? queues[0]! : undefined;
+      tracer.startSpan(queue === undefined ? "claim" : `claim ${queue}`, {
+        kind: KIND.client,
+        root: true,
+        startTime,
+        attributes: { ...describe({ queue }, "claim", "receive"), "messaging.batch.message_count": count },
+      }).end(epochNow());
+    };
+    return { attempts: this.#running.hasLeft(performance.now()), end };
+  }
+
+  /** Starts the span of an attempt that begins `now`; undefined if nothing is traced, or enough is in this second. */
+  startAttempt(attempt: TracedAttempt, now: number): AttemptSpan | undefined {
+    if (!this.#tracer) return undefined;
+    if (attempt.traceparent !== undefined && this.#running.take(now)) return this.#start(this.#tracer, attempt);
+    this.#skipped++;
+    return undefined;
+  }
+
+  /** Starts the span of an attempt without one that has just failed, and began at `began` by `performance.now()`. */
+  startFailed(attempt: TracedAttempt, began: number): AttemptSpan | undefined {
+    if (!this.#tracer || !this.#failing.take(performance.now())) return undefined;
+    this.#skipped = Math.max(0, this.#skipped - 1);
+    return this.#start(this.#tracer, attempt, epochOf(began));
+  }
+
+  #start(tracer: Tracer, attempt: TracedAttempt, startTime = epochNow()): AttemptSpan | undefined {
+    const { id, funcName: name, queue, traceparent } = attempt;
+    const scheduled = traceparent ? parseTraceparent(traceparent) : undefined;
+    const parent = this.#isChild ? scheduled : undefined;
+    if (parent?.traceFlags === 0) return undefined; // the application chose not to sample its trace
+    const skipped = this.#skipped;
+    this.#skipped = 0;
+    const span = tracer.startSpan(`attempt ${name}`, {
+      kind: KIND.consumer,
+      root: parent === undefined,
+      startTime,
+      attributes: {
+        ...describe({ name, queue }, "attempt", "process"),
+        "messaging.message.id": String(id),
+        "firefly.task.attempt": attempt.attempt,
+        ...(skipped > 0 ? { "firefly.attempts.skipped": skipped } : {}),
+      },
+      ...(scheduled ? { links: [{ context: scheduled, attributes: {} }] } : {}),
+    }, parent && contextWith({ spanContext: () => parent, isRecording: () => false }));
+    return new AttemptSpan(span, { tracer, fail: (error) => this.#fail(span, error) });
+  }
+
+  #fail(span: Span, thrown: unknown): void {
+    markFailed(span, this.#redactor.redact(thrown));
+  }
+}
+
+/** Makes what the option `tracing` asks for. */
+export function makeTracing(tracing: boolean | TracingOptions | undefined, redactor: Redactor): Tracing | undefined {
+  return tracing === false ? undefined : new Tracing(typeof tracing === "object" ? tracing : {}, redactor);
+}
+
+/**
+ * Checks the option `tracing`.
+ *
+ * @throws {TypeError | RangeError} If it is wrong.
+ */
+export function checkTracing(tracing: unknown, action: string): void {
+  if (tracing === undefined || typeof tracing === "boolean") return;
+  if (typeof tracing !== "object" || tracing === null) {
+    throw new TypeError(`Cannot ${action} as "tracing" must be true, false or an object: current value is ${tracing}`);
+  }
+  refuseUnknownKeys(tracing, ["attempts", "attemptsPerSecond"], action);
+  const { attempts = "link", attemptsPerSecond = 0 } = tracing as TracingOptions;
+  if (attempts !== "link" && attempts !== "child") {
+    throw new TypeError(
+      `Cannot ${action} as "tracing.attempts" must be "link" or "child": current value is ${JSON.stringify(attempts)}`,
+    );
+  }
+  if (Number.isInteger(attemptsPerSecond) && attemptsPerSecond >= 0) return;
+  throw new RangeError(
+    `Cannot ${action} as "tracing.attemptsPerSecond" must be a non-negative integer: current value is ${attemptsPerSecond}`,
+  );
+}
+
+/** How many more may be taken in this second. Times are by `performance.now()`. */
+class Budget {
+  readonly #size: number;
+  #left: number;
+  #refillAt = 0;
+
+  constructor(size: number) {
+    this.#size = this.#left = size;
+  }
+
+  hasLeft(now: number): boolean {
+    if (this.#left === 0 && now >= this.#refillAt) this.#left = this.#size;
+    return this.#left > 0;
+  }
+
+  take(now: number): boolean {
+    if (!this.hasLeft(now)) return false;
+    if (this.#left-- === this.#size) this.#refillAt = now + 1000;
+    return true;
+  }
+}
