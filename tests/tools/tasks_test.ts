@@ -5,6 +5,7 @@ const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT))
 
 /** Folders whose tests ask nothing of the server that others do not, with the reason. */
 const NOT_FOR_ANOTHER_SERVER: Record<string, string> = {
+  browser: "its pages are those of dashboard/",
   cli: "its SQL is that of store/; the doctor's tests, which ask about the server itself, are named one by one",
   docs: "its programs do what the tests of the other folders do",
   embedded: "it starts servers of its own",
