@@ -1,5 +1,6 @@
 import type { Tag } from "../database/driver.ts";
 import { toNumber } from "./rows.ts";
+import type { TaskConditions } from "./task_lists.ts";
 
 /** A count of at most this many is exact. */
 export const EXACT_COUNT = 10_000;
@@ -114,6 +115,63 @@ export async function summarize(sql: Tag, ids: readonly number[]): Promise<NameS
     FROM ${sql.schema}.task
     WHERE id = ANY (${ids}::bigint[])
     GROUP BY func_name
+  `;
+  return rows.map(({ name, count, oldest, newest, last }) => ({
+    name,
+    count: toNumber(count),
+    oldest,
+    newest,
+    last: toNumber(last),
+  }));
+}
+
+/** Which tasks of the small tables to count. */
+export interface PlacedSelection {
+  /** Whether those that are due. */
+  readonly ready: boolean;
+  /** Whether those that wait for their time. */
+  readonly timed: boolean;
+  /** The other reasons for which they wait. */
+  readonly reasons: readonly string[];
+  readonly conditions: Pick<TaskConditions, "queues" | "notQueues" | "names" | "notNames">;
+}
+
+/**
+ * Counts tasks that are due or wait, by their names, from the small tables alone: `oldest` and `newest` are of those with
+ * the smallest and the largest id.
+ */
+export async function summarizePlaced(
+  sql: Tag,
+  { ready, timed, reasons, conditions }: PlacedSelection,
+): Promise<NameSummary[]> {
+  const { queues = null, notQueues = null, names = null, notNames = null } = conditions;
+  const meets = sql.fragment`(${queues}::text[] IS NULL OR queue = ANY (${queues}::text[]))
+        AND (${notQueues}::text[] IS NULL OR queue <> ALL (${notQueues}::text[]))
+        AND (${names}::text[] IS NULL OR func_name = ANY (${names}::text[]))
+        AND (${notNames}::text[] IS NULL OR func_name <> ALL (${notNames}::text[]))`;
+  const rows = await sql`
+    WITH placed AS (
+      SELECT func_name, sum(length) AS count, min(id) AS first, max(id + length - 1) AS last
+      FROM ${sql.schema}.ready
+      WHERE ${ready}::boolean AND ${meets}
+      GROUP BY func_name
+      UNION ALL
+      SELECT func_name, count(*), min(id), max(id)
+      FROM ${sql.schema}.waiting
+      WHERE ${meets} AND CASE
+        WHEN reason <> 'time' THEN reason = ANY (${reasons}::text[])
+        -- A consumer is about to make it ready.
+        WHEN not_before <= statement_timestamp() AND concurrency_key IS NULL AND rate_key IS NULL THEN ${ready}::boolean
+        ELSE ${timed}::boolean
+      END
+      GROUP BY func_name
+    ), named AS (
+      SELECT func_name, sum(count) AS count, min(first) AS first, max(last) AS last FROM placed GROUP BY func_name
+    )
+    SELECT func_name AS name, count, last,
+      COALESCE((SELECT created FROM ${sql.schema}.task WHERE task.id = named.first), now()) AS oldest,
+      COALESCE((SELECT created FROM ${sql.schema}.task WHERE task.id = named.last), now()) AS newest
+    FROM named
   `;
   return rows.map(({ name, count, oldest, newest, last }) => ({
     name,

@@ -1,4 +1,6 @@
 import { assertEquals } from "@std/assert";
+import { summarize, summarizePlaced } from "../../src/store/task_lists_counts.ts";
+import { nextDue, nextTimed, nextWaiting } from "../../src/store/task_lists_places.ts";
 import { findIdAt, findIdBehind } from "../../src/store/task_lists_walk.ts";
 import { readListed } from "../../src/store/task_lists.ts";
 import { nextFailed } from "../../src/store/task_lists_failed.ts";
@@ -77,4 +79,42 @@ Deno.test("readListed() leaves out long arguments and results, and keeps the ord
     ["WyJhIl0=", 8],
     [null, 100_000],
   ]);
+});
+
+Deno.test("summarizePlaced() counts what the lists of the small tables have, by name", async () => {
+  await using db = await testDatabase();
+  await db.sql`
+    INSERT INTO firefly.task (func_name, queue, not_before)
+    SELECT 'a.' || i % 3, CASE WHEN i % 2 = 0 THEN 'mail' ELSE 'default' END,
+      now() + CASE WHEN i % 5 = 0 THEN interval '1 hour' ELSE interval '0' END
+    FROM generate_series(1, 120) AS i
+  `;
+  await db.sql`UPDATE firefly.waiting SET not_before = now() - interval '1 second' WHERE id IN (5, 10, 15)`; // due by now
+  await db.sql`UPDATE firefly.waiting SET reason = 'unknown' WHERE id IN (20, 30)`;
+  const [after, limit] = [null, 1000];
+  const lists = {
+    ready: (await nextDue(db.records, { after, limit })).map(({ id }) => id),
+    timed: (await nextTimed(db.records, { after, limit })).map(({ id }) => id),
+    unknown: (await nextWaiting(db.records, { reasons: ["unknown"], before: null, limit }))
+      .flatMap(({ id, isWanted }) => isWanted ? [id] : []),
+  };
+  const none = { ready: false, timed: false, reasons: [] as string[], conditions: {} };
+  const byName = <T extends { name: string }>(rows: T[]) => rows.toSorted((a, b) => a.name < b.name ? -1 : 1);
+  const alike = { ready: { ready: true }, timed: { timed: true }, unknown: { reasons: ["unknown"] } };
+
+  for (const [kind, chosen] of Object.entries(alike)) {
+    const found = await summarizePlaced(db.records, { ...none, ...chosen });
+    assertEquals(byName(found), byName(await summarize(db.records, lists[kind as keyof typeof lists])), kind);
+  }
+  const some = { ...none, ready: true, conditions: { queues: ["mail"], notNames: ["a.1"] } };
+  const counts = (await summarizePlaced(db.records, some)).map(({ name, count }) => [name, count]);
+  const [row] = await db.sql`
+    SELECT json_agg(json_build_array(func_name, count) ORDER BY func_name) AS counts
+    FROM (
+      SELECT func_name, count(*) FROM firefly.task
+      WHERE queue = 'mail' AND func_name <> 'a.1' AND id = ANY (${lists.ready}::bigint[])
+      GROUP BY func_name
+    ) AS named
+  `;
+  assertEquals(counts.sort(), row!.counts);
 });

@@ -1,7 +1,8 @@
 import { readListed } from "../../store/task_lists.ts";
-import { type NameSummary, summarize } from "../../store/task_lists_counts.ts";
+import { type NameSummary, summarize, summarizePlaced } from "../../store/task_lists_counts.ts";
 import type { PageContext } from "../context.ts";
 import type { TaskQuery } from "../task_query.ts";
+import type { TaskState } from "../../task/record.ts";
 import { type StatedPart, TaskSource } from "./tasks_sequence.ts";
 import { mayShowMatch } from "./tasks_values.ts";
 
@@ -67,9 +68,44 @@ export interface Selection {
 
 /** Counts the tasks that a query selects, as many as one click changes, within two seconds. */
 export async function countSelected(context: PageContext, query: TaskQuery): Promise<Selection> {
-  const names = new Map<string, NameSummary>();
+  const placed = await countPlaced(context, query);
+  if (!placed) return await countOneByOne(context, query, []);
+  // More than one click changes: which of them are the first must be looked at.
+  if (sumOf(placed.names) > MAX_TASKS) return await countOneByOne(context, query, []);
+  return await countOneByOne(context, { ...query, states: placed.others }, placed.names);
+}
+
+/** The conditions that the small tables can tell by themselves. */
+const TOLD: readonly string[] = ["queues", "notQueues", "names", "notNames"];
+
+/** Counts those of a query that are due or wait at once, where the small tables tell which they are. */
+async function countPlaced(
+  { sql }: PageContext,
+  { states, conditions }: TaskQuery,
+): Promise<{ names: readonly NameSummary[]; others: TaskState[] } | undefined> {
+  if (!states || !Object.keys(conditions).every((each) => TOLD.includes(each))) return undefined;
+  const has = (state: TaskState) => states.includes(state);
+  if (has("delayed") !== has("retrying")) return undefined;
+  const reasons = [...has("limited") ? ["concurrency", "rate"] : [], ...has("unknown") ? ["unknown"] : []];
+  const names = await summarizePlaced(sql, { ready: has("ready"), timed: has("delayed"), reasons, conditions });
+  return { names, others: states.filter((state) => !PLACED.includes(state)) };
+}
+
+const PLACED: readonly TaskState[] = ["ready", "delayed", "retrying", "limited", "unknown"];
+
+function sumOf(names: readonly NameSummary[]): number {
+  return names.reduce((sum, { count }) => sum + count, 0);
+}
+
+/** Counts the tasks that a query selects, in addition to those counted `before`. */
+async function countOneByOne(
+  context: PageContext,
+  query: TaskQuery,
+  before: readonly NameSummary[],
+): Promise<Selection> {
+  const names = new Map(before.map((each) => [each.name, each]));
   const end = performance.now() + BUDGET;
-  let [count, last] = [0, 0];
+  let [count, last] = [sumOf(before), Math.max(0, ...before.map(({ last }) => last))];
   for await (const { ids, down } of selectTasks(context, query)) {
     const some = ids.slice(0, MAX_TASKS - count);
     if (some.length > 0) {
