@@ -1,6 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import postgres from "postgres";
-import { makeTag } from "../../src/database/driver.ts";
+import { makeTag, openClient } from "../../src/database/driver.ts";
 import { forgetStatistics, sampleQueues, type StatisticsDelta, writeStatistics } from "../../src/store/statistics.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import { claim, startConsumer } from "../support/claiming.ts";
@@ -31,9 +30,9 @@ function deltaOf(names: readonly string[]): StatisticsDelta {
 Deno.test("writeStatistics() of two consumers that count in other orders adds up, without a deadlock", async () => {
   await using db = await testDatabase();
   // Not the store's own, which runs a statement again after a deadlock.
-  const client = postgres(db.url, { max: 2 });
+  const client = openClient(db.settings, { max: 2 });
   await using _ = { [Symbol.asyncDispose]: () => client.end() };
-  const tag = makeTag((build) => build(client as never) as never, "firefly");
+  const tag = makeTag((build) => build(client) as never, "firefly");
   const none: StatisticsDelta = { queues: [], tasks: [], errors: [] };
   const locks = {
     queues: "SELECT FROM firefly.queue_minute WHERE queue = 'q.task.2' FOR UPDATE",
