@@ -1,5 +1,6 @@
 import type { ConsumerConfig } from "../attempt/consumer_config.ts";
 import type { HeldTasks } from "../claim/held_tasks.ts";
+import { Look } from "./look.ts";
 
 /** Milliseconds between two looks while no notifications arrive. */
 const INTERVAL = 500;
@@ -24,8 +25,7 @@ export class CancellationWatch {
   readonly #options: CancellationWatchOptions;
   #timer: ReturnType<typeof setInterval> | undefined;
   #lookedAt = performance.now();
-  #looking: Promise<void> | undefined;
-  #again = false;
+  readonly #looks = new Look(() => this.#look());
 
   constructor(options: CancellationWatchOptions) {
     this.#options = options;
@@ -36,23 +36,19 @@ export class CancellationWatch {
     this.#timer = setInterval(() => {
       const { listener, config } = this.#options;
       const rest = listener.connected ? config.pollIntervalMs : 0;
-      if (performance.now() - this.#lookedAt >= rest && !this.#looking) this.look();
+      if (performance.now() - this.#lookedAt >= rest && !this.#looks.isInProgress) this.look();
     }, INTERVAL);
   }
 
   /** Looks now, and once more if a look is in progress: that one may have missed the cancellation. */
   look(): void {
-    this.#again = this.#looking !== undefined;
-    this.#looking ??= this.#look().finally(() => {
-      this.#looking = undefined;
-      if (this.#again) this.look();
-    });
+    this.#looks.demand();
   }
 
   /** Stops, and waits for the look in progress. */
   async end(): Promise<void> {
     clearInterval(this.#timer);
-    while (this.#looking) await this.#looking;
+    await this.#looks.idle();
   }
 
   async #look(): Promise<void> {

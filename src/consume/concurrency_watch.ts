@@ -1,4 +1,5 @@
 import type { AttemptEnvironment } from "../attempt/environment.ts";
+import { Look } from "./look.ts";
 import { takeConcurrency } from "../store/concurrency.ts";
 
 /** What a {@linkcode ConcurrencyWatch} works with. */
@@ -20,8 +21,7 @@ export interface ConcurrencyWatchOptions {
  */
 export class ConcurrencyWatch {
   readonly #options: ConcurrencyWatchOptions;
-  #looking: Promise<void> | undefined;
-  #again = false;
+  readonly #looks = new Look(() => this.#look());
 
   constructor(options: ConcurrencyWatchOptions) {
     this.#options = options;
@@ -29,16 +29,12 @@ export class ConcurrencyWatch {
 
   /** Looks now, and once more if a look is in progress: that one may have missed the wish. */
   look(): void {
-    this.#again = this.#looking !== undefined;
-    this.#looking ??= this.#look().finally(() => {
-      this.#looking = undefined;
-      if (this.#again) this.look();
-    });
+    this.#looks.demand();
   }
 
   /** Waits for the look in progress. */
   async end(): Promise<void> {
-    while (this.#looking) await this.#looking;
+    await this.#looks.idle();
   }
 
   async #look(): Promise<void> {

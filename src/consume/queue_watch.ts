@@ -1,4 +1,5 @@
 import type { ServedQueues } from "../claim/served_queues.ts";
+import { Look } from "./look.ts";
 
 /** What a {@linkcode QueueWatch} works with. */
 export interface QueueWatchOptions {
@@ -15,31 +16,27 @@ export interface QueueWatchOptions {
 export class QueueWatch {
   readonly #options: QueueWatchOptions;
   #timer: ReturnType<typeof setInterval> | undefined;
-  #looking: Promise<void> | undefined;
-  #again = false;
+  readonly #looks: Look;
 
   constructor(options: QueueWatchOptions) {
     this.#options = options;
+    const { queues, onError, onSuccess } = options;
+    this.#looks = new Look(() => queues.refresh().then(onSuccess, onError));
   }
 
   /** Starts its timer. */
   start(): void {
-    this.#timer = setInterval(() => this.#looking || this.look(), this.#options.interval);
+    this.#timer = setInterval(() => this.#looks.isInProgress || this.look(), this.#options.interval);
   }
 
   /** Looks now, and once more if a look is in progress: that one may have missed the new queue. */
   look(): void {
-    this.#again = this.#looking !== undefined;
-    const { queues, onError, onSuccess } = this.#options;
-    this.#looking ??= queues.refresh().then(onSuccess, onError).finally(() => {
-      this.#looking = undefined;
-      if (this.#again) this.look();
-    });
+    this.#looks.demand();
   }
 
   /** Stops, and waits for the look in progress. */
   async end(): Promise<void> {
     clearInterval(this.#timer);
-    while (this.#looking) await this.#looking;
+    await this.#looks.idle();
   }
 }
