@@ -1,4 +1,5 @@
 import type { Tag } from "../database/driver.ts";
+import { queueSteps } from "./queue_steps.ts";
 import { toNumber } from "./rows.ts";
 
 /** Counting due tasks stops after so many runs, which takes about 25 ms: the last sample has the number of a longer queue. */
@@ -27,18 +28,7 @@ export interface DueTasks {
 export async function readDue(sql: Tag): Promise<{ due: DueTasks[]; more: boolean }> {
   // From queue to queue by a step in the index each, as that of waiting tasks has their queue before their time.
   const rows = await sql`
-    WITH RECURSIVE step (queue) AS (
-      (SELECT queue FROM ${sql.schema}.waiting WHERE reason = 'time' ORDER BY queue LIMIT 1)
-      UNION ALL
-      SELECT (
-        SELECT waiting.queue FROM ${sql.schema}.waiting
-        WHERE waiting.queue > step.queue AND reason = 'time'
-        ORDER BY waiting.queue
-        LIMIT 1
-      )
-      FROM step
-      WHERE step.queue IS NOT NULL
-    )
+    WITH RECURSIVE ${queueSteps(sql, "step", { table: "waiting", where: "reason = 'time'" })}
     SELECT queue, sum(length) AS tasks, count(*)::integer AS runs,
       min(not_before) FILTER (WHERE isfinite(not_before)) AS since
     FROM (

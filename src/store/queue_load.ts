@@ -1,4 +1,5 @@
 import type { Tag } from "../database/driver.ts";
+import { queueSteps } from "./queue_steps.ts";
 
 /** What a queue holds now, and what it did lately. */
 export interface QueueLoad {
@@ -38,25 +39,8 @@ const MOST_ROWS = 1000;
  */
 export async function readQueueLoads(sql: Tag): Promise<QueueLoad[]> {
   const rows = await sql`
-    WITH RECURSIVE filled AS (
-      (SELECT queue FROM ${sql.schema}.ready ORDER BY queue LIMIT 1)
-      UNION ALL
-      SELECT (SELECT ready.queue FROM ${sql.schema}.ready WHERE ready.queue > filled.queue ORDER BY ready.queue LIMIT 1)
-      FROM filled
-      WHERE filled.queue IS NOT NULL
-    ), later AS (
-      (SELECT queue FROM ${sql.schema}.waiting WHERE reason = 'time' ORDER BY queue LIMIT 1)
-      UNION ALL
-      SELECT (
-        SELECT waiting.queue
-        FROM ${sql.schema}.waiting
-        WHERE waiting.reason = 'time' AND waiting.queue > later.queue
-        ORDER BY waiting.queue
-        LIMIT 1
-      )
-      FROM later
-      WHERE later.queue IS NOT NULL
-    ), ready AS MATERIALIZED (
+    WITH RECURSIVE ${queueSteps(sql, "filled", { table: "ready" })},
+    ${queueSteps(sql, "later", { table: "waiting", where: "reason = 'time'" })}, ready AS MATERIALIZED (
       SELECT filled.queue, head.*
       FROM (SELECT queue FROM filled WHERE queue IS NOT NULL LIMIT 1000) AS filled
       CROSS JOIN LATERAL (

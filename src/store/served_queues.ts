@@ -1,4 +1,5 @@
 import type { Tag } from "../database/driver.ts";
+import { queueSteps } from "./queue_steps.ts";
 
 /**
  * Finds the queues with tasks that are ready or due later, and those with parked tasks of these `names`: one probe of an
@@ -6,37 +7,9 @@ import type { Tag } from "../database/driver.ts";
  */
 export async function findQueues(sql: Tag, names: string[]): Promise<string[]> {
   const rows = await sql`
-    WITH RECURSIVE filled AS (
-      (SELECT queue FROM ${sql.schema}.ready ORDER BY queue LIMIT 1)
-      UNION ALL
-      SELECT (SELECT ready.queue FROM ${sql.schema}.ready WHERE ready.queue > filled.queue ORDER BY ready.queue LIMIT 1)
-      FROM filled
-      WHERE filled.queue IS NOT NULL
-    ), later AS (
-      (SELECT queue FROM ${sql.schema}.waiting WHERE reason = 'time' ORDER BY queue LIMIT 1)
-      UNION ALL
-      SELECT (
-        SELECT waiting.queue
-        FROM ${sql.schema}.waiting
-        WHERE waiting.reason = 'time' AND waiting.queue > later.queue
-        ORDER BY waiting.queue
-        LIMIT 1
-      )
-      FROM later
-      WHERE later.queue IS NOT NULL
-    ), limited AS (
-      (SELECT queue FROM ${sql.schema}.waiting WHERE admit_at IS NOT NULL ORDER BY queue LIMIT 1)
-      UNION ALL
-      SELECT (
-        SELECT waiting.queue
-        FROM ${sql.schema}.waiting
-        WHERE waiting.admit_at IS NOT NULL AND waiting.queue > limited.queue
-        ORDER BY waiting.queue
-        LIMIT 1
-      )
-      FROM limited
-      WHERE limited.queue IS NOT NULL
-    )
+    WITH RECURSIVE ${queueSteps(sql, "filled", { table: "ready" })},
+    ${queueSteps(sql, "later", { table: "waiting", where: "reason = 'time'" })},
+    ${queueSteps(sql, "limited", { table: "waiting", where: "admit_at IS NOT NULL" })}
     SELECT queue
     FROM (
       (SELECT queue FROM filled LIMIT 10000)

@@ -1,4 +1,5 @@
 import type { Tag } from "../database/driver.ts";
+import { queueSteps } from "./queue_steps.ts";
 
 /** What the tasks of a queue did since the last write: rows of `queue_minute`. */
 export interface QueueDelta {
@@ -130,13 +131,7 @@ export async function sampleQueues(sql: Tag): Promise<boolean> {
       GROUP BY served.queue
     ), filled AS MATERIALIZED (
       -- The queues of ready by one probe of its index each.
-      WITH RECURSIVE next AS (
-        (SELECT queue FROM ${sql.schema}.ready WHERE EXISTS (SELECT FROM turn) ORDER BY queue LIMIT 1)
-        UNION ALL
-        SELECT (SELECT ready.queue FROM ${sql.schema}.ready WHERE ready.queue > next.queue ORDER BY ready.queue LIMIT 1)
-        FROM next
-        WHERE next.queue IS NOT NULL
-      )
+      WITH RECURSIVE ${queueSteps(sql, "next", { table: "ready", where: "EXISTS (SELECT FROM turn)" })}
       SELECT queue FROM next WHERE queue IS NOT NULL
     ), due AS MATERIALIZED (
       SELECT filled.queue, run.due, run.since

@@ -1,4 +1,5 @@
 import type { Tag } from "../database/driver.ts";
+import { queueSteps } from "./queue_steps.ts";
 import { meets, type TaskConditions } from "./task_lists.ts";
 import { toNumber } from "./rows.ts";
 
@@ -35,13 +36,7 @@ export async function nextDue(
 ): Promise<Placed[]> {
   const { priority, time, id } = after ?? START;
   const rows = await sql`
-    WITH RECURSIVE ready_queue AS (
-      (SELECT queue FROM ${sql.schema}.ready ORDER BY queue LIMIT 1)
-      UNION ALL
-      SELECT (SELECT queue FROM ${sql.schema}.ready WHERE ready.queue > ready_queue.queue ORDER BY queue LIMIT 1)
-      FROM ready_queue
-      WHERE ready_queue.queue IS NOT NULL
-    ), due AS (
+    WITH RECURSIVE ${queueSteps(sql, "ready_queue", { table: "ready" })}, due AS (
       SELECT run.id, run.length, run.priority, run.not_before
       FROM ready_queue
       CROSS JOIN LATERAL (
@@ -92,19 +87,7 @@ export async function nextTimed(
 ): Promise<Placed[]> {
   const { time, id } = after ?? START;
   const rows = await sql`
-    WITH RECURSIVE timed_queue AS (
-      (SELECT queue FROM ${sql.schema}.waiting WHERE reason = 'time' ORDER BY queue LIMIT 1)
-      UNION ALL
-      SELECT (
-        SELECT queue
-        FROM ${sql.schema}.waiting
-        WHERE reason = 'time' AND waiting.queue > timed_queue.queue
-        ORDER BY queue
-        LIMIT 1
-      )
-      FROM timed_queue
-      WHERE timed_queue.queue IS NOT NULL
-    )
+    WITH RECURSIVE ${queueSteps(sql, "timed_queue", { table: "waiting", where: "reason = 'time'" })}
     SELECT timed.id, timed.not_before::text AS time
     FROM timed_queue
     CROSS JOIN LATERAL (
