@@ -1,4 +1,4 @@
-import type { Tag } from "../database/driver.ts";
+import type { Row, Tag } from "../database/driver.ts";
 import { toNumber } from "./rows.ts";
 import type { TaskConditions } from "./task_lists.ts";
 
@@ -108,6 +108,10 @@ export interface NameSummary {
   readonly last: number;
 }
 
+function toSummary({ name, count, oldest, newest, last }: Row): NameSummary {
+  return { name, count: toNumber(count), oldest, newest, last: toNumber(last) };
+}
+
 /** Counts these tasks by name. */
 export async function summarize(sql: Tag, ids: readonly number[]): Promise<NameSummary[]> {
   const rows = await sql`
@@ -116,13 +120,7 @@ export async function summarize(sql: Tag, ids: readonly number[]): Promise<NameS
     WHERE id = ANY (${ids}::bigint[])
     GROUP BY func_name
   `;
-  return rows.map(({ name, count, oldest, newest, last }) => ({
-    name,
-    count: toNumber(count),
-    oldest,
-    newest,
-    last: toNumber(last),
-  }));
+  return rows.map(toSummary);
 }
 
 /** Which tasks of the small tables to count. */
@@ -173,13 +171,7 @@ export async function summarizePlaced(
       COALESCE((SELECT created FROM ${sql.schema}.task WHERE task.id = named.last), now()) AS newest
     FROM named
   `;
-  return rows.map(({ name, count, oldest, newest, last }) => ({
-    name,
-    count: toNumber(count),
-    oldest,
-    newest,
-    last: toNumber(last),
-  }));
+  return rows.map(toSummary);
 }
 
 /** How many attempts of these names ended in the last ten minutes, and how many of them failed. */

@@ -4,6 +4,7 @@ import type { PageContext } from "../context.ts";
 import type { TaskQuery } from "../task_query.ts";
 import type { TaskState } from "../../task/record.ts";
 import { type StatedPart, TaskSource } from "./tasks_sequence.ts";
+import { reasonsOf } from "./tasks_source.ts";
 import { mayShowMatch } from "./tasks_values.ts";
 
 /** The most tasks that one click changes. */
@@ -69,9 +70,8 @@ export interface Selection {
 /** Counts the tasks that a query selects, as many as one click changes, within two seconds. */
 export async function countSelected(context: PageContext, query: TaskQuery): Promise<Selection> {
   const placed = await countPlaced(context, query);
-  if (!placed) return await countOneByOne(context, query, []);
-  // More than one click changes: which of them are the first must be looked at.
-  if (sumOf(placed.names) > MAX_TASKS) return await countOneByOne(context, query, []);
+  // Of more than one click changes, the first ones must be looked at.
+  if (!placed || sumOf(placed.names) > MAX_TASKS) return await countOneByOne(context, query, []);
   return await countOneByOne(context, { ...query, states: placed.others }, placed.names);
 }
 
@@ -86,12 +86,10 @@ async function countPlaced(
   if (!states || !Object.keys(conditions).every((each) => TOLD.includes(each))) return undefined;
   const has = (state: TaskState) => states.includes(state);
   if (has("delayed") !== has("retrying")) return undefined;
-  const reasons = [...has("limited") ? ["concurrency", "rate"] : [], ...has("unknown") ? ["unknown"] : []];
+  const reasons = reasonsOf(states);
   const names = await summarizePlaced(sql, { ready: has("ready"), timed: has("delayed"), reasons, conditions });
-  return { names, others: states.filter((state) => !PLACED.includes(state)) };
+  return { names, others: states.filter((state) => state !== "ready" && reasonsOf([state]).length === 0) };
 }
-
-const PLACED: readonly TaskState[] = ["ready", "delayed", "retrying", "limited", "unknown"];
 
 function sumOf(names: readonly NameSummary[]): number {
   return names.reduce((sum, { count }) => sum + count, 0);

@@ -41,6 +41,11 @@ const REASONS: Partial<Record<TaskState, readonly string[]>> = {
   unknown: ["unknown"],
 };
 
+/** The reasons for which tasks in these states are in `waiting`. */
+export function reasonsOf(states: readonly TaskState[]): string[] {
+  return [...new Set(states.flatMap((state) => REASONS[state] ?? []))];
+}
+
 /** The states of tasks that have not ended, of which a walk by id cannot tell one from another. */
 export const OPEN: readonly TaskState[] = ["ready", "delayed", "retrying", "limited", "unknown", "unplaced", "running"];
 
@@ -135,7 +140,7 @@ export class Source {
   }
 
   async #readWaiting(before: number | null, limit: number): Promise<Part> {
-    const reasons = [...new Set(this.#query.states!.flatMap((state) => REASONS[state] ?? []))];
+    const reasons = reasonsOf(this.#query.states!);
     const rows = await nextWaiting(this.#sql, { reasons, before, limit });
     const ids = await this.#keep(rows.filter(({ isWanted }) => isWanted).map(({ id }) => id));
     return partOf(ids, partEnd(rows, limit));
