@@ -26,7 +26,7 @@ import {
 import { actOnEach, bulkError, type BulkFailure } from "./bulk_failures.ts";
 import { explainTask } from "../store/explain.ts";
 import { countRecords, countStates, groupRecords } from "../store/record_counts.ts";
-import { type ListedRow, listRecords } from "../store/records.ts";
+import { listFences, listRecords } from "../store/records.ts";
 import { toNumber } from "../store/rows.ts";
 import { readLog } from "../store/task_log.ts";
 import { toPlaceChange } from "./reschedule.ts";
@@ -36,6 +36,8 @@ import { checkFilter } from "./check_filter.ts";
 
 /** The most tasks that one statement of a bulk operation changes, so that its transactions are short. */
 const BULK = 1000;
+/** How many tasks a bulk operation lists at a time: a list may have to look at every record, however short it is. */
+const LISTED = 10_000;
 /** How often to read a task again that keeps changing before it can be changed. */
 const TRIES = 10;
 const GROUPINGS: readonly TaskGrouping[] = ["error", "name", "queue", "state"];
@@ -94,7 +96,11 @@ export class Tasks {
     }
     const { records: sql } = await this.#access.database();
     const before = after === undefined ? null : toNumber(after);
-    const { rows, next: last } = await new Matching(sql, filter).page({ limit, before, examine });
+    const { rows, next: last } = await new Matching(sql, filter, { read: listRecords }).page({
+      limit,
+      before,
+      examine,
+    });
     const items = await Promise.all(
       rows.map(async (row) => toRecord(await decryptRow(row, this.#access.keys), this.#access)),
     );
@@ -233,25 +239,28 @@ export class Tasks {
   ): Promise<number> {
     checkFilter(filter, action);
     const { records: sql } = await this.#access.database();
-    const matching = new Matching(sql, filter);
+    const matching = new Matching(sql, filter, { read: listFences });
     let done = 0;
     const failures: BulkFailure[] = [];
     for (let before: number | null = null;;) {
       signal?.throwIfAborted();
-      const rows: ListedRow[] = await matching.list({ limit: BULK, before });
-      let batch = rows;
-      for (let tries = 0; batch.length > 0 && tries < TRIES; tries++) {
-        const chosen = batch.map((row) => ({ id: toNumber(row.id), claimSeq: toNumber(row.claim_seq) }));
-        const result = await actOnEach(chosen, (chosen) => act(sql, chosen), failures);
-        const { changed, left } = result;
-        done += result.done;
-        if (left.length > 0) onLeft?.(left);
-        batch = changed.length > 0
-          ? await listRecords(sql, { ...filter, ids: changed }, { limit: BULK, before: null })
-          : [];
+      const rows = await matching.list({ limit: LISTED, before });
+      for (let start = 0; start < rows.length; start += BULK) {
+        signal?.throwIfAborted();
+        let batch = rows.slice(start, start + BULK);
+        for (let tries = 0; batch.length > 0 && tries < TRIES; tries++) {
+          const chosen = batch.map((row) => ({ id: toNumber(row.id), claimSeq: toNumber(row.claim_seq) }));
+          const result = await actOnEach(chosen, (chosen) => act(sql, chosen), failures);
+          const { changed, left } = result;
+          done += result.done;
+          if (left.length > 0) onLeft?.(left);
+          batch = changed.length > 0
+            ? await listFences(sql, { ...filter, ids: changed }, { limit: BULK, before: null })
+            : [];
+        }
+        onProgress?.(done);
       }
-      onProgress?.(done);
-      if (rows.length < BULK) break;
+      if (rows.length < LISTED) break;
       before = toNumber(rows.at(-1)!.id);
     }
     if (failures.length > 0) throw bulkError(action, { failures, done });

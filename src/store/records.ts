@@ -17,21 +17,35 @@ export interface ListedRow extends TaskRow {
   claim_seq: string;
 }
 
-/** Lists records with ids below `before`, and from `from` on, newest first. */
-export async function listRecords(
+/** The part of a list: ids below `before`, and from `from` on. */
+export interface ListedPart {
+  readonly limit: number;
+  readonly before: number | null;
+  readonly from?: number | null;
+}
+
+/** Lists records, newest first. */
+export async function listRecords(sql: Tag, filter: TaskFilter, part: ListedPart): Promise<ListedRow[]> {
+  return await sql<ListedRow>`SELECT *, ${listed(sql, filter, part)}`;
+}
+
+/** Lists what a bulk operation needs of the records, newest first: arguments and errors may be large. */
+export async function listFences(
   sql: Tag,
   filter: TaskFilter,
-  { limit, before, from = null }: { limit: number; before: number | null; from?: number | null },
-): Promise<ListedRow[]> {
-  return await sql<ListedRow>`
-    SELECT *, (SELECT task.claim_seq FROM ${sql.schema}.task WHERE task.id = task_record.id) AS claim_seq
+  part: ListedPart,
+): Promise<Pick<ListedRow, "id" | "claim_seq">[]> {
+  return await sql<Pick<ListedRow, "id" | "claim_seq">>`SELECT id, ${listed(sql, filter, part)}`;
+}
+
+function listed(sql: Tag, filter: TaskFilter, { limit, before, from = null }: ListedPart): unknown {
+  return sql.fragment`(SELECT task.claim_seq FROM ${sql.schema}.task WHERE task.id = task_record.id) AS claim_seq
     FROM ${sql.schema}.task_record
     WHERE (${before}::bigint IS NULL OR id < ${before}::bigint)
       AND (${from}::bigint IS NULL OR id >= ${from}::bigint)
       AND ${matches(sql, filter)}
     ORDER BY id DESC
-    LIMIT ${limit}::bigint
-  `;
+    LIMIT ${limit}::bigint`;
 }
 
 /** Reads the largest id below `before`; null if there is none. */

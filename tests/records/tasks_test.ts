@@ -1,12 +1,13 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { current, Firefly, FireflyError, task, type TaskRecord } from "../../mod.ts";
+import { Tasks } from "../../src/records/tasks.ts";
 import { noTasks } from "../../src/store/record_counts.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { claim, claimOne, startConsumer } from "../support/claiming.ts";
 import { insertTask, recordOf } from "../support/records.ts";
 import { settle } from "../support/settling.ts";
-import { backends } from "../support/statements.ts";
+import { backends, counting } from "../support/statements.ts";
 import { until } from "../support/waiting.ts";
 
 Deno.test("tasks.list() pages by id, and iterating it goes on to the end", async () => {
@@ -199,4 +200,17 @@ Deno.test("tasks.cancel() tells how many it cancelled so far, and ends at its si
 
   assertEquals(told, [1000, 2000]);
   assertEquals((await test.ff.tasks.counts()).default!.cancelled, 2000);
+});
+
+Deno.test("tasks.delete() lists thousands at a time, as each list may have to look at every record", async () => {
+  await using test = await testInstance();
+  await test.db
+    .sql`INSERT INTO firefly.task (func_name, queue) SELECT 'test.task', 'audit' FROM generate_series(1, 6000)`;
+  const records = counting(test.db.records);
+  const tasks = new Tasks({ database: () => Promise.resolve({ records }) } as never);
+
+  assertEquals(await tasks.delete({ queue: "audit", tags: [] }), 6000);
+
+  // One list, and six deletions of a thousand.
+  assertEquals(records.calls, 7);
 });

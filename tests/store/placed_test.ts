@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { Matching } from "../../src/records/matching.ts";
+import { listRecords } from "../../src/store/records.ts";
 import { countRecords, countStates, groupRecords } from "../../src/store/record_counts.ts";
 import type { TaskFilter } from "../../src/task/record.ts";
 import { claim, startConsumer } from "../support/claiming.ts";
@@ -63,7 +64,7 @@ Deno.test("tasks found by their places are those that a walk over all records fi
   await fill(db);
   for (const filter of FILTERS) {
     const list = async (options = {}) => {
-      const [matching, ids] = [new Matching(db.records, filter, options), [] as string[]];
+      const [matching, ids] = [new Matching(db.records, filter, { read: listRecords, ...options }), [] as string[]];
       for (let before: number | null = null;;) {
         const rows: { id: string }[] = await matching.list({ limit: 2, before });
         ids.push(...rows.map(({ id }) => id));
@@ -118,6 +119,9 @@ Deno.test("lists and counts of a filter pass over rows of failed_task whose task
   await withoutTriggers(db, (sql) =>
     sql`UPDATE firefly.task SET status = 'completed' WHERE status = 'failed'
       AND id = (SELECT max(id) FROM firefly.task WHERE status = 'failed')`);
-  const [failed] = await new Matching(db.records, { status: "failed" }, MANY).list({ limit: 9, before: null });
+  const [failed] = await new Matching(db.records, { status: "failed" }, { read: listRecords, ...MANY }).list({
+    limit: 9,
+    before: null,
+  });
   assertEquals([failed!.queue, await countRecords(db.records, { status: "failed" }, MANY)], ["mail", 1]);
 });
