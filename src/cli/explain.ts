@@ -1,8 +1,10 @@
+import type { Firefly } from "../firefly/firefly.ts";
 import type { Explanation, Reason } from "../task/explanation.ts";
 import { usageError } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { escapeLine } from "./escape.ts";
 import { EXIT } from "./exit_code.ts";
+import { findUnknownWords, reportMissing } from "./filter.ts";
 import { STATE_STYLES } from "./record_page.ts";
 import { withInstance } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";
@@ -12,23 +14,35 @@ import { wrap } from "./wrap.ts";
 /** `explain`: explains why a task does not run. */
 export const explain: Command = {
   name: "explain",
-  usage: "<id>",
-  positionals: [1, 1],
-  summary: "Explain why a task does not run, and what to do about it",
-  details: "It lists all reasons: first those that need action, then those that pass with time.",
-  flags: {},
-  examples: ["explain 12", "explain 12 --json | jq -r '.reasons[].reason'"],
+  usage: "[id]",
+  positionals: [0, 1],
+  summary: "Explain why a task or a queue does not run, and what to do about it",
+  details: "It lists all reasons: first those that need action, then those that pass with time. With --queue, it " +
+    "explains the task that consumers take next from the queue: the first that may run, else the one that waits and is " +
+    "due first.",
+  flags: { queue: { value: "name", short: "q", description: "Explain the next task of this queue" } },
+  examples: ["explain 12", "explain --queue mail", "explain 12 --json | jq -r '.reasons[].reason'"],
   async run(args, terminal) {
-    const [id, ...more] = args.ids();
-    if (id === undefined || more.length > 0) throw usageError("explain", "it takes exactly one id");
+    const [[id, ...more], queue] = [args.ids(), args.text("queue")];
+    const isOne = queue === undefined ? id !== undefined && more.length === 0 : id === undefined;
+    if (!isOne) throw usageError("explain", "it takes exactly one id, or --queue");
     return await withInstance({ args, terminal, tasks: "none" }, async (ff) => {
-      const explanation = terminal.redactor.redact(await ff.tasks.explain(id));
+      const found = queue === undefined ? await ff.tasks.explain(id!) : await ff.tasks.explainQueue(queue);
+      if (!found) return await reportEmpty(queue!, ff, terminal);
+      const explanation = terminal.redactor.redact(found);
       if (terminal.json) await terminal.printJson(toSnakeCase(explanation));
       else await terminal.print(renderExplanation(explanation, terminal));
       return EXIT.done;
     });
   },
 };
+
+/** Says that no task of the queue waits, or that there is no such queue. */
+async function reportEmpty(queue: string, ff: Firefly, terminal: Terminal): Promise<number> {
+  const missing = await findUnknownWords(ff, { names: [], queues: [queue] });
+  if (missing.length === 0) terminal.note(`No task of queue "${queue}" waits: see firefly queues`);
+  return reportMissing(missing, terminal);
+}
 
 /** Renders an explanation for people: each reason with its time on this machine's clock, and with advice. */
 export function renderExplanation(explanation: Explanation, terminal: Pick<Terminal, "style" | "width">): string {

@@ -94,7 +94,9 @@ async function render(ff: Firefly, request: ActivityRequest, terminal: Terminal)
   const { seconds } = request;
   const note = seconds > TASKS_KEPT ? "; tasks: the last 48 hours" : "";
   const title = `${formatClock(new Date())}  the last ${formatSeconds(seconds)}${note}`;
-  if (queues.length + tasks.length === 0) return [title, "", "Nothing was counted: has a consumer run?"];
+  if (queues.length + tasks.length === 0) {
+    return [title, "", "Nothing was counted: consumers write what they did after 10 to 15 seconds"];
+  }
   return [
     terminal.style("bold", title),
     ...(queues.length > 0 ? ["", ...renderTable(terminal, queueTable(queues, seconds))] : []),

@@ -61,7 +61,9 @@ const backlog: Check = {
     if (old.length === 0) {
       const [oldest] = queues;
       return ok(
-        oldest ? `the oldest due task has waited for ${lengthOf(Math.max(0, oldest.seconds))}` : "no due tasks",
+        oldest
+          ? `the oldest due task has waited for ${lengthOf(Math.max(0, oldest.seconds))}`
+          : "no due tasks in queues with consumers",
       );
     }
     return found(
@@ -75,7 +77,7 @@ const backlog: Check = {
         3,
       ),
       ...old.slice(0, 5).map(({ queue }) =>
-        `Start more consumers (firefly consume --queue ${queue}), or see why one waits: firefly list --queue ${queue}, firefly explain <id>`
+        `Start more consumers (firefly consume --queue ${queue}), or see why they wait: firefly explain --queue ${queue}`
       ),
     );
   },

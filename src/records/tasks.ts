@@ -24,7 +24,7 @@ import {
   runTasks,
 } from "../store/bulk.ts";
 import { actOnEach, bulkError, type BulkFailure } from "./bulk_failures.ts";
-import { explainTask } from "../store/explain.ts";
+import { explainTask, nextOfQueue } from "../store/explain.ts";
 import { countRecords, countStates, groupRecords } from "../store/record_counts.ts";
 import { listFences, listRecords } from "../store/records.ts";
 import { toNumber } from "../store/rows.ts";
@@ -230,6 +230,16 @@ export class Tasks {
     const explanation = await explainTask(sql, id);
     if (explanation) return explanation;
     throw new TaskNotFound(id);
+  }
+
+  /**
+   * Explains why a queue stands still, by the task that consumers take next from it: the first that may run, else the
+   * one that waits and is due first. Null if there is neither.
+   */
+  async explainQueue(queue: string): Promise<Explanation | null> {
+    const { records: sql } = await this.#access.database();
+    const id = await nextOfQueue(sql, queue);
+    return id === undefined ? null : await explainTask(sql, id) ?? null;
   }
 
   /** Reads the matching records, newest first, and changes them in batches, each in a short transaction. */

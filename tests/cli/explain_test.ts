@@ -37,8 +37,41 @@ Deno.test("explain exits with 4 when there is no such task, and with 2 without e
 
   assertEquals(missing, { code: 4, stdout: "", stderr: "error: Cannot find task 99\n" });
   assertEquals([none.code, several.code], [2, 2]);
-  assertStringIncludes(none.stderr, "firefly explain <id>");
-  assertStringIncludes(several.stderr, "it takes exactly one id");
+  assertStringIncludes(none.stderr, "it takes exactly one id, or --queue");
+  assertStringIncludes(several.stderr, "it takes exactly one id, or --queue");
+});
+
+Deno.test("explain --queue explains the task that consumers take next from it", async () => {
+  await using db = await testDatabase();
+  const later = await insertTask(db, { not_before: new Date("2100-01-01T00:00:00Z"), queue: "mail" });
+  await using project = await testProject({ database: db.url });
+  const waiting = await project.run("explain", "--queue", "mail", "--json");
+  await insertTask(db, { queue: "mail" });
+  const urgent = await insertTask(db, { queue: "mail", priority: 5 });
+  const due = await project.run("explain", "-q", "mail", "--table");
+
+  assertEquals(jsonLines(waiting.stdout)[0].id, later);
+  assertEquals(due.stdout.split("\n")[0], `Task ${urgent}  created`);
+  assertStringIncludes(due.stdout, "firefly consume --queue mail");
+});
+
+Deno.test("explain --queue tells an empty queue from one that does not exist", async () => {
+  await using db = await testDatabase();
+  const id = await insertTask(db, { queue: "mail" });
+  await db.sql`SELECT firefly.cancel(${id})`;
+  await using project = await testProject({ database: db.url });
+
+  const empty = await project.run("explain", "--queue", "mail");
+  const missing = await project.run("explain", "--queue", "mial");
+  const both = await project.run("explain", "12", "--queue", "mail");
+
+  assertEquals([empty.code, empty.stdout, empty.stderr], [
+    0,
+    "",
+    'No task of queue "mail" waits: see firefly queues\n',
+  ]);
+  assertEquals([missing.code, missing.stderr], [4, 'error: There is no queue "mial", did you mean "mail"?\n']);
+  assertEquals([both.code, both.stdout], [2, ""]);
 });
 
 /** What is shown of a task with these reasons, without the heading. */
