@@ -32,6 +32,7 @@ import { show } from "./show.ts";
 import { stats } from "./stats.ts";
 import { tasks } from "./tasks.ts";
 import { top } from "./top.ts";
+import { vacuum } from "./vacuum.ts";
 import { exitSoon, ignoreBrokenPipe, Terminal } from "./terminal.ts";
 
 const COMMANDS: readonly Command[] = [
@@ -58,6 +59,7 @@ const COMMANDS: readonly Command[] = [
   cron,
   dashboard,
   doctor,
+  vacuum,
   config,
   db,
   completions,

@@ -157,7 +157,11 @@ const dead: Check = {
       off.length > 0 || many.some(({ dead, bound }) => dead >= 50 * bound) ? "wrong" : "warning",
       listed(value),
       ...off.map(({ table }) => `Turn on autovacuum: ALTER TABLE ${name(table)} RESET (autovacuum_enabled)`),
-      ...many.map(({ table }) => `Run VACUUM ${name(table)}, once no old transaction holds it back`),
+      ...(many.length === 0
+        ? []
+        : [`Remove them, once no old transaction holds them back: firefly vacuum ${
+          many.map(({ table }) => table).join(" ")
+        }`]),
     ) satisfies Finding;
   },
 };
