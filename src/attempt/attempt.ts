@@ -279,6 +279,7 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
     if (!status) return emitLost(this, await readLossReason(sql, task.id, error));
     if (outcome.error !== null) this.env.statistics?.countError(task, outcome.error);
     if (status !== outcome.status) return emitDuplicate(this, error);
+    if (outcome.delay) this.env.slots.onDelayed(outcome.delay);
     return emitOutcome(this, outcome, error);
   }
 

@@ -5,6 +5,8 @@ export class Slots {
   #taken = 0;
   /** Called when there may be room for more: a slot is free, or a task that had left its slot is settled. */
   onRoom: () => void = () => {};
+  /** Called when a task was settled that is due again after so many seconds. */
+  onDelayed: (seconds: number) => void = () => {};
 
   constructor(count: number) {
     this.count = count;

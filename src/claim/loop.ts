@@ -77,6 +77,8 @@ export class ClaimLoop {
   /** How many looks in a row have found only tasks that others had locked. */
   #contended = 0;
   #nextDue: number | null = null;
+  /** Until when the loop sleeps at the latest. */
+  #sleepsUntil = 0;
   #ended = false;
   #turnedAt = performance.now();
 
@@ -100,6 +102,7 @@ export class ClaimLoop {
       },
     });
     env.slots.onRoom = () => this.#onRoom();
+    env.slots.onDelayed = (seconds) => this.#onDelayed(seconds);
   }
 
   /** The batches of the claim in progress. */
@@ -146,9 +149,12 @@ export class ClaimLoop {
 
   async #turn(): Promise<void> {
     this.#turnedAt = performance.now();
+    // What is settled during the look, it may have missed.
+    this.#sleepsUntil = this.#turnedAt + this.#env.config.pollIntervalMs;
     const found = await this.#claim();
     this.#begin();
     const pause = this.#decide(found);
+    this.#sleepsUntil = performance.now() + pause;
     if (pause > 0) await this.#wakeup.sleep(pause);
   }
 
@@ -229,6 +235,11 @@ export class ClaimLoop {
     this.#begin();
     const willBeNotified = !this.#mayBeMore && this.#wakeLock.held;
     if (!willBeNotified || this.#env.config.drain || this.#budget.claimsQuarantined) this.#wakeup.wake();
+  }
+
+  /** Looks again, to learn when to look next, if a task is due before the sleep would end: no notification tells of a time. */
+  #onDelayed(seconds: number): void {
+    if (performance.now() + seconds * 1000 < this.#sleepsUntil) this.#wakeup.wake();
   }
 
   /** Acquires or releases the wake locks; returns how many milliseconds to sleep, 0 to look again at once. */

@@ -24,6 +24,25 @@ Deno.test("consume() runs a delayed task when it is due, long before the next po
   assert(late >= 0 && late < 1000, `${late} ms late`);
 });
 
+Deno.test("consume() runs a task again when its retry is due, long before the next poll", async () => {
+  await using test = await testInstance();
+  const begun: number[] = [];
+  const work = task({ name: taskName(), maxRetries: 4, retryDelay: "100ms" }, () => {
+    begun.push(performance.now());
+    if (begun.length < 5) throw new Error("not yet");
+  });
+  // Maintenance, which looks too, comes every 10 minutes.
+  await using consumer = test.ff.consume({ pollInterval: "1h", lease: "1h" });
+  await consumer.ready;
+  await until(async () => (await holdersOf(test.db)).length === 1);
+
+  const row = await test.ff.run(() => work.schedule());
+  await row.result({ timeout: "10s" });
+
+  const waits = begun.slice(1).map((at, i) => at - begun[i]!);
+  assert(waits.every((ms) => ms < 1_000), `${waits.map(Math.round)} ms`);
+});
+
 Deno.test("consume() is woken by a notification, long before the next poll", async () => {
   await using test = await testInstance();
   const begun: number[] = [];
