@@ -58,6 +58,11 @@ CREATE TABLE "firefly".task (
   rate_key text,
   -- Of W3C Trace Context: the span that scheduled the task. NULL if nothing was traced.
   traceparent text,
+  -- How many dependencies it was scheduled with: the rows of `dependency`. NULL for a task that waits for no other.
+  dependencies integer,
+  -- Whether a task depends on it. Set by the statement that schedules a dependant, and never taken back. NULL for a
+  -- task whose end no other task waits for.
+  dependants boolean,
   errors "firefly".error_list,
   progress double precision,
   progress_note text,
@@ -127,6 +132,7 @@ CREATE TABLE "firefly".waiting (
   -- `time`: its not_before is in the future. `unknown`: no live consumer of its queue knows its name. `concurrency`: it
   -- waits for a slot of concurrency_key and, if it has a rate_key, for one of that at the same time, since a task that
   -- waited with one slot in hand would keep it from others. `rate`: it waits for a slot of rate_key alone.
+  -- `dependencies`: it waits for the end of `pending` tasks, whatever its not_before and its keys are.
   reason text NOT NULL,
   quarantined boolean NOT NULL DEFAULT false,
   concurrency_key text,
@@ -134,7 +140,9 @@ CREATE TABLE "firefly".waiting (
   -- When a consumer must try to admit tasks of the row's limit queue: at once for a task that has just joined it, and
   -- for the first task of a rate when the oldest slot ends.
   admit_at timestamptz,
-  CONSTRAINT waiting_reason_check CHECK (reason IN ('time', 'unknown', 'concurrency', 'rate')),
+  -- How many of its dependencies it has not been told the end of: the rows of `dependency` without a status.
+  pending integer,
+  CONSTRAINT waiting_reason_check CHECK (reason IN ('time', 'unknown', 'concurrency', 'rate', 'dependencies')),
   CONSTRAINT waiting_concurrency_key CHECK (concurrency_key <> '' AND octet_length(concurrency_key) <= 1000),
   CONSTRAINT waiting_rate_key CHECK (rate_key <> '' AND octet_length(rate_key) <= 1000)
 ) WITH (
@@ -154,7 +162,7 @@ CREATE INDEX waiting_both ON "firefly".waiting (rate_key, priority DESC, not_bef
 CREATE INDEX waiting_admit_at ON "firefly".waiting (queue, admit_at) WHERE admit_at IS NOT NULL;
 COMMENT ON TABLE "firefly".waiting IS
   'A task that may not run yet, and the reason. Inserted with the task, by a retry or rescue, or when it is parked or '
-  'loses its slot; deleted by consumers when it is due, gets its slots or its name is known.';
+  'loses its slot; deleted by consumers when it is due, gets its slots, its name is known or its dependencies ended.';
 
 CREATE TABLE "firefly".consumer (
   id uuid PRIMARY KEY,

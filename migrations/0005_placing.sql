@@ -165,10 +165,25 @@ END
 $body$;
 
 -- Puts a created task without a place where it belongs, and notifies. `it` is its record as it is now, or is about to
--- be stored. It is in quarantine from the second crash on: each other end of a claim resets crash_count.
+-- be stored; the caller has locked it if it has dependencies. It is in quarantine from the second crash on: each other
+-- end of a claim resets crash_count.
 CREATE FUNCTION "firefly"._place_record(it "firefly".task) RETURNS void
 LANGUAGE plpgsql AS $body$
+DECLARE
+  unmet integer := 0;
 BEGIN
+  IF it.dependencies IS NOT NULL THEN
+    SELECT count(*) INTO unmet FROM "firefly".dependency WHERE task_id = it.id AND dependency.status IS NULL;
+  END IF;
+  IF unmet > 0 THEN
+    INSERT INTO "firefly".waiting (
+      id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason, pending
+    ) VALUES (
+      it.id, it.claim_seq, it.not_before, it.priority, COALESCE(it.crash_count >= 2, false), it.queue, it.func_name,
+      it.concurrency_key, it.rate_key, 'dependencies', unmet
+    );
+    RETURN;
+  END IF;
   IF it.not_before <= clock_timestamp() AND it.concurrency_key IS NULL AND it.rate_key IS NULL THEN
     INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, quarantined, queue, func_name)
     VALUES (it.id, it.claim_seq, it.not_before, it.priority, COALESCE(it.crash_count >= 2, false), it.queue, it.func_name);
@@ -214,8 +229,9 @@ DECLARE
   duplicate record;
 BEGIN
   -- Each statement costs time, and most tasks need only the last of them.
-  SELECT bool_or(not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL)
-      FILTER (WHERE status = 'created') AS waiting,
+  SELECT bool_or(
+      not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL OR dependencies IS NOT NULL
+    ) FILTER (WHERE status = 'created') AS waiting,
     bool_or(unique_key IS NOT NULL) FILTER (WHERE status = 'created') AS unique_keys,
     bool_or(status = 'failed') AS failed INTO has
   FROM inserted;
@@ -232,17 +248,27 @@ BEGIN
 
   IF has.waiting THEN
     INSERT INTO "firefly".waiting (
-      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
+      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at, pending
     )
     SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
-      CASE WHEN not_before > now() THEN 'time' WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END,
       CASE
-        WHEN not_before <= now()
-          AND row_number() OVER (PARTITION BY not_before > now(), queue, concurrency_key, rate_key ORDER BY id) = 1
+        WHEN dependencies IS NOT NULL THEN 'dependencies'
+        WHEN not_before > now() THEN 'time'
+        WHEN concurrency_key IS NULL THEN 'rate'
+        ELSE 'concurrency'
+      END,
+      CASE
+        WHEN not_before <= now() AND dependencies IS NULL
+          AND row_number() OVER (
+            PARTITION BY not_before > now(), dependencies IS NULL, queue, concurrency_key, rate_key ORDER BY id
+          ) = 1
         THEN now()
-      END
+      END,
+      dependencies
     FROM inserted
-    WHERE status = 'created' AND (not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL);
+    WHERE status = 'created' AND (
+      not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL OR dependencies IS NOT NULL
+    );
   END IF;
 
   -- In the order of the keys, as everywhere, so that two transactions cannot deadlock. The volatile functions of a
@@ -272,6 +298,7 @@ BEGIN
     SELECT array_agg(id ORDER BY id) AS ids, claim_seq, not_before, priority, queue, func_name
     FROM inserted
     WHERE status = 'created' AND not_before <= now() AND concurrency_key IS NULL AND rate_key IS NULL
+      AND dependencies IS NULL
     GROUP BY claim_seq, not_before, priority, queue, func_name
   ) AS alike, LATERAL (
     SELECT ids[1], 1 WHERE cardinality(ids) = 1

@@ -183,12 +183,16 @@ BEGIN
     PERFORM "firefly"._note_failure(it);
   END IF;
   PERFORM "firefly"._place(it.id);
+  IF was.status <> 'created' AND it.status = 'created' AND it.dependants THEN
+    PERFORM "firefly"._revive_dependants(it.id);
+  END IF;
 END
 $body$;
 
 -- The end of a claim or of a task releases what the task holds: its slots, and its unique key where the new status does
 -- not reject duplicates. It is one trigger for settling, rescue, cancel, retry, statements that ignore keys, and edits
--- by hand. An attempt that began, or may have begun, counts for its rate: that slot stays until its time is over.
+-- by hand. An attempt that began, or may have begun, counts for its rate: that slot stays until its time is over. The
+-- end of a task on which others depend is noted in `ended`, by the same transaction.
 --
 -- Every statement of Firefly that sets a column which this trigger names increments claim_seq: one that does not is an
 -- edit by hand. Such a task gets its new place from _edit().
@@ -198,6 +202,9 @@ DECLARE
   keeps boolean;
   outlasts boolean;
 BEGIN
+  IF NEW.dependants AND NEW.status <> 'created' AND OLD.status = 'created' THEN
+    INSERT INTO "firefly".ended (task_id) VALUES (NEW.id);
+  END IF;
   IF NEW.claim_seq = OLD.claim_seq THEN
     PERFORM "firefly"._edit(OLD, NEW);
     -- That has seen to the rest, by an UPDATE of its own, except where a task that has ended was given another end.
@@ -246,7 +253,7 @@ CREATE TRIGGER release AFTER UPDATE OF
 ON "firefly".task
 FOR EACH ROW
 WHEN (
-  NEW.unique_key IS NOT NULL OR NEW.concurrency_key IS NOT NULL OR NEW.rate_key IS NOT NULL
+  NEW.unique_key IS NOT NULL OR NEW.concurrency_key IS NOT NULL OR NEW.rate_key IS NOT NULL OR NEW.dependants
   OR NEW.claim_seq = OLD.claim_seq
 )
 EXECUTE FUNCTION "firefly"._release();
@@ -277,6 +284,9 @@ BEGIN
   DELETE FROM "firefly".slot;
   DELETE FROM "firefly".unique_key;
   DELETE FROM "firefly".failed_task;
+  DELETE FROM "firefly".waiting WHERE waiting.reason = 'dependencies';
+  DELETE FROM "firefly".dependency;
+  DELETE FROM "firefly".ended;
   RETURN NULL;
 END
 $body$;

@@ -6,9 +6,11 @@ CREATE FUNCTION "firefly"._traceparent(given text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN substring(given FROM '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$');
 
--- Schedules tasks that may have unique keys, given as a list of objects by the names of the columns. Returns for each,
--- in their order, the id of the record that exists then, whether that is new, and the record where it is not just what
--- was given. Where a duplicate forbids it, it schedules nothing, and returns one row: the duplicate and its key.
+-- Schedules tasks that may have unique keys and dependencies, given as a list of objects by the names of the columns.
+-- `depends` is a list of the tasks that must end first: { id }, or { ref }, the place in this list, from 0, of one that
+-- stands before; with `settled` any end will do, else it must complete. Returns for each, in their order, the id of the
+-- record that exists then, whether that is new, and the record where it is not just what was given. Where a duplicate
+-- forbids it, it schedules nothing, and returns one row: the duplicate and its key.
 CREATE FUNCTION "firefly"._schedule(tasks json)
 RETURNS TABLE (
   task_id bigint, created timestamptz, not_before timestamptz, inserted boolean, refused_key text, record json
@@ -22,7 +24,14 @@ DECLARE
   holders bigint[] := ids;
   new record;
   place bigint;
+  -- Most calls have no dependencies, and pay a search of their text for that.
+  edges record;
+  referred bigint[] := '{}';
+  depend boolean := position('"depends"' IN tasks::text) > 0;
 BEGIN
+  IF depend THEN
+    referred := "firefly"._check_dependencies(tasks);
+  END IF;
   -- A block, so that a refused call is rolled back to here, and holds no key for which other transactions would wait.
   BEGIN
     -- In the order of the keys, so that two calls cannot deadlock. The first task of a key takes it for all of them.
@@ -57,23 +66,38 @@ BEGIN
 
   INSERT INTO "firefly".task (
     id, func_name, queue, params, priority, not_before, max_retries, retry_delay, backoff, timeout, tags,
-    concurrency_key, rate_key, unique_key, unique_among, unique_for, traceparent
+    concurrency_key, rate_key, unique_key, unique_among, unique_for, traceparent, dependencies, dependants
   ) OVERRIDING SYSTEM VALUE
   SELECT ids[ordinal], func_name, queue, params, priority,
     CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(due, now()) END,
     max_retries, retry_delay, backoff, timeout, NULLIF(tags, '{}'), concurrency_key, rate_key, unique_key, unique_among,
-    unique_for, "firefly"._traceparent(traceparent)
+    unique_for, "firefly"._traceparent(traceparent), NULLIF(json_array_length(depends), 0),
+    CASE WHEN ordinal - 1 = ANY (referred) THEN true END
   FROM ROWS FROM (json_to_recordset(tasks) AS (
     func_name text, queue text, params text, priority integer, not_before timestamptz, delay double precision,
     max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[],
     concurrency_key text, rate_key text, unique_key text, unique_among text[], unique_for double precision,
-    traceparent text
+    traceparent text, depends json
   )) WITH ORDINALITY AS new (
     func_name, queue, params, priority, due, delay, max_retries, retry_delay, backoff, timeout, tags,
-    concurrency_key, rate_key, unique_key, unique_among, unique_for, traceparent, ordinal
+    concurrency_key, rate_key, unique_key, unique_among, unique_for, traceparent, depends, ordinal
   )
   WHERE holders[ordinal] = ids[ordinal]
   ORDER BY ordinal;
+
+  IF depend THEN
+    -- Of a duplicate, which keeps its own dependencies, none are stored; a dependency that is one counts as it is.
+    SELECT array_agg(ids[task.place]) AS task_ids, array_agg(edge.ordinal::integer - 1) AS ordinals,
+      array_agg(COALESCE((edge.value ->> 'id')::bigint, holders[(edge.value ->> 'ref')::integer + 1])) AS dependency_ids,
+      array_agg(COALESCE((edge.value ->> 'settled')::boolean, false)) AS settled
+    INTO edges
+    FROM json_array_elements(tasks) WITH ORDINALITY AS task (value, place),
+      json_array_elements(task.value -> 'depends') WITH ORDINALITY AS edge (value, ordinal)
+    WHERE holders[task.place] = ids[task.place] AND json_typeof(task.value -> 'depends') = 'array';
+    IF edges.task_ids IS NOT NULL THEN
+      PERFORM "firefly"._depend(edges.task_ids, edges.ordinals, edges.dependency_ids, edges.settled);
+    END IF;
+  END IF;
 
   -- In the order of the duplicates' ids, as everywhere where several records are locked. The last task of a key wins.
   PERFORM "firefly"._replace(holders[ordinal], params, CASE
@@ -150,7 +174,7 @@ END
 $body$;
 
 -- Schedules a task from any language, inside any transaction; returns its id. NULL takes the default: for the queue,
--- that of the task's definition. With a unique key, on_conflict decides about a duplicate: keep (its id is returned),
+-- that of the task's definition. The task waits until all tasks of `after` have completed. With a unique key, on_conflict decides about a duplicate: keep (its id is returned),
 -- replace (its arguments and time are overwritten while it is created) or error. traceparent is the span of the caller,
 -- as W3C Trace Context writes it: the spans of the task's attempts have links to it.
 CREATE FUNCTION "firefly".schedule(
@@ -166,7 +190,8 @@ CREATE FUNCTION "firefly".schedule(
   unique_key text DEFAULT NULL,
   unique_for double precision DEFAULT NULL,
   on_conflict text DEFAULT 'keep',
-  traceparent text DEFAULT NULL
+  traceparent text DEFAULT NULL,
+  after bigint[] DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql AS $body$
 DECLARE
@@ -181,7 +206,7 @@ BEGIN
     RAISE EXCEPTION 'Cannot schedule task "%" as on_conflict must be keep, replace or error: current value is %',
       func_name, on_conflict USING ERRCODE = 'invalid_parameter_value';
   END IF;
-  IF unique_key IS NULL THEN
+  IF unique_key IS NULL AND COALESCE(cardinality(after), 0) = 0 THEN
     INSERT INTO "firefly".task (
       func_name, params, queue, not_before, priority, max_retries, retry_delay, timeout, tags, traceparent
     ) VALUES (
@@ -199,7 +224,8 @@ BEGIN
     'priority', COALESCE(schedule.priority, 0), 'max_retries', schedule.max_retries,
     'retry_delay', schedule.retry_delay::numeric, 'timeout', schedule.timeout::numeric, 'tags', COALESCE(schedule.tags, '{}'),
     'unique_key', schedule.unique_key, 'unique_for', schedule.unique_for::numeric,
-    'on_conflict', COALESCE(schedule.on_conflict, 'keep'), 'traceparent', schedule.traceparent
+    'on_conflict', COALESCE(schedule.on_conflict, 'keep'), 'traceparent', schedule.traceparent,
+    'depends', (SELECT json_agg(json_build_object('id', dependency.id)) FROM unnest(after) AS dependency (id))
   )));
   IF scheduled.refused_key IS NOT NULL THEN
     RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', func_name, scheduled.task_id, unique_key

@@ -1,7 +1,8 @@
 -- Firefly: what operators do with tasks and queues.
 
 -- Cancels a task that has not ended, and returns whether it did. A running handler is fenced off at once, and its
--- consumer is asked to abort it. The slots of a limited task are free: consumers are asked to admit others.
+-- consumer is asked to abort it. The slots of a limited task are free: consumers are asked to admit others, and to
+-- cancel the tasks that depend on it.
 CREATE FUNCTION "firefly".cancel(task_id bigint) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 DECLARE
@@ -11,7 +12,8 @@ BEGIN
   UPDATE "firefly".task
   SET status = 'cancelled', cancelled = now(), claim_seq = claim_seq + 1
   WHERE id = task_id AND status = 'created'
-  RETURNING queue, priority, not_before, claim_seq, concurrency_key IS NOT NULL OR rate_key IS NOT NULL AS limited
+  RETURNING queue, priority, not_before, claim_seq,
+    concurrency_key IS NOT NULL OR rate_key IS NOT NULL OR dependants IS NOT NULL AS matters
   INTO it;
   IF NOT FOUND THEN
     RETURN false;
@@ -25,7 +27,7 @@ BEGIN
     WHERE task.id = task_id AND task_id >= run.id AND task_id < run.id + run.length
       AND run.claim_seq = it.claim_seq - 1;
   END IF;
-  IF NOT was_placed OR it.limited THEN
+  IF NOT was_placed OR it.matters THEN
     PERFORM pg_notify("firefly".control_channel(), '');
   END IF;
   DELETE FROM "firefly".result_waiter WHERE result_waiter.task_id = cancel.task_id;
@@ -37,18 +39,19 @@ END
 $body$;
 
 -- Schedules a failed or cancelled task again, now and with all of its retries, and returns whether it did: not if a
--- duplicate has its unique key by now, or is about to in a transaction that is still open. The history of its errors
--- stays, and claim_seq grows, so that no earlier attempt can end it, however it came to be failed.
-CREATE FUNCTION "firefly".retry(task_id bigint) RETURNS boolean
+-- duplicate has its unique key by now, or is about to in a transaction that is still open, nor if a task that it depends
+-- on has not completed and will not. The history of its errors stays, and claim_seq grows, so that no earlier attempt
+-- can end it, however it came to be failed.
+CREATE FUNCTION "firefly"._retry(task_id bigint) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 DECLARE
   task record;
 BEGIN
-  SELECT func_name, unique_key INTO task
+  SELECT func_name, unique_key, dependencies INTO task
   FROM "firefly".task
   WHERE id = task_id AND status IN ('failed', 'cancelled')
   FOR UPDATE;
-  IF NOT FOUND THEN
+  IF NOT FOUND OR task.dependencies IS NOT NULL AND NOT "firefly"._may_depend_again(task_id) THEN
     RETURN false;
   END IF;
   IF task.unique_key IS NOT NULL
@@ -60,15 +63,31 @@ BEGIN
   SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = NULL, rescues = NULL,
     crash_count = NULL, failed = NULL, cancelled = NULL, started = NULL, attempted_by = NULL, progress = NULL, progress_note = NULL
   WHERE id = task_id;
-  DELETE FROM "firefly".failed_task WHERE failed_task.task_id = retry.task_id;
+  DELETE FROM "firefly".failed_task WHERE failed_task.task_id = _retry.task_id;
+  IF task.dependencies IS NOT NULL THEN
+    PERFORM "firefly"._depend_again(task_id);
+  END IF;
   PERFORM "firefly"._place(task_id);
+  RETURN true;
+END
+$body$;
+
+-- The same, and those that were cancelled because it did not complete wait for it again.
+CREATE FUNCTION "firefly".retry(task_id bigint) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  IF NOT "firefly"._retry(task_id) THEN
+    RETURN false;
+  END IF;
+  PERFORM "firefly"._revive_dependants(task_id);
   RETURN true;
 END
 $body$;
 
 -- Makes a task that waits for its time due now, with the attempts that it has left. Returns `done`, or what keeps it from
 -- that: it is missing, its status if it has ended, `running`, `ready` if it is due already, the limit for which it waits
--- (`concurrency`, `rate`), or `unknown` if no live consumer of its queue knows its name. It locks the record in any case.
+-- (`concurrency`, `rate`), `dependencies` if it waits for other tasks, or `unknown` if no live consumer of its queue knows
+-- its name. It locks the record in any case.
 CREATE FUNCTION "firefly"._run(task_id bigint) RETURNS text
 LANGUAGE plpgsql AS $body$
 DECLARE

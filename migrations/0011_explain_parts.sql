@@ -57,7 +57,10 @@ CREATE FUNCTION "firefly"._explain_ended(it "firefly".task) RETURNS SETOF "firef
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
   at timestamptz := COALESCE(it.completed, it.failed, it.cancelled);
-  error jsonb := CASE WHEN it.status = 'failed' THEN it.errors -> -1 END;
+  error jsonb := CASE
+    WHEN it.status = 'failed' OR it.status = 'cancelled' AND it.errors -> -1 ->> 'name' = 'DependencyFailed'
+    THEN it.errors -> -1
+  END;
   duplicate record;
 BEGIN
   RETURN QUERY SELECT 'ended',
@@ -83,6 +86,43 @@ BEGIN
         || COALESCE(' until ' || "firefly"._format_time(duplicate.until), ''),
       jsonb_build_object('key', it.unique_key, 'task_id', duplicate.task_id, 'until', duplicate.until);
   END IF;
+END
+$body$;
+
+-- A task that waits for others: for which. Each end is told by a consumer, a moment after it.
+CREATE FUNCTION "firefly"._explain_dependencies(it "firefly".task) RETURNS SETOF "firefly".task_reason
+LANGUAGE plpgsql STABLE AS $body$
+DECLARE
+  first jsonb;
+  open bigint;
+BEGIN
+  IF it.dependencies IS NULL OR NOT EXISTS (
+    SELECT FROM "firefly".waiting
+    WHERE waiting.id = it.id AND waiting.claim_seq = it.claim_seq AND waiting.reason = 'dependencies'
+  ) THEN
+    RETURN;
+  END IF;
+  SELECT count(*), COALESCE(jsonb_agg(jsonb_build_object(
+    'task_id', edge.dependency_id, 'func_name', edge.func_name, 'status', edge.status
+  ) ORDER BY edge.ordinal) FILTER (WHERE edge.rank <= 20), '[]')
+  INTO open, first
+  FROM (
+    SELECT dependency.ordinal, dependency.dependency_id, record.func_name, record.status,
+      row_number() OVER (ORDER BY dependency.ordinal) AS rank
+    FROM "firefly".dependency
+    JOIN "firefly".task AS record ON record.id = dependency.dependency_id AND record.status = 'created'
+    WHERE dependency.task_id = it.id AND dependency.status IS NULL
+  ) AS edge;
+  IF open = 0 THEN
+    RETURN QUERY SELECT 'released', 'All tasks that it depends on have ended: a consumer is about to release it',
+      jsonb_build_object('of', it.dependencies);
+    RETURN;
+  END IF;
+  RETURN QUERY SELECT 'dependencies',
+    format('It waits for %s of %s: ', open, "firefly"._format_count(it.dependencies, 'task'))
+      || (SELECT string_agg(edge ->> 'task_id', ', ') FROM jsonb_path_query(first, '$[0 to 4]') AS edge)
+      || CASE WHEN open > 5 THEN ', …' ELSE '' END,
+    jsonb_build_object('open', open, 'of', it.dependencies, 'tasks', first);
 END
 $body$;
 

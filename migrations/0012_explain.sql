@@ -182,7 +182,10 @@ DECLARE
   error jsonb := it.errors -> -1;
   place record;
   limited integer := 0;
+  dependent integer;
 BEGIN
+  RETURN QUERY SELECT * FROM "firefly"._explain_dependencies(it);
+  GET DIAGNOSTICS dependent = ROW_COUNT;
   IF EXISTS (SELECT FROM "firefly".queue WHERE name = it.queue AND paused) THEN
     RETURN QUERY SELECT 'paused', format('Its queue "%s" is paused', it.queue), jsonb_build_object('queue', it.queue);
   END IF;
@@ -203,6 +206,9 @@ BEGIN
   END IF;
 
   RETURN QUERY SELECT * FROM "firefly"._explain_consumers(it);
+  IF dependent > 0 THEN
+    RETURN;
+  END IF;
 
   SELECT 'ready' AS reason, quarantined INTO place
   FROM "firefly".ready
@@ -237,6 +243,8 @@ $body$;
 -- ended         status, at, error: it is over; unique (key, task_id, until): a duplicate keeps it from being retried
 -- running       attempt, since, consumer, host, pid, lease_until
 -- orphaned      the same: that consumer crashed, and the task will be rescued
+-- dependencies  open, of, tasks (task_id, func_name, status; at most 20): it waits for other tasks
+-- released      of: they have ended, and it is about to be told
 -- paused        queue
 -- not_due       until, retry (it was tried before), error
 -- no_consumer   queue, served: the queues that live consumers serve, elsewhere: those whose consumers know its name

@@ -7,7 +7,7 @@ import { type Cell, printTable, type Table } from "./table.ts";
 import { formatSeconds } from "../times.ts";
 
 /** The states that have a column only if a task is in them. */
-const RARE: readonly TaskState[] = ["delayed", "retrying", "limited", "unknown", "unplaced", "cancelled"];
+const RARE: readonly TaskState[] = ["delayed", "retrying", "limited", "dependent", "unknown", "unplaced", "cancelled"];
 
 /** `queues`: shows the queues. */
 export const queues: Command = {

@@ -17,6 +17,7 @@ export const STATE_STYLES: Readonly<Record<TaskState | TaskStatus, Style>> = {
   delayed: "blue",
   retrying: "magenta",
   limited: "yellow",
+  dependent: "blue",
   unknown: "red",
   unplaced: "red",
   running: "cyan",

@@ -28,7 +28,7 @@ const STATES: Readonly<Record<string, readonly TaskState[]>> = {
   due: ["ready"],
   time: ["delayed", "retrying"],
   limit: ["limited"],
-  waiting: ["delayed", "retrying", "limited", "unknown"],
+  waiting: ["delayed", "retrying", "limited", "dependent", "unknown"],
 };
 const DAY = 86_400_000;
 /** The most ids of a filter. */

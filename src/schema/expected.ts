@@ -21,6 +21,7 @@ column _limit_queue.concurrency_key: text
 column _limit_queue.func_name: text
 column _limit_queue.id: bigint
 column _limit_queue.not_before: timestamp with time zone
+column _limit_queue.pending: integer
 column _limit_queue.place: tid
 column _limit_queue.priority: integer
 column _limit_queue.quarantined: boolean
@@ -125,6 +126,12 @@ column definition.rate_limit: integer
 column definition.rate_per: double precision
 column definition.retain_completed: double precision
 column definition.retain_failed: double precision
+column dependency.dependency_id: bigint not null
+column dependency.ordinal: integer not null
+column dependency.settled: boolean not null default
+column dependency.status: text
+column dependency.task_id: bigint not null
+column ended.task_id: bigint not null
 column error_group.attempts: bigint not null
 column error_group.fingerprint: bigint not null
 column error_group.first: timestamp with time zone not null
@@ -202,6 +209,8 @@ column task.completed: timestamp with time zone
 column task.concurrency_key: text
 column task.crash_count: smallint
 column task.created: timestamp with time zone not null default
+column task.dependants: boolean
+column task.dependencies: integer
 column task.errors: error_list
 column task.failed: timestamp with time zone
 column task.func_name: task_name not null
@@ -234,6 +243,7 @@ column task_json.cancelled: timestamp with time zone
 column task_json.completed: timestamp with time zone
 column task_json.concurrency_key: text
 column task_json.created: timestamp with time zone
+column task_json.dependencies: integer
 column task_json.errors: jsonb
 column task_json.failed: timestamp with time zone
 column task_json.func_name: text
@@ -277,6 +287,7 @@ column task_overview.attempted_by: jsonb
 column task_overview.cancelled: timestamp with time zone
 column task_overview.completed: timestamp with time zone
 column task_overview.created: timestamp with time zone
+column task_overview.dependencies: integer
 column task_overview.error: text
 column task_overview.failed: timestamp with time zone
 column task_overview.func_name: text
@@ -305,6 +316,7 @@ column task_record.cancelled: timestamp with time zone
 column task_record.completed: timestamp with time zone
 column task_record.concurrency_key: text
 column task_record.created: timestamp with time zone
+column task_record.dependencies: integer
 column task_record.errors: jsonb
 column task_record.failed: timestamp with time zone
 column task_record.func_name: text
@@ -339,6 +351,7 @@ column waiting.concurrency_key: text
 column waiting.func_name: text not null
 column waiting.id: bigint not null
 column waiting.not_before: timestamp with time zone not null
+column waiting.pending: integer
 column waiting.priority: integer not null
 column waiting.quarantined: boolean not null default
 column waiting.queue: text not null
@@ -359,6 +372,7 @@ constraint definition.definition_rate_limit_check: check (rate_limit)
 constraint definition.definition_rate_per_check: check (rate_per)
 constraint definition.definition_retain_completed_check: check (retain_completed)
 constraint definition.definition_retain_failed_check: check (retain_failed)
+constraint dependency.dependency_pkey: primary key (ordinal, task_id)
 constraint error_group.error_group_pkey: primary key (fingerprint)
 constraint failed_task.failed_task_pkey: primary key (task_id)
 constraint migration.migration_pkey: primary key (version)
@@ -398,6 +412,9 @@ index consumer_process.consumer_process_pkey: unique (id)
 index cron.cron_pkey: unique (name)
 index cron_slot.cron_slot_pkey: unique (cron, slot)
 index definition.definition_pkey: unique (func_name)
+index dependency.dependency_dependants: (dependency_id)
+index dependency.dependency_pkey: unique (task_id, ordinal)
+index ended.ended_task: (task_id)
 index error_group.error_group_pkey: unique (fingerprint)
 index failed_task.failed_task_failed: (failed)
 index failed_task.failed_task_fingerprint: (fingerprint, task_id)
@@ -439,6 +456,8 @@ table cron: table
 table cron_record: view
 table cron_slot: table
 table definition: table
+table dependency: table
+table ended: table
 table error_group: table
 table error_overview: view
 table failed_task: table
@@ -459,6 +478,7 @@ table task_record: view
 table unique_key: table
 table waiting: table
 trigger task.forget_all_logs: 32 _forget_all_logs
+trigger task.forget_dependencies: 8 _forget_dependencies
 trigger task.forget_log: 8 _forget_log
 trigger task.place_inserted: 4 _place_inserted
 trigger task.release: 17 _release
@@ -468,6 +488,8 @@ function _admit(text[], text[]): record 7c43726d77fe
 function _announce(text): void e8863d5b3491
 function _base64(bytea): text immutable strict d354c8bf8614
 function _brief_error(jsonb): jsonb immutable strict 7674e2c34922
+function _cancel_dependants(bigint[], integer[]): record set enable_seqscan, jit 60188ff6022c
+function _check_dependencies(json): bigint[] immutable f8ca53ded416
 function _decode_array(jsonb, jsonb, integer[], integer, bigint): record immutable a06b92be1779
 function _decode_error(jsonb, jsonb, integer[], integer, bigint): record immutable c558ce7443ab
 function _decode_leaf(jsonb): jsonb immutable strict 7577cbcb079f
@@ -481,19 +503,23 @@ function _decode_string(jsonb): text immutable strict b78d25b264e7
 function _decode_view(jsonb, jsonb, bigint): record immutable 6d690865d1ae
 function _default_queue(text): text stable security definer set search_path 0dfb3be6f8a7
 function _delete_each(bigint[]): record set lock_timeout cda1a2a60a8a
+function _depend(bigint[], integer[], bigint[], boolean[]): void set enable_seqscan, jit c7b52caf9ba6
+function _depend_again(bigint): void set enable_seqscan, jit 3d77c3ee004d
 function _duplicate_error(bigint, text, text, integer): jsonb 6c67dcfe34e5
-function _edit(task, task): void 549914c58d38
+function _edit(task, task): void 37c45cc622d4
 function _escape(jsonb): jsonb immutable strict c10637ea10bd
 function _explain_claim(task): task_reason stable ee50a6edad0b
 function _explain_concurrency(task): task_reason stable 23e136316d34
 function _explain_consumers(task): task_reason stable 952a8ccaff88
-function _explain_ended(task): task_reason stable a98da8ebfd73
+function _explain_dependencies(task): task_reason stable c24327bf6637
+function _explain_ended(task): task_reason stable 65cb528f2962
 function _explain_order(task, boolean): task_reason stable 89de41372021
 function _explain_rate(task): task_reason stable 1793b14d61eb
-function _explain_waiting(task): task_reason stable 741e9cb23145
+function _explain_waiting(task): task_reason stable 9523bf0a0db9
 function _fingerprint(text, text, text): bigint immutable e3b0c44298fc
 function _fire_cron(text, text, timestamp with time zone[]): record fcea6e0b8832
 function _forget_all_logs(): trigger 70714411d14e
+function _forget_dependencies(): trigger set enable_seqscan, jit 6b8001503cf3
 function _forget_log(): trigger set enable_seqscan, jit 713e2744b05c
 function _format_count(bigint, text): text immutable 525fb1251652
 function _format_error(jsonb): text immutable strict ceeff8b2dbb3
@@ -501,6 +527,7 @@ function _format_time(timestamp with time zone): text stable b1d979043c01
 function _is_base64(text): boolean immutable 5973a73bad8d
 function _is_claimed(bigint, bigint): boolean 5e50f072697c
 function _keeps_unique_key(bigint, text, text, text[]): boolean 43cb766949be
+function _may_depend_again(bigint): boolean set enable_seqscan, jit 9bbb4267b525
 function _mentions_tag(text): boolean immutable a85eb5f62acf
 function _near_words(text, text[]): text[] immutable fb4765b846cf
 function _note_failure(task): void 1a8c05dfdf45
@@ -508,26 +535,30 @@ function _notify(text): void security definer eb70c5032bae
 function _object(text[], jsonb[]): jsonb immutable strict 93925f227ac8
 function _own_crons(uuid, text[], text[]): text 0993e73c1415
 function _place(bigint): void 3c427c041033
-function _place_inserted(): trigger 3bfc27465d5c
-function _place_record(task): void 7c2b7adb8106
+function _place_inserted(): trigger ced2704ae41e
+function _place_record(task): void bb69934035c2
 function _produce(json): record ac13791ec15b
 function _refuse_move(task, text, text): void 2783ed603886
 function _register_crons(uuid, text[], json, boolean): record 124cb3005f2e
-function _release(): trigger 1847001d5954
-function _release_all(): trigger 67748dd31a07
+function _release(): trigger 696b32d94271
+function _release_all(): trigger dcc2f4d65a2a
 function _release_deleted(): trigger f51748bdfa2d
+function _release_dependants(bigint[]): record set enable_seqscan, jit 11bc5c51c449
 function _replace(bigint, text, timestamp with time zone, text): boolean set enable_seqscan, jit dd9b0ddda37c
+function _requeue_dependant(bigint): boolean 80b17a953503
 function _reschedule(bigint, timestamp with time zone, text, integer): text 7220658af6fc
+function _retry(bigint): boolean b9fddbbbd052
+function _revive_dependants(bigint): integer set enable_seqscan, jit d25b35262865
 function _run(bigint): text 81184e7ecd21
 function _runs(bigint[]): record immutable 1710969887e7
-function _schedule(json): record set enable_seqscan, jit f786968adc5e
+function _schedule(json): record set enable_seqscan, jit 2c462fe4b398
 function _take_place(bigint, text, integer, timestamp with time zone, bigint): boolean 342e96ebb044
 function _take_unique_key(text, text, bigint): bigint d174ed4a0997
 function _traceparent(text): text immutable e3b0c44298fc
 function _try_unique_key(text, text, bigint): bigint set lock_timeout 82d0b344d3d3
 function _unplace(bigint, text, integer, timestamp with time zone, bigint): boolean 682fcd252161
 function _wake_lock(text): bigint immutable e3b0c44298fc
-function cancel(bigint): boolean dfcf5b7dfb98
+function cancel(bigint): boolean de592ab42e65
 function channel(text): text immutable strict e3b0c44298fc
 function control_channel(): text immutable e3b0c44298fc
 function decode(text): jsonb immutable strict d14d2848cbe9
@@ -535,15 +566,17 @@ function encode(jsonb): text immutable strict af6295b60ca9
 function encode_raw(jsonb): text immutable strict 56392a3b8bee
 function ended_channel(): text immutable e3b0c44298fc
 function explain(bigint): task_reason stable 6478f01f9b6d
+function graph(bigint): record stable 8dd1c41ddd9c
+function mermaid(bigint): text stable 2632c5e0905d
 function pause(text, text, text): boolean 20dca28b4eab
 function pause_cron(text): boolean c4cafd7252b9
 function queues_channel(): text immutable e3b0c44298fc
 function reschedule(bigint, timestamp with time zone, text, integer): boolean 621a59a9f3bb
 function resume(text): boolean 66412319ac00
 function resume_cron(text): boolean 07e9bf7cb5ce
-function retry(bigint): boolean c602f0c0531c
+function retry(bigint): boolean 8183c6e2ec1f
 function run(bigint): boolean 6ed58d7d2620
 function run_cron(text): bigint cdcaa1af8524
-function schedule(text, jsonb, text, timestamp with time zone, integer, integer, double precision, double precision, text[], text, double precision, text, text): bigint fa7e486d21ff
+function schedule(text, jsonb, text, timestamp with time zone, integer, integer, double precision, double precision, text[], text, double precision, text, text, bigint[]): bigint 80620779f77d
 function try_decode(text): jsonb immutable strict cd0780800947
 `;

@@ -540,6 +540,11 @@ CREATE TABLE "firefly".task (
   rate_key text,
   -- Of W3C Trace Context: the span that scheduled the task. NULL if nothing was traced.
   traceparent text,
+  -- How many dependencies it was scheduled with: the rows of \`dependency\`. NULL for a task that waits for no other.
+  dependencies integer,
+  -- Whether a task depends on it. Set by the statement that schedules a dependant, and never taken back. NULL for a
+  -- task whose end no other task waits for.
+  dependants boolean,
   errors "firefly".error_list,
   progress double precision,
   progress_note text,
@@ -609,6 +614,7 @@ CREATE TABLE "firefly".waiting (
   -- \`time\`: its not_before is in the future. \`unknown\`: no live consumer of its queue knows its name. \`concurrency\`: it
   -- waits for a slot of concurrency_key and, if it has a rate_key, for one of that at the same time, since a task that
   -- waited with one slot in hand would keep it from others. \`rate\`: it waits for a slot of rate_key alone.
+  -- \`dependencies\`: it waits for the end of \`pending\` tasks, whatever its not_before and its keys are.
   reason text NOT NULL,
   quarantined boolean NOT NULL DEFAULT false,
   concurrency_key text,
@@ -616,7 +622,9 @@ CREATE TABLE "firefly".waiting (
   -- When a consumer must try to admit tasks of the row's limit queue: at once for a task that has just joined it, and
   -- for the first task of a rate when the oldest slot ends.
   admit_at timestamptz,
-  CONSTRAINT waiting_reason_check CHECK (reason IN ('time', 'unknown', 'concurrency', 'rate')),
+  -- How many of its dependencies it has not been told the end of: the rows of \`dependency\` without a status.
+  pending integer,
+  CONSTRAINT waiting_reason_check CHECK (reason IN ('time', 'unknown', 'concurrency', 'rate', 'dependencies')),
   CONSTRAINT waiting_concurrency_key CHECK (concurrency_key <> '' AND octet_length(concurrency_key) <= 1000),
   CONSTRAINT waiting_rate_key CHECK (rate_key <> '' AND octet_length(rate_key) <= 1000)
 ) WITH (
@@ -636,7 +644,7 @@ CREATE INDEX waiting_both ON "firefly".waiting (rate_key, priority DESC, not_bef
 CREATE INDEX waiting_admit_at ON "firefly".waiting (queue, admit_at) WHERE admit_at IS NOT NULL;
 COMMENT ON TABLE "firefly".waiting IS
   'A task that may not run yet, and the reason. Inserted with the task, by a retry or rescue, or when it is parked or '
-  'loses its slot; deleted by consumers when it is due, gets its slots or its name is known.';
+  'loses its slot; deleted by consumers when it is due, gets its slots, its name is known or its dependencies ended.';
 
 CREATE TABLE "firefly".consumer (
   id uuid PRIMARY KEY,
@@ -888,6 +896,7 @@ SELECT task.id, task.func_name::text, task.queue::text,
         -- A task whose time has come is not delayed any more, although a consumer has yet to move it.
         SELECT CASE
           WHEN waiting.reason = 'unknown' THEN 'unknown'
+          WHEN waiting.reason = 'dependencies' THEN 'dependent'
           WHEN waiting.reason <> 'time' THEN 'limited'
           WHEN waiting.not_before > statement_timestamp() AND task.started IS NULL THEN 'delayed'
           WHEN waiting.not_before > statement_timestamp() THEN 'retrying'
@@ -909,7 +918,7 @@ SELECT task.id, task.func_name::text, task.queue::text,
   task.backoff, task.timeout::double precision, COALESCE(task.rescues, 0) AS rescues,
   COALESCE(task.snoozes, 0) AS snoozes, task.progress, task.progress_note,
   COALESCE(task.errors, '[]')::jsonb AS errors, COALESCE(task.tags, '{}') AS tags, task.unique_key,
-  task.concurrency_key, task.rate_key, task.traceparent,
+  task.concurrency_key, task.rate_key, task.traceparent, COALESCE(task.dependencies, 0) AS dependencies,
   CASE
     WHEN by.id IS NOT NULL THEN jsonb_build_object('host', by.host, 'pid', by.pid, 'release', by.release)
   END AS attempted_by
@@ -918,14 +927,15 @@ LEFT JOIN "firefly"._claimed_task AS leased ON leased.id = task.id AND leased.cl
 LEFT JOIN "firefly".consumer_process AS by ON by.id = COALESCE(leased.attempted_by, task.attempted_by);
 COMMENT ON VIEW "firefly".task_record IS
   'A task as users see it: with running as a status, and the number of its current or next attempt. state tells apart '
-  'what created is one word for: ready, delayed, retrying, limited, unknown or, after an edit by hand, unplaced. '
+  'what created is one word for: ready, delayed, retrying, limited, dependent, unknown or, after an edit by hand, '
+  'unplaced. '
   'attempted_by is the host, process id and release of the consumer that runs it, else of the last one that ran it.';
 
 CREATE VIEW "firefly".task_json AS
 SELECT id, func_name, queue, status, state, priority, created, not_before, started, completed, failed, cancelled,
   "firefly".try_decode(params) AS params, "firefly".try_decode(returned) AS returned,
   attempt, retry_attempts, max_retries, retry_delay, backoff, timeout, rescues, snoozes, progress,
-  progress_note, errors, tags, unique_key, concurrency_key, rate_key, traceparent,
+  progress_note, errors, tags, unique_key, concurrency_key, rate_key, traceparent, dependencies,
   attempted_by
 FROM "firefly".task_record;
 COMMENT ON VIEW "firefly".task_json IS
@@ -934,7 +944,7 @@ COMMENT ON VIEW "firefly".task_json IS
 CREATE VIEW "firefly".task_overview AS
 SELECT id, func_name, queue, status, state, priority, created, not_before, started, completed, failed, cancelled,
   attempt, retry_attempts, max_retries, retry_delay, timeout, rescues, snoozes, progress,
-  errors -> -1 ->> 'name' AS error, tags, attempted_by
+  errors -> -1 ->> 'name' AS error, tags, dependencies, attempted_by
 FROM "firefly".task_record;
 COMMENT ON VIEW "firefly".task_overview IS
   'task_record without anything that arguments, handlers or errors may have left in it, for the role viewer: '
@@ -1163,10 +1173,25 @@ END
 $body$;
 
 -- Puts a created task without a place where it belongs, and notifies. \`it\` is its record as it is now, or is about to
--- be stored. It is in quarantine from the second crash on: each other end of a claim resets crash_count.
+-- be stored; the caller has locked it if it has dependencies. It is in quarantine from the second crash on: each other
+-- end of a claim resets crash_count.
 CREATE FUNCTION "firefly"._place_record(it "firefly".task) RETURNS void
 LANGUAGE plpgsql AS $body$
+DECLARE
+  unmet integer := 0;
 BEGIN
+  IF it.dependencies IS NOT NULL THEN
+    SELECT count(*) INTO unmet FROM "firefly".dependency WHERE task_id = it.id AND dependency.status IS NULL;
+  END IF;
+  IF unmet > 0 THEN
+    INSERT INTO "firefly".waiting (
+      id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason, pending
+    ) VALUES (
+      it.id, it.claim_seq, it.not_before, it.priority, COALESCE(it.crash_count >= 2, false), it.queue, it.func_name,
+      it.concurrency_key, it.rate_key, 'dependencies', unmet
+    );
+    RETURN;
+  END IF;
   IF it.not_before <= clock_timestamp() AND it.concurrency_key IS NULL AND it.rate_key IS NULL THEN
     INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, quarantined, queue, func_name)
     VALUES (it.id, it.claim_seq, it.not_before, it.priority, COALESCE(it.crash_count >= 2, false), it.queue, it.func_name);
@@ -1212,8 +1237,9 @@ DECLARE
   duplicate record;
 BEGIN
   -- Each statement costs time, and most tasks need only the last of them.
-  SELECT bool_or(not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL)
-      FILTER (WHERE status = 'created') AS waiting,
+  SELECT bool_or(
+      not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL OR dependencies IS NOT NULL
+    ) FILTER (WHERE status = 'created') AS waiting,
     bool_or(unique_key IS NOT NULL) FILTER (WHERE status = 'created') AS unique_keys,
     bool_or(status = 'failed') AS failed INTO has
   FROM inserted;
@@ -1230,17 +1256,27 @@ BEGIN
 
   IF has.waiting THEN
     INSERT INTO "firefly".waiting (
-      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
+      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at, pending
     )
     SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
-      CASE WHEN not_before > now() THEN 'time' WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END,
       CASE
-        WHEN not_before <= now()
-          AND row_number() OVER (PARTITION BY not_before > now(), queue, concurrency_key, rate_key ORDER BY id) = 1
+        WHEN dependencies IS NOT NULL THEN 'dependencies'
+        WHEN not_before > now() THEN 'time'
+        WHEN concurrency_key IS NULL THEN 'rate'
+        ELSE 'concurrency'
+      END,
+      CASE
+        WHEN not_before <= now() AND dependencies IS NULL
+          AND row_number() OVER (
+            PARTITION BY not_before > now(), dependencies IS NULL, queue, concurrency_key, rate_key ORDER BY id
+          ) = 1
         THEN now()
-      END
+      END,
+      dependencies
     FROM inserted
-    WHERE status = 'created' AND (not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL);
+    WHERE status = 'created' AND (
+      not_before > now() OR concurrency_key IS NOT NULL OR rate_key IS NOT NULL OR dependencies IS NOT NULL
+    );
   END IF;
 
   -- In the order of the keys, as everywhere, so that two transactions cannot deadlock. The volatile functions of a
@@ -1270,6 +1306,7 @@ BEGIN
     SELECT array_agg(id ORDER BY id) AS ids, claim_seq, not_before, priority, queue, func_name
     FROM inserted
     WHERE status = 'created' AND not_before <= now() AND concurrency_key IS NULL AND rate_key IS NULL
+      AND dependencies IS NULL
     GROUP BY claim_seq, not_before, priority, queue, func_name
   ) AS alike, LATERAL (
     SELECT ids[1], 1 WHERE cardinality(ids) = 1
@@ -1478,12 +1515,16 @@ BEGIN
     PERFORM "firefly"._note_failure(it);
   END IF;
   PERFORM "firefly"._place(it.id);
+  IF was.status <> 'created' AND it.status = 'created' AND it.dependants THEN
+    PERFORM "firefly"._revive_dependants(it.id);
+  END IF;
 END
 $body$;
 
 -- The end of a claim or of a task releases what the task holds: its slots, and its unique key where the new status does
 -- not reject duplicates. It is one trigger for settling, rescue, cancel, retry, statements that ignore keys, and edits
--- by hand. An attempt that began, or may have begun, counts for its rate: that slot stays until its time is over.
+-- by hand. An attempt that began, or may have begun, counts for its rate: that slot stays until its time is over. The
+-- end of a task on which others depend is noted in \`ended\`, by the same transaction.
 --
 -- Every statement of Firefly that sets a column which this trigger names increments claim_seq: one that does not is an
 -- edit by hand. Such a task gets its new place from _edit().
@@ -1493,6 +1534,9 @@ DECLARE
   keeps boolean;
   outlasts boolean;
 BEGIN
+  IF NEW.dependants AND NEW.status <> 'created' AND OLD.status = 'created' THEN
+    INSERT INTO "firefly".ended (task_id) VALUES (NEW.id);
+  END IF;
   IF NEW.claim_seq = OLD.claim_seq THEN
     PERFORM "firefly"._edit(OLD, NEW);
     -- That has seen to the rest, by an UPDATE of its own, except where a task that has ended was given another end.
@@ -1541,7 +1585,7 @@ CREATE TRIGGER release AFTER UPDATE OF
 ON "firefly".task
 FOR EACH ROW
 WHEN (
-  NEW.unique_key IS NOT NULL OR NEW.concurrency_key IS NOT NULL OR NEW.rate_key IS NOT NULL
+  NEW.unique_key IS NOT NULL OR NEW.concurrency_key IS NOT NULL OR NEW.rate_key IS NOT NULL OR NEW.dependants
   OR NEW.claim_seq = OLD.claim_seq
 )
 EXECUTE FUNCTION "firefly"._release();
@@ -1572,6 +1616,9 @@ BEGIN
   DELETE FROM "firefly".slot;
   DELETE FROM "firefly".unique_key;
   DELETE FROM "firefly".failed_task;
+  DELETE FROM "firefly".waiting WHERE waiting.reason = 'dependencies';
+  DELETE FROM "firefly".dependency;
+  DELETE FROM "firefly".ended;
   RETURN NULL;
 END
 $body$;
@@ -1830,9 +1877,11 @@ CREATE FUNCTION "firefly"._traceparent(given text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN substring(given FROM '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$');
 
--- Schedules tasks that may have unique keys, given as a list of objects by the names of the columns. Returns for each,
--- in their order, the id of the record that exists then, whether that is new, and the record where it is not just what
--- was given. Where a duplicate forbids it, it schedules nothing, and returns one row: the duplicate and its key.
+-- Schedules tasks that may have unique keys and dependencies, given as a list of objects by the names of the columns.
+-- \`depends\` is a list of the tasks that must end first: { id }, or { ref }, the place in this list, from 0, of one that
+-- stands before; with \`settled\` any end will do, else it must complete. Returns for each, in their order, the id of the
+-- record that exists then, whether that is new, and the record where it is not just what was given. Where a duplicate
+-- forbids it, it schedules nothing, and returns one row: the duplicate and its key.
 CREATE FUNCTION "firefly"._schedule(tasks json)
 RETURNS TABLE (
   task_id bigint, created timestamptz, not_before timestamptz, inserted boolean, refused_key text, record json
@@ -1846,7 +1895,14 @@ DECLARE
   holders bigint[] := ids;
   new record;
   place bigint;
+  -- Most calls have no dependencies, and pay a search of their text for that.
+  edges record;
+  referred bigint[] := '{}';
+  depend boolean := position('"depends"' IN tasks::text) > 0;
 BEGIN
+  IF depend THEN
+    referred := "firefly"._check_dependencies(tasks);
+  END IF;
   -- A block, so that a refused call is rolled back to here, and holds no key for which other transactions would wait.
   BEGIN
     -- In the order of the keys, so that two calls cannot deadlock. The first task of a key takes it for all of them.
@@ -1881,23 +1937,38 @@ BEGIN
 
   INSERT INTO "firefly".task (
     id, func_name, queue, params, priority, not_before, max_retries, retry_delay, backoff, timeout, tags,
-    concurrency_key, rate_key, unique_key, unique_among, unique_for, traceparent
+    concurrency_key, rate_key, unique_key, unique_among, unique_for, traceparent, dependencies, dependants
   ) OVERRIDING SYSTEM VALUE
   SELECT ids[ordinal], func_name, queue, params, priority,
     CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(due, now()) END,
     max_retries, retry_delay, backoff, timeout, NULLIF(tags, '{}'), concurrency_key, rate_key, unique_key, unique_among,
-    unique_for, "firefly"._traceparent(traceparent)
+    unique_for, "firefly"._traceparent(traceparent), NULLIF(json_array_length(depends), 0),
+    CASE WHEN ordinal - 1 = ANY (referred) THEN true END
   FROM ROWS FROM (json_to_recordset(tasks) AS (
     func_name text, queue text, params text, priority integer, not_before timestamptz, delay double precision,
     max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[],
     concurrency_key text, rate_key text, unique_key text, unique_among text[], unique_for double precision,
-    traceparent text
+    traceparent text, depends json
   )) WITH ORDINALITY AS new (
     func_name, queue, params, priority, due, delay, max_retries, retry_delay, backoff, timeout, tags,
-    concurrency_key, rate_key, unique_key, unique_among, unique_for, traceparent, ordinal
+    concurrency_key, rate_key, unique_key, unique_among, unique_for, traceparent, depends, ordinal
   )
   WHERE holders[ordinal] = ids[ordinal]
   ORDER BY ordinal;
+
+  IF depend THEN
+    -- Of a duplicate, which keeps its own dependencies, none are stored; a dependency that is one counts as it is.
+    SELECT array_agg(ids[task.place]) AS task_ids, array_agg(edge.ordinal::integer - 1) AS ordinals,
+      array_agg(COALESCE((edge.value ->> 'id')::bigint, holders[(edge.value ->> 'ref')::integer + 1])) AS dependency_ids,
+      array_agg(COALESCE((edge.value ->> 'settled')::boolean, false)) AS settled
+    INTO edges
+    FROM json_array_elements(tasks) WITH ORDINALITY AS task (value, place),
+      json_array_elements(task.value -> 'depends') WITH ORDINALITY AS edge (value, ordinal)
+    WHERE holders[task.place] = ids[task.place] AND json_typeof(task.value -> 'depends') = 'array';
+    IF edges.task_ids IS NOT NULL THEN
+      PERFORM "firefly"._depend(edges.task_ids, edges.ordinals, edges.dependency_ids, edges.settled);
+    END IF;
+  END IF;
 
   -- In the order of the duplicates' ids, as everywhere where several records are locked. The last task of a key wins.
   PERFORM "firefly"._replace(holders[ordinal], params, CASE
@@ -1974,7 +2045,7 @@ END
 $body$;
 
 -- Schedules a task from any language, inside any transaction; returns its id. NULL takes the default: for the queue,
--- that of the task's definition. With a unique key, on_conflict decides about a duplicate: keep (its id is returned),
+-- that of the task's definition. The task waits until all tasks of \`after\` have completed. With a unique key, on_conflict decides about a duplicate: keep (its id is returned),
 -- replace (its arguments and time are overwritten while it is created) or error. traceparent is the span of the caller,
 -- as W3C Trace Context writes it: the spans of the task's attempts have links to it.
 CREATE FUNCTION "firefly".schedule(
@@ -1990,7 +2061,8 @@ CREATE FUNCTION "firefly".schedule(
   unique_key text DEFAULT NULL,
   unique_for double precision DEFAULT NULL,
   on_conflict text DEFAULT 'keep',
-  traceparent text DEFAULT NULL
+  traceparent text DEFAULT NULL,
+  after bigint[] DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql AS $body$
 DECLARE
@@ -2005,7 +2077,7 @@ BEGIN
     RAISE EXCEPTION 'Cannot schedule task "%" as on_conflict must be keep, replace or error: current value is %',
       func_name, on_conflict USING ERRCODE = 'invalid_parameter_value';
   END IF;
-  IF unique_key IS NULL THEN
+  IF unique_key IS NULL AND COALESCE(cardinality(after), 0) = 0 THEN
     INSERT INTO "firefly".task (
       func_name, params, queue, not_before, priority, max_retries, retry_delay, timeout, tags, traceparent
     ) VALUES (
@@ -2023,7 +2095,8 @@ BEGIN
     'priority', COALESCE(schedule.priority, 0), 'max_retries', schedule.max_retries,
     'retry_delay', schedule.retry_delay::numeric, 'timeout', schedule.timeout::numeric, 'tags', COALESCE(schedule.tags, '{}'),
     'unique_key', schedule.unique_key, 'unique_for', schedule.unique_for::numeric,
-    'on_conflict', COALESCE(schedule.on_conflict, 'keep'), 'traceparent', schedule.traceparent
+    'on_conflict', COALESCE(schedule.on_conflict, 'keep'), 'traceparent', schedule.traceparent,
+    'depends', (SELECT json_agg(json_build_object('id', dependency.id)) FROM unnest(after) AS dependency (id))
   )));
   IF scheduled.refused_key IS NOT NULL THEN
     RAISE EXCEPTION 'Cannot schedule task "%" as task % has its unique key "%"', func_name, scheduled.task_id, unique_key
@@ -2061,7 +2134,8 @@ $body$;
     sql: `-- Firefly: what operators do with tasks and queues.
 
 -- Cancels a task that has not ended, and returns whether it did. A running handler is fenced off at once, and its
--- consumer is asked to abort it. The slots of a limited task are free: consumers are asked to admit others.
+-- consumer is asked to abort it. The slots of a limited task are free: consumers are asked to admit others, and to
+-- cancel the tasks that depend on it.
 CREATE FUNCTION "firefly".cancel(task_id bigint) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 DECLARE
@@ -2071,7 +2145,8 @@ BEGIN
   UPDATE "firefly".task
   SET status = 'cancelled', cancelled = now(), claim_seq = claim_seq + 1
   WHERE id = task_id AND status = 'created'
-  RETURNING queue, priority, not_before, claim_seq, concurrency_key IS NOT NULL OR rate_key IS NOT NULL AS limited
+  RETURNING queue, priority, not_before, claim_seq,
+    concurrency_key IS NOT NULL OR rate_key IS NOT NULL OR dependants IS NOT NULL AS matters
   INTO it;
   IF NOT FOUND THEN
     RETURN false;
@@ -2085,7 +2160,7 @@ BEGIN
     WHERE task.id = task_id AND task_id >= run.id AND task_id < run.id + run.length
       AND run.claim_seq = it.claim_seq - 1;
   END IF;
-  IF NOT was_placed OR it.limited THEN
+  IF NOT was_placed OR it.matters THEN
     PERFORM pg_notify("firefly".control_channel(), '');
   END IF;
   DELETE FROM "firefly".result_waiter WHERE result_waiter.task_id = cancel.task_id;
@@ -2096,39 +2171,79 @@ BEGIN
 END
 $body$;
 
--- Schedules a failed or cancelled task again, now and with all of its retries, and returns whether it did: not if a
--- duplicate has its unique key by now, or is about to in a transaction that is still open. The history of its errors
--- stays, and claim_seq grows, so that no earlier attempt can end it, however it came to be failed.
-CREATE FUNCTION "firefly".retry(task_id bigint) RETURNS boolean
+-- Schedules a failed or cancelled task again, now and with all of its retries. Returns \`done\`, or what keeps it from that:
+-- it is missing, its status if it is another one, \`dependencies\` if a task that it depends on has not completed and will
+-- not, or \`duplicate\` if a duplicate has its unique key by now, or is about to in a transaction that is still open. The
+-- history of its errors stays, and claim_seq grows, so that no earlier attempt can end it, however it came to be failed.
+CREATE FUNCTION "firefly"._retry_record(task_id bigint) RETURNS text
 LANGUAGE plpgsql AS $body$
 DECLARE
-  task record;
+  it record;
 BEGIN
-  SELECT func_name, unique_key INTO task
-  FROM "firefly".task
-  WHERE id = task_id AND status IN ('failed', 'cancelled')
-  FOR UPDATE;
+  SELECT status, func_name, unique_key, dependencies INTO it FROM "firefly".task WHERE id = task_id FOR UPDATE;
   IF NOT FOUND THEN
-    RETURN false;
-  END IF;
-  IF task.unique_key IS NOT NULL
-    AND "firefly"._try_unique_key(task.func_name, task.unique_key, task_id) IS DISTINCT FROM task_id
+    RETURN 'missing';
+  ELSIF it.status NOT IN ('failed', 'cancelled') THEN
+    RETURN it.status;
+  ELSIF it.dependencies IS NOT NULL AND NOT "firefly"._may_depend_again(task_id) THEN
+    RETURN 'dependencies';
+  ELSIF it.unique_key IS NOT NULL
+    AND "firefly"._try_unique_key(it.func_name, it.unique_key, task_id) IS DISTINCT FROM task_id
   THEN
-    RETURN false;
+    RETURN 'duplicate';
   END IF;
   UPDATE "firefly".task
   SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = NULL, rescues = NULL,
     crash_count = NULL, failed = NULL, cancelled = NULL, started = NULL, attempted_by = NULL, progress = NULL, progress_note = NULL
   WHERE id = task_id;
-  DELETE FROM "firefly".failed_task WHERE failed_task.task_id = retry.task_id;
+  DELETE FROM "firefly".failed_task WHERE failed_task.task_id = _retry_record.task_id;
+  IF it.dependencies IS NOT NULL THEN
+    PERFORM "firefly"._depend_again(task_id);
+  END IF;
   PERFORM "firefly"._place(task_id);
+  RETURN 'done';
+END
+$body$;
+
+-- The same, and those that were cancelled because it did not complete wait for it again.
+CREATE FUNCTION "firefly"._retry(task_id bigint) RETURNS text
+LANGUAGE plpgsql AS $body$
+DECLARE
+  outcome text := "firefly"._retry_record(task_id);
+BEGIN
+  IF outcome = 'done' THEN
+    PERFORM "firefly"._revive_dependants(task_id);
+  END IF;
+  RETURN outcome;
+END
+$body$;
+
+-- Schedules a failed or cancelled task again, and returns whether it did: not if a duplicate has its unique key, nor if a
+-- task that it depends on did not complete, which is the one to retry: those that were cancelled because of that are
+-- scheduled again with it.
+CREATE FUNCTION "firefly".retry(task_id bigint) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  RETURN "firefly"._retry(task_id) = 'done';
+END
+$body$;
+
+-- The same, and those that were cancelled because it did not complete wait for it again.
+CREATE FUNCTION "firefly".retry(task_id bigint) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  IF NOT "firefly"._retry(task_id) THEN
+    RETURN false;
+  END IF;
+  PERFORM "firefly"._revive_dependants(task_id);
   RETURN true;
 END
 $body$;
 
 -- Makes a task that waits for its time due now, with the attempts that it has left. Returns \`done\`, or what keeps it from
 -- that: it is missing, its status if it has ended, \`running\`, \`ready\` if it is due already, the limit for which it waits
--- (\`concurrency\`, \`rate\`), or \`unknown\` if no live consumer of its queue knows its name. It locks the record in any case.
+-- (\`concurrency\`, \`rate\`), \`dependencies\` if it waits for other tasks, or \`unknown\` if no live consumer of its queue knows
+-- its name. It locks the record in any case.
 CREATE FUNCTION "firefly"._run(task_id bigint) RETURNS text
 LANGUAGE plpgsql AS $body$
 DECLARE
@@ -2523,8 +2638,12 @@ CREATE FUNCTION "firefly"._explain_ended(it "firefly".task) RETURNS SETOF "firef
 LANGUAGE plpgsql STABLE AS $body$
 DECLARE
   at timestamptz := COALESCE(it.completed, it.failed, it.cancelled);
-  error jsonb := CASE WHEN it.status = 'failed' THEN it.errors -> -1 END;
+  error jsonb := CASE
+    WHEN it.status = 'failed' OR it.status = 'cancelled' AND it.errors -> -1 ->> 'name' = 'DependencyFailed'
+    THEN it.errors -> -1
+  END;
   duplicate record;
+  unmet record;
 BEGIN
   RETURN QUERY SELECT 'ended',
     CASE it.status
@@ -2536,6 +2655,27 @@ BEGIN
       || COALESCE(': ' || "firefly"._format_error(error), ''),
     jsonb_build_object('status', it.status, 'at', at, 'error', "firefly"._brief_error(error));
 
+  IF it.dependencies IS NOT NULL AND it.status <> 'completed' THEN
+    SELECT dependency.dependency_id AS id, culprit.id IS NOT NULL AS exists, CASE
+      WHEN culprit.errors -> -1 ->> 'name' = 'DependencyFailed' THEN (culprit.errors -> -1 ->> 'root')::bigint
+      ELSE dependency.dependency_id
+    END AS root
+    INTO unmet
+    FROM "firefly".dependency
+    LEFT JOIN "firefly".task AS culprit ON culprit.id = dependency.dependency_id
+    WHERE dependency.task_id = it.id AND NOT dependency.settled
+      AND COALESCE(culprit.status IN ('failed', 'cancelled'), dependency.status IS DISTINCT FROM 'completed')
+    ORDER BY dependency.ordinal
+    LIMIT 1;
+    IF FOUND THEN
+      RETURN QUERY SELECT 'unmet',
+        CASE
+          WHEN unmet.exists THEN format('It cannot be retried before task %s is: retry that', unmet.root)
+          ELSE format('It cannot be retried as task %s, which it depends on, was deleted', unmet.id)
+        END,
+        jsonb_build_object('task_id', unmet.id, 'root', unmet.root);
+    END IF;
+  END IF;
   IF it.unique_key IS NULL OR it.status = 'completed' THEN
     RETURN;
   END IF;
@@ -2549,6 +2689,48 @@ BEGIN
         || COALESCE(' until ' || "firefly"._format_time(duplicate.until), ''),
       jsonb_build_object('key', it.unique_key, 'task_id', duplicate.task_id, 'until', duplicate.until);
   END IF;
+END
+$body$;
+
+-- A task that waits for others: for which. Each end is told by a consumer, a moment after it.
+CREATE FUNCTION "firefly"._explain_dependencies(it "firefly".task) RETURNS SETOF "firefly".task_reason
+LANGUAGE plpgsql STABLE AS $body$
+DECLARE
+  first jsonb;
+  open bigint;
+BEGIN
+  IF it.dependencies IS NULL OR NOT EXISTS (
+    SELECT FROM "firefly".waiting
+    WHERE waiting.id = it.id AND waiting.claim_seq = it.claim_seq AND waiting.reason = 'dependencies'
+  ) THEN
+    RETURN;
+  END IF;
+  SELECT count(*) INTO open
+  FROM "firefly".dependency
+  JOIN "firefly".task ON task.id = dependency.dependency_id AND task.status = 'created'
+  WHERE dependency.task_id = it.id AND dependency.status IS NULL;
+  IF open = 0 THEN
+    RETURN QUERY SELECT 'released', 'All tasks that it depends on have ended: a consumer is about to release it',
+      jsonb_build_object('of', it.dependencies);
+    RETURN;
+  END IF;
+  SELECT jsonb_agg(
+    jsonb_build_object('task_id', record.id, 'func_name', record.func_name, 'status', record.status) ORDER BY edge.ordinal
+  ) INTO first
+  FROM (
+    SELECT dependency.ordinal, dependency.dependency_id
+    FROM "firefly".dependency
+    JOIN "firefly".task ON task.id = dependency.dependency_id AND task.status = 'created'
+    WHERE dependency.task_id = it.id AND dependency.status IS NULL
+    ORDER BY dependency.ordinal
+    LIMIT 20
+  ) AS edge
+  JOIN "firefly".task_record AS record ON record.id = edge.dependency_id;
+  RETURN QUERY SELECT 'dependencies',
+    format('It waits for %s of %s: ', open, "firefly"._format_count(it.dependencies, 'task'))
+      || (SELECT string_agg(edge ->> 'task_id', ', ') FROM jsonb_path_query(first, '$[0 to 4]') AS edge)
+      || CASE WHEN open > 5 THEN ', …' ELSE '' END,
+    jsonb_build_object('open', open, 'of', it.dependencies, 'tasks', first);
 END
 $body$;
 
@@ -2817,7 +2999,10 @@ DECLARE
   error jsonb := it.errors -> -1;
   place record;
   limited integer := 0;
+  dependent integer;
 BEGIN
+  RETURN QUERY SELECT * FROM "firefly"._explain_dependencies(it);
+  GET DIAGNOSTICS dependent = ROW_COUNT;
   IF EXISTS (SELECT FROM "firefly".queue WHERE name = it.queue AND paused) THEN
     RETURN QUERY SELECT 'paused', format('Its queue "%s" is paused', it.queue), jsonb_build_object('queue', it.queue);
   END IF;
@@ -2838,6 +3023,9 @@ BEGIN
   END IF;
 
   RETURN QUERY SELECT * FROM "firefly"._explain_consumers(it);
+  IF dependent > 0 THEN
+    RETURN;
+  END IF;
 
   SELECT 'ready' AS reason, quarantined INTO place
   FROM "firefly".ready
@@ -2869,9 +3057,12 @@ $body$;
 -- Explains why a task does not run, in the order in which the reasons matter: first what an operator must act on, then
 -- what time resolves. No row means that there is no such task. The reasons, each with its data:
 --
--- ended         status, at, error: it is over; unique (key, task_id, until): a duplicate keeps it from being retried
+-- ended         status, at, error: it is over; unmet (task_id, root): a task that it depends on did not complete, and is
+--               to be retried first; unique (key, task_id, until): a duplicate keeps it from being retried
 -- running       attempt, since, consumer, host, pid, lease_until
 -- orphaned      the same: that consumer crashed, and the task will be rescued
+-- dependencies  open, of, tasks (task_id, func_name, status; at most 20): it waits for other tasks
+-- released      of: they have ended, and it is about to be told
 -- paused        queue
 -- not_due       until, retry (it was tried before), error
 -- no_consumer   queue, served: the queues that live consumers serve, elsewhere: those whose consumers know its name
@@ -3095,6 +3286,1052 @@ $body$;
 
 CREATE TRIGGER forget_all_logs AFTER TRUNCATE ON "firefly".task
 FOR EACH STATEMENT EXECUTE FUNCTION "firefly"._forget_all_logs();
+`,
+  },
+  {
+    version: 16,
+    name: "dependencies",
+    sql: `-- Firefly: tasks that wait for other tasks.
+--
+-- One rule for all of it: what decides about a dependant holds the lock of its record, and reads after it has that lock.
+-- The rows of \`dependency\`, and \`pending\` of its row in \`waiting\`, are written under that lock alone.
+
+CREATE TABLE "firefly".dependency (
+  task_id bigint NOT NULL,
+  -- Its place among the dependencies of task_id, from 0: the tags of \`params\` name it.
+  ordinal integer NOT NULL,
+  dependency_id bigint NOT NULL,
+  -- Any end will do, not only \`completed\`.
+  settled boolean NOT NULL DEFAULT false,
+  -- How the dependency ended, once task_id has been told: completed, failed, cancelled or deleted. No index mentions it,
+  -- so that telling it is HOT.
+  status text,
+  PRIMARY KEY (task_id, ordinal)
+) WITH (fillfactor = 80);
+CREATE INDEX dependency_dependants ON "firefly".dependency (dependency_id);
+COMMENT ON TABLE "firefly".dependency IS
+  'A task that waits, or has waited, for another. Inserted with the dependant, by _schedule(); updated once, by '
+  '_release_dependants(), and by retry; deleted with the dependant.';
+
+CREATE TABLE "firefly".ended (
+  task_id bigint NOT NULL
+) WITH (
+  autovacuum_vacuum_scale_factor = 0,
+  autovacuum_vacuum_threshold = 20000,
+  autovacuum_vacuum_cost_delay = 0
+);
+ALTER TABLE "firefly".ended REPLICA IDENTITY FULL;
+CREATE INDEX ended_task ON "firefly".ended (task_id);
+COMMENT ON TABLE "firefly".ended IS
+  'A task whose end its dependants are to be told. Inserted by the trigger release in the transaction that ends the '
+  'task, so that no crash loses it; deleted by consumers, which call _release_dependants().';
+
+-- Returns which places of the list are dependencies of others in it; raises if one of \`depends\` is none.
+CREATE FUNCTION "firefly"._check_dependencies(tasks json) RETURNS bigint[]
+LANGUAGE plpgsql IMMUTABLE AS $body$
+DECLARE
+  edge record;
+  referred bigint[];
+BEGIN
+  SELECT task.place - 1 AS task, edge_of.value AS dependency INTO edge
+  FROM json_array_elements(tasks) WITH ORDINALITY AS task (value, place),
+    json_array_elements(task.value -> 'depends') AS edge_of (value)
+  WHERE json_typeof(task.value -> 'depends') = 'array'
+    AND (
+      json_typeof(edge_of.value) <> 'object'
+      OR num_nonnulls(edge_of.value ->> 'id', edge_of.value ->> 'ref') <> 1
+      OR (edge_of.value ->> 'ref')::bigint NOT BETWEEN 0 AND task.place - 2
+      OR task.value ->> 'on_conflict' = 'replace'
+    )
+  LIMIT 1;
+  IF FOUND THEN
+    IF tasks -> edge.task::integer ->> 'on_conflict' = 'replace' THEN
+      RAISE EXCEPTION 'Cannot schedule task "%" with dependencies and on_conflict "replace": its duplicate keeps its own',
+        tasks -> edge.task::integer ->> 'func_name' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RAISE EXCEPTION 'Cannot schedule task "%" as it can depend only on the id of a task, or on one before it in the call: '
+      'current value is %', tasks -> edge.task::integer ->> 'func_name', edge.dependency
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  SELECT array_agg(DISTINCT (edge_of.value ->> 'ref')::bigint) INTO referred
+  FROM json_array_elements(tasks) AS task (value), json_array_elements(task.value -> 'depends') AS edge_of (value)
+  WHERE json_typeof(task.value -> 'depends') = 'array' AND edge_of.value ->> 'ref' IS NOT NULL;
+  RETURN COALESCE(referred, '{}');
+END
+$body$;
+
+-- Stores the dependencies of tasks that this transaction has inserted: a row for each place of the arrays. Those that
+-- may still end, perhaps after a retry, are marked under their locks, in the order of their ids. The end of a task needs the same lock: it sees
+-- the mark and notes itself in \`ended\`, or this sees the end.
+CREATE FUNCTION "firefly"._depend(
+  task_ids bigint[], ordinals integer[], dependency_ids bigint[], settled boolean[]
+) RETURNS void
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  others bigint[] := ARRAY(
+    SELECT DISTINCT given.id FROM unnest(dependency_ids) AS given (id) ORDER BY given.id
+  );
+  met bigint[];
+  unmet boolean;
+BEGIN
+  -- Those that this statement inserts itself are marked already, and no other transaction can see them.
+  PERFORM FROM "firefly".task WHERE task.id = ANY (others) ORDER BY task.id FOR NO KEY UPDATE;
+  IF (SELECT count(*) FROM "firefly".task WHERE task.id = ANY (others)) < cardinality(others) THEN
+    RAISE EXCEPTION 'Cannot depend on task % as there is no such task', (
+      SELECT given.id
+      FROM unnest(others) AS given (id)
+      WHERE NOT EXISTS (SELECT FROM "firefly".task WHERE task.id = given.id)
+      ORDER BY given.id
+      LIMIT 1
+    ) USING ERRCODE = 'foreign_key_violation';
+  END IF;
+  UPDATE "firefly".task
+  SET dependants = true
+  WHERE task.id = ANY (others) AND task.status <> 'completed' AND task.dependants IS NULL;
+
+  WITH stored AS (
+    INSERT INTO "firefly".dependency (task_id, ordinal, dependency_id, settled, status)
+    SELECT edge.task_id, edge.ordinal, edge.dependency_id, edge.settled,
+      CASE WHEN task.status = 'completed' OR task.status <> 'created' AND edge.settled THEN task.status END
+    FROM unnest(task_ids, ordinals, dependency_ids, settled) AS edge (task_id, ordinal, dependency_id, settled)
+    JOIN "firefly".task ON task.id = edge.dependency_id
+    RETURNING dependency.task_id, dependency.dependency_id, dependency.status
+  ), counted AS (
+    UPDATE "firefly".waiting
+    SET pending = waiting.pending - told.ends
+    FROM (
+      SELECT stored.task_id, count(*)::integer AS ends FROM stored WHERE stored.status IS NOT NULL GROUP BY stored.task_id
+    ) AS told
+    WHERE waiting.id = told.task_id
+    RETURNING waiting.id, waiting.pending
+  ), doomed AS (
+    -- It has ended, and not completed: the dependant is cancelled as if that happened a moment later.
+    INSERT INTO "firefly".ended (task_id)
+    SELECT DISTINCT stored.dependency_id
+    FROM stored
+    JOIN "firefly".task ON task.id = stored.dependency_id
+    WHERE stored.status IS NULL AND task.status <> 'created'
+    RETURNING ended.task_id
+  )
+  SELECT (SELECT array_agg(counted.id) FROM counted WHERE counted.pending = 0), EXISTS (SELECT FROM doomed)
+  INTO met, unmet;
+  IF met IS NOT NULL THEN
+    DELETE FROM "firefly".waiting WHERE waiting.id = ANY (met);
+    PERFORM "firefly"._place(given.id) FROM unnest(met) AS given (id);
+  END IF;
+  IF unmet THEN
+    PERFORM pg_notify("firefly".control_channel(), '');
+  END IF;
+END
+$body$;
+
+-- Tells the dependants of tasks that these have ended: of those of \`ids\` that are noted in \`ended\`, or of any for NULL,
+-- up to 1,000. A dependant whose last dependency has ended gets a place; one whose dependency has not completed is
+-- cancelled, and has dependants of its own then. \`again\`: there is more to do, since a call tells 5,000 dependants at
+-- most, cancels only those that are next, and leaves those whose records another transaction has locked: an open
+-- transaction must not hold up the dependants of others. The caller then calls again, with NULL.
+--
+-- Two statements do it where all have completed. The first takes the notes and the locks; the second has a snapshot of
+-- its own, and so reads what was committed before the locks were granted. Of two calls that tell a dependant of its last
+-- two dependencies, the second sees what the first has written, and exactly one finds none pending.
+--
+-- It does not wait for the disk: a crash of the server that undoes it undoes what followed from it, and leaves the notes.
+CREATE FUNCTION "firefly"._release_dependants(ids bigint[], OUT released integer, OUT cancelled integer, OUT again boolean)
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  taken bigint[];
+  edge record;
+BEGIN
+  released := 0;
+  cancelled := 0;
+  again := false;
+  PERFORM set_config('synchronous_commit', 'off', true);
+
+  IF ids IS NULL THEN
+    WITH gone AS (
+      DELETE FROM "firefly".ended
+      WHERE ended.ctid = ANY (ARRAY(
+        SELECT noted.ctid FROM "firefly".ended AS noted ORDER BY noted.task_id LIMIT 1000 FOR UPDATE SKIP LOCKED
+      ))
+      RETURNING ended.task_id
+    )
+    SELECT array_agg(DISTINCT gone.task_id), count(*) = 1000 INTO taken, again FROM gone;
+  ELSE
+    WITH gone AS (
+      DELETE FROM "firefly".ended
+      WHERE ended.ctid = ANY (ARRAY(
+        SELECT noted.ctid FROM "firefly".ended AS noted WHERE noted.task_id = ANY (ids) FOR UPDATE SKIP LOCKED
+      ))
+      RETURNING ended.task_id
+    )
+    SELECT array_agg(DISTINCT gone.task_id) INTO taken FROM gone;
+  END IF;
+  IF taken IS NULL THEN
+    RETURN;
+  END IF;
+
+  -- An end that has been told matters again only if its record, and so its result, is deleted too early.
+  WITH open AS MATERIALIZED (
+    SELECT dependency.task_id, dependency.ordinal, dependency.dependency_id, dependency.settled,
+      COALESCE(task.status, 'deleted') AS status
+    FROM unnest(taken) AS gone (id)
+    LEFT JOIN "firefly".task ON task.id = gone.id
+    JOIN "firefly".dependency ON dependency.dependency_id = gone.id
+    WHERE task.status IS DISTINCT FROM 'created' AND (
+      dependency.status IS NULL OR task.id IS NULL AND NOT dependency.settled AND dependency.status <> 'deleted'
+    )
+    LIMIT 5000
+  ), held AS MATERIALIZED (
+    SELECT task.id
+    FROM "firefly".task
+    WHERE task.id = ANY (ARRAY(SELECT open.task_id FROM open))
+    ORDER BY task.id
+    FOR NO KEY UPDATE SKIP LOCKED
+  )
+  SELECT array_agg(open.task_id) FILTER (WHERE open.met) AS task_ids,
+    array_agg(open.ordinal) FILTER (WHERE open.met) AS ordinals,
+    array_agg(open.status) FILTER (WHERE open.met) AS statuses,
+    array_agg(open.task_id) FILTER (WHERE open.is_held AND NOT open.met) AS unmet_ids,
+    array_agg(open.ordinal) FILTER (WHERE open.is_held AND NOT open.met) AS unmet_ordinals,
+    COALESCE(bool_or(NOT open.is_held), false) OR count(*) = 5000 AS is_left
+  INTO edge
+  FROM (
+    SELECT open.*, held.id IS NOT NULL AS is_held,
+      held.id IS NOT NULL AND (open.settled OR open.status = 'completed') AS met
+    FROM open
+    LEFT JOIN held ON held.id = open.task_id
+  ) AS open;
+
+  IF edge.task_ids IS NOT NULL THEN
+    WITH told AS (
+      UPDATE "firefly".dependency
+      SET status = given.status
+      FROM unnest(edge.task_ids, edge.ordinals, edge.statuses) AS given (task_id, ordinal, status)
+      WHERE dependency.task_id = given.task_id AND dependency.ordinal = given.ordinal AND dependency.status IS NULL
+      RETURNING dependency.task_id
+    ), counted AS MATERIALIZED (
+      SELECT waiting.ctid AS place, waiting.pending - told.ends AS pending
+      FROM (SELECT told.task_id, count(*)::integer AS ends FROM told GROUP BY told.task_id) AS told
+      JOIN "firefly".waiting ON waiting.id = told.task_id
+      WHERE waiting.reason = 'dependencies'
+    ), kept AS (
+      UPDATE "firefly".waiting
+      SET pending = counted.pending
+      FROM counted
+      WHERE waiting.ctid = counted.place AND counted.pending > 0
+    ), moved AS (
+      DELETE FROM "firefly".waiting
+      WHERE waiting.ctid = ANY (ARRAY(SELECT counted.place FROM counted WHERE counted.pending <= 0))
+      RETURNING waiting.*, waiting.not_before <= now() AS is_due,
+        waiting.concurrency_key IS NOT NULL OR waiting.rate_key IS NOT NULL AS is_limited
+    ), made_ready AS (
+      INSERT INTO "firefly".ready (id, length, claim_seq, not_before, priority, quarantined, queue, func_name)
+      SELECT run.id, run.length, alike.claim_seq, alike.not_before, alike.priority, alike.quarantined, alike.queue,
+        alike.func_name
+      FROM (
+        SELECT array_agg(moved.id ORDER BY moved.id) AS ids, moved.claim_seq, moved.not_before, moved.priority,
+          moved.quarantined, moved.queue, moved.func_name
+        FROM moved
+        WHERE moved.is_due AND NOT moved.is_limited
+        GROUP BY moved.claim_seq, moved.not_before, moved.priority, moved.quarantined, moved.queue, moved.func_name
+      ) AS alike, LATERAL (
+        SELECT alike.ids[1], 1 WHERE cardinality(alike.ids) = 1
+        UNION ALL
+        SELECT * FROM "firefly"._runs(alike.ids) WHERE cardinality(alike.ids) > 1
+      ) AS run (id, length)
+    ), queued AS (
+      INSERT INTO "firefly".waiting (
+        id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason, admit_at
+      )
+      SELECT moved.id, moved.claim_seq, moved.not_before, moved.priority, moved.quarantined, moved.queue, moved.func_name,
+        moved.concurrency_key, moved.rate_key,
+        CASE WHEN NOT moved.is_due THEN 'time' WHEN moved.concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END,
+        CASE WHEN moved.is_due THEN now() END
+      FROM moved
+      WHERE NOT moved.is_due OR moved.is_limited
+    ), notified AS MATERIALIZED (
+      SELECT "firefly"._notify(filled.queue) FROM (SELECT DISTINCT moved.queue FROM moved) AS filled
+    )
+    SELECT count(*) + 0 * (SELECT count(*) FROM notified) INTO released FROM moved;
+  END IF;
+
+  IF edge.unmet_ids IS NOT NULL THEN
+    SELECT told.cancelled, _release_dependants.again OR told.again INTO cancelled, again
+    FROM "firefly"._cancel_dependants(edge.unmet_ids, edge.unmet_ordinals) AS told;
+  END IF;
+
+  IF edge.is_left THEN
+    INSERT INTO "firefly".ended (task_id)
+    SELECT gone.id
+    FROM unnest(taken) AS gone (id)
+    WHERE EXISTS (
+      SELECT
+      FROM "firefly".dependency
+      JOIN "firefly".task ON task.id = dependency.task_id
+      WHERE dependency.dependency_id = gone.id AND dependency.status IS NULL
+    );
+    again := again OR FOUND;
+  END IF;
+END
+$body$;
+
+-- Cancels dependants, whose records the caller has locked, because these dependencies of theirs have ended and not
+-- completed. A retry of the dependency holds its record: this passes over it then, as the retry makes it \`created\` again.
+-- The lock keeps a retry that begins now waiting until it can see what it has to revive.
+CREATE FUNCTION "firefly"._cancel_dependants(
+  task_ids bigint[], ordinals integer[], OUT cancelled integer, OUT again boolean
+)
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  culprits bigint[] := ARRAY(
+    SELECT DISTINCT dependency.dependency_id
+    FROM unnest(task_ids, ordinals) AS given (task_id, ordinal)
+    JOIN "firefly".dependency ON dependency.task_id = given.task_id AND dependency.ordinal = given.ordinal
+  );
+  held bigint[];
+BEGIN
+  SELECT array_agg(locked.id) INTO held
+  FROM (
+    SELECT task.id FROM "firefly".task WHERE task.id = ANY (culprits) ORDER BY task.id FOR SHARE SKIP LOCKED
+  ) AS locked;
+
+  WITH told AS (
+    UPDATE "firefly".dependency
+    SET status = COALESCE(culprit.status, 'deleted')
+    FROM unnest(task_ids, ordinals) AS given (task_id, ordinal), unnest(culprits) AS ended (id)
+    LEFT JOIN "firefly".task AS culprit ON culprit.id = ended.id
+    WHERE dependency.task_id = given.task_id AND dependency.ordinal = given.ordinal
+      AND dependency.dependency_id = ended.id AND NOT dependency.settled
+      AND (culprit.id IS NULL OR culprit.id = ANY (held) AND culprit.status IN ('failed', 'cancelled'))
+    RETURNING dependency.task_id, dependency.dependency_id
+  ), doomed AS MATERIALIZED (
+    SELECT told.task_id AS id, min(told.dependency_id) AS culprit_id FROM told GROUP BY told.task_id
+  ), unplaced AS (
+    DELETE FROM "firefly".waiting
+    USING doomed
+    WHERE waiting.id = doomed.id AND waiting.reason = 'dependencies'
+    RETURNING doomed.id, doomed.culprit_id
+  ), culprit AS MATERIALIZED (
+    SELECT unplaced.id, unplaced.culprit_id, task.func_name, COALESCE(task.status, 'deleted') AS status,
+      -- The task whose end began it.
+      CASE
+        WHEN task.errors -> -1 ->> 'name' = 'DependencyFailed' THEN (task.errors -> -1 ->> 'root')::bigint
+        ELSE unplaced.culprit_id
+      END AS root
+    FROM unplaced
+    LEFT JOIN "firefly".task ON task.id = unplaced.culprit_id
+  ), over AS (
+    UPDATE "firefly".task
+    SET status = 'cancelled', cancelled = now(), claim_seq = task.claim_seq + 1,
+      errors = CASE
+        WHEN jsonb_array_length(task.errors) < 100 THEN task.errors ELSE COALESCE(task.errors - 0, '[]')
+      END || jsonb_build_array(jsonb_build_object(
+        'name', 'DependencyFailed',
+        'message', format(
+          'Cannot run this task as task %s%s, which it depends on, %s%s', culprit.culprit_id,
+          COALESCE(' "' || culprit.func_name || '"', ''),
+          CASE culprit.status WHEN 'failed' THEN 'failed' ELSE 'was ' || culprit.status END,
+          CASE WHEN culprit.root <> culprit.culprit_id THEN format(', since task %s did not complete', culprit.root) END
+        ),
+        'dependency', culprit.culprit_id, 'root', culprit.root, 'at', now(),
+        'attempt', COALESCE(task.retry_attempts, 0) + COALESCE(task.rescues, 0) + 1
+      ))
+    FROM culprit
+    WHERE task.id = culprit.id AND task.status = 'created'
+    RETURNING task.id, task.dependants
+  ), waiter AS (
+    DELETE FROM "firefly".result_waiter USING over WHERE result_waiter.task_id = over.id RETURNING result_waiter.task_id
+  ), notified AS MATERIALIZED (
+    SELECT pg_notify("firefly".ended_channel(), '') WHERE EXISTS (SELECT FROM waiter)
+  )
+  SELECT count(*) + 0 * (SELECT count(*) FROM notified), COALESCE(bool_or(over.dependants), false) INTO cancelled, again
+  FROM over;
+
+  -- Of those that a retry holds, it notes the end of none: they stay noted in case it is rolled back.
+  INSERT INTO "firefly".ended (task_id)
+  SELECT DISTINCT given.id
+  FROM unnest(culprits) AS given (id)
+  JOIN "firefly".task ON task.id = given.id AND task.status <> 'created'
+  WHERE given.id <> ALL (COALESCE(held, '{}'));
+  again := again OR FOUND;
+END
+$body$;
+
+-- Whether a task that is retried has only dependencies that have completed or may still do.
+CREATE FUNCTION "firefly"._may_depend_again(task_id bigint) RETURNS boolean
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+BEGIN
+  RETURN NOT EXISTS (
+    SELECT
+    FROM "firefly".dependency
+    LEFT JOIN "firefly".task ON task.id = dependency.dependency_id
+    WHERE dependency.task_id = _may_depend_again.task_id AND NOT dependency.settled
+      AND COALESCE(task.status IN ('failed', 'cancelled'), dependency.status IS DISTINCT FROM 'completed')
+  );
+END
+$body$;
+
+-- Makes a task that is retried wait for those of its dependencies that are \`created\` again. Their records are not locked,
+-- since a retry holds that of the dependant already: instead each is noted in \`ended\`, and so looked at once more after
+-- the commit, if it ends at this moment.
+CREATE FUNCTION "firefly"._depend_again(task_id bigint) RETURNS void
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+BEGIN
+  WITH reopened AS (
+    UPDATE "firefly".dependency
+    SET status = CASE WHEN task.status <> 'created' THEN task.status END
+    FROM "firefly".task
+    WHERE dependency.task_id = _depend_again.task_id AND task.id = dependency.dependency_id
+    RETURNING dependency.dependency_id, dependency.status
+  )
+  INSERT INTO "firefly".ended (task_id)
+  SELECT DISTINCT reopened.dependency_id FROM reopened WHERE reopened.status IS NULL;
+END
+$body$;
+
+-- Retries the tasks that were cancelled because this one did not complete, and the dependants of these. Such a task may
+-- have several dependencies that failed: the retry of the last of them revives it. The smallest id comes first, as a
+-- dependency has a smaller one than its dependants: so records are locked in the order of their ids.
+CREATE FUNCTION "firefly"._revive_dependants(task_id bigint) RETURNS integer
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  next bigint := task_id;
+  todo bigint[] := '{}';
+  found bigint[];
+  revived integer := 0;
+BEGIN
+  LOOP
+    SELECT array_agg(DISTINCT dependency.task_id) INTO found
+    FROM "firefly".dependency
+    JOIN "firefly".task AS dependant ON dependant.id = dependency.task_id
+    WHERE dependency.dependency_id = next AND NOT dependency.settled AND dependant.status = 'cancelled'
+      AND dependant.errors -> -1 ->> 'name' = 'DependencyFailed';
+    IF found IS NOT NULL THEN
+      todo := ARRAY(SELECT DISTINCT given.id FROM unnest(todo || found) AS given (id) ORDER BY given.id);
+    END IF;
+    LOOP
+      IF cardinality(todo) = 0 THEN
+        RETURN revived;
+      END IF;
+      next := todo[1];
+      todo := todo[2:];
+      EXIT WHEN "firefly"._retry(next);
+    END LOOP;
+    revived := revived + 1;
+  END LOOP;
+END
+$body$;
+
+-- Puts a task with dependencies back that an edit by hand left without a place; returns whether it did.
+CREATE FUNCTION "firefly"._requeue_dependant(task_id bigint) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+DECLARE
+  it "firefly".task;
+BEGIN
+  SELECT * INTO it FROM "firefly".task WHERE id = task_id AND status = 'created' FOR NO KEY UPDATE SKIP LOCKED;
+  IF NOT FOUND OR NOT "firefly"._take_place(it.id, it.queue, it.priority, it.not_before, it.claim_seq) THEN
+    RETURN false;
+  END IF;
+  UPDATE "firefly".task SET claim_seq = claim_seq + 1 WHERE id = it.id;
+  PERFORM "firefly"._place(it.id);
+  RETURN true;
+END
+$body$;
+
+-- By statement, as a prune deletes a thousand. The dependants of a task that is deleted too early are cancelled.
+CREATE FUNCTION "firefly"._forget_dependencies() RETURNS trigger
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  of_tasks bigint[];
+  on_tasks bigint[];
+BEGIN
+  SELECT array_agg(gone.id) FILTER (WHERE gone.dependencies IS NOT NULL), array_agg(gone.id) FILTER (WHERE gone.dependants)
+  INTO of_tasks, on_tasks
+  FROM gone;
+  IF of_tasks IS NOT NULL THEN
+    DELETE FROM "firefly".dependency WHERE dependency.task_id = ANY (of_tasks);
+    DELETE FROM "firefly".waiting WHERE waiting.id = ANY (of_tasks) AND waiting.reason = 'dependencies';
+  END IF;
+  IF on_tasks IS NOT NULL THEN
+    INSERT INTO "firefly".ended (task_id)
+    SELECT DISTINCT dependency.dependency_id
+    FROM "firefly".dependency
+    JOIN "firefly".task ON task.id = dependency.task_id AND task.status = 'created'
+    WHERE dependency.dependency_id = ANY (on_tasks);
+    IF FOUND THEN
+      PERFORM pg_notify("firefly".control_channel(), '');
+    END IF;
+  END IF;
+  RETURN NULL;
+END
+$body$;
+
+CREATE TRIGGER forget_dependencies AFTER DELETE ON "firefly".task
+REFERENCING OLD TABLE AS gone
+FOR EACH STATEMENT EXECUTE FUNCTION "firefly"._forget_dependencies();
+
+-- Returns the tasks that hang together with one by their dependencies, in the order of their ids; at most 10,000.
+CREATE FUNCTION "firefly".graph(task_id bigint)
+RETURNS TABLE (id bigint, func_name text, status text, dependencies bigint[])
+LANGUAGE sql STABLE AS $body$
+  WITH RECURSIVE member (id) AS (
+    SELECT graph.task_id
+    UNION
+    SELECT beside.id
+    FROM member, LATERAL (
+      SELECT dependency.dependency_id FROM "firefly".dependency WHERE dependency.task_id = member.id
+      UNION ALL
+      SELECT dependency.task_id FROM "firefly".dependency WHERE dependency.dependency_id = member.id
+    ) AS beside (id)
+  )
+  SELECT record.id, record.func_name, record.status, ARRAY(
+    SELECT dependency.dependency_id
+    FROM "firefly".dependency
+    WHERE dependency.task_id = record.id
+    ORDER BY dependency.ordinal
+  )
+  FROM "firefly".task_record AS record
+  WHERE record.id = ANY (ARRAY(SELECT member.id FROM member LIMIT 10000))
+  ORDER BY record.id
+$body$;
+
+-- Returns the same as a flowchart for Mermaid, as Markdown of many sites draws it.
+CREATE FUNCTION "firefly".mermaid(task_id bigint) RETURNS text
+LANGUAGE sql STABLE AS $body$
+  WITH node AS MATERIALIZED (SELECT * FROM "firefly".graph(mermaid.task_id))
+  SELECT 'flowchart LR' || string_agg(part.line, '' ORDER BY part.kind, part.id, part.line)
+  FROM (
+    SELECT 1 AS kind, node.id,
+      format(E'\\n  t%s["%s %s"]:::%s', node.id, node.id, replace(node.func_name, '"', '#quot;'), node.status) AS line
+    FROM node
+    UNION ALL
+    SELECT DISTINCT 2, node.id, format(E'\\n  t%s --> t%s', dependency.id, node.id)
+    FROM node, unnest(node.dependencies) AS dependency (id)
+  ) AS part
+$body$;
+`,
+  },
+  {
+    version: 17,
+    name: "dependencies",
+    sql: `-- Firefly: tasks that wait for other tasks.
+--
+-- One rule for all of it: what decides about a dependant holds the lock of its record, and reads after it has that lock.
+-- The rows of \`dependency\`, and \`pending\` of its row in \`waiting\`, are written under that lock alone.
+
+CREATE TABLE "firefly".dependency (
+  task_id bigint NOT NULL,
+  -- Its place among the dependencies of task_id, from 0: the tags of \`params\` name it.
+  ordinal integer NOT NULL,
+  dependency_id bigint NOT NULL,
+  -- Any end will do, not only \`completed\`.
+  settled boolean NOT NULL DEFAULT false,
+  -- How the dependency ended, once task_id has been told: completed, failed, cancelled or deleted. No index mentions it,
+  -- so that telling it is HOT.
+  status text,
+  PRIMARY KEY (task_id, ordinal)
+) WITH (fillfactor = 80);
+CREATE INDEX dependency_dependants ON "firefly".dependency (dependency_id);
+COMMENT ON TABLE "firefly".dependency IS
+  'A task that waits, or has waited, for another. Inserted with the dependant, by _schedule(); updated once, by '
+  '_release_dependants(), and by retry; deleted with the dependant.';
+
+CREATE TABLE "firefly".ended (
+  task_id bigint NOT NULL
+) WITH (
+  autovacuum_vacuum_scale_factor = 0,
+  autovacuum_vacuum_threshold = 20000,
+  autovacuum_vacuum_cost_delay = 0
+);
+ALTER TABLE "firefly".ended REPLICA IDENTITY FULL;
+CREATE INDEX ended_task ON "firefly".ended (task_id);
+COMMENT ON TABLE "firefly".ended IS
+  'A task whose end its dependants are to be told. Inserted by the trigger release in the transaction that ends the '
+  'task, so that no crash loses it; deleted by consumers, which call _release_dependants().';
+
+-- Returns which places of the list are dependencies of others in it; raises if one of \`depends\` is none.
+CREATE FUNCTION "firefly"._check_dependencies(tasks json) RETURNS bigint[]
+LANGUAGE plpgsql IMMUTABLE AS $body$
+DECLARE
+  edge record;
+  referred bigint[];
+BEGIN
+  SELECT task.place - 1 AS task, edge_of.value AS dependency INTO edge
+  FROM json_array_elements(tasks) WITH ORDINALITY AS task (value, place),
+    json_array_elements(task.value -> 'depends') AS edge_of (value)
+  WHERE json_typeof(task.value -> 'depends') = 'array'
+    AND (
+      json_typeof(edge_of.value) <> 'object'
+      OR num_nonnulls(edge_of.value ->> 'id', edge_of.value ->> 'ref') <> 1
+      OR (edge_of.value ->> 'ref')::bigint NOT BETWEEN 0 AND task.place - 2
+      OR task.value ->> 'on_conflict' = 'replace'
+    )
+  LIMIT 1;
+  IF FOUND THEN
+    IF tasks -> edge.task::integer ->> 'on_conflict' = 'replace' THEN
+      RAISE EXCEPTION 'Cannot schedule task "%" with dependencies and on_conflict "replace": its duplicate keeps its own',
+        tasks -> edge.task::integer ->> 'func_name' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RAISE EXCEPTION 'Cannot schedule task "%" as it can depend only on the id of a task, or on one before it in the call: '
+      'current value is %', tasks -> edge.task::integer ->> 'func_name', edge.dependency
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  SELECT array_agg(DISTINCT (edge_of.value ->> 'ref')::bigint) INTO referred
+  FROM json_array_elements(tasks) AS task (value), json_array_elements(task.value -> 'depends') AS edge_of (value)
+  WHERE json_typeof(task.value -> 'depends') = 'array' AND edge_of.value ->> 'ref' IS NOT NULL;
+  RETURN COALESCE(referred, '{}');
+END
+$body$;
+
+-- Stores the dependencies of tasks that this transaction has inserted: a row for each place of the arrays. Those that
+-- may still end, perhaps after a retry, are marked under their locks, in the order of their ids. The end of a task needs the same lock: it sees
+-- the mark and notes itself in \`ended\`, or this sees the end.
+CREATE FUNCTION "firefly"._depend(
+  task_ids bigint[], ordinals integer[], dependency_ids bigint[], settled boolean[]
+) RETURNS void
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  others bigint[] := ARRAY(
+    SELECT DISTINCT given.id FROM unnest(dependency_ids) AS given (id) ORDER BY given.id
+  );
+  met bigint[];
+  unmet boolean;
+BEGIN
+  -- Those that this statement inserts itself are marked already, and no other transaction can see them.
+  PERFORM FROM "firefly".task WHERE task.id = ANY (others) ORDER BY task.id FOR NO KEY UPDATE;
+  IF (SELECT count(*) FROM "firefly".task WHERE task.id = ANY (others)) < cardinality(others) THEN
+    RAISE EXCEPTION 'Cannot depend on task % as there is no such task', (
+      SELECT given.id
+      FROM unnest(others) AS given (id)
+      WHERE NOT EXISTS (SELECT FROM "firefly".task WHERE task.id = given.id)
+      ORDER BY given.id
+      LIMIT 1
+    ) USING ERRCODE = 'foreign_key_violation';
+  END IF;
+  UPDATE "firefly".task
+  SET dependants = true
+  WHERE task.id = ANY (others) AND task.status <> 'completed' AND task.dependants IS NULL;
+
+  WITH stored AS (
+    INSERT INTO "firefly".dependency (task_id, ordinal, dependency_id, settled, status)
+    SELECT edge.task_id, edge.ordinal, edge.dependency_id, edge.settled,
+      CASE WHEN task.status = 'completed' OR task.status <> 'created' AND edge.settled THEN task.status END
+    FROM unnest(task_ids, ordinals, dependency_ids, settled) AS edge (task_id, ordinal, dependency_id, settled)
+    JOIN "firefly".task ON task.id = edge.dependency_id
+    RETURNING dependency.task_id, dependency.dependency_id, dependency.status
+  ), counted AS (
+    UPDATE "firefly".waiting
+    SET pending = waiting.pending - told.ends
+    FROM (
+      SELECT stored.task_id, count(*)::integer AS ends FROM stored WHERE stored.status IS NOT NULL GROUP BY stored.task_id
+    ) AS told
+    WHERE waiting.id = told.task_id
+    RETURNING waiting.id, waiting.pending
+  ), doomed AS (
+    -- It has ended, and not completed: the dependant is cancelled as if that happened a moment later.
+    INSERT INTO "firefly".ended (task_id)
+    SELECT DISTINCT stored.dependency_id
+    FROM stored
+    JOIN "firefly".task ON task.id = stored.dependency_id
+    WHERE stored.status IS NULL AND task.status <> 'created'
+    RETURNING ended.task_id
+  )
+  SELECT (SELECT array_agg(counted.id) FROM counted WHERE counted.pending = 0), EXISTS (SELECT FROM doomed)
+  INTO met, unmet;
+  IF met IS NOT NULL THEN
+    DELETE FROM "firefly".waiting WHERE waiting.id = ANY (met);
+    PERFORM "firefly"._place(given.id) FROM unnest(met) AS given (id);
+  END IF;
+  IF unmet THEN
+    PERFORM pg_notify("firefly".control_channel(), '');
+  END IF;
+END
+$body$;
+
+-- Tells the dependants of tasks that these have ended: of those of \`ids\` that are noted in \`ended\`, or of any for NULL,
+-- up to 1,000. A dependant whose last dependency has ended gets a place; one whose dependency has not completed is
+-- cancelled, and has dependants of its own then. \`again\`: there is more to do, since a call tells 5,000 dependants at
+-- most, cancels only those that are next, and leaves those whose records another transaction has locked: an open
+-- transaction must not hold up the dependants of others. The caller then calls again, with NULL.
+--
+-- Two statements do it where all have completed. The first takes the notes and the locks; the second has a snapshot of
+-- its own, and so reads what was committed before the locks were granted. Of two calls that tell a dependant of its last
+-- two dependencies, the second sees what the first has written, and exactly one finds none pending.
+--
+-- It does not wait for the disk: a crash of the server that undoes it undoes what followed from it, and leaves the notes.
+CREATE FUNCTION "firefly"._release_dependants(ids bigint[], OUT released integer, OUT cancelled integer, OUT again boolean)
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  taken bigint[];
+  edge record;
+BEGIN
+  released := 0;
+  cancelled := 0;
+  again := false;
+  PERFORM set_config('synchronous_commit', 'off', true);
+
+  IF ids IS NULL THEN
+    WITH gone AS (
+      DELETE FROM "firefly".ended
+      WHERE ended.ctid = ANY (ARRAY(
+        SELECT noted.ctid FROM "firefly".ended AS noted ORDER BY noted.task_id LIMIT 1000 FOR UPDATE SKIP LOCKED
+      ))
+      RETURNING ended.task_id
+    )
+    SELECT array_agg(DISTINCT gone.task_id), count(*) = 1000 INTO taken, again FROM gone;
+  ELSE
+    WITH gone AS (
+      DELETE FROM "firefly".ended
+      WHERE ended.ctid = ANY (ARRAY(
+        SELECT noted.ctid FROM "firefly".ended AS noted WHERE noted.task_id = ANY (ids) FOR UPDATE SKIP LOCKED
+      ))
+      RETURNING ended.task_id
+    )
+    SELECT array_agg(DISTINCT gone.task_id) INTO taken FROM gone;
+  END IF;
+  IF taken IS NULL THEN
+    RETURN;
+  END IF;
+
+  -- An end that has been told matters again only if its record, and so its result, is deleted too early.
+  WITH open AS MATERIALIZED (
+    SELECT dependency.task_id, dependency.ordinal, dependency.dependency_id, dependency.settled,
+      COALESCE(task.status, 'deleted') AS status
+    FROM unnest(taken) AS gone (id)
+    LEFT JOIN "firefly".task ON task.id = gone.id
+    JOIN "firefly".dependency ON dependency.dependency_id = gone.id
+    WHERE task.status IS DISTINCT FROM 'created' AND (
+      dependency.status IS NULL OR task.id IS NULL AND NOT dependency.settled AND dependency.status <> 'deleted'
+    )
+    LIMIT 5000
+  ), held AS MATERIALIZED (
+    SELECT task.id
+    FROM "firefly".task
+    WHERE task.id = ANY (ARRAY(SELECT open.task_id FROM open))
+    ORDER BY task.id
+    FOR NO KEY UPDATE SKIP LOCKED
+  )
+  SELECT array_agg(open.task_id) FILTER (WHERE open.met) AS task_ids,
+    array_agg(open.ordinal) FILTER (WHERE open.met) AS ordinals,
+    array_agg(open.status) FILTER (WHERE open.met) AS statuses,
+    array_agg(open.task_id) FILTER (WHERE open.is_held AND NOT open.met) AS unmet_ids,
+    array_agg(open.ordinal) FILTER (WHERE open.is_held AND NOT open.met) AS unmet_ordinals,
+    COALESCE(bool_or(NOT open.is_held), false) OR count(*) = 5000 AS is_left
+  INTO edge
+  FROM (
+    SELECT open.*, held.id IS NOT NULL AS is_held,
+      held.id IS NOT NULL AND (open.settled OR open.status = 'completed') AS met
+    FROM open
+    LEFT JOIN held ON held.id = open.task_id
+  ) AS open;
+
+  IF edge.task_ids IS NOT NULL THEN
+    WITH told AS (
+      UPDATE "firefly".dependency
+      SET status = given.status
+      FROM unnest(edge.task_ids, edge.ordinals, edge.statuses) AS given (task_id, ordinal, status)
+      WHERE dependency.task_id = given.task_id AND dependency.ordinal = given.ordinal AND dependency.status IS NULL
+      RETURNING dependency.task_id
+    ), counted AS MATERIALIZED (
+      SELECT waiting.ctid AS place, waiting.pending - told.ends AS pending
+      FROM (SELECT told.task_id, count(*)::integer AS ends FROM told GROUP BY told.task_id) AS told
+      JOIN "firefly".waiting ON waiting.id = told.task_id
+      WHERE waiting.reason = 'dependencies'
+    ), kept AS (
+      UPDATE "firefly".waiting
+      SET pending = counted.pending
+      FROM counted
+      WHERE waiting.ctid = counted.place AND counted.pending > 0
+    ), moved AS (
+      DELETE FROM "firefly".waiting
+      WHERE waiting.ctid = ANY (ARRAY(SELECT counted.place FROM counted WHERE counted.pending <= 0))
+      RETURNING waiting.*, waiting.not_before <= now() AS is_due,
+        waiting.concurrency_key IS NOT NULL OR waiting.rate_key IS NOT NULL AS is_limited
+    ), made_ready AS (
+      INSERT INTO "firefly".ready (id, length, claim_seq, not_before, priority, quarantined, queue, func_name)
+      SELECT run.id, run.length, alike.claim_seq, alike.not_before, alike.priority, alike.quarantined, alike.queue,
+        alike.func_name
+      FROM (
+        SELECT array_agg(moved.id ORDER BY moved.id) AS ids, moved.claim_seq, moved.not_before, moved.priority,
+          moved.quarantined, moved.queue, moved.func_name
+        FROM moved
+        WHERE moved.is_due AND NOT moved.is_limited
+        GROUP BY moved.claim_seq, moved.not_before, moved.priority, moved.quarantined, moved.queue, moved.func_name
+      ) AS alike, LATERAL (
+        SELECT alike.ids[1], 1 WHERE cardinality(alike.ids) = 1
+        UNION ALL
+        SELECT * FROM "firefly"._runs(alike.ids) WHERE cardinality(alike.ids) > 1
+      ) AS run (id, length)
+    ), queued AS (
+      INSERT INTO "firefly".waiting (
+        id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason, admit_at
+      )
+      SELECT moved.id, moved.claim_seq, moved.not_before, moved.priority, moved.quarantined, moved.queue, moved.func_name,
+        moved.concurrency_key, moved.rate_key,
+        CASE WHEN NOT moved.is_due THEN 'time' WHEN moved.concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END,
+        CASE WHEN moved.is_due THEN now() END
+      FROM moved
+      WHERE NOT moved.is_due OR moved.is_limited
+    ), notified AS MATERIALIZED (
+      SELECT "firefly"._notify(filled.queue) FROM (SELECT DISTINCT moved.queue FROM moved) AS filled
+    )
+    SELECT count(*) + 0 * (SELECT count(*) FROM notified) INTO released FROM moved;
+  END IF;
+
+  IF edge.unmet_ids IS NOT NULL THEN
+    SELECT told.cancelled, _release_dependants.again OR told.again INTO cancelled, again
+    FROM "firefly"._cancel_dependants(edge.unmet_ids, edge.unmet_ordinals) AS told;
+  END IF;
+
+  IF edge.is_left THEN
+    INSERT INTO "firefly".ended (task_id)
+    SELECT gone.id
+    FROM unnest(taken) AS gone (id)
+    WHERE EXISTS (
+      SELECT
+      FROM "firefly".dependency
+      JOIN "firefly".task ON task.id = dependency.task_id
+      WHERE dependency.dependency_id = gone.id AND dependency.status IS NULL
+    );
+    again := again OR FOUND;
+  END IF;
+END
+$body$;
+
+-- Cancels dependants, whose records the caller has locked, because these dependencies of theirs have ended and not
+-- completed. A retry of the dependency holds its record: this passes over it then, as the retry makes it \`created\` again.
+-- The lock keeps a retry that begins now waiting until it can see what it has to revive.
+CREATE FUNCTION "firefly"._cancel_dependants(
+  task_ids bigint[], ordinals integer[], OUT cancelled integer, OUT again boolean
+)
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  culprits bigint[] := ARRAY(
+    SELECT DISTINCT dependency.dependency_id
+    FROM unnest(task_ids, ordinals) AS given (task_id, ordinal)
+    JOIN "firefly".dependency ON dependency.task_id = given.task_id AND dependency.ordinal = given.ordinal
+  );
+  held bigint[];
+BEGIN
+  SELECT array_agg(locked.id) INTO held
+  FROM (
+    SELECT task.id FROM "firefly".task WHERE task.id = ANY (culprits) ORDER BY task.id FOR SHARE SKIP LOCKED
+  ) AS locked;
+
+  WITH told AS (
+    UPDATE "firefly".dependency
+    SET status = COALESCE(culprit.status, 'deleted')
+    FROM unnest(task_ids, ordinals) AS given (task_id, ordinal), unnest(culprits) AS ended (id)
+    LEFT JOIN "firefly".task AS culprit ON culprit.id = ended.id
+    WHERE dependency.task_id = given.task_id AND dependency.ordinal = given.ordinal
+      AND dependency.dependency_id = ended.id AND NOT dependency.settled
+      AND (culprit.id IS NULL OR culprit.id = ANY (held) AND culprit.status IN ('failed', 'cancelled'))
+    RETURNING dependency.task_id, dependency.dependency_id
+  ), doomed AS MATERIALIZED (
+    SELECT told.task_id AS id, min(told.dependency_id) AS culprit_id FROM told GROUP BY told.task_id
+  ), unplaced AS (
+    DELETE FROM "firefly".waiting
+    USING doomed
+    WHERE waiting.id = doomed.id AND waiting.reason = 'dependencies'
+    RETURNING doomed.id, waiting.claim_seq, doomed.culprit_id
+  ), culprit AS MATERIALIZED (
+    SELECT unplaced.id, unplaced.claim_seq, unplaced.culprit_id, task.func_name, COALESCE(task.status, 'deleted') AS status,
+      -- The task whose end began it.
+      CASE
+        WHEN task.errors -> -1 ->> 'name' = 'DependencyFailed' THEN (task.errors -> -1 ->> 'root')::bigint
+        ELSE unplaced.culprit_id
+      END AS root
+    FROM unplaced
+    LEFT JOIN "firefly".task ON task.id = unplaced.culprit_id
+  ), over AS (
+    UPDATE "firefly".task
+    SET status = 'cancelled', cancelled = now(), claim_seq = task.claim_seq + 1,
+      errors = CASE
+        WHEN jsonb_array_length(task.errors) < 100 THEN task.errors ELSE COALESCE(task.errors - 0, '[]')
+      END || jsonb_build_array(jsonb_build_object(
+        'name', 'DependencyFailed',
+        'message', format(
+          'Cannot run this task as task %s%s, which it depends on, %s%s', culprit.culprit_id,
+          COALESCE(' "' || culprit.func_name || '"', ''),
+          CASE culprit.status WHEN 'failed' THEN 'failed' ELSE 'was ' || culprit.status END,
+          CASE WHEN culprit.root <> culprit.culprit_id THEN format(', since task %s did not complete', culprit.root) END
+        ),
+        'dependency', culprit.culprit_id, 'root', culprit.root, 'at', now(),
+        'attempt', COALESCE(task.retry_attempts, 0) + COALESCE(task.rescues, 0) + 1
+      ))
+    FROM culprit
+    WHERE task.id = culprit.id AND task.claim_seq = culprit.claim_seq AND task.status = 'created'
+    RETURNING task.id, task.dependants
+  ), waiter AS (
+    DELETE FROM "firefly".result_waiter USING over WHERE result_waiter.task_id = over.id RETURNING result_waiter.task_id
+  ), notified AS MATERIALIZED (
+    SELECT pg_notify("firefly".ended_channel(), '') WHERE EXISTS (SELECT FROM waiter)
+  )
+  SELECT count(*) + 0 * (SELECT count(*) FROM notified), COALESCE(bool_or(over.dependants), false) INTO cancelled, again
+  FROM over;
+
+  -- Of those that a retry holds, it notes the end of none: they stay noted in case it is rolled back.
+  INSERT INTO "firefly".ended (task_id)
+  SELECT DISTINCT given.id
+  FROM unnest(culprits) AS given (id)
+  JOIN "firefly".task ON task.id = given.id AND task.status <> 'created'
+  WHERE given.id <> ALL (COALESCE(held, '{}'));
+  again := again OR FOUND;
+END
+$body$;
+
+-- Whether a task that is retried has only dependencies that have completed or may still do.
+CREATE FUNCTION "firefly"._may_depend_again(task_id bigint) RETURNS boolean
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+BEGIN
+  RETURN NOT EXISTS (
+    SELECT
+    FROM "firefly".dependency
+    LEFT JOIN "firefly".task ON task.id = dependency.dependency_id
+    WHERE dependency.task_id = _may_depend_again.task_id AND NOT dependency.settled
+      AND COALESCE(task.status IN ('failed', 'cancelled'), dependency.status IS DISTINCT FROM 'completed')
+  );
+END
+$body$;
+
+-- Makes a task that is retried wait for those of its dependencies that are \`created\` again. Their records are not locked,
+-- since a retry holds that of the dependant already: instead each is noted in \`ended\`, and so looked at once more after
+-- the commit, if it ends at this moment.
+CREATE FUNCTION "firefly"._depend_again(task_id bigint) RETURNS void
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+BEGIN
+  WITH reopened AS (
+    UPDATE "firefly".dependency
+    SET status = CASE WHEN task.status <> 'created' THEN task.status END
+    FROM "firefly".task
+    WHERE dependency.task_id = _depend_again.task_id AND task.id = dependency.dependency_id
+    RETURNING dependency.dependency_id, dependency.status
+  )
+  INSERT INTO "firefly".ended (task_id)
+  SELECT DISTINCT reopened.dependency_id FROM reopened WHERE reopened.status IS NULL;
+END
+$body$;
+
+-- Retries the tasks that were cancelled because this one did not complete, and the dependants of these. Such a task may
+-- have several dependencies that failed: the retry of the last of them revives it. The smallest id comes first, as a
+-- dependency has a smaller one than its dependants: so records are locked in the order of their ids.
+CREATE FUNCTION "firefly"._revive_dependants(task_id bigint) RETURNS integer
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  next bigint := task_id;
+  todo bigint[] := '{}';
+  found bigint[];
+  revived integer := 0;
+BEGIN
+  LOOP
+    SELECT array_agg(DISTINCT dependency.task_id) INTO found
+    FROM "firefly".dependency
+    JOIN "firefly".task AS dependant ON dependant.id = dependency.task_id
+    WHERE dependency.dependency_id = next AND NOT dependency.settled AND dependant.status = 'cancelled'
+      AND dependant.errors -> -1 ->> 'name' = 'DependencyFailed';
+    IF found IS NOT NULL THEN
+      todo := ARRAY(SELECT DISTINCT given.id FROM unnest(todo || found) AS given (id) ORDER BY given.id);
+    END IF;
+    LOOP
+      IF cardinality(todo) = 0 THEN
+        RETURN revived;
+      END IF;
+      next := todo[1];
+      todo := todo[2:];
+      EXIT WHEN "firefly"._retry_record(next) = 'done';
+    END LOOP;
+    revived := revived + 1;
+  END LOOP;
+END
+$body$;
+
+-- Puts a task with dependencies back that an edit by hand left without a place; returns whether it did.
+CREATE FUNCTION "firefly"._requeue_dependant(task_id bigint) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+DECLARE
+  it "firefly".task;
+BEGIN
+  SELECT * INTO it FROM "firefly".task WHERE id = task_id AND status = 'created' FOR NO KEY UPDATE SKIP LOCKED;
+  IF NOT FOUND OR NOT "firefly"._take_place(it.id, it.queue, it.priority, it.not_before, it.claim_seq) THEN
+    RETURN false;
+  END IF;
+  UPDATE "firefly".task SET claim_seq = claim_seq + 1 WHERE id = it.id;
+  PERFORM "firefly"._place(it.id);
+  RETURN true;
+END
+$body$;
+
+-- By statement, as a prune deletes a thousand. The dependants of a task that is deleted too early are cancelled.
+CREATE FUNCTION "firefly"._forget_dependencies() RETURNS trigger
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  of_tasks bigint[];
+  on_tasks bigint[];
+BEGIN
+  SELECT array_agg(gone.id) FILTER (WHERE gone.dependencies IS NOT NULL), array_agg(gone.id) FILTER (WHERE gone.dependants)
+  INTO of_tasks, on_tasks
+  FROM gone;
+  IF of_tasks IS NOT NULL THEN
+    DELETE FROM "firefly".dependency WHERE dependency.task_id = ANY (of_tasks);
+    DELETE FROM "firefly".waiting WHERE waiting.id = ANY (of_tasks) AND waiting.reason = 'dependencies';
+  END IF;
+  IF on_tasks IS NOT NULL THEN
+    INSERT INTO "firefly".ended (task_id)
+    SELECT DISTINCT dependency.dependency_id
+    FROM "firefly".dependency
+    JOIN "firefly".task ON task.id = dependency.task_id
+    WHERE dependency.dependency_id = ANY (on_tasks) AND (dependency.status IS NULL OR task.status = 'created');
+    IF FOUND THEN
+      PERFORM pg_notify("firefly".control_channel(), '');
+    END IF;
+  END IF;
+  RETURN NULL;
+END
+$body$;
+
+CREATE TRIGGER forget_dependencies AFTER DELETE ON "firefly".task
+REFERENCING OLD TABLE AS gone
+FOR EACH STATEMENT EXECUTE FUNCTION "firefly"._forget_dependencies();
+
+-- Returns the tasks that hang together with one by their dependencies, in the order of their ids; at most 10,000.
+CREATE FUNCTION "firefly".graph(task_id bigint)
+RETURNS TABLE (id bigint, func_name text, status text, dependencies bigint[])
+LANGUAGE sql STABLE AS $body$
+  WITH RECURSIVE member (id) AS (
+    SELECT graph.task_id
+    UNION
+    SELECT beside.id
+    FROM member, LATERAL (
+      SELECT dependency.dependency_id FROM "firefly".dependency WHERE dependency.task_id = member.id
+      UNION ALL
+      SELECT dependency.task_id FROM "firefly".dependency WHERE dependency.dependency_id = member.id
+    ) AS beside (id)
+  )
+  SELECT record.id, record.func_name, record.status, ARRAY(
+    SELECT dependency.dependency_id
+    FROM "firefly".dependency
+    WHERE dependency.task_id = record.id
+    ORDER BY dependency.ordinal
+  )
+  FROM "firefly".task_record AS record
+  WHERE record.id = ANY (ARRAY(SELECT member.id FROM member LIMIT 10000))
+  ORDER BY record.id
+$body$;
+
+-- Returns the same as a flowchart for Mermaid, as Markdown of many sites draws it.
+CREATE FUNCTION "firefly".mermaid(task_id bigint) RETURNS text
+LANGUAGE sql STABLE AS $body$
+  WITH node AS MATERIALIZED (SELECT * FROM "firefly".graph(mermaid.task_id))
+  SELECT 'flowchart LR' || string_agg(part.line, '' ORDER BY part.kind, part.id, part.line)
+  FROM (
+    SELECT 1 AS kind, node.id,
+      format(E'\\n  t%s["%s %s"]:::%s', node.id, node.id, replace(node.func_name, '"', '#quot;'), node.status) AS line
+    FROM node
+    UNION ALL
+    SELECT DISTINCT 2, node.id, format(E'\\n  t%s --> t%s', dependency.id, node.id)
+    FROM node, unnest(node.dependencies) AS dependency (id)
+  ) AS part
+$body$;
 `,
   },
 ];

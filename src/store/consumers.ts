@@ -249,19 +249,20 @@ export async function readBatches(sql: Tag, consumerId: string): Promise<BatchRo
 export async function requeueUnplaced(sql: Tag, after: number): Promise<{ last: number; placed: number }> {
   const [row] = await sql`
     WITH seen AS MATERIALIZED (
-      SELECT id, status, claim_seq, queue, priority, not_before
+      SELECT id, status, claim_seq, queue, priority, not_before, dependencies
       FROM ${sql.schema}.task
       WHERE id > ${after}
       ORDER BY id
       LIMIT 5000
     ), unplaced AS MATERIALIZED (
-      SELECT seen.id
+      SELECT seen.id, seen.dependencies
       FROM seen
       WHERE ${isUnplaced(sql)}
     ), held AS MATERIALIZED (
       SELECT task.id
       FROM unplaced
       JOIN ${sql.schema}.task ON task.id = unplaced.id AND task.status = 'created'
+      WHERE unplaced.dependencies IS NULL
       ORDER BY task.id
       FOR UPDATE OF task SKIP LOCKED
     ), ${findDuplicates(sql, sql.raw("held"))}, fenced AS (
@@ -287,9 +288,16 @@ export async function requeueUnplaced(sql: Tag, after: number): Promise<{ last: 
     )
     SELECT
       CASE WHEN (SELECT count(*) FROM seen) < 5000 THEN 0 ELSE (SELECT max(id) FROM seen) END AS last,
-      (SELECT count(*) FROM placed)::integer AS placed
+      (SELECT count(*) FROM placed)::integer AS placed,
+      (SELECT json_agg(id ORDER BY id) FROM unplaced WHERE dependencies IS NOT NULL) AS dependants
   `;
-  return { last: toNumber(row!.last), placed: row!.placed };
+  let placed: number = row!.placed;
+  // Their dependencies are counted under the lock of the record, and so by a statement of its own.
+  for (const id of row!.dependants ?? []) {
+    const [dependant] = await sql`SELECT ${sql.schema}._requeue_dependant(${id}) AS placed`;
+    if (dependant!.placed) placed++;
+  }
+  return { last: toNumber(row!.last), placed };
 }
 
 /** Terminates a backend of this role whose statement no session waits for any more. */

@@ -24,7 +24,20 @@ export interface NewTask extends Partial<UniqueColumns> {
   rate_key?: string;
   /** The identity of the span that schedules it; absent where nothing is traced. */
   traceparent?: string;
+  /** Absent where the task waits for no other: only the SQL functions that schedule unique tasks take it. */
+  depends?: readonly Dependency[];
 }
+
+/** A task that another one waits for, as `_schedule()` takes it. */
+export type Dependency =
+  & ({ readonly id: number } | {
+    /** The place in the same call, from 0, of a task that stands before. */
+    readonly ref: number;
+  })
+  & {
+    /** Whether any end will do; else it must complete. */
+    readonly settled?: boolean;
+  };
 
 /** The columns of a unique task, and what to do about a duplicate. */
 export interface UniqueColumns {
@@ -60,7 +73,7 @@ const COLUMNS = {
   concurrency_key: "text",
   rate_key: "text",
 } as const satisfies Record<
-  Exclude<keyof NewTask, keyof UniqueColumns | "params" | "not_before" | "delay" | "traceparent">,
+  Exclude<keyof NewTask, keyof UniqueColumns | "params" | "not_before" | "delay" | "traceparent" | "depends">,
   string
 >;
 

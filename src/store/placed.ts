@@ -96,6 +96,7 @@ export async function findPlaced(
 function stateOfWaiting(sql: Tag): unknown {
   return sql.raw(`CASE
           WHEN reason = 'unknown' THEN 'unknown'
+          WHEN reason = 'dependencies' THEN 'dependent'
           WHEN reason <> 'time' THEN 'limited'
           WHEN not_before > statement_timestamp() THEN 'delayed'
           WHEN concurrency_key IS NULL AND rate_key IS NULL THEN 'ready'

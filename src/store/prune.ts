@@ -52,6 +52,8 @@ export async function pruneEach(sql: Tag, request: PruneRequest): Promise<Pruned
  * that another transaction has locked are left to the next walk, and so are those that were retried since the statement
  * began: their status is checked again under the lock.
  *
+ * A record whose dependants have not ended is kept.
+ *
  * The walk ends at the first records that are younger than the shortest of all retentions, since no later record can
  * have expired. Then, or if it found little, it rests, so that many consumers do not walk in parallel for nothing.
  *
@@ -101,7 +103,7 @@ async function pruneBatch(
       ) AS seconds
       FROM fallback
     ), seen AS MATERIALIZED (
-      SELECT id, func_name, queue, status, created, COALESCE(completed, failed, cancelled) AS ended
+      SELECT id, func_name, queue, status, created, dependants, COALESCE(completed, failed, cancelled) AS ended
       FROM ${sql.schema}.task
       WHERE id > COALESCE(${after}::bigint, (SELECT prune_cursor FROM walk))
       ORDER BY id
@@ -116,7 +118,15 @@ async function pruneBatch(
         WHEN seen.status = 'completed'
         THEN COALESCE(definition.retain_completed, queue.retain_completed, fallback.completed)
         ELSE COALESCE(definition.retain_failed, queue.retain_failed, fallback.failed)
-      END
+      END AND NOT (
+        -- Its dependants may still read its result.
+        seen.dependants IS NOT NULL AND EXISTS (
+          SELECT
+          FROM ${sql.schema}.dependency
+          JOIN ${sql.schema}.task AS dependant ON dependant.id = dependency.task_id AND dependant.status = 'created'
+          WHERE dependency.dependency_id = seen.id
+        )
+      )
       ORDER BY seen.id
       LIMIT 1000
     ), held AS MATERIALIZED (

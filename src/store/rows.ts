@@ -33,6 +33,7 @@ export interface TaskRow {
   errors: ErrorRow[];
   tags: string[];
   traceparent: string | null;
+  dependencies: number;
   attempted_by: AttemptedBy | null;
 }
 
@@ -67,7 +68,7 @@ type NewColumn =
 
 /** Makes the row of a task that was just inserted, without reading it back: column by column, as spreading thousands of objects is slow. */
 export function newRow(
-  task: Pick<TaskRow, NewColumn> & Pick<NewTask, "concurrency_key" | "rate_key" | "traceparent">,
+  task: Pick<TaskRow, NewColumn> & Pick<NewTask, "concurrency_key" | "rate_key" | "traceparent" | "depends">,
   { id, created, not_before }: Pick<TaskRow, "id" | "created" | "not_before">,
 ): TaskRow & { inserted: boolean } {
   return {
@@ -75,7 +76,13 @@ export function newRow(
     func_name: task.func_name,
     queue: task.queue,
     status: "created",
-    state: not_before > created ? "delayed" : task.concurrency_key ?? task.rate_key ? "limited" : "ready",
+    state: task.depends
+      ? "dependent"
+      : not_before > created
+      ? "delayed"
+      : task.concurrency_key ?? task.rate_key
+      ? "limited"
+      : "ready",
     priority: task.priority,
     created,
     not_before,
@@ -98,6 +105,7 @@ export function newRow(
     errors: [],
     tags: [...task.tags], // a list can be changed, as a Date can
     traceparent: task.traceparent ?? null,
+    dependencies: task.depends?.length ?? 0,
     attempted_by: null,
     inserted: true,
   };

@@ -127,8 +127,8 @@ export interface ListedTask {
   returned: string | null;
   /** The last error, without its stack. */
   error: Pick<ErrorRow, "name" | "message" | "attempt" | "seconds"> | null;
-  /** The limit that it waits for. */
-  reason: "time" | "unknown" | "concurrency" | "rate" | null;
+  /** What it waits for. */
+  reason: "time" | "unknown" | "concurrency" | "rate" | "dependencies" | null;
   concurrency_key: string | null;
   rate_key: string | null;
   /** Whether its queue is paused, and since when. */

@@ -14,7 +14,7 @@ export const TASK_STATUSES: readonly TaskStatus[] = ["created", "running", "comp
 /**
  * The state of a task: its status, with `created` told apart. `ready`: it may run now; `delayed`: its time has not come;
  * `retrying`: its time has not come, and an attempt was made before; `limited`: it waits for a slot of its limits;
- * `unknown`: no consumer knows its name; `unplaced`: an edit by hand left it outside of all of these, and a consumer will
+ * `dependent`: it waits for other tasks to end; `unknown`: no consumer knows its name; `unplaced`: an edit by hand left it outside of all of these, and a consumer will
  * requeue it.
  */
 export type TaskState =
@@ -22,12 +22,21 @@ export type TaskState =
   | "delayed"
   | "retrying"
   | "limited"
+  | "dependent"
   | "unknown"
   | "unplaced"
   | Exclude<TaskStatus, "created">;
 
 /** Every state of a task whose status is `created`. */
-export const CREATED_STATES: readonly TaskState[] = ["ready", "delayed", "retrying", "limited", "unknown", "unplaced"];
+export const CREATED_STATES: readonly TaskState[] = [
+  "ready",
+  "delayed",
+  "retrying",
+  "limited",
+  "dependent",
+  "unknown",
+  "unplaced",
+];
 
 /** Every state, in the order of a task's life. */
 export const TASK_STATES: readonly TaskState[] = [

@@ -104,7 +104,10 @@ function orderOf({ states }: TaskQuery): string {
   if (are("ready")) return "in the order in which they are claimed";
   if (are("running")) return "those that run longest first";
   if (are("delayed", "retrying")) return "those whose time comes first first";
-  if (are("delayed", "retrying", "limited", "unknown") || are("completed", "failed", "cancelled") || states === null) {
+  if (
+    are("delayed", "retrying", "limited", "dependent", "unknown") || are("completed", "failed", "cancelled") ||
+    states === null
+  ) {
     return "newest first";
   }
   return "by status";

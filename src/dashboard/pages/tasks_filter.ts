@@ -23,7 +23,12 @@ interface Tab {
 const TABS: readonly Tab[] = [
   { title: "All", status: null, states: null, time: "Changed" },
   { title: "Due", status: "due", states: ["ready"], time: "Due" },
-  { title: "Waiting", status: "waiting", states: ["delayed", "retrying", "limited", "unknown"], time: "Created" },
+  {
+    title: "Waiting",
+    status: "waiting",
+    states: ["delayed", "retrying", "limited", "dependent", "unknown"],
+    time: "Created",
+  },
   { title: "Running", status: "running", states: ["running"], time: "Started" },
   { title: "Completed", status: "completed", states: ["completed"], time: "Completed" },
   { title: "Failed", status: "failed", states: ["failed"], time: "Failed" },

@@ -147,6 +147,7 @@ async function lineOf(context: PageContext, row: ListedTask): Promise<Part> {
     const isRate = row.reason === "rate" || row.concurrency_key === null;
     return isRate ? `rate key ${row.rate_key}` : `concurrency key ${row.concurrency_key}`;
   }
+  if (state === "dependent") return "other tasks must end first";
   if (state === "unplaced") return "an edit by hand left it nowhere: a consumer will put it back";
   return NOTHING;
 }

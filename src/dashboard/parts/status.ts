@@ -21,6 +21,7 @@ export const STATES: Readonly<Record<TaskState, readonly [shape: Shape, word: st
   delayed: ["later", "Later"],
   retrying: ["later", "To retry"],
   limited: ["limited", "Limited"],
+  dependent: ["later", "After others"],
   unknown: ["unknown", "Unknown name"],
   unplaced: ["unknown", "Unplaced"],
   running: ["running", "Running"],

@@ -19,7 +19,16 @@ export interface NewTask extends Partial<UniqueColumns> {
   concurrency_key?: string;
   rate_key?: string;
   traceparent?: string;
+  depends?: readonly Dependency[];
 }
+
+export type Dependency =
+  & ({ readonly id: number } | {
+    readonly ref: number;
+  })
+  & {
+    readonly settled?: boolean;
+  };
 
 export interface UniqueColumns {
   unique_key: string;
@@ -46,7 +55,7 @@ const COLUMNS = {
   concurrency_key: "text",
   rate_key: "text",
 } as const satisfies Record<
-  Exclude<keyof NewTask, keyof UniqueColumns | "params" | "not_before" | "delay" | "traceparent">,
+  Exclude<keyof NewTask, keyof UniqueColumns | "params" | "not_before" | "delay" | "traceparent" | "depends">,
   string
 >;
 

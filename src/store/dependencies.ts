@@ -1,0 +1,108 @@
+import type { Tag } from "../database/driver.ts";
+import type { TaskStatus } from "../task/record.ts";
+import { type ErrorRow, toNumber } from "./rows.ts";
+
+/** How a dependency ended, for the arguments of its dependant. */
+export interface ResultRow {
+  task_id: number;
+  /** The place among the dependencies of the task, from 0. */
+  ordinal: number;
+  dependency_id: number;
+  settled: boolean;
+  /**
+   * `deleted` if there is no record any more, and so no result. One that was retried after its dependant had been told
+   * keeps what that was told.
+   */
+  status: Exclude<TaskStatus, "running"> | "deleted";
+  returned: string | null;
+  /** The last error; null for a task that completed. */
+  error: ErrorRow | null;
+}
+
+/** Reads how the dependencies of tasks ended, in the order of their places. */
+export async function readResults(sql: Tag, ids: number[]): Promise<ResultRow[]> {
+  const rows = await sql`
+    SELECT dependency.task_id, dependency.ordinal, dependency.dependency_id, dependency.settled,
+      CASE
+        WHEN task.id IS NULL THEN 'deleted'
+        WHEN task.status = 'created' THEN COALESCE(dependency.status, task.status)
+        ELSE task.status
+      END AS status,
+      CASE WHEN task.status = 'completed' THEN task.returned END AS returned,
+      CASE WHEN task.status <> 'completed' THEN task.errors -> -1 END AS error
+    FROM ${sql.schema}.dependency
+    LEFT JOIN ${sql.schema}.task ON task.id = dependency.dependency_id
+    WHERE dependency.task_id = ANY (${ids}::bigint[])
+    ORDER BY dependency.task_id, dependency.ordinal
+  `;
+  return rows.map((row) => ({
+    task_id: toNumber(row.task_id),
+    ordinal: row.ordinal,
+    dependency_id: toNumber(row.dependency_id),
+    settled: row.settled,
+    status: row.status,
+    returned: row.returned,
+    error: row.error,
+  }));
+}
+
+/** What a call of {@linkcode releaseTasks} did. */
+export interface Released {
+  /** How many tasks may run now, or wait for their time or their limits alone. */
+  released: number;
+  /** How many were cancelled because a dependency did not complete. */
+  cancelled: number;
+  /** Whether there is more to do: call again, with null. */
+  again: boolean;
+}
+
+/**
+ * Tells the dependants of tasks that have ended: of those of `ids`, or of any for null. Call it after the commit that
+ * ended them. It waits for no lock, and a call that is lost is made up for by any other with null.
+ */
+export async function releaseTasks(sql: Tag, ids: number[] | null): Promise<Released> {
+  const [row] = await sql`
+    SELECT released, cancelled, again FROM ${sql.schema}._release_dependants(${ids}::bigint[])
+  `;
+  return { released: row!.released, cancelled: row!.cancelled, again: row!.again };
+}
+
+/** Whether the dependants of a task are still to be told of its end. */
+export async function hasEnded(sql: Tag): Promise<boolean> {
+  const [row] = await sql`SELECT EXISTS (SELECT FROM ${sql.schema}.ended) AS some`;
+  return row!.some;
+}
+
+/** A task of a graph. */
+export interface GraphRow {
+  id: number;
+  func_name: string;
+  status: TaskStatus;
+  /** In the order in which the task was scheduled with them; a deleted one is among them. */
+  dependencies: number[];
+}
+
+/** Reads the tasks that hang together with one by their dependencies, up to 10,000, in the order of their ids. */
+export async function readGraph(sql: Tag, id: number): Promise<GraphRow[]> {
+  const rows = await sql`
+    SELECT id, func_name, status, to_json(dependencies) AS dependencies FROM ${sql.schema}.graph(${id})
+  `;
+  return rows.map((row) => ({
+    id: toNumber(row.id),
+    func_name: row.func_name,
+    status: row.status,
+    dependencies: row.dependencies.map(toNumber),
+  }));
+}
+
+/** Cancels those of a graph that have not ended, and notifies; resolves to their ids. */
+export async function cancelGraph(sql: Tag, id: number): Promise<number[]> {
+  const rows = await sql`
+    SELECT member.id
+    FROM (
+      SELECT id FROM ${sql.schema}.graph(${id}) WHERE status IN ('created', 'running') ORDER BY id
+    ) AS member
+    WHERE ${sql.schema}.cancel(member.id)
+  `;
+  return rows.map((row) => toNumber(row.id));
+}
