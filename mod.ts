@@ -28,6 +28,7 @@ export {
   CommitUnknown,
   DatabaseUnreachable,
   DecryptionFailed,
+  DependencyFailed,
   EmbeddedServerError,
   FireflyError,
   FireflyFormatError,
@@ -84,6 +85,7 @@ export type {
 } from "./src/task/record.ts";
 export type { BulkOptions, Tasks } from "./src/records/tasks.ts";
 export { TaskFailed } from "./src/records/task_record.ts";
+export { type Argument, type Arguments, type ResultOf, type Settled, settled } from "./src/task/result_of.ts";
 export type { Logger, TaskContext } from "./src/task/scope.ts";
 export type { Queryable, Sql } from "./src/sql.ts";
 export type { ConsumerState, RunningTask } from "./src/store/consumer_records.ts";
@@ -100,4 +102,4 @@ export type {
 export type { Atom, Storable } from "./src/task/storable.ts";
 export { ValidationFailed } from "./src/task/validation.ts";
 export { task } from "./src/task/task.ts";
-export type { Schedulable, Scheduled, Task, TaskFunction, TaskSpec } from "./src/task/signature.ts";
+export type { Schedulable, Scheduled, ScheduledMany, Task, TaskFunction, TaskSpec } from "./src/task/signature.ts";

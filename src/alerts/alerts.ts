@@ -157,7 +157,7 @@ function withOwnEvents(host: ConsumerHost): ConsumerHost {
     tasks,
     events,
     hooks: new Hooks({ events, onFailed: undefined, get: (id) => tasks.get(id), run: (fn) => fn() }),
-    schedule: (definition, calls, options) => host.schedule(definition, calls, options),
+    schedule: (definition, calls, options, call) => host.schedule(definition, calls, options, call),
     connect: () => host.connect(),
   };
 }

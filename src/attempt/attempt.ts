@@ -17,6 +17,7 @@ import {
 import { DatabaseUnreachable, FireflyError, LeaseLost } from "../errors.ts";
 import type { AttemptInfo } from "../events.ts";
 import { callHandler, type HandlerCall } from "./call_handler.ts";
+import { completeArguments } from "./results.ts";
 import { areParamsLoaded, loadParams } from "./load_params.ts";
 import type { CurrentInstance, Scope, TaskContext } from "../task/scope.ts";
 import { settleFailure } from "../settle/settle_outcome.ts";
@@ -153,6 +154,17 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
   /** Ends the attempt from outside: aborts its signal, and settles it without waiting for the handler. */
   abort(reason: Error): void {
     this.abortController.abort(reason);
+  }
+
+  /**
+   * Completes arguments in which results of other tasks are missing. Meanwhile a failure of the database is none of the
+   * handler's.
+   */
+  async readResults(incomplete: Incomplete): Promise<unknown> {
+    this.#isLoading = true;
+    const args = await completeArguments(this.task, incomplete, this.env);
+    this.#isLoading = false;
+    return args;
   }
 
   /** Keeps the attempt's transaction alive. */

@@ -3,11 +3,12 @@ import type { LazyAbortController } from "./lazy_abort.ts";
 import type { TaskDefinition } from "../task/definition.ts";
 import { type Duration, toSeconds } from "../duration.ts";
 import { markAsFail } from "../task/context.ts";
-import { decodeParams } from "../privacy/encryption.ts";
+import { decodeTaskArguments } from "../privacy/encryption.ts";
 import type { AttemptInfo } from "../events.ts";
 import { callThrough } from "./middleware.ts";
 import { enterScope, type Scope } from "../task/scope.ts";
 import { isInstance } from "../thrown.ts";
+import { Incomplete } from "../wire/missing.ts";
 import { validate, validateArguments, ValidationFailed } from "../task/validation.ts";
 
 /** One call of a handler, whose scope it is. */
@@ -21,6 +22,8 @@ export interface HandlerCall extends Scope {
   readonly timeout: Duration | undefined;
   /** Whether `abortController` has aborted. */
   readonly aborted: boolean;
+  /** Completes arguments in which results of other tasks are missing. */
+  readResults(incomplete: Incomplete): Promise<unknown>;
   /** Aborts at the timeout. The call is over when it aborts, for whatever reason. */
   readonly abortController: LazyAbortController;
 }
@@ -77,10 +80,27 @@ async function unlessAborted(
 }
 
 function handleTask(call: HandlerCall, params: string): unknown {
-  const { definition: { input, output, handler }, env: { keys } } = call;
-  const args = decodeParams(params, keys);
-  if (!Array.isArray(args)) throw new TypeError("Cannot call the handler as params is no list of arguments");
-  return input || output ? handleChecked(call, args) : handler(...args as unknown[]);
+  const args = decodeTaskArguments(params, call.env.keys);
+  if (Array.isArray(args)) return handleArguments(call, args);
+  if (args instanceof Incomplete) return handleIncomplete(call, args);
+  throw notAList();
+}
+
+function notAList(): TypeError {
+  return new TypeError("Cannot call the handler as params is no list of arguments");
+}
+
+function handleArguments(call: HandlerCall, args: unknown[]): unknown {
+  const { input, output, handler } = call.definition;
+  return input || output ? handleChecked(call, args) : handler(...args);
+}
+
+/** Reads the results that are missing among the arguments. */
+async function handleIncomplete(call: HandlerCall, incomplete: Incomplete): Promise<unknown> {
+  const args = await call.readResults(incomplete);
+  if (!Array.isArray(args)) throw notAList();
+  throwIfAborted(call);
+  return await handleArguments(call, args);
 }
 
 async function handleChecked(call: HandlerCall, given: unknown[]): Promise<unknown> {

@@ -8,6 +8,7 @@ import type { CurrentInstance } from "../task/scope.ts";
 import type { Sessions } from "../database/sessions.ts";
 import type { Settler } from "../settle/settler.ts";
 import type { Statistics } from "../statistics/statistics.ts";
+import type { ResultReader } from "./results.ts";
 import type { Slots } from "./slots.ts";
 import type { LogKeeper } from "../telemetry/kept_log.ts";
 import type { Tracing } from "../telemetry/tracing.ts";
@@ -20,6 +21,7 @@ export interface AttemptEnvironment {
   readonly sessions: Sessions;
   readonly slots: Slots;
   readonly settler: Settler;
+  readonly results: ResultReader;
   readonly events: Emitter;
   readonly hooks: Hooks;
   /** The keys that decrypt arguments and encrypt results; undefined without encryption. */

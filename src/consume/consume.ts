@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ConsumerConfig } from "../attempt/consumer_config.ts";
 import type { AttemptEnvironment } from "../attempt/environment.ts";
+import { ResultReader } from "../attempt/results.ts";
 import { Slots } from "../attempt/slots.ts";
 import type { ConsumerCounts } from "./counts.ts";
 import { ConsumerLoop } from "./consumer.ts";
@@ -186,6 +187,7 @@ async function start(host: ConsumerHost, config: ConsumerConfig): Promise<{ loop
     sessions,
     slots,
     settler,
+    results: new ResultReader(sql),
     events,
     hooks,
     keys,

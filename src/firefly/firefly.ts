@@ -18,6 +18,7 @@ import { Tasks } from "../records/tasks.ts";
 import { Redactor } from "../privacy/redaction.ts";
 import { Scheduler } from "../schedule/scheduler.ts";
 import { type KnownColumns, prepareTasks } from "../schedule/new_tasks.ts";
+import type { ScheduledCall } from "../task/scheduled_call.ts";
 import { currentScope, setInstanceFactory, withScope } from "../task/scope.ts";
 import { lazySql, type Sql } from "../sql.ts";
 import { type ConsumerState, readConsumers } from "../store/consumer_records.ts";
@@ -265,16 +266,27 @@ export class Firefly implements AsyncDisposable {
    *
    * @ignore
    */
-  schedule(definition: TaskDefinition, calls: unknown[][], options: ScheduleOptions): Promise<TaskRecord[]> {
-    return this.#connector.during(this.#schedule(definition, calls, options));
+  schedule(
+    definition: TaskDefinition,
+    calls: unknown[][],
+    options: ScheduleOptions,
+    call?: ScheduledCall,
+  ): Promise<TaskRecord[]> {
+    return this.#connector.during(this.#schedule(definition, calls, options, call));
   }
 
-  async #schedule(definition: TaskDefinition, calls: unknown[][], options: ScheduleOptions): Promise<TaskRecord[]> {
+  async #schedule(
+    definition: TaskDefinition,
+    calls: unknown[][],
+    options: ScheduleOptions,
+    call: ScheduledCall | undefined,
+  ): Promise<TaskRecord[]> {
     const { schema, keys, options: { defaults = {} } } = this;
     const known = this.#knownColumns;
     const { tasks, plain } = await prepareTasks(definition, calls, { options, defaults, schema, keys, known });
-    const insert = () => this.#scheduler.insert(tasks, options.tx);
+    const insert = () => this.#scheduler.insert(tasks, options.tx, call);
     const { scheduled, fresh } = await (this.tracing?.schedule({ tasks, plain }, insert) ?? insert());
+    call?.complete(scheduled);
     const records = await toRecords(plain, scheduled, { access: this.#access, fresh });
     if (!this.events.has("scheduled")) return records;
     for (const { id, funcName, queue, inserted } of records) {

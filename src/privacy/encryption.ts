@@ -2,7 +2,7 @@ import { createHmac } from "node:crypto";
 import { DecryptionFailed } from "../errors.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 import { base64, decodeText, encodeText } from "../wire/base64.ts";
-import { decode } from "../wire/decode.ts";
+import { decode, decodeArguments } from "../wire/decode.ts";
 
 /** The keys that encrypt and decrypt arguments and results. */
 export interface Encryption {
@@ -54,6 +54,12 @@ export function isEncrypted(text: string): boolean {
 export function decodeParams(text: string, keys: KeyRing | undefined): unknown {
   if (isEncrypted(text)) throw toDecryptionError(text, keys);
   return decode(text);
+}
+
+/** As {@linkcode decodeParams}, for arguments in which results of other tasks may be missing. */
+export function decodeTaskArguments(text: string, keys: KeyRing | undefined): unknown {
+  if (isEncrypted(text)) throw toDecryptionError(text, keys);
+  return decodeArguments(text);
 }
 
 /** Encrypts and decrypts stored values with the keys of an instance. */

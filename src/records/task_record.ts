@@ -3,8 +3,8 @@ import { DEFAULT_RETRY_DELAY, type RecordedDelay, type RetryDelay, toRecordedDel
 import type { Database } from "../database/pools.ts";
 import { parseTime } from "../database/times.ts";
 import type { AttemptedBy } from "../events.ts";
-import { decodeParams, decryptRow, type KeyRing } from "../privacy/encryption.ts";
-import { FireflyError, TaskExists, TaskNotFound } from "../errors.ts";
+import { decodeParams, decodeTaskArguments, decryptRow, type KeyRing } from "../privacy/encryption.ts";
+import { DependencyFailed, FireflyError, TaskExists, TaskNotFound } from "../errors.ts";
 import { lazyArray } from "../lazy_array.ts";
 import type { Listener } from "../notify/listener.ts";
 import { Projection } from "../wire/to_json.ts";
@@ -20,7 +20,9 @@ import type {
 } from "../task/record.ts";
 import { toPlaceChange } from "./reschedule.ts";
 import type { Results } from "./result_waiter.ts";
+import { RESULT, type ResultSource } from "../task/result_of.ts";
 import { registry } from "../task/scope.ts";
+import { Incomplete } from "../wire/missing.ts";
 import { cancelTasks, type Chosen, deleteTasks, rescheduleTasks, retryTasks, runTasks } from "../store/bulk.ts";
 import type { NewTask } from "../store/insert.ts";
 import { readRecords } from "../store/records.ts";
@@ -42,9 +44,16 @@ export class TaskFailed extends FireflyError {
     const why = task.status === "failed"
       ? `failed: ${task.error?.message ?? "its error is not stored"}`
       : "was cancelled";
-    super(`Task ${task.id} "${task.funcName}" ${why}`);
+    const { error } = task;
+    const failed = isDependencyError(error) ? new DependencyFailed(error.message, error) : undefined;
+    super(`Task ${task.id} "${task.funcName}" ${why}${failed ? `: ${failed.message}` : ""}`, failed && { cause: failed });
     this.task = task;
   }
+}
+
+/** Whether the error of a record says that a task which it depends on did not complete. */
+function isDependencyError(error: TaskError | null): error is TaskError & { dependency: number; root: number } {
+  return error?.name === "DependencyFailed" && typeof error.dependency === "number" && typeof error.root === "number";
 }
 
 /** The connections that records act through. */
@@ -152,11 +161,16 @@ class StoredTask {
   }
 
   get params(): unknown[] {
-    return (this.#params = decoded(this.#params, this.#access.keys)).value as unknown[];
+    return (this.#params = decoded(this.#params, this.#access.keys, decodeTaskArguments)).value as unknown[];
   }
 
   get returned(): unknown {
-    return (this.#returned = decoded(this.#returned, this.#access.keys)).value;
+    return (this.#returned = decoded(this.#returned, this.#access.keys, decodeParams)).value;
+  }
+
+  /** The task whose result it stands for as an argument. */
+  get [RESULT](): ResultSource {
+    return { call: undefined, id: this.id, count: undefined, settled: false };
   }
 
   async result(options?: WaitOptions): Promise<unknown> {
@@ -280,9 +294,10 @@ function delayOf(defined: RetryDelay | undefined, row: TaskRow): RecordedDelay {
 /** A stored value, which is decoded on first use, so that one that cannot be decoded does not break a list of records. */
 type Stored = string | null | { readonly value: unknown };
 
-function decoded(stored: Stored, keys: KeyRing | undefined): { readonly value: unknown } {
-  if (typeof stored === "string") return { value: decodeParams(stored, keys) };
-  return stored ?? { value: undefined };
+function decoded(stored: Stored, keys: KeyRing | undefined, decode: typeof decodeParams): { readonly value: unknown } {
+  if (typeof stored !== "string") return stored ?? { value: undefined };
+  const value = decode(stored, keys);
+  return { value: value instanceof Incomplete ? value.value : value };
 }
 
 function attemptRead(read: () => unknown): unknown {
@@ -293,6 +308,7 @@ function attemptRead(read: () => unknown): unknown {
   }
 }
 
-function toTaskError({ at, ...error }: ErrorRow): TaskError {
+/** Converts an entry of the column `errors`. */
+export function toTaskError({ at, ...error }: ErrorRow): TaskError {
   return { ...error, at: parseTime(at) };
 }

@@ -6,9 +6,12 @@ import { type KeyRing, mapInChunks } from "../privacy/encryption.ts";
 import { computeLimitKeys, isLimited } from "../task/limit_keys.ts";
 import type { ScheduleOptions, TaskOptions } from "../task/options.ts";
 import type { NewTask, UniqueColumns } from "../store/insert.ts";
+import { Dependencies, hasResults, type PreparedTask, sourceOf, withoutResults } from "./dependencies.ts";
 import { isUnique, uniqueColumns } from "./unique_key.ts";
+import { resultSourceOf } from "../task/result_of.ts";
 import { validateArguments } from "../task/validation.ts";
-import { encode } from "../wire/encode.ts";
+import { encodeArguments, formatPath } from "../wire/encode.ts";
+import type { Key } from "../wire/references.ts";
 
 /** The options that new tasks are made of, beside the definition's. */
 export interface NewTasksOptions {
@@ -20,10 +23,13 @@ export interface NewTasksOptions {
   known?: KnownColumns;
 }
 
+/** The dependencies of each task of a call; of one without any, nothing. */
+type TaskDependencies = (Dependencies | undefined)[];
+
 /** Tasks that are ready to be inserted. */
 export interface PreparedTasks {
   /** The tasks as they are stored. */
-  readonly tasks: NewTask[];
+  readonly tasks: PreparedTask[];
   /** The same with arguments that are not encrypted, for their records. */
   readonly plain: NewTask[];
 }
@@ -58,14 +64,59 @@ export function newTasks(
   definition: TaskDefinition,
   calls: unknown[][],
   options: NewTasksOptions,
-): NewTask[] | Promise<NewTask[]> {
+): PreparedTask[] | Promise<PreparedTask[]> {
   const shared = sharedColumns(definition, options);
   const encodeAll = () => {
-    const texts = calls.map((args) => encode(args));
-    const toTasks = (params: string[]) => tasksOf(definition, { calls, shared, params }, options);
+    const dependencies: TaskDependencies = [];
+    const texts = calls.map((args, i) => encodeCall(definition, args, () => dependencies[i] ??= new Dependencies()));
+    if (options.options.after !== undefined) addAfter(options.options.after, { calls, dependencies });
+    const toTasks = (params: string[]) => tasksOf(definition, { calls, shared, params, dependencies }, options);
     return texts.every((text) => typeof text === "string") ? toTasks(texts) : Promise.all(texts).then(toTasks);
   };
   return definition.input ? checkArguments(definition, calls).then(encodeAll) : encodeAll();
+}
+
+/**
+ * Encodes the arguments of a call, and adds the tasks whose results are among them to its dependencies. The arguments are
+ * not searched for these: the encoder asks only about what it would refuse, or is an instance of a class.
+ */
+function encodeCall(
+  { name }: TaskDefinition,
+  args: unknown[],
+  dependencies: () => Dependencies,
+): string | Promise<string> {
+  return encodeArguments(args, (part, path) => {
+    const source = resultSourceOf(part);
+    if (!source) return undefined;
+    if (isInLists(args, path)) return dependencies().substitute(source);
+    throw new TypeError(
+      `Cannot schedule task "${name}" with the result of a task at ${formatPath(path)}: it must be an argument, or an ` +
+        "element of a list that is one",
+    );
+  });
+}
+
+/** Whether all that leads to a part of arguments are lists. */
+function isInLists(args: unknown[], path: readonly Key[]): boolean {
+  let list: unknown = args;
+  for (const key of path) {
+    if (!Array.isArray(list) || typeof key !== "number") return false;
+    list = list[key];
+  }
+  return true;
+}
+
+/** Adds the tasks of the option `after` to the dependencies of each call. */
+function addAfter(
+  after: NonNullable<ScheduleOptions["after"]>,
+  { calls, dependencies }: { calls: unknown[][]; dependencies: TaskDependencies },
+): void {
+  const sources = Array.from(after, sourceOf);
+  if (sources.length === 0) return;
+  for (const i of calls.keys()) {
+    const found = dependencies[i] ??= new Dependencies();
+    for (const source of sources) found.add(source);
+  }
 }
 
 function sharedColumns(
@@ -96,20 +147,41 @@ function sharedColumns(
 
 function tasksOf(
   definition: TaskDefinition,
-  { calls, shared, params }: { calls: unknown[][]; shared: SharedColumns; params: string[] },
+  { calls, shared, params, dependencies }: {
+    calls: unknown[][];
+    shared: SharedColumns;
+    params: string[];
+    dependencies: TaskDependencies;
+  },
   { options, keys }: NewTasksOptions,
-): NewTask[] | Promise<NewTask[]> {
-  const tasks: NewTask[] = isLimited(definition)
-    ? calls.map((args, i) => ({ ...shared, params: params[i]!, ...storedLimits(definition, args) }))
+): PreparedTask[] | Promise<PreparedTask[]> {
+  const tasks: PreparedTask[] = isLimited(definition)
+    ? calls.map((args, i) => ({
+      ...shared,
+      params: params[i]!,
+      ...storedLimits(definition, keyArguments(definition, args, dependencies[i])),
+    }))
     : params.map((params) => ({ ...shared, params }));
+  for (const i of dependencies.keys()) {
+    const found = dependencies[i];
+    if (found) tasks[i]!.dependencies = found.list;
+  }
   if (!isUnique(definition, options)) return tasks;
   return Promise.all(tasks.map(async (task, i) => {
-    return { ...task, ...await uniqueColumns(definition, options, { args: calls[i]!, params: params[i]!, keys }) };
+    const args = keyArguments(definition, calls[i]!, dependencies[i]);
+    const hasResults = dependencies[i]?.hasResults;
+    const columns = await uniqueColumns(definition, options, { args, params: hasResults ? null : params[i]!, keys });
+    return { ...task, ...columns };
   }));
 }
 
+/** The arguments for functions that compute keys: a result that is not there yet throws when it is used. */
+function keyArguments({ name }: TaskDefinition, args: unknown[], dependencies: Dependencies | undefined): unknown[] {
+  return dependencies?.hasResults ? withoutResults(args, `schedule task "${name}"`) : args;
+}
+
 /** Encrypts the arguments. `replace` may store them in the record of a duplicate in another queue. */
-async function encryptTasks(tasks: NewTask[], keys: KeyRing): Promise<NewTask[]> {
+async function encryptTasks(tasks: PreparedTask[], keys: KeyRing): Promise<PreparedTask[]> {
   return await mapInChunks(tasks, async (task) => {
     const place = { funcName: task.func_name, queue: task.queue, column: "params" } as const;
     const anyQueue = task.on_conflict === "replace";
@@ -122,7 +194,11 @@ async function checkArguments({ name, input }: TaskDefinition, calls: unknown[][
   if (!input) return;
   await Promise.all(calls.map(async (args, index) => {
     const whose = calls.length === 1 ? "its arguments" : `the arguments of calls[${index}]`;
-    await validateArguments(input, args, `Cannot schedule task "${name}" as ${whose} are not valid`);
+    try {
+      await validateArguments(input, args, `Cannot schedule task "${name}" as ${whose} are not valid`);
+    } catch (error) {
+      if (!hasResults(args)) throw error; // results are checked when they are there
+    }
   }));
 }
 

@@ -5,6 +5,8 @@ import { retryConflicts } from "../database/conflicts.ts";
 import { codeOf, LOCK_NOT_AVAILABLE, markUserFailure } from "../database/error_codes.ts";
 import { FireflyError } from "../errors.ts";
 import type { ScheduleOptions } from "../task/options.ts";
+import type { ScheduledCall } from "../task/scheduled_call.ts";
+import { haveDependencies, type PreparedTask, toInserted, whenPlaced } from "./dependencies.ts";
 import type { Sessions } from "../database/sessions.ts";
 import type { NewTask } from "../store/insert.ts";
 import { areUnique, isOneStatement, isProducer, type ScheduledTask, scheduleTasks } from "../store/schedule.ts";
@@ -40,33 +42,44 @@ const UNIQUE_TIMEOUT = 15;
  */
 export class Scheduler {
   readonly #options: SchedulerOptions;
-  readonly #batcher: Batcher<NewTask, ScheduledTask>;
+  readonly #batcher: Batcher<PreparedTask, ScheduledTask>;
   /** Whether the instance's role may not insert tasks, but only call functions that do; the first call finds out. */
   #producer: boolean | undefined;
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
     this.#batcher = new Batcher({
-      insert: async (tasks) => await this.#insertThrough((await options.connect()).database.inserts, tasks),
-      sizeOf: ({ params }) => params.length,
+      insert: async (tasks) => {
+        const { database: { inserts } } = await options.connect();
+        return await this.#insertThrough(inserts, haveDependencies(tasks) ? await toInserted(tasks) : tasks);
+      },
+      sizeOf: ({ params, dependencies }) => params.length + (dependencies ? dependencies.length * 16 : 0),
     });
   }
 
-  /** Inserts the tasks of one call, all or none. */
-  async insert(tasks: NewTask[], tx: ScheduleOptions["tx"]): Promise<Scheduled> {
-    const { schema, openTransaction } = this.#options;
-    if (tx !== undefined && tx !== null) {
-      return { scheduled: await insertThroughClient(tx, tasks, schema), fresh: COMMITTED };
-    }
-    const joined = tx === null ? undefined : openTransaction();
-    if (joined) {
-      const scheduled = await this.#insertThrough(joined.statements, tasks);
+  /** Inserts the tasks of one call, all or none. Calls whose tasks depend on them learn of that by `call`. */
+  async insert(tasks: PreparedTask[], tx: ScheduleOptions["tx"], call?: ScheduledCall): Promise<Scheduled> {
+    const dependant = haveDependencies(tasks);
+    if (tx === undefined || tx === null) {
+      const joined = tx === null ? undefined : this.#options.openTransaction();
+      if (!joined) return { scheduled: await this.#insertOwn(tasks, { dependant, call }), fresh: COMMITTED };
+      const scheduled = await this.#insertThrough(joined.statements, dependant ? await toInserted(tasks) : tasks);
       return { scheduled, fresh: { uncommitted: () => !joined.outermost.ended } };
     }
+    const inserted = dependant ? await toInserted(tasks) : tasks;
+    return { scheduled: await insertThroughClient(tx, inserted, this.#options.schema), fresh: COMMITTED };
+  }
+
+  /** Inserts tasks outside of any transaction of the caller's. */
+  async #insertOwn(
+    tasks: PreparedTask[],
+    { dependant, call }: { dependant: boolean; call: ScheduledCall | undefined },
+  ): Promise<ScheduledTask[]> {
     const unique = areUnique(tasks);
-    const alone = unique || !isOneStatement(tasks);
-    const scheduled = await (alone ? this.#insertAlone(tasks, unique) : this.#batcher.insert(tasks));
-    return { scheduled, fresh: COMMITTED };
+    if (unique || !isOneStatement(tasks)) return await this.#insertAlone(dependant ? await toInserted(tasks) : tasks, unique);
+    if (dependant) await whenPlaced(tasks, this.#batcher);
+    call?.place(tasks, this.#batcher);
+    return await this.#batcher.insert(tasks);
   }
 
   /** Inserts tasks in a transaction of their own. */

@@ -13,13 +13,13 @@ export function isUnique(definition: TaskDefinition, options: Pick<ScheduleOptio
 }
 
 /**
- * Computes the columns that make a call unique from its arguments, given plain and encoded; none for a task that is not
- * unique. An option of the call wins over the definition's. With `keys`, the unique key does not reveal the arguments.
+ * Computes the columns that make a call unique from its arguments, given plain and encoded (null while some of them are
+ * results of other tasks); none for a task that is not unique. An option of the call wins over the definition's. With `keys`, the unique key does not reveal the arguments.
  */
 export async function uniqueColumns(
   definition: TaskDefinition,
   options: Pick<ScheduleOptions, "unique">,
-  { args, params, keys }: { args: unknown[]; params: string; keys?: KeyRing | undefined },
+  { args, params, keys }: { args: unknown[]; params: string | null; keys?: KeyRing | undefined },
 ): Promise<Partial<UniqueColumns>> {
   if (!isUnique(definition, options)) return {};
   const { unique: defined } = definition;
@@ -29,11 +29,20 @@ export async function uniqueColumns(
   const key = call.key ?? base.key;
   const lasts = call.for ?? base.for;
   return {
-    unique_key: key === undefined ? await keyOfArguments(params, keys) : givenKey(definition.name, key, args),
+    unique_key: key !== undefined
+      ? givenKey(definition.name, key, args)
+      : await keyOfArguments(params ?? refuseResults(definition.name), keys),
     unique_among: call.among ?? base.among ?? null,
     unique_for: lasts === undefined ? null : toSeconds(lasts, "unique.for"),
     on_conflict: call.onConflict ?? base.onConflict ?? "keep",
   };
+}
+
+function refuseResults(name: string): never {
+  throw new TypeError(
+    `Cannot schedule task "${name}" as its unique key is made of its arguments, and one is the result of another task: ` +
+      'set "unique.key"',
+  );
 }
 
 function givenKey(name: string, key: NonNullable<Unique["key"]>, args: unknown[]): string {

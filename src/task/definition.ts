@@ -11,6 +11,7 @@ import type {
   Unique,
 } from "./options.ts";
 import { TASK_STATUSES } from "./record.ts";
+import { resultSourceOf } from "./result_of.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 
 // deno-lint-ignore no-explicit-any
@@ -92,6 +93,7 @@ export function checkScheduleOptions(options: ScheduleOptions, action: string): 
     "timeout",
     "unique",
     "tags",
+    "after",
     "tx",
   ], action);
   if (options.notBefore !== undefined && options.delay !== undefined) {
@@ -110,10 +112,19 @@ export function checkScheduleOptions(options: ScheduleOptions, action: string): 
   ) {
     throw new TypeError(`Cannot ${action} as "tags" must be a list of strings`);
   }
+  if (options.after !== undefined) checkAfter(options.after, action);
   checkNumbers(options, action);
   if (options.retryDelay !== undefined) checkRetryDelay(options.retryDelay);
   if (typeof options.unique === "string") checkKey("unique", options.unique, action);
   else if (options.unique !== undefined) checkUnique(options.unique, action);
+}
+
+function checkAfter(after: NonNullable<ScheduleOptions["after"]>, action: string): void {
+  const isList = typeof (after as Partial<typeof after> | null)?.[Symbol.iterator] === "function";
+  for (const task of isList ? after : [undefined]) {
+    if (Number.isSafeInteger(task) || resultSourceOf(task)) continue;
+    throw new TypeError(`Cannot ${action} as "after" must be a list of tasks: records, promises of schedule(), or ids`);
+  }
 }
 
 /**

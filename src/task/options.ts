@@ -1,5 +1,6 @@
 import type { Backoff } from "./backoff.ts";
 import type { Duration } from "../duration.ts";
+import type { ResultOf } from "./result_of.ts";
 import type { TaskStatus } from "./record.ts";
 import type { Queryable, Sql } from "../sql.ts";
 import type { AnySchema, StandardSchemaV1 } from "./standard_schema.ts";
@@ -184,6 +185,14 @@ export type ScheduleOptions = When & {
   unique?: string | Unique;
   /** Labels to find the task by. @default none */
   tags?: string[];
+  /**
+   * Other tasks that must complete first, beside those that are arguments: their records, the promises of these, or
+   * their ids. Those in `settled()` may end in any way.
+   *
+   * @default none
+   */
+  // deno-lint-ignore no-explicit-any
+  after?: Iterable<ResultOf<any> | number>;
   /**
    * The transaction to insert in; null for none, not even the one of the handler or of `transaction()`.
    *

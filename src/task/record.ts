@@ -1,6 +1,7 @@
 import type { RecordedDelay } from "./backoff.ts";
 import type { Duration } from "../duration.ts";
 import type { AttemptedBy } from "../events.ts";
+import type { ResultOf } from "./result_of.ts";
 
 /**
  * The state of a task: `created` (waiting for its turn, its time or its next attempt), `running` (claimed by a
@@ -84,6 +85,10 @@ export interface TaskError {
   pid?: number;
   /** The release that it ran: the option `release` of the consumer; null if it had none. */
   release?: string | null;
+  /** Of an error `DependencyFailed`: the id of the task that did not complete, on which this one depends. */
+  dependency?: number;
+  /** Of an error `DependencyFailed`: the id of the task whose end began it, on which that one may depend in turn. */
+  root?: number;
 }
 
 /** Options for waiting for a result. */
@@ -94,8 +99,12 @@ export interface WaitOptions {
   signal?: AbortSignal;
 }
 
-/** A scheduled task: a decoded row of `firefly.task`, as it was when it was read. */
+/**
+ * A scheduled task: a decoded row of `firefly.task`, as it was when it was read. As an argument of another task it stands
+ * for its result.
+ */
 export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
+  & ResultOf<R>
   & {
     /** The id of the task. */
     readonly id: number;
@@ -105,7 +114,10 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
     readonly queue: string;
     /** The state of the task: its status, with `created` told apart. */
     readonly state: TaskState;
-    /** The arguments for the handler. Reading them throws if they cannot be decrypted or decoded. */
+    /**
+     * The arguments for the handler. In place of an argument that is the result of another task stands an object that
+     * prints as `[result of dependency 0]`. Reading them throws if they cannot be decrypted or decoded.
+     */
     readonly params: A;
     /** Tasks with a larger priority run first. */
     readonly priority: number;

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import type { TaskDefinition } from "./definition.ts";
 import type { ScheduleOptions } from "./options.ts";
 import type { Page, PageOptions, TaskFilter, TaskRecord } from "./record.ts";
+import type { ScheduledCall } from "./scheduled_call.ts";
 import type { Sql } from "../sql.ts";
 
 /** Logs messages of a handler: each becomes a `log` event, with the task's id, name and attempt. */
@@ -45,8 +46,13 @@ export interface TaskContext {
 /** The part of an instance that tasks use. */
 export interface CurrentInstance {
   readonly sql: Sql;
-  /** Schedules one task for each list of arguments. The caller has checked `options`. */
-  schedule(definition: TaskDefinition, calls: unknown[][], options: ScheduleOptions): Promise<TaskRecord[]>;
+  /** Schedules one task for each list of arguments, and tells `call` of them. The caller has checked `options`. */
+  schedule(
+    definition: TaskDefinition,
+    calls: unknown[][],
+    options: ScheduleOptions,
+    call?: ScheduledCall,
+  ): Promise<TaskRecord[]>;
   readonly tasks: {
     get(id: number): Promise<TaskRecord>;
     list(filter: TaskFilter, page?: PageOptions): Promise<Page<TaskRecord>>;

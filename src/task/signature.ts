@@ -1,23 +1,33 @@
 import type { CronOptions, ScheduleOptions, TaskOptions } from "./options.ts";
 import type { Page, PageOptions, TaskFilter, TaskRecord, WaitOptions } from "./record.ts";
+import type { Arguments, ResultOf } from "./result_of.ts";
 import type { AnySchema, InputOf, OutputOf } from "./standard_schema.ts";
 import type { Storability } from "./storable.ts";
 
-/** A promise of the scheduled record, with a shortcut to its result. */
-export interface Scheduled<A extends unknown[], R> extends Promise<TaskRecord<A, R>> {
+/** A promise of the scheduled record, with a shortcut to its result. It stands for that result as an argument. */
+export interface Scheduled<A extends unknown[], R> extends Promise<TaskRecord<A, R>>, ResultOf<R> {
   /** Waits until the task ends, and resolves to what its handler returned: see {@linkcode TaskRecord}. */
   result(options?: WaitOptions): Promise<R>;
 }
 
+/** A promise of the scheduled records. It stands for the list of their results as an argument. */
+export interface ScheduledMany<A extends unknown[], R> extends Promise<TaskRecord<A, R>[]>, ResultOf<readonly R[]> {}
+
 /** A task, or a task with options for one call, which can be scheduled. */
 export interface Schedulable<A extends unknown[], R> {
-  /** Inserts a record into the database, for a consumer to run. Joins the current transaction, if there is one. */
-  schedule(...args: A): Scheduled<A, R>;
+  /**
+   * Inserts a record into the database, for a consumer to run. Joins the current transaction, if there is one.
+   *
+   * An argument, or an element of a list that is one, may be another scheduled task, whose result it will be: its record,
+   * or the promise of it. The task then waits until all of these have completed, and is cancelled once one of them has
+   * failed or was cancelled.
+   */
+  schedule(...args: Arguments<A>): Scheduled<A, R>;
   /**
    * Inserts a record for each list of arguments: all of them or none, in as few statements as possible. A thousand
    * records or more are made once you look at one: for `structuredClone` and `postMessage`, copy their array first.
    */
-  scheduleMany(calls: Iterable<Readonly<A>>): Promise<TaskRecord<A, R>[]>;
+  scheduleMany(calls: Iterable<Readonly<Arguments<A>>>): ScheduledMany<A, R>;
 }
 
 /**
@@ -58,14 +68,14 @@ export interface Undeclared {
  *
  * @internal
  */
-export type Arguments<T> = T extends unknown[] ? T : T extends readonly [...infer L] ? L : never;
+export type ArgumentList<T> = T extends unknown[] ? T : T extends readonly [...infer L] ? L : never;
 
 /**
  * The arguments that a handler gets: what schema `I` returns. Without one, `A`, those that the handler declares.
  *
  * @internal
  */
-export type Received<I, A extends unknown[]> = HasArguments<I> extends true ? Arguments<OutputOf<I>> : A;
+export type Received<I, A extends unknown[]> = HasArguments<I> extends true ? ArgumentList<OutputOf<I>> : A;
 
 /**
  * The arguments that `schedule()` takes: what schema `I` accepts. Without one, `A`, those of the handler.
@@ -73,7 +83,7 @@ export type Received<I, A extends unknown[]> = HasArguments<I> extends true ? Ar
  * @internal
  */
 export type Given<I, A extends unknown[]> = HasArguments<I> extends true
-  ? unknown extends InputOf<I> ? Arguments<OutputOf<I>> : Arguments<InputOf<I>>
+  ? unknown extends InputOf<I> ? ArgumentList<OutputOf<I>> : ArgumentList<InputOf<I>>
   : A;
 
 /**
@@ -99,7 +109,7 @@ export type Returned<O> = [O] extends [never] ? unknown : InputOf<O> | Promise<I
  * @internal
  */
 export type HandlerOf<I, O, A extends unknown[], R> = HasArguments<I> extends true
-  ? (...args: Arguments<OutputOf<I>>) => R
+  ? (...args: ArgumentList<OutputOf<I>>) => R
   : [O] extends [never] ? ((...args: A) => R) & (<_>(...args: never) => unknown)
   : (...args: A) => R;
 

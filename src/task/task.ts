@@ -3,6 +3,8 @@ import { FireflyError } from "../errors.ts";
 import type { ScheduleOptions, TaskOptions } from "./options.ts";
 import type { Page, PageOptions, TaskFilter, TaskRecord, WaitOptions } from "./record.ts";
 import { register, type Trace } from "./registration.ts";
+import { RESULT } from "./result_of.ts";
+import { ScheduledCall } from "./scheduled_call.ts";
 import { currentInstance } from "./scope.ts";
 import type { Schedulable, Task, TaskFunction } from "./signature.ts";
 
@@ -58,8 +60,10 @@ export function makeTask(definition: TaskDefinition): Task {
     funcName: name,
     ...makeSchedulable(definition, {}),
     with(options: ScheduleOptions): Schedulable<unknown[], unknown> {
-      checkScheduleOptions(options, `schedule task "${name}"`);
-      return makeSchedulable(definition, { ...options }); // what was checked is what schedule() takes
+      const { after } = options;
+      const own = isIterable(after) ? { ...options, after: [...after] } : { ...options };
+      checkScheduleOptions(own, `schedule task "${name}"`);
+      return makeSchedulable(definition, own); // what was checked is what schedule() takes, with each call
     },
     async get(id: number): Promise<TaskRecord> {
       const record = await currentInstance().tasks.get(id);
@@ -75,13 +79,28 @@ export function makeTask(definition: TaskDefinition): Task {
 function makeSchedulable(definition: TaskDefinition, options: ScheduleOptions): Schedulable<unknown[], unknown> {
   return {
     schedule(...args) {
-      const record = currentInstance().schedule(definition, [args], options).then((records) => records[0]!);
+      const call = new ScheduledCall();
+      const record = currentInstance().schedule(definition, [args], options, call).then((records) => records[0]!);
+      call.done = record;
       return Object.assign(record, {
         result: (wait?: WaitOptions) => record.then((record) => record.result(wait)),
+        [RESULT]: call,
       });
     },
-    async scheduleMany(calls) {
-      return await currentInstance().schedule(definition, [...calls] as unknown[][], options);
+    scheduleMany(calls) {
+      const call = new ScheduledCall(0);
+      async function scheduleAll(): Promise<TaskRecord[]> {
+        const list = [...calls] as unknown[][];
+        call.count = list.length;
+        return await currentInstance().schedule(definition, list, options, call);
+      }
+      const records = scheduleAll();
+      call.done = records;
+      return Object.assign(records, { [RESULT]: call as never });
     },
   };
+}
+
+function isIterable(value: unknown): value is Iterable<unknown> {
+  return typeof (value as Partial<Iterable<unknown>> | null | undefined)?.[Symbol.iterator] === "function";
 }

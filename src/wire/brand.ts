@@ -1,7 +1,10 @@
 import { types } from "node:util";
 import { Array, ArrayBuffer, Blob, DOMException, Object } from "./built_ins.ts";
 
-/** The kind of object that structured cloning sees, regardless of the object's prototype and properties. */
+/**
+ * The kind of object that structured cloning sees, regardless of the object's prototype and properties. An `Instance` is
+ * cloned as a plain object is, but may be more than that.
+ */
 export type Brand =
   | "Array"
   | "ArrayBuffer"
@@ -10,6 +13,7 @@ export type Brand =
   | "DOMException"
   | "Date"
   | "Error"
+  | "Instance"
   | "Map"
   | "Object"
   | "RegExp"
@@ -81,7 +85,7 @@ export function brandOf(object: object): Brand | undefined {
     if (isBranded(object)) return brand;
   }
   if (NEVER_CLONED.some((isBranded) => isBranded(object))) return undefined;
-  return inheritsTag(object) ? undefined : "Object";
+  return inheritsTag(object) ? undefined : "Instance";
 }
 
 /** Whether `object` is clearly plain data. Most objects are, and this check is cheaper than testing every brand. */

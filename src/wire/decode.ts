@@ -4,6 +4,7 @@ import { Array, JSON, Map, Object, Set } from "./built_ins.ts";
 import { BUFFERS } from "./decode_buffers.ts";
 import { CONTAINERS } from "./decode_containers.ts";
 import { malformedError, type PartReader, SCALARS, SIMPLE, type TagReader } from "./decode_simple.ts";
+import { Incomplete, type Missing, readMissing } from "./missing.ts";
 import {
   checkDepth,
   isCount,
@@ -24,6 +25,18 @@ import {
  * @throws {FireflyLimitError} If the value exceeds one of `limits`.
  */
 export function decode(text: string, limits?: Partial<WireLimits>): unknown {
+  return decodeValue(text, limits, false);
+}
+
+/**
+ * Decodes arguments, in which results of other tasks may be missing: {@linkcode Incomplete} then. All else is as with
+ * {@linkcode decode}, for which such text is not in the wire format.
+ */
+export function decodeArguments(text: string, limits?: Partial<WireLimits>): unknown {
+  return decodeValue(text, limits, true);
+}
+
+function decodeValue(text: string, limits: Partial<WireLimits> | undefined, mayMiss: boolean): unknown {
   if (text === EMPTY_LIST && limits === undefined) return []; // the arguments of many tasks
   const whole = resolveWireLimits(limits);
   const plain = decodeShortText(text, PLAIN);
@@ -33,7 +46,9 @@ export function decode(text: string, limits?: Partial<WireLimits>): unknown {
     const root = JSON.parse(json);
     // Without a tag the JSON is the value, and short text cannot nest too deeply: a level takes two characters.
     if (json.length <= 2 * whole.maxDepth && (plain !== undefined || !TAG.test(json))) return root;
-    return new Decoder(whole).readRoot(root);
+    const decoder = new Decoder(whole, mayMiss);
+    const value = decoder.readRoot(root);
+    return decoder.missing.length > 0 ? new Incomplete(value, decoder.missing) : value;
   } catch (cause) {
     if (cause instanceof FireflyFormatError) throw cause;
     if (cause instanceof FireflyLimitError) throw cause;
@@ -57,9 +72,15 @@ const TAGS: ReadonlyMap<string, TagReader> = new Map([
   ...CONTAINERS,
 ]);
 
+/** The tags of results that are missing in arguments. */
+const MISSING = new Set(["Result", "Settled"]);
+
 /** Reads one value from its JSON. Arrays and plain objects are read in place. */
 class Decoder implements PartReader {
   readonly limits: WireLimits;
+  /** The parts that are results of other tasks. */
+  readonly missing: Missing[] = [];
+  readonly #mayMiss: boolean;
   #depth = 0;
   #refs: Json[] = [];
   /** The objects that `refs` stand for, as far as they have been made. */
@@ -69,8 +90,9 @@ class Decoder implements PartReader {
   #beginning: number | undefined;
   #reservations: Reservations | undefined;
 
-  constructor(limits: WireLimits) {
+  constructor(limits: WireLimits, mayMiss: boolean) {
     this.limits = limits;
+    this.#mayMiss = mayMiss;
   }
 
   get reservations(): Reservations {
@@ -93,6 +115,7 @@ class Decoder implements PartReader {
     const tag = node.$ as string;
     if (tag === "Ref") return this.#readRef(node);
     const reader = TAGS.get(tag);
+    if (reader === undefined && this.#mayMiss && MISSING.has(tag)) return this.#readMissing(node);
     if (reader === undefined) throw unknownError("tag", tag);
     checkFields(node, reader.fields);
     // Primitives do not nest.
@@ -101,6 +124,14 @@ class Decoder implements PartReader {
     const value = reader.read(node, this);
     this.#depth--;
     return value;
+  }
+
+  #readMissing(node: JsonObject): Missing {
+    checkFields(node, ["$", "v"]);
+    const missing = readMissing(node);
+    if (missing === undefined) throw malformedError(node.$ as string, "v");
+    this.missing.push(missing);
+    return missing;
   }
 
   begin<T extends object>(container: T): T {

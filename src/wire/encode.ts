@@ -29,7 +29,22 @@ import { type Key, type Place, References } from "./references.ts";
 export function encode(value: unknown, limits?: Partial<WireLimits>): string | Promise<string> {
   if (value === undefined && limits === undefined) return UNDEFINED; // most tasks return it
   if (isScalar(value)) return encodeScalarText(value, resolveWireLimits(limits));
-  const encoder = new Encoder(resolveWireLimits(limits));
+  return encodeWith(new Encoder(resolveWireLimits(limits)), value);
+}
+
+/**
+ * Encodes arguments, some of which `substitute` may replace: it is asked for the JSON of each part that structured
+ * cloning rejects and of each instance of a class, with the path to it, and returns undefined for those that stay as
+ * they are. All else is as with {@linkcode encode}.
+ */
+export function encodeArguments(args: unknown[], substitute: Substitute): string | Promise<string> {
+  return encodeWith(new Encoder(resolveWireLimits(), substitute), args);
+}
+
+/** Returns the JSON to write for a part of arguments, which does not count as a value; undefined for the value itself. */
+export type Substitute = (part: object, path: readonly Key[]) => Json | undefined;
+
+function encodeWith(encoder: Encoder, value: unknown): string | Promise<string> {
   encoder.write(value);
   return encoder.hasBlobs ? encoder.readBlobs().then(() => encoder.toText()) : encoder.toText();
 }
@@ -58,10 +73,12 @@ class Encoder implements PartWriter {
   readonly #path: Key[] = [];
   readonly #deferred: (() => void)[] = [];
   readonly #blobs: { node: JsonObject; blob: Blob }[] = [];
+  readonly #substitute: Substitute | undefined;
   #buffers: BufferEncoder | undefined;
 
-  constructor(limits: WireLimits) {
+  constructor(limits: WireLimits, substitute?: Substitute) {
     this.limits = limits;
+    this.#substitute = substitute;
   }
 
   /** Writes `root` without the bytes of its Blobs. */
@@ -116,7 +133,14 @@ class Encoder implements PartWriter {
     }
     checkDepth(this.#path.length + 1, this.limits);
     const brand = brandOf(value);
-    if (brand === undefined) throw this.#uncloneable(describeObject(value));
+    if (brand === undefined || brand === "Instance") {
+      const json = this.#substitute?.(value, this.#path);
+      if (json !== undefined) {
+        holder[key] = json;
+        return;
+      }
+      if (brand === undefined) throw this.#uncloneable(describeObject(value));
+    }
     if (brand === "ArrayBuffer") {
       this.#bufferEncoder().putBuffer(value as ArrayBuffer, holder, key);
     } else {
@@ -128,6 +152,7 @@ class Encoder implements PartWriter {
   #encode(object: object, brand: Exclude<Brand, "ArrayBuffer">, place: Place): void {
     switch (brand) {
       case "Object":
+      case "Instance":
         return encodeObject(object, place, this);
       case "Array":
         return encodeArray(object as unknown[], place, this);
@@ -202,7 +227,7 @@ function describeObject(object: object): string {
 }
 
 /** Formats a path as JavaScript would write it, starting at the root `$`. */
-function formatPath(path: readonly Key[]): string {
+export function formatPath(path: readonly Key[]): string {
   const steps = path.map((key) => {
     if (typeof key === "number") return `[${key}]`;
     return /^[A-Za-z_]\w*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;

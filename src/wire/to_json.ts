@@ -16,6 +16,7 @@ import {
   String,
 } from "./built_ins.ts";
 import { toStorable } from "./format.ts";
+import { Missing } from "./missing.ts";
 
 /** The depth below which values are cut off. */
 const MAX_DEPTH = 100;
@@ -63,6 +64,7 @@ export class Projection {
     if (ArrayBuffer.isView(value)) {
       return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64");
     }
+    if (value instanceof Missing) return value.toJSON();
     if (isBoxed(value)) return this.toJsonValue(value.valueOf());
     if (Array.isArray(value)) return Array.from(value, (member) => this.toJsonValue(member));
     return this.#convertEntries(Object.entries(value));
