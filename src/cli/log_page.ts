@@ -2,6 +2,7 @@ import { escapeLine } from "./escape.ts";
 import { toJsonSync } from "./json.ts";
 import type { Style, Terminal } from "./terminal.ts";
 import { formatTime } from "../times.ts";
+import type { LogLine } from "../store/log_lines.ts";
 import type { TaskLogLine } from "../task/record.ts";
 
 /** The color of each severity. */
@@ -23,16 +24,38 @@ export function renderLog(
   if (lines.length === 0) return "";
   const shown = all ? lines : lines.slice(-SHOWN);
   const rendered = shown.map(({ attempt, at, level, message, fields }) => {
-    const { redactor } = terminal;
-    const more = Object.keys(fields).length === 0 ? "" : ` ${toJsonSync(redactor.redact(fields, ["fields"]))}`;
-    const text = escapeLine(redactor.redactText(message, ["message"]) + more);
-    return `  ${terminal.style("dim", `${formatTime(at)}  ${attempt}`)}  ${
-      terminal.style(LEVEL_STYLES[level], level.padEnd(5))
-    }  ${text}`;
+    const text = textOf({ message, fields }, terminal);
+    return `  ${terminal.style("dim", `${formatTime(at)}  ${attempt}`)}  ${styleLevel(level, terminal)}  ${text}`;
   });
   const left = lines.length - shown.length;
   const rest = left === 0 ? [] : [
     terminal.style("dim", `  … ${left} earlier ${left === 1 ? "line" : "lines"}. All lines: firefly show ${id} --log`),
   ];
   return ["", terminal.style("bold", "Log"), ...rest, ...rendered].join("\n");
+}
+
+/** A line among those of other tasks, for people. */
+export function renderLogLine(line: LogLine, terminal: Terminal): string {
+  const { taskId, funcName, attempt, at, level } = line;
+  return [
+    terminal.style("dim", formatTime(at)),
+    styleLevel(level, terminal),
+    terminal.style("bold", escapeLine(`${funcName} #${taskId}`)),
+    ...(attempt > 1 ? [terminal.style("dim", `attempt ${attempt}`)] : []),
+    textOf(line, terminal),
+  ].join("  ");
+}
+
+/** The fields of a line, with the names that the log of a consumer has. */
+export function logLineFields({ taskId, funcName, queue, attempt, at, level, message, fields }: LogLine): object {
+  return { time: at, level, message, id: taskId, func_name: funcName, queue, attempt, fields };
+}
+
+function styleLevel(level: TaskLogLine["level"], terminal: Terminal): string {
+  return terminal.style(LEVEL_STYLES[level], level.padEnd(5));
+}
+
+function textOf({ message, fields }: Pick<TaskLogLine, "message" | "fields">, { redactor }: Terminal): string {
+  const more = Object.keys(fields).length === 0 ? "" : ` ${toJsonSync(redactor.redact(fields, ["fields"]))}`;
+  return escapeLine(redactor.redactText(message, ["message"]) + more);
 }

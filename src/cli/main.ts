@@ -18,6 +18,7 @@ import { EXIT, exitCodeOf } from "./exit_code.ts";
 import { explain } from "./explain.ts";
 import { renderCommand, renderOverview } from "./help.ts";
 import { list } from "./list.ts";
+import { logs } from "./logs.ts";
 import { man } from "./man.ts";
 import { migrate } from "./migrate.ts";
 import { pause, resume } from "./pause.ts";
@@ -41,6 +42,7 @@ const COMMANDS: readonly Command[] = [
   schedule,
   list,
   show,
+  logs,
   explain,
   retry,
   runNow,
@@ -88,6 +90,7 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   enqueue: "schedule",
   health: "doctor",
   jobs: "list",
+  log: "logs",
   ls: "list",
   ping: "doctor",
   purge: "delete",
@@ -98,6 +101,7 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   scale: "consumers set",
   start: "consume",
   status: "queues",
+  tail: "logs --follow",
   ui: "dashboard",
   web: "dashboard",
   work: "consume",

@@ -16,9 +16,9 @@ export const show: Command = {
     "as one line of JSON per change. It then exits with 5 if the task failed or was cancelled.\n\n" +
     "The newest errors come first, and equal ones are shown once. JSON always has all of them, oldest first.\n\n" +
     "Log lines are there if the task keeps them (its option keepLogs): the last 20, with --log up to 1,000, and JSON " +
-    "has them only with --log.",
+    "has them only with --log. `firefly logs` shows those of all tasks.",
   flags: {
-    follow: { description: "Keep showing the task until it ends" },
+    follow: { short: "f", description: "Keep showing the task until it ends" },
     errors: { description: "Show all errors in full" },
     log: { description: "Show all log lines that are kept" },
   },

@@ -431,6 +431,8 @@ index slot.slot_key: (key, kind)
 index slot.slot_task: (task_id)
 index slot.slot_until: (until) partial
 index task.task_pkey: unique (id)
+index task_log.task_log_at: (at)
+index task_log.task_log_id: (id)
 index task_log.task_log_pkey: unique (task_id, id)
 index task_minute.task_minute_pkey: unique (minute, queue, func_name)
 index unique_key.unique_key_pkey: unique (func_name, key)

@@ -3263,6 +3263,10 @@ COMMENT ON TABLE "firefly".task_log IS
   'A line that a handler logged, of a task whose lines are kept: its option keepLogs. Inserted by consumers every '
   'second; deleted with the task.';
 
+-- For the newest lines of all tasks, and for those that follow a line.
+CREATE INDEX task_log_at ON "firefly".task_log (at);
+CREATE INDEX task_log_id ON "firefly".task_log (id);
+
 -- By statement: whatever deletes tasks, a prune of a thousand or an edit by hand, deletes their lines at once.
 CREATE FUNCTION "firefly"._forget_log() RETURNS trigger
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$

@@ -22,7 +22,5 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
     "0013_statistics": "e15516e20777447659af0d0315864d283c7653c822b57e86626037aae8b47945",
     "0014_alerts": "471641761a5ee0261fb958e608cb8b51501aa874c8758b3326ab83e697815ab6",
     "0015_log": "dcd7a949976bd18999898d9ef3b8821655aeabfaebd3711823dde55e16e75aae",
-    "0016_import": "88169f1fef3a38b1874d78b0a3a9224e59f7c73e523aee30db65a6c981033d98",
-    "0017_dependencies": "c4e812b44b8e5612a9ccd9d4a8051d730bc90b3e3e50ecc69d3f22442a9d8f07",
   },
 };
