@@ -16,7 +16,7 @@ export function assetPath(name: keyof typeof ASSETS): string {
 /** The assets by their names. */
 export const ASSETS: Readonly<Record<"dashboard.css" | "dashboard.js" | "firefly.svg" | "live.js", Asset>> = {
   "dashboard.css": {
-    path: "/assets/7a45da4fecde-dashboard.css",
+    path: "/assets/a79ebfa90661-dashboard.css",
     type: "text/css; charset=utf-8",
     text: `/* Firefly's dashboard */
 
@@ -1013,12 +1013,21 @@ details > .in {
   font: 12.5px/1.6 var(--mono);
   overflow-wrap: anywhere;
 }
+.log span {
+  white-space: pre-wrap;
+}
 .log time,
 .lv {
   color: var(--dim);
 }
 .lv.warn {
   color: var(--hold);
+}
+.lv.error {
+  color: var(--bad);
+}
+#log-lines:empty {
+  display: none;
 }
 
 /* Questions, pages with one thing on them */
@@ -1314,10 +1323,14 @@ tr.gone {
     margin-left: 0;
   }
   .log li {
-    grid-template-columns: 92px minmax(0, 1fr);
+    grid-template-columns: 64px minmax(0, 1fr);
   }
-  .lv {
-    display: none;
+  .log li > :nth-child(3) {
+    grid-column: 2;
+    margin-top: -8px;
+  }
+  .log li > b {
+    grid-column: 1 / -1;
   }
 }
 @media (forced-colors: active) {

@@ -36,6 +36,34 @@ Deno.test("an open page follows what happens, and its rows stay where they are",
   assertEquals(open.problems, []);
 });
 
+Deno.test(
+  "the page of a task shows a log line that is kept while it is open, the first one too",
+  WITH_BROWSER,
+  async () => {
+    await using db = await testDatabase();
+    await using ff = await quietScene(db);
+    await using server = serveDashboard({ firefly: ff });
+    await using open = await browser.open();
+    const { page } = open;
+    const { id } = await ff.run(() => searchIndex.schedule("a"));
+    await page.goto(`${server.url}/tasks/${id}`);
+    assertEquals(await page.locator(".log").count(), 0);
+    assertEquals(await page.locator("#log-lines").isVisible(), false);
+
+    for (const message of ["first", "second"]) {
+      await db.sql`INSERT INTO firefly.task_log (task_id, attempt, at, level, message)
+      VALUES (${id}, 1, now(), 'warn', ${message})`;
+      await page.locator(".log li", { hasText: message }).waitFor();
+    }
+
+    assertEquals(await page.locator(".log li:last-child").innerText().then((text) => text.split("\n").slice(1)), [
+      "warn",
+      "second",
+    ]);
+    assertEquals(open.problems, []);
+  },
+);
+
 Deno.test("live updates stop while they are paused, and go on", WITH_BROWSER, async () => {
   await using db = await testDatabase();
   await using ff = await quietScene(db);

@@ -3,6 +3,7 @@ import { parkUnknownTasks } from "../../src/store/waiting.ts";
 import { registerSceneConsumers } from "./dashboard_scene_consumers.ts";
 import { CRON_NAMES, insertSceneCrons } from "./dashboard_scene_crons.ts";
 import { HOSTILE, HOSTILE_TEXT, insertKinds, NEWEST, PAST, PRESENT, TO_RUN } from "./dashboard_scene_kinds.ts";
+import { insertSceneLog } from "./dashboard_scene_log.ts";
 import { insertSceneStatistics } from "./dashboard_scene_statistics.ts";
 import {
   bigValues,
@@ -65,11 +66,13 @@ export async function busyScene(db: TestDatabase, { hostile: isHostile = true } 
   await ff.pause("reports", { by: "ana@shop.example", reason: "the warehouse is being rebuilt" });
   await db.sql`UPDATE firefly.queue SET paused_since = now() - interval '3 hours 12 minutes' WHERE name = 'reports'`;
   await parkUnknownTasks(db.store, ["default"]);
+  const ids = { ...ran, ...await findTasks(db) };
+  await insertSceneLog(db, { ...ids, hostile: isHostile ? HOSTILE_TEXT : "" });
   await db.sql`ANALYZE`;
   const timer = setInterval(() => void consumers.renew().catch(() => {}), 1000); // no consumer runs that would
   return {
     ff,
-    ids: { ...ran, ...await findTasks(db) },
+    ids,
     async [Symbol.asyncDispose]() {
       clearInterval(timer);
       await ff.close();

@@ -16,6 +16,7 @@ import { flashOf, flashQuery, QUESTIONS } from "./bulk_actions.ts";
 import { scheduledFlash } from "./new.ts";
 import { errorsPanel } from "./task_errors.ts";
 import { factsPanel, type ShownTask } from "./task_facts.ts";
+import { logPanel } from "./task_log.ts";
 import { neighborsOf } from "./task_neighbors.ts";
 import { percentileNote } from "./task_percentile.ts";
 import { timeline } from "./task_timeline.ts";
@@ -51,6 +52,7 @@ ${timeline(task, context.now)}</div>
 <div class="stack">
 ${errorsPanel(context, { ...task, aside: same })}
 ${await argumentsPanel(context, task)}
+<div${liveAs("log-lines")}>${await guard(context, () => logPanel(context, Number(task.id)))}</div>
 </div>
 <div class="stack">
 ${factsPanel(context, task)}
