@@ -23,7 +23,7 @@ export const ORDER: Readonly<Record<string, string>> = {
   "embedded": "the PostgreSQL that Firefly starts where no database is configured",
   "firefly": "the instance that users hold",
   "doctor": "checks a database and says what to mend",
-  "dashboard": "the dashboard: pages over the tables",
   "metrics": "Prometheus text: what consumers count, and what the queues hold",
+  "dashboard": "the dashboard: pages over the tables",
   "cli": "the command line",
 };

@@ -6,6 +6,8 @@ import { keyOf, LastPages } from "./last_pages.ts";
 import type { Frame } from "./layout.ts";
 import { Live } from "./live.ts";
 import { checkOptions, type DashboardOptions, type Settings } from "./options.ts";
+import type { Firefly } from "../firefly/firefly.ts";
+import { CONTENT_TYPE, writeMetrics } from "../metrics/metrics.ts";
 import type { Pulse } from "../store/pulse.ts";
 import { describeFailure } from "./parts/failures.ts";
 import { findRoute, type Match } from "./routes.ts";
@@ -107,6 +109,8 @@ class Handler {
     if (request.method === "POST") return await this.#change(admitted, path);
     const isRead = request.method === "GET" || request.method === "HEAD";
     if (path === "/pulse" && isRead && this.#settings.live) return this.live.stream(request);
+    // No page: it answers also while the database does not.
+    if (path === "/metrics" && isRead) return await sendMetrics(this.#settings.firefly);
     const match = findRoute(request.method, path);
     if (!match || !("route" in match)) return refusePath(match?.allow, frame);
     return await this.#show(match, admitted);
@@ -184,6 +188,11 @@ type Found = Extract<Match, { route: unknown }>;
 function pathOf({ pathname }: URL, base: string): string {
   const path = pathname === base || pathname.startsWith(`${base}/`) ? pathname.slice(base.length) : pathname;
   return path.replace(/\/+$/, "") || "/";
+}
+
+/** Answers Prometheus with what the queues hold; what consumers count, they answer themselves. */
+async function sendMetrics(firefly: Firefly): Promise<Response> {
+  return new Response(await writeMetrics(firefly, { only: "queues" }), { headers: { "content-type": CONTENT_TYPE } });
 }
 
 function sendAsset({ type, text }: Asset): Response {

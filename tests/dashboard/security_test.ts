@@ -7,7 +7,7 @@ import { taskName } from "../support/instance.ts";
 import { rolesDatabase } from "../support/roles.ts";
 
 /** Paths that each part of the handler answers: a page, an asset's folder, machines, an action, nothing. */
-const PATHS = ["/", "/tasks", "/counts.json", "/pulse", "/tasks/retry", "/nothing"];
+const PATHS = ["/", "/tasks", "/counts.json", "/pulse", "/metrics", "/tasks/retry", "/nothing"];
 
 async function statusesOf(paths: readonly string[], ask: (path: string) => Promise<Response>): Promise<number[]> {
   const statuses: number[] = [];
