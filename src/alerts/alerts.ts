@@ -53,7 +53,14 @@ export class Alerts {
   begin({ lease = "30s" }: Pick<ConsumeOptions, "lease">): void {
     if (this.#consumer) return;
     this.#interval = Math.min(toSeconds(lease, "lease") * 1000 / 6, LONGEST_INTERVAL);
-    const options = { queues: ALERT_QUEUE, tasks: [this.#makeTask()], concurrency: CONCURRENCY, cron: false, lease };
+    const options = {
+      name: ALERT_QUEUE,
+      queues: ALERT_QUEUE,
+      tasks: [this.#makeTask()],
+      concurrency: CONCURRENCY,
+      cron: false,
+      lease,
+    };
     this.#consumer = startConsumer(withOwnEvents(this.#host), options, () => {});
     this.#consumer.finished.catch(() => {}); // the consumer of the application fails for the same reason
     this.#schedule(Math.random() * this.#interval);

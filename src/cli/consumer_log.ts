@@ -171,14 +171,14 @@ const NAMES_WIDTH = 60;
 
 /** `tasks` and the other lists are shortened: JSON has them in full. */
 function describeStart(
-  { queues, allQueues, concurrency, database, schema, tasks, crons, version, release }: Omit<
+  { name, queues, allQueues, concurrency, database, schema, tasks, crons, version, release }: Omit<
     Events["consumer.started"],
     "consumerId"
   >,
 ): string {
   const served = `${allQueues ? "all queues, now " : ""}${listNames(queues)}`;
   return [
-    `consuming ${served}, up to ${concurrency} at a time`,
+    `${name === null ? "" : `${name}: `}consuming ${served}, up to ${concurrency} at a time`,
     `${database}, schema ${schema}`,
     `${countTasks(tasks.length)}: ${listNames(tasks)}`,
     ...(crons.length > 0 ? [`${crons.length === 1 ? "1 cron" : `${crons.length} crons`}: ${listNames(crons)}`] : []),

@@ -1,3 +1,4 @@
+import { deliversAlerts } from "../store/alerts.ts";
 import type { ConsumerState } from "../store/consumer_records.ts";
 import { formatBytes } from "./bytes.ts";
 import type { Command } from "./command.ts";
@@ -21,7 +22,8 @@ export const consumers: Command = {
   details:
     "It shows every consumer that has registered and not stopped, with the tasks that it has run longest. RUNNING is " +
     "how many tasks it has claimed, of how many it runs at a time; LONGEST is how long it has held one of them. One " +
-    "whose lease has expired has crashed: other consumers take over its tasks. MEMORY is that of its process (RSS).\n\n" +
+    "whose lease has expired has crashed: other consumers take over its tasks. MEMORY is that of its process (RSS). " +
+    "A process with the option alerts has a second one, `firefly.alerts`, which only delivers them.\n\n" +
     "`consumers set` changes how many tasks a live consumer runs at a time, until it stops. It names the consumer by its " +
     "name, host, `host:pid`, process id or id; all that match change. With fewer, running tasks go on to their end.",
   flags: {
@@ -95,14 +97,14 @@ function render(found: readonly ConsumerState[], terminal: Terminal): string[] {
 }
 
 function rowOf(consumer: ConsumerState): Cell[] {
-  const { host, pid, release, version, state, queues, running, concurrency, runningSince, seen, memory } = consumer;
+  const { host, pid, release, version, state, queues, runningSince, seen, memory } = consumer;
   return [
     host,
     String(pid),
     release ?? "",
     version,
     queues.join(","),
-    `${running} of ${concurrency}`,
+    slotsOf(consumer),
     runningSince ? ageOf(runningSince) : "",
     state === "crashed" ? { text: `${formatAge(seen)}, crashed`, style: "red" } : formatAge(seen),
     ageOf(consumer.started),
@@ -110,7 +112,13 @@ function rowOf(consumer: ConsumerState): Cell[] {
   ];
 }
 
-function describeTasks({ running, runningTasks }: ConsumerState): string {
+function slotsOf({ running, concurrency, wantedConcurrency }: ConsumerState): string {
+  return `${running} of ${concurrency}${wantedConcurrency === null ? "" : `, ${wantedConcurrency} asked for`}`;
+}
+
+function describeTasks(consumer: ConsumerState): string {
+  const { running, runningTasks } = consumer;
+  if (running === 0 && deliversAlerts(consumer)) return "delivers the alerts of its process";
   const named = runningTasks.slice(0, NAMED).map(({ id, funcName, since }) => `${funcName} #${id} (${ageOf(since)})`);
   const others = running - named.length;
   return [...named, ...(others > 0 && named.length > 0 ? [`${others} more`] : [])].join(", ");

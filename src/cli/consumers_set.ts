@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Firefly } from "../firefly/firefly.ts";
 import { readUnansweredConcurrency, requestConcurrency } from "../store/concurrency.ts";
+import { deliversAlerts } from "../store/alerts.ts";
 import type { ConsumerState } from "../store/consumer_records.ts";
 import { didYouMean } from "../suggest.ts";
 import { type Arguments, usageError } from "./arguments.ts";
@@ -39,8 +40,11 @@ export async function setConcurrency(ff: Firefly, args: Arguments, terminal: Ter
 }
 
 /** Whether a word on the command line means a consumer: by its name, host, process or id. */
-function isMeant({ id, name, host, pid }: ConsumerState, word: string): boolean {
-  return [name, id, host, `${host}:${pid}`, String(pid)].includes(word);
+function isMeant(consumer: ConsumerState, word: string): boolean {
+  const { id, name, host, pid } = consumer;
+  if (name === word || id === word) return true;
+  // A process stands for the consumers of its tasks, not for the one that delivers its alerts.
+  return !deliversAlerts(consumer) && [host, `${host}:${pid}`, String(pid)].includes(word);
 }
 
 /** Waits until consumers have taken the change over; resolves to those that have not in time. */

@@ -1,4 +1,5 @@
 import type { QueueActivity, RecentError } from "../store/activity.ts";
+import { deliversAlerts } from "../store/alerts.ts";
 import type { ConsumerState } from "../store/consumer_records.ts";
 import { formatRate } from "./activity.ts";
 import { formatBytes } from "./bytes.ts";
@@ -70,8 +71,9 @@ function cutTo({ width }: Terminal, header: string, more: string): string {
 }
 
 function titleOf({ database, seconds, queues, consumers }: Snapshot): string {
-  const live = consumers.filter(({ state }) => state === "live");
-  const crashed = consumers.length - live.length;
+  const ordinary = consumers.filter((consumer) => !deliversAlerts(consumer));
+  const live = ordinary.filter(({ state }) => state === "live");
+  const crashed = ordinary.length - live.length;
   const sum = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0);
   const rate = sum(queues.map(({ completed, failed }) => completed + failed)) / seconds;
   return [

@@ -1,4 +1,5 @@
 import type { Tag } from "../database/driver.ts";
+import { deliversAlerts } from "../store/alerts.ts";
 import { type ConsumerRow, type LongTask, readConsumerRows, readLongest } from "../store/consumer_overview.ts";
 import { readClaimedAsViewer, readCronStatesAsViewer, readLongestAsViewer } from "../store/overview_viewer.ts";
 import { type CronState, readCronStates } from "../store/cron_history.ts";
@@ -86,7 +87,8 @@ export async function readQueueFacts({ sql, now, mayReadRecords }: FactSource): 
     readConsumerRows(sql),
   ]);
   const queues = queuesOf({ now, due, moreDue: more, waiting, samples, claimed, settings, consumers });
-  return { now, queues, waiting, consumers, claimed };
+  // One that delivers alerts is no news of its own: the other consumer of its process crashes or falls silent with it.
+  return { now, queues, waiting, consumers: consumers.filter((consumer) => !deliversAlerts(consumer)), claimed };
 }
 
 async function readPresent({ sql, mayReadRecords }: FactSource) {

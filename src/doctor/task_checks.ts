@@ -1,4 +1,5 @@
 import { asSentences, didYouMean } from "../suggest.ts";
+import { deliversAlerts } from "../store/alerts.ts";
 import {
   type ConsumerState,
   countOrphaned,
@@ -23,9 +24,10 @@ const consumers: Check = {
   async ask(target) {
     const all = await target.read(readConsumers);
     const orphaned = await target.read(countOrphaned);
-    const live = all.filter(isLive);
-    const crashed = all.filter((consumer) => !isLive(consumer));
-    const held = orphaned + crashed.reduce((sum, { held }) => sum + held, 0);
+    const ordinary = all.filter((consumer) => !deliversAlerts(consumer));
+    const live = ordinary.filter(isLive);
+    const crashed = ordinary.filter((consumer) => !isLive(consumer));
+    const held = orphaned + all.filter((consumer) => !isLive(consumer)).reduce((sum, { held }) => sum + held, 0);
     if (crashed.length + held === 0) {
       return live.length > 0
         ? ok(`${live.length} live`)

@@ -6,6 +6,14 @@ export const ALERT_TASK = "firefly.alert";
 export const ALERT_QUEUE = "firefly.alerts";
 
 /**
+ * Whether a consumer only delivers alerts: it is part of a process that has another one, and counts for no capacity. In
+ * SQL it is one whose `queues` are those of {@linkcode ALERT_QUEUE} alone.
+ */
+export function deliversAlerts({ queues }: { readonly queues: readonly string[] }): boolean {
+  return queues.length === 1 && queues[0] === ALERT_QUEUE;
+}
+
+/**
  * Takes the turn to look for causes, for all consumers: false if one looked less than `interval` seconds ago. Deletes what
  * was seen last a week ago.
  */

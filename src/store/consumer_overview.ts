@@ -4,6 +4,8 @@ import { toNumber } from "./rows.ts";
 /** A consumer that has a row. */
 export interface ConsumerRow {
   id: string;
+  /** Its option `name`; null if it has none. */
+  name: string | null;
   host: string;
   pid: number;
   version: string;
@@ -12,6 +14,8 @@ export interface ConsumerRow {
   allQueues: boolean;
   tasks: string[];
   concurrency: number;
+  /** How many an operator asked for, until it has taken that over; else null. */
+  wantedConcurrency: number | null;
   /** The resident memory of its process in bytes; null if it does not report it. */
   memory: number | null;
   started: Date;
@@ -28,7 +32,8 @@ export interface ConsumerRow {
 /** Reads the consumers that have a row, by host and process, up to 1,000. */
 export async function readConsumerRows(sql: Tag): Promise<ConsumerRow[]> {
   const rows = await sql`
-    SELECT id, host, pid, version, release, queues, all_queues AS "allQueues", tasks, concurrency, memory, started, seen,
+    SELECT id, consumer_name AS name, host, pid, version, release, queues, all_queues AS "allQueues", tasks, concurrency,
+      wanted_concurrency AS "wantedConcurrency", memory, started, seen,
       lease_until AS "leaseUntil", lease_until > now() AS live,
       EXTRACT(epoch FROM now() - seen)::double precision AS silent,
       EXTRACT(epoch FROM lease_until - seen)::double precision AS lease

@@ -1,4 +1,5 @@
 import type { Tag } from "../database/driver.ts";
+import { ALERT_QUEUE } from "./alerts.ts";
 import { queueSteps } from "./queue_steps.ts";
 
 /** What a queue holds now, and what it did lately. */
@@ -170,12 +171,13 @@ export interface ConsumerTotals {
   readonly crashed: number;
 }
 
-/** Counts the consumers of all queues. */
+/** Counts the consumers of all queues, without those that only deliver alerts. */
 export async function countConsumers(sql: Tag): Promise<ConsumerTotals> {
   const [row] = await sql`
     SELECT count(*) FILTER (WHERE lease_until > now())::integer AS live,
       count(*) FILTER (WHERE lease_until <= now())::integer AS crashed
     FROM ${sql.schema}.consumer
+    WHERE queues <> ${[ALERT_QUEUE]}::text[]
   `;
   return { live: row!.live, crashed: row!.crashed };
 }

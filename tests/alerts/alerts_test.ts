@@ -188,3 +188,34 @@ for (
     assert(message.endsWith(why), message);
   });
 }
+
+Deno.test("a process with alerts has a consumer that is named for them, which commands tell from that of its tasks", async () => {
+  await using db = await testDatabase();
+  await using project = await testProject({
+    database: db.url,
+    files: {
+      "tasks.ts": TASKS,
+      "firefly.config.ts": `export default { alerts: { webhook: { url: "http://127.0.0.1:1/" }, onFailed: true } };`,
+    },
+    env: { COLUMNS: "200" },
+  });
+  await using consumer = project.start("consume", "--name", "web-1", "--no-watchdog");
+  await consumer.said(`"ready"`);
+  await until(async () => (await db.sql`SELECT FROM firefly.consumer`).length === 2);
+  const { pid } = consumer.process;
+
+  const [json, table, top, doctor] = await Promise.all([
+    project.run("consumers"),
+    project.run("consumers", "--table"),
+    project.run("top", "--table"),
+    project.run("doctor"),
+  ]);
+  const scaled = await project.run("consumers", "set", String(pid), "-c", "20");
+
+  const listed = jsonLines(json.stdout).map(({ name, pid, queues }) => [name, pid, queues]).sort();
+  assertEquals(listed, [["firefly.alerts", pid, ["firefly.alerts"]], ["web-1", pid, ["default"]]]);
+  assertMatch(table.stdout, /^firefly\.alerts .*\n {2}delivers the alerts of its process$/m);
+  assertMatch(top.stdout, /^\S+ {2}1 consumer {2}0 of 10 running /);
+  assertEquals(jsonLines(doctor.stdout).find(({ check }) => check === "consumers")?.value, "1 live");
+  assertEquals(jsonLines(scaled.stdout).map(({ name, concurrency }) => [name, concurrency]), [["web-1", 20]]);
+});

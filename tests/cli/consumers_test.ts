@@ -65,7 +65,7 @@ Deno.test("a failed attempt's record and error say which process and release ran
 Deno.test("consume says on one line which database, queues, tasks and crons it serves, and its version", async () => {
   await using db = await testDatabase();
   await using project = await testProject({ database: db.url, files: { "tasks.ts": TWO_QUEUES } });
-  await using consumer = project.start("consume", "--release", "v2");
+  await using consumer = project.start("consume", "--release", "v2", "--name", "mail-2");
   await consumer.said(`"ready"`);
   consumer.kill("SIGTERM");
 
@@ -74,6 +74,7 @@ Deno.test("consume says on one line which database, queues, tasks and crons it s
   const { message, ...ready } = jsonLines(stderr).find(({ event }) => event === "ready");
   const { host, pathname } = new URL(db.url);
   const expected = {
+    name: "mail-2",
     queues: ["mail", "default"],
     all_queues: false,
     concurrency: 10,
@@ -87,7 +88,7 @@ Deno.test("consume says on one line which database, queues, tasks and crons it s
   assertEquals(Object.fromEntries(Object.keys(expected).map((key) => [key, ready[key]])), expected);
   assertEquals(
     message,
-    `consuming mail, default, up to 10 at a time; ${host}${pathname}, schema firefly; ` +
+    `mail-2: consuming mail, default, up to 10 at a time; ${host}${pathname}, schema firefly; ` +
       `2 tasks: mail.welcome, tick; 1 cron: tick; Firefly ${VERSION}, release v2`,
   );
 });
@@ -122,4 +123,16 @@ Deno.test("consume --queue '*' runs tasks of every queue", async () => {
   assertEquals(code, 0);
   const rows = await db.sql`SELECT id::int, status FROM firefly.task ORDER BY id`;
   assertEquals(rows.map(({ id, status }) => [id, status]), ids.map((id) => [id, "completed"]));
+});
+
+Deno.test("consumers shows how many tasks a consumer was asked to run at a time, until it does", async () => {
+  await using db = await testDatabase();
+  await using project = await testProject({ database: db.url, env: { COLUMNS: "200" } });
+  await startConsumer(db);
+  await db.sql`UPDATE firefly.consumer SET wanted_concurrency = 40, consumer_name = 'mail-2'`;
+
+  const [table, json] = await Promise.all([project.run("consumers", "--table"), project.run("consumers")]);
+
+  assertMatch(table.stdout, /^mail-2 .* 0 of 10, 40 asked for /m);
+  assertEquals(jsonLines(json.stdout).map(({ name, wanted_concurrency: wanted }) => [name, wanted]), [["mail-2", 40]]);
 });

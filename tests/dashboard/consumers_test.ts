@@ -1,6 +1,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { claim, expireConsumer, startConsumer } from "../support/claiming.ts";
 import { testDashboard } from "../support/dashboard.ts";
+import { writeMetrics } from "../../metrics.ts";
 import { pageOf } from "../support/html.ts";
 import { insertTask } from "../support/records.ts";
 import { countName, HOSTILE_NAME } from "../support/statistics_rows.ts";
@@ -41,6 +42,42 @@ Deno.test("the page of the consumers shows which live, what they run, and what r
   );
   assertMatch(page.text("#longest-now tbody tr")!, /^test\.task ?\d+ ?2h ?\S+ ms ?64% ?mail-1, 3980$/);
   assertStringIncludes(page.source, '<span class="hold">2h</span>');
+});
+
+Deno.test("the page of the consumers shows names, and how many tasks one was asked to run until it does", async () => {
+  await using board = await testDashboard();
+  const { db } = board.test;
+  const id = await startConsumer(db);
+  await db.sql`UPDATE firefly.consumer SET consumer_name = 'mail-2', host = 'web', pid = 7 WHERE id = ${id}`;
+  const cellsOf = async () => (await pageOf(await board.get("/consumers"))).rows("#rows tr")[0]!;
+  const before = await cellsOf();
+
+  await db.sql`UPDATE firefly.consumer SET wanted_concurrency = 40 WHERE id = ${id}`;
+
+  assertEquals([before[0], before[3]], ["mail-2 web 7", "0 of 10"]);
+  assertEquals((await cellsOf())[3], "0 of 10 40 asked for");
+});
+
+Deno.test("a consumer that delivers alerts is shown as such, and counts nowhere as a second one", async () => {
+  await using board = await testDashboard();
+  const { db, ff } = board.test;
+  const own = await startConsumer(db, { queues: ["mail"] });
+  const alerts = await startConsumer(db, { queues: ["firefly.alerts"] });
+  await db.sql`UPDATE firefly.consumer SET consumer_name = 'firefly.alerts', concurrency = 2 WHERE id = ${alerts}`;
+  const summary = async () => (await pageOf(await board.get("/consumers"))).text(".head p");
+
+  const page = await pageOf(await board.get("/consumers"));
+  const counts = await (await board.get("/counts.json")).json();
+
+  assertEquals(page.text(".head p"), "1 live · 0 of 10 places taken");
+  assertMatch(page.text(`#consumer-${alerts}`)!, /^firefly\.alerts .*Live ?firefly\.alerts ?0 of 2.*its process$/);
+  assertEquals([counts.consumers, counts.places], [1, 10]);
+  assertStringIncludes(await writeMetrics(ff, { only: "queues" }), 'firefly_consumers{state="live"} 1\n');
+  await expireConsumer(db, alerts);
+  assertEquals(await summary(), "1 live · 0 of 10 places taken");
+  assertStringIncludes((await pageOf(await board.get("/"))).text("h1, h2")!, "Nothing needs attention");
+  await expireConsumer(db, own);
+  assertEquals(await summary(), "0 live, 1 crashed · 0 of 0 places taken");
 });
 
 Deno.test("the page of the consumers says that none has registered, and that nothing runs", async () => {

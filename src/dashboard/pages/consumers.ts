@@ -1,3 +1,4 @@
+import { deliversAlerts } from "../../store/alerts.ts";
 import { type ConsumerRow, type LongTask, readConsumerRows, readLongest } from "../../store/consumer_overview.ts";
 import { type ClaimedTasks, readClaimed } from "../../store/overview.ts";
 import { readClaimedAsViewer, readLongestAsViewer } from "../../store/overview_viewer.ts";
@@ -29,8 +30,9 @@ async function show(context: PageContext): Promise<Page> {
     mayReadRecords ? readLongest(sql) : readLongestAsViewer(sql),
     readRuns(sql),
   ]);
-  const live = consumers.filter(({ live }) => live);
-  const crashed = consumers.length - live.length;
+  const ordinary = consumers.filter((consumer) => !deliversAlerts(consumer));
+  const live = ordinary.filter(({ live }) => live);
+  const crashed = ordinary.length - live.length;
   const taken = live.reduce((sum, consumer) => sum + takenOf(claimed, consumer), 0);
   const summary = `${formatNumber(live.length)} live${crashed > 0 ? `, ${formatNumber(crashed)} crashed` : ""} · ${
     formatNumber(taken)
@@ -110,22 +112,35 @@ function consumerRow(
   consumer: ConsumerRow,
   { claimed, usual }: { claimed: readonly ClaimedTasks[]; usual: string | undefined },
 ): Part[] {
-  const { id, host, pid, live, concurrency, silent, started, memory } = consumer;
+  const { id, name, host, pid, live, silent, started, memory } = consumer;
   const own = claimed.filter(({ consumerId }) => consumerId === id);
   const release = releaseOf(consumer);
   const up = (context.now.getTime() - started.getTime()) / 1000;
   const answered = `${formatSeconds(Math.max(0, Math.floor(silent) || silent))} ago`;
   return [
-    markup`<b>${host}</b> <span class="dim">${pid}</span>`,
+    name === null
+      ? markup`<b>${host}</b> <span class="dim">${pid}</span>`
+      : markup`<b>${name}</b> <span class="dim">${host} ${pid}</span>`,
     stateOf(consumer),
     queuesOf(context, consumer),
-    live ? places(takenOf(claimed, consumer), concurrency) : NONE,
+    live ? placesOf(claimed, consumer) : NONE,
     markup`<span class="${live ? isSilent(consumer) ? "hold" : "" : "bad"}">${answered}</span>`,
     live ? formatSeconds(Math.max(1, Math.floor(up))) : NONE,
     memory === null ? NONE : formatBytes(memory),
     release === usual || usual === undefined ? release : markup`<span class="hold">${release}</span>`,
-    own.length > 0 ? tasksOf(own) : live ? "nothing" : "nothing: its tasks are rescued",
+    own.length > 0 ? tasksOf(own) : idleWords(consumer),
   ];
+}
+
+function placesOf(claimed: readonly ClaimedTasks[], consumer: ConsumerRow): Html {
+  const { concurrency, wantedConcurrency } = consumer;
+  const wanted = wantedConcurrency !== null && markup` <span class="hold">${wantedConcurrency} asked for</span>`;
+  return markup`${places(takenOf(claimed, consumer), concurrency)}${wanted}`;
+}
+
+function idleWords(consumer: ConsumerRow): string {
+  if (!consumer.live) return "nothing: its tasks are rescued";
+  return deliversAlerts(consumer) ? "delivers the alerts of its process" : "nothing";
 }
 
 function stateOf(consumer: ConsumerRow): Html {

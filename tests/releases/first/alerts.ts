@@ -3,6 +3,10 @@ import type { Tag } from "../../../src/database/driver.ts";
 export const ALERT_TASK = "firefly.alert";
 export const ALERT_QUEUE = "firefly.alerts";
 
+export function deliversAlerts({ queues }: { readonly queues: readonly string[] }): boolean {
+  return queues.length === 1 && queues[0] === ALERT_QUEUE;
+}
+
 export async function takeAlertTurn(sql: Tag, interval: number): Promise<boolean> {
   const rows = await sql`
     WITH turn AS (
