@@ -125,7 +125,7 @@ export function guardProcess(consumer: Consumer, { ff, log, running, exit, optio
       unsubscribe();
       unsubscribeScaled();
       port?.off("message", onMessage);
-      port?.close();
+      port?.unref(); // and not close(), which Deno lacks here, and after which the exit code cannot be posted
     },
   };
 }

@@ -13,8 +13,16 @@ const LEFT_OUT = /(^|[\\/])(node_modules|\.[^\\/]+)[\\/]/;
 const SETTLING = 100;
 const SIGNAL_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
-/** The thread of {@linkcode ConsumerThread}. Its module graph is its own, so that it imports each module as it is now. */
-const THREAD = import.meta.url.replace(/consume_watch(\.\w+)$/, "consume_thread$1");
+/**
+ * The module that exports `main()`: beside this one, as `src/cli/main.ts`, and in the npm package, as `dist/main.js`. In
+ * a thread its graph of modules is its own, so that the thread imports each module as it is now.
+ */
+const MAIN = import.meta.url.replace(/[^/]*(\.\w+)$/, "main$1");
+/** The code of the thread: it runs the command line that it was given, and posts the exit code, as it may end before. */
+const THREAD = `const { parentPort, workerData } = require("node:worker_threads");
+import(${
+  JSON.stringify(MAIN)
+}).then(({ main }) => main(workerData.args)).then((code) => parentPort.postMessage(code));`;
 
 /** The port on which a thread of `consume --watch` is asked to stop; undefined elsewhere. */
 export function watcherPort(): MessagePort | undefined {
@@ -75,9 +83,11 @@ class ConsumerThread {
     this.isStopping = false;
     const workerData = { fireflyConsume: true, args: this.#args };
     // A worker takes only URLs of files, and this package may come from a registry.
-    const worker = this.#worker = new Worker(`import(${JSON.stringify(THREAD)})`, { eval: true, workerData });
+    const worker = this.#worker = new Worker(THREAD, { eval: true, workerData });
     const failed = new Promise<number>((resolve) => worker.on("error", () => resolve(EXIT.unexpected)));
-    const ended = new Promise<number>((resolve) => worker.on("exit", resolve));
+    let posted: number | undefined;
+    worker.on("message", (code) => posted = code);
+    const ended = new Promise<number>((resolve) => worker.on("exit", (code) => resolve(posted ?? code)));
     const code = await Promise.race([failed, ended]);
     this.#worker = undefined;
     return code;

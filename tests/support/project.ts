@@ -63,10 +63,12 @@ const NOWHERE = "postgres://postgres@127.0.0.1:1/nowhere";
 
 /** Makes a project of `files`, whose database is `database` unless its flags say otherwise. */
 export async function testProject(
-  { files = { "tasks.ts": TASKS }, database, env = {} }: {
+  { files = { "tasks.ts": TASKS }, database, env = {}, program = commandLine() }: {
     files?: Record<string, string>;
     database?: string;
     env?: Record<string, string>;
+    /** The command that runs the command line. @default that of the sources, on Deno */
+    program?: readonly string[];
   } = {},
 ): Promise<Project> {
   const directory = await Deno.realPath(await Deno.makeTempDir({ prefix: "firefly_cli_" }));
@@ -82,7 +84,7 @@ export async function testProject(
     PGHOST: "",
     ...env,
   };
-  const start = (...args: string[]) => startProcess(args, { cwd: directory, env: environment });
+  const start = (...args: string[]) => startProcess([...program, ...args], { cwd: directory, env: environment });
   return {
     directory,
     start,
@@ -107,8 +109,10 @@ export function jsonLines(text: string): any[] {
   return text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
 }
 
-function startProcess(args: string[], { cwd, env }: { cwd: string; env: Record<string, string> }): Running {
-  const [command, ...rest] = commandLine(...args);
+function startProcess(
+  [command, ...rest]: string[],
+  { cwd, env }: { cwd: string; env: Record<string, string> },
+): Running {
   const options = { args: rest, cwd, env, clearEnv: true, stdin: "null", stdout: "piped", stderr: "piped" } as const;
   const process = new Deno.Command(command!, options).spawn();
   const stderr = collect(process.stderr);

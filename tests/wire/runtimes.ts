@@ -36,21 +36,36 @@ export async function runOn(
       ["bundle", "--quiet", "--output", bundle, module.href],
       new URL("../../", import.meta.url),
     );
-    const binary = await install(PACKAGES[runtime]!, directory);
+    const binary = await installRuntime(runtime, directory);
     return await run(binary, [bundle], directory, { check: false, env });
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
 }
 
-/** Installs an npm package that holds one binary, and gives the path of that. */
-async function install(specifier: string, directory: string): Promise<string> {
+/** Installs a runtime into a directory, and gives the path of its binary. */
+export async function installRuntime(runtime: string, directory: string): Promise<string> {
+  const specifier = PACKAGES[runtime]!;
   const config = { nodeModulesDir: "auto", imports: { runtime: specifier } };
   await Deno.writeTextFile(join(directory, "deno.json"), JSON.stringify(config));
   await run(Deno.execPath(), ["install", "--quiet"], directory);
   const name = specifier.replace(/^npm:/, "").replace(/@\d+$/, "");
   const binary = name.startsWith("@oven/") ? "bun" : "node";
   return join(directory, "node_modules", name, "bin", binary);
+}
+
+/**
+ * Builds the package for Node and Bun into `dist` of a directory: the modules for users and the command line, which share
+ * the modules that they have in common. Gives the path of `dist`.
+ */
+export async function buildDist(directory: string): Promise<string> {
+  const dist = join(directory, "dist");
+  const entries = ["mod.ts", "cli.ts", "src/cli/main.ts"];
+  const root = new URL("../../", import.meta.url);
+  await run(Deno.execPath(), ["bundle", "--quiet", "--code-splitting", "--outdir", dist, ...entries], root);
+  await Deno.writeTextFile(join(dist, "main.js"), 'export * from "./src/cli/main.js";\n');
+  await Deno.writeTextFile(join(dist, "package.json"), '{ "type": "module" }\n');
+  return dist;
 }
 
 async function run(command: string, args: string[], cwd: string | URL, { check = true, env = {} } = {}) {
