@@ -62,33 +62,6 @@ Deno.test({
   },
 });
 
-/** The instructions of a Dockerfile, each with its arguments. */
-function instructionsOf(dockerfile: string): [name: string, rest: string][] {
-  return dockerfile.replaceAll("\\\n", " ").split("\n").filter((line) => line && !line.startsWith("#")).map((line) => {
-    const [, name, rest] = /^([A-Z]+) (.+)$/.exec(line) ?? [];
-    assert(name && rest, `It is no instruction: ${line}`);
-    return [name, rest];
-  });
-}
-
-Deno.test("docs/deploying/Dockerfile starts a consumer that its health check can reach, and gets SIGTERM", async () => {
-  const dockerfile = await read("deploying/Dockerfile");
-  const instructions = instructionsOf(dockerfile);
-  const known = ["FROM", "WORKDIR", "COPY", "RUN", "ARG", "ENV", "USER", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "CMD"];
-  assertEquals(instructions.filter(([name]) => !known.includes(name)), []);
-  assertEquals(instructions[0], ["FROM", `denoland/deno:${Deno.version.deno.replace(/^(\d+\.\d+)\..*/, "$1.0")}`]);
-  const find = (name: string) => instructions.findLast(([found]) => found === name)![1];
-
-  const args = consumeOf(JSON.parse(find("CMD"))); // the form of a list: a shell would not pass SIGTERM on
-  assertEquals(find("EXPOSE"), args.text("probe-port"));
-  const check = JSON.parse(/CMD (\[.*\])$/.exec(find("HEALTHCHECK"))![1]!) as string[];
-  assert(check.at(-1)!.includes(`:${find("EXPOSE")}/livez'`));
-  assertEquals(instructions.some(([name]) => name === "ENTRYPOINT"), false, "the image starts tini");
-  assertEquals(find("STOPSIGNAL"), "SIGTERM");
-  for (const [name, rest] of instructions) if (name === "RUN") JSON.parse(rest);
-  await assertKnownVariables(dockerfile);
-});
-
 // deno-lint-ignore no-explicit-any
 type Manifest = any;
 
