@@ -1,0 +1,97 @@
+import { basename, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { run } from "../npm.ts";
+import { copyPackage } from "../publish.ts";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const PROGRAMS = join(ROOT, "tests/everywhere");
+const INSTALL = ["install", "--prefer-offline", "--no-audit", "--no-fund"];
+
+/** Where projects are made. */
+export interface Workshop {
+  /** Installed libraries, by the digest of what was asked for; used by all runs. */
+  readonly cache: string;
+  /** The projects of this run. */
+  readonly directory: string;
+  readonly tarball: string;
+}
+
+/**
+ * Makes a project from clean: the tarball and the libraries of a `package.json`, the programs of the areas, and a
+ * `deno.json` by which Deno takes Firefly's sources as JSR would serve them, and the libraries from `node_modules`.
+ */
+export async function makeProject(
+  name: string,
+  { workshop, manifest, areas }: { workshop: Workshop; manifest: string; areas: readonly string[] },
+): Promise<string> {
+  const directory = join(workshop.directory, name);
+  await Deno.mkdir(directory);
+  const content = JSON.parse(await Deno.readTextFile(manifest));
+  const libraries = await installLibraries(workshop.cache, content);
+  await run("cp", ["-al", ...libraries, directory], ROOT);
+  const dependencies = { ...content.dependencies, "@firefly/tasks": `file:${workshop.tarball}` };
+  await Deno.remove(join(directory, "package.json"));
+  await Deno.writeTextFile(join(directory, "package.json"), JSON.stringify({ ...content, dependencies }, null, 2));
+  await run("npm", INSTALL, directory);
+  await writeDenoProject(directory);
+  await Deno.copyFile(join(PROGRAMS, "check.ts"), join(directory, "check.ts"));
+  for (const area of areas) await run("cp", ["-r", join(PROGRAMS, area), directory], ROOT);
+  return directory;
+}
+
+/** Installs the libraries without Firefly, unless a run before did; returns what to copy into a project. */
+async function installLibraries(cache: string, content: unknown): Promise<string[]> {
+  const text = JSON.stringify(content, null, 2);
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+  const home = join(cache, "libraries", digest.toHex().slice(0, 16));
+  const files = ["package.json", "package-lock.json", "node_modules"].map((file) => join(home, file));
+  if (await exists(home)) return files;
+  const made = `${home}.${Deno.pid}`;
+  await Deno.mkdir(join(made, "node_modules"), { recursive: true });
+  await Deno.writeTextFile(join(made, "package.json"), text);
+  await run("npm", INSTALL, made);
+  await Deno.rename(made, home).catch(async (error) => {
+    if (!await exists(home)) throw error;
+    await Deno.remove(made, { recursive: true }); // another run was faster
+  });
+  return files;
+}
+
+/** Gives Deno the published sources, with the import map made absolute, and the libraries from `node_modules`. */
+async function writeDenoProject(directory: string): Promise<void> {
+  const sources = join(directory, "firefly");
+  await Deno.mkdir(sources);
+  await copyPackage(sources);
+  const { name, exports } = JSON.parse(await Deno.readTextFile(join(sources, "deno.json")));
+  await Deno.remove(join(sources, "deno.json")); // its imports would be a second import map
+  const imports: Record<string, string> = {};
+  for (const [key, file] of Object.entries<string>(exports)) {
+    imports[join(name, key)] = `./firefly/${basename(file)}`;
+  }
+  Object.assign(imports, await bundleLinks(directory));
+  const config = { imports, nodeModulesDir: "manual", lock: false };
+  await Deno.writeTextFile(join(directory, "deno.json"), JSON.stringify(config, null, 2));
+}
+
+/** Bundles what `links` of `deno.json` stand in for, and returns the imports of the bundles. */
+async function bundleLinks(directory: string): Promise<Record<string, string>> {
+  const { links } = JSON.parse(await Deno.readTextFile(join(ROOT, "deno.json"))) as { links: string[] };
+  const modules = (await Promise.all(links.map(linkedModules))).flat();
+  const files = modules.map(([, file]) => file);
+  await run(Deno.execPath(), ["bundle", "--quiet", "--outdir", join(directory, "std"), ...files], ROOT);
+  const folder = join("scripts", "std"); // which all of them have in common
+  return Object.fromEntries(
+    modules.map(([name, file]) => [name, `./std/${relative(folder, file).replace(/\.ts$/, ".js")}`]),
+  );
+}
+
+/** The modules of a linked package: their specifiers, and their files from the root. */
+async function linkedModules(folder: string): Promise<[string, string][]> {
+  const { name, exports } = JSON.parse(await Deno.readTextFile(join(ROOT, folder, "deno.json")));
+  const files = typeof exports === "string" ? { ".": exports } : exports as Record<string, string>;
+  return Object.entries(files).map(([key, file]) => [join(name, key), join(folder, file)]);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}
