@@ -1,4 +1,4 @@
-import { glob, readFile, stat } from "node:fs/promises";
+import * as fs from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
@@ -15,6 +15,8 @@ export interface FoundConfig {
   readonly directory: string;
   /** The file, if there is one. */
   readonly file?: string;
+  /** Whether the program that calls `main()` has defined tasks of its own: then the default places are not searched. */
+  readonly hasTasks: boolean;
 }
 
 const CONFIG_FILES = ["firefly.config.ts", "firefly.config.js", "firefly.config.mjs"];
@@ -26,6 +28,7 @@ const NO_TASKS = /[._]test\.\w+$|\.d\.ts$|[\\/]node_modules[\\/]/;
 /** Imports the configuration: the `given` file, else the one in the working directory; empty if there is none. */
 export async function loadConfig(given: string | undefined, options: ImportOptions = {}): Promise<FoundConfig> {
   const directory = process.cwd();
+  const hasTasks = registry.size > 0;
   const candidates = given === undefined ? CONFIG_FILES : [given];
   for (const file of candidates.map((path) => resolve(directory, path))) {
     if (!await isFile(file)) continue;
@@ -38,10 +41,10 @@ export async function loadConfig(given: string | undefined, options: ImportOptio
     } catch (error) {
       throw new DiscoveryError((error as Error).message, { cause: error });
     }
-    return { config, directory: dirname(file), file };
+    return { config, directory: dirname(file), file, hasTasks };
   }
   if (given !== undefined) throw new DiscoveryError(`Cannot use the configuration ${given} as there is no such file`);
-  return { config: {}, directory };
+  return { config: {}, directory, hasTasks };
 }
 
 /**
@@ -51,10 +54,10 @@ export async function loadConfig(given: string | undefined, options: ImportOptio
  * @throws {DiscoveryError} If a module cannot be imported, or if tasks are `needed` and none is defined.
  */
 export async function importTasks(
-  { config, directory, file }: FoundConfig,
+  { config, directory, file, hasTasks }: FoundConfig,
   { imports, needed, ...options }: ImportOptions & { imports: readonly string[]; needed: boolean },
 ): Promise<void> {
-  const patterns = patternsOf(config);
+  const patterns = patternsOf({ config, hasTasks });
   const found = await findFiles(patterns, directory);
   for (const module of [...found, ...imports]) await importModule(module, options);
   if (!needed || registry.size > 0) return;
@@ -83,15 +86,17 @@ const CONFIGURES = /\bconfigure\s*\(\s*(?!\)|\{\s*\}\s*\))/;
  * Whether the text of a task module calls `configure()` with options, which may name the database. Modules that it
  * imports are not read.
  */
-export async function mayConfigure({ config, directory }: FoundConfig): Promise<boolean> {
-  for (const file of await findFiles(patternsOf(config), directory)) {
-    if (CONFIGURES.test(await readFile(file, "utf8").catch(() => ""))) return true;
+export async function mayConfigure({ config, directory, hasTasks }: FoundConfig): Promise<boolean> {
+  if (hasTasks) return true; // it has called configure() already
+  for (const file of await findFiles(patternsOf({ config, hasTasks }), directory)) {
+    if (CONFIGURES.test(await fs.readFile(file, "utf8").catch(() => ""))) return true;
   }
   return false;
 }
 
-function patternsOf({ tasks }: Config): readonly string[] {
-  return tasks === undefined ? TASK_PATTERNS : [tasks].flat();
+function patternsOf({ config: { tasks }, hasTasks }: Pick<FoundConfig, "config" | "hasTasks">): readonly string[] {
+  if (tasks !== undefined) return [tasks].flat();
+  return hasTasks ? [] : TASK_PATTERNS;
 }
 
 /** Finds files by glob patterns, in a stable order. */
@@ -99,7 +104,7 @@ async function findFiles(patterns: readonly string[], directory: string): Promis
   const files = new Set<string>();
   for (const pattern of patterns) {
     const paths: string[] = [];
-    for await (const path of glob(pattern, { cwd: directory })) paths.push(resolve(directory, path));
+    for await (const path of fs.glob(pattern, { cwd: directory })) paths.push(resolve(directory, path));
     for (const path of paths.sort()) if (!NO_TASKS.test(path) && await isFile(path)) files.add(path);
   }
   return [...files];
@@ -121,5 +126,5 @@ async function importModule(specifier: string, options: ImportOptions): Promise<
 }
 
 async function isFile(path: string): Promise<boolean> {
-  return await stat(path).then((found) => found.isFile(), () => false);
+  return await fs.stat(path).then((found) => found.isFile(), () => false);
 }

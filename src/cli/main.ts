@@ -113,7 +113,12 @@ const ABSENT: Readonly<Record<string, string>> = {
   watch: '"firefly top" and "firefly stats --watch" show what happens as it happens',
 };
 
-/** Runs the command line `args` and returns its exit code. The process ends soon after, whatever user code keeps open. */
+/**
+ * Runs the command line `args` and returns its exit code. The process ends soon after, whatever user code keeps open.
+ *
+ * Tasks that are defined before the call are those of the command line: then it does not search the working directory for
+ * task modules, but imports those that `firefly.config.ts` or `--import` name.
+ */
 export async function main(args: readonly string[]): Promise<number> {
   ignoreBrokenPipe();
   const terminal = terminalFor(args);

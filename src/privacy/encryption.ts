@@ -1,8 +1,10 @@
-import { createHmac } from "node:crypto";
+import { createHmac, type webcrypto } from "node:crypto";
 import { DecryptionFailed } from "../errors.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 import { base64, decodeText, encodeText } from "../wire/base64.ts";
 import { decode, decodeArguments } from "../wire/decode.ts";
+
+type CryptoKey = webcrypto.CryptoKey; // that of lib "dom" is not there in every project
 
 /** The keys that encrypt and decrypt arguments and results. */
 export interface Encryption {
