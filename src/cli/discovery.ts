@@ -7,6 +7,7 @@ import { describeImportError, shown } from "./import_error.ts";
 import { COMMAND_LINE_KEYS, OPTION_KEYS } from "../firefly/options.ts";
 import { registry } from "../task/scope.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
+import { typescriptHint } from "./typescript_hint.ts";
 import { DiscoveryError, type ImportOptions, runImport } from "./user_code.ts";
 
 /** A configuration, and the directory that its paths are relative to. */
@@ -121,7 +122,9 @@ async function importModule(specifier: string, options: ImportOptions): Promise<
     });
   } catch (error) {
     if (error instanceof DiscoveryError) throw error;
-    throw new DiscoveryError(`Cannot import ${shown(specifier)}: ${describeImportError(error)}`, { cause: error });
+    const hint = await typescriptHint(error);
+    const reason = describeImportError(error) + (hint === undefined ? "" : `. ${hint}`);
+    throw new DiscoveryError(`Cannot import ${shown(specifier)}: ${reason}`, { cause: error });
   }
 }
 

@@ -5,8 +5,13 @@ import { stripVTControlCharacters } from "node:util";
 
 /** Where Firefly's own modules are, whose frames say nothing about the user's. */
 const OWN = new URL("../", import.meta.url).href;
-/** Where the command line is, whose frames and what called it did not throw. */
-const COMMAND_LINE = new URL("./", import.meta.url).href;
+/**
+ * Where the command line is, whose frames and what called it did not throw: this folder, or this file of a bundle, beside
+ * which are those of what user code calls.
+ */
+const COMMAND_LINE = /\/cli\/import_error\.\w+$/.test(import.meta.url)
+  ? new URL("./", import.meta.url).href
+  : import.meta.url;
 const LIBRARIES = /[\\/]node_modules[\\/]|\/npm\/registry\.|^(?:node|ext|native|bun):|^internal:/;
 /** A place in a file, at the end of a line: `file:///app/tasks.ts:1:18`, in parentheses or not. */
 const PLACE = /(?:^|[\s(])((?:[a-z]{2,}:\/\/|\/|[a-z]:[\\/])[^\s()]*?:\d+(?::\d+)?)\)?$/i;
@@ -48,7 +53,7 @@ function isMessageOfBun(error: unknown): error is BunMessage {
 /** The first place that lines name, unless it is one of Firefly or of a library. */
 function placeIn(lines: string[]): string | undefined {
   return lines.map((line) => PLACE.exec(line)?.[1]).find((place) =>
-    place !== undefined && !place.startsWith(OWN) && !place.startsWith(fileURLToPath(OWN)) && !LIBRARIES.test(place)
+    place !== undefined && !place.startsWith(OWN) && !place.startsWith(toPath(OWN)) && !LIBRARIES.test(place)
   );
 }
 
@@ -64,8 +69,13 @@ function placeOfSyntaxError(error: Error | BunMessage, message: string): string 
 function placeInStack({ stack = "" }: { stack?: string }, message: string): string | undefined {
   const frames = stripVTControlCharacters(stack).replace(message, ""); // a message may have lines that look like frames
   const lines = frames.split("\n");
-  const end = lines.findIndex((line) => line.includes(COMMAND_LINE) || line.includes(fileURLToPath(COMMAND_LINE)));
+  const end = lines.findIndex((line) => line.includes(COMMAND_LINE) || line.includes(toPath(COMMAND_LINE)));
   return placeIn(end < 0 ? lines : lines.slice(0, end));
+}
+
+/** The path of a module, by which some runtimes name it; the URL of one that is no file. */
+function toPath(url: string): string {
+  return url.startsWith("file:") ? fileURLToPath(url) : url;
 }
 
 function shownPlace(place: string): string {
