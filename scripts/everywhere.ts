@@ -7,6 +7,7 @@ import { type Outcome, runProgram } from "./everywhere/run.ts";
 import { bringRuntimes, type Runtime, type Runtimes } from "./everywhere/runtimes.ts";
 import { markdownTable } from "./markdown_table.ts";
 import { buildPackage, pack } from "./npm.ts";
+import { cacheDirectory } from "./npm/install.ts";
 
 const HELP =
   `Runs the programs of tests/everywhere on Deno, Node 22, Node 24 and Bun, with the npm package as it would be
@@ -22,7 +23,7 @@ Usage: deno task everywhere [--only AREA[/PROGRAM],…] [--runtime NAME,…] [--
   --clean     install the runtimes and the libraries anew
 
 Each program has a database of its own: on the server of TEST_DATABASE_URL, else on an embedded one. What it installs is
-in FIREFLY_EVERYWHERE_CACHE, else in firefly_everywhere in the user's cache directory.
+in FIREFLY_CACHE, else in firefly_everywhere in the user's cache directory.
 
 It exits with 1 if a program failed, or none ran.`;
 
@@ -40,11 +41,6 @@ interface Step {
   readonly program: Program;
   readonly runtime: Runtime;
   readonly directory: string;
-}
-
-function cacheDirectory(): string {
-  const { FIREFLY_EVERYWHERE_CACHE, XDG_CACHE_HOME, HOME } = Deno.env.toObject();
-  return FIREFLY_EVERYWHERE_CACHE ?? join(XDG_CACHE_HOME ?? join(HOME ?? "/tmp", ".cache"), "firefly_everywhere");
 }
 
 /** The programs that were asked for. */
@@ -74,11 +70,11 @@ function chooseRuntimes(
 }
 
 /** Makes the projects, one for each `package.json`. Returns their directories by area. */
-async function makeProjects(areas: readonly string[], cache: string, directory: string): Promise<Map<string, string>> {
+async function makeProjects(areas: readonly string[], directory: string): Promise<Map<string, string>> {
   const built = join(directory, "package");
   await Deno.mkdir(built);
   await buildPackage(built);
-  const workshop = { cache, directory, tarball: await pack(built, directory) };
+  const workshop = { directory, tarball: await pack(built, directory) };
   const projects = new Map<string, string>();
   const byManifest = Map.groupBy(
     await Promise.all(areas.map(async (area) => ({ area, manifest: await manifestOf(area) }))),
@@ -150,7 +146,7 @@ async function main(options: Options): Promise<number> {
   }
   const directory = await Deno.makeTempDir({ prefix: "firefly_everywhere_" });
   try {
-    const projects = await makeProjects([...new Set(able.map(([{ area }]) => area))], cache, directory);
+    const projects = await makeProjects([...new Set(able.map(([{ area }]) => area))], directory);
     console.error(`Made the package and ${new Set(projects.values()).size} projects in ${seconds(started)} s`);
     const steps = able.map(([program, runtime]) => ({ program, runtime, directory: projects.get(program.area)! }));
     const outcomes = await runSteps(steps, options.jobs, runtimes);

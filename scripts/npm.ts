@@ -2,126 +2,77 @@
  * Builds the npm package: the modules of `exports` bundled for Node and Bun, their types, and the documents beside them.
  *
  * ```sh
- * deno task npm          # builds the package into a new directory, and packs it: prints the tarball's path
- * deno task npm DIR      # builds it into DIR, which must be empty or absent
+ * deno task npm                  # builds the package and checks it, and prints the path of its tarball
+ * deno task npm --directory DIR  # into a directory that is empty or absent; without it, a temporary one
+ * deno task npm --publish        # publishes it to npm; arguments after -- are those of npm publish
  * ```
  *
  * @module
  */
-import { basename, join } from "node:path";
+import { parseArgs } from "@std/cli/parse-args";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { type Config, readConfig } from "./npm/config.ts";
+import { fileOf, npmPackages, writeManifest } from "./npm/manifest.ts";
+import { NODE_CODE, NODE_FILE, PROGRAM, programCode } from "./npm/node_version.ts";
+import { linkToJsr } from "./npm/readme.ts";
+import { run } from "./npm/run.ts";
+import { installTools, rollUpTypes } from "./npm/types.ts";
+import { unlinkUnpublished } from "./pages.ts";
+import { copyPackage, listFiles } from "./publish.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
+const HELP = `Builds the npm package, checks it, and prints the path of its tarball.
 
-/** The oldest Node: from it on, Node takes `.ts` files without a flag. */
-const NODE = ">=22.18";
-const DOCUMENTS = ["README.md", "LICENSE", "CHANGELOG.md"];
+Usage: deno task npm [--directory DIR] [--publish [-- ARGUMENTS]]
 
-interface Config {
-  name: string;
-  version: string;
-  license: string;
-  exports: Record<string, string>;
-  imports: Record<string, string>;
-}
-
-async function readConfig(): Promise<Config> {
-  return JSON.parse(await Deno.readTextFile(join(ROOT, "deno.json")));
-}
-
-/** Runs a program in a directory, and returns its standard output. */
-export async function run(program: string, args: string[], cwd: string): Promise<string> {
-  const command = new Deno.Command(program, {
-    args,
-    cwd,
-    env: { NO_COLOR: "1" },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  });
-  const { success, stdout, stderr } = await command.output();
-  const text = new TextDecoder().decode(stdout);
-  if (success) return text;
-  throw new Error(`Cannot run ${basename(program)} ${args.join(" ")}:\n${text}${new TextDecoder().decode(stderr)}`);
-}
-
-/** The packages of npm that `deno.json` pins, by the names that the sources import. */
-function npmPackages({ imports }: Config): Map<string, string> {
-  const packages = Object.entries(imports).flatMap(([name, target]) => {
-    const [, version] = /^npm:.*@([^@]+)$/.exec(target) ?? [];
-    return version === undefined ? [] : [[name, version] as const];
-  });
-  return new Map(packages);
-}
+  --directory  where to build it: an empty or absent directory; by default, a temporary one
+  --publish    publish it to npm; what follows -- is passed to \`npm publish\`, as --dry-run or --tag next`;
 
 /** Bundles all entries in one call, so that they share the modules that they have in common. */
-async function bundle(directory: string, config: Config): Promise<void> {
+async function bundle(dist: string, config: Config): Promise<void> {
   const externals = [...npmPackages(config).keys()].map((name) => `--external=${name}`);
   const entries = Object.values(config.exports);
-  const args = ["bundle", "--quiet", "--outdir", directory, "--code-splitting", ...externals, ...entries];
-  await run(Deno.execPath(), args, ROOT);
-  const missing: string[] = [];
+  await run(
+    Deno.execPath(),
+    ["bundle", "--quiet", "--outdir", dist, "--code-splitting", ...externals, ...entries],
+    ROOT,
+  );
   for (const entry of entries) {
-    const file = fileOf(entry);
-    await Deno.stat(join(directory, file)).catch(() => missing.push(file));
+    const file = join(dist, fileOf(entry));
+    const code = await Deno.readTextFile(file);
+    await Deno.writeTextFile(file, `import "./${NODE_FILE}";\n${code}`);
   }
-  if (missing.length > 0) throw new Error(`Cannot build the package as the bundle lacks ${missing.join(", ")}`);
+  await Deno.writeTextFile(join(dist, NODE_FILE), NODE_CODE);
+  await Deno.writeTextFile(join(dist, PROGRAM), programCode(fileOf(config.exports["./cli"]!)));
+  await Deno.chmod(join(dist, PROGRAM), 0o755);
 }
 
-/** The bundled file of an entry. */
-function fileOf(entry: string): string {
-  return basename(entry).replace(/\.ts$/, ".js");
-}
-
-/** The packages that the bundled files import, with their pinned versions. */
-async function readDependencies(directory: string, config: Config): Promise<Record<string, string>> {
-  const packages = npmPackages(config);
-  const found = new Set<string>();
-  for await (const { name } of Deno.readDir(directory)) {
-    const code = await Deno.readTextFile(join(directory, name));
-    for (
-      const [, specifier] of code.matchAll(
-        /^(?:import|export)\b[^"'`]*?"([^"./][^"]*)";$|\bimport\("([^"./][^"]*)"\)/gm,
-      )
-    ) {
-      const owner = [...packages.keys()].find((name) => specifier === name || specifier?.startsWith(`${name}/`));
-      if (owner !== undefined) found.add(owner);
+async function writeDocuments(directory: string, config: Config): Promise<void> {
+  const published = await Deno.makeTempDir({ prefix: "firefly_npm_documents_" });
+  try {
+    await copyPackage(published);
+    const files = [...(await listFiles(published)).keys()];
+    for (const page of ["README.md", "CHANGELOG.md"]) {
+      const markdown = unlinkUnpublished(page, await Deno.readTextFile(join(ROOT, page)), files);
+      await Deno.writeTextFile(join(directory, page), linkToJsr(markdown, config));
     }
+    await Deno.copyFile(join(ROOT, "LICENSE"), join(directory, "LICENSE"));
+  } finally {
+    await Deno.remove(published, { recursive: true });
   }
-  return Object.fromEntries([...found].sort().map((name) => [name, packages.get(name)!]));
 }
 
-async function writePackage(directory: string, config: Config): Promise<void> {
-  const { name, version, license } = config;
-  const exports = Object.entries(config.exports).map(([key, entry]) => {
-    const file = `./dist/${fileOf(entry)}`;
-    return [key, { types: file.replace(/\.js$/, ".d.ts"), default: file }] as const;
-  });
-  const content = {
-    name,
-    version,
-    description: "A task queue on Postgres",
-    license,
-    type: "module",
-    engines: { node: NODE },
-    bin: { firefly: "./dist/cli.js" },
-    exports: { ...Object.fromEntries(exports), "./package.json": "./package.json" },
-    files: ["dist", "CHANGELOG.md"],
-    sideEffects: ["./dist/cli.js"],
-    dependencies: await readDependencies(join(directory, "dist"), config),
-  };
-  await Deno.writeTextFile(join(directory, "package.json"), JSON.stringify(content, null, 2) + "\n");
-}
-
-/** Builds the package into the directory, which must be empty. */
+/** Builds the package into a directory, which must be empty. */
 export async function buildPackage(directory: string): Promise<void> {
   const config = await readConfig();
-  const dist = join(directory, "dist");
-  await bundle(dist, config);
-  const cli = join(dist, fileOf(config.exports["./cli"]!));
-  await Deno.writeTextFile(cli, `#!/usr/bin/env node\n${await Deno.readTextFile(cli)}`);
-  await writePackage(directory, config);
-  for (const document of DOCUMENTS) await Deno.copyFile(join(ROOT, document), join(directory, document));
+  await bundle(join(directory, "dist"), config);
+  await writeManifest(directory, config);
+  const entries = Object.fromEntries(
+    Object.values(config.exports).map((entry) => [fileOf(entry).replace(/\.js$/, ""), entry]),
+  );
+  await rollUpTypes(directory, { entries, externals: [...npmPackages(config).keys()] });
+  await writeDocuments(directory, config);
 }
 
 /** Packs the package in a directory, and returns the path of the tarball, which is in `destination`. */
@@ -131,9 +82,42 @@ export async function pack(directory: string, destination: string): Promise<stri
   return join(destination, filename);
 }
 
+/**
+ * Checks a tarball with publint and "Are the types wrong?".
+ *
+ * @throws {Error} If one of them finds a fault.
+ */
+export async function checkPackage(tarball: string): Promise<void> {
+  const modules = join(await installTools(), "node_modules");
+  const deno = ["run", "-A"];
+  await run(Deno.execPath(), [...deno, join(modules, "publint/src/cli.js"), "run", tarball, "--strict"], modules);
+  const attw = join(modules, "@arethetypeswrong/cli/dist/index.js");
+  await run(Deno.execPath(), [...deno, attw, tarball, "--profile", "esm-only", "--format", "ascii"], modules);
+}
+
+async function main({ directory, publish, rest }: { directory?: string; publish: boolean; rest: string[] }) {
+  const target = directory ?? await Deno.makeTempDir({ prefix: "firefly_npm_" });
+  await Deno.mkdir(target, { recursive: true });
+  await buildPackage(target);
+  const tarball = await pack(target, target);
+  await checkPackage(tarball);
+  console.log(tarball);
+  if (!publish) return;
+  const args = ["publish", tarball, ...rest];
+  Deno.exitCode = (await new Deno.Command("npm", { args, cwd: target }).spawn().status).code;
+}
+
 if (import.meta.main) {
-  const directory = Deno.args[0] ?? await Deno.makeTempDir({ prefix: "firefly_npm_" });
-  await Deno.mkdir(directory, { recursive: true });
-  await buildPackage(directory);
-  console.log(await pack(directory, directory));
+  const end = Deno.args.includes("--") ? Deno.args.indexOf("--") : Deno.args.length;
+  const args = parseArgs(Deno.args.slice(0, end), {
+    boolean: ["help", "publish"],
+    string: ["directory"],
+    unknown: (name) => {
+      console.error(`Cannot run with ${name}: see --help`);
+      Deno.exit(2);
+    },
+  });
+  const { help, publish, directory } = args;
+  if (help) console.log(HELP);
+  else await main({ ...directory && { directory }, publish, rest: Deno.args.slice(end + 1) });
 }

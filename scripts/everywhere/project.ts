@@ -1,16 +1,14 @@
 import { basename, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { run } from "../npm.ts";
+import { INSTALL, installPackages } from "../npm/install.ts";
+import { run } from "../npm/run.ts";
 import { copyPackage } from "../publish.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const PROGRAMS = join(ROOT, "tests/everywhere");
-const INSTALL = ["install", "--prefer-offline", "--no-audit", "--no-fund"];
 
 /** Where projects are made. */
 export interface Workshop {
-  /** Installed libraries, by the digest of what was asked for; used by all runs. */
-  readonly cache: string;
   /** The projects of this run. */
   readonly directory: string;
   readonly tarball: string;
@@ -27,34 +25,17 @@ export async function makeProject(
   const directory = join(workshop.directory, name);
   await Deno.mkdir(directory);
   const content = JSON.parse(await Deno.readTextFile(manifest));
-  const libraries = await installLibraries(workshop.cache, content);
-  await run("cp", ["-al", ...libraries, directory], ROOT);
+  const libraries = await installPackages(content);
+  const files = ["package-lock.json", "node_modules"].map((file) => join(libraries, file));
+  await run("cp", ["-al", ...files, directory], ROOT); // links: none of them is written to
+
   const dependencies = { ...content.dependencies, "@firefly/tasks": `file:${workshop.tarball}` };
-  await Deno.remove(join(directory, "package.json"));
   await Deno.writeTextFile(join(directory, "package.json"), JSON.stringify({ ...content, dependencies }, null, 2));
   await run("npm", INSTALL, directory);
   await writeDenoProject(directory);
   await Deno.copyFile(join(PROGRAMS, "check.ts"), join(directory, "check.ts"));
   for (const area of areas) await run("cp", ["-r", join(PROGRAMS, area), directory], ROOT);
   return directory;
-}
-
-/** Installs the libraries without Firefly, unless a run before did; returns what to copy into a project. */
-async function installLibraries(cache: string, content: unknown): Promise<string[]> {
-  const text = JSON.stringify(content, null, 2);
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-  const home = join(cache, "libraries", digest.toHex().slice(0, 16));
-  const files = ["package.json", "package-lock.json", "node_modules"].map((file) => join(home, file));
-  if (await exists(home)) return files;
-  const made = `${home}.${Deno.pid}`;
-  await Deno.mkdir(join(made, "node_modules"), { recursive: true });
-  await Deno.writeTextFile(join(made, "package.json"), text);
-  await run("npm", INSTALL, made);
-  await Deno.rename(made, home).catch(async (error) => {
-    if (!await exists(home)) throw error;
-    await Deno.remove(made, { recursive: true }); // another run was faster
-  });
-  return files;
 }
 
 /** Gives Deno the published sources, with the import map made absolute, and the libraries from `node_modules`. */
@@ -90,8 +71,4 @@ async function linkedModules(folder: string): Promise<[string, string][]> {
   const { name, exports } = JSON.parse(await Deno.readTextFile(join(ROOT, folder, "deno.json")));
   const files = typeof exports === "string" ? { ".": exports } : exports as Record<string, string>;
   return Object.entries(files).map(([key, file]) => [join(name, key), join(folder, file)]);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await Deno.stat(path).then(() => true, () => false);
 }

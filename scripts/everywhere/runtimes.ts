@@ -1,5 +1,6 @@
 import { delimiter, join } from "node:path";
-import { run } from "../npm.ts";
+import { INSTALL } from "../npm/install.ts";
+import { run } from "../npm/run.ts";
 
 /** A runtime that programs are run on. */
 export interface Runtime {
@@ -34,7 +35,7 @@ export async function bringRuntimes(cache: string): Promise<Runtimes> {
   if (await Deno.readTextFile(file).catch(() => "") !== manifest) {
     await Deno.writeTextFile(join(home, "package.json.new"), manifest);
     await Deno.rename(join(home, "package.json.new"), file);
-    await run("npm", ["install", "--no-bin-links", "--ignore-scripts", "--no-audit", "--no-fund"], home)
+    await run("npm", [...INSTALL, "--no-bin-links"], home)
       .catch(async (error) => {
         await Deno.remove(file);
         throw error;
