@@ -34,7 +34,11 @@ export async function makeProject(
   await run("npm", INSTALL, directory);
   await writeDenoProject(directory);
   await Deno.copyFile(join(PROGRAMS, "check.ts"), join(directory, "check.ts"));
-  for (const area of areas) await run("cp", ["-r", join(PROGRAMS, area), directory], ROOT);
+  for (const area of areas) {
+    await run("cp", ["-r", join(PROGRAMS, area), directory], ROOT);
+    // Deno would take the folder for a project of its own.
+    await Deno.remove(join(directory, area, "package.json")).catch(() => {});
+  }
   return directory;
 }
 

@@ -31,19 +31,19 @@ export async function runProgram(
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
+    detached: true, // a process group, so that nothing of it is left over
   }).spawn();
   let isLate = false;
   const end = (signal: Deno.Signal) => {
     isLate = true;
-    try {
-      child.kill(signal);
-    } catch { /* it has just ended */ }
+    killGroup(child.pid, signal);
   };
   const timers = [setTimeout(end, program.timeout, "SIGTERM"), setTimeout(end, program.timeout + GRACE, "SIGKILL")];
+  const ended = child.status.finally(() => killGroup(child.pid, "SIGKILL")); // what it started may hold its output open
   const [stdout, stderr, { code, signal }] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
-    child.status,
+    ended,
   ]);
   for (const timer of timers) clearTimeout(timer);
   const { libraries, checks } = readReport(stdout);
@@ -60,6 +60,13 @@ export async function runProgram(
   const seconds = (performance.now() - started) / 1000;
   const output = [stdout, stderr].map((text) => text.trimEnd()).filter(Boolean).join("\n");
   return { program, runtime, libraries, checks, seconds, output, ...failure !== undefined && { failure } };
+}
+
+/** Signals the processes of a group that have not ended. */
+function killGroup(group: number, signal: Deno.Signal): void {
+  try {
+    Deno.kill(-group, signal);
+  } catch { /* all have ended */ }
 }
 
 /** Reads the lines that `check()` and `library()` printed; a program may print others. */

@@ -15,15 +15,25 @@ export async function check(name: string, run: () => unknown): Promise<void> {
     await run();
   } catch (error) {
     process.exitCode = 1;
-    failure = { error: error instanceof Error ? error.stack ?? String(error) : String(error) };
+    failure = {
+      error: error instanceof Error ? error.stack ?? String(error) : String(error),
+    };
   }
-  print({ check: name, ok: failure === undefined, ms: Math.round(performance.now() - started), ...failure });
+  print({
+    check: name,
+    ok: failure === undefined,
+    ms: Math.round(performance.now() - started),
+    ...failure,
+  });
 }
 
 /** Prints the version of a library that is installed beside the program. */
 export function library(name: string): void {
   const url = new URL(`./node_modules/${name}/package.json`, import.meta.url);
-  print({ library: name, version: JSON.parse(readFileSync(url, "utf8")).version });
+  print({
+    library: name,
+    version: JSON.parse(readFileSync(url, "utf8")).version,
+  });
 }
 
 function print(line: object): void {
