@@ -4,18 +4,19 @@ import { refuseUnknownKeys } from "../suggest.ts";
 import { base64, decodeText, encodeText } from "../wire/base64.ts";
 import { decode, decodeArguments } from "../wire/decode.ts";
 
-type CryptoKey = webcrypto.CryptoKey; // that of lib "dom" is not there in every project
-
 /** The keys that encrypt and decrypt arguments and results. */
 export interface Encryption {
   /**
    * Keys for AES-256-GCM by id: Base64 of 32 random bytes, or a `CryptoKey`. The id is stored with every value that its
    * key encrypted, so never reuse an id for another key.
    */
-  keys: Record<string, CryptoKey | string>;
+  keys: Record<string, webcrypto.CryptoKey | string>;
   /** The id of the key that encrypts new values. The other keys only decrypt older values. */
   current: string;
 }
+
+/** Not that of lib "dom", which is not there in every project. */
+type CryptoKey = webcrypto.CryptoKey;
 
 /** The place where a value is stored. It can be decrypted there and nowhere else. */
 export interface ValuePlace {

@@ -255,3 +255,28 @@ Deno.test("readSettings() ignores a broken task module that may name the databas
     `warning: Cannot import tasks.ts: Error: bad at tasks.ts:1:${tasks.indexOf("new Error") + 1}\n`,
   ]);
 });
+
+Deno.test("main() takes the tasks that a program has defined, and searches for no others", async () => {
+  const main = new URL("../../main.ts", import.meta.url).href;
+  await using project = await testProject({
+    files: {
+      "app.ts": `import { main } from "${main}";
+import process from "node:process";
+import "./own.ts";
+process.exitCode = await main(process.argv.slice(2));`,
+      "own.ts": defining("own"),
+      "tasks.ts": defining("found"),
+      "more.ts": defining("more"),
+    },
+  });
+  const config = new URL("../../deno.json", import.meta.url).pathname;
+  const namesOf = async (...flags: string[]) => {
+    const args = ["run", "-A", "--no-check", "--config", config, "app.ts", "tasks", ...flags];
+    const { stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: project.directory }).output();
+    assertEquals(new TextDecoder().decode(stderr), "");
+    return jsonLines(new TextDecoder().decode(stdout)).map(({ func_name }) => func_name);
+  };
+
+  assertEquals(await namesOf(), ["own"]);
+  assertEquals(await namesOf("--import", "more.ts"), ["more", "own"]);
+});

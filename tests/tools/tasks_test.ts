@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 
 const ROOT = new URL("../../", import.meta.url);
 const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
@@ -9,6 +9,7 @@ const NOT_FOR_ANOTHER_SERVER: Record<string, string> = {
   cli: "its SQL is that of store/; the doctor's tests, which ask about the server itself, are named one by one",
   docs: "its programs do what the tests of the other folders do",
   embedded: "it starts servers of its own",
+  everywhere: "it has no tests, but programs that deno task everywhere runs",
   faults: "many start servers of their own, and the rest take minutes",
   support: "it has no tests",
   tools: "they are no part of the package",
@@ -27,6 +28,16 @@ Deno.test("deno task test:server runs every folder of tests/ but for those that 
   const listed = pathsOf("test:server").filter((path) => !/\.ts$/.test(path));
 
   assertEquals(listed.sort(), expected.sort());
+});
+
+Deno.test("deno task check names every folder of tests/ but that of programs with libraries of their own", async () => {
+  const { command } = tasks.check;
+  const folders: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(new URL("tests/", ROOT))) if (isDirectory) folders.push(name);
+
+  const named = folders.filter((name) => !name.startsWith("e") || command.includes(`tests/${name} `));
+  assert(command.includes(" tests/[!e]* "));
+  assertEquals(folders.filter((name) => !named.includes(name)), ["everywhere"]);
 });
 
 for (const task of ["test", "test:quick", "test:server", "test:tools"]) {
