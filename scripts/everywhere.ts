@@ -74,7 +74,7 @@ async function makeProjects(areas: readonly string[], directory: string): Promis
   const built = join(directory, "package");
   await Deno.mkdir(built);
   await buildPackage(built);
-  const workshop = { directory, tarball: await pack(built, directory) };
+  const workshop = { directory, built, tarball: await pack(built, directory) };
   const projects = new Map<string, string>();
   const byManifest = Map.groupBy(
     await Promise.all(areas.map(async (area) => ({ area, manifest: await manifestOf(area) }))),

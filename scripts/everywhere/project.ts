@@ -6,11 +6,14 @@ import { copyPackage } from "../publish.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const PROGRAMS = join(ROOT, "tests/everywhere");
+const LOCKFILES = ["package-lock.json", "node_modules/.package-lock.json"];
 
 /** Where projects are made. */
 export interface Workshop {
   /** The projects of this run. */
   readonly directory: string;
+  /** The package that the tarball was made of. */
+  readonly built: string;
   readonly tarball: string;
 }
 
@@ -26,12 +29,16 @@ export async function makeProject(
   await Deno.mkdir(directory);
   const content = JSON.parse(await Deno.readTextFile(manifest));
   const libraries = await installPackages(content);
-  const files = ["package-lock.json", "node_modules"].map((file) => join(libraries, file));
-  await run("cp", ["-al", ...files, directory], ROOT); // links: none of them is written to
-
+  // Links cost no time. But npm writes its lockfiles in place: linked ones would name this run's tarball in all others.
+  await run("cp", ["-al", join(libraries, "node_modules"), directory], ROOT);
+  for (const lockfile of LOCKFILES) {
+    await Deno.remove(join(directory, lockfile)).catch(() => {});
+    await Deno.copyFile(join(libraries, lockfile), join(directory, lockfile));
+  }
   const dependencies = { ...content.dependencies, "@firefly/tasks": `file:${workshop.tarball}` };
   await Deno.writeTextFile(join(directory, "package.json"), JSON.stringify({ ...content, dependencies }, null, 2));
   await run("npm", INSTALL, directory);
+  await run("diff", ["-rq", workshop.built, join(directory, "node_modules/@firefly/tasks")], ROOT);
   await writeDenoProject(directory);
   await Deno.copyFile(join(PROGRAMS, "check.ts"), join(directory, "check.ts"));
   for (const area of areas) {

@@ -20,7 +20,7 @@ export function cacheDirectory(): string {
 export async function installPackages(manifest: unknown): Promise<string> {
   const text = JSON.stringify(manifest, null, 2);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-  const home = join(cacheDirectory(), "packages", digest.toHex().slice(0, 16));
+  const home = join(cacheDirectory(), "installed", digest.toHex().slice(0, 16));
   if (await exists(home)) return home;
   const made = `${home}.${Deno.pid}`;
   await Deno.mkdir(join(made, "node_modules"), { recursive: true });
