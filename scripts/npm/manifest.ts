@@ -30,6 +30,7 @@ export async function writeManifest(directory: string, config: Config): Promise<
     version,
     description: "A Postgres task queue: tasks are plain TypeScript functions, and your database is the queue",
     keywords: ["background", "cron", "jobs", "postgres", "postgresql", "queue", "scheduler", "tasks", "worker"],
+    homepage: `https://jsr.io/${name}`,
     license,
     type: "module",
     engines: { node: `>=${OLDEST_NODE}` },

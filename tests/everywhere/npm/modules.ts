@@ -1,11 +1,12 @@
 import { task } from "@firefly/tasks";
 import assert from "node:assert/strict";
+import { cpSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { check, library } from "../check.ts";
-import { application, module, PROJECT, run, RUNTIME } from "./support/app.ts";
+import { application, module, PACKAGE, PROJECT, run, RUNTIME } from "./support/app.ts";
 
 library("@firefly/tasks");
 
@@ -54,6 +55,18 @@ process.exitCode = await main(process.argv.slice(2));
       { cwd: PROJECT },
     );
     assert.equal(JSON.parse(stdout).func_name, "compiled_in", stderr);
+  });
+}
+
+if (RUNTIME !== "deno") {
+  await check("the program of another copy finds the tasks of this one, as a global one does", async () => {
+    const global = join(application({}), "node_modules/@firefly/tasks");
+    cpSync(PACKAGE, global, { recursive: true });
+    const cwd = application({
+      "tasks.mjs": `import { task } from "@firefly/tasks";\ntask({ name: "of_this_copy" }, () => {});\n`,
+    });
+    const { stdout, stderr } = await run(module(join(global, "dist/firefly.js"), "tasks"), { cwd });
+    assert.equal(JSON.parse(stdout || "{}").func_name, "of_this_copy", stderr);
   });
 }
 
