@@ -93,3 +93,10 @@ if (RUNTIME === "bun") {
     },
   );
 }
+
+if (RUNTIME === "deno") {
+  await check("Deno takes the sources that JSR would serve", () => {
+    assert.match(import.meta.resolve("@firefly/tasks"), /\/firefly\/mod\.ts$/);
+    assert.match(import.meta.resolve("@firefly/tasks/dashboard"), /\/firefly\/dashboard\.ts$/);
+  });
+}
