@@ -91,18 +91,26 @@ async function writeLinkedConfig(directory: string): Promise<void> {
   });
 }
 
-/** Runs `deno publish` in the directory, and returns what it printed. */
-async function denoPublish(directory: string, args: string[]): Promise<string> {
+/**
+ * Runs `deno publish` in the directory, and returns what it printed.
+ *
+ * @throws {Error} If it fails, with what it printed.
+ */
+export async function denoPublish(
+  directory: string,
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<string> {
   const command = new Deno.Command(Deno.execPath(), {
     args: ["publish", ...args],
     cwd: directory,
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", ...env },
     stdout: "piped",
     stderr: "piped",
   });
   const { success, stdout, stderr } = await command.output();
   const text = new TextDecoder().decode(stderr) + new TextDecoder().decode(stdout);
-  if (!success) throw new Error(`Cannot publish the package:\n${text}`);
+  if (!success) throw new Error(`Cannot publish ${directory}:\n${text}`);
   return text;
 }
 

@@ -57,6 +57,8 @@ export interface ParseOptions<
   alias?: TAliases;
   /** Flags that are booleans; `true` for all that begin with two hyphens. */
   boolean?: TBooleans | ReadonlyArray<Extract<TBooleans, string>>;
+  /** Whether everything after the first argument that belongs to no flag goes into `_` as it is. */
+  stopEarly?: boolean;
   /** Flags that are strings. */
   string?: TStrings | ReadonlyArray<Extract<TStrings, string>>;
   /** Flags that may be repeated. */
