@@ -14,13 +14,36 @@ export class FireflyError extends Error {
   override name = "FireflyError";
 }
 
-/** Stored `params` or `returned` are not in the wire format. */
+/**
+ * Stored `params` or `returned` are not in the wire format.
+ *
+ * @example An argument that was edited by hand
+ * ```ts ignore
+ * try {
+ *   console.log(record.params);
+ * } catch (error) {
+ *   if (error instanceof FireflyFormatError) console.error(`Task ${record.id} is damaged: ${error.message}`);
+ * }
+ * ```
+ */
 export class FireflyFormatError extends FireflyError {
   /** The name of the class. */
   override name = "FireflyFormatError";
 }
 
-/** A value exceeds a limit of the wire format: its bytes, depth, length or digits. */
+/**
+ * A value exceeds a limit of the wire format: its bytes, depth, length or digits.
+ *
+ * @example
+ * ```ts
+ * import { FireflyLimitError, task } from "@firefly/tasks";
+ * import { assertRejects } from "@std/assert";
+ *
+ * const store = task("reports.store", (text: string) => text.length);
+ *
+ * await assertRejects(() => store.schedule("x".repeat(17 * 1024 ** 2)), FireflyLimitError);
+ * ```
+ */
 export class FireflyLimitError extends RangeError {
   /** The name of the class. */
   override name = "FireflyLimitError";
@@ -30,6 +53,15 @@ export class FireflyLimitError extends RangeError {
  * A stored value is encrypted and cannot be decrypted. Thrown when `params` or `returned` of a record is read. A task
  * whose arguments were encrypted with a key that its consumer lacks is postponed; a task whose arguments were tampered
  * with fails.
+ *
+ * @example
+ * ```ts ignore
+ * try {
+ *   console.log(record.params);
+ * } catch (error) {
+ *   if (error instanceof DecryptionFailed && error.isKeyMissing) console.error(`There is no key ${error.keyId} here`);
+ * }
+ * ```
  */
 export class DecryptionFailed extends FireflyError {
   /** The name of the class. */
@@ -52,7 +84,19 @@ export class DecryptionFailed extends FireflyError {
   }
 }
 
-/** The database cannot be reached, closed the connection, or did not answer in time. */
+/**
+ * The database cannot be reached, closed the connection, or did not answer in time.
+ *
+ * @example
+ * ```ts
+ * import { DatabaseUnreachable, Firefly } from "@firefly/tasks";
+ * import { assertRejects } from "@std/assert";
+ *
+ * await using ff = new Firefly({ database: "postgres://127.0.0.1:1/app" });
+ *
+ * await assertRejects(() => ff.queues(), DatabaseUnreachable);
+ * ```
+ */
 export class DatabaseUnreachable extends FireflyError {
   /** The name of the class. */
   override name = "DatabaseUnreachable";
@@ -71,7 +115,20 @@ export class DatabaseUnreachable extends FireflyError {
   }
 }
 
-/** The instance was closed: whatever still waited for its database ends with this error, and so does any later use. */
+/**
+ * The instance was closed: whatever still waited for its database ends with this error, and so does any later use.
+ *
+ * @example
+ * ```ts
+ * import { Firefly, InstanceClosed } from "@firefly/tasks";
+ * import { assertRejects } from "@std/assert";
+ *
+ * const ff = new Firefly();
+ * await ff.close();
+ *
+ * await assertRejects(() => ff.queues(), InstanceClosed);
+ * ```
+ */
 export class InstanceClosed extends FireflyError {
   /** The name of the class. */
   override name = "InstanceClosed";
@@ -88,7 +145,19 @@ export class InstanceClosed extends FireflyError {
  */
 export type SchemaMismatchReason = "missing" | "older" | "newer" | "edited";
 
-/** The schema in the database does not fit this package; `reason` says why. */
+/**
+ * The schema in the database does not fit this package; `reason` says why.
+ *
+ * @example
+ * ```ts ignore
+ * try {
+ *   await consume({ drain: true }).finished;
+ * } catch (error) {
+ *   if (!(error instanceof SchemaMismatch)) throw error;
+ *   console.error(error.reason === "newer" ? "Use a newer release" : "Run migrate");
+ * }
+ * ```
+ */
 export class SchemaMismatch extends FireflyError {
   /** The name of the class. */
   override name = "SchemaMismatch";
@@ -107,13 +176,45 @@ export class SchemaMismatch extends FireflyError {
   }
 }
 
-/** The connection was lost during COMMIT, so the transaction may or may not have been committed. */
+/**
+ * The connection was lost during COMMIT, so the transaction may or may not have been committed.
+ *
+ * @example Look whether it was committed
+ * ```ts ignore
+ * try {
+ *   await transaction(async (sql) => {
+ *     await sql`INSERT INTO orders (id) VALUES (${id})`;
+ *     await confirm.schedule(id);
+ *   });
+ * } catch (error) {
+ *   if (!(error instanceof CommitUnknown)) throw error;
+ *   const isCommitted = (await ff.sql`SELECT FROM orders WHERE id = ${id}`).length > 0;
+ *   console.log(isCommitted ? "ordered, and confirm is scheduled" : "neither");
+ * }
+ * ```
+ */
 export class CommitUnknown extends FireflyError {
   /** The name of the class. */
   override name = "CommitUnknown";
 }
 
-/** An attempt no longer holds its task: the task was rescued, cancelled or retried, and may be running elsewhere. */
+/**
+ * An attempt no longer holds its task: the task was rescued, cancelled or retried, and may be running elsewhere.
+ *
+ * @example Stop without an error of its own
+ * ```ts
+ * import { current, LeaseLost, task } from "@firefly/tasks";
+ *
+ * export const sync = task("sync", async (pages: string[]) => {
+ *   const { signal } = current();
+ *   try {
+ *     for (const page of pages) await fetch(page, { signal });
+ *   } finally {
+ *     if (signal.reason instanceof LeaseLost) console.log("another consumer goes on");
+ *   }
+ * });
+ * ```
+ */
 export class LeaseLost extends FireflyError {
   /** The name of the class. */
   override name = "LeaseLost";
@@ -122,6 +223,21 @@ export class LeaseLost extends FireflyError {
 /**
  * The task of this attempt was cancelled. `current().signal` aborts with this error as its reason. What the handler did
  * through `current().sql` is rolled back; from then on its statements are rejected, and it cannot schedule tasks.
+ *
+ * @example
+ * ```ts
+ * import { current, task, TaskCancelled } from "@firefly/tasks";
+ *
+ * export const upload = task("upload", async (url: string, body: string) => {
+ *   const { signal } = current();
+ *   try {
+ *     await fetch(url, { method: "PUT", body, signal });
+ *   } catch (error) {
+ *     if (signal.reason instanceof TaskCancelled) await fetch(url, { method: "DELETE" });
+ *     throw error;
+ *   }
+ * });
+ * ```
  */
 export class TaskCancelled extends LeaseLost {
   /** The name of the class. */
@@ -129,31 +245,20 @@ export class TaskCancelled extends LeaseLost {
 }
 
 /**
- * A task cannot run as another one, on which it depends, did not complete: it failed, was cancelled or was deleted. This is
- * the cause of the `TaskFailed` that `result()` of the cancelled task rejects with.
+ * There is no task with this id.
+ *
+ * @example
+ * ```ts
+ * import { TaskNotFound } from "@firefly/tasks";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function toStatus(error: unknown): number {
+ *   return error instanceof TaskNotFound ? 404 : 500;
+ * }
+ *
+ * assertEquals(toStatus(new TaskNotFound(7)), 404);
+ * ```
  */
-export class DependencyFailed extends FireflyError {
-  /** The name of the class. */
-  override name = "DependencyFailed";
-  /** The id of the task that did not complete. */
-  readonly dependency: number;
-  /** The id of the task whose end began it: `dependency` itself, or a task on which that one depends. */
-  readonly root: number;
-
-  /**
-   * Creates an error for a task that cannot run.
-   *
-   * @param message Which task did not complete, and how it ended.
-   * @param tasks The ids of that task and of the one whose end began it.
-   */
-  constructor(message: string, { dependency, root }: { dependency: number; root: number }) {
-    super(message);
-    this.dependency = dependency;
-    this.root = root;
-  }
-}
-
-/** There is no task with this id. */
 export class TaskNotFound extends FireflyError {
   /** The name of the class. */
   override name = "TaskNotFound";
@@ -174,6 +279,15 @@ export class TaskNotFound extends FireflyError {
 /**
  * A task with the same unique key already exists. Thrown by `schedule()` with `onConflict: "error"`, which then inserts
  * nothing, and by `record.retry()`.
+ *
+ * @example
+ * ```ts ignore
+ * try {
+ *   await send.with({ unique: "user-7", onConflict: "error" }).schedule("user-7");
+ * } catch (error) {
+ *   if (error instanceof TaskExists) console.log(`${error.funcName} is task ${error.id} already`);
+ * }
+ * ```
  */
 export class TaskExists extends FireflyError {
   /** The name of the class. */
@@ -199,7 +313,19 @@ export class TaskExists extends FireflyError {
   }
 }
 
-/** The embedded PostgreSQL cannot be started, stopped or found. The message says which setting helps. */
+/**
+ * The embedded PostgreSQL cannot be started, stopped or found. The message says which setting helps.
+ *
+ * @example
+ * ```ts ignore
+ * try {
+ *   await configure({}).migrate();
+ * } catch (error) {
+ *   if (!(error instanceof EmbeddedServerError)) throw error;
+ *   console.error(error.message); // says which setting helps, such as FIREFLY_DATABASE_URL
+ * }
+ * ```
+ */
 export class EmbeddedServerError extends FireflyError {
   /** The name of the class. */
   override name = "EmbeddedServerError";

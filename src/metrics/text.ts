@@ -1,7 +1,19 @@
 /** What a sample belongs to: names of labels with their values. */
 export type Labels = Readonly<Record<string, string>>;
 
-/** The media type of the text. */
+/**
+ * The media type of the text.
+ *
+ * @example
+ * ```ts
+ * import { CONTENT_TYPE } from "@firefly/tasks/metrics";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const response = new Response("firefly_database_up 1\n", { headers: { "content-type": CONTENT_TYPE } });
+ *
+ * assertEquals(response.headers.get("content-type")?.split(";")[0], "text/plain");
+ * ```
+ */
 export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 /** A histogram as Prometheus has it. */

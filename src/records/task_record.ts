@@ -31,7 +31,18 @@ import { rowOf, type ScheduledRow, type ScheduledTask } from "../store/schedule.
 import { type WatchOptions, watchRow } from "./watch.ts";
 import { findDuplicate } from "../store/unique.ts";
 
-/** The awaited task failed or was cancelled. */
+/**
+ * The awaited task failed or was cancelled.
+ *
+ * @example
+ * ```ts ignore
+ * try {
+ *   console.log(await record.result());
+ * } catch (error) {
+ *   if (error instanceof TaskFailed) console.error(error.task.status, error.message);
+ * }
+ * ```
+ */
 export class TaskFailed extends FireflyError {
   /** The name of the class. */
   override name = "TaskFailed";

@@ -52,7 +52,16 @@ export interface BulkOptions {
   onLeft?: (left: readonly LeftTask[]) => void;
 }
 
-/** The records of an instance. */
+/**
+ * The records of an instance.
+ *
+ * @example
+ * ```ts ignore
+ * const ff = new Firefly({ database: "postgres://localhost/app" });
+ * const counts = await ff.tasks.counts();
+ * if (counts["mail"]?.failed) console.log(await ff.tasks.retry({ queue: "mail", status: "failed" }), "tasks run again");
+ * ```
+ */
 export class Tasks {
   readonly #access: RecordAccess;
 
