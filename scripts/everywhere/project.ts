@@ -6,7 +6,9 @@ import { copyPackage } from "../publish.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const PROGRAMS = join(ROOT, "tests/everywhere");
-const LOCKFILES = ["package-lock.json", "node_modules/.package-lock.json"];
+/** What programs import as `../values/…`. */
+const VALUES = join(ROOT, "tests/wire/values");
+const INSTALL = ["install", "--prefer-offline", "--no-audit", "--no-fund"];
 
 /** Where projects are made. */
 export interface Workshop {
@@ -41,11 +43,8 @@ export async function makeProject(
   await run("diff", ["-rq", workshop.built, join(directory, "node_modules/@firefly/tasks")], ROOT);
   await writeDenoProject(directory);
   await Deno.copyFile(join(PROGRAMS, "check.ts"), join(directory, "check.ts"));
-  for (const area of areas) {
-    await run("cp", ["-r", join(PROGRAMS, area), directory], ROOT);
-    // Deno would take the folder for a project of its own.
-    await Deno.remove(join(directory, area, "package.json")).catch(() => {});
-  }
+  await run("cp", ["-r", VALUES, directory], ROOT);
+  for (const area of areas) await run("cp", ["-r", join(PROGRAMS, area), directory], ROOT);
   return directory;
 }
 

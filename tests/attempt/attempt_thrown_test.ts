@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { Retry } from "../../mod.ts";
 import { bench } from "../support/attempt_bench.ts";
-import { HOSTILE_VALUES } from "../support/hostile_values.ts";
+import { HOSTILE_VALUES } from "../wire/values/thrown.ts";
 
 Deno.test("start() ends the attempt and frees its slot, whatever the handler throws or rejects with", async () => {
   await using test = await bench();

@@ -3,7 +3,7 @@ import { Firefly } from "../../mod.ts";
 import { logEvents } from "../../src/cli/consumer_log.ts";
 import { type Entry, Log } from "../../src/cli/log.ts";
 import { describe, stackOf, Terminal } from "../../src/cli/terminal.ts";
-import { HOSTILE_VALUES } from "../support/hostile_values.ts";
+import { HOSTILE_VALUES } from "../wire/values/thrown.ts";
 
 const INFO = { id: 1, funcName: "a", queue: "default", attempt: 1 };
 

@@ -87,7 +87,7 @@ Deno.test("encode() throws a DataCloneError with the path of what cannot be clon
 });
 
 Deno.test("encode() refuses a module's namespace", async () => {
-  const namespace = await import("./same.ts");
+  const namespace = await import("./values/same.ts");
   assertThrows(() => encodePlain(namespace), DOMException, "#<Module> could not be cloned");
 });
 

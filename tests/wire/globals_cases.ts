@@ -2,8 +2,8 @@
 import { decode } from "../../src/wire/decode.ts";
 import { nativeBase64 } from "../../src/wire/base64.ts";
 import { encode } from "../../src/wire/encode.ts";
-import { GOLDEN } from "./golden_cases.ts";
-import { difference } from "./same.ts";
+import { GOLDEN } from "./values/golden.ts";
+import { difference } from "./values/same.ts";
 
 /** What `@std/encoding` looks up, which converts bytes where the runtime has no Base64 of its own. */
 const OF_ENCODING = ["ArrayBuffer", "Error", "RangeError", "TypeError", "Uint8Array"];

@@ -1,9 +1,10 @@
 import { assertEquals } from "@std/assert";
 import { decode } from "../../src/wire/decode.ts";
 import { ERRORS, VIEWS } from "../../src/wire/format.ts";
-import { checkGolden, checkPollution, GOLDEN } from "./golden_cases.ts";
+import { checkGolden, checkPollution } from "./golden_cases.ts";
 import golden from "./golden.json" with { type: "json" };
 import { runOn, RUNTIMES } from "./runtimes.ts";
+import { GOLDEN } from "./values/golden.ts";
 
 Deno.test("decode() reads, and encode() writes, each pinned text", async () => {
   assertEquals(await checkGolden(), []);

@@ -6,7 +6,7 @@ import { encodePlain } from "../support/encode.ts";
 import { VIEWS } from "../../src/wire/format.ts";
 import { Random } from "../support/random.ts";
 import { textOf } from "./hostile_cases.ts";
-import { difference } from "./same.ts";
+import { difference } from "./values/same.ts";
 
 const SEED = Number(Deno.env.get("FIREFLY_TEST_SEED") ?? Math.floor(Math.random() * 2 ** 32));
 

@@ -4,7 +4,7 @@ import { encodePlain } from "../support/encode.ts";
 import { encode } from "../../src/wire/encode.ts";
 import { checkChangedGlobals } from "./globals_cases.ts";
 import { checkRoundTrips } from "./round_trip_cases.ts";
-import { difference } from "./same.ts";
+import { difference } from "./values/same.ts";
 
 Deno.test("decode() gives back what encode() was given", async () => {
   assertEquals(await checkRoundTrips(), []);
