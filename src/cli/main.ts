@@ -118,6 +118,15 @@ const ABSENT: Readonly<Record<string, string>> = {
  *
  * Tasks that are defined before the call are those of the command line: then it does not search the working directory for
  * task modules, but imports those that `firefly.config.ts` or `--import` name.
+ *
+ * @example
+ * ```ts ignore
+ * import { main } from "@firefly/tasks/main";
+ * import process from "node:process";
+ * import "./tasks.ts";
+ *
+ * process.exitCode = await main(["consume", "--queue", "mail"]);
+ * ```
  */
 export async function main(args: readonly string[]): Promise<number> {
   ignoreBrokenPipe();
