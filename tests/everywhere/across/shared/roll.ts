@@ -6,10 +6,11 @@ import { OWN } from "./runtimes.ts";
 /** `old` or `next`. */
 export const RELEASE: string = process.env.RELEASE ?? "old";
 
-/** Adds a row to a table in the transaction that completes the task. */
+/** Adds a row to a table in the transaction that completes the task, which is open for a while: a kill meets some. */
 async function add(name: string, n: number): Promise<void> {
   const { sql, attempt } = current();
   await sql`INSERT INTO ledger (name, n, release, runtime, attempt) VALUES (${name}, ${n}, ${RELEASE}, ${OWN}, ${attempt})`;
+  await new Promise((resolve) => setTimeout(resolve, 30));
 }
 
 export const write = task({ name: "across.write" }, (n: number) => add("write", n));
