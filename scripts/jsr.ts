@@ -5,7 +5,8 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { resolve } from "node:path";
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { LocalRegistry, type LocalRegistryOptions } from "./jsr/local_registry.ts";
 import { EXIT, onInterrupt, runProgram, UsageError } from "./program.ts";
 
@@ -42,10 +43,16 @@ function readOptions(args: string[]): Options | undefined {
   if (given.help) return undefined;
   const std = given.std ?? Deno.env.get("FIREFLY_STD");
   return {
-    std: std ? resolve(std) : undefined,
+    std: std ? checkoutOf(std) : undefined,
     port: given.port === undefined ? undefined : portOf(given.port),
     command: given._.map(String),
   };
+}
+
+function checkoutOf(path: string): string {
+  const directory = resolve(path);
+  if (existsSync(join(directory, "encoding", "deno.json"))) return directory;
+  throw new UsageError(`Cannot serve the registry as ${directory} is no checkout of github.com/denoland/std`);
 }
 
 function portOf(text: string): number {
@@ -54,18 +61,18 @@ function portOf(text: string): number {
 }
 
 async function serve({ command, ...options }: Options): Promise<number> {
+  // Whatever is under way ends in its own way: a command gets the signal, too.
+  const { promise: interrupted, resolve: interrupt } = Promise.withResolvers<void>();
+  using _ = onInterrupt(interrupt);
   await using registry = await LocalRegistry.start(options);
   if (command.length > 0) return await runCommand(registry, command);
   const env = Object.entries(registry.env).map(([name, value]) => `${name}=${value}`).join(" ");
   console.log(`JSR of this machine: ${registry.url}\n\n  ${env} deno run -A jsr:@firefly/tasks/cli help\n`);
-  const { promise, resolve } = Promise.withResolvers<void>();
-  using _ = onInterrupt(resolve);
-  await promise;
+  await interrupted;
   return EXIT.good;
 }
 
 async function runCommand({ directory, env }: LocalRegistry, [program, ...args]: string[]): Promise<number> {
-  using _ = onInterrupt(() => {}); // the command gets the signal, too, and ends in its own way
   const { code } = await new Deno.Command(program!, { args, cwd: directory, env }).spawn().status;
   return code;
 }
