@@ -24,6 +24,6 @@ export const ORDER: Readonly<Record<string, string>> = {
   "firefly": "the instance that users hold",
   "doctor": "checks a database and says what to mend",
   "metrics": "Prometheus text: what consumers count, and what the queues hold",
-  "dashboard": "the dashboard: pages over the tables",
+  "adapters": "makes transactions of other libraries fit `with({ tx })`",
   "cli": "the command line",
 };

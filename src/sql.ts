@@ -11,7 +11,7 @@ export interface Sql {
   unsafe<T = any>(text: string, params?: unknown[]): Promise<T[]>;
 }
 
-/** The part of other clients that Firefly needs: one line adapts node-postgres, Drizzle, Kysely, Prisma or Knex. */
+/** The part of other clients that Firefly needs; `@firefly/tasks/adapters` makes it of the transactions of many libraries. */
 export interface Queryable {
   /** Runs a statement with `$1`, `$2`, … for the parameters, and resolves to its rows. */
   query(text: string, params: unknown[]): Promise<unknown[]>;

@@ -1,71 +1,132 @@
-/** A kind of client that cannot be used as it is: how to recognize it, what to call it, and how to wrap it. */
+/** A kind of client: how to recognize it, what to call it, and what to pass in its place. */
 interface Kind {
   readonly name: string;
   /** Whether the client has the members of this kind. */
   readonly has: (client: Members) => boolean;
-  /** What to pass in its place. */
-  readonly wrapper: string;
+  readonly instead: string;
 }
 
 type Members = Readonly<Record<string, unknown>>;
 
 const isFunction = (value: unknown) => typeof value === "function";
-const PG = "{ query: async (text, params) => (await client.query(text, params)).rows }";
+const adapter = (call: string) => `pass ${call} of @firefly/tasks/adapters`;
 
-/** The clients that users have, each before those that it could be mistaken for. */
+/** The clients that users have and that cannot be used as they are, each before those that it could be mistaken for. */
 const KINDS: readonly Kind[] = [
   {
     name: "a Pool of pg, which has no transaction of its own",
     has: (client) => isFunction(client.query) && isFunction(client.connect) && "totalCount" in client,
-    wrapper: `take a client with pool.connect(), begin a transaction on it, and pass ${PG}`,
+    instead: `take a client with pool.connect(), begin a transaction on it, and ${adapter("fromPg(client)")}`,
   },
   {
     name: "a client of pg",
     has: (client) => isFunction(client.query) && isFunction(client.escapeIdentifier),
-    wrapper: `pass ${PG}`,
+    instead: adapter("fromPg(client)"),
   },
   {
     name: "Drizzle",
     has: (client) => isFunction(client.execute) && isFunction(client.select) && !isFunction(client.query),
-    wrapper:
-      "pass { query: async (text, params) => (await tx.execute(sql.join(text.split(/\\$\\d+/).flatMap((part, i) => " +
-      "i > 0 ? [sql`${params[i - 1]}`, sql.raw(part)] : [sql.raw(part)])))).rows }, without .rows for postgres.js",
+    instead: adapter("fromDrizzle(tx, sql)"),
   },
   {
     name: "Kysely",
     has: (client) => isFunction(client.executeQuery) && isFunction(client.selectFrom),
-    wrapper: "pass { query: async (text, params) => (await trx.executeQuery(CompiledQuery.raw(text, params))).rows }",
+    instead: adapter("fromKysely(trx)"),
   },
   {
     name: "Knex",
     has: (client) => isFunction(client.raw) && isFunction(client.select),
-    wrapper: 'pass { query: async (text, params) => (await trx.raw(text.replace(/\\$\\d+/g, "?"), params)).rows }',
+    instead: adapter("fromKnex(trx)"),
+  },
+  {
+    name: "MikroORM",
+    has: (client) => isFunction(client.isInTransaction) && isFunction(client.transactional),
+    instead: adapter("fromMikroORM(em)"),
+  },
+  {
+    name: "a transaction of Sequelize",
+    has: (client) => isFunction(client.commit) && isFunction(client.afterCommit),
+    instead: adapter("fromSequelize(sequelize, transaction)"),
   },
   {
     name: "Prisma",
     has: (client) => isFunction(client.$queryRawUnsafe),
-    wrapper: "pass { query: (text, params) => tx.$queryRawUnsafe(text, ...params) }",
+    instead: adapter("fromPrisma(tx)"),
+  },
+];
+
+const POSTGRES_TX = "pass the tx of sql.begin(async (tx) => …)";
+const TYPEORM_TX = "pass the manager of dataSource.transaction(async (manager) => …)";
+
+/** The clients that have a method to query with, but no transaction. */
+const OUTSIDE: readonly Kind[] = [
+  {
+    name: "Sequelize",
+    has: (client) => isFunction(client.query) && isFunction(client.authenticate),
+    instead: adapter("fromSequelize(sequelize, transaction)"),
+  },
+  {
+    name: "a client of postgres.js",
+    has: (client) => isFunction(client.unsafe) && isFunction(client.begin),
+    instead: POSTGRES_TX,
+  },
+  {
+    name: "a DataSource of TypeORM",
+    has: (client) => isFunction(client.query) && isFunction(client.createQueryRunner),
+    instead: TYPEORM_TX,
+  },
+  {
+    name: "an EntityManager of TypeORM",
+    has: (client) =>
+      isFunction(client.query) && isFunction(client.getRepository) &&
+      (client.queryRunner as Members | undefined)?.isTransactionActive !== true,
+    instead: TYPEORM_TX,
+  },
+  {
+    name: "a QueryRunner of TypeORM",
+    has: (client) => isFunction(client.query) && client.isTransactionActive === false,
+    instead: TYPEORM_TX,
   },
 ];
 
 const ANY_WRAPPER = "pass { query: (text, params) => … }, which resolves to the rows of a statement with $1, $2, …";
 
-/** Whether a client has a method to query with, which may still answer with something other than rows. */
-export function canQuery(client: unknown): boolean {
-  if (typeof client !== "object" && typeof client !== "function" || client === null) return false;
-  const { query, unsafe } = client as Members;
-  return isFunction(query) || isFunction(unsafe);
+/**
+ * Checks that a client has a method to query with, which may still answer with something other than rows.
+ *
+ * @throws {TypeError} If it has none, or is known to have no transaction of its own.
+ */
+export function checkClient(client: unknown): void {
+  if (!isMembers(client) || !isFunction(client.query) && !isFunction(client.unsafe)) throw refuseClient(client);
+  const outside = OUTSIDE.find(({ has }) => has(client));
+  if (!outside) return;
+  throw new TypeError(
+    `Cannot schedule through "tx" as it is ${outside.name} without a transaction: ${outside.instead}`,
+  );
 }
 
 /** Makes the error for a client that cannot be used, or that gave another `answer` than a list of rows. */
 export function refuseClient(client: unknown, answer?: { readonly value: unknown }): TypeError {
-  const isMembers = (typeof client === "object" || typeof client === "function") && client !== null;
-  const kind = isMembers ? KINDS.find(({ has }) => has(client as Members)) : undefined;
+  const kind = kindOf(client);
   const reason = answer
     ? `its query() resolved to ${describe(answer.value)} and not to an array of rows`
     : `it is ${describe(client)} without a method query()`;
   const looks = kind ? `, it looks like ${kind.name}` : "";
-  return new TypeError(`Cannot schedule through "tx" as ${reason}${looks}: ${kind?.wrapper ?? ANY_WRAPPER}`);
+  return new TypeError(`Cannot schedule through "tx" as ${reason}${looks}: ${kind?.instead ?? ANY_WRAPPER}`);
+}
+
+/** Describes what was given in place of a client, without showing what is in it: "an object that looks like Knex". */
+export function describeClient(client: unknown): string {
+  const kind = kindOf(client) ?? (isMembers(client) ? OUTSIDE.find(({ has }) => has(client)) : undefined);
+  return describe(client) + (kind ? ` that looks like ${kind.name}` : "");
+}
+
+function isMembers(client: unknown): client is Members {
+  return (typeof client === "object" || typeof client === "function") && client !== null;
+}
+
+function kindOf(client: unknown): Kind | undefined {
+  return isMembers(client) ? KINDS.find(({ has }) => has(client)) : undefined;
 }
 
 /** Describes a value without showing what is in it. */

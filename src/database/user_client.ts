@@ -1,7 +1,7 @@
 import { formatArray } from "./array_types.ts";
 import type { Row, Rows, Tag } from "./driver.ts";
 import { quoteIdentifier } from "./identifiers.ts";
-import { canQuery, refuseClient } from "./client_kinds.ts";
+import { checkClient, refuseClient } from "./client_kinds.ts";
 import type { Queryable, Sql } from "../sql.ts";
 
 /** A part of a statement, and the values in it: they get their numbers once the statement is whole. */
@@ -27,10 +27,10 @@ class Part {
  * its value is the only one in its row whatever they call it. So a statement for this tag must return one column, a
  * `text` named `text`; its parameters must be texts, numbers or lists of texts, with a cast to their type.
  *
- * @throws {TypeError} If it cannot query; the tag rejects with it if the client's answer is no list of such rows.
+ * @throws {TypeError} If it cannot query, or is known to have no transaction; the tag rejects with it if the client's answer is no list of such rows.
  */
 export function tagOf(client: Sql | Queryable, schemaName: string): Tag {
-  if (!canQuery(client)) throw refuseClient(client);
+  checkClient(client);
   async function sql(strings: TemplateStringsArray, ...values: unknown[]): Promise<Rows<Row>> {
     const params: unknown[] = [];
     const text = new Part(strings, values).render(params);

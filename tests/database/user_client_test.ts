@@ -46,10 +46,12 @@ Deno.test("tagOf() needs no types of a client of postgres.js", async () => {
   for (const option of options) {
     const client = postgres(db.url, { max: 1, ...option });
     await using _ = { [Symbol.asyncDispose]: () => client.end() };
-    const rows = await tagOf(client, "firefly")`
-      SELECT json_build_array(value, ${"x"}::text)::text AS text
-      FROM unnest(${list}::text[]) AS value
-    `;
+    const rows = await client.begin((tx) =>
+      tagOf(tx, "firefly")`
+        SELECT json_build_array(value, ${"x"}::text)::text AS text
+        FROM unnest(${list}::text[]) AS value
+      `
+    );
     assertEquals(rows.map(({ text }) => JSON.parse(text)), list.map((value) => [value, "x"]), JSON.stringify(option));
   }
 });

@@ -45,7 +45,7 @@ for (const encryption of [undefined, OLD]) {
     await ff.run(() => plain.scheduleMany([[MARKER], [`…${MARKER}`]]));
     await ff.run(() => replaced.schedule(MARKER));
     await ff.run(() => replaced.with({ delay: 0 }).schedule(`${MARKER} again`));
-    await ff.run(() => plain.with({ tx: db.sql, delay: "1h" }).schedule(MARKER));
+    await ff.run(() => db.sql.begin((tx) => plain.with({ tx, delay: "1h" }).schedule(MARKER)));
     assertEquals(record.params, [MARKER]);
     assertEquals(await test.drain({ tasks: [echo, plain, replaced] }), { completed: 4, failed: 0 });
 

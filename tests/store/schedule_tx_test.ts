@@ -103,13 +103,31 @@ function disposable(sql: postgres.Sql): AsyncDisposable & { sql: postgres.Sql } 
 const nothing = () => {};
 const result = () => Promise.resolve({ rows: [], rowCount: 0 });
 const CLIENTS: Record<string, [client: unknown, message: string]> = {
-  "a Pool of pg": [{ query: result, connect: nothing, totalCount: 0 }, "looks like a Pool of pg, which has no"],
-  "a client of pg": [{ query: result, escapeIdentifier: nothing }, "looks like a client of pg: pass { query:"],
-  "Drizzle": [{ query: {}, execute: result, select: nothing }, "looks like Drizzle: pass { query:"],
-  "Drizzle without relations": [{ execute: result, select: nothing }, "looks like Drizzle: pass { query:"],
-  "Kysely": [{ executeQuery: result, selectFrom: nothing }, "looks like Kysely: pass { query:"],
-  "Knex": [Object.assign(() => {}, { raw: result, select: nothing }), "looks like Knex: pass { query:"],
-  "Prisma": [{ $queryRawUnsafe: result }, "looks like Prisma: pass { query:"],
+  "a Pool of pg": [
+    { query: result, connect: nothing, totalCount: 0 },
+    "looks like a Pool of pg, which has no transaction of its own: take a client",
+  ],
+  "a client of pg": [
+    { query: result, escapeIdentifier: nothing },
+    "looks like a client of pg: pass fromPg(client) of @firefly/tasks/adapters",
+  ],
+  "Drizzle": [{ query: {}, execute: result, select: nothing }, "looks like Drizzle: pass fromDrizzle(tx, sql) of"],
+  "Drizzle without relations": [
+    { execute: result, select: nothing },
+    "looks like Drizzle: pass fromDrizzle(tx, sql) of",
+  ],
+  "Kysely": [{ executeQuery: result, selectFrom: nothing }, "looks like Kysely: pass fromKysely(trx) of"],
+  "Knex": [Object.assign(() => {}, { raw: result, select: nothing }), "looks like Knex: pass fromKnex(trx) of"],
+  "Prisma": [{ $queryRawUnsafe: result }, "looks like Prisma: pass fromPrisma(tx) of"],
+  "MikroORM": [{ execute: result, isInTransaction: nothing, transactional: nothing }, "pass fromMikroORM(em) of"],
+  "Sequelize": [
+    { query: result, authenticate: nothing },
+    "as it is Sequelize without a transaction: pass fromSequelize(",
+  ],
+  "a transaction of Sequelize": [
+    { commit: nothing, afterCommit: nothing },
+    "transaction of Sequelize: pass fromSequelize(",
+  ],
   "an object with rows": [{ query: result }, "resolved to an object with rows and not to an array of rows: pass"],
   "nothing": [{ query: () => Promise.resolve() }, "resolved to undefined and not to an array of rows: pass"],
   "no rows": [{ query: () => Promise.resolve([]) }, "resolved to 0 rows of 1: pass"],
@@ -161,4 +179,45 @@ Deno.test("with({ tx }) asks each client whether its role is a producer, also on
 
   const [row] = await roles.db.sql`SELECT count(*)::integer AS count FROM ${roles.db.sql(roles.schema)}.task`;
   assertEquals(row!.count, 14);
+});
+
+/** How clients look that can query but have no transaction, as far as they are asked. */
+const OUTSIDE: Record<string, [client: (query: Queryable["query"]) => unknown, message: string]> = {
+  "postgres.js": [
+    (query) => Object.assign(() => {}, { unsafe: query, begin: nothing }),
+    "a client of postgres.js without a transaction: pass the tx of sql.begin(",
+  ],
+  "a DataSource of TypeORM": [
+    (query) => ({ query, createQueryRunner: nothing }),
+    "a DataSource of TypeORM without a transaction: pass the manager of dataSource.transaction(",
+  ],
+  "a manager of TypeORM": [
+    (query) => ({ query, getRepository: nothing }),
+    "an EntityManager of TypeORM without a transaction: pass the manager of",
+  ],
+  "a manager of TypeORM whose transaction has ended": [
+    (query) => ({ query, getRepository: nothing, queryRunner: { isTransactionActive: false } }),
+    "an EntityManager of TypeORM without a transaction: pass the manager of",
+  ],
+  "a QueryRunner of TypeORM": [
+    (query) => ({ query, isTransactionActive: false }),
+    "a QueryRunner of TypeORM without a transaction: pass the manager of",
+  ],
+};
+
+Deno.test("with({ tx }) refuses a client that can query but has no transaction, before it is asked anything", async () => {
+  await using test = await testInstance();
+  const { db, ff } = test;
+  const work = task(taskName(), (_: number) => {});
+  const query = async (text: string, params: unknown[]) => [...await db.sql.unsafe(text, params as string[])];
+
+  for (const [name, [make, message]] of Object.entries(OUTSIDE)) {
+    const tx = make(query) as Queryable;
+    await assertRejects(() => ff.run(() => work.with({ tx }).schedule(1)), TypeError, message, name);
+    await assertRejects(() => ff.run(() => work.with({ tx }).scheduleMany([[1], [2]])), TypeError, message, name);
+  }
+  const transaction = { query, getRepository: nothing, queryRunner: { isTransactionActive: true } };
+  await ff.run(() => work.with({ tx: transaction }).schedule(2));
+
+  assertEquals((await db.sql`SELECT FROM firefly.task`).length, 1);
 });

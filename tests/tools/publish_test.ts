@@ -54,6 +54,7 @@ Deno.test("copyPackage() copies sources and documents, and nothing else", async 
     "README.md",
     "SECURITY.md",
     "STYLE.md",
+    "adapters.ts",
     "cli.ts",
     "dashboard.ts",
     "deno.json",
