@@ -46,6 +46,7 @@ export type { Explanation, Reason, ReasonError, SlotHolder } from "./src/task/ex
 export type { AttemptedBy, AttemptInfo, Events } from "./src/events.ts";
 export { configure, consume, tasks, transaction } from "./src/firefly/default.ts";
 export { Firefly } from "./src/firefly/firefly.ts";
+export { httpStatus } from "./src/firefly/http_status.ts";
 export type { CategoryLogger } from "./src/telemetry/logger.ts";
 export type { TracingOptions } from "./src/telemetry/tracing.ts";
 export type { FireflyOptions } from "./src/firefly/options.ts";
@@ -102,4 +103,5 @@ export type {
 export type { Atom, Storable } from "./src/task/storable.ts";
 export { ValidationFailed } from "./src/task/validation.ts";
 export { task } from "./src/task/task.ts";
-export type { Schedulable, Scheduled, ScheduledMany, Task, TaskFunction, TaskSpec } from "./src/task/signature.ts";
+export { parseTaskId } from "./src/task/task_id.ts";
+export type { Schedulable, Scheduled, Task, TaskFunction, TaskSpec } from "./src/task/signature.ts";

@@ -244,21 +244,7 @@ export class TaskCancelled extends LeaseLost {
   override name = "TaskCancelled";
 }
 
-/**
- * There is no task with this id.
- *
- * @example
- * ```ts
- * import { TaskNotFound } from "@firefly/tasks";
- * import { assertEquals } from "@std/assert";
- *
- * function toStatus(error: unknown): number {
- *   return error instanceof TaskNotFound ? 404 : 500;
- * }
- *
- * assertEquals(toStatus(new TaskNotFound(7)), 404);
- * ```
- */
+/** There is no task with this id, or, for `get()` of a task, it belongs to another one. */
 export class TaskNotFound extends FireflyError {
   /** The name of the class. */
   override name = "TaskNotFound";
@@ -269,9 +255,10 @@ export class TaskNotFound extends FireflyError {
    * Creates an error for a missing task.
    *
    * @param id The requested id.
+   * @param funcName The name of the requested task, if the id belongs to one of another name.
    */
-  constructor(id: number) {
-    super(`Cannot find task ${id}`);
+  constructor(id: number, funcName?: string) {
+    super(`Cannot find task ${id}${funcName === undefined ? "" : ` of "${funcName}" as it is of another name`}`);
     this.id = id;
   }
 }

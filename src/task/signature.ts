@@ -47,7 +47,7 @@ export interface Task<
   readonly funcName: string;
   /** Returns the task with options for one call of `schedule()` or `scheduleMany()`. */
   with(options: ScheduleOptions): Schedulable<A, Awaited<R>>;
-  /** Reads a record of this task. Rejects if there is none (`TaskNotFound`), or if it belongs to another task. */
+  /** Reads a record of this task. Rejects with `TaskNotFound` if there is none, or if it belongs to another task. */
   get(id: number): Promise<TaskRecord<A, Awaited<R>>>;
   /** Lists records of this task, newest first. */
   list(filter?: Omit<TaskFilter, "funcName">, page?: PageOptions): Promise<Page<TaskRecord<A, Awaited<R>>>>;

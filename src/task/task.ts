@@ -1,5 +1,5 @@
 import { checkScheduleOptions, defineTask, type Handler, namesOf, type TaskDefinition } from "./definition.ts";
-import { FireflyError } from "../errors.ts";
+import { TaskNotFound } from "../errors.ts";
 import type { ScheduleOptions, TaskOptions } from "./options.ts";
 import type { Page, PageOptions, TaskFilter, TaskRecord, WaitOptions } from "./record.ts";
 import { register, type Trace } from "./registration.ts";
@@ -68,7 +68,7 @@ export function makeTask(definition: TaskDefinition): Task {
     async get(id: number): Promise<TaskRecord> {
       const record = await currentInstance().tasks.get(id);
       if (namesOf(definition).includes(record.funcName)) return record;
-      throw new FireflyError(`Cannot get task ${id} as "${name}" as it is a task "${record.funcName}"`);
+      throw new TaskNotFound(id, name);
     },
     list(filter: Omit<TaskFilter, "funcName"> = {}, page: PageOptions = {}): Promise<Page<TaskRecord>> {
       return currentInstance().tasks.list({ ...filter, funcName: namesOf(definition) }, page);

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import type { TaskDefinition } from "../../src/task/definition.ts";
 import type { ScheduleOptions } from "../../src/task/options.ts";
-import { FireflyError } from "../../src/errors.ts";
+import { FireflyError, TaskNotFound } from "../../src/errors.ts";
 import type { TaskFilter, TaskRecord } from "../../src/task/record.ts";
 import { type CurrentInstance, withScope } from "../../src/task/scope.ts";
 import { DEFINITION, task } from "../../src/task/task.ts";
@@ -161,14 +161,14 @@ Deno.test("Task.get() reads a record of this task, by its aliases, too", async (
   assertEquals((await withScope({ instance }, () => renamed.get(5))).id, 5);
 });
 
-Deno.test("Task.get() refuses a record of another task", async () => {
+Deno.test("Task.get() finds no record of another task, and does not name it", async () => {
   const add = task(unique("add"), () => {});
   const { instance } = recorder([{ id: 5, funcName: "other" }]);
 
   const error = await withScope({ instance }, () => assertRejects(() => add.get(5)));
 
-  assertInstanceOf(error, FireflyError);
-  assertEquals(error.message, `Cannot get task 5 as "${add.funcName}" as it is a task "other"`);
+  assertInstanceOf(error, TaskNotFound);
+  assertEquals([error.id, error.message], [5, `Cannot find task 5 of "${add.funcName}" as it is of another name`]);
 });
 
 Deno.test("Task.list() asks for the records of all its names", async () => {
