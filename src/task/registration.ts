@@ -43,7 +43,7 @@ let turn: object | undefined;
 
 function siteOf({ stack = "" }: Trace): Site {
   const frame = stack.split("\n").find((line) => /:\d+(:\d+)?\)?$/.test(line))?.trim() ?? "";
-  const site = frame.replace(/^.*\((.*)\)$/, "$1").replace(/^(?:.*?@|at (?:async )?)/, "") || "an unknown place";
+  const site = frame.replace(/^.*? \((.*)\)$/, "$1").replace(/^(?:.*?@|at (?:async )?)/, "") || "an unknown place";
   if (!turn) queueMicrotask(() => turn = undefined);
   turn ??= {};
   return { site, turn, isEvaluated: /^(?:at )?(?:async )?eval\b/.test(frame) };
@@ -60,13 +60,19 @@ function isReplaced(other: Registered, site: Site): boolean {
 }
 
 /**
+ * A file that Next has built. It puts a module into several, for its routes and for `instrumentation.ts`, and evaluates it
+ * once for each; while it develops, edits make further files.
+ */
+const CHUNK_OF_NEXT = /[\\/]\.next[\\/]|^webpack-internal:/;
+
+/**
  * Whether the file of `other` was evaluated again, whatever the query by which it is imported. Two places in one file are
  * two tasks if runtimes evaluate its URL only once, as Deno and Node do. Other code may be evaluated again, but hardly in
  * the same turn, unless it is passed to `eval`.
  */
 function wasEvaluatedAgain(other: Registered, site: Site): boolean {
   const [before, after] = [partsOf(other.site), partsOf(site.site)];
-  if (before.file !== after.file) return false;
+  if (before.file !== after.file) return CHUNK_OF_NEXT.test(before.file) && CHUNK_OF_NEXT.test(after.file);
   if (before.query !== after.query || site.isEvaluated) return true;
   return !/^[a-z]{2,}:/i.test(after.file) && other.turn !== site.turn;
 }

@@ -62,6 +62,32 @@ const places: [what: string, first: string, second: string, refused: { now: bool
     now: false,
     later: false,
   }],
+  [
+    "of two files that Next built",
+    "/app/.next/server/chunks/[root-of-the-server]__0z_8._.js:1:1456",
+    "/app/.next/server/chunks/_01u._.js:1:1181",
+    { now: false, later: false },
+  ],
+  [
+    "of two files that Next built on Windows",
+    "Object.<anonymous> (C:\\app\\.next\\server\\instrumentation.js:1:1)",
+    "Object.<anonymous> (C:\\app\\.next\\server\\chunks\\1.js:1:1)",
+    { now: false, later: false },
+  ],
+  [
+    "of two layers of Next's webpack",
+    "eval (webpack-internal:///(instrument)/./tasks.ts:9:1)",
+    "eval (webpack-internal:///(rsc)/./tasks.ts:9:1)",
+    { now: false, later: false },
+  ],
+  ["in one file that Next built", "/app/.next/server/chunks/1.js:1:1", "/app/.next/server/chunks/1.js:1:99", {
+    now: true,
+    later: false,
+  }],
+  ["of a file that Next built and another one", "/app/.next/server/chunks/1.js:1:1", "/app/a.js:1:1", {
+    now: true,
+    later: true,
+  }],
   ["at unknown places", "", "", { now: true, later: false }],
 ];
 
@@ -86,6 +112,15 @@ Deno.test("register() names both places, without the functions they are in", () 
   const { message } = assertThrows(() => define(name, "async file:///app/b.ts:5:6"), FireflyError);
 
   assertStringIncludes(message, `at file:///app/b.ts:5:6 as "${name}" ${MESSAGE} "${name}" at file:///app/a.ts:1:2`);
+});
+
+Deno.test("register() names a place below a folder in parentheses, as those of Next's route groups", () => {
+  const name = taskName();
+  define(name, "Object.<anonymous> (/app/(shop)/a.ts:1:2)");
+
+  const { message } = assertThrows(() => define(name, "Object.<anonymous> (/app/(admin)/b.ts:5:6)"), FireflyError);
+
+  assertStringIncludes(message, `at /app/(admin)/b.ts:5:6 as "${name}" ${MESSAGE} "${name}" at /app/(shop)/a.ts:1:2`);
 });
 
 Deno.test("register() takes the stack from the function that calls task(), as Bun needs", () => {
