@@ -4,7 +4,8 @@ import { getRequestListener } from "@hono/node-server";
 import express from "express";
 import type { NextFunction, Request, Response } from "express";
 import type { AddressInfo } from "node:net";
-import { answerOf, board, failureOf, port, startConsumer, stopServerAtSignal } from "./firefly.ts";
+import { answerOf, failureOf } from "./answers.ts";
+import { board, port, startConsumer, stopServerAtSignal } from "./firefly.ts";
 import { add } from "./tasks.ts";
 
 const app = express();

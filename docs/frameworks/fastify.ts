@@ -1,7 +1,8 @@
 import { parseTaskId } from "@firefly/tasks";
 import { getRequestListener } from "@hono/node-server";
 import fastify, { type FastifyError } from "fastify";
-import { answerOf, board, failureOf, port, startConsumer, stopServerAtSignal } from "./firefly.ts";
+import { answerOf, failureOf } from "./answers.ts";
+import { board, port, startConsumer, stopServerAtSignal } from "./firefly.ts";
 import { add } from "./tasks.ts";
 
 const app = fastify();

@@ -1,7 +1,8 @@
 import { parseTaskId } from "@firefly/tasks";
 import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
-import { answerOf, board, failureOf } from "./firefly.ts";
+import { answerOf, failureOf } from "./answers.ts";
+import { board } from "./firefly.ts";
 import { add } from "./tasks.ts";
 
 export const app = new Hono();

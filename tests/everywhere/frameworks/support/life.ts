@@ -18,6 +18,8 @@ export interface Example {
   readonly command: readonly string[];
   /** Where it runs. @default the folder of the examples */
   readonly cwd?: string;
+  /** Where the command line finds its tasks. @default the same */
+  readonly tasks?: string;
   /** Variables of its environment, beside those that all examples read. */
   readonly env?: Record<string, string>;
   /** The status of a body that is no JSON: that of the framework's parser, or that of a body without fields. */
@@ -205,7 +207,7 @@ export async function checkLife(example: Example): Promise<void> {
       const location = await schedule(server, { i: 20, j: 22 });
       await sleep(200);
       assert.equal((await request(location)).status, 202);
-      const consumer = await startConsumer(example.cwd);
+      const consumer = await startConsumer(example.tasks ?? example.cwd);
       try {
         assert.equal(JSON.parse((await resultOf(location)).text).returned, 42);
         const { code, ms } = await server.running.end("SIGTERM");
