@@ -11,10 +11,12 @@ const listener = getRequestListener(board.fetch);
 app.register((scope, _options, done) => {
   scope.removeAllContentTypeParsers(); // the dashboard reads its forms itself
   scope.addContentTypeParser("*", (_request, _body, done) => done(null));
-  scope.all("/firefly/*", (request, reply) => {
-    reply.hijack();
-    void listener(request.raw, reply.raw);
-  });
+  for (const path of ["/firefly", "/firefly/*"]) {
+    scope.all(path, (request, reply) => {
+      reply.hijack();
+      void listener(request.raw, reply.raw);
+    });
+  }
   done();
 });
 

@@ -24,6 +24,8 @@ export interface Example {
   readonly env?: Record<string, string>;
   /** The status of a body that is no JSON: that of the framework's parser, or that of a body without fields. */
   readonly malformed: 400 | 422;
+  /** What the names of its checks begin with, where a program checks several. */
+  readonly label?: string;
   /** The longest that it may take from SIGTERM to its end when it is idle, in milliseconds. @default 200 */
   readonly exitWithin?: number;
 }
@@ -93,13 +95,14 @@ async function resultOf(location: string): Promise<Answer> {
 
 /** Checks an example from its start to its end. */
 export async function checkLife(example: Example): Promise<void> {
+  const { label = "" } = example;
   const sql = postgres(process.env.FIREFLY_DATABASE_URL!, { max: 1, onnotice() {} });
   const statusOf = async (location: string) => {
     const [row] = await sql`select status from firefly.task where id = ${location.replace(/.*\//, "")}`;
     return row?.status;
   };
   await serve(example, {}, async (server) => {
-    await check("a request schedules, with 202 and a Location, whose result comes with 200", async () => {
+    await check(`${label}a request schedules, with 202 and a Location, whose result comes with 200`, async () => {
       const location = await schedule(server, { i: 9007199254740991, j: 9007199254740990, seconds: 0.5 });
       const pending = await request(location);
       const id = Number(location.replace(/.*\//, ""));
@@ -113,7 +116,7 @@ export async function checkLife(example: Example): Promise<void> {
       assert.equal(text, `{"id":${id},"status":"completed","returned":18014398509481981}`);
     });
 
-    await check("an id that no task of this name has is 404", async () => {
+    await check(`${label}an id that no task of this name has is 404`, async () => {
       const [row] = await sql`select firefly.schedule('secret.task', queue => 'secret') as id`;
       for (const id of [row!.id, 1_000_000_000]) {
         const { status, text } = await request(`${server.url}/sums/${id}`);
@@ -123,7 +126,7 @@ export async function checkLife(example: Example): Promise<void> {
       }
     });
 
-    await check("an id that is none is 422", async () => {
+    await check(`${label}an id that is none is 422`, async () => {
       for (const id of ["abc", "1.5", "-1", "0", "1e3", "%20", "9007199254740993", "9".repeat(90), "%F0%9F%98%80"]) {
         const { status, text } = await request(`${server.url}/sums/${id}`);
         assert.equal(status, 422, `${id}: ${text}`);
@@ -131,7 +134,7 @@ export async function checkLife(example: Example): Promise<void> {
       }
     });
 
-    await check("a body that is wrong is 422, and schedules nothing", async () => {
+    await check(`${label}a body that is wrong is 422, and schedules nothing`, async () => {
       const [{ count }] = await sql`select count(*) from firefly.task` as unknown as [{ count: string }];
       const wrong = [
         "{}",
@@ -160,9 +163,11 @@ export async function checkLife(example: Example): Promise<void> {
       assert.deepEqual(await sql`select count(*) from firefly.task`.then(([row]) => row!.count), count);
     });
 
-    await check("the dashboard is for those who log in, and takes forms from its own pages alone", async () => {
+    await check(`${label}the dashboard is for those who log in, and takes forms from its own pages alone`, async () => {
       const board = `${server.url}/firefly`;
-      assert.equal((await request(`${board}/`)).status, 401);
+      for (const path of ["", "/", "/tasks", "/queues/none"]) {
+        assert.equal((await request(board + path)).status, 401, path);
+      }
       const wrong = { authorization: `Basic ${btoa("ana:wrong")}` };
       assert.equal((await request(`${board}/`, { headers: wrong })).status, 401);
       const page = await request(`${board}/`, { headers: LOGIN });
@@ -181,7 +186,7 @@ export async function checkLife(example: Example): Promise<void> {
       assert.equal(resumed.status, 303);
     });
 
-    await check("SIGTERM lets a running task complete, and ends with 0", async () => {
+    await check(`${label}SIGTERM lets a running task complete, and ends with 0`, async () => {
       const location = await schedule(server, { i: 1, j: 2, seconds: 1 });
       await within(
         (async () => {
@@ -194,7 +199,7 @@ export async function checkLife(example: Example): Promise<void> {
     });
   });
 
-  await check("SIGTERM ends it at once when it is idle, whatever a browser leaves open", async () => {
+  await check(`${label}SIGTERM ends it at once when it is idle, whatever a browser leaves open`, async () => {
     const { exitWithin = 200 } = example;
     const times: number[] = [];
     while (times.length < TRIES && !times.some((ms) => ms <= exitWithin)) times.push(await measureExit(example));
@@ -202,7 +207,7 @@ export async function checkLife(example: Example): Promise<void> {
     assert.ok(Math.min(...times) <= exitWithin, `${times.map(Math.round)} ms`);
   });
 
-  await check("a consumer of the command line runs what a server without one schedules", async () => {
+  await check(`${label}a consumer of the command line runs what a server without one schedules`, async () => {
     await serve(example, { CONSUMER: "outside" }, async (server) => {
       const location = await schedule(server, { i: 20, j: 22 });
       await sleep(200);
