@@ -1,6 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { current, Firefly, FireflyError, task, type TaskRecord } from "../../mod.ts";
-import { Tasks } from "../../src/records/tasks.ts";
+import { current, Firefly, task, TaskNotFound, type TaskRecord } from "../../mod.ts";
 import { noTasks } from "../../src/store/record_counts.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";
@@ -99,7 +98,7 @@ Deno.test("get() of a task refuses the record of another, and takes those of its
 
   await test.ff.run(async () => {
     const row = await other.schedule();
-    await assertRejects(() => mine.get(row.id), FireflyError, `Cannot get task ${row.id} as "${mine.funcName}"`);
+    await assertRejects(() => mine.get(row.id), TaskNotFound, `Cannot find task ${row.id} of "${mine.funcName}"`);
     assertEquals((await mine.get(aliased)).id, aliased);
     assertEquals((await mine.list()).items.map(({ id }) => id), [aliased]);
   });

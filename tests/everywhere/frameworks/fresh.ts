@@ -10,10 +10,14 @@ import { fileURLToPath } from "node:url";
 import { checkLife } from "./support/life.ts";
 import { EXAMPLES } from "./support/server.ts";
 
+const fresh = process.env.FIREFLY_EVERYWHERE_FRESH!;
+const [, library, version] = /^jsr:(.+)@(.+)$/.exec(fresh)!;
+process.stdout.write(JSON.stringify({ library, version }) + "\n");
+
 const root = fileURLToPath(new URL("../", import.meta.url));
 const config = `${root}deno.fresh.json`;
 const project = JSON.parse(await readFile(`${root}deno.json`, "utf8"));
-project.imports.fresh = process.env.FIREFLY_EVERYWHERE_FRESH;
+project.imports.fresh = fresh;
 await writeFile(config, JSON.stringify(project));
 const served = `${EXAMPLES}fresh/server.ts`; // as Fresh's builder writes it
 await writeFile(served, `import { app } from "./main.ts";\n\nexport default { fetch: app.handler() };\n`);

@@ -38,7 +38,7 @@ try {
   await check("next dev runs an edited task in the consumer that was there before", async () => {
     const dev = start([process.execPath, NEXT, "dev", "--port", "0"], { cwd, env });
     try {
-      const [, port] = await dev.printed(/https?:\/\/[^\s/]+:(\d+)/);
+      const [, port] = await dev.printed(/Local:.*?:\/\/[^\s/]+:(\d+)/);
       const url = `http://localhost:${port}`;
       const sum = async (): Promise<unknown> => {
         const scheduled = await fetch(`${url}/sums`, { method: "POST", body: '{"i":1,"j":2}' });

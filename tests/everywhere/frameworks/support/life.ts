@@ -52,7 +52,7 @@ async function serve<T>(
     env: { PORT: "0", DASHBOARD_PASSWORD: PASSWORD, ...env, ...more },
   });
   try {
-    const [, port] = await running.printed(/https?:\/\/[^\s/]+:(\d+)/);
+    const [, port] = await running.printed(/(?:Listening on|Local:).*?:\/\/[^\s/]+:(\d+)/);
     return await use({ url: `http://localhost:${port}`, running });
   } finally {
     await running.dispose();
