@@ -1,4 +1,4 @@
-import { createHmac, type webcrypto } from "node:crypto";
+import { createHmac, webcrypto } from "node:crypto";
 import { DecryptionFailed } from "../errors.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 import { base64, decodeText, encodeText } from "../wire/base64.ts";
@@ -108,9 +108,9 @@ export class KeyRing {
    * that may replace those of a duplicate in another queue.
    */
   async encrypt(text: string, place: ValuePlace, { anyQueue = false } = {}): Promise<string> {
-    const iv = crypto.getRandomValues(new Uint8Array(IV_BYTES));
+    const iv = webcrypto.getRandomValues(new Uint8Array(IV_BYTES));
     const algorithm = { name: ALGORITHM, iv, additionalData: encodeBinding(place, anyQueue) };
-    const ciphertext = await crypto.subtle.encrypt(algorithm, await this.#key(this.#current), base64.decode(text));
+    const ciphertext = await webcrypto.subtle.encrypt(algorithm, await this.#key(this.#current), base64.decode(text));
     const bytes = new Uint8Array(IV_BYTES + ciphertext.byteLength);
     bytes.set(iv);
     bytes.set(new Uint8Array(ciphertext), IV_BYTES);
@@ -135,7 +135,7 @@ export class KeyRing {
         additionalData: encodeBinding(place, envelope.anyQueue === true),
       };
       const key = await this.#key(envelope.key);
-      return base64.encode(new Uint8Array(await crypto.subtle.decrypt(algorithm, key, bytes.subarray(IV_BYTES))));
+      return base64.encode(new Uint8Array(await webcrypto.subtle.decrypt(algorithm, key, bytes.subarray(IV_BYTES))));
     } catch {
       return text; // decodeParams() finds it still encrypted, and throws
     }
@@ -152,7 +152,7 @@ export class KeyRing {
   /** Derives the key by encrypting a constant: a `CryptoKey` may be neither extractable nor usable for anything else. */
   async #deriveDigestKey(): Promise<Uint8Array> {
     const algorithm = { name: ALGORITHM, iv: new TextEncoder().encode(DIGEST_IV) };
-    const bytes = await crypto.subtle.encrypt(algorithm, await this.#key(this.#current), new Uint8Array(32));
+    const bytes = await webcrypto.subtle.encrypt(algorithm, await this.#key(this.#current), new Uint8Array(32));
     return new Uint8Array(bytes, 0, 32);
   }
 
@@ -161,7 +161,7 @@ export class KeyRing {
     if (known) return known;
     const configured = this.#keys.get(id)!;
     const key = configured instanceof Uint8Array
-      ? crypto.subtle.importKey("raw", configured, ALGORITHM, false, ["encrypt", "decrypt"])
+      ? webcrypto.subtle.importKey("raw", configured, ALGORITHM, false, ["encrypt", "decrypt"])
       : Promise.resolve(configured);
     this.#imported.set(id, key);
     return key;
