@@ -237,7 +237,7 @@ export class ClaimLoop {
     if (!willBeNotified || this.#env.config.drain || this.#budget.claimsQuarantined) this.#wakeup.wake();
   }
 
-  /** Looks again, to learn when to look next, if a task is due before the sleep would end: no notification tells of a time. */
+  /** Looks again, to learn when to look next, if a task is due before the sleep would end: a time sends no notification. */
   #onDelayed(seconds: number): void {
     if (performance.now() + seconds * 1000 < this.#sleepsUntil) this.#wakeup.wake();
   }

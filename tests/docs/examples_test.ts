@@ -38,7 +38,17 @@ function isValue({ kind }: Declaration): boolean {
   return kind !== "interface" && kind !== "typeAlias";
 }
 
-const modules = await documentation();
+/** Whether another entry exports the same, and is where it is documented. */
+function isReference({ kind }: Declaration): boolean {
+  return kind === "reference";
+}
+
+const modules = new Map(
+  [...await documentation()].map(([path, { symbols, ...module }]) => [
+    path,
+    { ...module, symbols: symbols.filter(({ declarations }) => !declarations.every(isReference)) },
+  ]),
+);
 
 Deno.test("every export that is a function, a class or a variable has an example", () => {
   const values = [...modules].flatMap(([path, { symbols }]) =>
