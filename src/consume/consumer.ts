@@ -228,6 +228,7 @@ export class ConsumerLoop {
     this.#cancellations.look();
     this.#scaling.look();
     this.#admission.requestAll();
+    this.#crons?.look();
     this.#held.releasePaused().catch((error) => this.#outages.report("look for paused queues", error));
   };
 

@@ -40,6 +40,8 @@ export interface Surroundings {
   readonly isInteractive?: boolean;
   /** A flag that only deployed consumers have. */
   readonly deployedBy?: string | undefined;
+  /** Whether it is for a test, which nobody deploys. */
+  readonly isTest?: boolean;
 }
 
 /**
@@ -52,7 +54,7 @@ export interface Surroundings {
  */
 export function chooseDatabase(
   given: string | PostgresOptions | undefined,
-  { environment = process.env, isInteractive = hasTerminal(), deployedBy }: Surroundings = {},
+  { environment = process.env, isInteractive = hasTerminal(), deployedBy, isTest = false }: Surroundings = {},
 ): string | PostgresOptions {
   if (given !== undefined) return given;
   const url = URL_VARIABLES.map((name) => environment[name]).find(Boolean);
@@ -60,7 +62,7 @@ export function chooseDatabase(
   if (DATABASE_VARIABLES.some((name) => environment[name])) return {}; // the PG* variables say it all
   const isAskedFor = switchOf(environment);
   const sign = deployedBy ?? signOfDeployment(environment);
-  if (isAskedFor ?? (isInteractive && !sign)) return EMBEDDED;
+  if (isAskedFor ?? (isTest || isInteractive && !sign)) return EMBEDDED;
   const why = isInteractive && sign && isAskedFor === undefined
     ? `, and ${sign} means that this is no development`
     : "";

@@ -23,7 +23,7 @@ export interface CronSchedulerOptions {
 }
 
 /** A cron with its slots and its progress. */
-interface PlannedCron extends NewCron {
+export interface PlannedCron extends NewCron {
   readonly slots: Slots;
   /** All slots up to this time were fired or skipped. */
   after: Date;
@@ -58,6 +58,8 @@ export class CronScheduler {
   /** Why a cron could not be planned: it does not keep the others. */
   #unplanned: unknown;
   #failures = 0;
+  /** Whether the database's clock may have been set. */
+  #isClockOld = false;
   #ended = false;
   #running: Promise<void> = Promise.resolve();
 
@@ -70,6 +72,13 @@ export class CronScheduler {
   async start(): Promise<void> {
     await this.#turn();
     this.#running = this.#run();
+  }
+
+  /** Reads the database's clock again, as it may have been set: tests do that. */
+  look(): void {
+    if (this.#crons.length === 0) return;
+    this.#isClockOld = true;
+    this.#wakeup.wake();
   }
 
   /** Stops, and waits for the action under way. */
@@ -114,7 +123,7 @@ export class CronScheduler {
     const planned = await Promise.allSettled(
       [...new Set(definitions.values())]
         .filter(({ cron }) => cron !== undefined)
-        .map((definition) => plan(definition, { defaults, schema: sql.schemaName })),
+        .map((definition) => planCron(definition, { defaults, schema: sql.schemaName })),
     );
     const crons = planned.flatMap((outcome) => outcome.status === "fulfilled" ? [outcome.value] : []);
     [this.#unplanned] = planned.flatMap((outcome) => outcome.status === "rejected" ? [outcome.reason] : []);
@@ -137,6 +146,10 @@ export class CronScheduler {
 
   /** Fires the due slots of each cron; a cron that fails does not hold up the others. */
   async #fireDue(): Promise<void> {
+    if (this.#isClockOld) {
+      this.#setClock(await readClock(this.#options.sql));
+      this.#isClockOld = false;
+    }
     const failures: unknown[] = [];
     for (const cron of this.#crons) {
       if (this.#ended) return;
@@ -189,7 +202,8 @@ export function dueSlots(
   return [...missedSlots, ...slots.between(late, until, LATE / 1000)];
 }
 
-async function plan(
+/** Makes the cron of a definition that has one, without progress. */
+export async function planCron(
   definition: TaskDefinition,
   { defaults, schema }: { defaults: CronSchedulerOptions["defaults"]; schema: string },
 ): Promise<PlannedCron> {

@@ -63,6 +63,7 @@ Deno.test("copyPackage() copies sources and documents, and nothing else", async 
     "metrics.ts",
     "mod.ts",
     "src",
+    "testing.ts",
   ]);
   assertEquals(copy.files.filter((file) => /(^|\/)\.|_test\.ts$/.test(file)), []);
 });
