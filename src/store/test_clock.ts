@@ -21,15 +21,18 @@ CREATE FUNCTION firefly_clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql
   'SELECT pg_catalog.clock_timestamp() + by FROM firefly_clock.shift';
 `;
 
-/** Where the clock comes before the server's. Unqualified names of tables still mean those in `public`. */
-export const CLOCK_PATH = `"$user", public, firefly_clock, pg_catalog`;
-
 /**
- * Makes all later connections to a database go by its own clock; a copy does not keep this. The role's own setting comes
- * before the database's.
+ * Makes all later connections to a database go by its own clock; a copy does not keep this. Names of tables without a
+ * schema still mean those in the schema of the user's name, if there is one, and in `public`; not those of Firefly, where
+ * the user's name is that of its `schema`. The role's own setting comes before the database's.
  */
-export async function useClock(sql: Tag, database: string): Promise<void> {
-  const [name, path] = [sql.identifier(database), sql.raw(CLOCK_PATH)];
+export async function useClock(
+  sql: Tag,
+  database: string,
+  { role, schema }: { role: string; schema: string },
+): Promise<void> {
+  const path = sql.raw(`${role === schema ? "" : '"$user", '}public, firefly_clock, pg_catalog`);
+  const name = sql.identifier(database);
   await Promise.all([
     sql`ALTER DATABASE ${name} SET search_path = ${path}`,
     sql`ALTER ROLE CURRENT_USER IN DATABASE ${name} SET search_path = ${path}`,

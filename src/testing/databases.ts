@@ -57,6 +57,7 @@ export class TestDatabases {
   readonly #settings: ConnectionSettings;
   readonly #options: TestDatabasesOptions;
   #owner = "";
+  #role = "";
 
   private constructor(settings: ConnectionSettings, options: TestDatabasesOptions) {
     this.#settings = settings;
@@ -129,7 +130,7 @@ export class TestDatabases {
           `run ALTER ROLE "${role}" CREATEDB, or set TEST_DATABASE_URL to a server where it may`,
       );
     }
-    this.#owner = owner;
+    [this.#owner, this.#role] = [owner, role];
     await this.#dropLeft();
     if (await hasDatabase(sql, this.#template)) return;
     await lockTemplates(sql);
@@ -179,7 +180,7 @@ export class TestDatabases {
 
   /** Makes a copy, whose name says that it belongs to this connection. */
   async #copy(template: string): Promise<string> {
-    const { strategy, hasClock } = this.#options;
+    const { strategy, hasClock, schema } = this.#options;
     const name = `${this.#owner}_${randomUUID().slice(0, 8)}`;
     try {
       await createDatabase(this.#admin.sql, name, { template, strategy });
@@ -190,7 +191,7 @@ export class TestDatabases {
         { cause: error },
       );
     }
-    if (hasClock) await useClock(this.#admin.sql, name);
+    if (hasClock) await useClock(this.#admin.sql, name, { role: this.#role, schema });
     return name;
   }
 

@@ -7,7 +7,8 @@ import { isRetry } from "../task/context.ts";
 export interface DrainOptions {
   /**
    * Drains on up to this time: travels from one time at which a task is due or a cron has a slot to the next, and runs
-   * what is due then. A duration counts from now.
+   * what is due then. A duration counts from now, and does not count the time that the drain itself takes: with a task
+   * that schedules the next one for an hour later, `"3h"` runs three of these.
    *
    * @default now
    */
