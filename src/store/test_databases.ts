@@ -77,6 +77,11 @@ export async function createDatabase(
   `;
 }
 
+/** Lets commits of later connections to a database go on before they are on disk: what a test writes need not survive. */
+export async function commitInMemory(sql: Tag, name: string): Promise<void> {
+  await sql`ALTER DATABASE ${sql.identifier(name)} SET synchronous_commit = off`;
+}
+
 /** Makes a database one to copy: it refuses connections, as a copy waits for those to end. */
 export async function closeDatabase(sql: Tag, name: string): Promise<void> {
   await sql`ALTER DATABASE ${sql.identifier(name)} ALLOW_CONNECTIONS false`;

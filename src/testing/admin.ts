@@ -15,7 +15,9 @@ export class AdminConnection {
   readonly #client: Client;
 
   constructor(settings: ConnectionSettings) {
-    const client = this.#client = openClient(settings, { idle_timeout: 0, max_lifetime: null });
+    // Making and dropping databases waits for the disk all the same.
+    const connection = { synchronous_commit: "off" };
+    const client = this.#client = openClient(settings, { idle_timeout: 0, max_lifetime: null, connection });
     this.sql = makeTag(async (build) => {
       try {
         return await build(client) as never;

@@ -8,6 +8,7 @@ import { MIGRATIONS } from "../schema/migrations.ts";
 import { CLOCK_TEXT, useClock } from "../store/test_clock.ts";
 import {
   closeDatabase,
+  commitInMemory,
   type CopyStrategy,
   createDatabase,
   dropDatabase,
@@ -191,7 +192,11 @@ export class TestDatabases {
         { cause: error },
       );
     }
-    if (hasClock) await useClock(this.#admin.sql, name, { role: this.#role, schema });
+    if (!hasClock) return name;
+    await Promise.all([
+      useClock(this.#admin.sql, name, { role: this.#role, schema }),
+      commitInMemory(this.#admin.sql, name),
+    ]);
     return name;
   }
 
