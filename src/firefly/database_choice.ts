@@ -40,7 +40,7 @@ export interface Surroundings {
   readonly isInteractive?: boolean;
   /** A flag that only deployed consumers have. */
   readonly deployedBy?: string | undefined;
-  /** Whether it is for a test, which nobody deploys. */
+  /** Whether it is for a test, which is never deployed. */
   readonly isTest?: boolean;
 }
 

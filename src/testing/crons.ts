@@ -15,7 +15,7 @@ const MOST_SLOTS = 10_000;
  */
 export class TestCrons {
   readonly #defaults: NonNullable<FireflyOptions["defaults"]>;
-  /** Nobody is registered under this id, so that consumers of the test may own the crons. */
+  /** No consumer is registered under this id, so that those of the test may own the crons. */
   readonly #id = randomUUID();
   readonly #known = new Set<TaskDefinition>();
   readonly #crons: PlannedCron[] = [];
