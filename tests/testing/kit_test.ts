@@ -195,6 +195,7 @@ Deno.test("testFirefly() refuses wrong options before any I/O, and says what a r
 Deno.test("testFirefly() works for a role that may create databases, whose own search_path is another", async () => {
   const role = `kit_${crypto.randomUUID().slice(0, 8)}`;
   const url = Object.assign(new URL(SERVER), { username: role, password: "x" }).href;
+  await (await testFirefly({ database: SERVER })).close(); // has made a template that is another role's
   await using sql = admin();
   await sql.unsafe(`CREATE ROLE ${role} LOGIN CREATEDB PASSWORD 'x'`);
   await sql.unsafe(`ALTER ROLE ${role} SET search_path = elsewhere`);

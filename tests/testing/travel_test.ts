@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import postgres from "postgres";
 import { Retry, task, TaskFailed } from "../../mod.ts";
 import { testFirefly } from "../../testing.ts";
 
@@ -143,7 +144,7 @@ Deno.test("travel() refuses to pass more slots than it can in a reasonable time,
   await ff.assertNotScheduled(often);
 });
 
-Deno.test("a consumer that runs sees at once that the clock was set, and keeps its lease and its tasks", async () => {
+Deno.test("a consumer that runs sees at once that the clock was set, and keeps its tasks", async () => {
   const started = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
   const long = task({ name: "kit.long", timeout: "1h" }, async () => {
@@ -152,9 +153,8 @@ Deno.test("a consumer that runs sees at once that the clock was set, and keeps i
     return "ended";
   });
   const later = task("kit.later", () => "ran");
-  const hourly = task({ name: "kit.consumer_cron", cron: "0 * * * *" }, () => {});
-  const tasks = [long, later, hourly];
-  await using ff = await testFirefly({ tasks, now: START });
+  const tasks = [long, later];
+  await using ff = await testFirefly({ tasks });
   const lost: unknown[] = [];
   ff.firefly.on("lost", (event) => lost.push(event));
   ff.firefly.on("consumer.expired", (event) => lost.push(event));
@@ -163,18 +163,47 @@ Deno.test("a consumer that runs sees at once that the clock was set, and keeps i
   const running = await long.schedule();
   await started.promise;
   const waiting = await later.with({ delay: "1d" }).schedule();
-  const cronRan = new Promise<void>((resolve) => {
-    ff.firefly.on("completed", ({ funcName }) => funcName === "kit.consumer_cron" && resolve());
-  });
+  while ((consumer.counts?.wakeLocks ?? 0) === 0) await new Promise((resolve) => setTimeout(resolve, 5));
 
   await ff.travel("1d");
 
   assertEquals(await waiting.result({ timeout: "10s" }), "ran");
-  await cronRan;
   gate.resolve();
   assertEquals(await running.result({ timeout: "10s" }), "ended");
   assertEquals((await running.refresh()).attempt, 1);
   assertEquals(lost, []);
+});
+
+Deno.test("travel() notifies the control channel, so that no consumer waits for its poll", async () => {
+  await using ff = await testFirefly({ tasks: [] });
+  const listening = postgres(ff.url, { max: 1 });
+  const notified = Promise.withResolvers<string>();
+  await listening.listen("firefly:control", notified.resolve);
+
+  await ff.travel("1h");
+
+  assertEquals(await notified.promise, "");
+  await listening.end();
+});
+
+Deno.test("travel() takes the leases of live consumers along, and no others", async () => {
+  await using ff = await testFirefly({ tasks: [] });
+  await ff.sql`
+    INSERT INTO firefly.consumer (id, host, pid, version, queues, tasks, concurrency, lease_until)
+    SELECT gen_random_uuid(), name, 1, '1', '{default}', '{}', 1, now() + lease
+    FROM (VALUES ('live', interval '30 s'), ('crashed', interval '-1 s')) AS given (name, lease)
+  `;
+
+  await ff.travel("1d");
+
+  const rows = await ff.sql`
+    SELECT host, lease_until > now() AS is_live, lease_until < now() - interval '1 day' AS is_old
+    FROM firefly.consumer ORDER BY host
+  `;
+  assertEquals(Array.from(rows, (row) => ({ ...row })), [
+    { host: "crashed", is_live: false, is_old: true },
+    { host: "live", is_live: true, is_old: false },
+  ]);
 });
 
 Deno.test("a consumer's own cron fires right after its clock was set, without the kit", async () => {
