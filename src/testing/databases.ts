@@ -36,7 +36,12 @@ export interface TestDatabasesOptions {
 }
 
 /** Makes what tests need in a database that others are then copied from. */
-export type Setup = (settings: ConnectionSettings) => Promise<void>;
+export interface Setup {
+  /** What stands for it: with the same one, it runs only once. */
+  readonly key: object;
+  /** Fills the database. */
+  run(settings: ConnectionSettings): Promise<void>;
+}
 
 const UNDEFINED_DATABASE = "3D000";
 const DUPLICATE_DATABASE = "42P04";
@@ -44,8 +49,8 @@ const OBJECT_IN_USE = "55006";
 /** The most databases of killed tests that one call drops. */
 const MOST_LEFT = 20;
 
-/** The databases of setups, made once for each JavaScript context. */
-const setupDatabases = new WeakMap<Setup, Promise<string>>();
+/** The databases of setups by server and template, made once for each JavaScript context. */
+const setupDatabases = new WeakMap<object, Map<string, Promise<string>>>();
 /** The servers on which this JavaScript context has looked for databases that others left. */
 const cleaned = new Set<string>();
 
@@ -87,13 +92,16 @@ export class TestDatabases {
   async create({ setup, isEmpty = false }: { setup?: Setup | undefined; isEmpty?: boolean } = {}): Promise<string> {
     if (isEmpty) return await this.#copy("template0");
     if (!setup) return await this.#copy(this.#template);
+    const known = setupDatabases.get(setup.key) ?? new Map<string, Promise<string>>();
+    setupDatabases.set(setup.key, known);
+    const place = `${this.#settings.label} ${this.#template}`;
     for (let tries = 0;; tries++) {
-      const made = setupDatabases.get(setup) ?? this.#runSetup(setup);
-      setupDatabases.set(setup, made);
+      const made = known.get(place) ?? this.#runSetup(setup);
+      known.set(place, made);
       try {
         return await this.#copy(await made);
       } catch (error) {
-        if (setupDatabases.get(setup) === made) setupDatabases.delete(setup);
+        if (known.get(place) === made) known.delete(place);
         // Another process has dropped it, as its connection is closed: make it again.
         if (codeOf(error) !== UNDEFINED_DATABASE || tries > 0) throw error;
       }
@@ -174,7 +182,7 @@ export class TestDatabases {
 
   async #runSetup(setup: Setup): Promise<string> {
     const name = await this.#copy(this.#template);
-    await setup(this.#on(name));
+    await setup.run(this.#on(name));
     await closeDatabase(this.#admin.sql, name);
     return name;
   }

@@ -1,6 +1,5 @@
 import process from "node:process";
-import type { ConnectionSettings } from "../database/settings.ts";
-import { resolveConnection } from "../database/settings.ts";
+import { type ConnectionSettings, type PostgresOptions, resolveConnection } from "../database/settings.ts";
 import { startEmbedded } from "../embedded/embedded.ts";
 import { chooseDatabase, EMBEDDED } from "../firefly/database_choice.ts";
 import { type FireflyOptions, OPTION_KEYS } from "../firefly/options.ts";
@@ -21,7 +20,7 @@ export interface SetupDatabase {
  * The options of {@linkcode testFirefly}, beside those of an instance. What is left out is taken from the default
  * instance, if `configure()` made one: its middleware as well, but neither its database nor its alerts.
  */
-export interface TestOptions extends Omit<FireflyOptions, "listenDatabase"> {
+export interface TestOptions extends Omit<FireflyOptions, "database" | "listenDatabase"> {
   /**
    * The server: a URL of any of its databases, which stays as it is, or `"embedded"` for the PostgreSQL that Firefly
    * starts. The role must be allowed to create databases.
@@ -29,7 +28,7 @@ export interface TestOptions extends Omit<FireflyOptions, "listenDatabase"> {
    * @default `TEST_DATABASE_URL`, else what an instance takes from the environment, else `"embedded"` unless
    * `FIREFLY_EMBEDDED=0` forbids it
    */
-  database?: FireflyOptions["database"] & (string | object);
+  database?: string | PostgresOptions;
   /** The time at which the database's clock starts. @default the time now */
   now?: Date;
   /** The tasks to drain, and whose crons to schedule. @default all that this process has defined */
@@ -75,7 +74,7 @@ export function checkTestOptions(options: TestOptions): void {
  * @throws {DatabaseUnreachable} If none is named, and the embedded one is forbidden.
  */
 export async function findTestServer(
-  { database, onProgress = () => {} }: Pick<TestOptions, "database" | "onProgress">,
+  { database, onProgress = () => {} }: { [K in "database" | "onProgress"]: TestOptions[K] | undefined },
 ): Promise<{ place: Place; settings: ConnectionSettings }> {
   const chosen = chooseDatabase(database ?? (process.env.TEST_DATABASE_URL || undefined), { isTest: true });
   const isEmbedded = chosen === EMBEDDED;

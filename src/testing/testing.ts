@@ -1,5 +1,4 @@
-import { openClient } from "../database/driver.ts";
-import { makeUserTag } from "../database/driver.ts";
+import { makeUserTag, openClient } from "../database/driver.ts";
 import type { ConnectionSettings } from "../database/settings.ts";
 import { Firefly } from "../firefly/firefly.ts";
 import { DEFAULT_SCHEMA } from "../firefly/options.ts";
@@ -10,9 +9,6 @@ import { type Setup, TestDatabases } from "./databases.ts";
 import { standInForDefault } from "./default_instance.ts";
 import { checkTestOptions, findTestServer, type TestOptions } from "./options.ts";
 import { TestFirefly } from "./test_firefly.ts";
-
-/** The functions of users as {@linkcode TestDatabases} takes them: the same for the same one. */
-const setups = new WeakMap<NonNullable<TestOptions["setup"]>, Setup>();
 
 /**
  * Makes an instance for one test, on a database of its own: a copy of a template, which the first call on a server makes.
@@ -43,9 +39,8 @@ export async function testFirefly(options: TestOptions = {}): Promise<TestFirefl
   const predecessor = defaultInstance() as Firefly | undefined;
   const { database: _, listenDatabase: __, alerts: ___, ...inherited } = predecessor?.options ?? {};
   const instance = { ...inherited, ...own };
-  const { place, settings } = await findTestServer(
-    given === undefined ? instance : { ...instance, database: given },
-  );
+  const { onProgress } = instance;
+  const { place, settings } = await findTestServer({ database: given, onProgress });
   const schema = instance.schema ?? DEFAULT_SCHEMA;
   const databases = await TestDatabases.open(settings, { schema, hasClock: true });
   const parts: { name?: string; firefly?: Firefly; restore?: () => void } = {};
@@ -84,9 +79,7 @@ export async function testFirefly(options: TestOptions = {}): Promise<TestFirefl
 
 /** Makes of a user's function one that gets the settings of the database to fill. */
 function setupOf(setup: NonNullable<TestOptions["setup"]>, place: Place): Setup {
-  const known = setups.get(setup);
-  if (known) return known;
-  const made: Setup = async (settings: ConnectionSettings) => {
+  async function run(settings: ConnectionSettings): Promise<void> {
     const client = openClient(settings, {});
     try {
       const sql = makeUserTag((build) => build(client) as never);
@@ -94,7 +87,6 @@ function setupOf(setup: NonNullable<TestOptions["setup"]>, place: Place): Setup 
     } finally {
       await client.end({ timeout: 2 });
     }
-  };
-  setups.set(setup, made);
-  return made;
+  }
+  return { key: setup, run };
 }

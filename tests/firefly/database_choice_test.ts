@@ -99,3 +99,11 @@ for (const [environment, suggestion] of suggestions) {
     assertEquals(message.includes("secret"), false);
   });
 }
+
+Deno.test("chooseDatabase() takes the embedded server for a test anywhere, unless it is forbidden", () => {
+  const choose = (environment: Variables) => chooseDatabase(undefined, { environment, isTest: true });
+
+  assertEquals(choose({ CI: "true" }), "embedded");
+  assertEquals(choose({ DATABASE_URL: "postgres://h/app" }), "postgres://h/app");
+  assertThrows(() => choose({ FIREFLY_EMBEDDED: "0" }), DatabaseUnreachable);
+});

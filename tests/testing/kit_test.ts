@@ -148,6 +148,21 @@ Deno.test("setup makes the tables of tests once for all of them", async () => {
   assertEquals(made, ["from setup false", "one true", "from setup false", "two true"]);
 });
 
+Deno.test("setup runs once for each schema", async () => {
+  const schemas: string[] = [];
+  const setup = async ({ sql }: SetupDatabase) => {
+    const [{ name }] = await sql`SELECT nspname AS name FROM pg_namespace WHERE nspname IN ('firefly', 'kit_tasks')`;
+    schemas.push(name);
+  };
+  for (const schema of ["firefly", "kit_tasks", "firefly"]) {
+    await using ff = await testFirefly({ database: SERVER, setup, schema });
+    await add.schedule(1, 2);
+    assertEquals((await ff.drain()).completed, 1);
+  }
+
+  assertEquals(schemas, ["firefly", "kit_tasks"]);
+});
+
 Deno.test("setup runs again if its database is gone, and must close its connections", async () => {
   let [calls, made] = [0, ""];
   let left: postgres.Sql | undefined;
