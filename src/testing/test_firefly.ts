@@ -35,6 +35,20 @@ export type TaskOrName<A extends unknown[], R> = Task<A, R, any> | string;
 /**
  * An instance for one test, on a database and with a clock of its own. It is the default instance until it is disposed
  * of, so that tasks schedule into its database.
+ *
+ * @example Run what is due within two hours, each task at its time
+ * ```ts
+ * import { task } from "@firefly/tasks";
+ * import { testFirefly } from "@firefly/tasks/testing";
+ *
+ * const remind = task("doc.testing.remind", (name: string) => `Do not forget, ${name}!`);
+ *
+ * await using ff = await testFirefly();
+ * await remind.with({ delay: "90m" }).schedule("Ada");
+ * await ff.assertScheduled(remind, { in: "90m" });
+ * const { completed } = await ff.drain({ until: "2h" });
+ * console.log(completed); // 1
+ * ```
  */
 export class TestFirefly implements AsyncDisposable {
   /** The instance. */
