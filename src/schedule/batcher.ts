@@ -14,6 +14,8 @@ export interface BatcherOptions<T, R> {
   readonly insert: (items: T[]) => Promise<R[]>;
   /** How many characters an item adds to a statement. */
   readonly sizeOf: (item: T) => number;
+  /** Whether one transaction runs all statements: then one that fails ends the transaction of all calls. */
+  readonly inTransaction?: boolean;
 }
 
 /** The most items and characters of one statement, unless a single call has more. */
@@ -100,7 +102,7 @@ export class Batcher<T, R> {
       let start = 0;
       for (const { items, resolve } of calls) resolve(results.slice(start, start += items.length));
     } catch (error) {
-      if (calls.length === 1 || concernsAll(error)) {
+      if (calls.length === 1 || this.#options.inTransaction || concernsAll(error)) {
         for (const { reject } of calls) reject(error);
         return;
       }

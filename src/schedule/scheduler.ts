@@ -30,6 +30,8 @@ export interface SchedulerOptions {
   readonly uniqueTimeout?: number;
 }
 
+type PreparedBatcher = Batcher<PreparedTask, ScheduledTask>;
+
 /** Nothing is special about the records; of a user's own transaction, nothing is known. */
 const COMMITTED: FreshRecord = {};
 
@@ -42,7 +44,9 @@ const UNIQUE_TIMEOUT = 15;
  */
 export class Scheduler {
   readonly #options: SchedulerOptions;
-  readonly #batcher: Batcher<PreparedTask, ScheduledTask>;
+  readonly #batcher: PreparedBatcher;
+  /** What inserts tasks with dependencies, by the transaction of the caller's. */
+  readonly #dependants = new WeakMap<object, PreparedBatcher>();
   /** Whether the instance's role may not insert tasks, but only call functions that do; the first call finds out. */
   #producer: boolean | undefined;
 
@@ -53,33 +57,53 @@ export class Scheduler {
         const { database: { inserts } } = await options.connect();
         return await this.#insertThrough(inserts, haveDependencies(tasks) ? await toInserted(tasks) : tasks);
       },
-      sizeOf: ({ params, dependencies }) => params.length + (dependencies ? dependencies.length * 16 : 0),
+      sizeOf,
     });
   }
 
   /** Inserts the tasks of one call, all or none. Calls whose tasks depend on them learn of that by `call`. */
   async insert(tasks: PreparedTask[], tx: ScheduleOptions["tx"], call?: ScheduledCall): Promise<Scheduled> {
-    const dependant = haveDependencies(tasks);
-    if (tx === undefined || tx === null) {
-      const joined = tx === null ? undefined : this.#options.openTransaction();
-      if (!joined) return { scheduled: await this.#insertOwn(tasks, { dependant, call }), fresh: COMMITTED };
-      const scheduled = await this.#insertThrough(joined.statements, dependant ? await toInserted(tasks) : tasks);
-      return { scheduled, fresh: { uncommitted: () => !joined.outermost.ended } };
+    if (tx !== undefined && tx !== null) {
+      const insert = (tasks: NewTask[]) => insertThroughClient(tx, tasks, this.#options.schema);
+      return { scheduled: await this.#insertInto(tx, { tasks, call, insert }), fresh: COMMITTED };
     }
-    const inserted = dependant ? await toInserted(tasks) : tasks;
-    return { scheduled: await insertThroughClient(tx, inserted, this.#options.schema), fresh: COMMITTED };
+    const joined = tx === null ? undefined : this.#options.openTransaction();
+    if (!joined) return { scheduled: await this.#insertOwn(tasks, call), fresh: COMMITTED };
+    const insert = (tasks: NewTask[]) => this.#insertThrough(joined.statements, tasks);
+    const scheduled = await this.#insertInto(joined, { tasks, call, insert });
+    return { scheduled, fresh: { uncommitted: () => !joined.outermost.ended } };
+  }
+
+  /**
+   * Inserts tasks in a transaction of the caller's: at once, but for those that depend on others. These wait for the ids
+   * of others, and share a statement with the calls that do so, too.
+   */
+  async #insertInto(
+    transaction: object,
+    { tasks, call, insert }: {
+      tasks: PreparedTask[];
+      call: ScheduledCall | undefined;
+      insert: (tasks: NewTask[]) => Promise<ScheduledTask[]>;
+    },
+  ): Promise<ScheduledTask[]> {
+    if (areIndependent(tasks)) return await insert(tasks);
+    if (areUnique(tasks)) return await insert(await toInserted(tasks));
+    let batcher = this.#dependants.get(transaction);
+    if (!batcher) {
+      const insertAll = async (tasks: PreparedTask[]) => await insert(await toInserted(tasks));
+      batcher = new Batcher({ insert: insertAll, sizeOf, inTransaction: true });
+      this.#dependants.set(transaction, batcher);
+    }
+    return await insertTogether(tasks, { call, batcher });
   }
 
   /** Inserts tasks outside of any transaction of the caller's. */
-  async #insertOwn(
-    tasks: PreparedTask[],
-    { dependant, call }: { dependant: boolean; call: ScheduledCall | undefined },
-  ): Promise<ScheduledTask[]> {
+  async #insertOwn(tasks: PreparedTask[], call: ScheduledCall | undefined): Promise<ScheduledTask[]> {
     const unique = areUnique(tasks);
-    if (unique || !isOneStatement(tasks)) return await this.#insertAlone(dependant ? await toInserted(tasks) : tasks, unique);
-    if (dependant) await whenPlaced(tasks, this.#batcher);
-    call?.place(tasks, this.#batcher);
-    return await this.#batcher.insert(tasks);
+    if (unique || !isOneStatement(tasks)) {
+      return await this.#insertAlone(areIndependent(tasks) ? tasks : await toInserted(tasks), unique);
+    }
+    return await insertTogether(tasks, { call, batcher: this.#batcher });
   }
 
   /** Inserts tasks in a transaction of their own. */
@@ -111,6 +135,21 @@ export class Scheduler {
   async #insertThrough(sql: Tag, tasks: NewTask[]): Promise<ScheduledTask[]> {
     return await scheduleTasks(sql, tasks, this.#producer ??= await isProducer(sql));
   }
+}
+
+/** Inserts the tasks of a call in a statement that they share with other calls, once all that they depend on are on their way. */
+async function insertTogether(
+  tasks: PreparedTask[],
+  { call, batcher }: { call: ScheduledCall | undefined; batcher: PreparedBatcher },
+): Promise<ScheduledTask[]> {
+  if (!areIndependent(tasks)) await whenPlaced(tasks, batcher);
+  call?.place(tasks, batcher);
+  return await batcher.insert(tasks);
+}
+
+/** How many characters a task adds to a statement. */
+function sizeOf({ params, depends }: PreparedTask): number {
+  return params.length + (depends ? depends.length * 16 : 0);
 }
 
 /**

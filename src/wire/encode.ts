@@ -133,19 +133,23 @@ class Encoder implements PartWriter {
     }
     checkDepth(this.#path.length + 1, this.limits);
     const brand = brandOf(value);
-    if (brand === undefined || brand === "Instance") {
-      const json = this.#substitute?.(value, this.#path);
-      if (json !== undefined) {
-        holder[key] = json;
-        return;
-      }
-      if (brand === undefined) throw this.#uncloneable(describeObject(value));
-    }
-    if (brand === "ArrayBuffer") {
-      this.#bufferEncoder().putBuffer(value as ArrayBuffer, holder, key);
-    } else {
-      this.#encode(value, brand, this.#references.add(value, holder, key));
-    }
+    if (brand === undefined) this.#putOther(value, holder, key);
+    else if (brand === "ArrayBuffer") this.#bufferEncoder().putBuffer(value as ArrayBuffer, holder, key);
+    else if (brand === "Instance" && this.#hasSubstitute(value, holder, key)) return;
+    else this.#encode(value, brand, this.#references.add(value, holder, key));
+  }
+
+  /** Writes the substitute of what cannot be cloned. */
+  #putOther(value: object, holder: JsonObject, key: Key): void {
+    if (!this.#hasSubstitute(value, holder, key)) throw this.#uncloneable(describeObject(value));
+  }
+
+  /** Writes the substitute of an object, if it has one. */
+  #hasSubstitute(value: object, holder: JsonObject, key: Key): boolean {
+    const json = this.#substitute?.(value, this.#path);
+    if (json === undefined) return false;
+    holder[key] = json;
+    return true;
   }
 
   /** Encodes `object`. Every level of nesting takes a stack frame of this method, so it is kept small. */
