@@ -38,49 +38,60 @@ BEGIN
 END
 $body$;
 
--- Schedules a failed or cancelled task again, now and with all of its retries, and returns whether it did: not if a
--- duplicate has its unique key by now, or is about to in a transaction that is still open, nor if a task that it depends
--- on has not completed and will not. The history of its errors stays, and claim_seq grows, so that no earlier attempt
--- can end it, however it came to be failed.
-CREATE FUNCTION "firefly"._retry(task_id bigint) RETURNS boolean
+-- Schedules a failed or cancelled task again, now and with all of its retries. Returns `done`, or what keeps it from that:
+-- it is missing, its status if it is another one, `dependencies` if a task that it depends on has not completed and will
+-- not, or `duplicate` if a duplicate has its unique key by now, or is about to in a transaction that is still open. The
+-- history of its errors stays, and claim_seq grows, so that no earlier attempt can end it, however it came to be failed.
+CREATE FUNCTION "firefly"._retry_record(task_id bigint) RETURNS text
 LANGUAGE plpgsql AS $body$
 DECLARE
-  task record;
+  it record;
 BEGIN
-  SELECT func_name, unique_key, dependencies INTO task
-  FROM "firefly".task
-  WHERE id = task_id AND status IN ('failed', 'cancelled')
-  FOR UPDATE;
-  IF NOT FOUND OR task.dependencies IS NOT NULL AND NOT "firefly"._may_depend_again(task_id) THEN
-    RETURN false;
-  END IF;
-  IF task.unique_key IS NOT NULL
-    AND "firefly"._try_unique_key(task.func_name, task.unique_key, task_id) IS DISTINCT FROM task_id
+  SELECT status, func_name, unique_key, dependencies INTO it FROM "firefly".task WHERE id = task_id FOR UPDATE;
+  IF NOT FOUND THEN
+    RETURN 'missing';
+  ELSIF it.status NOT IN ('failed', 'cancelled') THEN
+    RETURN it.status;
+  ELSIF it.dependencies IS NOT NULL AND NOT "firefly"._may_depend_again(task_id) THEN
+    RETURN 'dependencies';
+  ELSIF it.unique_key IS NOT NULL
+    AND "firefly"._try_unique_key(it.func_name, it.unique_key, task_id) IS DISTINCT FROM task_id
   THEN
-    RETURN false;
+    RETURN 'duplicate';
   END IF;
   UPDATE "firefly".task
   SET status = 'created', claim_seq = claim_seq + 1, not_before = now(), retry_attempts = NULL, rescues = NULL,
     crash_count = NULL, failed = NULL, cancelled = NULL, started = NULL, attempted_by = NULL, progress = NULL, progress_note = NULL
   WHERE id = task_id;
-  DELETE FROM "firefly".failed_task WHERE failed_task.task_id = _retry.task_id;
-  IF task.dependencies IS NOT NULL THEN
+  DELETE FROM "firefly".failed_task WHERE failed_task.task_id = _retry_record.task_id;
+  IF it.dependencies IS NOT NULL THEN
     PERFORM "firefly"._depend_again(task_id);
   END IF;
   PERFORM "firefly"._place(task_id);
-  RETURN true;
+  RETURN 'done';
 END
 $body$;
 
 -- The same, and those that were cancelled because it did not complete wait for it again.
+CREATE FUNCTION "firefly"._retry(task_id bigint) RETURNS text
+LANGUAGE plpgsql AS $body$
+DECLARE
+  outcome text := "firefly"._retry_record(task_id);
+BEGIN
+  IF outcome = 'done' THEN
+    PERFORM "firefly"._revive_dependants(task_id);
+  END IF;
+  RETURN outcome;
+END
+$body$;
+
+-- Schedules a failed or cancelled task again, and returns whether it did: not if a duplicate has its unique key, nor if a
+-- task that it depends on did not complete, which is the one to retry: those that were cancelled because of that are
+-- scheduled again with it.
 CREATE FUNCTION "firefly".retry(task_id bigint) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 BEGIN
-  IF NOT "firefly"._retry(task_id) THEN
-    RETURN false;
-  END IF;
-  PERFORM "firefly"._revive_dependants(task_id);
-  RETURN true;
+  RETURN "firefly"._retry(task_id) = 'done';
 END
 $body$;
 

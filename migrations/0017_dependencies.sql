@@ -422,7 +422,7 @@ BEGIN
       END IF;
       next := todo[1];
       todo := todo[2:];
-      EXIT WHEN "firefly"._retry(next);
+      EXIT WHEN "firefly"._retry_record(next) = 'done';
     END LOOP;
     revived := revived + 1;
   END LOOP;

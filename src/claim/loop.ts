@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Admission } from "./admission.ts";
+import type { Dependants } from "./dependants.ts";
 import type { AttemptEnvironment } from "../attempt/environment.ts";
 import type { HeldTasks } from "./held_tasks.ts";
 import { type Look, nextStep, WakeLock } from "../notify/wake_lock.ts";
@@ -20,6 +21,7 @@ import { Wakeup } from "../wakeup.ts";
 export interface ClaimLoopParts {
   readonly held: HeldTasks;
   readonly admission: Admission;
+  readonly dependants: Dependants;
   readonly lease: ConsumerLease;
   readonly listener: Listener;
   readonly outages: Outages;
@@ -40,6 +42,8 @@ interface Found extends Look {
   readonly wasEmpty: boolean;
   /** How many limited tasks had been admitted before the claim. */
   readonly admitted: number;
+  /** How many dependants had been released before the claim. */
+  readonly released: number;
 }
 
 /** Milliseconds before the loop looks again for tasks that are due. */
@@ -160,9 +164,9 @@ export class ClaimLoop {
 
   /** Claims as many tasks as there is room for. */
   async #claim(): Promise<Found> {
-    const { held, admission: { admitted }, outages } = this.#parts;
+    const { held, admission: { admitted }, dependants: { released }, outages } = this.#parts;
     const { wanted, claimsQuarantined } = this.#budget;
-    const before = { wanted, room: wanted > 0, held: this.#wakeLock.held, wasEmpty: held.isEmpty, admitted };
+    const before = { wanted, room: wanted > 0, held: this.#wakeLock.held, wasEmpty: held.isEmpty, admitted, released };
     let [claimed, contended] = [0, false];
     if (wanted > 0 || claimsQuarantined) {
       try {
@@ -263,10 +267,11 @@ export class ClaimLoop {
     return this.#pause(lock === "acquire");
   }
 
-  /** Whether a consumer that drains found nothing, holds nothing, and admits nothing. */
-  #isDrained({ room, admitted }: Found): boolean {
-    const { held, admission } = this.#parts;
-    return this.#env.config.drain && room && held.isEmpty && admission.isIdle && admission.admitted === admitted;
+  /** Whether a consumer that drains found nothing, holds nothing, and admits and releases nothing. */
+  #isDrained({ room, admitted, released }: Found): boolean {
+    const { held, admission, dependants } = this.#parts;
+    return this.#env.config.drain && room && held.isEmpty && admission.isIdle && admission.admitted === admitted &&
+      dependants.isIdle && dependants.released === released;
   }
 
   /** Returns tasks that have waited too long for a slot: the running ones are long, and others may have slots free. */

@@ -19,6 +19,10 @@ const REASONS: Readonly<Record<LeftReason, readonly [one: string, several: strin
     "they are due, and wait for their concurrency limits",
   ],
   rate: ["it is due, and waits for its rate limit", "they are due, and wait for their rate limits"],
+  dependencies: [
+    "it depends on a task that has not completed, `firefly explain` names it",
+    "they depend on tasks that have not completed, `firefly explain` names them",
+  ],
   unknown: ["no live consumer of its queue knows its name", "no live consumer of their queues knows their names"],
   duplicate: ["another task has its unique key", "other tasks have their unique keys"],
   completed: ["it has completed", "they have completed"],

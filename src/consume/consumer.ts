@@ -1,6 +1,7 @@
 import { Admission } from "../claim/admission.ts";
 import { Shutdown } from "../attempt/attempt.ts";
 import type { AttemptEnvironment } from "../attempt/environment.ts";
+import { Dependants } from "../claim/dependants.ts";
 import { ConcurrencyWatch } from "./concurrency_watch.ts";
 import type { ConsumerCounts } from "./counts.ts";
 import { CancellationWatch } from "./cancellation_watch.ts";
@@ -32,6 +33,7 @@ export class ConsumerLoop {
   #watch: QueueWatch | undefined;
   readonly #held: HeldTasks;
   readonly #admission: Admission;
+  readonly #dependants: Dependants;
   readonly #lease: ConsumerLease;
   readonly #maintenance: Maintenance;
   readonly #cancellations: CancellationWatch;
@@ -50,6 +52,11 @@ export class ConsumerLoop {
     const { sql, config, settler, events, statistics } = env;
     const outages = new Outages(events, () => this.id);
     const admission = new Admission(sql, { onProgress: () => this.#loop.wake(), ...outages.of("admit limited tasks") });
+    const dependants = new Dependants(sql, {
+      onProgress: () => this.#loop.wake(),
+      ...outages.of("release dependants"),
+    });
+    settler.onDependencies = (ids) => dependants.request(ids);
     settler.onLimitSlotsFreed = (concurrencyKey, rateKey) => admission.requestFor(concurrencyKey, rateKey);
     settler.outage = outages.of("store outcomes");
     if (env.log) env.log.outage = outages.of("store log lines");
@@ -71,9 +78,10 @@ export class ConsumerLoop {
     this.#listener = listener;
     this.#outages = outages;
     this.#admission = admission;
+    this.#dependants = dependants;
     this.#held = held;
     this.#lease = lease;
-    const parts = { held, admission, lease, listener, outages, queues };
+    const parts = { held, admission, dependants, lease, listener, outages, queues };
     this.#loop = new ClaimLoop(env, { ...parts, onDone: () => this.stop() });
     this.#maintenance = new Maintenance({
       sql,
@@ -81,6 +89,7 @@ export class ConsumerLoop {
       config,
       queues,
       admission,
+      dependants,
       statistics,
       onError: (step, error) => outages.report(step, error),
       onSuccess: (step) => outages.recovered(step),
@@ -228,7 +237,7 @@ export class ConsumerLoop {
     this.#cancellations.look();
     this.#scaling.look();
     this.#admission.requestAll();
-    this.#crons?.look();
+    this.#dependants.requestAll();
     this.#held.releasePaused().catch((error) => this.#outages.report("look for paused queues", error));
   };
 
@@ -272,6 +281,7 @@ export class ConsumerLoop {
     const deadline = setTimeout(() => {
       settler.abandon();
       this.#admission.abandon();
+      this.#dependants.abandon();
     }, SHUTDOWN_DEADLINE);
     try {
       await Promise.all([this.#held.settled(), released]);
@@ -286,6 +296,7 @@ export class ConsumerLoop {
       await this.#env.log?.end();
       await cronsEnded;
       await this.#admission.idle();
+      await this.#dependants.idle();
       await this.#lease.end();
     } catch (error) {
       this.#outages.report("deregister", error);

@@ -1,5 +1,6 @@
 import type { ConsumerConfig } from "../attempt/consumer_config.ts";
 import type { Admission } from "../claim/admission.ts";
+import type { Dependants } from "../claim/dependants.ts";
 import type { ServedQueues } from "../claim/served_queues.ts";
 import type { Tag } from "../database/driver.ts";
 import { isServerFault } from "../database/error_codes.ts";
@@ -24,6 +25,8 @@ export interface MaintenanceOptions {
   readonly queues: Pick<ServedQueues, "names">;
   /** Gets a request where a round has freed slots of limits, or where a crashed consumer may have made none. */
   readonly admission: Admission;
+  /** Gets a request in each round: an end may have been noted by a statement of another program. */
+  readonly dependants: Pick<Dependants, "requestAll" | "idle">;
   /** What counts the attempts of this consumer; undefined if that is switched off. */
   readonly statistics?: Statistics | undefined;
   /** Called when a step failed, or left a record out; the next round repeats it. */
@@ -48,8 +51,9 @@ type Step = [name: string, run: () => unknown];
 
 /**
  * The work that every consumer does for all of them, with SKIP LOCKED and no leader: removes expired consumers and
- * rescues their tasks, parks tasks of unknown names, returns idle slots of limits, prunes old records, requeues
- * unplaced tasks, and repairs the list of failed ones. It writes its own statistics in between.
+ * rescues their tasks, releases the dependants of tasks that have ended, parks tasks of unknown names, returns idle
+ * slots of limits, prunes old records, requeues unplaced tasks, and repairs the list of failed ones. It writes its own
+ * statistics in between.
  */
 export class Maintenance {
   readonly #options: MaintenanceOptions;
@@ -74,11 +78,12 @@ export class Maintenance {
    * round: it first puts back what crashed consumers have left, and what stands nowhere.
    */
   async start(): Promise<void> {
-    const { sql, config: { names, drain }, queues } = this.#options;
+    const { sql, config: { names, drain }, queues, dependants } = this.#options;
+    const release: Step = ["release dependants", () => dependants.idle()];
     const unpark: Step = ["unpark tasks", () => unparkKnownTasks(sql, { queues: queues.names, names })];
     const until = performance.now() + DRAIN_TIME;
     await this.#runSteps(
-      drain ? [...this.#rescueSteps, unpark, ["requeue tasks", () => this.#requeue(until)]] : [unpark],
+      drain ? [...this.#rescueSteps, unpark, ["requeue tasks", () => this.#requeue(until)], release] : [unpark],
     );
     this.#schedule(Math.random() * this.#pause);
   }
@@ -106,6 +111,7 @@ export class Maintenance {
     return [
       ["remove expired consumers", () => removeExpiredConsumers(sql)],
       ["rescue tasks", () => this.#rescuer.rescue(() => this.#ended)],
+      ["look for dependants", () => this.#options.dependants.requestAll()],
     ];
   }
 

@@ -549,8 +549,9 @@ function _release_dependants(bigint[]): record set enable_seqscan, jit 11bc5c51c
 function _replace(bigint, text, timestamp with time zone, text): boolean set enable_seqscan, jit dd9b0ddda37c
 function _requeue_dependant(bigint): boolean 80b17a953503
 function _reschedule(bigint, timestamp with time zone, text, integer): text 7220658af6fc
-function _retry(bigint): boolean b9fddbbbd052
-function _revive_dependants(bigint): integer set enable_seqscan, jit d25b35262865
+function _retry(bigint): text 0389da8f305e
+function _retry_record(bigint): text 3e76b1d4d1cb
+function _revive_dependants(bigint): integer set enable_seqscan, jit 662716250654
 function _run(bigint): text 81184e7ecd21
 function _runs(bigint[]): record immutable 1710969887e7
 function _schedule(json): record set enable_seqscan, jit 2c462fe4b398
@@ -576,7 +577,7 @@ function queues_channel(): text immutable e3b0c44298fc
 function reschedule(bigint, timestamp with time zone, text, integer): boolean 621a59a9f3bb
 function resume(text): boolean 66412319ac00
 function resume_cron(text): boolean 07e9bf7cb5ce
-function retry(bigint): boolean 8183c6e2ec1f
+function retry(bigint): boolean 1eaa50b2d4c5
 function run(bigint): boolean 6ed58d7d2620
 function run_cron(text): bigint cdcaa1af8524
 function schedule(text, jsonb, text, timestamp with time zone, integer, integer, double precision, double precision, text[], text, double precision, text, text, bigint[]): bigint 80620779f77d

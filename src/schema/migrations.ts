@@ -2228,18 +2228,6 @@ BEGIN
 END
 $body$;
 
--- The same, and those that were cancelled because it did not complete wait for it again.
-CREATE FUNCTION "firefly".retry(task_id bigint) RETURNS boolean
-LANGUAGE plpgsql AS $body$
-BEGIN
-  IF NOT "firefly"._retry(task_id) THEN
-    RETURN false;
-  END IF;
-  PERFORM "firefly"._revive_dependants(task_id);
-  RETURN true;
-END
-$body$;
-
 -- Makes a task that waits for its time due now, with the attempts that it has left. Returns \`done\`, or what keeps it from
 -- that: it is missing, its status if it has ended, \`running\`, \`ready\` if it is due already, the limit for which it waits
 -- (\`concurrency\`, \`rate\`), \`dependencies\` if it waits for other tasks, or \`unknown\` if no live consumer of its queue knows
@@ -3719,7 +3707,7 @@ BEGIN
       END IF;
       next := todo[1];
       todo := todo[2:];
-      EXIT WHEN "firefly"._retry(next);
+      EXIT WHEN "firefly"._retry_record(next) = 'done';
     END LOOP;
     revived := revived + 1;
   END LOOP;

@@ -28,9 +28,12 @@ export async function commitWithTask(
   const { batchId } = task;
   const { id, claimSeq } = outcome;
   const isLast = settler.remaining(batchId) === 1;
+  let hasDependants = true; // unless the statement's reply, which may be lost, says otherwise
   try {
     await transaction.commit({
-      run: (statements) => completeTask(statements, outcome, isLast ? batchId : null, settler.attemptedBy),
+      run: async (statements) => {
+        hasDependants = await completeTask(statements, outcome, isLast ? batchId : null, settler.attemptedBy);
+      },
       isWaiting: async () => await readFreeClaim(sql, id) === "locked",
     });
   } catch (error) {
@@ -43,6 +46,7 @@ export async function commitWithTask(
   }
   if (isLast) settler.untrack(batchId);
   settler.untrackTask(task);
+  if (hasDependants) settler.onDependencies([id]);
 }
 
 /** Asks until the database answers and the record is not locked: the result of a COMMIT must not be guessed. */

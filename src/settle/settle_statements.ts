@@ -40,13 +40,16 @@ interface Ended {
   readonly batches: string[];
   /** The id of the consumer's process. */
   readonly attemptedBy: number | null;
+  /** Called with the ids of tasks that have ended and on which others depend. */
+  onDependencies(ids: number[]): void;
 }
 
 /** For outcomes of every kind. */
 export const SETTLE: SettleStatement<PendingSettle> = {
   failsOnLock: false,
-  async run(sql, entries, { batches, attemptedBy }) {
-    const settled = await settleTasks(sql, entries.map(({ outcome }) => outcome), batches, attemptedBy);
+  async run(sql, entries, { batches, attemptedBy, onDependencies }) {
+    const outcomes = entries.map(({ outcome }) => outcome);
+    const settled = await settleTasks(sql, outcomes, batches, attemptedBy, onDependencies);
     return ({ outcome }) => settled.get(outcome.id);
   },
 };
@@ -54,8 +57,8 @@ export const SETTLE: SettleStatement<PendingSettle> = {
 /** For completions, which nearly all outcomes are: at half the price. */
 export const COMPLETE: SettleStatement<PendingCompletion> = {
   failsOnLock: true,
-  async run(sql, entries, { batches, attemptedBy }) {
-    const completed = await completeTasks(sql, entries, batches, attemptedBy);
+  async run(sql, entries, { batches, attemptedBy, onDependencies }) {
+    const completed = await completeTasks(sql, entries, batches, attemptedBy, onDependencies);
     return ({ id }) => !completed || completed.has(id) ? "completed" : undefined;
   },
 };

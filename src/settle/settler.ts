@@ -42,6 +42,8 @@ export class Settler {
   attemptedBy: number | null = null;
   /** Called after the commit that ended a claim, with the keys of the limits whose slots that freed. */
   onLimitSlotsFreed: (concurrencyKey: string | null, rateKey: string | null) => void = () => {};
+  /** Called after the commit that ended tasks on which others depend, with their ids. */
+  onDependencies: (ids: number[]) => void = () => {};
   /** Called when the server cannot store outcomes, whatever they are, and when it can again. */
   outage: OutageHooks = { onError() {}, onSuccess() {} };
 
@@ -165,7 +167,8 @@ export class Settler {
     const batches = [...counts.keys()].filter((batchId) => counts.get(batchId) === this.remaining(batchId));
     let leftOver = entries;
     try {
-      const statusOf = await statement.run(this.#sql, entries, { batches, attemptedBy: this.attemptedBy });
+      const { attemptedBy, onDependencies } = this;
+      const statusOf = await statement.run(this.#sql, entries, { batches, attemptedBy, onDependencies });
       this.outage.onSuccess();
       leftOver = entries.filter((entry) => statusOf(entry) === undefined);
       if (leftOver.length === 0) {

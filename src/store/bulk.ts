@@ -60,15 +60,17 @@ export async function retryTasks(sql: Tag, chosen: Chosen[]): Promise<BulkResult
   const rows = await sql`
     WITH held AS MATERIALIZED (
       ${lockChosen(sql, chosen)}
+    ), outcome AS MATERIALIZED (
+      -- In the order of the ids. One that was revived together with a task before it is \`created\` by now.
+      SELECT *, CASE WHEN unchanged THEN ${sql.schema}._retry(id) END AS kept_by FROM held
     )
-    SELECT id, unchanged, CASE WHEN unchanged THEN ${sql.schema}.retry(id) END AS done,
-      CASE
-        WHEN status IN ('failed', 'cancelled') THEN 'duplicate'
-        WHEN status <> 'created' THEN status
-        WHEN ${sql.schema}._is_claimed(id, claim_seq) THEN 'running'
-        ELSE 'waiting'
-      END AS reason
-    FROM held
+    SELECT id, unchanged, CASE
+      WHEN status <> 'created' AND kept_by = 'created' THEN 'done'
+      WHEN kept_by <> 'created' THEN kept_by
+      WHEN ${sql.schema}._is_claimed(id, claim_seq) THEN 'running'
+      ELSE 'waiting'
+    END AS reason
+    FROM outcome
   `;
   return resultOf(rows);
 }

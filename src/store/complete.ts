@@ -13,7 +13,8 @@ export type Completion = Pick<Outcome, "id" | "claimSeq" | "returned"> & { began
  * `waiting`, and no row is locked before its update. So it may have to wait for a row that another transaction has
  * locked; it gives up after 50 ms, long before the server checks for a deadlock. Where all have the same result, as where
  * they have none, consecutive ones are named by the first of them and their number. Resolves to the ids of the tasks that
- * it completed, or to undefined if it completed all. `attemptedBy` is the id of the consumer's process.
+ * it completed, or to undefined if it completed all. `attemptedBy` is the id of the consumer's process; `onDependencies`
+ * is called with the ids of those on which other tasks depend, if there are any.
  *
  * @throws An error with the code LOCK_NOT_AVAILABLE, if it had to give up: nothing was changed then.
  */
@@ -22,6 +23,7 @@ export async function completeTasks(
   completions: Completion[],
   batches: string[],
   attemptedBy: number | null = null,
+  onDependencies?: (ids: number[]) => void,
 ): Promise<Set<number> | undefined> {
   const held = haveOneResult(completions) ? heldInRuns(sql, completions) : heldOneByOne(sql, completions);
   const [row] = await sql`
@@ -39,7 +41,7 @@ export async function completeTasks(
         crash_count = NULL
       FROM options, ${held.from}
       WHERE ${held.matches} AND task.claim_seq = held.claim_seq AND task.status = 'created'
-      RETURNING task.id
+      RETURNING task.id, task.dependants
     ), waiter AS (
       -- Usually no program waits for a result: then no row of \`completed\` is looked up.
       DELETE FROM ${sql.schema}.result_waiter
@@ -53,10 +55,11 @@ export async function completeTasks(
       WHERE id = ANY (${batches}::uuid[]) AND (SELECT count(*) FROM completed) = ${completions.length}::bigint
     )
     SELECT CASE WHEN count(*) < ${completions.length}::bigint THEN COALESCE(json_agg(id), '[]') END AS ids,
-      (SELECT count(*) FROM notified) AS notified
+      json_agg(id) FILTER (WHERE dependants) AS dependencies, (SELECT count(*) FROM notified) AS notified
     FROM completed
   `;
   const ids: number[] | null = row!.ids;
+  if (row!.dependencies !== null) onDependencies?.(row!.dependencies);
   return ids === null ? undefined : new Set(ids);
 }
 
@@ -128,7 +131,7 @@ function elapsedOf(completions: Completion[]): string {
 /**
  * Completes one task in the transaction of its handler, as {@linkcode completeTasks} does for many. `batchId` is the
  * claim batch to delete with it, if this is its last task. `attemptedBy` is the id of the consumer's
- * process. It fails if the attempt no longer holds the task, so that the
+ * process. Resolves to whether other tasks depend on it. It fails if the attempt no longer holds the task, so that the
  * COMMIT that is sent with it commits nothing: {@linkcode isNotHeld} recognizes the error. It waits for a transaction
  * that has locked the record.
  *
@@ -140,9 +143,9 @@ export async function completeTask(
   { id, claimSeq, returned, began }: Pick<Outcome, "id" | "claimSeq" | "returned" | "began">,
   batchId: string | null,
   attemptedBy: number | null = null,
-): Promise<void> {
+): Promise<boolean> {
   const elapsed = (performance.now() - (began ?? 0)) / 1000;
-  await sql`
+  const [row] = await sql`
     WITH settled AS (
       UPDATE ${sql.schema}.task
       SET claim_seq = claim_seq + 1,
@@ -154,7 +157,7 @@ export async function completeTask(
         failed = NULL,
         crash_count = NULL
       WHERE id = ${id} AND claim_seq = ${claimSeq} AND status = 'created'
-      RETURNING id
+      RETURNING id, dependants
     ), waiter AS (
       DELETE FROM ${sql.schema}.result_waiter
       WHERE task_id = ${id} AND EXISTS (SELECT FROM settled)
@@ -164,9 +167,10 @@ export async function completeTask(
       WHERE id = ${batchId} AND EXISTS (SELECT FROM settled)
     )
     SELECT 1 / count(*) AS held, -- fails on purpose, with DIVISION_BY_ZERO, if the attempt does not hold the task
-      (SELECT count(pg_notify(${sql.schema}.ended_channel(), '')) FROM waiter) AS notified
+      bool_or(dependants) AS dependants, (SELECT count(pg_notify(${sql.schema}.ended_channel(), '')) FROM waiter) AS notified
     FROM settled
   `;
+  return row!.dependants === true;
 }
 
 /**

@@ -67,12 +67,6 @@ export async function releaseTasks(sql: Tag, ids: number[] | null): Promise<Rele
   return { released: row!.released, cancelled: row!.cancelled, again: row!.again };
 }
 
-/** Whether the dependants of a task are still to be told of its end. */
-export async function hasEnded(sql: Tag): Promise<boolean> {
-  const [row] = await sql`SELECT EXISTS (SELECT FROM ${sql.schema}.ended) AS some`;
-  return row!.some;
-}
-
 /** A task of a graph. */
 export interface GraphRow {
   id: number;

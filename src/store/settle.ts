@@ -27,7 +27,8 @@ export interface Outcome {
  * the tasks that it settled, with the status that each has now: a task to be retried is `failed` instead if a duplicate
  * has taken its unique key. The other claims were lost, or an open transaction has locked their records, which must not
  * hold up a whole batch. `batches` are deleted if no claim is left over. `attemptedBy` is the id of the consumer's
- * process, to be stored with attempts that began and with their errors.
+ * process, to be stored with attempts that began and with their errors; `onDependencies` is called with the ids of
+ * those that have ended and on which other tasks depend, if there are any.
  *
  * SKIP LOCKED also prevents a deadlock of two statements that settle the same tasks in different orders: neither waits.
  * The fence, the condition of `held`, stands in every statement that ends claims, so that each can be read alone.
@@ -37,6 +38,7 @@ export async function settleTasks(
   outcomes: Outcome[],
   batches: string[],
   attemptedBy: number | null = null,
+  onDependencies?: (ids: number[]) => void,
 ): Promise<Map<number, Outcome["status"]>> {
   const now = performance.now();
   // Durations, since all times come from the database's clock.
@@ -106,7 +108,7 @@ export async function settleTasks(
       FROM ended_as AS held
       WHERE task.id = held.id
       RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
-        task.concurrency_key, task.rate_key, false AS quarantined, task.failed, ${lastError(sql)}
+        task.concurrency_key, task.rate_key, false AS quarantined, task.failed, task.dependants, ${lastError(sql)}
     ), noted AS (
       ${noteFailures(sql, sql.raw("settled"))}
     ), placed AS (
@@ -130,8 +132,10 @@ export async function settleTasks(
       DELETE FROM ${sql.schema}.claim_batch
       WHERE id = ANY (${batches}::uuid[]) AND (SELECT count(*) FROM settled) = (SELECT count(*) FROM outcome)
     )
-    SELECT id, status, (SELECT count(*) FROM notified) AS notified FROM settled
+    SELECT id, status, dependants, (SELECT count(*) FROM notified) AS notified FROM settled
   `;
+  const dependencies = rows.filter(({ status, dependants }) => dependants && status !== "created");
+  if (dependencies.length > 0) onDependencies?.(dependencies.map(({ id }) => toNumber(id)));
   return new Map(rows.map((row) => [toNumber(row.id), row.status]));
 }
 

@@ -250,8 +250,9 @@ export interface RescheduleOptions {
 
 /**
  * Why an operation left a task as it is: the status of one that has ended, or that it is `running`; `waiting`: it has not
- * ended; `ready`: it is due already; `concurrency`, `rate`: it waits for that limit; `unknown`: no live consumer of its
- * queue knows its name; `duplicate`: another task has its unique key.
+ * ended; `ready`: it is due already; `concurrency`, `rate`: it waits for that limit; `dependencies`: it waits for other
+ * tasks, or one of them did not complete; `unknown`: no live consumer of its queue knows its name; `duplicate`: another
+ * task has its unique key.
  */
 export type LeftReason =
   | Exclude<TaskStatus, "created">
@@ -259,6 +260,7 @@ export type LeftReason =
   | "ready"
   | "concurrency"
   | "rate"
+  | "dependencies"
   | "unknown"
   | "duplicate";
 

@@ -21,6 +21,7 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
     "0012_explain": "2d36b05e612c2489dfdfd7dc6bb71b6284e0e84e0cc9df7b411f3cf4d1eef196",
     "0013_statistics": "e15516e20777447659af0d0315864d283c7653c822b57e86626037aae8b47945",
     "0014_alerts": "471641761a5ee0261fb958e608cb8b51501aa874c8758b3326ab83e697815ab6",
-    "0015_log": "dcd7a949976bd18999898d9ef3b8821655aeabfaebd3711823dde55e16e75aae",
+    "0015_log": "0db9165d672bfc2ea432c82452f550522bf7984dd243652d2a80e53c2d8f6f5a",
+    "0016_dependencies": "181175e793766b8522ebae47660b860af39a91fb6452cd1a175497ae35ed406f",
   },
 };

@@ -12,6 +12,7 @@ export async function completeTasks(
   completions: Completion[],
   batches: string[],
   attemptedBy: number | null = null,
+  onDependencies?: (ids: number[]) => void,
 ): Promise<Set<number> | undefined> {
   const held = haveOneResult(completions) ? heldInRuns(sql, completions) : heldOneByOne(sql, completions);
   const [row] = await sql`
@@ -29,7 +30,7 @@ export async function completeTasks(
         crash_count = NULL
       FROM options, ${held.from}
       WHERE ${held.matches} AND task.claim_seq = held.claim_seq AND task.status = 'created'
-      RETURNING task.id
+      RETURNING task.id, task.dependants
     ), waiter AS (
       DELETE FROM ${sql.schema}.result_waiter
       USING completed
@@ -42,10 +43,11 @@ export async function completeTasks(
       WHERE id = ANY (${batches}::uuid[]) AND (SELECT count(*) FROM completed) = ${completions.length}::bigint
     )
     SELECT CASE WHEN count(*) < ${completions.length}::bigint THEN COALESCE(json_agg(id), '[]') END AS ids,
-      (SELECT count(*) FROM notified) AS notified
+      json_agg(id) FILTER (WHERE dependants) AS dependencies, (SELECT count(*) FROM notified) AS notified
     FROM completed
   `;
   const ids: number[] | null = row!.ids;
+  if (row!.dependencies !== null) onDependencies?.(row!.dependencies);
   return ids === null ? undefined : new Set(ids);
 }
 
@@ -113,9 +115,9 @@ export async function completeTask(
   { id, claimSeq, returned, began }: Pick<Outcome, "id" | "claimSeq" | "returned" | "began">,
   batchId: string | null,
   attemptedBy: number | null = null,
-): Promise<void> {
+): Promise<boolean> {
   const elapsed = (performance.now() - (began ?? 0)) / 1000;
-  await sql`
+  const [row] = await sql`
     WITH settled AS (
       UPDATE ${sql.schema}.task
       SET claim_seq = claim_seq + 1,
@@ -127,7 +129,7 @@ export async function completeTask(
         failed = NULL,
         crash_count = NULL
       WHERE id = ${id} AND claim_seq = ${claimSeq} AND status = 'created'
-      RETURNING id
+      RETURNING id, dependants
     ), waiter AS (
       DELETE FROM ${sql.schema}.result_waiter
       WHERE task_id = ${id} AND EXISTS (SELECT FROM settled)
@@ -137,9 +139,10 @@ export async function completeTask(
       WHERE id = ${batchId} AND EXISTS (SELECT FROM settled)
     )
     SELECT 1 / count(*) AS held, -- fails on purpose, with DIVISION_BY_ZERO, if the attempt does not hold the task
-      (SELECT count(pg_notify(${sql.schema}.ended_channel(), '')) FROM waiter) AS notified
+      bool_or(dependants) AS dependants, (SELECT count(pg_notify(${sql.schema}.ended_channel(), '')) FROM waiter) AS notified
     FROM settled
   `;
+  return row!.dependants === true;
 }
 
 export function isNotHeld(error: unknown): boolean {

@@ -20,6 +20,7 @@ export async function settleTasks(
   outcomes: Outcome[],
   batches: string[],
   attemptedBy: number | null = null,
+  onDependencies?: (ids: number[]) => void,
 ): Promise<Map<number, Outcome["status"]>> {
   const now = performance.now();
   const elapsed = outcomes.map(({ began }) => began === null ? null : (now - began) / 1000);
@@ -86,7 +87,7 @@ export async function settleTasks(
       FROM ended_as AS held
       WHERE task.id = held.id
       RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
-        task.concurrency_key, task.rate_key, false AS quarantined, task.failed, ${lastError(sql)}
+        task.concurrency_key, task.rate_key, false AS quarantined, task.failed, task.dependants, ${lastError(sql)}
     ), noted AS (
       ${noteFailures(sql, sql.raw("settled"))}
     ), placed AS (
@@ -109,8 +110,10 @@ export async function settleTasks(
       DELETE FROM ${sql.schema}.claim_batch
       WHERE id = ANY (${batches}::uuid[]) AND (SELECT count(*) FROM settled) = (SELECT count(*) FROM outcome)
     )
-    SELECT id, status, (SELECT count(*) FROM notified) AS notified FROM settled
+    SELECT id, status, dependants, (SELECT count(*) FROM notified) AS notified FROM settled
   `;
+  const dependencies = rows.filter(({ status, dependants }) => dependants && status !== "created");
+  if (dependencies.length > 0) onDependencies?.(dependencies.map(({ id }) => toNumber(id)));
   return new Map(rows.map((row) => [toNumber(row.id), row.status]));
 }
 
