@@ -85,8 +85,9 @@ export type {
   WaitOptions,
 } from "./src/task/record.ts";
 export type { BulkOptions, Tasks } from "./src/records/tasks.ts";
-export { TaskFailed } from "./src/records/task_record.ts";
+export { TaskFailed } from "./src/records/task_failed.ts";
 export { type Argument, type Arguments, type ResultOf, type Settled, settled } from "./src/task/result_of.ts";
+export type { GraphNode } from "./src/task/graph.ts";
 export type { Logger, TaskContext } from "./src/task/scope.ts";
 export type { Queryable, Sql } from "./src/sql.ts";
 export type { ConsumerState, RunningTask } from "./src/store/consumer_records.ts";

@@ -1,5 +1,5 @@
 import { DatabaseUnreachable, EmbeddedServerError, SchemaMismatch, TaskNotFound } from "../errors.ts";
-import { TaskFailed } from "../records/task_record.ts";
+import { TaskFailed } from "../records/task_failed.ts";
 import { ValidationFailed } from "../task/validation.ts";
 import { UsageError } from "./arguments.ts";
 

@@ -2,7 +2,8 @@ import { checkScheduleOptions, type TaskDefinition } from "../task/definition.ts
 import type { Duration } from "../duration.ts";
 import type { Firefly } from "../firefly/firefly.ts";
 import type { TaskRecord } from "../task/record.ts";
-import { columnsOf, TaskFailed } from "../records/task_record.ts";
+import { TaskFailed } from "../records/task_failed.ts";
+import { columnsOf } from "../records/task_record.ts";
 import { registry } from "../task/scope.ts";
 import { didYouMean } from "../suggest.ts";
 import type { ScheduleOptions } from "../task/options.ts";

@@ -4,7 +4,7 @@ import type { Database } from "../database/pools.ts";
 import { parseTime } from "../database/times.ts";
 import type { AttemptedBy } from "../events.ts";
 import { decodeParams, decodeTaskArguments, decryptRow, type KeyRing } from "../privacy/encryption.ts";
-import { DependencyFailed, FireflyError, TaskExists, TaskNotFound } from "../errors.ts";
+import { FireflyError, TaskExists, TaskNotFound } from "../errors.ts";
 import { lazyArray } from "../lazy_array.ts";
 import type { Listener } from "../notify/listener.ts";
 import { Projection } from "../wire/to_json.ts";
@@ -18,8 +18,10 @@ import type {
   TaskStatus,
   WaitOptions,
 } from "../task/record.ts";
+import { readTaskGraph } from "./graph.ts";
 import { toPlaceChange } from "./reschedule.ts";
 import type { Results } from "./result_waiter.ts";
+import type { GraphNode } from "../task/graph.ts";
 import { RESULT, type ResultSource } from "../task/result_of.ts";
 import { registry } from "../task/scope.ts";
 import { Incomplete } from "../wire/missing.ts";
@@ -28,44 +30,9 @@ import type { NewTask } from "../store/insert.ts";
 import { readRecords } from "../store/records.ts";
 import { type ErrorRow, type TaskRow, toNumber } from "../store/rows.ts";
 import { rowOf, type ScheduledRow, type ScheduledTask } from "../store/schedule.ts";
+import { TaskFailed } from "./task_failed.ts";
 import { type WatchOptions, watchRow } from "./watch.ts";
 import { findDuplicate } from "../store/unique.ts";
-
-/**
- * The awaited task failed or was cancelled.
- *
- * @example
- * ```ts ignore
- * try {
- *   console.log(await record.result());
- * } catch (error) {
- *   if (error instanceof TaskFailed) console.error(error.task.status, error.message);
- * }
- * ```
- */
-export class TaskFailed extends FireflyError {
-  /** The name of the class. */
-  override name = "TaskFailed";
-  /** The record of the task. */
-  readonly task: TaskRecord;
-
-  /** Creates an error whose message says how `task` ended. */
-  constructor(task: TaskRecord) {
-    // A record whose errors the database refused has none.
-    const why = task.status === "failed"
-      ? `failed: ${task.error?.message ?? "its error is not stored"}`
-      : "was cancelled";
-    const { error } = task;
-    const failed = isDependencyError(error) ? new DependencyFailed(error.message, error) : undefined;
-    super(`Task ${task.id} "${task.funcName}" ${why}${failed ? `: ${failed.message}` : ""}`, failed && { cause: failed });
-    this.task = task;
-  }
-}
-
-/** Whether the error of a record says that a task which it depends on did not complete. */
-function isDependencyError(error: TaskError | null): error is TaskError & { dependency: number; root: number } {
-  return error?.name === "DependencyFailed" && typeof error.dependency === "number" && typeof error.root === "number";
-}
 
 /** The connections that records act through. */
 export interface RecordAccess {
@@ -131,6 +98,7 @@ class StoredTask {
   declare readonly errors: TaskError[];
   declare readonly tags: string[];
   declare readonly traceparent: string | null;
+  declare readonly dependencies: number;
   declare readonly attemptedBy: AttemptedBy | null;
   declare readonly inserted: boolean;
   #params: Stored;
@@ -167,6 +135,7 @@ class StoredTask {
     this.errors = errors;
     this.tags = row.tags;
     this.traceparent = row.traceparent;
+    this.dependencies = row.dependencies;
     this.attemptedBy = row.attempted_by;
     this.inserted = fresh.inserted ?? true;
   }
@@ -222,13 +191,24 @@ class StoredTask {
 
   async retry(): Promise<TaskRecord> {
     const { records: sql } = await this.#access.database();
-    if ((await retryTasks(sql, [this.#chosen])).done > 0) return await this.refresh();
+    const { done, left } = await retryTasks(sql, [this.#chosen]);
+    if (done > 0) return await this.refresh();
+    if (left.some(({ reason }) => reason === "dependencies")) {
+      throw new FireflyError(
+        `Cannot retry task ${this.id} as it depends on a task that did not complete: retry that one, as explain() says`,
+      );
+    }
     const [{ status }, duplicate] = await Promise.all([this.refresh(), findDuplicate(sql, this.id)]);
     if (status === "failed" || status === "cancelled") {
       if (duplicate) throw new TaskExists(`retry task ${this.id}`, duplicate);
       throw new FireflyError(`Cannot retry task ${this.id} as an open transaction schedules a duplicate of it`);
     }
     throw new FireflyError(`Cannot retry task ${this.id} as it must be failed or cancelled: its status is "${status}"`);
+  }
+
+  async graph(): Promise<GraphNode[]> {
+    this.#requireCommitted("read the graph of");
+    return await readTaskGraph((await this.#access.database()).records, this.id);
   }
 
   async run(): Promise<boolean> {
@@ -285,6 +265,7 @@ class StoredTask {
       errors: this.errors,
       tags: this.tags,
       traceparent: this.traceparent,
+      dependencies: this.dependencies,
       attempted_by: this.attemptedBy,
     };
   }

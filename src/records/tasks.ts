@@ -2,6 +2,7 @@ import type { Tag } from "../database/driver.ts";
 import { TaskNotFound } from "../errors.ts";
 import { decryptRow } from "../privacy/encryption.ts";
 import type { Explanation } from "../task/explanation.ts";
+import type { GraphNode } from "../task/graph.ts";
 import type {
   LeftTask,
   Page,
@@ -23,6 +24,7 @@ import {
   retryTasks,
   runTasks,
 } from "../store/bulk.ts";
+import { cancelTaskGraph, readTaskGraph } from "./graph.ts";
 import { actOnEach, bulkError, type BulkFailure } from "./bulk_failures.ts";
 import { explainTask, nextOfQueue } from "../store/explain.ts";
 import { countRecords, countStates, groupRecords } from "../store/record_counts.ts";
@@ -239,6 +241,27 @@ export class Tasks {
     const explanation = await explainTask(sql, id);
     if (explanation) return explanation;
     throw new TaskNotFound(id);
+  }
+
+  /**
+   * Reads the tasks that hang together with one: those that it depends on, those that depend on it, and so on, in the
+   * order of their ids, up to 10,000.
+   *
+   * @throws {TaskNotFound} If there is no such record.
+   */
+  async graph(id: number): Promise<GraphNode[]> {
+    checkId(id, "read the graph of");
+    return await readTaskGraph((await this.#access.database()).records, id);
+  }
+
+  /**
+   * Cancels the tasks that hang together with one, {@linkcode Tasks.graph}, and returns how many of them had not ended.
+   *
+   * @throws {TaskNotFound} If there is no such record.
+   */
+  async cancelGraph(id: number): Promise<number> {
+    checkId(id, "cancel the graph of");
+    return await cancelTaskGraph((await this.#access.database()).records, id);
   }
 
   /**

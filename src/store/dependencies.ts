@@ -100,3 +100,48 @@ export async function cancelGraph(sql: Tag, id: number): Promise<number[]> {
   `;
   return rows.map((row) => toNumber(row.id));
 }
+
+/** Returns the tasks that hang together with one as a flowchart for Mermaid. */
+export async function readMermaid(sql: Tag, id: number): Promise<string> {
+  const [row] = await sql`SELECT ${sql.schema}.mermaid(${id}) AS text`;
+  return row!.text;
+}
+
+/** A task that another depends on, or that depends on it. */
+export interface RelatedRow {
+  id: number;
+  /** Null if its record was deleted, as is the status. */
+  func_name: string | null;
+  status: TaskStatus | null;
+  isDependant: boolean;
+}
+
+/** Reads the first `limit` tasks that one depends on, and as many that depend on it. */
+export async function readRelated(sql: Tag, id: number, limit: number): Promise<RelatedRow[]> {
+  const rows = await sql`
+    SELECT related.id, record.func_name, record.status, related.is_dependant
+    FROM (
+      (
+        SELECT dependency_id AS id, false AS is_dependant, ordinal
+        FROM ${sql.schema}.dependency
+        WHERE task_id = ${id}::bigint
+        ORDER BY ordinal
+        LIMIT ${limit}::integer
+      ) UNION ALL (
+        SELECT DISTINCT task_id, true, 0
+        FROM ${sql.schema}.dependency
+        WHERE dependency_id = ${id}::bigint
+        ORDER BY task_id
+        LIMIT ${limit}::integer
+      )
+    ) AS related
+    LEFT JOIN ${sql.schema}.task_record AS record ON record.id = related.id
+    ORDER BY related.is_dependant, related.ordinal, related.id
+  `;
+  return rows.map((row) => ({
+    id: toNumber(row.id),
+    func_name: row.func_name,
+    status: row.status,
+    isDependant: row.is_dependant,
+  }));
+}

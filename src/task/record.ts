@@ -1,6 +1,7 @@
 import type { RecordedDelay } from "./backoff.ts";
 import type { Duration } from "../duration.ts";
 import type { AttemptedBy } from "../events.ts";
+import type { GraphNode } from "./graph.ts";
 import type { ResultOf } from "./result_of.ts";
 
 /**
@@ -148,6 +149,8 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
     readonly tags: string[];
     /** The span that scheduled it, as W3C Trace Context writes it; null if nothing was traced. */
     readonly traceparent: string | null;
+    /** How many other tasks it depends on: on those whose results are arguments, and those of the option `after`. */
+    readonly dependencies: number;
     /** False if `schedule()` returned an existing duplicate instead of inserting a record. */
     readonly inserted: boolean;
     /**
@@ -164,7 +167,10 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
     watch(options?: { signal?: AbortSignal }): AsyncIterable<TaskRecord<A, R>>;
     /** Reads the record again. */
     refresh(): Promise<TaskRecord<A, R>>;
-    /** Schedules a failed or cancelled task again: now, and with all of its retries. */
+    /**
+     * Schedules a failed or cancelled task again: now, and with all of its retries. Tasks that were cancelled because it
+     * did not complete wait for it again. Throws if it depends on a task that did not complete: retry that one.
+     */
     retry(): Promise<TaskRecord<A, R>>;
     /**
      * Makes the task due now if it waits for its time: for its delay or for a retry. It keeps the attempts that it has
@@ -179,6 +185,11 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
      * Throws if its values are encrypted for its queue and it is to move to another one.
      */
     reschedule(changes: RescheduleOptions): Promise<boolean>;
+    /**
+     * Reads the tasks that it hangs together with: those that it depends on, those that depend on it, and so on, in the
+     * order of their ids, up to 10,000.
+     */
+    graph(): Promise<GraphNode[]>;
     /** Cancels the task. Resolves to false if it had already ended. */
     cancel(): Promise<boolean>;
     /** Deletes the record. */
