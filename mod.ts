@@ -68,6 +68,7 @@ export type {
 } from "./src/task/options.ts";
 export type { PruneOptions, PruneProgress } from "./src/records/prune.ts";
 export type {
+  GraphNode,
   LeftReason,
   LeftTask,
   Page,
@@ -86,8 +87,8 @@ export type {
 } from "./src/task/record.ts";
 export type { BulkOptions, Tasks } from "./src/records/tasks.ts";
 export { TaskFailed } from "./src/records/task_failed.ts";
-export { type Argument, type Arguments, type ResultOf, type Settled, settled } from "./src/task/result_of.ts";
-export type { GraphNode } from "./src/task/graph.ts";
+export type { Argument, Arguments, ResultOf } from "./src/task/result_of.ts";
+export { type Settled, settled } from "./src/task/settled.ts";
 export type { Logger, TaskContext } from "./src/task/scope.ts";
 export type { Queryable, Sql } from "./src/sql.ts";
 export type { ConsumerState, RunningTask } from "./src/store/consumer_records.ts";

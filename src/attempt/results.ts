@@ -5,7 +5,7 @@ import { toTaskError } from "../records/task_record.ts";
 import { readResults, type ResultRow } from "../store/dependencies.ts";
 import { markAsFail } from "../task/context.ts";
 import type { TaskError } from "../task/record.ts";
-import type { Settled } from "../task/result_of.ts";
+import type { Settled } from "../task/settled.ts";
 import type { Incomplete } from "../wire/missing.ts";
 
 /** The most tasks whose dependencies one statement reads. */

@@ -16,6 +16,7 @@ import { deleteTasks } from "./delete.ts";
 import { doctor } from "./doctor.ts";
 import { EXIT, exitCodeOf } from "./exit_code.ts";
 import { explain } from "./explain.ts";
+import { graph } from "./graph.ts";
 import { renderCommand, renderOverview } from "./help.ts";
 import { list } from "./list.ts";
 import { logs } from "./logs.ts";
@@ -44,6 +45,7 @@ const COMMANDS: readonly Command[] = [
   show,
   logs,
   explain,
+  graph,
   retry,
   runNow,
   reschedule,
@@ -87,6 +89,8 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   completion: "completions",
   crons: "cron",
   defer: "schedule",
+  dag: "graph",
+  dependencies: "graph",
   enqueue: "schedule",
   health: "doctor",
   jobs: "list",
@@ -102,10 +106,13 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   start: "consume",
   status: "queues",
   tail: "logs --follow",
+  tree: "graph",
   ui: "dashboard",
   web: "dashboard",
   work: "consume",
   worker: "consume",
+  workflow: "graph",
+  workflows: "graph",
 };
 
 /** What there is not, and what helps instead. */

@@ -8,6 +8,8 @@ import { escapeLine, escapeLines } from "./escape.ts";
 import { renderLog } from "./log_page.ts";
 import type { Style, Terminal } from "./terminal.ts";
 import { formatAge, formatSeconds, formatTime } from "../times.ts";
+import { describeRelated } from "./related_tasks.ts";
+import type { RelatedRow } from "../store/dependencies.ts";
 import { wrap } from "./wrap.ts";
 
 /** The color of each state, and of the status that some of them share. */
@@ -37,13 +39,15 @@ export interface RecordParts {
   readonly allErrors?: boolean;
   readonly log?: readonly TaskLogLine[];
   readonly allLog?: boolean;
+  /** The tasks that it depends on, and those that depend on it. */
+  readonly related?: readonly RelatedRow[];
 }
 
 /** Prints a record: a page for people, or a line of JSON. */
 export async function printRecord(record: TaskRecord, terminal: Terminal, parts: RecordParts = {}): Promise<void> {
-  const { allErrors = false, log = [], allLog = false } = parts;
+  const { allErrors = false, log = [], allLog = false, related = [] } = parts;
   if (terminal.json) return await terminal.printJson({ ...columnsOf(record), ...(allLog ? { log } : {}) });
-  const page = renderPage(record, terminal, { allErrors });
+  const page = renderPage(record, terminal, { allErrors, related });
   await terminal.print(
     [page, ...log.length > 0 ? [renderLog(log, { id: record.id, terminal, all: allLog })] : []].join("\n"),
   );
@@ -63,14 +67,14 @@ export function formatAttempt(record: TaskRecord, separator: string): string {
 export function renderPage(
   record: TaskRecord,
   terminal: Terminal,
-  { allErrors = false }: { allErrors?: boolean } = {},
+  { allErrors = false, related = [] }: Pick<RecordParts, "allErrors" | "related"> = {},
 ): string {
   const { id, funcName, state, errors } = record;
   const heading = [
     terminal.style("bold", `${escapeLine(funcName)} #${id}`),
     terminal.style(STATE_STYLES[state], state),
   ].join("  ");
-  const facts = factsOf(record, terminal).map(([label, text]) => {
+  const facts = factsOf(record, { terminal, related }).map(([label, text]) => {
     const indented = escapeLines(text).replaceAll("\n", `\n${" ".repeat(LABEL_WIDTH)}`);
     return terminal.style("dim", label.padEnd(LABEL_WIDTH)) + indented;
   });
@@ -79,7 +83,10 @@ export function renderPage(
   return [heading, "", ...facts, ...report].join("\n");
 }
 
-function factsOf(record: TaskRecord, { redactor }: Terminal): [label: string, text: string][] {
+function factsOf(
+  record: TaskRecord,
+  { terminal: { redactor }, related }: { terminal: Terminal; related: readonly RelatedRow[] },
+): [label: string, text: string][] {
   const { queue, priority, tags, maxRetries, retryDelay, progress, status, started, attemptedBy } = record;
   const rescues = record.attempt - record.retryAttempts - 1;
   const facts: [string, string | undefined][] = [
@@ -107,6 +114,7 @@ function factsOf(record: TaskRecord, { redactor }: Terminal): [label: string, te
         ? `${Math.round(progress.value * 100)}% ${redactor.redactText(progress.note ?? "", ["progress", "note"])}`
         : undefined,
     ],
+    ...describeRelated(related, record.id),
     ["Arguments", showValue(() => redactor.redact(record.params, ["params"]))],
     ["Returned", status === "completed" ? showValue(() => redactor.redact(record.returned, ["returned"])) : undefined],
   ];

@@ -4,6 +4,8 @@ import { EXIT } from "./exit_code.ts";
 import { follow } from "./follow.ts";
 import { withInstance } from "./settings.ts";
 import { printRecord } from "./record_page.ts";
+import { readRelated } from "../store/dependencies.ts";
+import { SHOWN_RELATED } from "./related_tasks.ts";
 
 /** `show`: shows one record in full. */
 export const show: Command = {
@@ -31,7 +33,10 @@ export const show: Command = {
       if (args.isOn("follow")) return await follow(record, terminal);
       const all = args.isOn("log");
       const log = terminal.json && !all ? [] : await ff.tasks.log(id);
-      await printRecord(record, terminal, { allErrors: args.isOn("errors"), log, allLog: all });
+      const related = terminal.json
+        ? []
+        : await readRelated((await ff.connect()).database.records, id, SHOWN_RELATED + 1);
+      await printRecord(record, terminal, { allErrors: args.isOn("errors"), log, allLog: all, related });
       return EXIT.done;
     });
   },

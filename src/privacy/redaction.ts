@@ -1,4 +1,5 @@
 import { types } from "node:util";
+import { Missing } from "../wire/missing.ts";
 import { isRawJson } from "../wire/to_json.ts";
 import { findParameters, hideParametersInField, readPart, REDACTED } from "./statement_parameters.ts";
 
@@ -225,7 +226,8 @@ function toPathSegment(key: unknown): string {
 /** Whether an object has no parts to hide. */
 function isLeaf(value: object): boolean {
   return types.isDate(value) || types.isRegExp(value) || types.isAnyArrayBuffer(value) || ArrayBuffer.isView(value) ||
-    types.isBoxedPrimitive(value) || value instanceof Blob || isRawJson(value);
+    types.isBoxedPrimitive(value) || value instanceof Blob || value instanceof Missing ||
+    isRawJson(value);
 }
 
 /** Returns a function that tests whether a name matches `list`. It caches results, since the same names come often. */

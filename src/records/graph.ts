@@ -1,7 +1,7 @@
 import type { Tag } from "../database/driver.ts";
 import { TaskNotFound } from "../errors.ts";
 import { cancelGraph, readGraph } from "../store/dependencies.ts";
-import type { GraphNode } from "../task/graph.ts";
+import type { GraphNode } from "../task/record.ts";
 
 /**
  * Reads the tasks that hang together with one.

@@ -21,8 +21,9 @@ import type {
 import { readTaskGraph } from "./graph.ts";
 import { toPlaceChange } from "./reschedule.ts";
 import type { Results } from "./result_waiter.ts";
-import type { GraphNode } from "../task/graph.ts";
-import { RESULT, type ResultSource } from "../task/result_of.ts";
+import type { GraphNode } from "../task/record.ts";
+import { RESULT } from "../task/result_of.ts";
+import type { ResultSource } from "../task/scheduled_call.ts";
 import { registry } from "../task/scope.ts";
 import { Incomplete } from "../wire/missing.ts";
 import { cancelTasks, type Chosen, deleteTasks, rescheduleTasks, retryTasks, runTasks } from "../store/bulk.ts";

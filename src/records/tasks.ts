@@ -2,7 +2,7 @@ import type { Tag } from "../database/driver.ts";
 import { TaskNotFound } from "../errors.ts";
 import { decryptRow } from "../privacy/encryption.ts";
 import type { Explanation } from "../task/explanation.ts";
-import type { GraphNode } from "../task/graph.ts";
+import type { GraphNode } from "../task/record.ts";
 import type {
   LeftTask,
   Page,

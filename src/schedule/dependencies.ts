@@ -1,7 +1,7 @@
 import { FireflyError } from "../errors.ts";
-import type { DependsColumn, NewTask } from "../store/insert.ts";
-import { type ResultSource, resultSourceOf } from "../task/result_of.ts";
-import type { ScheduledCall } from "../task/scheduled_call.ts";
+import type { Dependency, NewTask } from "../store/insert.ts";
+import { resultSourceOf } from "../task/result_of.ts";
+import type { ResultSource, ScheduledCall } from "../task/scheduled_call.ts";
 import { encodeMissing } from "../wire/missing.ts";
 import type { JsonObject } from "../wire/format.ts";
 

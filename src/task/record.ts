@@ -1,7 +1,6 @@
 import type { RecordedDelay } from "./backoff.ts";
 import type { Duration } from "../duration.ts";
 import type { AttemptedBy } from "../events.ts";
-import type { GraphNode } from "./graph.ts";
 import type { ResultOf } from "./result_of.ts";
 
 /**
@@ -209,6 +208,18 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
       readonly error: TaskError | null;
     }
   );
+
+/** A task among those that hang together by their dependencies. */
+export interface GraphNode {
+  /** The id of the task. */
+  readonly id: number;
+  /** The name of the task. */
+  readonly funcName: string;
+  /** The status of the task. */
+  readonly status: TaskStatus;
+  /** The ids of the tasks that it depends on, in the order of its arguments; those of deleted tasks as well. */
+  readonly dependencies: readonly number[];
+}
 
 /** What only the call that scheduled a task knows of its record. */
 export interface FreshRecord {

@@ -1,4 +1,14 @@
-import type { ResultSource } from "./result_of.ts";
+/** The tasks that a value stands for the results of: one, or those of a list. */
+export interface ResultSource {
+  /** The call that schedules them, while their ids are not known; they are the first `count` of it. */
+  readonly call: ScheduledCall | undefined;
+  /** The id of the one, where no call schedules it. */
+  readonly id: number;
+  /** How many they are, of a list. */
+  readonly count: number | undefined;
+  /** Whether any end of them will do. */
+  readonly settled: boolean;
+}
 
 /** A call of `schedule()` or `scheduleMany()`, for the calls whose tasks depend on its tasks. */
 export class ScheduledCall implements ResultSource {

@@ -6,6 +6,7 @@ import { defineTask, type Handler } from "../../src/task/definition.ts";
 import type { Events } from "../../src/events.ts";
 import { Firefly } from "../../src/firefly/firefly.ts";
 import { Slots } from "../../src/attempt/slots.ts";
+import { ResultReader } from "../../src/attempt/results.ts";
 import { Settler } from "../../src/settle/settler.ts";
 import type { ErrorRow } from "../../src/store/rows.ts";
 import { decode } from "../../src/wire/decode.ts";
@@ -71,6 +72,7 @@ export async function bench({ leaseMs = 30_000 } = {}): Promise<Bench> {
     sessions,
     slots: new Slots(1),
     settler: new Settler(sql),
+    results: new ResultReader(sql),
     events,
     hooks,
     keys,
