@@ -61,8 +61,9 @@ export async function retryTasks(sql: Tag, chosen: Chosen[]): Promise<BulkResult
     WITH held AS MATERIALIZED (
       ${lockChosen(sql, chosen)}
     ), outcome AS MATERIALIZED (
-      -- In the order of the ids. One that was revived together with a task before it is \`created\` by now.
-      SELECT *, CASE WHEN unchanged THEN ${sql.schema}._retry(id) END AS kept_by FROM held
+      -- Sorted, so that all are locked before the first is retried: that revives its dependants, of which this would
+      -- see no more. One that was revived by another is \`created\` then.
+      SELECT *, CASE WHEN unchanged THEN ${sql.schema}._retry(id) END AS kept_by FROM held ORDER BY id
     )
     SELECT id, unchanged, CASE
       WHEN status <> 'created' AND kept_by = 'created' THEN 'done'

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { task } from "../../mod.ts";
 import { Admission } from "../../src/claim/admission.ts";
+import { Dependants } from "../../src/claim/dependants.ts";
 import { Emitter } from "../../src/events.ts";
 import { Maintenance } from "../../src/consume/maintenance.ts";
 import { registerWaiters } from "../../src/store/records.ts";
@@ -21,10 +22,12 @@ async function testMaintenance(db: TestDatabase, { pauseMs = 50, names = ["test.
   await startConsumer(db, { tasks: names });
   const onError = (error: unknown) => errors.push(error);
   const admission = new Admission(db.store, { onProgress() {}, onError, onSuccess() {} });
+  const dependants = new Dependants(db.store, { onProgress() {}, onError, onSuccess() {} });
   const maintenance = new Maintenance({
     sql: db.store,
     events,
     admission,
+    dependants,
     config: testConfig({ names, leaseMs: 6 * pauseMs }),
     queues: { names: ["default"] },
     onSuccess: (step) => step === "prune records" && rounds.done++,
@@ -33,6 +36,7 @@ async function testMaintenance(db: TestDatabase, { pauseMs = 50, names = ["test.
   async function end(): Promise<void> {
     await maintenance.end();
     await admission.idle();
+    await dependants.idle();
   }
   return { maintenance, rescued, errors, rounds, [Symbol.asyncDispose]: end };
 }

@@ -4,6 +4,7 @@ import { task, TaskExists, type Unique } from "../../mod.ts";
 import { defineTask } from "../../src/task/definition.ts";
 import { Maintenance } from "../../src/consume/maintenance.ts";
 import { Admission } from "../../src/claim/admission.ts";
+import { Dependants } from "../../src/claim/dependants.ts";
 import { Emitter } from "../../src/events.ts";
 import type { ScheduleOptions, TaskOptions } from "../../src/task/options.ts";
 import { uniqueColumns } from "../../src/schedule/unique_key.ts";
@@ -113,6 +114,7 @@ Deno.test("`for` throttles: no duplicate until its time after completion has pas
       sql: test.db.store,
       events: new Emitter(),
       admission: new Admission(test.db.store, { onProgress() {}, onError() {}, onSuccess() {} }),
+      dependants: new Dependants(test.db.store, { onProgress() {}, onError() {}, onSuccess() {} }),
       config: { names: [], leaseMs: 120, drain: false },
       queues: { names: ["default"] },
       onSuccess: () => rounds.done++,
