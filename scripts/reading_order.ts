@@ -22,7 +22,7 @@ export const ORDER: Readonly<Record<string, string>> = {
   "alerts": "looks for failures, backlogs and lost consumers, and tells a webhook",
   "embedded": "the PostgreSQL that Firefly starts where no database is configured",
   "firefly": "the instance that users hold",
-  "testing": "the testing kit: a database and a clock of a test's own",
+  "import": "moves jobs from other queues",
   "doctor": "checks a database and says what to mend",
   "metrics": "Prometheus text: what consumers count, and what the queues hold",
   "adapters": "makes transactions of other libraries fit `with({ tx })`",

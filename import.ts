@@ -1,0 +1,9 @@
+/**
+ * Moves waiting jobs from pg-boss, graphile-worker and BullMQ. The command `import` does the same.
+ *
+ * @module
+ */
+export { type GraphileWorkerImportOptions, importFromGraphileWorker } from "./src/import/graphile_worker.ts";
+export { importFromPgBoss, type PgBossImportOptions } from "./src/import/pg_boss.ts";
+export type { IgnorableReason, ImportOptions, ImportProgress } from "./src/import/options.ts";
+export type { FoundSchedule, ImportedJobs, ImportReason, ImportReport, LeftJobs } from "./src/import/report.ts";
