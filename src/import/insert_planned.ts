@@ -2,7 +2,7 @@ import type { Tag } from "../database/driver.ts";
 import { findHeldKeys } from "../store/import/relations.ts";
 import { scheduleTasks } from "../store/schedule.ts";
 import type { Planned, PlannedTask } from "./planner.ts";
-import type { Tally } from "./report.ts";
+import type { LeftJobs, Tally } from "./report.ts";
 import type { WaitingJob } from "./waiting_job.ts";
 
 /**
@@ -51,18 +51,22 @@ export class DryRun {
   }
 }
 
+function placeOf({ name, sourceQueue }: WaitingJob): { name: string } & Pick<LeftJobs, "sourceQueue"> {
+  return { name, sourceQueue: sourceQueue ?? null };
+}
+
 function countImported(tally: Tally, { job, task }: PlannedTask): void {
-  tally.addImported({ name: job.name, task: task.func_name, queue: task.queue, state: job.state });
+  tally.addImported({ ...placeOf(job), task: task.func_name, queue: task.queue, state: job.state });
 }
 
 function countDuplicate(tally: Tally, { job, task }: PlannedTask, holder: string): void {
   const detail = `${holder} has its unique key ${JSON.stringify(task.unique_key)}`;
-  tally.addLeft({ name: job.name, reason: "duplicate", detail, ids: [job.id] });
+  tally.addLeft({ ...placeOf(job), reason: "duplicate", detail, ids: [job.id] });
 }
 
 function countLeft(tally: Tally, planned: readonly Planned[]): void {
   tally.read += planned.length;
   for (const one of planned) {
-    if ("left" in one) tally.addLeft({ name: one.job.name, ...one.left, ids: [one.job.id] });
+    if ("left" in one) tally.addLeft({ ...placeOf(one.job), ...one.left, ids: [one.job.id] });
   }
 }

@@ -123,11 +123,12 @@ async function countLeft(
   { source, tally, dryRun }: { source: PostgresSource; tally: Tally; dryRun: boolean },
 ): Promise<void> {
   for (const { name, state, count, ids } of await source.count(sql)) {
-    if (state !== "waiting") tally.addLeft({ name, reason: state, detail: DETAILS[state], count, ids });
+    const place = { name, sourceQueue: null };
+    if (state !== "waiting") tally.addLeft({ ...place, reason: state, detail: DETAILS[state], count, ids });
     else {
       const { imported, left } = tally.countsOf(name);
       const busy = count - left - (dryRun ? imported : 0);
-      tally.addLeft({ name, reason: "busy", detail: DETAILS.busy, count: busy });
+      tally.addLeft({ ...place, reason: "busy", detail: DETAILS.busy, count: busy });
     }
   }
 }

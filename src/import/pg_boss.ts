@@ -103,7 +103,9 @@ class PgBossSource implements PostgresSource {
 
   async schedules(sql: Tag) {
     const { columns } = await findTable(sql, { schema: this.#schema, table: "schedule" });
-    if (columns.length === 0) throw new FireflyError(`Cannot import from pg-boss as ${this.#schema}.schedule is missing`);
+    if (columns.length === 0) {
+      throw new FireflyError(`Cannot import from pg-boss as ${this.#schema}.schedule is missing`);
+    }
     return (await listPgBossSchedules(sql, this.#schema))
       .filter(({ name }) => this.#names?.includes(name) ?? true)
       .map(({ name, cron, timezone, data }) => ({ name, cron, timezone, data }));
@@ -169,7 +171,11 @@ function softObstaclesOf({ policy, group_id, dead_letter, is_throttled }: PgBoss
     found.push({ reason: "policy", detail, unless: "concurrency" });
   }
   if (group_id !== null) {
-    found.push({ reason: "group", detail: `it is of group "${group_id}": give the task a concurrency`, unless: "concurrency" });
+    found.push({
+      reason: "group",
+      detail: `it is of group "${group_id}": give the task a concurrency`,
+      unless: "concurrency",
+    });
   }
   if (dead_letter !== null) {
     const detail = `it has the dead letter queue "${dead_letter}": failed tasks stay as records, see onFailed`;

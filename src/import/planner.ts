@@ -89,7 +89,9 @@ export class Planner {
       return { reason: "arguments", detail: `its data is not JSON: ${partsOf(error).message}` };
     }
     if (this.#options.arguments !== "spread") return [value];
-    return Array.isArray(value) ? value : { reason: "arguments", detail: "its data is not a list, so it cannot be spread" };
+    return Array.isArray(value)
+      ? value
+      : { reason: "arguments", detail: "its data is not a list, so it cannot be spread" };
   }
 
   #scheduleOptionsOf(job: WaitingJob, definition: TaskDefinition): ScheduleOptions {

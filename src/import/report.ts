@@ -33,6 +33,8 @@ export type ImportReason =
 export interface ImportedJobs {
   /** Their name in the other queue. */
   readonly name: string;
+  /** The queue of BullMQ that they were in; null for the other libraries. */
+  readonly sourceQueue: string | null;
   /** The name of their task. */
   readonly task: string;
   /** The queue that they are in now. */
@@ -47,6 +49,8 @@ export interface ImportedJobs {
 export interface LeftJobs {
   /** Their name in the other queue; null where it was not read. */
   readonly name: string | null;
+  /** The queue of BullMQ that they are in; null for the other libraries. */
+  readonly sourceQueue: string | null;
   /** The reason, for programs. */
   readonly reason: ImportReason;
   /** The reason, for people: that of the first of them. */
@@ -109,7 +113,7 @@ export class Tally {
   /** Counts a job that was imported. */
   addImported(jobs: Omit<ImportedJobs, "count">): void {
     this.imported++;
-    const key = JSON.stringify([jobs.name, jobs.task, jobs.queue, jobs.state]);
+    const key = JSON.stringify([jobs.name, jobs.sourceQueue, jobs.task, jobs.queue, jobs.state]);
     const group = this.#imported.get(key);
     if (group) group.count++;
     else this.#imported.set(key, { ...jobs, count: 1 });
@@ -119,7 +123,7 @@ export class Tally {
   addLeft(jobs: Omit<LeftJobs, "count" | "ids"> & { count?: number; ids?: readonly string[] }): void {
     const { count = 1, ids = [], ...rest } = jobs;
     if (count <= 0) return;
-    const key = JSON.stringify([rest.name, rest.reason]);
+    const key = JSON.stringify([rest.name, rest.sourceQueue, rest.reason]);
     let group = this.#left.get(key);
     if (!group) this.#left.set(key, group = { ...rest, count: 0, ids: [] });
     group.count += count;

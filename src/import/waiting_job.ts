@@ -22,6 +22,8 @@ export interface WaitingJob {
   readonly name: string;
   /** The queue in the other system that `ImportOptions.queue` is asked about. */
   readonly queue: string | null;
+  /** The queue of BullMQ. */
+  readonly sourceQueue?: string;
   /** The data as JSON; null for a job without any. */
   readonly data: string | null;
   readonly state: "waiting" | "delayed" | "retrying";

@@ -22,7 +22,10 @@ interface Graphile extends AsyncDisposable {
   failOnce(name: string): Promise<void>;
 }
 
-async function startGraphile({ url }: TestDatabase, library: Library = { makeWorkerUtils, runOnce }): Promise<Graphile> {
+async function startGraphile(
+  { url }: TestDatabase,
+  library: Library = { makeWorkerUtils, runOnce },
+): Promise<Graphile> {
   const options = { connectionString: url, noHandleSignals: true, logger: silent() };
   const utils = await library.makeWorkerUtils(options as never);
   await utils.migrate();
@@ -161,5 +164,9 @@ Deno.test("importFromGraphileWorker() refuses a database without it, unknown ver
     await db.sql.unsafe(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
   }
   await db.sql`INSERT INTO graphile_worker.migrations (id) VALUES (99)`;
-  await assertRejects(() => importFromGraphileWorker({ firefly }), FireflyError, "version 99, and this release knows 18 to 20");
+  await assertRejects(
+    () => importFromGraphileWorker({ firefly }),
+    FireflyError,
+    "version 99, and this release knows 18 to 20",
+  );
 });

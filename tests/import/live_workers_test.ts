@@ -19,7 +19,8 @@ async function importLive(firefly: Firefly, importOnce: () => Promise<ImportRepo
   const consumer = firefly.consume({ pollInterval: 0.2 });
   await until(() => runs.length > 0);
   const reports = [await importOnce()];
-  const isEmpty = ({ left, imported }: ImportReport) => imported === 0 && left.every(({ reason }) => reason === "ended");
+  const isEmpty = ({ left, imported }: ImportReport) =>
+    imported === 0 && left.every(({ reason }) => reason === "ended");
   while (!isEmpty(reports.at(-1)!)) reports.push(await importOnce());
   await until(() => runs.length >= JOBS);
   await consumer.stop();

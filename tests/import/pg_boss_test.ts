@@ -121,7 +121,13 @@ Deno.test("importFromPgBoss() leaves what Firefly cannot express, until it is ig
 
   const dry = await importFromPgBoss({ firefly, map, dryRun: true });
   const report = await importFromPgBoss({ firefly, map });
-  const left = ["mail.send dead-letter 1", "plain group 1", "plain throttle 1", "single policy 1", "unknown unknown-name 1"];
+  const left = [
+    "mail.send dead-letter 1",
+    "plain group 1",
+    "plain throttle 1",
+    "single policy 1",
+    "unknown unknown-name 1",
+  ];
   assertEquals([dry.imported, leftOf(dry)], [1, left]);
   assertEquals([report.imported, leftOf(report)], [1, left]);
   assertEquals((await db.sql`SELECT FROM pgboss.job`).length, 5);
@@ -194,7 +200,12 @@ Deno.test("importFromPgBoss() lists schedules, and takes only the names and queu
     arguments: "spread",
   });
 
-  assertEquals(report.schedules, [{ name: "mail.send", cron: "0 3 * * *", timezone: "Europe/Warsaw", data: '{"a": 1}' }]);
+  assertEquals(report.schedules, [{
+    name: "mail.send",
+    cron: "0 3 * * *",
+    timezone: "Europe/Warsaw",
+    data: '{"a": 1}',
+  }]);
   assertEquals([report.imported, report.left], [1, []]);
   const [row] = await importedTasks(db);
   assertEquals([row!.queue, row!.params], ["bulk", [1, 2]]);
@@ -215,9 +226,11 @@ Deno.test("importFromPgBoss() changes nothing if it fails, is aborted or only re
   assertEquals((await importFromPgBoss({ firefly, dryRun: true })).imported, 3);
   assertEquals(await counts(), [3, 0]);
   const aborter = new AbortController();
-  await assertRejects(() =>
-    importFromPgBoss({ firefly, signal: aborter.signal, onProgress: () => aborter.abort(new Error("enough")) })
-  , Error, "enough");
+  await assertRejects(
+    () => importFromPgBoss({ firefly, signal: aborter.signal, onProgress: () => aborter.abort(new Error("enough")) }),
+    Error,
+    "enough",
+  );
   assertEquals(await counts(), [3, 0]);
   // A trigger that keeps a row is the kind of surprise that must not double a job.
   await db.sql.unsafe(`
@@ -234,17 +247,25 @@ Deno.test("importFromPgBoss() refuses a database without pg-boss, unknown versio
   await assertRejects(
     () => importFromPgBoss({ firefly }),
     FireflyError,
-    "Cannot import from pg-boss as its tables are not in schema \"pgboss\" of database",
+    'Cannot import from pg-boss as its tables are not in schema "pgboss" of database',
   );
   await using boss = await startBoss(db);
   await boss.createQueue("mail.send");
-  await assertRejects(() => importFromPgBoss({ firefly, map: { a: "mail.sned" } }), TypeError, 'did you mean "mail.send"?');
+  await assertRejects(
+    () => importFromPgBoss({ firefly, map: { a: "mail.sned" } }),
+    TypeError,
+    'did you mean "mail.send"?',
+  );
   await assertRejects(
     () => importFromPgBoss({ firefly, ignore: ["dead-leter" as never] }),
     TypeError,
     'did you mean "dead-letter"?',
   );
-  await assertRejects(() => importFromPgBoss({ firefly, queue: "Big" }), RangeError, "a queue's name must be lower-case");
+  await assertRejects(
+    () => importFromPgBoss({ firefly, queue: "Big" }),
+    RangeError,
+    "a queue's name must be lower-case",
+  );
   await db.sql`UPDATE pgboss.version SET version = 99`;
   await assertRejects(
     () => importFromPgBoss({ firefly }),

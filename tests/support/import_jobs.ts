@@ -32,6 +32,8 @@ export async function importedTasks({ sql }: TestDatabase): Promise<ImportedRow[
 }
 
 /** What was left, as `name reason count`. */
-export function leftOf({ left }: { left: readonly { name: string | null; reason: string; count: number }[] }): string[] {
+export function leftOf(
+  { left }: { left: readonly { name: string | null; reason: string; count: number }[] },
+): string[] {
   return left.map(({ name, reason, count }) => `${name} ${reason} ${count}`).sort();
 }
