@@ -1,12 +1,18 @@
 import type { Tag } from "../database/driver.ts";
-import { runTransaction, Transaction } from "../database/transaction.ts";
 import { FireflyError } from "../errors.ts";
 import type { Firefly } from "../firefly/firefly.ts";
 import { insertUnfinishedImport, readTarget } from "../store/import/unfinished.ts";
 import { currentInstance } from "../task/scope.ts";
 import { toWaitingJob } from "./bullmq_job.ts";
 import { BullQueue, type ListedJob } from "./bullmq_queue.ts";
-import { countUnfinished, finishImports, lockQueues, type Recovered, recoverImports } from "./bullmq_recovery.ts";
+import {
+  countUnfinished,
+  finishImports,
+  inTransaction,
+  lockQueues,
+  type Recovered,
+  recoverImports,
+} from "./bullmq_recovery.ts";
 import { DryRun, insertPlanned } from "./insert_planned.ts";
 import { checkImportOptions, type ImportOptions } from "./options.ts";
 import { Planner } from "./planner.ts";
@@ -101,7 +107,7 @@ async function openQueue(queue: BullQueue): Promise<OpenQueue> {
 
 /** Finishes earlier imports, then moves jobs; on a failure, returns what it held. */
 async function moveJobs(firefly: Firefly, open: readonly OpenQueue[], work: Import): Promise<Recovered> {
-  const recovered = await inTransaction(firefly, (sql) => recoverImports(sql, open));
+  const recovered = await recoverImports(firefly, open);
   try {
     await inTransaction(firefly, async (sql) => {
       await lockQueues(sql, open);
@@ -200,7 +206,7 @@ async function countOthers(queue: BullQueue, tally: Tally): Promise<void> {
 /** Returns the jobs that a failed import holds; an error that says what to do if that fails, too. */
 async function returnAfter(error: unknown, firefly: Firefly, open: readonly OpenQueue[]): Promise<unknown> {
   try {
-    await inTransaction(firefly, (sql) => recoverImports(sql, open));
+    await recoverImports(firefly, open);
     return error;
   } catch {
     const reason = error instanceof Error ? error.message : String(error);
@@ -209,11 +215,4 @@ async function returnAfter(error: unknown, firefly: Firefly, open: readonly Open
       { cause: error },
     );
   }
-}
-
-/** Runs `fn` in a transaction of its own. */
-async function inTransaction<T>(firefly: Firefly, fn: (sql: Tag) => Promise<T>): Promise<T> {
-  const { sessions } = await firefly.connect();
-  const transaction = Transaction.on(sessions, { schema: firefly.schema, setup: "SET LOCAL lock_timeout = '15s';" });
-  return await runTransaction(transaction, ({ statements }) => fn(statements));
 }

@@ -110,7 +110,12 @@ export class BullQueue {
     return counts.reduce((sum, count) => sum + count, 0);
   }
 
-  /** The imports that hold jobs, each with the database that it imports into. */
+  /** Forgets an import that holds no job any more. */
+  async forget(importId: string): Promise<void> {
+    await this.#send("HDEL", `${this.base}:firefly:import:held:index`, importId);
+  }
+
+  /** The imports that hold jobs, or did, each with the database that it imports into. */
   async imports(): Promise<{ id: string; target: string }[]> {
     const fields = await this.#readHash(`${this.base}:firefly:import:held:index`);
     return fields.map(([id, target]) => ({ id, target }));

@@ -1,4 +1,5 @@
 import type { Tag } from "../database/driver.ts";
+import { runTransaction, Transaction } from "../database/transaction.ts";
 import { FireflyError } from "../errors.ts";
 import type { Firefly } from "../firefly/firefly.ts";
 import { deleteUnfinishedImport, isUnfinishedImport, lockImport, readTarget } from "../store/import/unfinished.ts";
@@ -27,19 +28,26 @@ export async function lockQueues(sql: Tag, open: readonly HeldQueue[]): Promise<
   }
 }
 
-/** Finishes imports that did not end: removes the jobs whose tasks were committed, and returns the others. */
-export async function recoverImports(sql: Tag, open: readonly HeldQueue[]): Promise<Recovered> {
-  await lockQueues(sql, open);
-  const recovered = { removed: 0, returned: 0 };
-  for (const { queue, major } of open) {
-    for (const { id } of await importsOf(sql, queue)) {
-      const held = await queue.held(id);
-      if (await isUnfinishedImport(sql, id)) {
-        recovered.removed += await queue.remove(id, held);
+/**
+ * Finishes imports that did not end: removes the jobs whose tasks were committed, and returns the others. An import is
+ * forgotten in Redis after its row is deleted here, so that neither is left alone.
+ */
+export async function recoverImports(firefly: Firefly, open: readonly HeldQueue[]): Promise<Recovered> {
+  const { ended, ...recovered } = await inTransaction(firefly, async (sql) => {
+    await lockQueues(sql, open);
+    const found = { removed: 0, returned: 0, ended: [] as [BullQueue, string][] };
+    for (const { queue, major } of open) {
+      for (const { id } of await importsOf(sql, queue)) {
+        const held = await queue.held(id);
+        if (await isUnfinishedImport(sql, id)) found.removed += await queue.remove(id, held);
+        else found.returned += await queue.giveBack(id, held, major);
         await deleteUnfinishedImport(sql, id);
-      } else recovered.returned += await queue.giveBack(id, held, major);
+        found.ended.push([queue, id]);
+      }
     }
-  }
+    return found;
+  });
+  for (const [queue, id] of ended) await queue.forget(id);
   return recovered;
 }
 
@@ -78,6 +86,7 @@ export async function finishImports(
     for (const { queue, importId } of open) {
       await queue.remove(importId, await queue.held(importId));
       await deleteUnfinishedImport(sql, importId);
+      await queue.forget(importId);
     }
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
@@ -87,4 +96,11 @@ export async function finishImports(
       { cause: error },
     );
   }
+}
+
+/** Runs `fn` in a transaction of its own. */
+export async function inTransaction<T>(firefly: Firefly, fn: (sql: Tag) => Promise<T>): Promise<T> {
+  const { sessions } = await firefly.connect();
+  const transaction = Transaction.on(sessions, { schema: firefly.schema, setup: "SET LOCAL lock_timeout = '15s';" });
+  return await runTransaction(transaction, ({ statements }) => fn(statements));
 }

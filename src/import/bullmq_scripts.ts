@@ -4,16 +4,13 @@
  *
  * An import holds jobs: it takes their ids out of the lists from which workers take jobs, and notes where each was in
  * `…:held:‹import›`. Held jobs are removed when their tasks are committed, or else returned to where they were. The
- * imports that hold jobs are in `…:held:index`, each with the database that it imports into. BullMQ has no ids with so
- * many colons, so that no job has such a key.
+ * imports that hold jobs are in `…:held:index`, each with the database that it imports into, until nothing is left to do
+ * about them. BullMQ has no ids with so many colons, so that no job has such a key.
  */
 const HELD = `
 local base, import = KEYS[1], ARGV[1]
 local index = base .. ':firefly:import:held:index'
 local held = base .. ':firefly:import:held:' .. import
-local function forget_if_empty()
-  if redis.call('EXISTS', held) == 0 then redis.call('HDEL', index, import) end
-end
 `;
 
 /** A function that reads a job as a list, with an id first, and how many keys about its children it has last. */
@@ -95,7 +92,6 @@ for i = 3, #ARGV do
   end
 end
 if count > 0 and not paused then redis.call('ZADD', base .. ':marker', 0, '0') end
-forget_if_empty()
 return count
 `;
 
@@ -118,7 +114,6 @@ for i = 2, #ARGV do
     count = count + 1
   end
 end
-forget_if_empty()
 return count
 `;
 

@@ -4,7 +4,7 @@ import * as previous from "graphile-worker-16";
 import { importFromGraphileWorker } from "../../import.ts";
 import { FireflyError, task } from "../../mod.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { importedTasks, instanceOn, leftOf } from "../support/import_jobs.ts";
+import { importedTasks, instanceOn, leftOf, testPool } from "../support/import_jobs.ts";
 
 type Library = Pick<typeof import("graphile-worker"), "makeWorkerUtils" | "runOnce">;
 
@@ -23,10 +23,11 @@ interface Graphile extends AsyncDisposable {
 }
 
 async function startGraphile(
-  { url }: TestDatabase,
+  db: TestDatabase,
   library: Library = { makeWorkerUtils, runOnce },
 ): Promise<Graphile> {
-  const options = { connectionString: url, noHandleSignals: true, logger: silent() };
+  const pgPool = testPool(db);
+  const options = { pgPool, noHandleSignals: true, logger: silent() };
   const utils = await library.makeWorkerUtils(options as never);
   await utils.migrate();
   return {
@@ -36,7 +37,10 @@ async function startGraphile(
     async failOnce(name) {
       await library.runOnce({ ...options, taskList: { [name]: () => Promise.reject(new Error("no")) } } as never);
     },
-    [Symbol.asyncDispose]: async () => void await utils.release(),
+    async [Symbol.asyncDispose]() {
+      await utils.release();
+      await pgPool.end();
+    },
   };
 }
 

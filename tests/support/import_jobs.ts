@@ -1,3 +1,4 @@
+import { Pool } from "pg";
 import { Firefly } from "../../mod.ts";
 import type { TestDatabase } from "./database.ts";
 
@@ -36,4 +37,13 @@ export function leftOf(
   { left }: { left: readonly { name: string | null; reason: string; count: number }[] },
 ): string[] {
   return left.map(({ name, reason, count }) => `${name} ${reason} ${count}`).sort();
+}
+
+/** A pool for graphile-worker, which does not wait for the end of one that it makes. */
+export function testPool({ url }: TestDatabase): Pool {
+  const pool = new Pool({ connectionString: url });
+  // Connections are still about to close when the database is dropped, which terminates them.
+  pool.on("error", () => {});
+  pool.on("connect", (client) => client.on("error", () => {}));
+  return pool;
 }
