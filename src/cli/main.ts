@@ -18,6 +18,7 @@ import { EXIT, exitCodeOf } from "./exit_code.ts";
 import { explain } from "./explain.ts";
 import { graph } from "./graph.ts";
 import { renderCommand, renderOverview } from "./help.ts";
+import { importJobs } from "./import.ts";
 import { list } from "./list.ts";
 import { logs } from "./logs.ts";
 import { man } from "./man.ts";
@@ -61,6 +62,7 @@ const COMMANDS: readonly Command[] = [
   tasks,
   repl,
   cron,
+  importJobs,
   dashboard,
   doctor,
   vacuum,

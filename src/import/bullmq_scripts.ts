@@ -47,6 +47,8 @@ local order = redis.call('HLEN', held)
 local found = {}
 for i = 3, #ARGV, 2 do
   local id, list = ARGV[i], ARGV[i + 1]
+  -- A client that lost the answer may send the script again.
+  local isHeld = redis.call('HEXISTS', held, id) == 1
   local origin
   for _, name in ipairs({'delayed', 'prioritized'}) do
     local score = not origin and redis.call('ZSCORE', base .. ':' .. name, id)
@@ -61,8 +63,8 @@ for i = 3, #ARGV, 2 do
   if origin then
     redis.call('HSET', held, id, order .. ' ' .. origin)
     order = order + 1
-    table.insert(found, read_job(base, id))
   end
+  if origin or isHeld then table.insert(found, read_job(base, id)) end
 end
 if #found > 0 then redis.call('HSET', index, import, ARGV[2]) end
 return found

@@ -275,3 +275,61 @@ Deno.test({
     assert((await importFromBullMQ({ firefly, connection: redis.client, prefix: "none" })).imported === 0);
   },
 });
+
+Deno.test({
+  ...WITH_REDIS,
+  name: "importFromBullMQ() loses no job if its client sends a command again whose answer was lost",
+  async fn() {
+    await using db = await testDatabase();
+    await using redis = await testRedis();
+    await using firefly = instanceOn(db);
+    await using bull = openQueue(redis, "emails");
+    for (let n = 0; n < 5; n++) await bull.add("mail.send", { n }, n > 2 ? { priority: n } : {});
+    const connection = {
+      async call(command: string, ...args: string[]) {
+        if (command === "EVAL") await redis.client.call(command, ...args);
+        return await redis.client.call(command, ...args);
+      },
+    };
+
+    const report = await importFromBullMQ({ firefly, connection });
+
+    assertEquals([report.imported, report.left], [5, []]);
+    assertEquals((await importedTasks(db)).map(({ params }) => (params as { n: number }[])[0]!.n), [0, 1, 2, 3, 4]);
+    assertEquals(await bull.queue.getJobCountByTypes("waiting", "prioritized", "delayed"), 0);
+  },
+});
+
+Deno.test({
+  ...WITH_REDIS,
+  name:
+    "importFromBullMQ() refuses to begin while another import of the queue runs, or one into another schema is unfinished",
+  async fn() {
+    await using db = await testDatabase();
+    await using redis = await testRedis();
+    await using firefly = instanceOn(db);
+    await using bull = openQueue(redis, "emails");
+    await bull.add("mail.send", {});
+    let second: Promise<unknown> | undefined;
+    const connection = {
+      async call(command: string, ...args: string[]) {
+        if (command === "EVAL" && args[0]!.includes("LREM")) {
+          second = importFromBullMQ({ firefly, connection: redis.client }).catch((error) => error);
+          await second;
+        }
+        return await redis.client.call(command, ...args);
+      },
+    };
+
+    assertEquals((await importFromBullMQ({ firefly, connection })).imported, 1);
+    const error = await second as Error;
+    assertEquals(error.message, 'Cannot import from BullMQ as another import from its queue "emails" is under way');
+
+    await redis.client.hset("bull:emails:firefly:import:held:index", crypto.randomUUID(), "1/shop/jobs");
+    await assertRejects(
+      () => importFromBullMQ({ firefly, connection: redis.client }),
+      FireflyError,
+      'into schema "jobs" of database "shop" did not end: run that one again first',
+    );
+  },
+});
