@@ -36,35 +36,70 @@ return found
 `;
 
 /**
+ * Takes ids out of a list, of which each is looked for at one place: to remove them one by one would pass, for each, all
+ * jobs that are left between it and the end at which workers take jobs, which for 50,000 among 100,000 took a minute. The
+ * ids are in the order in which workers take them, and were next to each other, but for some that are left: so the last one
+ * is looked for, and from there on they are marked by their index, then removed in one pass.
+ */
+const TAKE_FROM_LIST = `
+local MARK, SPAN = '\\0firefly', 1000
+local function take_from_list(key, ids, taken)
+  if #ids == 0 then return end
+  local start = redis.pcall('LPOS', key, ids[#ids], 'RANK', -1) -- an error before Redis 6.0.6
+  if type(start) == 'number' then
+    local wanted, count = {}, 0
+    for _, id in ipairs(ids) do wanted[id] = true end
+    for i, id in ipairs(redis.call('LRANGE', key, start, start + SPAN - 1)) do
+      if wanted[id] then
+        redis.call('LSET', key, start + i - 1, MARK)
+        taken[id], count = true, count + 1
+      end
+    end
+    if count > 0 then redis.call('LREM', key, -count, MARK) end
+    if count == #ids then return end
+  end
+  for _, id in ipairs(ids) do
+    if not taken[id] and redis.call('LREM', key, -1, id) == 1 then taken[id] = true end
+  end
+end
+`;
+
+/**
  * Holds jobs, and returns those that it found: ARGV are the import, the database, then for each job its id and the list
- * that it was in. A job that a worker has taken meanwhile is in none, and stays. A waiting job is looked for from the end
- * at which workers take jobs, where it is as a rule; the others are found at once.
+ * that it was in. A job that a worker has taken meanwhile is in none, and stays.
  */
 export const HOLD_JOBS = `
 ${HELD}
 ${READ_JOB}
+${TAKE_FROM_LIST}
+local listed = {wait = {}, paused = {}}
+local origins = {}
+for i = 3, #ARGV, 2 do
+  local id, list = ARGV[i], ARGV[i + 1]
+  for _, name in ipairs({'delayed', 'prioritized'}) do
+    local score = redis.call('ZSCORE', base .. ':' .. name, id)
+    if score then
+      redis.call('ZREM', base .. ':' .. name, id)
+      origins[id] = name .. ' ' .. score
+    end
+  end
+  if not origins[id] and listed[list] then table.insert(listed[list], id) end
+end
+for list, ids in pairs(listed) do
+  local taken = {}
+  take_from_list(base .. ':' .. list, ids, taken)
+  for id in pairs(taken) do origins[id] = list end
+end
 local order = redis.call('HLEN', held)
 local found = {}
 for i = 3, #ARGV, 2 do
-  local id, list = ARGV[i], ARGV[i + 1]
-  -- A client that lost the answer may send the script again.
-  local isHeld = redis.call('HEXISTS', held, id) == 1
-  local origin
-  for _, name in ipairs({'delayed', 'prioritized'}) do
-    local score = not origin and redis.call('ZSCORE', base .. ':' .. name, id)
-    if score then
-      redis.call('ZREM', base .. ':' .. name, id)
-      origin = name .. ' ' .. score
-    end
-  end
-  if not origin and (list == 'wait' or list == 'paused') and redis.call('LREM', base .. ':' .. list, -1, id) == 1 then
-    origin = list
-  end
-  if origin then
-    redis.call('HSET', held, id, order .. ' ' .. origin)
+  local id = ARGV[i]
+  if origins[id] then
+    redis.call('HSET', held, id, order .. ' ' .. origins[id])
     order = order + 1
   end
-  if origin or isHeld then table.insert(found, read_job(base, id)) end
+  -- A client that lost the answer may send the script again: then the job is held already.
+  if redis.call('HEXISTS', held, id) == 1 then table.insert(found, read_job(base, id)) end
 end
 if #found > 0 then redis.call('HSET', index, import, ARGV[2]) end
 return found

@@ -3,6 +3,7 @@ import { FlowProducer, type JobsOptions, Queue, Worker } from "bullmq";
 import * as previous from "bullmq-5";
 import { importFromBullMQ } from "../../import.ts";
 import { FireflyError, task } from "../../mod.ts";
+import { HOLD_JOBS } from "../../src/import/bullmq_scripts.ts";
 import { testDatabase } from "../support/database.ts";
 import { importedTasks, instanceOn, leftOf } from "../support/import_jobs.ts";
 import { type TestRedis, testRedis, WITH_REDIS } from "../support/redis.ts";
@@ -313,7 +314,7 @@ Deno.test({
     let second: Promise<unknown> | undefined;
     const connection = {
       async call(command: string, ...args: string[]) {
-        if (command === "EVAL" && args[0]!.includes("LREM")) {
+        if (command === "EVAL" && args[0] === HOLD_JOBS) {
           second = importFromBullMQ({ firefly, connection: redis.client }).catch((error) => error);
           await second;
         }
@@ -331,5 +332,28 @@ Deno.test({
       FireflyError,
       'into schema "jobs" of database "shop" did not end: run that one again first',
     );
+  },
+});
+
+Deno.test({
+  ...WITH_REDIS,
+  name: "importFromBullMQ() keeps the order of what it takes and of what it leaves, over many batches",
+  async fn() {
+    await using db = await testDatabase();
+    await using redis = await testRedis();
+    await using firefly = instanceOn(db);
+    await using bull = openQueue(redis, "emails");
+    const jobs = Array.from({ length: 2_500 }, (_, n) => ({ name: n % 3 ? "mail.send" : "unknown", data: { n } }));
+    await bull.queue.addBulk(jobs);
+
+    const report = await importFromBullMQ({ firefly, connection: redis.client });
+
+    const [taken, left] = [1, 0].map((wanted) =>
+      jobs.filter(({ data: { n } }) => (n % 3 ? 1 : 0) === wanted).map(({ data: { n } }) => n)
+    );
+    assertEquals([report.imported, leftOf(report)], [taken!.length, [`unknown unknown-name ${left!.length}`]]);
+    assertEquals((await importedTasks(db)).map(({ params }) => (params as { n: number }[])[0]!.n), taken);
+    const ids = (await redis.client.lrange("bull:emails:wait", 0, -1)).reverse();
+    assertEquals(ids.map((id) => Number(id) - 1), left);
   },
 });

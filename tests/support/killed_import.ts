@@ -10,6 +10,7 @@ import process from "node:process";
 import { Redis } from "ioredis";
 import { importFromBullMQ } from "../../import.ts";
 import { Firefly, task } from "../../mod.ts";
+import { HOLD_JOBS } from "../../src/import/bullmq_scripts.ts";
 
 task("killed.job", () => {});
 
@@ -27,7 +28,7 @@ const connection = {
     calls++;
     if (mode === "before-finish" && hasHeld) die();
     const answer = await redis.call(command, ...args);
-    hasHeld ||= command === "EVAL" && args[0]!.includes("LREM");
+    hasHeld ||= command === "EVAL" && args[0] === HOLD_JOBS;
     if (mode === "after" && calls === Number(number)) die();
     return answer;
   },
