@@ -1,7 +1,7 @@
 import type { Tag } from "../database/driver.ts";
 import { FireflyError } from "../errors.ts";
 import type { Firefly } from "../firefly/firefly.ts";
-import { insertUnfinishedImport, readTarget } from "../store/import/unfinished.ts";
+import { insertUnfinishedImport, readTarget } from "../store/unfinished_import.ts";
 import { currentInstance } from "../task/scope.ts";
 import { toWaitingJob } from "./bullmq_job.ts";
 import { BullQueue, type ListedJob } from "./bullmq_queue.ts";

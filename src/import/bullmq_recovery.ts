@@ -2,11 +2,11 @@ import type { Tag } from "../database/driver.ts";
 import { runTransaction, Transaction } from "../database/transaction.ts";
 import { FireflyError } from "../errors.ts";
 import type { Firefly } from "../firefly/firefly.ts";
-import { deleteUnfinishedImport, isUnfinishedImport, lockImport, readTarget } from "../store/import/unfinished.ts";
+import { deleteUnfinishedImport, isUnfinishedImport, lockImport, readTarget } from "../store/unfinished_import.ts";
 import type { BullQueue } from "./bullmq_queue.ts";
 import type { ImportReport } from "./report.ts";
 
-/** What became of the jobs that earlier imports held. */
+/** How many jobs of earlier imports were removed, and returned. */
 export type Recovered = ImportReport["recovered"];
 
 /** A queue, and how its jobs are returned. */
@@ -17,7 +17,7 @@ interface HeldQueue {
 
 /**
  * Keeps other imports from these queues out until the end of the transaction. An import holds jobs and commits under this
- * lock: so whoever has it knows whether an earlier import was committed.
+ * lock: so the transaction that has it sees whether an earlier import was committed.
  *
  * @throws {FireflyError} If another import has a queue.
  */

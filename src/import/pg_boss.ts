@@ -178,7 +178,7 @@ function softObstaclesOf({ policy, group_id, dead_letter, is_throttled }: PgBoss
     });
   }
   if (dead_letter !== null) {
-    const detail = `it has the dead letter queue "${dead_letter}": failed tasks stay as records, see onFailed`;
+    const detail = `its dead letter queue is "${dead_letter}", and Firefly has none: failed tasks stay as records`;
     found.push({ reason: "dead-letter", detail });
   }
   if (is_throttled) {

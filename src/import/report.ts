@@ -101,7 +101,7 @@ export interface ImportReport {
 /** How many ids of left jobs a report has for each reason. */
 const EXAMPLES = 5;
 
-/** Counts what becomes of jobs. */
+/** Counts jobs that are imported, and jobs that are left. */
 export class Tally {
   readonly #imported = new Map<string, ImportedJobs & { count: number }>();
   readonly #left = new Map<string, LeftJobs & { count: number }>();

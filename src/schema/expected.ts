@@ -341,6 +341,9 @@ column task_record.tags: text[]
 column task_record.timeout: double precision
 column task_record.traceparent: text
 column task_record.unique_key: text
+column unfinished_import.committed: timestamp with time zone not null default
+column unfinished_import.id: uuid not null
+column unfinished_import.source: text not null
 column unique_key.func_name: text not null
 column unique_key.key: text not null
 column unique_key.task_id: bigint not null
@@ -391,6 +394,7 @@ constraint task.task_pkey: primary key (id)
 constraint task_log.task_log_level_check: check (level)
 constraint task_log.task_log_pkey: primary key (id, task_id)
 constraint task_minute.task_minute_pkey: primary key (func_name, minute, queue)
+constraint unfinished_import.unfinished_import_pkey: primary key (id)
 constraint unique_key.unique_key_key_check: check (key)
 constraint unique_key.unique_key_pkey: primary key (func_name, key)
 constraint waiting.waiting_concurrency_key: check (concurrency_key)
@@ -435,6 +439,7 @@ index task_log.task_log_at: (at)
 index task_log.task_log_id: (id)
 index task_log.task_log_pkey: unique (task_id, id)
 index task_minute.task_minute_pkey: unique (minute, queue, func_name)
+index unfinished_import.unfinished_import_pkey: unique (id)
 index unique_key.unique_key_pkey: unique (func_name, key)
 index unique_key.unique_key_task: (task_id)
 index unique_key.unique_key_until: (until) partial
@@ -477,6 +482,7 @@ table task_minute: table
 table task_overview: view
 table task_reason: type
 table task_record: view
+table unfinished_import: table
 table unique_key: table
 table waiting: table
 trigger task.forget_all_logs: 32 _forget_all_logs

@@ -133,7 +133,7 @@ Deno.test("importFromPgBoss() leaves what Firefly cannot express, until it is ig
   assertEquals((await db.sql`SELECT FROM pgboss.job`).length, 5);
   assertStringIncludes(
     report.left.find(({ reason }) => reason === "dead-letter")!.detail,
-    'dead letter queue "dead"',
+    'dead letter queue is "dead"',
   );
 
   const rest = await importFromPgBoss({ firefly, map, ignore: ["dead-letter", "policy", "throttle", "group"] });

@@ -22,6 +22,6 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
     "0013_statistics": "e15516e20777447659af0d0315864d283c7653c822b57e86626037aae8b47945",
     "0014_alerts": "471641761a5ee0261fb958e608cb8b51501aa874c8758b3326ab83e697815ab6",
     "0015_log": "0db9165d672bfc2ea432c82452f550522bf7984dd243652d2a80e53c2d8f6f5a",
-    "0016_dependencies": "181175e793766b8522ebae47660b860af39a91fb6452cd1a175497ae35ed406f",
+    "0016_import": "88169f1fef3a38b1874d78b0a3a9224e59f7c73e523aee30db65a6c981033d98",
   },
 };

@@ -1,4 +1,4 @@
-import type { Tag } from "../../database/driver.ts";
+import type { Tag } from "../database/driver.ts";
 
 /** Keeps other imports of the same source out until the end of the transaction; false if one is under way. */
 export async function lockImport(sql: Tag, source: string): Promise<boolean> {
