@@ -48,7 +48,7 @@ Deno.test("every table, view, sequence and function of the schema is granted to 
 });
 
 const TABLES = [
-  ..."alert consumer_process cron cron_slot definition error_group result_waiter retention slot task task_log unique_key waiting"
+  ..."alert consumer_process cron cron_slot definition error_group result_waiter retention slot task task_log unfinished_import unique_key waiting"
     .split(" "),
   ..."_limit_queue task_json task_record".split(" "),
 ];

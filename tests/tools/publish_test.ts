@@ -59,7 +59,7 @@ Deno.test("copyPackage() copies sources and documents, and nothing else", async 
     "dashboard.ts",
     "deno.json",
     "docs",
-    "main.ts",
+    "import.ts",
     "metrics.ts",
     "mod.ts",
     "src",
