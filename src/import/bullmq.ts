@@ -1,6 +1,7 @@
 import type { Tag } from "../database/driver.ts";
 import { FireflyError } from "../errors.ts";
 import type { Firefly } from "../firefly/firefly.ts";
+import { requireSchema } from "../schema/migrator.ts";
 import { insertUnfinishedImport, readTarget } from "../store/unfinished_import.ts";
 import { currentInstance } from "../task/scope.ts";
 import { toWaitingJob } from "./bullmq_job.ts";
@@ -59,6 +60,7 @@ const BATCH = 1_000;
  * twice, as long as Redis keeps what it was told.
  *
  * @throws {FireflyError} If a queue is of an unknown version, or is being imported by another process.
+ * @throws {SchemaMismatch} If the schema of Firefly is missing, or of another release.
  * @throws {TypeError | RangeError} If an option is wrong.
  *
  * @example
@@ -76,6 +78,7 @@ export async function importFromBullMQ(options: BullMQImportOptions): Promise<Im
   const { prefix = "bull", sourceQueues, dryRun = false } = options;
   const send = commandsOf(options.connection, action);
   const firefly = options.firefly ?? currentInstance() as Firefly;
+  await requireSchema((await firefly.connect()).database.records, firefly.schema);
   const names = sourceQueues ?? await findQueues(send, prefix);
   // In one order, so that two imports cannot each wait for a queue of the other.
   const queues = [...new Set(names)].sort().map((name) => new BullQueue(send, { prefix, name }));
@@ -99,8 +102,8 @@ async function openQueue(queue: BullQueue): Promise<OpenQueue> {
   if (MAJORS.includes(major)) return { queue, major, importId: crypto.randomUUID() };
   throw new FireflyError(
     version === undefined
-      ? `Cannot import from BullMQ as there is no queue "${queue.name}" of BullMQ 5 or 6 at the key ${queue.base}:meta: ` +
-        "name another one, or the prefix"
+      ? `Cannot import from BullMQ as the key ${queue.base}:meta has no version: there is no such queue, ` +
+        "or a release of BullMQ opened it last that is older than those that write one"
       : `Cannot import from BullMQ as its queue "${queue.name}" is of version ${version}, and this release knows 5 and 6`,
   );
 }

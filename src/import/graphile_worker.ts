@@ -35,6 +35,7 @@ const LAST_GROWTH = 10;
  * are left and job keys: in one transaction, while workers of both may run. Jobs that run or have failed for good stay.
  *
  * @throws {FireflyError} If there is no graphile-worker in this database, or one of a version that is not known.
+ * @throws {SchemaMismatch} If the schema of Firefly is missing, or of another release.
  * @throws {TypeError | RangeError} If an option is wrong.
  *
  * @example

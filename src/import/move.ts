@@ -3,6 +3,7 @@ import { codeOf, LOCK_NOT_AVAILABLE } from "../database/error_codes.ts";
 import { runTransaction, Transaction } from "../database/transaction.ts";
 import { FireflyError } from "../errors.ts";
 import type { Firefly } from "../firefly/firefly.ts";
+import { requireSchema } from "../schema/migrator.ts";
 import { DryRun, insertPlanned } from "./insert_planned.ts";
 import type { ImportOptions } from "./options.ts";
 import { Planner } from "./planner.ts";
@@ -51,7 +52,8 @@ export async function moveJobs(
   source: PostgresSource,
   options: ImportOptions,
 ): Promise<ImportReport> {
-  const { sessions } = await firefly.connect();
+  const { sessions, database } = await firefly.connect();
+  await requireSchema(database.records, firefly.schema);
   const transaction = Transaction.on(sessions, {
     schema: firefly.schema,
     setup: `SET LOCAL lock_timeout = '${LOCK_TIMEOUT}s';`,

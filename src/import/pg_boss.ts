@@ -39,6 +39,7 @@ const SERIAL_POLICIES = ["singleton", "stately", "key_strict_fifo"];
  * delays, timeouts and keys: in one transaction, while workers of both may run. Jobs that run or have ended stay.
  *
  * @throws {FireflyError} If there is no pg-boss in this database, or one of a version that is not known.
+ * @throws {SchemaMismatch} If the schema of Firefly is missing, or of another release.
  * @throws {TypeError | RangeError} If an option is wrong.
  *
  * @example

@@ -260,7 +260,7 @@ Deno.test({
     await assertRejects(
       () => importFromBullMQ({ firefly, connection: redis.client, sourceQueues: ["mial"] }),
       FireflyError,
-      'there is no queue "mial" of BullMQ 5 or 6 at the key bull:mial:meta',
+      "the key bull:mial:meta has no version: there is no such queue, or",
     );
     await redis.client.hset("bull:old:meta", "version", "bullmq:4.17.0");
     await assertRejects(
@@ -355,5 +355,29 @@ Deno.test({
     assertEquals((await importedTasks(db)).map(({ params }) => (params as { n: number }[])[0]!.n), taken);
     const ids = (await redis.client.lrange("bull:emails:wait", 0, -1)).reverse();
     assertEquals(ids.map((id) => Number(id) - 1), left);
+  },
+});
+
+Deno.test({
+  ...WITH_REDIS,
+  name: "importFromBullMQ() returns all jobs if its signal aborts it between two batches",
+  async fn() {
+    await using db = await testDatabase();
+    await using redis = await testRedis();
+    await using firefly = instanceOn(db);
+    await using bull = openQueue(redis, "emails");
+    await bull.queue.addBulk(Array.from({ length: 1_500 }, (_, n) => ({ name: "mail.send", data: { n } })));
+    const before = await dump(redis);
+    const aborter = new AbortController();
+    const onProgress = () => aborter.abort(new Error("enough"));
+
+    await assertRejects(
+      () => importFromBullMQ({ firefly, connection: redis.client, signal: aborter.signal, onProgress }),
+      Error,
+      "enough",
+    );
+
+    assertEquals(await dump(redis), before);
+    assertEquals((await db.sql`SELECT FROM firefly.task`).length, 0);
   },
 });

@@ -3,7 +3,7 @@ import { PgBoss } from "pg-boss";
 import PgBoss10 from "pg-boss-10";
 import PgBoss11 from "pg-boss-11";
 import { importFromPgBoss } from "../../import.ts";
-import { FireflyError, task } from "../../mod.ts";
+import { FireflyError, SchemaMismatch, task } from "../../mod.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { importedTasks, instanceOn, leftOf } from "../support/import_jobs.ts";
 
@@ -272,4 +272,12 @@ Deno.test("importFromPgBoss() refuses a database without pg-boss, unknown versio
     FireflyError,
     'schema "pgboss" has version 99, and this release knows 21 to 46 (pg-boss 10 to 12): update Firefly',
   );
+});
+
+Deno.test("importFromPgBoss() and the dry run refuse a database without the schema of Firefly", async () => {
+  await using db = await testDatabase({ migrated: false });
+  await using _boss = await startBoss(db);
+  await using firefly = instanceOn(db);
+
+  for (const dryRun of [true, false]) await assertRejects(() => importFromPgBoss({ firefly, dryRun }), SchemaMismatch);
 });
