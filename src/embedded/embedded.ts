@@ -200,7 +200,8 @@ async function createData(
         "--encoding=UTF8",
         ...localeArguments(binaries.major),
       ]);
-      const settings = "\nmax_connections = 200\n";
+      // Otherwise a table of the user's would be made in the schema of Firefly, which has the name of the role.
+      const settings = "\nmax_connections = 200\nsearch_path = 'public'\n";
       await fs.appendFile(join(directory, "postgresql.conf"), settings);
       await fs.rename(passwordFile, join(directory, PASSWORD_FILE));
     } finally {

@@ -56,6 +56,13 @@ Deno.test("startEmbedded() allows 200 connections and syncs every commit", async
   assertEquals(await query(url, "show synchronous_commit"), [["on"]]);
 });
 
+Deno.test("startEmbedded() has tables without a schema made in public, not beside those of Firefly", async () => {
+  const { url } = await startEmbedded(shared);
+  await query(url, "create schema if not exists firefly");
+  await query(url, "create table orders (id int)");
+  assertEquals(await query(url, "select schemaname from pg_tables where tablename = 'orders'"), [["public"]]);
+});
+
 Deno.test("startEmbedded() refuses a wrong password and none", async () => {
   const { url } = await startEmbedded(shared);
   const wrong = new URL(url);
