@@ -45,7 +45,7 @@ export async function checkLibrary(
 ): Promise<void> {
   for (const name of packages) library(name);
   const sql = postgres(url, { max: 1, onnotice() {} });
-  await sql`CREATE TABLE users (id serial PRIMARY KEY, mail text NOT NULL)`;
+  await sql`CREATE TABLE public.users (id serial PRIMARY KEY, mail text NOT NULL)`;
   const ff = configure({});
   const consumer = consume({ pollInterval: "60s", tasks: [hello, limited, once] });
   await consumer.ready;
