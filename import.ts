@@ -1,6 +1,16 @@
 /**
  * Moves waiting jobs from pg-boss, graphile-worker and BullMQ. The command `import` does the same.
  *
+ * @example Look first, then move the jobs of pg-boss
+ * ```ts ignore
+ * import { importFromPgBoss } from "@firefly/tasks/import";
+ * import "./tasks.ts"; // defines the task mail.welcome
+ *
+ * const map = { "welcome-mail": "mail.welcome" };
+ * const { left } = await importFromPgBoss({ map, dryRun: true });
+ * if (left.every(({ reason }) => reason === "ended")) await importFromPgBoss({ map });
+ * ```
+ *
  * @module
  */
 export { type BullMQImportOptions, importFromBullMQ } from "./src/import/bullmq.ts";

@@ -65,6 +65,7 @@ const BATCH = 1_000;
  *
  * @example
  * ```ts ignore
+ * import { importFromBullMQ } from "@firefly/tasks/import";
  * import { Redis } from "ioredis";
  *
  * const connection = new Redis();
