@@ -1,6 +1,6 @@
 import { configure, task } from "@firefly/tasks";
 import { importFromGraphileWorker } from "@firefly/tasks/import";
-import { Logger, run } from "graphile-worker";
+import { Logger, makeWorkerUtils, run } from "graphile-worker";
 import assert from "node:assert/strict";
 import process from "node:process";
 import { check, library } from "../check.ts";
@@ -11,11 +11,18 @@ const ff = configure({});
 const ran: { where: string; n: number }[] = [];
 task("mail.send", ({ n }: { n: number }) => void ran.push({ where: "firefly", n }));
 
-const runner = await run({
+const options = {
   connectionString: process.env.FIREFLY_DATABASE_URL!,
+  logger: new Logger(() => () => {}),
+};
+const utils = await makeWorkerUtils(options);
+await utils.migrate();
+await utils.addJobs(Array.from({ length: 500 }, (_, n) => ({ identifier: "mail.send", payload: { n } })));
+await utils.release();
+const runner = await run({
+  ...options,
   concurrency: 2,
   noHandleSignals: true,
-  logger: new Logger(() => () => {}),
   taskList: {
     "mail.send": async (payload) => {
       ran.push({ where: "graphile-worker", n: (payload as { n: number }).n });
@@ -25,7 +32,6 @@ const runner = await run({
 });
 
 await check("importFromGraphileWorker() moves what waits while workers run, each job once", async () => {
-  for (let n = 0; n < 500; n++) await runner.addJob("mail.send", { n }, { runAt: new Date(Date.now() + 1_000) });
   while (ran.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
   const report = await importFromGraphileWorker();
   assert.ok(report.imported > 0, JSON.stringify(report));
