@@ -82,16 +82,33 @@ Deno.test("readResults() reads how dependencies ended, in the order of their pla
   await releaseAll(db.store);
   await deleteTasks(db.store, [{ id: c!, claimSeq: null }]);
 
-  const rows = await readResults(db.store, [d!]);
+  const rows = await readResults(db.store, [{ id: d!, count: 3 }]);
 
-  assertEquals(rows.map(({ error, ...row }) => ({ ...row, error: error?.name ?? null })), [
-    { task_id: d!, ordinal: 0, dependency_id: b!, settled: true, status: "failed", returned: null, error: "E" },
-    { task_id: d!, ordinal: 1, dependency_id: a!, settled: false, status: "completed", returned: "MQ==", error: null },
-    { task_id: d!, ordinal: 2, dependency_id: c!, settled: true, status: "deleted", returned: null, error: null },
-  ]);
+  const hasEnded = ({ ended, status }: typeof rows[0]) => (ended !== null) === (status !== "deleted");
+  assert(rows.every(hasEnded));
+  assertEquals(rows.map(({ func_name }) => func_name), ["test.task", "test.task", null]);
+  assertEquals(rows.map(({ queue }) => queue), ["default", "default", null]);
+  // Results of others are not read.
+  assertEquals((await readResults(db.store, [{ id: d!, count: 2 }])).length, 2);
+  assertEquals(
+    rows.map(({ error, func_name: _, queue: __, ended: ___, ...row }) => ({ ...row, error: error?.name ?? null })),
+    [
+      { task_id: d!, ordinal: 0, dependency_id: b!, settled: true, status: "failed", returned: null, error: "E" },
+      {
+        task_id: d!,
+        ordinal: 1,
+        dependency_id: a!,
+        settled: false,
+        status: "completed",
+        returned: "MQ==",
+        error: null,
+      },
+      { task_id: d!, ordinal: 2, dependency_id: c!, settled: true, status: "deleted", returned: null, error: null },
+    ],
+  );
   // Any end did, and the dependant was told one: a retry does not take it back.
   await db.sql`SELECT firefly.retry(${b!})`;
-  assertObjectMatch((await readResults(db.store, [d!]))[0]!, { status: "failed" });
+  assertObjectMatch((await readResults(db.store, [{ id: d!, count: 3 }]))[0]!, { status: "failed" });
 });
 
 Deno.test("a released task waits for its time and its limits as any other", async () => {

@@ -9,7 +9,7 @@ const HEADER = `
 import { type } from "arktype";
 import * as v from "valibot";
 import { z } from "zod";
-import { type Task, task } from "${new URL("mod.ts", ROOT).href}";
+import { settled, type Task, task } from "${new URL("mod.ts", ROOT).href}";
 const R = z.object({ image: z.number(), name: z.string() });
 `.trimStart();
 /** How many lines an error may have, with the line of the program and places of declarations. */
@@ -73,7 +73,7 @@ const mistakes: Record<string, Mistake> = {
   },
   "an argument has another type": {
     program: `task({ name: "x", input: z.tuple([z.string()]) }, (s) => s).schedule(«1»);`,
-    says: "Argument of type 'number' is not assignable to parameter of type 'string'",
+    says: "Argument of type 'number' is not assignable to parameter of type 'Argument<string>'",
   },
   "an argument without a default is missing": {
     program: `task({ name: "x", input: z.tuple([z.string(), z.number().default(1)]) }, (s) => s).«schedule»();`,
@@ -82,6 +82,31 @@ const mistakes: Record<string, Mistake> = {
   "a key is computed from what the schema does not have": {
     program: `task({ name: "x", input: z.tuple([R]), unique: { key: (r) => r.«imag» } }, (r) => r);`,
     says: "Property 'imag' does not exist",
+  },
+  "a task whose result is another type stands for an argument": {
+    program: `const give = task("g", () => 1); task("x", (s: string) => s).schedule(«give.schedule()»);`,
+    says: "is not assignable to parameter of type 'Argument<string>'",
+  },
+  "a record whose result is another type stands for an argument": {
+    program:
+      `const give = task("g", () => 1); const record = await give.schedule(); task("x", (s: string) => s).schedule(«record»);`,
+    says: "is not assignable to parameter of type 'Argument<string>'",
+  },
+  "an element of a list is a task whose result is another type": {
+    program: `const give = task("g", () => 1); task("x", (s: string[]) => s).schedule(["a", «give.schedule()»]);`,
+    says: "Type 'Scheduled<[], number>' is not assignable to type 'string'",
+  },
+  "an outcome stands for a result": {
+    program: `const give = task("g", () => 1); task("x", (n: number) => n).schedule(«settled(give.schedule())»);`,
+    says: "Argument of type 'ResultOf<Settled<number>>' is not assignable to parameter of type 'Argument<number>'",
+  },
+  "a promise that is no task stands for an argument": {
+    program: `task("x", (n: number) => n).schedule(«Promise.resolve(1)»);`,
+    says: "Argument of type 'Promise<number>' is not assignable to parameter of type 'Argument<number>'",
+  },
+  "after is given something else": {
+    program: `task("x", (n: number) => n).with({ «after»: ["7"] }).schedule(1);`,
+    says: "Type 'string' is not assignable to type 'number | ResultOf<any>'",
   },
   // Never any in silence.
   "a parameter has no type": {
@@ -224,7 +249,7 @@ const mistakes: Record<string, Mistake> = {
   },
   "an annotation has other arguments": {
     program: `const «x»: Task<[n: number], number> = task("x", async (n: string) => n.length);`,
-    says: "Type 'number' is not assignable to type 'string'",
+    says: "Type 'number' is not assignable to type 'Argument<string>'",
   },
   "an annotation has another result": {
     program: `const «x»: Task<[n: number], string> = task("x", async (n: number) => n);`,
