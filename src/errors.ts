@@ -244,7 +244,52 @@ export class TaskCancelled extends LeaseLost {
   override name = "TaskCancelled";
 }
 
-/** There is no task with this id, or, for `get()` of a task, it belongs to another one. */
+/**
+ * A task cannot run as another one, on which it depends, did not complete: it failed, was cancelled or was deleted. This is
+ * the cause of the `TaskFailed` that `result()` of the cancelled task rejects with.
+ *
+ * @example
+ * ```ts ignore
+ * const failure = await record.result().catch((error) => error);
+ * if (failure.cause instanceof DependencyFailed) await tasks.retry({ ids: [failure.cause.root] });
+ * ```
+ */
+export class DependencyFailed extends FireflyError {
+  /** The name of the class. */
+  override name = "DependencyFailed";
+  /** The id of the task that did not complete. */
+  readonly dependency: number;
+  /** The id of the task whose end began it: `dependency` itself, or a task on which that one depends. */
+  readonly root: number;
+
+  /**
+   * Creates an error for a task that cannot run.
+   *
+   * @param message Which task did not complete, and how it ended.
+   * @param tasks The ids of that task and of the one whose end began it.
+   */
+  constructor(message: string, { dependency, root }: { dependency: number; root: number }) {
+    super(message);
+    this.dependency = dependency;
+    this.root = root;
+  }
+}
+
+/**
+ * There is no task with this id, or, for `get()` of a task, it belongs to another one.
+ *
+ * @example
+ * ```ts
+ * import { TaskNotFound } from "@firefly/tasks";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function toStatus(error: unknown): number {
+ *   return error instanceof TaskNotFound ? 404 : 500;
+ * }
+ *
+ * assertEquals(toStatus(new TaskNotFound(7)), 404);
+ * ```
+ */
 export class TaskNotFound extends FireflyError {
   /** The name of the class. */
   override name = "TaskNotFound";

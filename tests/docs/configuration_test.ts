@@ -57,6 +57,7 @@ const CALL = keysOf<ScheduleOptions>({
   timeout: true,
   unique: true,
   tags: true,
+  after: true,
   tx: true,
 });
 
