@@ -14,7 +14,7 @@ import {
   emitOutcome,
   readLossReason,
 } from "../settle/outcome_events.ts";
-import { DatabaseUnreachable, FireflyError, LeaseLost } from "../errors.ts";
+import { DatabaseUnreachable, DecryptionFailed, FireflyError, LeaseLost } from "../errors.ts";
 import type { AttemptInfo } from "../events.ts";
 import { callHandler, type HandlerCall } from "./call_handler.ts";
 import { completeArguments } from "./results.ts";
@@ -74,7 +74,7 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
   #span: AttemptSpan | undefined;
   #onEnded: OnEnded | undefined;
   #inSlot = true;
-  /** Whether its arguments are being read, so that its handler was not called. */
+  /** Whether its arguments, or results that are among them, are being read, so that its handler was not called. */
   #isLoading = false;
   /** Whether the handler has returned or was abandoned, so that it can begin no transaction. */
   #closed = false;
@@ -295,11 +295,11 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
     return emitOutcome(this, outcome, error);
   }
 
-  /** Whether the connection or the server failed, not the handler. */
+  /** Whether the connection or the server failed, or a key for a result is missing here, and not the handler failed. */
   async #hasDatabaseFailed(error: unknown): Promise<boolean> {
     const transaction = this.#context?.usedTransaction;
     if (isServerFault(error) || isServerFault(transaction?.failure)) return true;
-    if (isInstance(error, DatabaseUnreachable) && this.#isLoading) return true;
+    if (this.#isLoading && (isInstance(error, DatabaseUnreachable) || isMissingKey(error))) return true;
     // An aborted attempt waits for nothing. One that COMMIT refused has discarded its connection, not lost it.
     if (!transaction || this.aborted || transaction.ended) return false;
     return await transaction.isLost();
@@ -310,4 +310,8 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
     this.env.settler.untrackTask(this.task);
     return emitLost(this, reason);
   }
+}
+
+function isMissingKey(error: unknown): boolean {
+  return isInstance(error, DecryptionFailed) && error.isKeyMissing;
 }

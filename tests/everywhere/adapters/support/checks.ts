@@ -9,6 +9,7 @@ const KEY = 'it\'s "$1" \\?';
 export const hello = task({ name: "hello" }, (who: string, n = 1) => `hello ${who} ${n}`);
 export const limited = task({ name: "limited", concurrency: { limit: 1 } }, (n: number) => n);
 export const once = task({ name: "once", unique: { key: (key: string) => key } }, (key: string) => key);
+export const join = task({ name: "join" }, (list: string[], last: string) => `${list.join(", ")}: ${last}`);
 
 class Undo extends Error {}
 
@@ -56,6 +57,31 @@ export const CHECKS: Record<string, (checked: Checked) => Promise<void>> = {
     assert.equal(await rows[19]!.result({ timeout: "10s" }), "hello m 19");
     const { notBefore, queue, priority } = await later!.refresh();
     assert.deepEqual([notBefore, queue, priority], [at, "later", -7]);
+  },
+
+  async "graph: tasks that wait for others commit with them, in few statements or many"({ transaction, count, sql }) {
+    const undone = async () => {
+      await transaction(async ({ tx }) => {
+        const options = { tx, tags: ["no graph"] };
+        await join.with(options).schedule([hello.with(options).schedule("u")], hello.with(options).schedule("v"));
+        throw new Undo();
+      });
+    };
+    await assert.rejects(undone, Undo);
+    assert.deepEqual(await count("no graph"), [0, 0]);
+    let row: TaskRecord | undefined;
+    await transaction(async ({ tx }) => {
+      const options = { tx, tags: ["graph"] };
+      const leaves = ["a", "b", "c"].map((who) => hello.with(options).schedule(who));
+      const middle = join.with(options).schedule(leaves, hello.with(options).schedule("d", 4));
+      const early = await hello.with(options).schedule("e");
+      row = await join.with({ ...options, after: [early] }).schedule([middle, early, "plain"], middle);
+    });
+    const whole = "hello a 1, hello b 1, hello c 1: hello d 4";
+    assert.equal(await row!.result({ timeout: "10s" }), `${whole}, hello e 1, plain: ${whole}`);
+    assert.deepEqual(await count("graph"), [0, 7]);
+    const [edges] = await sql`SELECT count(*)::integer AS count FROM firefly.dependency`;
+    assert.equal(edges!.count, 6);
   },
 
   async "unique: a duplicate is found, and refused if it is an error"({ transaction }) {

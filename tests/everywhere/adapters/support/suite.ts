@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import postgres from "postgres";
 import { check, library } from "../../check.ts";
-import { CHECKS, hello, limited, once } from "./checks.ts";
+import { CHECKS, hello, join, limited, once } from "./checks.ts";
 
 export const url: string = process.env.FIREFLY_DATABASE_URL!;
 
@@ -47,7 +47,7 @@ export async function checkLibrary(
   const sql = postgres(url, { max: 1, onnotice() {} });
   await sql`CREATE TABLE public.users (id serial PRIMARY KEY, mail text NOT NULL)`;
   const ff = configure({});
-  const consumer = consume({ pollInterval: "60s", tasks: [hello, limited, once] });
+  const consumer = consume({ pollInterval: "60s", tasks: [hello, join, limited, once] });
   await consumer.ready;
   const checked: Checked = { sql, transaction, count: (mark) => count(sql, mark) };
 
