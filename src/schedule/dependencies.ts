@@ -81,11 +81,11 @@ export function haveDependencies(tasks: readonly PreparedTask[]): boolean {
   return tasks.some(({ dependencies }) => dependencies !== undefined);
 }
 
-/** Waits until `inserter` was given all tasks that it inserts and that these depend on, and others have their ids. */
-export async function whenPlaced(tasks: readonly PreparedTask[], inserter?: object): Promise<void> {
+/** Waits until all that these tasks depend on was given to `inserter`, or was scheduled elsewhere. */
+export async function whenPlaced(tasks: readonly PreparedTask[], inserter: object): Promise<void> {
   for (const call of callsOf(tasks)) {
     if (!call.isPlaced) await scheduled(call.whenPlaced(), tasks);
-    if (call.inserter !== inserter || inserter === undefined) await scheduled(call.done, tasks);
+    if (call.inserter !== inserter) await scheduled(call.done, tasks);
   }
 }
 

@@ -8,7 +8,7 @@ import { deadline } from "../support/waiting.ts";
 /** Tasks of a small graph: each is the plain function that it was. */
 function shop() {
   const fetchPage = task(taskName(), (url: string) => `<${url}>`);
-  const parse = task(taskName(), async (html: string) => ({ html, links: new Map([[html, 1n]]) }));
+  const parse = task(taskName(), (html: string) => ({ html, links: new Map([[html, 1n]]) }));
   const merge = task(
     taskName(),
     (parts: { html: string }[], title: string) => `${title}: ${parts.map(({ html }) => html).join(" ")}`,
@@ -176,6 +176,45 @@ Deno.test("schedule() takes the arguments of a schema as they will be, and the h
     assertEquals(await good.result(), "3!");
     const failed = await bad.refresh();
     assertEquals([failed.status, failed.error!.name], ["failed", "ValidationFailed"]);
+  });
+});
+
+Deno.test("schedule() waits for dependencies whose arguments are still checked, and shares their statement", async () => {
+  await using test = await testInstance();
+  const { z } = await import("zod");
+  const input = z.tuple([z.number().refine(async (n) => await Promise.resolve(n < 9))]);
+  const add = task({ name: taskName(), input }, (n) => n + 1);
+  const plain = task(taskName(), (n: number) => n * 10);
+
+  const [one, two] = await test.ff.run(() =>
+    Promise.all([plain.schedule(add.schedule(plain.schedule(add.schedule(0)))), plain.schedule(add.schedule(4))])
+  );
+  assert((await insertsOf(test.db)).transactions <= 2);
+  await test.drain();
+
+  assertEquals([(await one.refresh()).status, (await two.refresh()).returned], ["cancelled", 50]);
+  const statuses = await test.ff.run(async () => (await add.list()).items.map(({ status }) => status));
+  assertEquals(statuses.sort(), ["completed", "completed", "failed"]);
+});
+
+Deno.test("schedule() in transaction() gives each call the error of the statement that it shared", async () => {
+  await using test = await testInstance();
+  const make = task(taskName(), () => 1);
+  const take = task(taskName(), (n: number) => n);
+  await test.db.sql`ALTER TABLE firefly.task ADD CONSTRAINT refused CHECK (queue <> 'broken')`;
+
+  await test.ff.run(async () => {
+    const codes: string[] = [];
+    await assertRejects(() =>
+      transaction(async () => {
+        const made = await make.schedule();
+        const calls = ["default", "broken", "default"].map((queue) => take.with({ queue }).schedule(made));
+        for (const call of await Promise.allSettled(calls)) {
+          codes.push(call.status === "rejected" ? call.reason.code : call.status);
+        }
+      })
+    );
+    assertEquals(codes, ["23514", "23514", "23514"]);
   });
 });
 
