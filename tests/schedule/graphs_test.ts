@@ -254,12 +254,17 @@ Deno.test("settled() gives the outcome of a task, whichever way it ended", async
   await test.ff.run(async () => {
     const cancelled = await work.with({ delay: "1h" }).schedule(3);
     const deleted = await work.with({ delay: "1h" }).schedule(4);
+    // Why it failed before it was cancelled is not how it ended.
+    const retried = await work.with({ maxRetries: 1, retryDelay: "1h" }).schedule(-5);
+    await test.drain();
+    await retried.cancel();
     const records = [
       await outcome.schedule(settled(work.schedule(1))),
       await outcome.schedule(settled(work.schedule(-1))),
       await outcome.schedule(settled(cancelled)),
       await outcome.schedule(settled(work.schedule(cancelled))),
       await outcome.schedule(settled(deleted)),
+      await outcome.schedule(settled(retried)),
     ];
     const list = await outcomes.schedule(settled(work.scheduleMany([[1], [-2]])));
     await cancelled.cancel();
@@ -273,6 +278,7 @@ Deno.test("settled() gives the outcome of a task, whichever way it ended", async
       `TaskCancelled: Task ${cancelled.id} "${work.funcName}" was cancelled`,
       `DependencyFailed: Cannot run this task as task ${cancelled.id} "${work.funcName}", which it depends on, was cancelled`,
       `TaskNotFound: Cannot find task ${deleted.id}`,
+      `TaskCancelled: Task ${retried.id} "${work.funcName}" was cancelled`,
     ]);
     assert(reasons.every(({ at }) => at instanceof Date));
     assertEquals(await list.result(), ["fulfilled", "rejected"]);
