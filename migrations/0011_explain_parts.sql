@@ -58,8 +58,7 @@ LANGUAGE plpgsql STABLE AS $body$
 DECLARE
   at timestamptz := COALESCE(it.completed, it.failed, it.cancelled);
   error jsonb := CASE
-    WHEN it.status = 'failed' OR it.status = 'cancelled' AND it.errors -> -1 ->> 'name' = 'DependencyFailed'
-    THEN it.errors -> -1
+    WHEN it.status = 'failed' OR "firefly"._is_unmet(it) THEN it.errors -> -1
   END;
   duplicate record;
 BEGIN
@@ -73,6 +72,27 @@ BEGIN
       || COALESCE(': ' || "firefly"._format_error(error), ''),
     jsonb_build_object('status', it.status, 'at', at, 'error', "firefly"._brief_error(error));
 
+  IF it.dependencies IS NOT NULL AND it.status <> 'completed' THEN
+    SELECT dependency.dependency_id AS id, culprit.id IS NOT NULL AS exists, CASE
+      WHEN "firefly"._is_unmet(culprit) THEN (culprit.errors -> -1 ->> 'root')::bigint
+      ELSE dependency.dependency_id
+    END AS root
+    INTO unmet
+    FROM "firefly".dependency
+    LEFT JOIN "firefly".task AS culprit ON culprit.id = dependency.dependency_id
+    WHERE dependency.task_id = it.id AND NOT dependency.settled
+      AND COALESCE(culprit.status IN ('failed', 'cancelled'), dependency.status IS DISTINCT FROM 'completed')
+    ORDER BY dependency.ordinal
+    LIMIT 1;
+    IF FOUND THEN
+      RETURN QUERY SELECT 'unmet',
+        CASE
+          WHEN unmet.exists THEN format('It cannot be retried before task %s is: retry that', unmet.root)
+          ELSE format('It cannot be retried as task %s, which it depends on, was deleted', unmet.id)
+        END,
+        jsonb_build_object('task_id', unmet.id, 'root', unmet.root);
+    END IF;
+  END IF;
   IF it.unique_key IS NULL OR it.status = 'completed' THEN
     RETURN;
   END IF;

@@ -67,9 +67,9 @@ BEGIN
 END
 $body$;
 
--- Stores the dependencies of tasks that this transaction has inserted: a row for each place of the arrays. Those that
--- may still end, perhaps after a retry, are marked under their locks, in the order of their ids. The end of a task needs the same lock: it sees
--- the mark and notes itself in `ended`, or this sees the end.
+-- Stores the dependencies of tasks that this transaction has inserted: a row for each place of the arrays. They are marked
+-- under their locks, in the order of their ids. The end of a task needs the same lock: it sees the mark and notes itself
+-- in `ended`, or this sees the end. One that has ended is marked, too: it may be retried, and is not to be pruned.
 CREATE FUNCTION "firefly"._depend(
   task_ids bigint[], ordinals integer[], dependency_ids bigint[], settled boolean[]
 ) RETURNS void
@@ -94,7 +94,7 @@ BEGIN
   END IF;
   UPDATE "firefly".task
   SET dependants = true
-  WHERE task.id = ANY (others) AND task.status <> 'completed' AND task.dependants IS NULL;
+  WHERE task.id = ANY (others) AND task.dependants IS NULL;
 
   WITH stored AS (
     INSERT INTO "firefly".dependency (task_id, ordinal, dependency_id, settled, status)
@@ -282,6 +282,13 @@ BEGIN
 END
 $body$;
 
+-- Whether a task was cancelled because a dependency did not complete, not by hand since. Its last error alone does not
+-- tell: it stays when the task is revived.
+CREATE FUNCTION "firefly"._is_unmet(it "firefly".task) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN it.status = 'cancelled' AND it.errors -> -1 ->> 'name' = 'DependencyFailed'
+  AND (it.errors -> -1 ->> 'at')::timestamptz = it.cancelled;
+
 -- Cancels dependants, whose records the caller has locked, because these dependencies of theirs have ended and not
 -- completed. A retry of the dependency holds its record: this passes over it then, as the retry makes it `created` again.
 -- The lock keeps a retry that begins now waiting until it can see what it has to revive.
@@ -322,7 +329,7 @@ BEGIN
     SELECT unplaced.id, unplaced.culprit_id, task.func_name, COALESCE(task.status, 'deleted') AS status,
       -- The task whose end began it.
       CASE
-        WHEN task.errors -> -1 ->> 'name' = 'DependencyFailed' THEN (task.errors -> -1 ->> 'root')::bigint
+        WHEN "firefly"._is_unmet(task) THEN (task.errors -> -1 ->> 'root')::bigint
         ELSE unplaced.culprit_id
       END AS root
     FROM unplaced
@@ -411,8 +418,7 @@ BEGIN
     SELECT array_agg(DISTINCT dependency.task_id) INTO found
     FROM "firefly".dependency
     JOIN "firefly".task AS dependant ON dependant.id = dependency.task_id
-    WHERE dependency.dependency_id = next AND NOT dependency.settled AND dependant.status = 'cancelled'
-      AND dependant.errors -> -1 ->> 'name' = 'DependencyFailed';
+    WHERE dependency.dependency_id = next AND NOT dependency.settled AND "firefly"._is_unmet(dependant);
     IF found IS NOT NULL THEN
       todo := ARRAY(SELECT DISTINCT given.id FROM unnest(todo || found) AS given (id) ORDER BY given.id);
     END IF;

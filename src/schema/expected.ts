@@ -496,7 +496,7 @@ function _admit(text[], text[]): record 7c43726d77fe
 function _announce(text): void e8863d5b3491
 function _base64(bytea): text immutable strict d354c8bf8614
 function _brief_error(jsonb): jsonb immutable strict 7674e2c34922
-function _cancel_dependants(bigint[], integer[]): record set enable_seqscan, jit 60188ff6022c
+function _cancel_dependants(bigint[], integer[]): record set enable_seqscan, jit 10db6b65d2d1
 function _check_dependencies(json): bigint[] immutable f8ca53ded416
 function _decode_array(jsonb, jsonb, integer[], integer, bigint): record immutable a06b92be1779
 function _decode_error(jsonb, jsonb, integer[], integer, bigint): record immutable c558ce7443ab
@@ -511,7 +511,7 @@ function _decode_string(jsonb): text immutable strict b78d25b264e7
 function _decode_view(jsonb, jsonb, bigint): record immutable 6d690865d1ae
 function _default_queue(text): text stable security definer set search_path 0dfb3be6f8a7
 function _delete_each(bigint[]): record set lock_timeout cda1a2a60a8a
-function _depend(bigint[], integer[], bigint[], boolean[]): void set enable_seqscan, jit c7b52caf9ba6
+function _depend(bigint[], integer[], bigint[], boolean[]): void set enable_seqscan, jit 7a96c3fc009b
 function _depend_again(bigint): void set enable_seqscan, jit 3d77c3ee004d
 function _duplicate_error(bigint, text, text, integer): jsonb 6c67dcfe34e5
 function _edit(task, task): void 37c45cc622d4
@@ -520,7 +520,7 @@ function _explain_claim(task): task_reason stable ee50a6edad0b
 function _explain_concurrency(task): task_reason stable 23e136316d34
 function _explain_consumers(task): task_reason stable 952a8ccaff88
 function _explain_dependencies(task): task_reason stable c24327bf6637
-function _explain_ended(task): task_reason stable 65cb528f2962
+function _explain_ended(task): task_reason stable aa5537b78f24
 function _explain_order(task, boolean): task_reason stable 89de41372021
 function _explain_rate(task): task_reason stable 1793b14d61eb
 function _explain_waiting(task): task_reason stable 9523bf0a0db9
@@ -534,6 +534,7 @@ function _format_error(jsonb): text immutable strict ceeff8b2dbb3
 function _format_time(timestamp with time zone): text stable b1d979043c01
 function _is_base64(text): boolean immutable 5973a73bad8d
 function _is_claimed(bigint, bigint): boolean 5e50f072697c
+function _is_unmet(task): boolean stable e3b0c44298fc
 function _keeps_unique_key(bigint, text, text, text[]): boolean 43cb766949be
 function _may_depend_again(bigint): boolean set enable_seqscan, jit 9bbb4267b525
 function _mentions_tag(text): boolean immutable a85eb5f62acf
@@ -557,7 +558,7 @@ function _requeue_dependant(bigint): boolean 80b17a953503
 function _reschedule(bigint, timestamp with time zone, text, integer): text 7220658af6fc
 function _retry(bigint): text 0389da8f305e
 function _retry_record(bigint): text 3e76b1d4d1cb
-function _revive_dependants(bigint): integer set enable_seqscan, jit 662716250654
+function _revive_dependants(bigint): integer set enable_seqscan, jit f26d86a26870
 function _run(bigint): text 81184e7ecd21
 function _runs(bigint[]): record immutable 1710969887e7
 function _schedule(json): record set enable_seqscan, jit 2c462fe4b398

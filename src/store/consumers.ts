@@ -288,16 +288,14 @@ export async function requeueUnplaced(sql: Tag, after: number): Promise<{ last: 
     )
     SELECT
       CASE WHEN (SELECT count(*) FROM seen) < 5000 THEN 0 ELSE (SELECT max(id) FROM seen) END AS last,
-      (SELECT count(*) FROM placed)::integer AS placed,
-      (SELECT json_agg(id ORDER BY id) FROM unplaced WHERE dependencies IS NOT NULL) AS dependants
+      (SELECT count(*) FROM placed)::integer + (
+        -- Their dependencies are counted under the lock of the record, with a snapshot of the function's own.
+        SELECT count(*) FILTER (WHERE ${sql.schema}._requeue_dependant(id))
+        FROM unplaced
+        WHERE dependencies IS NOT NULL
+      )::integer AS placed
   `;
-  let placed: number = row!.placed;
-  // Their dependencies are counted under the lock of the record, and so by a statement of its own.
-  for (const id of row!.dependants ?? []) {
-    const [dependant] = await sql`SELECT ${sql.schema}._requeue_dependant(${id}) AS placed`;
-    if (dependant!.placed) placed++;
-  }
-  return { last: toNumber(row!.last), placed };
+  return { last: toNumber(row!.last), placed: row!.placed };
 }
 
 /** Terminates a backend of this role whose statement no session waits for any more. */

@@ -51,6 +51,20 @@ const CONTROLS: { without: string; sql: string; says: RegExp }[] = [
     says: /task \d+ is created and stands nowhere/,
   },
   {
+    without: "the note that a dependency has ended",
+    sql: `
+      CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+      CREATE TRIGGER forget BEFORE INSERT ON firefly.ended FOR EACH ROW EXECUTE FUNCTION forget()`,
+    says: /has ended, and that is noted nowhere|ended lacks/,
+  },
+  {
+    without: "the dependencies of a task that is placed anew",
+    sql: `
+      CREATE OR REPLACE FUNCTION firefly._depend_again(task_id bigint) RETURNS void
+      LANGUAGE sql AS 'UPDATE firefly.dependency SET status = NULL WHERE false'`,
+    says: /dependency \d+\/\d+: status is \w+ instead of null|waits for \d+ tasks, and|waiting lacks/,
+  },
+  {
     without: "the finality of an end",
     sql: `
       CREATE FUNCTION revive() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -5,6 +5,7 @@ import { pruneTasks } from "../../../src/store/prune.ts";
 import { pauseQueue, resumeQueue } from "../../../src/store/queues.ts";
 import { registerWaiters } from "../../../src/store/records.ts";
 import { deleteExpiredKeys } from "../../../src/store/unique.ts";
+import { forgetDependencies } from "./dependencies.ts";
 import { unplace } from "./records.ts";
 import { type State, type Task, Time } from "./state.ts";
 import * as model from "./transitions.ts";
@@ -63,9 +64,18 @@ const retry: Maker = (world) => {
   const { sql, state } = world;
   const chosen = choose(world, pickIds(world, ({ status }) => status === "failed" || status === "cancelled"));
   if (chosen.length === 0) return;
+  const before = new Map([...state.tasks.values()].map(({ id, claimSeq, status }) => [id, { claimSeq, status }]));
+  // All are locked, and compared with the list, before the first is retried: that may revive others of them.
+  const locked = chosen.map(({ id, claimSeq }) => {
+    const isOld = claimSeq !== null && claimSeq !== before.get(id)?.claimSeq;
+    return { id, claimSeq: isOld ? -1 : null };
+  });
   return step("firefly.retry", chosen, () => retryTasks(sql, chosen), ({ done, changed }) => {
-    assertEquals({ done, changed }, actOnAll(state, chosen, ({ id }) => model.retryTask(state, id)));
-  }, { retries: chosen.map(({ id }) => id) });
+    const expected = actOnAll(state, locked, ({ id, status }) => {
+      return status === "created" ? before.get(id)!.status !== "created" : model.retryTask(state, id);
+    });
+    assertEquals({ done, changed }, expected);
+  }, { retries: [...chosen.map(({ id }) => id), ...state.unmet] });
 };
 
 /** The more records there are, the more of them: the tables stay small. */
@@ -76,12 +86,14 @@ const remove: Maker = (world) => {
   const idle = random.once(2);
   if (chosen.length === 0 || !isFull && !random.once(4)) return;
   return step("deleteTasks", { chosen, idle }, () => deleteTasks(sql, chosen, { idle }), ({ done, changed }) => {
+    const before = [...state.tasks.values()];
     const expected = actOnAll(state, chosen, (task) => {
       const stood = task.status === "created" && unplace(state, task);
       if (task.status === "created" && idle && !stood) return undefined;
       state.resultWaiters.delete(task.id);
       return model.deleteTask(state, task.id);
     });
+    forgetDependencies(state, before.filter(({ id }) => !state.tasks.has(id)));
     assertEquals({ done, changed }, expected);
   }, { deletes: chosen.map(({ id }) => id) });
 };
@@ -100,17 +112,22 @@ const expireRecords: Maker = (world) => {
     `;
   return step("time passes", `the retention of tasks ${ids}`, send, () => {
     for (const id of ids) state.expired.set(id, state.tasks.get(id)!.claimSeq);
+    for (const id of ids) state.unmet.delete(id); // its error is of another time than its end now
   });
 };
 
 const prune: Maker = ({ random, sql, state }) => {
   const isExpired = ({ id, claimSeq, status, completed, failed, cancelled }: Task) =>
-    state.expired.get(id) === claimSeq && status !== "created" && (completed || failed || cancelled);
+    state.expired.get(id) === claimSeq && status !== "created" && (completed || failed || cancelled) &&
+    !state.edges.some((edge) => edge.dependencyId === id && state.tasks.get(edge.taskId)!.status === "created");
   const expired = [...state.tasks.values()].filter(isExpired).map(({ id }) => id);
   const dryRun = random.once(4);
   return step("pruneTasks", { dryRun }, () => pruneTasks(sql, { after: 0, dryRun }), ({ pruned, full, last }) => {
     assertEquals({ pruned, full, last }, { pruned: expired.length, full: false, last: null });
-    if (!dryRun) { for (const id of expired) model.deleteTask(state, id); }
+    if (dryRun) return;
+    const gone = expired.map((id) => state.tasks.get(id)!);
+    for (const id of expired) model.deleteTask(state, id);
+    forgetDependencies(state, gone);
   }, { deletes: expired });
 };
 

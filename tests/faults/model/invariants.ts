@@ -8,6 +8,8 @@ export interface Licence {
   retries?: number[];
   /** Ids that a hand has edited and nothing has put right since: they may stand nowhere. */
   edited: ReadonlySet<number>;
+  /** Ids that were cancelled because a dependency did not complete, before the step. */
+  unmet: ReadonlySet<number>;
   /** Ids from which a hand has taken their slots. */
   unadmitted: ReadonlySet<number>;
 }
@@ -18,7 +20,40 @@ export interface Licence {
  */
 export function violationOf(before: Snapshot, after: Snapshot, licence: Licence): string | undefined {
   return lostOrRevived(before, after, licence) ?? misplaced(after, licence.edited) ?? heldTwice(after) ??
-    unadmitted(after, licence.unadmitted) ?? unlisted(after);
+    unadmitted(after, licence.unadmitted) ?? unlisted(after) ?? unreleased(after, licence);
+}
+
+/**
+ * A task waits for its dependencies as long as one of them is open, and no longer; an open one has not ended, or its end
+ * is noted; and a task that was cancelled for want of one has one that did not complete.
+ */
+function unreleased(after: Snapshot, { unadmitted: edited, unmet }: Licence): string | undefined {
+  const tasks = new Map(after.task.map((task) => [task.id, task]));
+  const noted = new Set(after.ended.map(({ task_id }) => task_id));
+  const edges = Map.groupBy(after.dependency, ({ task_id }) => task_id);
+  const pending = new Map(after.waiting.map((row) => [`${row.id}/${row.claim_seq}`, row.pending]));
+  for (const { id, claim_seq, status, dependencies } of after.task) {
+    const own = edges.get(id) ?? [];
+    edges.delete(id);
+    if (own.length !== dependencies) return `task ${id} has ${own.length} dependencies instead of ${dependencies}`;
+    const open = own.filter(({ status }) => status === null);
+    const waits = pending.get(`${id}/${claim_seq}`) ?? 0;
+    if (status === "created" && waits !== open.length && !edited.has(id as number)) {
+      return `task ${id} waits for ${waits} tasks, and ${open.length} of its dependencies are open`;
+    }
+    for (const { dependency_id } of open) {
+      const dependency = tasks.get(dependency_id);
+      if (dependency?.status !== "created" && !noted.has(dependency_id)) {
+        return `task ${id} waits for task ${dependency_id}, which has ended, and that is noted nowhere`;
+      }
+      if (dependency?.dependants === false) return `task ${dependency_id} has a dependant and does not say so`;
+    }
+    const isUnmet = unmet.has(id as number);
+    if (isUnmet && !own.some((edge) => !edge.settled && edge.status !== null && edge.status !== "completed")) {
+      return `task ${id} was cancelled for want of a dependency, and all have completed`;
+    }
+  }
+  for (const [id] of edges) return `task ${id} is gone and has dependencies`;
 }
 
 /** `failed_task` has a row for each task that has failed, and for no other. */

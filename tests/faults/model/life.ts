@@ -6,8 +6,9 @@ export interface Transition {
 }
 
 const LINES = ["waiting: concurrency", "waiting: rate"];
-const PLACES = ["ready", "waiting: time", ...LINES];
-const CREATED = [...PLACES, "waiting: unknown"];
+const PLACES = ["ready", "waiting: time", ...LINES]; // of a task that waits for no other
+const DEPENDENT = "waiting: dependencies";
+const CREATED = [...PLACES, "waiting: unknown", DEPENDENT];
 const ENDED = ["completed", "failed", "cancelled"];
 
 /** Words of docs/states.md that stand for several states. */
@@ -24,12 +25,13 @@ export const WORDS: Readonly<Record<string, readonly string[]>> = {
  */
 export const TRANSITIONS: readonly Transition[] = [
   { from: ["new"], to: PLACES, by: "insertTasks" },
-  { from: ["new"], to: PLACES, by: "scheduleUnique" },
+  { from: ["new"], to: [...PLACES, DEPENDENT], by: "scheduleUnique" },
   { from: ["new"], to: PLACES, by: "INSERT" },
   { from: ["new"], to: ["ready", "waiting: time"], by: "firefly.schedule" },
   { from: ["new"], to: ["ready"], by: "fireCron" },
-  { from: CREATED, to: PLACES, by: "scheduleUnique" },
-  { from: CREATED, to: PLACES, by: "firefly.schedule" },
+  { from: CREATED, to: [...PLACES, DEPENDENT], by: "scheduleUnique" },
+  { from: CREATED, to: [...PLACES, DEPENDENT], by: "firefly.schedule" },
+  { from: [DEPENDENT], to: [...PLACES, "cancelled"], by: "releaseTasks" },
   { from: ["waiting: time"], to: ["ready", ...LINES], by: "promoteDueTasks" },
   { from: LINES, to: ["ready"], by: "admitTasks" },
   { from: ["ready"], to: LINES, by: "returnIdleSlots" },
@@ -42,12 +44,12 @@ export const TRANSITIONS: readonly Transition[] = [
   { from: ["running"], to: ["completed"], by: "completeTask" },
   { from: ["running"], to: ["ready", ...LINES, "failed"], by: "rescueTasks" },
   { from: [...CREATED, "running", "nowhere"], to: ["cancelled"], by: "firefly.cancel" },
-  { from: ["failed", "cancelled"], to: ["ready", ...LINES], by: "firefly.retry" },
+  { from: ["failed", "cancelled"], to: ["ready", ...LINES, DEPENDENT], by: "firefly.retry" },
   { from: ["waiting: time", "nowhere"], to: ["ready", ...LINES], by: "firefly.run" },
-  { from: [...CREATED, "nowhere"], to: PLACES, by: "firefly.reschedule" },
+  { from: [...CREATED, "nowhere"], to: [...PLACES, DEPENDENT], by: "firefly.reschedule" },
   { from: [...CREATED, "running", "nowhere", ...ENDED], to: ["deleted"], by: "deleteTasks" },
   { from: ENDED, to: ["deleted"], by: "pruneTasks" },
-  { from: ["nowhere", "ready"], to: ["waiting: time"], by: "requeueUnplaced" },
+  { from: ["nowhere", "ready"], to: [...PLACES, DEPENDENT], by: "requeueUnplaced" },
 ];
 
 /** Which transitions of the list happened, and how often. */

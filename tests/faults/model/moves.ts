@@ -1,4 +1,5 @@
 import type { LeftReason } from "../../../src/task/record.ts";
+import { reviveDependants } from "./dependencies.ts";
 import { isAt, place, release, takePlace } from "./records.ts";
 import { type State, type Task, Time } from "./state.ts";
 
@@ -34,6 +35,7 @@ export function editTask(state: State, task: Task, change: Partial<Task>): void 
   const keys = Object.keys(change) as (keyof Task)[];
   const isChanged = keys.some((key) => change[key] !== task[key]);
   const status = change.status ?? task.status;
+  const wasEnded = task.status !== "created";
   const isPlaced = task.status !== "created" || isChanged && takePlace(state, task);
   const isEnded = task.status !== "created" && status !== "created";
   const isRunning = !isPlaced && status === "created";
@@ -44,6 +46,9 @@ export function editTask(state: State, task: Task, change: Partial<Task>): void 
   Object.assign(task, change);
   if (!isChanged || isEnded || isRunning) return;
   task.claimSeq++;
+  if (status === "created") state.over.delete(task.id);
   release(state, task);
-  if (task.status === "created") place(state, task);
+  if (task.status !== "created") return;
+  place(state, task);
+  if (wasEnded && task.dependants) reviveDependants(state, task.id);
 }

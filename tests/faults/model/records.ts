@@ -17,10 +17,17 @@ export interface NewTask {
   concurrencyKey?: string | null;
   rateKey?: string | null;
   onConflict?: "keep" | "replace" | "error";
+  dependencies?: number;
+  dependants?: boolean;
 }
 
 /** The trigger `place_inserted`, for one row. */
 export function insertTask(state: State, id: number, fresh: NewTask): void {
+  place(state, insertRecord(state, id, fresh));
+}
+
+/** The same, but for its place. */
+export function insertRecord(state: State, id: number, fresh: NewTask): Task {
   const { onConflict: _, ...given } = fresh;
   const task: Task = {
     id,
@@ -42,11 +49,13 @@ export function insertTask(state: State, id: number, fresh: NewTask): void {
     uniqueFor: null,
     concurrencyKey: null,
     rateKey: null,
+    dependencies: 0,
+    dependants: false,
     ...given,
   };
   state.tasks.set(id, task);
   if (task.uniqueKey !== null) takeUniqueKey(state, keyOf(task), id);
-  place(state, task);
+  return task;
 }
 
 /** What a unique key is stored under. */
@@ -66,20 +75,23 @@ export function takeUniqueKey(state: State, key: string, id: number): number {
 /** `_place`: puts a record that stands nowhere where it belongs, into quarantine from its second crash on. */
 export function place(state: State, task: Task): void {
   const row = placeOf(task, task.crashCount >= 2);
-  if (task.notBefore.hasCome(state.clock)) enter(state, row);
+  const pending = state.openEdges(task.id).length;
+  if (pending > 0) state.waiting.push({ ...row, reason: "dependencies", pending });
+  else if (task.notBefore.hasCome(state.clock)) enter(state, row);
   else state.waiting.push({ ...row, reason: "time" });
 }
 
 /** What is due goes to `ready`, and what is limited into the line of its key, to be let in. */
 export function enter(state: State, row: Place): void {
-  if (row.concurrencyKey !== null) state.waiting.push({ ...row, reason: "concurrency" });
-  else if (row.rateKey !== null) state.waiting.push({ ...row, reason: "rate" });
-  else state.ready.push({ ...row, reason: null });
+  if (row.concurrencyKey !== null) state.waiting.push({ ...row, reason: "concurrency", pending: null });
+  else if (row.rateKey !== null) state.waiting.push({ ...row, reason: "rate", pending: null });
+  else state.ready.push({ ...row, reason: null, pending: null });
 }
 
 export function placeOf(task: Task, quarantined = false): Place {
   const { id, claimSeq, notBefore, priority, queue, name, concurrencyKey, rateKey } = task;
-  return { id, claimSeq, notBefore, priority, queue, name, concurrencyKey, rateKey, quarantined, reason: null };
+  const place = { id, claimSeq, notBefore, priority, queue, name, concurrencyKey, rateKey, quarantined };
+  return { ...place, reason: null, pending: null };
 }
 
 /** Whether the record's columns lead to this row of `ready`: it has no index on the id alone. */
@@ -109,7 +121,8 @@ export function takePlace(state: State, task: Task): boolean {
 
 /**
  * The trigger `release`, to be called after every change of `status` or `claim_seq`: releases slots and the
- * unique key, or takes the key again; where a duplicate has it, the task ends `failed`. `began` says that an attempt
+ * unique key, or takes the key again; where a duplicate has it, the task ends `failed`. An end is noted for the
+ * dependants of the task. `began` says that an attempt
  * began, or may have: then the slot of its rate expires.
  */
 export function release(
@@ -117,6 +130,14 @@ export function release(
   task: Task,
   { began = false, attempt = task.retryAttempts + task.rescues + 1 } = {},
 ): void {
+  releaseHeld(state, task, { began, attempt });
+  state.unmet.delete(task.id);
+  if (task.status === "created") return void state.over.delete(task.id);
+  if (task.dependants && !state.over.has(task.id)) state.ended.push(task.id);
+  state.over.add(task.id);
+}
+
+function releaseHeld(state: State, task: Task, { began, attempt }: { began: boolean; attempt: number }): void {
   if (task.concurrencyKey !== null || task.rateKey !== null) {
     releaseSlots(state, task.id, began || task.status !== "created");
   }

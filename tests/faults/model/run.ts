@@ -61,7 +61,12 @@ async function takeSteps(world: World, steps: number, seed: number): Promise<See
     try {
       const [result, after] = await Promise.all([step.send(), readSnapshot(sql)]);
       step.apply(result, after);
-      const wrong = violationOf(before, after, { ...step, edited: state.edited, unadmitted: state.unadmitted }) ??
+      const wrong = violationOf(before, after, {
+        ...step,
+        edited: state.edited,
+        unadmitted: state.unadmitted,
+        unmet: state.unmet,
+      }) ??
         differenceOf(after, state);
       if (wrong !== undefined) throw new Error(wrong);
       const now = state.places();

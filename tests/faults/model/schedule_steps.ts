@@ -1,10 +1,11 @@
 import { assertEquals } from "@std/assert";
 import { codeOf } from "../../../src/database/error_codes.ts";
 import { tagOf } from "../../../src/database/user_client.ts";
-import { insertTasks, type NewTask as NewRow } from "../../../src/store/insert.ts";
+import { type Dependency, insertTasks, type NewTask as NewRow } from "../../../src/store/insert.ts";
 import { scheduleUnique, type UniqueTask } from "../../../src/store/schedule.ts";
 import { LONG, Time } from "./state.ts";
-import { insertTask, keyOf, type NewTask, replaceTask, takeUniqueKey } from "./records.ts";
+import { depend } from "./dependencies.ts";
+import { insertRecord, insertTask, keyOf, type NewTask, place, replaceTask, takeUniqueKey } from "./records.ts";
 import { type Maker, NAMES, pastTime, QUEUES, step, type World } from "./world.ts";
 
 const UNIQUE_VIOLATION = "23505";
@@ -164,21 +165,67 @@ const scheduleDuplicates: Maker = (world) => {
   return step("scheduleUnique", rows, send, (result) => applyUnique(world, wanted.map(({ model }) => model), result));
 };
 
-function applyUnique({ state }: World, wanted: NewTask[], result: UniqueTask[]): void {
+/** Tasks that depend on others: on any there are, and on those before them in the call. */
+const scheduleDependants: Maker = (world) => {
+  const { random, sql, state } = world;
+  const existing = [...state.tasks.keys()];
+  const wanted = wishes(world, { unique: random.once(4) });
+  const depends = wanted.map(({ model }, index): Dependency[] => {
+    if (random.once(4) || model.uniqueKey !== null && model.onConflict === "replace") return [];
+    return Array.from({ length: 1 + random.below(3) }, () => {
+      const settled = random.once(4) ? { settled: true } : {};
+      const isRef = index > 0 && (existing.length === 0 || random.once(2));
+      return isRef ? { ref: random.below(index), ...settled } : { id: random.pick(existing), ...settled };
+    }).filter((dependency) => "ref" in dependency || dependency.id !== undefined);
+  });
+  const rows = wanted.map(({ row }, i) => {
+    const { unique_key, unique_among, unique_for, on_conflict, ...plain } = row;
+    const unique = unique_key === null ? {} : { unique_key, unique_among, unique_for, on_conflict };
+    return { ...plain, ...unique, ...(depends[i]!.length > 0 ? { depends: depends[i]! } : {}) } as NewRow;
+  });
+  return step("scheduleUnique", rows, () => scheduleUnique(sql, rows), (result) => {
+    applyUnique(world, wanted.map(({ model }) => model), result, depends);
+  });
+};
+
+function applyUnique(
+  { state }: World,
+  wanted: NewTask[],
+  result: UniqueTask[],
+  depends: Dependency[][] = wanted.map(() => []),
+): void {
   const before = new Map([...state.uniqueKeys].filter(([, { until }]) => !until?.hasCome(state.clock)));
-  const first = (task: NewTask) => wanted.findIndex((other) => keyOf(other) === keyOf(task));
+  const first = (task: NewTask) =>
+    wanted.findIndex((other) => other === task || task.uniqueKey !== null && keyOf(other) === keyOf(task));
   const refusal = wanted.find((task, index) =>
-    task.onConflict === "error" && (before.has(keyOf(task)) || first(task) < index)
+    task.onConflict === "error" && task.uniqueKey !== null && (before.has(keyOf(task)) || first(task) < index)
   );
   if (refusal) {
-    assertEquals(result.map(({ refusedKey }) => refusedKey), [refusal.uniqueKey]);
+    assertEquals(result.map(({ refusedKey }) => refusedKey), [refusal.uniqueKey!]);
     return;
   }
   assertEquals(result.map(({ refusedKey }) => refusedKey), wanted.map(() => null));
-  const isNew = wanted.map((task, index) => !before.has(keyOf(task)) && first(task) === index);
+  const isNew = wanted.map((task, index) =>
+    task.uniqueKey === null || !before.has(keyOf(task)) && first(task) === index
+  );
   assertEquals(result.map(({ inserted }) => inserted), isNew);
   const ids = result.map(({ id }) => Number(id));
-  wanted.forEach((task, index) => isNew[index] && insertTask(state, ids[index]!, task));
+  const referred = new Set(depends.flat().map((each) => "ref" in each ? each.ref : -1));
+  const inserted = wanted.flatMap((task, index) => {
+    if (!isNew[index]) return [];
+    const edges = { dependencies: depends[index]!.length, dependants: referred.has(index) };
+    return [insertRecord(state, ids[index]!, { ...task, ...edges })];
+  });
+  const edges = depends.flatMap((of, index) =>
+    of.map((each, ordinal) => ({
+      taskId: ids[index]!,
+      ordinal,
+      dependencyId: "ref" in each ? ids[each.ref]! : each.id,
+      settled: each.settled ?? false,
+    })).filter(() => isNew[index])
+  );
+  depend(state, edges);
+  for (const task of inserted) place(state, task);
   const duplicates = wanted.map((task, index) => ({ task, id: ids[index]!, index })).filter(({ index }) =>
     !isNew[index]
   );
@@ -194,4 +241,5 @@ export const SCHEDULE_STEPS: [number, Maker][] = [
   [3, plainInsert],
   [3, scheduleInSql],
   [4, scheduleDuplicates],
+  [10, scheduleDependants],
 ];

@@ -1,6 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { completeTask, completeTasks, isNotHeld } from "../../../src/store/complete.ts";
 import { settleTasks } from "../../../src/store/settle.ts";
+import { releaseTasks } from "../../../src/store/dependencies.ts";
+import * as dependencies from "./dependencies.ts";
 import { type Attempt, LONG, type State } from "./state.ts";
 import * as model from "./transitions.ts";
 import { type Maker, step } from "./world.ts";
@@ -93,14 +95,23 @@ const complete: Maker = ({ random, sql, state }) => {
   const ended = others.length === 0 ? batchId : null;
   const outcome = { id, claimSeq, returned: "bnVsbA==", began: performance.now() };
   const send = () =>
-    completeTask(sql, outcome, ended).then(() => true, (error) => {
+    completeTask(sql, outcome, ended).catch((error) => {
       if (!isNotHeld(error)) throw error;
-      return false;
+      return "lost" as const;
     });
   return step("completeTask", { id, claimSeq }, send, (completed) => {
     const ending: model.AttemptOutcome = { id, claimSeq, ...COMPLETED };
-    assertEquals(completed, state.holds(ending));
-    if (completed) model.settleTasks(state, [ending], ended === null ? [] : [ended]);
+    assertEquals(completed !== "lost", state.holds(ending));
+    if (completed === "lost") return;
+    assertEquals(completed, state.tasks.get(id)!.dependants);
+    model.settleTasks(state, [ending], ended === null ? [] : [ended]);
+  });
+};
+
+/** What a consumer does after such an end, and in each of its rounds. */
+const releaseDependants: Maker = ({ sql, state }) => {
+  return step("releaseTasks", "", () => releaseTasks(sql, null), (result) => {
+    assertEquals(result, dependencies.releaseTasks(state));
   });
 };
 
@@ -109,4 +120,5 @@ export const SETTLE_STEPS: [number, Maker][] = [
   [16, settle],
   [3, complete],
   [3, completeAll],
+  [8, releaseDependants],
 ];

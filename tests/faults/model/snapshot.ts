@@ -16,6 +16,8 @@ export const TABLES = [
   "definition",
   "result_waiter",
   "queue",
+  "dependency",
+  "ended",
 ] as const;
 
 /** Everything that the tables hold, as of one moment. */
@@ -33,6 +35,7 @@ export async function readSnapshot(sql: Tag): Promise<Snapshot> {
           failed IS NOT NULL AS failed, cancelled IS NOT NULL AS cancelled, returned,
           COALESCE(retry_attempts, 0) AS retry_attempts, COALESCE(rescues, 0) AS rescues, COALESCE(snoozes, 0) AS snoozes,
           COALESCE(crash_count, 0) AS crash_count, progress, unique_key, unique_among, unique_for, concurrency_key, rate_key,
+          COALESCE(dependencies, 0) AS dependencies, dependants IS NOT NULL AS dependants,
           CASE WHEN errors IS NULL THEN '' ELSE (
             SELECT string_agg(concat_ws(' ', error ->> 'name', error ->> 'attempt', error ->> 'delay'), ', ' ORDER BY place)
             FROM jsonb_array_elements(errors) WITH ORDINALITY AS error (error, place)
@@ -46,7 +49,7 @@ export async function readSnapshot(sql: Tag): Promise<Snapshot> {
       ) AS ready),
       'waiting', (SELECT json_agg(waiting) FROM (
         SELECT id, claim_seq, (EXTRACT(epoch FROM not_before) * 1000000)::bigint AS not_before, priority, queue,
-          func_name, quarantined, reason, concurrency_key, rate_key
+          func_name, quarantined, reason, concurrency_key, rate_key, pending
         FROM ${sql.schema}.waiting
       ) AS waiting),
       'claim_batch', (SELECT json_agg(claim_batch) FROM (
@@ -75,6 +78,10 @@ export async function readSnapshot(sql: Tag): Promise<Snapshot> {
         SELECT func_name, concurrency_limit, rate_limit, rate_per FROM ${sql.schema}.definition
       ) AS definition),
       'result_waiter', (SELECT json_agg(waiter) FROM (SELECT task_id FROM ${sql.schema}.result_waiter) AS waiter),
+      'dependency', (SELECT json_agg(dependency) FROM (
+        SELECT task_id, ordinal, dependency_id, settled, status FROM ${sql.schema}.dependency
+      ) AS dependency),
+      'ended', (SELECT json_agg(ended) FROM (SELECT task_id FROM ${sql.schema}.ended) AS ended),
       'queue', (SELECT json_agg(queue) FROM (SELECT name FROM ${sql.schema}.queue WHERE paused) AS queue)
     )::text AS snapshot
   `;
@@ -111,6 +118,8 @@ function expected(state: State): Record<typeof TABLES[number], Row[]> {
       unique_for: task.uniqueFor,
       concurrency_key: task.concurrencyKey,
       rate_key: task.rateKey,
+      dependencies: task.dependencies,
+      dependants: task.dependants,
     })),
     ready: state.ready.map(rowOf),
     waiting: state.waiting.map((place) => ({
@@ -118,6 +127,7 @@ function expected(state: State): Record<typeof TABLES[number], Row[]> {
       reason: place.reason,
       concurrency_key: place.concurrencyKey,
       rate_key: place.rateKey,
+      pending: place.pending,
     })),
     claim_batch: [...state.batches.values()].map(({ id, consumerId, quarantined, claims }) => ({
       id,
@@ -136,6 +146,14 @@ function expected(state: State): Record<typeof TABLES[number], Row[]> {
     })),
     result_waiter: [...state.resultWaiters].map((id) => ({ task_id: id })),
     queue: [...state.paused].map((name) => ({ name })),
+    dependency: state.edges.map(({ taskId, ordinal, dependencyId, settled, status }) => ({
+      task_id: taskId,
+      ordinal,
+      dependency_id: dependencyId,
+      settled,
+      status,
+    })),
+    ended: state.ended.map((id) => ({ task_id: id })),
   };
 }
 
@@ -181,6 +199,8 @@ function keyOf(table: string, row: Row): string {
     case "ready":
     case "waiting":
       return `${row.id}/${row.claim_seq}`;
+    case "dependency":
+      return `${row.task_id}/${row.ordinal}`;
     case "slot":
       return `${row.kind} ${row.key} ${row.task_id}`;
     default:

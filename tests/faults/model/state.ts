@@ -51,9 +51,23 @@ export interface Task {
   uniqueFor: number | null;
   concurrencyKey: string | null;
   rateKey: string | null;
+  /** How many dependencies it was scheduled with; 0 for none. */
+  dependencies: number;
+  /** Whether another task depends on it. */
+  dependants: boolean;
 }
 
-export type WaitReason = "time" | "unknown" | "concurrency" | "rate";
+export type WaitReason = "time" | "unknown" | "concurrency" | "rate" | "dependencies";
+
+/** A row of `dependency`. */
+export interface Edge {
+  taskId: number;
+  ordinal: number;
+  dependencyId: number;
+  settled: boolean;
+  /** How the dependency ended, once the dependant was told. */
+  status: Task["status"] | "deleted" | null;
+}
 
 /** A row of `ready` or, with `reason`, of `waiting`. */
 export interface Place {
@@ -67,6 +81,8 @@ export interface Place {
   reason: WaitReason | null;
   concurrencyKey: string | null;
   rateKey: string | null;
+  /** How many of its dependencies are open, if it waits for them. */
+  pending: number | null;
 }
 
 export interface Consumer {
@@ -138,6 +154,13 @@ export class State {
   readonly paused = new Set<string>();
   readonly definitions = new Map<string, Limits>();
   readonly resultWaiters = new Set<number>();
+  edges: Edge[] = [];
+  /** The rows of `ended`. */
+  ended: number[] = [];
+  /** Records whose end has been looked at: it is noted once. */
+  readonly over = new Set<number>();
+  /** Records that were cancelled because a dependency did not complete, and that nothing has touched since. */
+  readonly unmet = new Set<number>();
   /** Records that a hand may have left nowhere; `requeueUnplaced` puts them back. */
   readonly edited = new Set<number>();
   /** Records that a hand has ever edited: whatever slots they had, they may be ready or run without. */
@@ -148,6 +171,11 @@ export class State {
   lastSlot = 0;
   /** Attempts that may be settled: of consumers alive, dead and stopped. */
   attempts: Attempt[] = [];
+
+  /** The dependencies of a task whose end it has not been told. */
+  openEdges(id: number): Edge[] {
+    return this.edges.filter(({ taskId, status }) => taskId === id && status === null);
+  }
 
   /** Where each record stands: its status, and while it is `created`, its place. */
   places(): Map<number, string> {

@@ -1,3 +1,4 @@
+import { dependAgain, mayDependAgain, reviveDependants } from "./dependencies.ts";
 import { enter, isAt, keyOf, place, placeOf, release, releaseSlots, takeUniqueKey, unplace } from "./records.ts";
 import {
   byUrgency,
@@ -197,17 +198,27 @@ export function cancelTask(state: State, id: number): boolean {
 /** `firefly.retry` */
 export function retryTask(state: State, id: number): boolean {
   const task = state.tasks.get(id);
+  if (!retryRecord(state, id)) return false;
+  reviveDependants(state, id);
+  return true;
+}
+
+/** `_retry_record` */
+export function retryRecord(state: State, id: number): boolean {
+  const task = state.tasks.get(id);
   if (task?.status !== "failed" && task?.status !== "cancelled") return false;
+  if (!mayDependAgain(state, id)) return false;
   if (task.uniqueKey !== null && takeUniqueKey(state, keyOf(task), id) !== id) return false;
   task.claimSeq++;
   Object.assign(task, { status: "created", notBefore: new Time(), retryAttempts: 0, rescues: 0, crashCount: 0 });
   Object.assign(task, { failed: false, cancelled: false, started: false, progress: null });
+  dependAgain(state, id);
   release(state, task);
   place(state, task);
   return true;
 }
 
-/** `deleteTasks`, of any status. Its rows in `ready` and `waiting` are stale then, and dropped by who meets them. */
+/** `deleteTasks`, of any status, before the trigger `forget_dependencies`. Its rows in `ready` and `waiting` are stale then, and dropped by who meets them. */
 export function deleteTask(state: State, id: number): boolean {
   const task = state.tasks.get(id);
   if (!task) return false;
@@ -224,20 +235,26 @@ export function deleteTask(state: State, id: number): boolean {
 /** `requeueUnplaced`: how many it put into `waiting`. */
 export function requeueUnplaced(state: State): number {
   const standing = state.places();
-  const unplaced = [...state.tasks.values()].filter((task) => {
+  const all = [...state.tasks.values()].filter((task) => {
     if (task.status !== "created") return false;
     const stands = standing.get(task.id)!;
     if (stands !== "ready") return stands === "nowhere";
     // A row that the record's columns do not lead to is as good as none.
     return !state.ready.some((row) => row.claimSeq === task.claimSeq && isAt(row, task));
   });
-  for (const task of unplaced) {
+  for (const task of all.filter(({ dependencies }) => dependencies === 0)) {
     task.claimSeq++;
     release(state, task);
     if (task.status === "created") state.waiting.push({ ...placeOf(task, task.crashCount >= 2), reason: "time" });
   }
+  for (const task of all.filter(({ dependencies }) => dependencies > 0)) {
+    unplace(state, task, true);
+    task.claimSeq++;
+    release(state, task);
+    if (task.status === "created") place(state, task);
+  }
   state.edited.clear();
-  return unplaced.length;
+  return all.length;
 }
 
 /** `requeueForLimits`: whether the claim was still held, and so the task has joined a line. */
