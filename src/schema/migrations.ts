@@ -3735,7 +3735,8 @@ BEGIN
 END
 $body$;
 
--- Puts a task with dependencies back that an edit by hand left without a place; returns whether it did.
+-- Puts a task with dependencies back that an edit by hand left without a place; returns whether it did. It fails one
+-- whose unique key a duplicate has by now.
 CREATE FUNCTION "firefly"._requeue_dependant(task_id bigint) RETURNS boolean
 LANGUAGE plpgsql AS $body$
 DECLARE
@@ -3745,9 +3746,21 @@ BEGIN
   IF NOT FOUND OR NOT "firefly"._take_place(it.id, it.queue, it.priority, it.not_before, it.claim_seq) THEN
     RETURN false;
   END IF;
-  UPDATE "firefly".task SET claim_seq = claim_seq + 1 WHERE id = it.id;
-  PERFORM "firefly"._place(it.id);
-  RETURN true;
+  IF "firefly"._keeps_unique_key(it.id, it.func_name, it.unique_key, it.unique_among) THEN
+    UPDATE "firefly".task SET claim_seq = claim_seq + 1 WHERE id = it.id;
+    PERFORM "firefly"._place(it.id);
+    RETURN true;
+  END IF;
+  it.status := 'failed';
+  it.failed := statement_timestamp();
+  it.errors := COALESCE(it.errors, '[]') || "firefly"._duplicate_error(
+    it.id, it.func_name, it.unique_key, COALESCE(it.retry_attempts, 0) + COALESCE(it.rescues, 0) + 1
+  );
+  UPDATE "firefly".task
+  SET claim_seq = claim_seq + 1, status = it.status, failed = it.failed, errors = it.errors
+  WHERE id = it.id;
+  PERFORM "firefly"._note_failure(it);
+  RETURN false;
 END
 $body$;
 

@@ -26,7 +26,8 @@ const CONTROLS: { without: string; sql: string; says: RegExp }[] = [
   {
     without: "the trigger that gives keys and slots back",
     sql: "DROP TRIGGER release ON firefly.task",
-    says: /still holds its key|does not hold its key|task \d+ holds \[|claim_seq is \d+ instead of/,
+    says:
+      /still holds its key|does not hold its key|task \d+ holds \[|claim_seq is \d+ instead of|noted nowhere|no row of failed_task/,
   },
   {
     without: "what places a record that a hand has edited",
@@ -62,7 +63,8 @@ const CONTROLS: { without: string; sql: string; says: RegExp }[] = [
     sql: `
       CREATE OR REPLACE FUNCTION firefly._depend_again(task_id bigint) RETURNS void
       LANGUAGE sql AS 'UPDATE firefly.dependency SET status = NULL WHERE false'`,
-    says: /dependency \d+\/\d+: status is \w+ instead of null|waits for \d+ tasks, and|waiting lacks/,
+    says:
+      /dependency \d+\/\d+: status is \w+ instead of null|pending is \d+ instead of \d+|waits for \d+ tasks, and|waiting lacks/,
   },
   {
     without: "the finality of an end",

@@ -23,6 +23,6 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
     "0014_alerts": "471641761a5ee0261fb958e608cb8b51501aa874c8758b3326ab83e697815ab6",
     "0015_log": "0db9165d672bfc2ea432c82452f550522bf7984dd243652d2a80e53c2d8f6f5a",
     "0016_import": "88169f1fef3a38b1874d78b0a3a9224e59f7c73e523aee30db65a6c981033d98",
-    "0017_dependencies": "de95384d125263902ee35fc125c35ef72880d1f7bc2b34b0c3dbcbf16a377000",
+    "0017_dependencies": "50557dcaea497b005004c7b1d8f90b011957f79a4784d75994feb670ea533441",
   },
 };

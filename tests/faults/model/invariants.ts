@@ -19,7 +19,8 @@ export interface Licence {
  * do. `before` is what the tables held before the step.
  */
 export function violationOf(before: Snapshot, after: Snapshot, licence: Licence): string | undefined {
-  return lostOrRevived(before, after, licence) ?? misplaced(after, licence.edited) ?? heldTwice(after) ??
+  return lostOrRevived(before, after, licence) ?? misplaced(after, licence.edited) ??
+    heldTwice(after, licence.edited) ??
     unadmitted(after, licence.unadmitted) ?? unlisted(after) ?? unreleased(after, licence);
 }
 
@@ -112,7 +113,7 @@ function misplaced(after: Snapshot, edited: ReadonlySet<number>): string | undef
 }
 
 /** A task that waits to run holds its unique key, and so no other does; one that keeps nobody away any more does not. */
-function heldTwice(after: Snapshot): string | undefined {
+function heldTwice(after: Snapshot, edited: ReadonlySet<number>): string | undefined {
   const holders = new Map(after.unique_key.map(({ key, task_id, until }) => [key, { task_id, until }]));
   const claimed = new Set(after.claim_batch.flatMap(({ claims }) => claims as string[]));
   const owners = new Map<number, string>();
@@ -123,7 +124,10 @@ function heldTwice(after: Snapshot): string | undefined {
     owners.set(id as number, key);
     const among = (unique_among ?? ["created", "running"]) as string[];
     const isFree = claimed.has(`${id}/${claim_seq}`) && !among.includes("running");
-    if (status === "created" && !isFree && holder?.task_id !== id) return `task ${id} does not hold its key "${key}"`;
+    // One that ran without its key, until a hand has ended its claim, takes the key again when it is put back.
+    if (status === "created" && !isFree && !edited.has(id as number) && holder?.task_id !== id) {
+      return `task ${id} does not hold its key "${key}"`;
+    }
     const isHolder = holder?.task_id === id && holder!.until === null;
     if (isHolder && !among.includes(status as string)) {
       return `task ${id} is ${status} and still holds its key "${key}"`;

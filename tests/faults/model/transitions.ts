@@ -254,7 +254,7 @@ export function requeueUnplaced(state: State): number {
     if (task.status === "created") place(state, task);
   }
   state.edited.clear();
-  return all.length;
+  return all.filter(({ status }) => status === "created").length;
 }
 
 /** `requeueForLimits`: whether the claim was still held, and so the task has joined a line. */
