@@ -105,7 +105,8 @@ export async function rollBack(session: Session, deadline: number): Promise<void
 
 /**
  * Commits; `last` is a statement that is sent together with COMMIT. Both are one message of the simple protocol: if the
- * statement fails, the server does not reach COMMIT. That message costs a third of what the two cost one by one.
+ * statement fails, the server does not reach COMMIT. That message costs a third of what the two cost one by one. Resolves
+ * to the rows of `last`.
  *
  * @throws {CommitUnknown} If the connection was lost meanwhile.
  */
@@ -117,7 +118,11 @@ export async function commitSession(
   if (last && session.lost) throw session.lost; // before any of it was sent
   let isCommitting = !last;
   const text = last ? `${session.textOf(last.statement)}; ${COMMIT}` : COMMIT;
-  const onRow = () => isCommitting = true;
+  const rows: unknown[] = [];
+  const onRow = (row: unknown) => {
+    isCommitting = true;
+    rows.push(row);
+  };
   try {
     const results = await session.run<never>(
       (client) => last ? client.unsafe(text).forEach(onRow) as never : client.unsafe(text),
@@ -129,7 +134,7 @@ export async function commitSession(
       // COMMIT of an aborted transaction is a ROLLBACK, and no error.
       throw Object.assign(new Error("the transaction was rolled back"), { code: IN_FAILED_TRANSACTION });
     }
-    return results;
+    return last ? rows as unknown as Rows<never> : results;
   } catch (error) {
     if (session.lost) {
       throw new CommitUnknown(

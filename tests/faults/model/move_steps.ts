@@ -3,7 +3,7 @@ import { type Chosen, rescheduleTasks, runTasks } from "../../../src/store/bulk.
 import type { LeftTask } from "../../../src/task/record.ts";
 import { actOnAll, choose, pickIds } from "./hand_steps.ts";
 import { editTask, rescheduleTask, runTask } from "./moves.ts";
-import { release } from "./records.ts";
+import { release, releaseSlots } from "./records.ts";
 import { LONG, type State, type Task, Time } from "./state.ts";
 import { type Maker, pickTask, QUEUES, step } from "./world.ts";
 
@@ -82,7 +82,9 @@ const edit: Maker = (world) => {
     Object.assign(task, { priority: change.priority, queue: change.queue, claimSeq: task.claimSeq + change.seq });
     if (change.delay !== null) task.notBefore = new Time(change.delay);
     if (state.expired.has(id)) state.expired.set(id, state.expired.get(id)! + change.seq);
-    release(state, task); // it fires for the columns that the statement names, changed or not
+    // It fires for the columns that the statement names, changed or not. It takes no key again for a created task.
+    if (task.status !== "created") release(state, task);
+    else if (task.concurrencyKey !== null || task.rateKey !== null) releaseSlots(state, id, false);
   });
 };
 
