@@ -47,7 +47,7 @@ Deno.test("schedule() stores keys in whatever way it inserts, and throws what a 
   await test.ff.run(async () => {
     await keyed.schedule("a");
     await keyed.scheduleMany([["b"]]);
-    await keyed.with({ tx: test.db.sql }).schedule("c");
+    await test.db.sql.begin((tx) => keyed.with({ tx }).schedule("c"));
     await plain.schedule();
     await assertRejects(() => keyed.scheduleMany([["d"], [""]]), RangeError, 'the key of "concurrency"');
   });
