@@ -1,6 +1,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { join } from "node:path";
 import { testDatabase } from "../tests/support/database.ts";
+import { HAS_REDIS, testRedis } from "../tests/support/redis.ts";
 import { listAreas, listPrograms, manifestOf, type Program } from "./everywhere/programs.ts";
 import { makeProject } from "./everywhere/project.ts";
 import { type Outcome, runProgram } from "./everywhere/run.ts";
@@ -22,8 +23,8 @@ Usage: deno task everywhere [--only AREA[/PROGRAM],…] [--runtime NAME,…] [--
   --keep      leave the projects where they are, and print where
   --clean     install the runtimes and the libraries anew
 
-Each program has a database of its own: on the server of TEST_DATABASE_URL, else on an embedded one. What it installs is
-in FIREFLY_CACHE, else in firefly_everywhere in the user's cache directory.
+Each program has a database of its own: on the server of TEST_DATABASE_URL, else on an embedded one. Programs that need
+Redis share that of REDIS_URL, else one that this starts. What it installs is in FIREFLY_CACHE, else in firefly_everywhere in the user's cache directory.
 
 It exits with 1 if a program failed, or none ran.`;
 
@@ -88,9 +89,13 @@ async function makeProjects(areas: readonly string[], directory: string): Promis
   return projects;
 }
 
-async function runStep({ program, runtime, directory }: Step, runtimes: Runtimes): Promise<Outcome> {
+async function runStep(
+  { program, runtime, directory }: Step,
+  { runtimes, services }: Pick<Runs, "runtimes" | "services">,
+): Promise<Outcome> {
   await using database = await testDatabase();
   const env = {
+    ...services,
     FIREFLY_DATABASE_URL: database.url,
     FIREFLY_EVERYWHERE_RUNTIMES: runtimes.directory,
     NO_COLOR: "1",
@@ -99,13 +104,22 @@ async function runStep({ program, runtime, directory }: Step, runtimes: Runtimes
   return await runProgram(program, { runtime, directory, env });
 }
 
+/** How steps run. */
+interface Runs {
+  /** How many at a time. */
+  readonly jobs: number;
+  readonly runtimes: Runtimes;
+  /** The URLs of servers that this has started, by variable. */
+  readonly services: Readonly<Record<string, string>>;
+}
+
 /** Runs steps, some at a time, and reports each as it ends. */
-async function runSteps(steps: readonly Step[], jobs: number, runtimes: Runtimes): Promise<Outcome[]> {
+async function runSteps(steps: readonly Step[], { jobs, ...runs }: Runs): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
   const queue = steps.entries();
   await Promise.all(Array.from({ length: jobs }, async () => {
     for (const [index, step] of queue) {
-      const outcome = outcomes[index] = await runStep(step, runtimes);
+      const outcome = outcomes[index] = await runStep(step, runs);
       const { program: { area, name }, runtime, failure, seconds, output } = outcome;
       const result = failure === undefined ? "ok  " : "FAIL";
       console.error(
@@ -136,8 +150,13 @@ async function main(options: Options): Promise<number> {
   const runtimes = await bringRuntimes(cache);
   const chosen = chooseRuntimes(programs, runtimes, options);
   const absent = new Set<string>();
+  const services: Record<string, string> = {};
+  await using servers = new AsyncDisposableStack();
+  if (HAS_REDIS && !Deno.env.has("REDIS_URL") && chosen.some(([{ needs }]) => needs.includes("REDIS_URL"))) {
+    services.REDIS_URL = servers.use(await testRedis()).url;
+  }
   const able = chosen.filter(([{ needs }]) => {
-    const missing = needs.filter((name) => !Deno.env.has(name));
+    const missing = needs.filter((name) => !(name in services || Deno.env.has(name)));
     for (const name of missing) absent.add(name);
     return missing.length === 0;
   });
@@ -149,7 +168,7 @@ async function main(options: Options): Promise<number> {
     const projects = await makeProjects([...new Set(able.map(([{ area }]) => area))], directory);
     console.error(`Made the package and ${new Set(projects.values()).size} projects in ${seconds(started)} s`);
     const steps = able.map(([program, runtime]) => ({ program, runtime, directory: projects.get(program.area)! }));
-    const outcomes = await runSteps(steps, options.jobs, runtimes);
+    const outcomes = await runSteps(steps, { jobs: options.jobs, runtimes, services });
     console.log(render(outcomes));
     const failed = outcomes.filter(({ failure }) => failure !== undefined).length;
     console.error(`${outcomes.length - failed} of ${outcomes.length} passed, in ${seconds(started)} s`);
