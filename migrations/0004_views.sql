@@ -68,7 +68,11 @@ SELECT task.id, task.func_name::text, task.queue::text,
   task.backoff, task.timeout::double precision, COALESCE(task.rescues, 0) AS rescues,
   COALESCE(task.snoozes, 0) AS snoozes, task.progress, task.progress_note,
   COALESCE(task.errors, '[]')::jsonb AS errors, COALESCE(task.tags, '{}') AS tags, task.unique_key,
-  task.concurrency_key, task.rate_key, task.traceparent, COALESCE(task.dependencies, 0) AS dependencies,
+  task.concurrency_key, task.rate_key,
+  CASE
+    WHEN octet_length(task.traceparent) = 25
+      THEN '00-' || regexp_replace(encode(task.traceparent, 'hex'), '^(.{32})(.{16})', '\1-\2-')
+  END AS traceparent,
   CASE
     WHEN by.id IS NOT NULL THEN jsonb_build_object('host', by.host, 'pid', by.pid, 'release', by.release)
   END AS attempted_by

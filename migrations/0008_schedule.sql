@@ -1,10 +1,12 @@
 -- Firefly: scheduling tasks.
 
--- Returns a traceparent, or NULL for a text that is none: what is wrong with a trace must not keep a task from being
--- scheduled.
-CREATE FUNCTION "firefly"._traceparent(given text) RETURNS text
+-- Returns the bytes of a traceparent, or NULL for a text that is none: what is wrong with a trace must not keep a task
+-- from being scheduled.
+CREATE FUNCTION "firefly"._traceparent(given text) RETURNS bytea
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN substring(given FROM '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$');
+RETURN decode(replace(substring(
+  given FROM '^(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2})$'
+), '-', ''), 'hex');
 
 -- Schedules tasks that may have unique keys and dependencies, given as a list of objects by the names of the columns.
 -- `depends` is a list of the tasks that must end first: { id }, or { ref }, the place in this list, from 0, of one that
@@ -133,7 +135,7 @@ $body$;
 
 -- Overwrites the arguments and the time of a created task, and the span that has scheduled it, and returns whether it
 -- did: a running one stays as it is.
-CREATE FUNCTION "firefly"._replace(duplicate bigint, params text, not_before timestamptz, traceparent text)
+CREATE FUNCTION "firefly"._replace(duplicate bigint, params text, not_before timestamptz, traceparent bytea)
 RETURNS boolean
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
 DECLARE

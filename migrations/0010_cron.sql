@@ -63,9 +63,10 @@ END
 $body$;
 
 -- Schedules a task for each of these slots that has come and has not fired, if the cron still has the definition that
--- the caller knows, and is neither paused nor removed. Returns how many it scheduled, and the time.
+-- the caller knows, and is neither paused nor removed. Returns how many it scheduled, and the time. traceparent is the
+-- caller's span.
 CREATE FUNCTION "firefly"._fire_cron(
-  name text, definition text, slots timestamptz[], OUT fired integer, OUT at timestamptz
+  name text, definition text, slots timestamptz[], traceparent text DEFAULT NULL, OUT fired integer, OUT at timestamptz
 )
 LANGUAGE plpgsql AS $body$
 #variable_conflict use_column
@@ -100,7 +101,9 @@ BEGIN
     INSERT INTO "firefly".cron_slot (cron, slot) VALUES (entry.name, due) ON CONFLICT DO NOTHING;
     CONTINUE WHEN NOT FOUND;
     SELECT * INTO scheduled
-    FROM "firefly"._schedule(json_build_array(entry.task || jsonb_build_object('not_before', due)));
+    FROM "firefly"._schedule(json_build_array(
+      entry.task || jsonb_build_object('not_before', due, 'traceparent', _fire_cron.traceparent)
+    ));
     UPDATE "firefly".cron_slot SET task_id = scheduled.task_id WHERE cron = entry.name AND slot = due;
     fired := fired + CASE WHEN scheduled.inserted THEN 1 ELSE 0 END;
   END LOOP;

@@ -195,10 +195,10 @@ export class ClaimLoop {
       if (this.#isDue()) admission.request(await promoteDueTasks(sql, queues));
       const { id: consumerId, processId } = lease;
       const span = tracing?.startClaim(queues);
-      const traced = span?.attempts ?? false;
+      const traced = span?.attempts ?? 0;
       const request = { consumerId, processId, batchId, quarantinedBatchId, queues, names, limit, traced };
-      const { alive, tasks, taken, rows, contended, nextDue } = await claimTasks(sql, request);
-      span?.end(tasks.length);
+      const { alive, tasks, taken, rows, contended, spans, nextDue } = await claimTasks(sql, request);
+      span?.end(tasks.length, spans);
       this.#nextDue = nextDue === null ? null : performance.now() + nextDue * 1000;
       this.#vacuum.note(rows);
       this.#budget.note({ limit, soughtQuarantined: quarantinedBatchId !== null, tasks, taken });

@@ -108,8 +108,10 @@ export class ConsumerLoop {
     // A consumer that drains is gone before most slots come, and would find there what its user does not expect.
     if (!config.cron || config.drain) return;
     const { definitions, defaults } = config;
+    const { tracing } = env;
     const whenScheduling = outages.of("schedule by cron");
-    this.#crons = new CronScheduler({ sql, definitions, defaults, consumerId: () => this.id, ...whenScheduling });
+    const consumerId = () => this.id;
+    this.#crons = new CronScheduler({ sql, tracing, definitions, defaults, consumerId, ...whenScheduling });
   }
 
   /** The id under which it is registered. */

@@ -4,6 +4,7 @@ import type { Tag } from "../database/driver.ts";
 import type { TaskOptions } from "../task/options.ts";
 import { newTasks } from "./new_tasks.ts";
 import { fireCron, type NewCron, ownCrons, pruneCronSlots, readClock, registerCrons } from "../store/cron.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 import { Wakeup } from "../wakeup.ts";
 
 /** The parameters of a {@linkcode CronScheduler}. */
@@ -14,6 +15,8 @@ export interface CronSchedulerOptions {
   defaults: Pick<TaskOptions, "queue" | "maxRetries" | "retryDelay" | "timeout">;
   /** The id of the consumer, which may change. */
   consumerId(): string;
+  /** Traces what the crons schedule. */
+  tracing?: Tracing | undefined;
   /** Seconds between two rounds, and so the longest sleep. @default 60 */
   round?: number;
   /** Called after a failure, which is retried. */
@@ -172,8 +175,11 @@ export class CronScheduler {
   }
 
   async #fire(cron: PlannedCron): Promise<void> {
+    const { sql, tracing } = this.#options;
     const until = new Date(this.#now());
-    const { at } = await fireCron(this.#options.sql, { ...cron, slots: dueSlots(cron, until) });
+    const slots = dueSlots(cron, until);
+    const fire = (traceparent?: string) => fireCron(sql, { ...cron, slots, traceparent: traceparent ?? null });
+    const { at } = await (tracing ? tracing.fireCron(cron, fire) : fire());
     this.#setClock(at);
     // If this clock is ahead, slots after the database's time are still to come; if it is behind, slots after its own
     // time were not considered.

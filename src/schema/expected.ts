@@ -232,7 +232,7 @@ column task.started: timestamp with time zone
 column task.status: task_status not null default
 column task.tags: text[]
 column task.timeout: timeout_seconds
-column task.traceparent: text
+column task.traceparent: bytea
 column task.unique_among: text[]
 column task.unique_for: unique_seconds
 column task.unique_key: text
@@ -525,7 +525,7 @@ function _explain_order(task, boolean): task_reason stable 89de41372021
 function _explain_rate(task): task_reason stable 1793b14d61eb
 function _explain_waiting(task): task_reason stable 9523bf0a0db9
 function _fingerprint(text, text, text): bigint immutable e3b0c44298fc
-function _fire_cron(text, text, timestamp with time zone[]): record fcea6e0b8832
+function _fire_cron(text, text, timestamp with time zone[], text): record e167a3745610
 function _forget_all_logs(): trigger 70714411d14e
 function _forget_dependencies(): trigger set enable_seqscan, jit 6b8001503cf3
 function _forget_log(): trigger set enable_seqscan, jit 713e2744b05c
@@ -552,9 +552,7 @@ function _register_crons(uuid, text[], json, boolean): record 124cb3005f2e
 function _release(): trigger 696b32d94271
 function _release_all(): trigger dcc2f4d65a2a
 function _release_deleted(): trigger f51748bdfa2d
-function _release_dependants(bigint[]): record set enable_seqscan, jit 11bc5c51c449
-function _replace(bigint, text, timestamp with time zone, text): boolean set enable_seqscan, jit dd9b0ddda37c
-function _requeue_dependant(bigint): boolean 3ad6584de1f5
+function _replace(bigint, text, timestamp with time zone, bytea): boolean set enable_seqscan, jit dd9b0ddda37c
 function _reschedule(bigint, timestamp with time zone, text, integer): text 7220658af6fc
 function _retry(bigint): text 0389da8f305e
 function _retry_record(bigint): text 3e76b1d4d1cb
@@ -564,7 +562,7 @@ function _runs(bigint[]): record immutable 1710969887e7
 function _schedule(json): record set enable_seqscan, jit 2c462fe4b398
 function _take_place(bigint, text, integer, timestamp with time zone, bigint): boolean 342e96ebb044
 function _take_unique_key(text, text, bigint): bigint d174ed4a0997
-function _traceparent(text): text immutable e3b0c44298fc
+function _traceparent(text): bytea immutable e3b0c44298fc
 function _try_unique_key(text, text, bigint): bigint set lock_timeout 82d0b344d3d3
 function _unplace(bigint, text, integer, timestamp with time zone, bigint): boolean 682fcd252161
 function _wake_lock(text): bigint immutable e3b0c44298fc

@@ -1,4 +1,5 @@
-import { addTasks, type ClaimedGroup, type ClaimedTask, type TakenRun } from "./claimed_task.ts";
+import { addTasks, type ClaimedGroup, type ClaimedTask, type Spans, type TakenRun } from "./claimed_task.ts";
+import { spansOf } from "./claimed_spans.ts";
 import type { Tag } from "../database/driver.ts";
 
 /** The parameters of a claim. */
@@ -14,15 +15,14 @@ export interface ClaimRequest {
   limit: number;
   /** The id of the consumer's process. */
   processId?: number | null;
-  /** Whether to read the identities of the spans that scheduled the tasks: a run is cut where these differ. */
-  traced?: boolean;
+  /** Of how many tasks, the most urgent ones, to read the span that scheduled them. */
+  traced?: number;
 }
 
 /** The most bytes of params that a claim returns: a consumer may hold many tasks that have not started. */
 const LONG_PARAMS = 8192;
 /** The rows of `ready` that a claim looks at first: each may be a run of many tasks. */
 const FEW = 16;
-
 /** The outcome of a claim. */
 export interface Claim {
   /** False if the consumer's lease has expired or it was removed: it must register again. */
@@ -35,6 +35,8 @@ export interface Claim {
   rows: number;
   /** Whether tasks are ready that other transactions keep locked: there may be work, but not to be had right now. */
   contended: boolean;
+  /** The spans that scheduled the first tasks, if they were to be read. */
+  spans: Spans | undefined;
   /** Seconds until the next waiting task is due or may be admitted; null if there is none. */
   nextDue: number | null;
 }
@@ -69,8 +71,7 @@ export interface Claim {
  * columns as a task has costs the driver ten times as much.
  */
 export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim> {
-  const { consumerId, batchId, quarantinedBatchId, queues, names, limit, processId = null, traced = false } = request;
-  const traceparent = sql.raw(traced ? ", traceparent" : "");
+  const { consumerId, batchId, quarantinedBatchId, queues, names, limit, processId = null, traced = 0 } = request;
   const [row] = await sql`
     WITH lax AS MATERIALIZED ( -- 1
       SELECT set_config('synchronous_commit', 'off', true)
@@ -137,7 +138,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       SELECT taken.ordinal, taken.claim_seq, taken.quarantined, task.id, task.max_retries, task.retry_delay,
         CASE WHEN octet_length(task.params) <= ${LONG_PARAMS}::integer AND strpos(task.params, ',') = 0
           THEN task.params ELSE '' END AS params,
-        task.unique_key IS NOT NULL OR task.rate_key IS NOT NULL AS is_special${traceparent},
+        task.unique_key IS NOT NULL OR task.rate_key IS NOT NULL AS is_special,
         CASE WHEN task.retry_attempts IS NOT NULL OR task.rescues IS NOT NULL OR task.snoozes IS NOT NULL
           OR task.backoff IS NOT NULL OR task.timeout IS NOT NULL OR task.concurrency_key IS NOT NULL
           OR task.rate_key IS NOT NULL
@@ -164,9 +165,9 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       SELECT ordinal, min(claim_seq) AS claim_seq, bool_or(quarantined) AS quarantined, bool_or(is_special) AS is_special,
         max_retries, retry_delay, rest, count(*)::integer AS count,
         min(id) AS first, max(id) - min(id) >= count(*) AS has_gaps, array_agg(id) AS ids,
-        string_agg(params, ',' ORDER BY id) AS params${traceparent}
+        string_agg(params, ',' ORDER BY id) AS params
       FROM claimed
-      GROUP BY ordinal, max_retries, retry_delay, rest${traceparent}
+      GROUP BY ordinal, max_retries, retry_delay, rest
     ), batch AS ( -- 9
       INSERT INTO ${sql.schema}.claim_batch (id, consumer_id, quarantined, ids, lengths, claim_seqs, attempted_by)
       SELECT CASE WHEN quarantined THEN ${quarantinedBatchId}::uuid ELSE ${batchId}::uuid END, ${consumerId}::uuid,
@@ -233,7 +234,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
         SELECT json_agg(
           json_build_array(
             ordinal, max_retries, retry_delay, rest::json, count, first,
-            CASE WHEN has_gaps THEN ARRAY(SELECT unnest(ids) ORDER BY 1) END, params${traceparent}
+            CASE WHEN has_gaps THEN ARRAY(SELECT unnest(ids) ORDER BY 1) END, params
           )
           ORDER BY ordinal, first
         )
@@ -252,7 +253,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
           )
         )
         FROM taken
-      )::text AS runs,
+      )::text AS runs,${traced > 0 ? spansOf(sql, traced) : sql.raw("")}
       (SELECT COALESCE(sum(count), 0)::integer FROM taken) AS taken, (SELECT count(*)::integer FROM taken) AS rows,
       LEAST(seen.tasks, ${limit}::bigint) > (SELECT COALESCE(sum(length), 0) FROM due) AS contended,
       -- Not of infinity, which PostgreSQL 15 and 16 cannot subtract from: such a task is never due.
@@ -260,14 +261,15 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       EXISTS (SELECT FROM ${sql.schema}.consumer WHERE id = ${consumerId}::uuid AND lease_until > now()) AS alive
     FROM next_due, seen
   `;
-  const { alive, groups, runs, taken, rows, contended, next_due: nextDue } = row!;
+  const { alive, groups, runs, spans: read, taken, rows, contended, next_due: nextDue } = row!;
   const tasks: ClaimedTask[] = [];
-  const batches = { batchId, quarantinedBatchId, now: performance.now() };
+  const spans = read ? JSON.parse(read) as Spans : undefined;
+  const batches = { batchId, quarantinedBatchId, spans, now: performance.now() };
   const ofRuns = runs === null ? [] : JSON.parse(runs) as TakenRun[];
   for (const group of groups === null ? [] : JSON.parse(groups) as ClaimedGroup[]) {
     addTasks(tasks, group, { run: ofRuns[group[0] - 1]!, ...batches });
   }
-  return { alive, tasks, taken, rows, contended, nextDue };
+  return { alive, tasks, taken, rows, contended, spans, nextDue };
 }
 
 /** A query of the first runs of the served queues that are to be claimed, up to a number of rows. */

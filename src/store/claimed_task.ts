@@ -1,6 +1,9 @@
 import type { Backoff } from "../task/backoff.ts";
 import { toNumber } from "./rows.ts";
 
+/** The spans that scheduled tasks, in hex, by their ids; null for a task without one. */
+export type Spans = Readonly<Record<number, string | null>>;
+
 /** What the claimed tasks of a run have in common. */
 export interface ClaimedRun {
   /** The fence: a statement that ends the claim must find it unchanged. */
@@ -22,15 +25,15 @@ export interface ClaimedRun {
   readonly hasSlots: boolean;
   /** When it was due, by `performance.now()`. */
   readonly due: number;
-  /** The identity of the span that scheduled it; null if there is none, undefined if the claim has not read it. */
-  readonly traceparent: string | null | undefined;
+  /** The spans that the claim has read, if any. */
+  readonly spans: Spans | undefined;
 }
 
 /**
  * A task that this consumer holds. The tasks of a run share one object with what they have in common: thousands of them
  * wait in memory, and the garbage collector copies whatever they hold.
  */
-export class ClaimedTask implements ClaimedRun {
+export class ClaimedTask implements Omit<ClaimedRun, "spans"> {
   readonly id: number;
   /** Null if they are long: then they stay in the database until the attempt starts, see `readParams`. */
   params: string | null;
@@ -106,8 +109,9 @@ export class ClaimedTask implements ClaimedRun {
     return this.run.due;
   }
 
-  get traceparent(): string | null | undefined {
-    return this.run.traceparent;
+  /** The span that scheduled it, in hex; null if there is none, undefined if the claim has not read it. */
+  get scheduledIn(): string | null | undefined {
+    return this.run.spans?.[this.id];
   }
 }
 
@@ -127,7 +131,6 @@ export type ClaimedGroup = [
   first: number,
   ids: number[] | null,
   params: string,
-  traceparent?: string | null,
 ];
 
 /** The columns that have defaults in most tasks: one NULL in their place costs less than eight. */
@@ -152,6 +155,7 @@ interface GroupContext {
   readonly run: TakenRun;
   readonly batchId: string;
   readonly quarantinedBatchId: string | null;
+  readonly spans: Spans | undefined;
   readonly now: number;
 }
 
@@ -181,7 +185,7 @@ export function addTasks(tasks: ClaimedTask[], group: ClaimedGroup, context: Gro
     rateKey: rest.rateKey,
     hasSlots: rest.hasSlots,
     due: context.now - of[4],
-    traceparent: group[8],
+    spans: context.spans,
   };
   for (let i = 0; i < count; i++) tasks.push(new ClaimedTask(ids ? ids[i]! : first + i, params[i] || null, run));
 }

@@ -48,15 +48,21 @@ export async function registerCrons(
 
 /**
  * Schedules a task for each of `slots` that has come and was not fired yet, if `definition` is still the stored one.
- * Resolves to how many it scheduled, and to the database's time.
+ * Stores `traceparent` with each. Resolves to how many it scheduled, and to the database's time.
  */
 export async function fireCron(
   sql: Tag,
-  { name, definition, slots }: { name: string; definition: string; slots: readonly Date[] },
+  { name, definition, slots, traceparent = null }: {
+    name: string;
+    definition: string;
+    slots: readonly Date[];
+    traceparent?: string | null;
+  },
 ): Promise<{ fired: number; at: Date }> {
   const times = slots.map((slot) => slot.toISOString());
   const [row] = await sql<{ fired: number; at: Date }>`
-    SELECT fired, at FROM ${sql.schema}._fire_cron(${name}, ${definition}, ${times}::text[]::timestamptz[])
+    SELECT fired, at
+    FROM ${sql.schema}._fire_cron(${name}, ${definition}, ${times}::text[]::timestamptz[], ${traceparent}::text)
   `;
   return row!;
 }

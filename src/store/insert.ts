@@ -2,6 +2,7 @@ import type { Backoff } from "../task/backoff.ts";
 import type { Tag } from "../database/driver.ts";
 import { nearestDate } from "../database/times.ts";
 import { lazyArray } from "../lazy_array.ts";
+import { toHex } from "../telemetry/traceparent.ts";
 import type { TaskStatus } from "../task/record.ts";
 
 /** A task to insert, by the names of its columns; null takes the default. */
@@ -22,7 +23,7 @@ export interface NewTask extends Partial<UniqueColumns> {
   concurrency_key?: string;
   /** Absent where the task has no such limit. */
   rate_key?: string;
-  /** The identity of the span that schedules it; absent where nothing is traced. */
+  /** The identity of the span that schedules it, as W3C Trace Context writes it; absent where nothing is traced. */
   traceparent?: string;
   /** The tasks that it depends on; absent where there are none. Only the SQL function `_schedule` takes it. */
   depends?: readonly DependsColumn[];
@@ -103,29 +104,34 @@ function template(
 /** Columns whose values differ among alike tasks, and a list for each: traceparents are sent only where there are any. */
 interface Differing {
   readonly names: string;
+  readonly values: string;
   readonly lists: TemplateStringsArray;
 }
 
-const UNTRACED: Differing = { names: "params", lists: template`${VALUE}::text[]` };
-const TRACED: Differing = { names: "params, traceparent", lists: template`${VALUE}::text[], ${VALUE}::text[]` };
+const UNTRACED: Differing = { names: "params", values: "params", lists: template`${VALUE}::text[]` };
+const TRACED: Differing = {
+  names: "params, traceparent",
+  values: "params, decode(traceparent, 'hex')",
+  lists: template`${VALUE}::text[], ${VALUE}::text[]`,
+};
 
-/** Inserts any tasks; its values are the schema and the tasks as JSON. */
+/** Inserts any tasks; its values are the schema, the schema, and the tasks as JSON. */
 const INSERT_ANY = template`
   INSERT INTO ${VALUE}.task (${NAMES}, params, traceparent, not_before)
-  SELECT ${NAMES}, params, traceparent, ${START}
+  SELECT ${NAMES}, params, ${VALUE}._traceparent(traceparent), ${START}
   FROM json_to_recordset(${VALUE}::text::json) AS new (${TYPES}, params text, traceparent text)
   RETURNING concat_ws(',', ${INSERTED}) AS text
 `;
 
 /** Inserts tasks that differ only in their arguments; its values are what they share as JSON, the schema, and the lists. */
-const insertAlikeOf = ({ names, lists }: Differing) =>
+const insertAlikeOf = ({ names, values, lists }: Differing) =>
   template`
   WITH alike AS MATERIALIZED (
     SELECT ${NAMES}, ${START} AS not_before
     FROM json_to_record(${VALUE}::text::json) AS new (${TYPES})
   ), inserted AS (
     INSERT INTO ${VALUE}.task (${NAMES}, ${names}, not_before)
-    SELECT ${NAMES}, ${names}, not_before
+    SELECT ${NAMES}, ${values}, not_before
     FROM alike, unnest(${lists}) AS new (${names})
     RETURNING id, created, not_before
   )
@@ -144,14 +150,14 @@ const READY_NAMES = "id, length, claim_seq, not_before, priority, queue, func_na
 const NOW = milliseconds("now()");
 
 /** Inserts tasks that may start at once, as {@linkcode insertAlikeOf} does; its values are the same, and two schemas more. */
-const insertReadyOf = ({ names, lists }: Differing) =>
+const insertReadyOf = ({ names, values, lists }: Differing) =>
   template`
   WITH alike AS MATERIALIZED (
     SELECT ${NAMES}, ${MARK}
     FROM json_to_record(${VALUE}::text::json) AS new (${TYPES})
   ), inserted AS (
     INSERT INTO ${VALUE}.task (${NAMES}, ${names})
-    SELECT ${NAMES}, ${names}
+    SELECT ${NAMES}, ${values}
     FROM alike, unnest(${lists}) AS new (${names})
     RETURNING id
   ), made AS MATERIALIZED (
@@ -177,7 +183,7 @@ const INSERT_READY_ONE = template`
       func_name, queue, priority, max_retries, retry_delay, backoff, timeout, tags, params, traceparent
     )
     SELECT func_name, queue, priority, ${VALUE}::integer, ${VALUE}::double precision, ${VALUE}::text::jsonb,
-      ${VALUE}::double precision, ${VALUE}::text[], ${VALUE}::text, ${VALUE}::text
+      ${VALUE}::double precision, ${VALUE}::text[], ${VALUE}::text, decode(${VALUE}::text, 'hex')
     FROM new
     RETURNING id
   ), made AS MATERIALIZED (
@@ -207,8 +213,7 @@ function startsAtOnce({ not_before, delay, concurrency_key, rate_key }: NewTask)
 }
 
 async function insertOne(sql: Tag, task: NewTask): Promise<InsertedTask[]> {
-  const { func_name, queue, priority, max_retries, retry_delay, backoff, timeout, tags, params, traceparent = null } =
-    task;
+  const { func_name, queue, priority, max_retries, retry_delay, backoff, timeout, tags, params, traceparent } = task;
   const rows = await sql<{ text: string }>(
     INSERT_READY_ONE,
     func_name,
@@ -221,7 +226,7 @@ async function insertOne(sql: Tag, task: NewTask): Promise<InsertedTask[]> {
     timeout,
     tags.length > 0 ? tags : null,
     params,
-    traceparent,
+    traceparent === undefined ? null : toHex(traceparent),
     sql.schema,
     sql.schema,
   );
@@ -233,7 +238,7 @@ async function insertOne(sql: Tag, task: NewTask): Promise<InsertedTask[]> {
 
 async function insertAny(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
   // One JSON text instead of an array a column: one statement for one task and for thousands, and one parameter.
-  const rows = await sql<{ text: string }>(INSERT_ANY, sql.schema, JSON.stringify(tasks));
+  const rows = await sql<{ text: string }>(INSERT_ANY, sql.schema, sql.schema, JSON.stringify(tasks));
   return rows.map(({ text }) => {
     const [created, id, notBefore = created] = text.split(",");
     return { id: id!, created: nearestDate(Number(created)), not_before: nearestDate(Number(notBefore)) };
@@ -247,7 +252,9 @@ async function insertAlike(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> 
   const isTraced = tasks.some(({ traceparent }) => traceparent !== undefined);
   // One time for all of them, as they start at one time; and one row for all, as the driver takes its time for each.
   const params = tasks.map(({ params }) => params);
-  const lists = isTraced ? [params, tasks.map(({ traceparent = null }) => traceparent)] : [params];
+  const lists = isTraced
+    ? [params, tasks.map(({ traceparent }) => traceparent === undefined ? null : toHex(traceparent))]
+    : [params];
   const { schema } = sql;
   const [row] = await (startsAtOnce(tasks[0]!)
     ? sql<{ text: string }>(

@@ -8,8 +8,8 @@ export interface TracedAttempt {
   readonly funcName: string;
   readonly queue: string;
   readonly attempt: number;
-  /** The identity of the span that scheduled the task; null if there is none, undefined if the claim has not read it. */
-  readonly traceparent: string | null | undefined;
+  /** The span that scheduled the task, in hex; null if there is none, undefined if the claim has not read it. */
+  readonly scheduledIn: string | null | undefined;
 }
 
 /** The span of one attempt, from its start to the return of its handler. */

@@ -1,6 +1,7 @@
 import type { SpanContext } from "./otel.ts";
 
-const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
+/** The ids of a trace and of a span, and the flags, in hex. */
+const IDENTITY = /^([0-9a-f]{32})([0-9a-f]{16})([0-9a-f]{2})$/;
 const NO_TRACE = "0".repeat(32);
 const NO_SPAN = "0".repeat(16);
 
@@ -10,9 +11,14 @@ export function toTraceparent({ traceId, spanId, traceFlags }: SpanContext): str
   return `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, "0")}`;
 }
 
-/** Reads a traceparent; undefined if it is none, since a wrong one must not keep a task from running. */
-export function parseTraceparent(text: string): SpanContext | undefined {
-  const [, traceId, spanId, flags] = TRACEPARENT.exec(text) ?? [];
-  if (traceId === undefined || text.startsWith("ff") || traceId === NO_TRACE || spanId === NO_SPAN) return undefined;
+/** Takes the digits of a traceparent without its version, as they are stored. */
+export function toHex(traceparent: string): string {
+  return traceparent.slice(3, 35) + traceparent.slice(36, 52) + traceparent.slice(53);
+}
+
+/** Reads what is stored; undefined if it is no identity, since a wrong one must not keep a task from running. */
+export function parseHex(hex: string): SpanContext | undefined {
+  const [, traceId, spanId, flags] = IDENTITY.exec(hex) ?? [];
+  if (traceId === undefined || traceId === NO_TRACE || spanId === NO_SPAN) return undefined;
   return { traceId, spanId: spanId!, traceFlags: parseInt(flags!, 16) & 1, isRemote: true };
 }

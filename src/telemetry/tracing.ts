@@ -1,6 +1,7 @@
 import { AttemptSpan, describe, markFailed, type TracedAttempt } from "./attempt_span.ts";
-import { contextWith, epochNow, epochOf, KIND, otel, type Span, type Tracer } from "./otel.ts";
-import { parseTraceparent, toTraceparent } from "./traceparent.ts";
+import { Budget } from "./budget.ts";
+import { contextWith, epochNow, epochOf, KIND, otel, type Span, type SpanOptions, type Tracer } from "./otel.ts";
+import { parseHex, toTraceparent } from "./traceparent.ts";
 import type { Redactor } from "../privacy/redaction.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 import { VERSION } from "../version.ts";
@@ -27,6 +28,15 @@ export const ATTEMPTS_PER_SECOND = 200;
  * 8% of its time, and backends show few of thousands of links to one span.
  */
 const MOST_LINKED = 100;
+
+/** The most spans that the span of a claim has links to: SDKs drop links from 128 on. */
+const MOST_LINKS = 100;
+
+/** A claim that is under way: see {@linkcode Tracing.startClaim}. */
+export interface TracedClaim {
+  readonly attempts: number;
+  end(count: number, spans?: Readonly<Record<number, string | null>>): void;
+}
 
 /** A task that is about to be inserted. */
 interface TracedTask {
@@ -105,31 +115,64 @@ export class Tracing {
   }
 
   /**
-   * Begins a claim from `queues`; undefined if nothing is traced. `attempts`: whether its attempts may be traced, so that
-   * the claim must read their traceparents: at thousands of tasks a second, only one claim of many pays for that. `end`
-   * makes the span of the claim, and is called with the number of tasks that it took.
+   * Makes a root span around the tasks that a cron schedules. `fire` stores its identity with them, and resolves to how
+   * many they are. All consumers try to fire a slot: the span of one that schedules none, or fails, is not ended, and so
+   * never exported.
    */
-  startClaim(queues: readonly string[]): { readonly attempts: boolean; end(count: number): void } | undefined {
+  async fireCron<T extends { readonly fired: number }>(
+    { name, expression, task: { queue } }: {
+      readonly name: string;
+      readonly expression: string;
+      readonly task: { readonly queue: string };
+    },
+    fire: (traceparent: string | undefined) => Promise<T>,
+  ): Promise<T> {
+    const tracer = this.#refresh();
+    if (!tracer) return await fire(undefined);
+    const span = tracer.startSpan(`schedule ${name}`, {
+      kind: KIND.producer,
+      root: true,
+      attributes: {
+        ...describe({ name, queue }, "schedule", "send"),
+        "firefly.cron.name": name,
+        "firefly.cron.expression": expression,
+      },
+    });
+    const outcome = await fire(toTraceparent(span.spanContext()));
+    if (outcome.fired > 1) span.setAttribute("messaging.batch.message_count", outcome.fired);
+    if (outcome.fired > 0) span.end();
+    return outcome;
+  }
+
+  /**
+   * Begins a claim from `queues`; undefined if nothing is traced. `attempts`: how many of its attempts may be traced, so
+   * that the claim must read the spans that scheduled their tasks; `end` is called with those, and with the number of
+   * tasks that it took. It makes the span of the claim, with links to some of them.
+   */
+  startClaim(queues: readonly string[]): TracedClaim | undefined {
     const tracer = this.#refresh();
     if (!tracer) return undefined;
     const startTime = epochNow();
-    const end = (count: number) => {
-      if (count === 0) return; // a consumer polls every few seconds
-      const queue = queues.length === 1 ? queues[0]! : undefined;
-      tracer.startSpan(queue === undefined ? "claim" : `claim ${queue}`, {
-        kind: KIND.client,
-        root: true,
-        startTime,
-        attributes: { ...describe({ queue }, "claim", "receive"), "messaging.batch.message_count": count },
-      }).end(epochNow());
+    return {
+      attempts: this.#running.left(performance.now()),
+      end(count, spans = {}) {
+        if (count === 0) return; // a consumer polls every few seconds
+        const queue = queues.length === 1 ? queues[0]! : undefined;
+        tracer.startSpan(queue === undefined ? "claim" : `claim ${queue}`, {
+          kind: KIND.client,
+          root: true,
+          startTime,
+          attributes: { ...describe({ queue }, "claim", "receive"), "messaging.batch.message_count": count },
+          links: linksTo(Object.values(spans)),
+        }).end(epochNow());
+      },
     };
-    return { attempts: this.#running.hasLeft(performance.now()), end };
   }
 
   /** Starts the span of an attempt that begins `now`; undefined if nothing is traced, or enough is in this second. */
   startAttempt(attempt: TracedAttempt, now: number): AttemptSpan | undefined {
     if (!this.#tracer) return undefined;
-    if (attempt.traceparent !== undefined && this.#running.take(now)) return this.#start(this.#tracer, attempt);
+    if (attempt.scheduledIn !== undefined && this.#running.take(now)) return this.#start(this.#tracer, attempt);
     this.#skipped++;
     return undefined;
   }
@@ -142,8 +185,8 @@ export class Tracing {
   }
 
   #start(tracer: Tracer, attempt: TracedAttempt, startTime = epochNow()): AttemptSpan | undefined {
-    const { id, funcName: name, queue, traceparent } = attempt;
-    const scheduled = traceparent ? parseTraceparent(traceparent) : undefined;
+    const { id, funcName: name, queue, scheduledIn } = attempt;
+    const scheduled = scheduledIn ? parseHex(scheduledIn) : undefined;
     const parent = this.#isChild ? scheduled : undefined;
     if (parent?.traceFlags === 0) return undefined; // the application chose not to sample its trace
     const skipped = this.#skipped;
@@ -196,24 +239,11 @@ export function checkTracing(tracing: unknown, action: string): void {
   );
 }
 
-/** How many more may be taken in this second. Times are by `performance.now()`. */
-class Budget {
-  readonly #size: number;
-  #left: number;
-  #refillAt = 0;
-
-  constructor(size: number) {
-    this.#size = this.#left = size;
-  }
-
-  hasLeft(now: number): boolean {
-    if (this.#left === 0 && now >= this.#refillAt) this.#left = this.#size;
-    return this.#left > 0;
-  }
-
-  take(now: number): boolean {
-    if (!this.hasLeft(now)) return false;
-    if (this.#left-- === this.#size) this.#refillAt = now + 1000;
-    return true;
-  }
+/** Makes a link to each of these spans, once. */
+function linksTo(spans: readonly (string | null)[]): NonNullable<SpanOptions["links"]> {
+  const some = [...new Set(spans)].filter((hex) => hex !== null).slice(0, MOST_LINKS);
+  return some.flatMap((hex) => {
+    const context = parseHex(hex);
+    return context ? [{ context, attributes: {} }] : [];
+  });
 }

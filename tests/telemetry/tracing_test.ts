@@ -1,12 +1,13 @@
-import { trace } from "@opentelemetry/api";
+import { context, trace } from "@opentelemetry/api";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace-base";
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { current, Firefly, task } from "../../mod.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { collectSpans, traceparentOf } from "../support/spans.ts";
+import { until } from "../support/waiting.ts";
 
-const NAMES = Array.from({ length: 7 }, taskName) as [string, string, string, string, string, string, string];
-const [WORK, NEXT, PLAIN, UNIQUE, LIMITED, FAILING, REPLACED] = NAMES;
+const [WORK, NEXT, PLAIN, UNIQUE, LIMITED, FAILING, REPLACED, CRON] = Array.from({ length: 8 }, taskName) as Eight;
+type Eight = [string, string, string, string, string, string, string, string];
 
 const next = task(NEXT, () => {});
 const work = task({ name: WORK, maxRetries: 1, retryDelay: 0 }, async (secret: string) => {
@@ -23,6 +24,15 @@ const failing = task(FAILING, () => {
 });
 
 const SQL_PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+const NO_PARENTS = [
+  "00-no-trace",
+  SQL_PARENT.replace(/^00/, "ff"),
+  SQL_PARENT.replace(/0af7[^-]+/, "0".repeat(32)),
+  SQL_PARENT.replace(/b7ad[^-]+/, "0".repeat(16)),
+  `${SQL_PARENT}-more`,
+  SQL_PARENT.toUpperCase(),
+];
 
 function linksOf({ links }: ReadableSpan): string[] {
   return links.map(({ context: { traceId, spanId } }) => `00-${traceId}-${spanId}-01`);
@@ -87,6 +97,7 @@ Deno.test("a task is traced from the code that schedules it to the statements of
     ["claim default", 1],
     ["claim default", 1],
   ]);
+  assertEquals(claims.map(linksOf), [[traceparentOf(schedule)], [traceparentOf(schedule)]]);
   for (const { startTime, endTime, name } of [...attempts, ...statements, ...claims]) {
     const [from, to] = [startTime, endTime].map(([seconds, nanos]) => seconds + nanos / 1e9) as [number, number];
     assert(to >= from && Math.abs(Date.now() / 1000 - to) < 600, `${name} has the times of a clock`);
@@ -108,9 +119,11 @@ Deno.test("every way to schedule a task stores its own span, which an attempt fi
     await replaced.schedule(0).then(() => replaced.schedule(1)).then((record) => record.refresh()),
     await t.ff.transaction(async () => await plain.schedule(13)),
   ]);
-  await t.ff.sql`INSERT INTO firefly.task (func_name, traceparent) VALUES (${PLAIN}, 'none of these')`;
+  const [wrong] = await t.ff.sql<{ id: string }>`
+    INSERT INTO firefly.task (func_name, traceparent) VALUES (${PLAIN}, 'none of these') RETURNING id
+  `;
   const bySql = await Promise.all(
-    [SQL_PARENT, "00-no-trace", null].flatMap((traceparent) =>
+    [SQL_PARENT, ...NO_PARENTS, null].flatMap((traceparent) =>
       [null, `${traceparent}`].map(async (key) => {
         const [row] = await t.ff.sql<{ id: string }>`
           SELECT firefly.schedule(${PLAIN}, unique_key => ${key}, traceparent => ${traceparent}) AS id
@@ -123,7 +136,7 @@ Deno.test("every way to schedule a task stores its own span, which an attempt fi
   const stored = new Map(records.map(({ id, traceparent }) => [id, traceparent]));
   for (const [id, traceparent] of bySql) stored.set(id, traceparent);
   const rows = await t.ff.sql<{ id: string; traceparent: string | null }>`
-    SELECT id, traceparent FROM firefly.task_record WHERE traceparent IS DISTINCT FROM 'none of these'
+    SELECT id, traceparent FROM firefly.task_record WHERE id <> ${wrong!.id}
   `;
   assertEquals(new Map(rows.map(({ id, traceparent }) => [Number(id), traceparent])), stored);
   const scheduled = spans.named("schedule").map(traceparentOf);
@@ -152,8 +165,55 @@ Deno.test("a call that schedules more than a hundred tasks stores its span with 
   assertEquals(schedule.attributes["messaging.batch.message_count"], 103);
   const expected = [...Array(100).fill(traceparentOf(schedule)), null, null, null];
   assertEquals(records.map(({ traceparent }) => traceparent), expected);
-  const rows = await t.ff.sql<{ traceparent: string | null }>`SELECT traceparent FROM firefly.task ORDER BY id`;
+  const rows = await t.ff.sql<{ traceparent: string | null }>`SELECT traceparent FROM firefly.task_record ORDER BY id`;
   assertEquals(rows.map(({ traceparent }) => traceparent), expected);
+});
+
+Deno.test("a claim has links to the spans that scheduled its tasks, each once, up to a hundred", async () => {
+  await using t = await testInstance();
+  using spans = collectSpans();
+  await t.ff.run(() => plain.scheduleMany([[1], [2]]));
+  await t.ff.run(() => Promise.all(Array.from({ length: 110 }, (_, i) => plain.schedule(i))));
+  await t.ff.sql`INSERT INTO firefly.task (func_name, traceparent) VALUES (${PLAIN}, 'none of these')`;
+
+  await t.drain({ tasks: [plain], concurrency: 200 });
+
+  const scheduled = new Set(spans.named("schedule").map(traceparentOf));
+  const [claim, ...others] = spans.named("claim") as [ReadableSpan];
+  assertEquals([claim.attributes["messaging.batch.message_count"], others.length], [113, 0]);
+  const links = linksOf(claim);
+  assertEquals([links.length, new Set(links).size, links.every((link) => scheduled.has(link))], [100, 100, true]);
+});
+
+Deno.test("a cron's tasks are linked to a root span that names the cron, made by the consumer that fired the slot", async () => {
+  await using t = await testInstance();
+  using spans = collectSpans();
+  let ran = 0;
+  const tick = task({ name: CRON, cron: "* * * * * *" }, () => ++ran);
+  const consumers = trace.getTracer("app").startActiveSpan(
+    "start",
+    () => [1, 2].map(() => t.ff.consume({ tasks: [tick] })),
+  );
+  await until(() => ran >= 2);
+  for (const consumer of consumers) await consumer.stop();
+
+  const rows = await t.ff.sql<{ traceparent: string }>`SELECT traceparent FROM firefly.task_record ORDER BY id`;
+  const fired = spans.named(`schedule ${CRON}`);
+  assertEquals(fired.map(traceparentOf), rows.map(({ traceparent }) => traceparent));
+  for (const { kind, parentSpanContext, attributes } of fired) {
+    assertEquals([kind, parentSpanContext], [3, undefined]);
+    assertEquals(attributes, {
+      "messaging.system": "firefly",
+      "messaging.operation.name": "schedule",
+      "messaging.operation.type": "send",
+      "messaging.destination.name": "default",
+      "firefly.task.name": CRON,
+      "firefly.cron.name": CRON,
+      "firefly.cron.expression": "* * * * * *",
+    });
+  }
+  const [attempt] = spans.named(`attempt ${CRON}`) as [ReadableSpan];
+  assertEquals(linksOf(attempt), [rows[0]!.traceparent]);
 });
 
 Deno.test("tracing: { attempts: child } continues the trace of the schedule, unless that is not sampled", async () => {
@@ -204,6 +264,37 @@ Deno.test("without a provider, or with tracing: false, nothing is stored or trac
   assertEquals(record.traceparent, null);
   await off.drain({ tasks: [plain] });
   assertEquals((await record.refresh()).status, "completed");
+});
+
+Deno.test("without a context manager, attempts have spans, and statements have none", async () => {
+  await using t = await testInstance();
+  using spans = collectSpans();
+  context.disable();
+  await t.ff.run(() => work.schedule(""));
+
+  await t.drain({ tasks: [work] });
+
+  assertEquals(spans.named("attempt").map(({ links }) => links.length), [1, 1]);
+  assertEquals(spans.named("SELECT"), []);
+});
+
+Deno.test("a provider of another major version of OpenTelemetry's API is left alone", async () => {
+  await using t = await testInstance();
+  const api = { version: "2.0.0", trace: { getTracer: () => assert(false, "it was asked for a tracer") } };
+  const globals = globalThis as Record<symbol, unknown>;
+  const other = Symbol.for("opentelemetry.js.api.2");
+  globals[other] = api;
+  try {
+    const record = await t.ff.run(() => plain.schedule(1));
+    await t.drain({ tasks: [plain] });
+
+    assertEquals((await record.refresh()).status, "completed");
+    assertEquals(record.traceparent, null);
+    using spans = collectSpans(); // of version 1, beside it
+    assertEquals((await t.ff.run(() => plain.schedule(2))).traceparent, spans.named("schedule").map(traceparentOf)[0]);
+  } finally {
+    delete globals[other];
+  }
 });
 
 Deno.test("an instance refuses wrong options of tracing", () => {

@@ -1,4 +1,5 @@
-import { addTasks, type ClaimedGroup, type ClaimedTask, type TakenRun } from "./claimed_task.ts";
+import { addTasks, type ClaimedGroup, type ClaimedTask, type Spans, type TakenRun } from "./claimed_task.ts";
+import { spansOf } from "./claimed_spans.ts";
 import type { Tag } from "../../../src/database/driver.ts";
 
 export interface ClaimRequest {
@@ -9,24 +10,23 @@ export interface ClaimRequest {
   names: string[];
   limit: number;
   processId?: number | null;
-  traced?: boolean;
+  traced?: number;
 }
 
 const LONG_PARAMS = 8192;
 const FEW = 16;
-
 export interface Claim {
   alive: boolean;
   tasks: ClaimedTask[];
   taken: number;
   rows: number;
   contended: boolean;
+  spans: Spans | undefined;
   nextDue: number | null;
 }
 
 export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim> {
-  const { consumerId, batchId, quarantinedBatchId, queues, names, limit, processId = null, traced = false } = request;
-  const traceparent = sql.raw(traced ? ", traceparent" : "");
+  const { consumerId, batchId, quarantinedBatchId, queues, names, limit, processId = null, traced = 0 } = request;
   const [row] = await sql`
     WITH lax AS MATERIALIZED ( -- 1
       SELECT set_config('synchronous_commit', 'off', true)
@@ -93,7 +93,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       SELECT taken.ordinal, taken.claim_seq, taken.quarantined, task.id, task.max_retries, task.retry_delay,
         CASE WHEN octet_length(task.params) <= ${LONG_PARAMS}::integer AND strpos(task.params, ',') = 0
           THEN task.params ELSE '' END AS params,
-        task.unique_key IS NOT NULL OR task.rate_key IS NOT NULL AS is_special${traceparent},
+        task.unique_key IS NOT NULL OR task.rate_key IS NOT NULL AS is_special,
         CASE WHEN task.retry_attempts IS NOT NULL OR task.rescues IS NOT NULL OR task.snoozes IS NOT NULL
           OR task.backoff IS NOT NULL OR task.timeout IS NOT NULL OR task.concurrency_key IS NOT NULL
           OR task.rate_key IS NOT NULL
@@ -119,9 +119,9 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       SELECT ordinal, min(claim_seq) AS claim_seq, bool_or(quarantined) AS quarantined, bool_or(is_special) AS is_special,
         max_retries, retry_delay, rest, count(*)::integer AS count,
         min(id) AS first, max(id) - min(id) >= count(*) AS has_gaps, array_agg(id) AS ids,
-        string_agg(params, ',' ORDER BY id) AS params${traceparent}
+        string_agg(params, ',' ORDER BY id) AS params
       FROM claimed
-      GROUP BY ordinal, max_retries, retry_delay, rest${traceparent}
+      GROUP BY ordinal, max_retries, retry_delay, rest
     ), batch AS ( -- 9
       INSERT INTO ${sql.schema}.claim_batch (id, consumer_id, quarantined, ids, lengths, claim_seqs, attempted_by)
       SELECT CASE WHEN quarantined THEN ${quarantinedBatchId}::uuid ELSE ${batchId}::uuid END, ${consumerId}::uuid,
@@ -186,7 +186,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
         SELECT json_agg(
           json_build_array(
             ordinal, max_retries, retry_delay, rest::json, count, first,
-            CASE WHEN has_gaps THEN ARRAY(SELECT unnest(ids) ORDER BY 1) END, params${traceparent}
+            CASE WHEN has_gaps THEN ARRAY(SELECT unnest(ids) ORDER BY 1) END, params
           )
           ORDER BY ordinal, first
         )
@@ -203,21 +203,22 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
           )
         )
         FROM taken
-      )::text AS runs,
+      )::text AS runs,${traced > 0 ? spansOf(sql, traced) : sql.raw("")}
       (SELECT COALESCE(sum(count), 0)::integer FROM taken) AS taken, (SELECT count(*)::integer FROM taken) AS rows,
       LEAST(seen.tasks, ${limit}::bigint) > (SELECT COALESCE(sum(length), 0) FROM due) AS contended,
       CASE WHEN isfinite(next_due.due) THEN EXTRACT(epoch FROM next_due.due - now())::double precision END AS next_due,
       EXISTS (SELECT FROM ${sql.schema}.consumer WHERE id = ${consumerId}::uuid AND lease_until > now()) AS alive
     FROM next_due, seen
   `;
-  const { alive, groups, runs, taken, rows, contended, next_due: nextDue } = row!;
+  const { alive, groups, runs, spans: read, taken, rows, contended, next_due: nextDue } = row!;
   const tasks: ClaimedTask[] = [];
-  const batches = { batchId, quarantinedBatchId, now: performance.now() };
+  const spans = read ? JSON.parse(read) as Spans : undefined;
+  const batches = { batchId, quarantinedBatchId, spans, now: performance.now() };
   const ofRuns = runs === null ? [] : JSON.parse(runs) as TakenRun[];
   for (const group of groups === null ? [] : JSON.parse(groups) as ClaimedGroup[]) {
     addTasks(tasks, group, { run: ofRuns[group[0] - 1]!, ...batches });
   }
-  return { alive, tasks, taken, rows, contended, nextDue };
+  return { alive, tasks, taken, rows, contended, spans, nextDue };
 }
 
 function firstRuns(sql: Tag, names: string[], most: unknown): unknown {

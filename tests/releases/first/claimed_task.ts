@@ -1,6 +1,8 @@
 import type { Backoff } from "../../../src/task/backoff.ts";
 import { toNumber } from "./rows.ts";
 
+export type Spans = Readonly<Record<number, string | null>>;
+
 export interface ClaimedRun {
   readonly claimSeq: number;
   readonly batchId: string;
@@ -18,10 +20,10 @@ export interface ClaimedRun {
   readonly rateKey: string | null;
   readonly hasSlots: boolean;
   readonly due: number;
-  readonly traceparent: string | null | undefined;
+  readonly spans: Spans | undefined;
 }
 
-export class ClaimedTask implements ClaimedRun {
+export class ClaimedTask implements Omit<ClaimedRun, "spans"> {
   readonly id: number;
   params: string | null;
   readonly run: ClaimedRun;
@@ -96,8 +98,8 @@ export class ClaimedTask implements ClaimedRun {
     return this.run.due;
   }
 
-  get traceparent(): string | null | undefined {
-    return this.run.traceparent;
+  get scheduledIn(): string | null | undefined {
+    return this.run.spans?.[this.id];
   }
 }
 
@@ -112,7 +114,6 @@ export type ClaimedGroup = [
   first: number,
   ids: number[] | null,
   params: string,
-  traceparent?: string | null,
 ];
 
 type Rest = Pick<
@@ -135,6 +136,7 @@ interface GroupContext {
   readonly run: TakenRun;
   readonly batchId: string;
   readonly quarantinedBatchId: string | null;
+  readonly spans: Spans | undefined;
   readonly now: number;
 }
 
@@ -162,7 +164,7 @@ export function addTasks(tasks: ClaimedTask[], group: ClaimedGroup, context: Gro
     rateKey: rest.rateKey,
     hasSlots: rest.hasSlots,
     due: context.now - of[4],
-    traceparent: group[8],
+    spans: context.spans,
   };
   for (let i = 0; i < count; i++) tasks.push(new ClaimedTask(ids ? ids[i]! : first + i, params[i] || null, run));
 }

@@ -2,6 +2,7 @@ import type { Backoff } from "../../../src/task/backoff.ts";
 import type { Tag } from "../../../src/database/driver.ts";
 import { nearestDate } from "../../../src/database/times.ts";
 import { lazyArray } from "../../../src/lazy_array.ts";
+import { toHex } from "../../../src/telemetry/traceparent.ts";
 import type { TaskStatus } from "../../../src/task/record.ts";
 
 export interface NewTask extends Partial<UniqueColumns> {
@@ -87,27 +88,32 @@ function template(
 
 interface Differing {
   readonly names: string;
+  readonly values: string;
   readonly lists: TemplateStringsArray;
 }
 
-const UNTRACED: Differing = { names: "params", lists: template`${VALUE}::text[]` };
-const TRACED: Differing = { names: "params, traceparent", lists: template`${VALUE}::text[], ${VALUE}::text[]` };
+const UNTRACED: Differing = { names: "params", values: "params", lists: template`${VALUE}::text[]` };
+const TRACED: Differing = {
+  names: "params, traceparent",
+  values: "params, decode(traceparent, 'hex')",
+  lists: template`${VALUE}::text[], ${VALUE}::text[]`,
+};
 
 const INSERT_ANY = template`
   INSERT INTO ${VALUE}.task (${NAMES}, params, traceparent, not_before)
-  SELECT ${NAMES}, params, traceparent, ${START}
+  SELECT ${NAMES}, params, ${VALUE}._traceparent(traceparent), ${START}
   FROM json_to_recordset(${VALUE}::text::json) AS new (${TYPES}, params text, traceparent text)
   RETURNING concat_ws(',', ${INSERTED}) AS text
 `;
 
-const insertAlikeOf = ({ names, lists }: Differing) =>
+const insertAlikeOf = ({ names, values, lists }: Differing) =>
   template`
   WITH alike AS MATERIALIZED (
     SELECT ${NAMES}, ${START} AS not_before
     FROM json_to_record(${VALUE}::text::json) AS new (${TYPES})
   ), inserted AS (
     INSERT INTO ${VALUE}.task (${NAMES}, ${names}, not_before)
-    SELECT ${NAMES}, ${names}, not_before
+    SELECT ${NAMES}, ${values}, not_before
     FROM alike, unnest(${lists}) AS new (${names})
     RETURNING id, created, not_before
   )
@@ -120,14 +126,14 @@ const UNMARK = "set_config('firefly.placed', '', true)";
 const READY_NAMES = "id, length, claim_seq, not_before, priority, queue, func_name";
 const NOW = milliseconds("now()");
 
-const insertReadyOf = ({ names, lists }: Differing) =>
+const insertReadyOf = ({ names, values, lists }: Differing) =>
   template`
   WITH alike AS MATERIALIZED (
     SELECT ${NAMES}, ${MARK}
     FROM json_to_record(${VALUE}::text::json) AS new (${TYPES})
   ), inserted AS (
     INSERT INTO ${VALUE}.task (${NAMES}, ${names})
-    SELECT ${NAMES}, ${names}
+    SELECT ${NAMES}, ${values}
     FROM alike, unnest(${lists}) AS new (${names})
     RETURNING id
   ), made AS MATERIALIZED (
@@ -152,7 +158,7 @@ const INSERT_READY_ONE = template`
       func_name, queue, priority, max_retries, retry_delay, backoff, timeout, tags, params, traceparent
     )
     SELECT func_name, queue, priority, ${VALUE}::integer, ${VALUE}::double precision, ${VALUE}::text::jsonb,
-      ${VALUE}::double precision, ${VALUE}::text[], ${VALUE}::text, ${VALUE}::text
+      ${VALUE}::double precision, ${VALUE}::text[], ${VALUE}::text, decode(${VALUE}::text, 'hex')
     FROM new
     RETURNING id
   ), made AS MATERIALIZED (
@@ -177,8 +183,7 @@ function startsAtOnce({ not_before, delay, concurrency_key, rate_key }: NewTask)
 }
 
 async function insertOne(sql: Tag, task: NewTask): Promise<InsertedTask[]> {
-  const { func_name, queue, priority, max_retries, retry_delay, backoff, timeout, tags, params, traceparent = null } =
-    task;
+  const { func_name, queue, priority, max_retries, retry_delay, backoff, timeout, tags, params, traceparent } = task;
   const rows = await sql<{ text: string }>(
     INSERT_READY_ONE,
     func_name,
@@ -191,7 +196,7 @@ async function insertOne(sql: Tag, task: NewTask): Promise<InsertedTask[]> {
     timeout,
     tags.length > 0 ? tags : null,
     params,
-    traceparent,
+    traceparent === undefined ? null : toHex(traceparent),
     sql.schema,
     sql.schema,
   );
@@ -202,7 +207,7 @@ async function insertOne(sql: Tag, task: NewTask): Promise<InsertedTask[]> {
 }
 
 async function insertAny(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> {
-  const rows = await sql<{ text: string }>(INSERT_ANY, sql.schema, JSON.stringify(tasks));
+  const rows = await sql<{ text: string }>(INSERT_ANY, sql.schema, sql.schema, JSON.stringify(tasks));
   return rows.map(({ text }) => {
     const [created, id, notBefore = created] = text.split(",");
     return { id: id!, created: nearestDate(Number(created)), not_before: nearestDate(Number(notBefore)) };
@@ -214,7 +219,9 @@ async function insertAlike(sql: Tag, tasks: NewTask[]): Promise<InsertedTask[]> 
   const shared = JSON.stringify(alike);
   const isTraced = tasks.some(({ traceparent }) => traceparent !== undefined);
   const params = tasks.map(({ params }) => params);
-  const lists = isTraced ? [params, tasks.map(({ traceparent = null }) => traceparent)] : [params];
+  const lists = isTraced
+    ? [params, tasks.map(({ traceparent }) => traceparent === undefined ? null : toHex(traceparent))]
+    : [params];
   const { schema } = sql;
   const [row] = await (startsAtOnce(tasks[0]!)
     ? sql<{ text: string }>(
