@@ -1,8 +1,10 @@
 /**
- * Schedules a task, runs it, and ends: with OTEL_DENO=true, Deno exports its spans. It imports nothing of OpenTelemetry.
+ * Schedules a task, runs it, and ends. It imports nothing of OpenTelemetry: Deno exports its spans with OTEL_DENO=true, and
+ * other runtimes if an SDK was loaded before.
  *
  * @module
  */
+import process from "node:process";
 import { current, Firefly, task } from "../../mod.ts";
 
 const hello = task("test.traced", async (name: string) => {
@@ -10,7 +12,7 @@ const hello = task("test.traced", async (name: string) => {
   await current().sql`SELECT ${name}::text`;
 });
 
-const ff = new Firefly({ database: Deno.args[0]! });
+const ff = new Firefly({ database: process.env.FIREFLY_TEST_DATABASE! });
 ff.on("log", ({ traceId }) => console.log(traceId));
 await ff.run(() => hello.schedule("world"));
 await ff.consume({ tasks: [hello], maxTasks: 1 }).finished;

@@ -18,6 +18,12 @@ function bunPlatform(): string {
   return `${Deno.build.os}-${Deno.build.arch === "aarch64" ? "aarch64" : "x64"}`;
 }
 
+/** What a program finds beside it: packages of npm by name and version, and a module that is loaded before it. */
+export interface Surroundings {
+  readonly packages?: Readonly<Record<string, string>>;
+  readonly preload?: string;
+}
+
 /**
  * Runs a module of this project on another runtime, and gives what it printed to stderr.
  *
@@ -27,6 +33,7 @@ export async function runOn(
   runtime: string,
   module: URL,
   env: Record<string, string> = {},
+  { packages = {}, preload }: Surroundings = {},
 ): Promise<{ success: boolean; stderr: string }> {
   const directory = await Deno.makeTempDir({ prefix: "firefly_runtime_" });
   try {
@@ -36,17 +43,24 @@ export async function runOn(
       ["bundle", "--quiet", "--output", bundle, module.href],
       new URL("../../", import.meta.url),
     );
-    const binary = await installRuntime(runtime, directory);
-    return await run(binary, [bundle], directory, { check: false, env });
+    const binary = await installRuntime(runtime, directory, packages);
+    const args = preload === undefined ? [] : [runtime === "Bun" ? "--preload" : "--import", "./preload.mjs"];
+    if (preload !== undefined) await Deno.writeTextFile(join(directory, "preload.mjs"), preload);
+    return await run(binary, [...args, bundle], directory, { check: false, env });
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
 }
 
-/** Installs a runtime into a directory, and gives the path of its binary. */
-export async function installRuntime(runtime: string, directory: string): Promise<string> {
+/** Installs a runtime into a directory, and packages of npm beside it; gives the path of its binary. */
+export async function installRuntime(
+  runtime: string,
+  directory: string,
+  packages: Readonly<Record<string, string>> = {},
+): Promise<string> {
   const specifier = PACKAGES[runtime]!;
-  const config = { nodeModulesDir: "auto", imports: { runtime: specifier } };
+  const others = Object.entries(packages).map(([name, version]) => [name, `npm:${name}@${version}`]);
+  const config = { nodeModulesDir: "auto", imports: { runtime: specifier, ...Object.fromEntries(others) } };
   await Deno.writeTextFile(join(directory, "deno.json"), JSON.stringify(config));
   await run(Deno.execPath(), ["install", "--quiet"], directory);
   const name = specifier.replace(/^npm:/, "").replace(/@\d+$/, "");
