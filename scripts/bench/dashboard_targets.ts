@@ -47,5 +47,5 @@ export const DASHBOARD_TARGETS: readonly Target[] = [
 ];
 
 function pagesOf({ measurements }: Results): string[] {
-  return [...new Set(measurements.flatMap(({ page }) => page ?? []))];
+  return [...new Set(measurements.flatMap(({ scenario, page }) => scenario === "dashboard" ? page ?? [] : []))];
 }

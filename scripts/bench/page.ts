@@ -4,11 +4,16 @@ import { PEERS } from "./peers.ts";
 import type { Results } from "./results.ts";
 import { FULL } from "./scenarios.ts";
 import { noiseOf, QUIET } from "./statistics.ts";
-import { measuredSections, pagesTable, recordsTable, roundsTable, targetTable } from "./tables.ts";
+import { measuredSections, recordsTable, requestsTable, roundsTable, targetTable, tracesTable } from "./tables.ts";
+
+const PAGES = { scenario: "dashboard", title: "Page" } as const;
+const SCRAPES = { scenario: "scrape", title: "Database with" } as const;
 
 /** Renders the tables alone, for a terminal. */
 export function renderTables(results: Results): string {
-  const [rounds, records, pages] = [roundsTable(results), recordsTable(results), pagesTable(results)];
+  const [rounds, records] = [roundsTable(results), recordsTable(results)];
+  const [pages, scrapes] = [requestsTable(results, PAGES), requestsTable(results, SCRAPES)];
+  const traces = tracesTable(results);
   return [
     ...quickness(results),
     ...targetTable(results),
@@ -17,6 +22,8 @@ export function renderTables(results: Results): string {
     ...rounds ? ["Rounds", "", ...rounds, ""] : [],
     ...records ? ["Records", "", ...records, ""] : [],
     ...pages ? ["Dashboard", "", ...pages, ""] : [],
+    ...scrapes ? ["Scrape of the metrics", "", ...scrapes, ""] : [],
+    ...traces ? ["Traces", "", ...traces, ""] : [],
   ].join("\n");
 }
 
@@ -60,6 +67,8 @@ export function renderPage(results: Results, plot: string): string {
     ...rounds(results),
     ...records(results),
     ...dashboardPages(results),
+    ...scrapes(results),
+    ...traces(results),
     "## Targets",
     "",
     "These are the targets that Firefly was built for, with the reason for each one that it misses.",
@@ -124,7 +133,7 @@ function records(results: Results): string[] {
 }
 
 function dashboardPages(results: Results): string[] {
-  const table = pagesTable(results);
+  const table = requestsTable(results, PAGES);
   if (!table) return [];
   const { board, pages } = results.run.sizes;
   return [
@@ -133,6 +142,39 @@ function dashboardPages(results: Results): string[] {
     `Each page is asked for ${pages} times, one request after another, from the dashboard's handler in the process that ` +
     "measures. 70% of the tasks have ended, 2.8% are due, 60 run, and the others wait. Statistics of each minute are " +
     "there for 30 days. Server CPU is what all statements of a request take. Measured in the first round alone.",
+    "",
+    ...table,
+    "",
+  ];
+}
+
+function scrapes(results: Results): string[] {
+  const table = requestsTable(results, SCRAPES);
+  if (!table) return [];
+  return [
+    "## Scrape of the metrics",
+    "",
+    `\`writeMetrics()\` is called ${results.run.sizes.pages} times, one call after another, in the process that measures. ` +
+    "The records are those of the dashboard above. Measured in the first round alone.",
+    "",
+    ...table,
+    "",
+  ];
+}
+
+function traces(results: Results): string[] {
+  const table = tracesTable(results);
+  if (!table) return [];
+  const { slice, slices } = results.run.sizes;
+  return [
+    "## What traces cost",
+    "",
+    `Three consumers in the process that measures run ${
+      slice.toLocaleString("en")
+    } tasks each in turn, ${slices} times: ` +
+    "one with the SDK of OpenTelemetry, which samples every trace and throws away batches of spans, and two without " +
+    "traces, whose difference is what the method does not tell apart. Each number is the median of the turns; the sum is " +
+    "compared with the mean of those two in the same turn.",
     "",
     ...table,
     "",

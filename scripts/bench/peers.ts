@@ -57,6 +57,8 @@ export const PEERS: readonly Peer[] = [
       "records",
       "memory",
       "dashboard",
+      "scrape",
+      "traces",
     ],
     packages: [],
   },

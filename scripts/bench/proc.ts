@@ -40,7 +40,7 @@ export function cpuWithEnded(pid: number): number {
   return stat ? stat.own + stat.children : NaN;
 }
 
-/** The same with all of its children, alive and ended. */
+/** The same of a process whose children have one thread each, with these, alive and ended. */
 export function cpuOfFamily(pid: number): number {
   let total = NaN;
   for (let tries = 0; tries < 5; tries++) {
@@ -56,9 +56,15 @@ function cpuOfChildren(pid: number): number {
   let total = 0;
   for (const { name } of Deno.readDirSync("/proc")) {
     const child = /^\d+$/.test(name) ? readStat(Number(name)) : undefined;
-    if (child?.parent === pid) total += child.own;
+    if (child?.parent === pid) total += runTimeOf(Number(name)) ?? child.own;
   }
   return total;
+}
+
+/** The same of a process with one thread, more exactly than in ticks; undefined if the kernel does not count it. */
+function runTimeOf(pid: number): number | undefined {
+  const text = readText(`/proc/${pid}/schedstat`);
+  return text === undefined ? undefined : Number(text.split(" ")[0]) / 1e6;
 }
 
 /** The memory of a process in MB: what it has, and the most it ever had. NaN where there is no /proc. */

@@ -17,6 +17,8 @@ export interface Metrics {
   /** Microseconds of CPU a task: of the server, and of the peer's processes. */
   readonly serverCpu?: number;
   readonly clientCpu?: number;
+  /** Of the scenario `traces`: CPU of server and client as a multiple of that without traces, the median of the turns. */
+  readonly ratio?: number;
   /** The most memory (RSS) that a consumer had, in MB of 10^6 bytes. */
   readonly memory?: number;
   /** Which of the rounds of `rounds`, or of the numbers of records of `records`, it is, from 1. */
@@ -42,7 +44,7 @@ export interface Measurement {
   readonly round: number;
   readonly peer: string;
   readonly scenario: Scenario;
-  /** Of the scenario `dashboard`, whose metrics of a task are those of a request. */
+  /** Of the scenarios `dashboard` and `scrape`, whose metrics of a task are those of a request: what was asked for. */
   readonly page?: string;
   readonly metrics: Metrics;
 }

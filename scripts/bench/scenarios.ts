@@ -17,13 +17,15 @@ export const SCENARIOS = [
   "records",
   "memory",
   "dashboard",
+  "scrape",
+  "traces",
 ] as const;
 
 /** One of them. */
 export type Scenario = typeof SCENARIOS[number];
 
 /** Those that are measured in the first round alone, as they repeat themselves and take minutes. */
-export const ONCE: readonly Scenario[] = ["records", "dashboard"];
+export const ONCE: readonly Scenario[] = ["records", "dashboard", "scrape"];
 
 /** How much of everything. */
 export interface Sizes {
@@ -47,6 +49,11 @@ export interface Sizes {
   readonly records: readonly number[];
   /** Milliseconds that a consumer has to come to rest. */
   readonly rest: number;
+  /** How many tasks consumers with and without traces run in turn, and how many turns each of them has. */
+  readonly slice: number;
+  readonly slices: number;
+  /** Tasks that are ready while metrics are scraped. */
+  readonly ready: number;
   /** Tasks in the database whose dashboard is measured, and how often each page is asked for. */
   readonly board: number;
   readonly pages: number;
@@ -64,6 +71,9 @@ export const FULL: Sizes = {
   steps: 10,
   records: [10_000, 10_000_000],
   rest: 1500,
+  slice: 5000,
+  slices: 40,
+  ready: 100_000,
   board: 1_000_000,
   pages: 50,
 };
@@ -80,6 +90,9 @@ export const QUICK: Sizes = {
   steps: 3,
   records: [1_000, 20_000],
   rest: 300,
+  slice: 200,
+  slices: 3,
+  ready: 1000,
   board: 10_000,
   pages: 3,
 };

@@ -74,6 +74,11 @@ export class Stage implements AsyncDisposable {
     return this.#sql;
   }
 
+  /** Milliseconds of CPU that the server has used. */
+  get serverCpu(): number {
+    return this.#server.cpu();
+  }
+
   /** The process that makes tables, fills them, and looks at what is left. */
   get control(): Child {
     return this.#control!;

@@ -33,7 +33,7 @@ export interface Choice {
   readonly metric: Metric;
   /** Of the scenarios `rounds` and `records`. */
   readonly step?: number;
-  /** Of the scenario `dashboard`. */
+  /** Of the scenarios `dashboard` and `scrape`. */
   readonly page?: string;
 }
 

@@ -1,4 +1,5 @@
 import { markdownTable } from "../markdown_table.ts";
+import { ARMS, KINDS, pageOf } from "./measures/traces.ts";
 import { PEERS } from "./peers.ts";
 import type { Metric, Results } from "./results.ts";
 import type { Scenario } from "./scenarios.ts";
@@ -94,16 +95,34 @@ export function recordsTable(results: Results): string[] | undefined {
   return markdownTable(["Records", ...BESIDE_RECORDS.map(([title]) => title)], rows);
 }
 
-/** The table of the scenario `dashboard`: a line for each page; undefined if it was not measured. */
-export function pagesTable(results: Results): string[] | undefined {
-  const pages = [...new Set(results.measurements.flatMap(({ page }) => page ?? []))];
+/** The table of a scenario whose requests are measured: a line for each page or state; undefined if it was not measured. */
+export function requestsTable(
+  results: Results,
+  { scenario, title }: { scenario: "dashboard" | "scrape"; title: string },
+): string[] | undefined {
+  const measured = results.measurements.filter((one) => one.scenario === scenario);
+  const pages = [...new Set(measured.flatMap(({ page }) => page ?? []))];
   if (pages.length === 0) return undefined;
   const rows = pages.map((page) => {
-    const of = (metric: Metric) => summarize(results, { peer: FIREFLY!.name, scenario: "dashboard", metric, page });
+    const of = (metric: Metric) => summarize(results, { peer: FIREFLY!.name, scenario, metric, page });
     const server = of("serverCpu");
     return [page, middle(of("p50")), middle(of("p95")), server ? formatNumber(server.median / 1000) : ""];
   });
-  return markdownTable(["Page", "p50 ms", "p95 ms", "server CPU ms"], rows);
+  return markdownTable([title, "p50 ms", "p95 ms", "server CPU ms"], rows);
+}
+
+/** The table of the scenario `traces`: a line for each consumer; undefined if it was not measured. */
+export function tracesTable(results: Results): string[] | undefined {
+  const rows = KINDS.flatMap((kind) =>
+    ARMS.flatMap((arm) => {
+      const page = pageOf(kind, arm);
+      const of = (metric: Metric) => summarize(results, { peer: FIREFLY!.name, scenario: "traces", metric, page });
+      const ratio = of("ratio")?.median.toFixed(3);
+      return ratio ? [[kind, arm, middle(of("serverCpu")), middle(of("clientCpu")), ratio]] : [];
+    })
+  );
+  if (rows.length === 0) return undefined;
+  return markdownTable(["Scheduled", "Consumer", "server CPU µs/task", "client CPU µs/task", "sum, × without"], rows);
 }
 
 /** The peers that were measured in a scenario. */

@@ -2,6 +2,7 @@ import { DASHBOARD_TARGETS } from "./dashboard_targets.ts";
 import type { Metric, Results } from "./results.ts";
 import type { Scenario } from "./scenarios.ts";
 import { type Choice, summarize } from "./statistics.ts";
+import { TRACING_TARGETS } from "./tracing_targets.ts";
 
 /** What Firefly should reach, as a ratio or a number. */
 export interface Target {
@@ -57,6 +58,8 @@ export const REASONS: Readonly<Record<string, string>> = {
     "The question whether to cancel what waits in a queue counted 74,000 tasks one by one; all other pages took up to 45 ms. Since this run one statement counts them: 27 ms, and the slowest page takes 41",
   "dashboard/overview": "",
   "drain_1/uncounted": "",
+  "traces/in bulk": "",
+  "traces/one by one": "",
 };
 
 const GRAPHILE = "graphile-worker's fastest";
@@ -272,6 +275,7 @@ export const TARGETS: readonly Target[] = [
     measured: (results) => summarize(results, { peer: "firefly", scenario: "drain_1", metric: "memory" })?.median,
   },
   ...DASHBOARD_TARGETS,
+  ...TRACING_TARGETS,
 ];
 
 /** Whether a number is what a target asks for. */

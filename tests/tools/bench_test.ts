@@ -31,6 +31,7 @@ const LINES: Line[] = [
   },
   ...[60_000, 50_000, 58_500].map((rate) => measured("firefly", "drain_1", { rate, wal: 700, memory: 120 })),
   ...[29_000, 30_000, 20_000].map((rate) => measured("graphile-fast", "drain_1", { rate, wal: 1000 })),
+  { ...measured("firefly", "traces", { serverCpu: 4.1, clientCpu: 2.3, ratio: 1.067 }), page: "one by one: traced" },
   measured("firefly", "latency", { p50: 1.5, p95: 3, p99: 6 }),
   measured("graphile-fast", "latency", { p50: 3, p95: 5, p99: 8 }),
   measured("graphile-default", "latency", { p50: 2, p95: 5, p99: 10 }),
@@ -40,6 +41,7 @@ const LINES: Line[] = [
   ...[9_000, 9_100, 9_900].map((rate) => measured("firefly", "records", { step: 2, rate, oneRate: 100 })),
   { ...measured("firefly", "dashboard", { p50: 8, p95: 120, serverCpu: 6500 }), page: "Overview" },
   { ...measured("firefly", "dashboard", { p50: 20, p95: 30, serverCpu: 1500 }), page: "Queues" },
+  { ...measured("firefly", "scrape", { p50: 3, p95: 9, serverCpu: 1200 }), page: "no tasks" },
   { kind: "failure", round: 2, peer: "kv", scenario: "bulk", message: "it broke\n    at once" },
 ];
 
@@ -85,7 +87,11 @@ Deno.test("targetTable() compares medians, and says which targets are missed", (
   assertEquals(cells(lines, "schedule, 1 at a time, beside 10 million records").slice(2, 4), ["1.00 ×", "met"]);
   assertEquals(cells(lines, "dashboard, the slowest page, p95").slice(2, 4), ["120 ms", "**missed**"]);
   assertEquals(cells(lines, "dashboard, all statements of the overview").slice(2, 4), ["6.5 ms", "met"]);
-  assertEquals(lines.length, 2 + 10, "what was not measured is left out");
+  assertEquals(cells(lines, "drain of tasks scheduled one by one, CPU with traces").slice(2, 4), [
+    "1.07 ×",
+    "**missed**",
+  ]);
+  assertEquals(lines.length, 2 + 11, "what was not measured is left out");
 });
 
 Deno.test("isMet() tells a bound that is reached from one that is passed", () => {
@@ -95,7 +101,7 @@ Deno.test("isMet() tells a bound that is reached from one that is passed", () =>
 
 Deno.test("each target has a place for the reason why it is missed, each scenario a section and a peer", () => {
   assertEquals(Object.keys(REASONS), TARGETS.map(({ key }) => key));
-  const unlisted = ["rounds", "records", "dashboard"];
+  const unlisted = ["rounds", "records", "dashboard", "scrape", "traces"];
   assertEquals([...SECTIONS.map(({ scenario }) => scenario), ...unlisted].sort(), [...SCENARIOS].sort());
   for (const scenario of SCENARIOS) assert(PEERS.some(({ scenarios }) => scenarios.includes(scenario)), scenario);
 });
@@ -113,6 +119,8 @@ Deno.test("renderPage() has the tables, the machine, the settings and the failur
   assertStringIncludes(page, "one \\| two, 2 cores");
   assertStringIncludes(page, "`localQueue: 1000`");
   assertEquals(cells(lines, "Queues"), ["Queues", "20", "30", "1.5"]);
+  assertEquals(cells(lines, "no tasks"), ["no tasks", "3", "9", "1.2"]);
+  assertEquals(cells(lines, "one by one", "traced"), ["one by one", "traced", "4.1", "2.3", "1.067"]);
   assertEquals(cells(roundsTable(results)!, "2"), ["2", "45,000", "80,000", "40", "9.5"]);
   assertEquals(cells(recordsTable(results)!, "10,000,000").slice(1, 3), ["9,100", "100"]);
 });

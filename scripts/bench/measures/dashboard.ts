@@ -16,23 +16,26 @@ export async function measureDashboard(stage: Stage): Promise<(Metrics & { page:
   try {
     const all: (Metrics & { page: string })[] = [];
     for (const [page, path] of Object.entries(await pathsOf(stage))) {
-      const get = () => load(board.fetch, path);
-      for (let i = 0; i < WARM_UP; i++) await get();
-      const metrics = await stage.account([], async () => {
-        const times: number[] = [];
-        for (let i = 0; i < stage.sizes.pages; i++) {
-          const start = performance.now();
-          await get();
-          times.push(performance.now() - start);
-        }
-        return { count: times.length, metrics: quantilesOf(times) };
-      });
-      all.push({ ...metrics, page });
+      all.push({ ...await measureRequests(stage, () => load(board.fetch, path)), page });
     }
     return all;
   } finally {
     board.close();
   }
+}
+
+/** Asks again and again, one request after another. */
+export async function measureRequests(stage: Stage, get: () => Promise<unknown>): Promise<Metrics> {
+  for (let i = 0; i < WARM_UP; i++) await get();
+  return await stage.account([], async () => {
+    const times: number[] = [];
+    for (let i = 0; i < stage.sizes.pages; i++) {
+      const start = performance.now();
+      await get();
+      times.push(performance.now() - start);
+    }
+    return { count: times.length, metrics: quantilesOf(times) };
+  });
 }
 
 /** Asks for a page as a browser does, and reads it to its end. */

@@ -10,7 +10,9 @@ import { measureMemory } from "./memory.ts";
 import { measureRecords } from "./records.ts";
 import { measureBulk, measureSchedule } from "./schedule.ts";
 import { measureBareInserts, measureTaskInserts } from "./pgbench.ts";
+import { measureScrape } from "./scrape.ts";
 import { measureSqlDrain } from "./sql_drain.ts";
+import { measureTraces } from "./traces.ts";
 
 /** Measures a peer in a scenario. `ownRate` is how many tasks a second it schedules one at a time, if that is known. */
 export async function measure(
@@ -44,6 +46,8 @@ const BY_PROCESSES: Record<Scenario, Measure> = {
   records: measureRecords,
   memory: measureMemory,
   dashboard: measureDashboard,
+  scrape: measureScrape,
+  traces: measureTraces,
 };
 
 const BY_SQL: Partial<Record<Scenario, Measure>> = {
