@@ -88,7 +88,8 @@ async function consumeGuarded(
     if (probes) probes.consumer = consumer;
     const guard = guardProcess(consumer, { ff, log, running, exit, options: settings.options });
     const { maxMemory } = settings;
-    const endMemory = maxMemory && watchMemory(maxMemory, (text) => guard.stop({ code: EXIT.tooMuchMemory, text }));
+    const stop = (text: string) => guard.stop({ code: EXIT.tooMuchMemory, text });
+    const endMemory = maxMemory && watchMemory(ff, maxMemory, stop);
     try {
       await consumer.finished;
       return guard.exitCode();

@@ -5,7 +5,7 @@ import { PgBoss } from "pg-boss";
 import { importFromBullMQ, importFromGraphileWorker, importFromPgBoss, type ImportReport } from "../../import.ts";
 import { type Firefly, task } from "../../mod.ts";
 import { testDatabase } from "../support/database.ts";
-import { instanceOn, testPool } from "../support/import_jobs.ts";
+import { instanceOn, testPool, WITH_GRAPHILE } from "../support/import_jobs.ts";
 import { testRedis, WITH_REDIS } from "../support/redis.ts";
 import { until } from "../support/waiting.ts";
 
@@ -77,33 +77,43 @@ Deno.test("importFromPgBoss() moves jobs while workers of pg-boss run, and each 
   assertEquals(problems, []);
 });
 
-Deno.test("importFromGraphileWorker() moves jobs while workers of graphile-worker run, and each job runs exactly once", async () => {
-  await using db = await testDatabase();
-  await using firefly = instanceOn(db);
-  runs = [];
-  const problems: unknown[] = [];
-  const quiet = { error: (line: string) => problems.push(line), warn() {}, info() {}, debug() {}, scope: () => quiet };
-  const pgPool = testPool(db);
-  const options = { pgPool, logger: quiet as never };
-  const utils = await makeWorkerUtils(options);
-  await utils.migrate();
-  await utils.addJobs(Array.from({ length: JOBS }, (_, n) => ({ identifier: "live.job", payload: { n } })));
-  await utils.release();
-  const runner = await run({
-    ...options,
-    concurrency: 4,
-    pollInterval: 50,
-    noHandleSignals: true,
-    taskList: { "live.job": (payload) => runElsewhere((payload as { n: number }).n) },
-  });
-  try {
-    assertOnce(await importLive(firefly, () => importFromGraphileWorker({ firefly })));
-  } finally {
-    await runner.stop();
-    await pgPool.end();
-  }
-  assertEquals(problems, []);
-});
+Deno.test(
+  "importFromGraphileWorker() moves jobs while workers of graphile-worker run, and each job runs exactly once",
+  WITH_GRAPHILE,
+  async () => {
+    await using db = await testDatabase();
+    await using firefly = instanceOn(db);
+    runs = [];
+    const problems: unknown[] = [];
+    const quiet = {
+      error: (line: string) => problems.push(line),
+      warn() {},
+      info() {},
+      debug() {},
+      scope: () => quiet,
+    };
+    const pgPool = testPool(db);
+    const options = { pgPool, logger: quiet as never };
+    const utils = await makeWorkerUtils(options);
+    await utils.migrate();
+    await utils.addJobs(Array.from({ length: JOBS }, (_, n) => ({ identifier: "live.job", payload: { n } })));
+    await utils.release();
+    const runner = await run({
+      ...options,
+      concurrency: 4,
+      pollInterval: 50,
+      noHandleSignals: true,
+      taskList: { "live.job": (payload) => runElsewhere((payload as { n: number }).n) },
+    });
+    try {
+      assertOnce(await importLive(firefly, () => importFromGraphileWorker({ firefly })));
+    } finally {
+      await runner.stop();
+      await pgPool.end();
+    }
+    assertEquals(problems, []);
+  },
+);
 
 Deno.test({
   ...WITH_REDIS,

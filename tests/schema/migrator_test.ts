@@ -44,7 +44,9 @@ Deno.test("migrate() applies missing migrations in order, and reports each", asy
 
   const done = await migrate(db.settings, "firefly", (message) => reported.push(message), [A, B]);
 
-  assertEquals([done.map(({ name }) => name), reported], [["b"], ["Applying migration 2 b"]]);
+  // The connection that migrated before may still hold its lock for a moment.
+  const applying = reported.filter((message) => message.startsWith("Applying"));
+  assertEquals([done.map(({ name }) => name), applying], [["b"], ["Applying migration 2 b"]]);
   assertEquals(await tables(db), ["a", "b", "migration"]);
 });
 
