@@ -1,5 +1,5 @@
 import type { TaskDefinition } from "../task/definition.ts";
-import { decodeParams, type KeyRing } from "../privacy/encryption.ts";
+import { decodeStored, type KeyRing } from "../privacy/encryption.ts";
 import { computeLimitKeys, isLimited } from "../task/limit_keys.ts";
 import { ClaimedTask } from "../store/claimed_task.ts";
 
@@ -51,7 +51,7 @@ function hasKeys({ concurrencyKey, rateKey }: ClaimedTask, { concurrency, rateLi
 /** The task with keys for all of its limits: a key stored with its record stays as it is. */
 function withKeys(task: ClaimedTask, definition: TaskDefinition, keys: KeyRing | undefined): ClaimedTask {
   if (hasKeys(task, definition)) return task;
-  const args = decodeParams(task.params!, keys);
+  const args = decodeStored(task.params!, "params", keys);
   if (!Array.isArray(args)) throw new TypeError("Cannot tell the key of a limit as params is no list of arguments");
   const { concurrencyKey, rateKey } = computeLimitKeys(definition, args);
   const { id, params, run } = task;

@@ -3,6 +3,7 @@ import { DecryptionFailed } from "../errors.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 import { base64, decodeText, encodeText } from "../wire/base64.ts";
 import { decode, decodeArguments } from "../wire/decode.ts";
+import { Incomplete, type Missing } from "../wire/missing.ts";
 
 /** The keys that encrypt and decrypt arguments and results. */
 export interface Encryption {
@@ -63,6 +64,13 @@ export function decodeParams(text: string, keys: KeyRing | undefined): unknown {
 export function decodeTaskArguments(text: string, keys: KeyRing | undefined): unknown {
   if (isEncrypted(text)) throw toDecryptionError(text, keys);
   return decodeArguments(text);
+}
+
+/** Decodes a stored value to look at it: in arguments, results of other tasks are {@linkcode Missing}. */
+export function decodeStored(text: string, column: ValuePlace["column"], keys: KeyRing | undefined): unknown {
+  if (column === "returned") return decodeParams(text, keys);
+  const args = decodeTaskArguments(text, keys);
+  return args instanceof Incomplete ? args.value : args;
 }
 
 /** Encrypts and decrypts stored values with the keys of an instance. */

@@ -3,7 +3,7 @@ import { DEFAULT_RETRY_DELAY, type RecordedDelay, type RetryDelay, toRecordedDel
 import type { Database } from "../database/pools.ts";
 import { parseTime } from "../database/times.ts";
 import type { AttemptedBy } from "../events.ts";
-import { decodeParams, decodeTaskArguments, decryptRow, type KeyRing } from "../privacy/encryption.ts";
+import { decodeStored, decryptRow, type KeyRing } from "../privacy/encryption.ts";
 import { FireflyError, TaskExists, TaskNotFound } from "../errors.ts";
 import { lazyArray } from "../lazy_array.ts";
 import type { Listener } from "../notify/listener.ts";
@@ -25,7 +25,6 @@ import type { GraphNode } from "../task/record.ts";
 import { RESULT } from "../task/result_of.ts";
 import type { ResultSource } from "../task/scheduled_call.ts";
 import { registry } from "../task/scope.ts";
-import { Incomplete } from "../wire/missing.ts";
 import { cancelTasks, type Chosen, deleteTasks, rescheduleTasks, retryTasks, runTasks } from "../store/bulk.ts";
 import type { NewTask } from "../store/insert.ts";
 import { readRecords } from "../store/records.ts";
@@ -142,11 +141,11 @@ class StoredTask {
   }
 
   get params(): unknown[] {
-    return (this.#params = decoded(this.#params, this.#access.keys, decodeTaskArguments)).value as unknown[];
+    return (this.#params = decoded(this.#params, "params", this.#access.keys)).value as unknown[];
   }
 
   get returned(): unknown {
-    return (this.#returned = decoded(this.#returned, this.#access.keys, decodeParams)).value;
+    return (this.#returned = decoded(this.#returned, "returned", this.#access.keys)).value;
   }
 
   /** The task whose result it stands for as an argument. */
@@ -287,10 +286,12 @@ function delayOf(defined: RetryDelay | undefined, row: TaskRow): RecordedDelay {
 /** A stored value, which is decoded on first use, so that one that cannot be decoded does not break a list of records. */
 type Stored = string | null | { readonly value: unknown };
 
-function decoded(stored: Stored, keys: KeyRing | undefined, decode: typeof decodeParams): { readonly value: unknown } {
-  if (typeof stored !== "string") return stored ?? { value: undefined };
-  const value = decode(stored, keys);
-  return { value: value instanceof Incomplete ? value.value : value };
+function decoded(
+  stored: Stored,
+  column: "params" | "returned",
+  keys: KeyRing | undefined,
+): { readonly value: unknown } {
+  return typeof stored === "string" ? { value: decodeStored(stored, column, keys) } : stored ?? { value: undefined };
 }
 
 function attemptRead(read: () => unknown): unknown {

@@ -238,6 +238,24 @@ Deno.test("a duplicate of encrypted arguments is encrypted, and without the key 
   other.close();
 });
 
+Deno.test("a task whose arguments are results of others is shown, and is duplicated only with values in their place", async () => {
+  await using board = await testDashboard();
+  const make = task(taskName(), () => 1);
+  const take = task(taskName(), (n: number, text: string) => text + n);
+  const { id } = await board.test.ff.run(() => take.schedule(make.schedule(), "same"));
+  await defineElsewhere(board, take.funcName);
+
+  assertStringIncludes((await pageOf(await board.get(`/tasks/${id}`))).source, "same");
+  const form = await pageOf(await board.get(`/new?from=${id}`));
+  assertStringIncludes(form.source, "Result at 0");
+  const fields = fieldsOf(form);
+  const refused = await refuse(board, fields);
+  assertStringIncludes(refused.source, "Cannot copy arguments that are results of other tasks");
+  const copy = await schedule(board, { ...fields, params: '[5, "same"]' });
+  const [row] = await board.test.db.sql`SELECT params, dependencies FROM firefly.task_json WHERE id = ${copy}`;
+  assertEquals({ ...row }, { params: [5, "same"], dependencies: 0 });
+});
+
 Deno.test("the form of a task that is gone says so, and a viewer who may only look gets none", async () => {
   await using board = await testDashboard();
   for (const id of ["1", "x", "-1", "99999999999999999999"]) {

@@ -1,4 +1,4 @@
-import { decodeParams, isEncrypted } from "../../privacy/encryption.ts";
+import { decodeStored, isEncrypted } from "../../privacy/encryption.ts";
 import { Projection } from "../../wire/to_json.ts";
 import type { PageContext } from "../context.ts";
 import type { ShownTask } from "./task_facts.ts";
@@ -33,7 +33,7 @@ export async function editArguments(context: PageContext, task: ShownTask): Prom
   const none = { json: undefined, lost: [], hidden: [] };
   let value: unknown;
   try {
-    value = decodeParams(await decryptArguments(context, task), context.firefly.keys);
+    value = decodeStored(await decryptArguments(context, task), "params", context.firefly.keys);
   } catch (error) {
     return { ...none, problem: `They cannot be shown: ${(error as Error).message}. They are copied as they are.` };
   }

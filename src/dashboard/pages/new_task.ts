@@ -2,7 +2,7 @@ import { newTasks } from "../../schedule/new_tasks.ts";
 import { checkQueueName, checkScheduleOptions, type TaskDefinition } from "../../task/definition.ts";
 import { TaskExists } from "../../errors.ts";
 import { ValidationFailed } from "../../task/validation.ts";
-import { isEncrypted } from "../../privacy/encryption.ts";
+import { decodeTaskArguments, isEncrypted } from "../../privacy/encryption.ts";
 import { formatTime } from "../../database/times.ts";
 import type { NewTask } from "../../store/insert.ts";
 import { scheduleTasks } from "../../store/schedule.ts";
@@ -12,6 +12,7 @@ import { didYouMean } from "../../suggest.ts";
 import type { ScheduleOptions } from "../../task/options.ts";
 import { registry } from "../../task/scope.ts";
 import { encode } from "../../wire/encode.ts";
+import { Incomplete } from "../../wire/missing.ts";
 import type { PageContext } from "../context.ts";
 import { decryptArguments, editArguments, isSameText } from "./new_arguments.ts";
 import { readPriority, readWhen, type When } from "./new_fields.ts";
@@ -223,13 +224,27 @@ async function storedParams(
   const { keys } = context.firefly;
   const place = { funcName: task.func_name, queue: task.queue, column: "params" } as const;
   if (!("values" in args) && from) {
-    if (isEncrypted(from.params) && from.queue === task.queue) return from.params;
     const plain = await decryptArguments(context, from);
+    if (!isEncrypted(plain)) refuseResults(plain);
+    if (isEncrypted(from.params) && from.queue === task.queue) return from.params;
     if (isEncrypted(plain)) return { problem: `Its arguments are encrypted for queue ${from.queue}` };
     return keys ? await keys.encrypt(plain, place) : plain;
   }
   const plain = await encode("values" in args ? args.values : []);
   return keys ? await keys.encrypt(plain, place) : plain;
+}
+
+/** Refuses to copy arguments that are results of other tasks: the copy would not depend on these. */
+function refuseResults(params: string): void {
+  let args: unknown;
+  try {
+    args = decodeTaskArguments(params, undefined);
+  } catch {
+    return; // they are copied as they are, whatever they are
+  }
+  if (args instanceof Incomplete) {
+    throw new TypeError("Cannot copy arguments that are results of other tasks: enter values in their place");
+  }
 }
 
 async function insert(context: PageContext, task: NewTask): Promise<Outcome> {

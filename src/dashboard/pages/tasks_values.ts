@@ -1,4 +1,4 @@
-import { decodeParams, isEncrypted } from "../../privacy/encryption.ts";
+import { decodeStored, isEncrypted } from "../../privacy/encryption.ts";
 import type { PageContext } from "../context.ts";
 import { containedJson, type ListedTask } from "../../store/task_lists.ts";
 import { readRecords } from "../../store/records.ts";
@@ -22,7 +22,7 @@ export async function showValue(
 ): Promise<Shown> {
   try {
     const plain = keys && isEncrypted(text) ? await keys.decrypt(text, { funcName, queue, column }) : text;
-    return { value: redact(decodeParams(plain, keys), [column]) };
+    return { value: redact(decodeStored(plain, column, keys), [column]) };
   } catch (error) {
     return { problem: (error as Error).message };
   }
