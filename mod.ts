@@ -42,7 +42,7 @@ export {
   TaskNotFound,
 } from "./src/errors.ts";
 export type { Encryption } from "./src/privacy/encryption.ts";
-export type { Explanation, Reason, ReasonError, SlotHolder } from "./src/task/explanation.ts";
+export type { Explanation, OpenDependency, Reason, ReasonError, SlotHolder } from "./src/task/explanation.ts";
 export type { AttemptedBy, AttemptInfo, Events } from "./src/events.ts";
 export { configure, consume, tasks, transaction } from "./src/firefly/default.ts";
 export { Firefly } from "./src/firefly/firefly.ts";

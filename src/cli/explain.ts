@@ -58,8 +58,8 @@ function renderReason(
 ): string[] {
   const { width } = terminal;
   const time = timeOf(reason);
-  const hasDuplicate = reasons.some(({ reason }) => reason === "unique");
-  const advices = reason.reason === "ended" && hasDuplicate ? [] : adviceOn(id, reason);
+  const mayNotRetry = reasons.some(({ reason }) => reason === "unique" || reason === "unmet");
+  const advices = reason.reason === "ended" && mayNotRetry ? [] : adviceOn(id, reason);
   const details = [
     ...(time ? [`${formatTime(time)}, ${formatAge(time)}`] : []),
     ...advices.flatMap((advice) => wrap(escapeLine(advice), width - 2).map((line) => terminal.style("cyan", line))),
@@ -80,6 +80,10 @@ function adviceOn(id: number, reason: Reason): string[] {
       return reason.status === "completed" ? [] : [`Schedule it again: firefly retry ${id}`];
     case "unique":
       return [`See its duplicate: firefly show ${reason.taskId}`];
+    case "unmet":
+      return [`Retry that one, and this one waits for it again: firefly retry ${reason.root}`];
+    case "dependencies":
+      return reason.tasks.slice(0, 3).map(({ taskId }) => `See why it does not run: firefly explain ${taskId}`);
     case "paused":
       return [`Resume the queue: firefly resume ${reason.queue}`];
     case "not_due":

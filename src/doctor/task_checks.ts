@@ -1,5 +1,6 @@
 import { asSentences, didYouMean } from "../suggest.ts";
 import { deliversAlerts } from "../store/alerts.ts";
+import { readLateDependencies } from "../store/dependencies.ts";
 import {
   type ConsumerState,
   countOrphaned,
@@ -158,5 +159,28 @@ const crons: Check = {
   },
 };
 
+const dependencies: Check = {
+  name: "dependencies",
+  after: ["schema"],
+  async ask(target) {
+    const { untold, miscounted } = await target.read(readLateDependencies);
+    if (miscounted.length > 0) {
+      return found(
+        "warning",
+        `${counted(miscounted.length, "task")} may never run, as what they wait for was edited by hand: ${
+          listed(miscounted.map(String))
+        }`,
+        "Have it counted again: firefly reschedule ID --priority N, with the priority that the task has",
+      );
+    }
+    if (untold === 0) return ok("none is late");
+    return found(
+      "warning",
+      `${counted(untold, "task")} ended more than a minute ago, and their dependants have not been released`,
+      "A live consumer releases them within seconds: start one, or end the transaction that has locked their records",
+    );
+  },
+};
+
 /** The checks of consumers, queues and tasks. */
-export const TASK_CHECKS: readonly Check[] = [consumers, queues, names, unplaced, crons];
+export const TASK_CHECKS: readonly Check[] = [consumers, queues, names, unplaced, dependencies, crons];

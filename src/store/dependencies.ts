@@ -67,6 +67,37 @@ export async function releaseTasks(sql: Tag, ids: number[] | null): Promise<Rele
   return { released: row!.released, cancelled: row!.cancelled, again: row!.again };
 }
 
+/** Dependencies that no consumer has seen to. */
+export interface LateDependencies {
+  /** How many tasks ended more than a minute ago whose dependants have not been told. */
+  untold: number;
+  /** Tasks that wait for another number of tasks than have not ended, as an edit by hand leaves them. */
+  miscounted: number[];
+}
+
+/** Reads dependencies that no consumer has seen to: of tasks that wait for others, up to 20,000. */
+export async function readLateDependencies(sql: Tag): Promise<LateDependencies> {
+  const [row] = await sql`
+    SELECT (
+      SELECT count(*)::integer
+      FROM ${sql.schema}.ended
+      JOIN ${sql.schema}.task ON task.id = ended.task_id
+      WHERE COALESCE(task.completed, task.failed, task.cancelled) < now() - interval '1 minute'
+    ) AS untold, ARRAY(
+      SELECT place.id
+      FROM (
+        SELECT id, claim_seq, pending FROM ${sql.schema}.waiting WHERE reason = 'dependencies' LIMIT 20000
+      ) AS place
+      JOIN ${sql.schema}.task ON task.id = place.id AND task.claim_seq = place.claim_seq AND task.status = 'created'
+      WHERE place.pending <> (
+        SELECT count(*) FROM ${sql.schema}.dependency WHERE dependency.task_id = place.id AND dependency.status IS NULL
+      )
+      ORDER BY place.id
+    ) AS miscounted
+  `;
+  return { untold: row!.untold, miscounted: row!.miscounted.map(toNumber) };
+}
+
 /** A task of a graph. */
 export interface GraphRow {
   id: number;

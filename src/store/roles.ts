@@ -65,8 +65,8 @@ GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ${ours} TO ${consumer};
 
 GRANT SELECT ON ${ours}.task_overview, ${ours}.cron_record, ${ours}.consumer_record, ${ours}.queue, ${ours}.consumer,
   ${ours}.queue_minute, ${ours}.task_minute, ${ours}.failed_task, ${ours}.error_overview, ${ours}.ready,
-  ${ours}._ready_task, ${ours}.claim_batch, ${ours}._claimed_run, ${ours}._claimed_task, ${ours}.migration TO ${viewer};
-GRANT SELECT (id, claim_seq, not_before, priority, queue, func_name, reason, quarantined, admit_at)
+  ${ours}._ready_task, ${ours}.dependency, ${ours}.claim_batch, ${ours}._claimed_run, ${ours}._claimed_task, ${ours}.migration TO ${viewer};
+GRANT SELECT (id, claim_seq, not_before, priority, queue, func_name, reason, quarantined, admit_at, pending)
   ON ${ours}.waiting TO ${viewer};
 `;
 }

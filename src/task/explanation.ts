@@ -24,6 +24,14 @@ export type Reason =
       readonly at: Date | null;
       readonly error: ReasonError | null;
     }
+    // It failed or was cancelled, and cannot be retried before a task that it depends on, which did not complete.
+    | {
+      readonly reason: "unmet";
+      /** The id of that task. */
+      readonly taskId: number;
+      /** The id of the task to retry: the first of those that did not complete. Not `taskId` if that was cancelled for want of it. */
+      readonly root: number;
+    }
     // It failed or was cancelled, and cannot be retried because a duplicate holds its unique key.
     | {
       readonly reason: "unique";
@@ -44,6 +52,18 @@ export type Reason =
       /** When the consumer counts as crashed, unless it renews its lease before. */
       readonly leaseUntil: Date | null;
     })
+    // It waits for other tasks to end.
+    | {
+      readonly reason: "dependencies";
+      /** How many of them have not ended. */
+      readonly open: number;
+      /** How many it was scheduled with. */
+      readonly of: number;
+      /** Those that have not ended: up to 20, in the order in which the task was scheduled with them. */
+      readonly tasks: readonly OpenDependency[];
+    }
+    // The tasks that it depends on have ended, and a consumer is about to release it.
+    | { readonly reason: "released"; readonly of: number }
     // Its queue is paused.
     | { readonly reason: "paused"; readonly queue: string }
     // Its time has not come.
@@ -132,6 +152,16 @@ export type Reason =
     // Nothing holds it up: it is about to be claimed or, if it has limits, admitted.
     | { readonly reason: "due"; readonly since: Date }
   );
+
+/** A task for whose end another one waits. */
+export interface OpenDependency {
+  /** The id of the task. */
+  readonly taskId: number;
+  /** The name of the task. */
+  readonly funcName: string;
+  /** The status of the task. */
+  readonly status: TaskStatus;
+}
 
 /** A task that holds a slot of a concurrency key. */
 export interface SlotHolder {

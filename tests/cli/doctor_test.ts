@@ -155,6 +155,7 @@ Deno.test("doctor exits with 6 when a check fails, and runs the other checks", a
     "queues",
     "task names",
     "unplaced",
+    "dependencies",
     "paused queues",
     "backlog",
     "failures",
@@ -170,7 +171,7 @@ Deno.test("doctor does not wait for a module that never finishes importing", asy
   const files = { "tasks.ts": "await new Promise(() => setInterval(() => {}, 1000));" };
   await using project = await testProject({ files, database: db.url });
   const { code, stdout, stderr } = await project.run("doctor", "--json");
-  assertEquals([code, jsonLines(stdout).length], [0, 28], stderr);
+  assertEquals([code, jsonLines(stdout).length], [0, 29], stderr);
   assertStringIncludes(stderr, "Cannot import tasks.ts as it takes longer than 10 s");
 });
 

@@ -100,6 +100,34 @@ Deno.test("a producer schedules by firefly.schedule(), and is given the id", asy
   assertEquals(duplicate, keyed);
 });
 
+Deno.test("a producer schedules tasks that wait for others, whose ids it knows", async () => {
+  const [first] = await roles.run("producer", "SELECT firefly.schedule('sql.add')::int AS id");
+  const [next] = await roles.run(
+    "producer",
+    `SELECT firefly.schedule('sql.add', after => ARRAY[${first!.id}])::int AS id`,
+  );
+  const tasks = JSON.stringify([{
+    func_name: "sql.add",
+    queue: "default",
+    params: "W10=",
+    priority: 0,
+    depends: [{ id: next!.id, settled: true }],
+  }]);
+  const [last] = await roles.run("producer", `SELECT task_id::int AS id FROM firefly._produce('${tasks}')`);
+  const edges = await roles.run(
+    "owner",
+    "SELECT task_id::int, dependency_id::int, settled FROM firefly.dependency ORDER BY 1",
+  );
+  assertEquals(edges.map((edge) => ({ ...edge })), [
+    { task_id: next!.id, dependency_id: first!.id, settled: false },
+    { task_id: last!.id, dependency_id: next!.id, settled: true },
+  ]);
+  await roles.run(
+    "owner",
+    `SELECT firefly.cancel(${first!.id}), firefly.cancel(${next!.id}), firefly.cancel(${last!.id})`,
+  );
+});
+
 Deno.test("a producer reads no table and no view", async () => {
   const names = await relations(roles);
 
@@ -209,6 +237,7 @@ Deno.test("a viewer sees which tasks run, and nowhere their params, results or e
     "consumer",
     "consumer_record",
     "cron_record",
+    "dependency",
     "error_overview",
     "failed_task",
     "migration",

@@ -15,7 +15,7 @@ import { uniqueTask } from "../support/unique.ts";
 
 const NOTHING = { ended: 0, open: 0, pending: 0 };
 
-Deno.test("_schedule() lets a task wait for those before it in the call and for ids, and says so in its record", async () => {
+Deno.test("_schedule() lets a task wait for those before it in the call and for ids, and shows that in its record", async () => {
   await using db = await testDatabase();
   const [a] = await scheduleGraph(db.store, [[]]);
   const [b, c] = await scheduleGraph(db.store, [[], [{ ref: 0 }, { id: a! }]]);

@@ -91,6 +91,7 @@ const TONES: Partial<Record<Reason["reason"], Tone>> = {
   unplaced: "hold",
   quarantined: "hold",
   unique: "hold",
+  unmet: "hold",
 };
 
 function classOf(reason: Reason | undefined): string {
@@ -134,6 +135,10 @@ function adviceOn(context: PageContext, id: number, reason: Reason): Part[] {
         : [markup`${here("Retry it here, or run")} <code>firefly retry ${id}</code>`];
     case "unique":
       return [markup`See its duplicate, ${taskLink(reason.taskId)}`];
+    case "unmet":
+      return [markup`Retry ${taskLink(reason.root)}, and this one waits for it again`];
+    case "dependencies":
+      return reason.tasks.slice(0, 3).map(({ taskId, funcName }) => markup`${taskLink(taskId)}, ${funcName}`);
     case "paused":
       return [markup`Resume the queue ${queueLink(reason.queue)}`];
     case "not_due":

@@ -9,6 +9,7 @@ import { insertRecord, insertTask, keyOf, type NewTask, place, replaceTask, take
 import { type Maker, NAMES, pastTime, QUEUES, step, type World } from "./world.ts";
 
 const UNIQUE_VIOLATION = "23505";
+const NO_SUCH_TASK = "23503";
 const AMONG = [
   null,
   ["created"],
@@ -183,7 +184,27 @@ const scheduleDependants: Maker = (world) => {
     const unique = unique_key === null ? {} : { unique_key, unique_among, unique_for, on_conflict };
     return { ...plain, ...unique, ...(depends[i]!.length > 0 ? { depends: depends[i]! } : {}) } as NewRow;
   });
-  return step("scheduleUnique", rows, () => scheduleUnique(sql, rows), (result) => {
+  const send = () => scheduleUnique(sql, rows).catch((error) => codeOf(error)!);
+  return step("scheduleUnique", rows, send, (result) => {
+    // A duplicate whose key outlasts it may be gone.
+    const holders = wanted.map(({ model }) =>
+      model.uniqueKey === null ? undefined : state.uniqueKeys.get(keyOf(model))
+    );
+    const isGone = holders.map((held) => held && !held.until?.hasCome(state.clock) && !state.tasks.has(held.taskId));
+    const isRefused = wanted.some(({ model }, index) =>
+      model.uniqueKey !== null && model.onConflict === "error" &&
+      (holders[index] && !holders[index]!.until?.hasCome(state.clock) ||
+        wanted.findIndex((other) => other.model.uniqueKey !== null && keyOf(other.model) === keyOf(model)) < index)
+    );
+    const isNew = (index: number) =>
+      (!holders[index] || holders[index]!.until?.hasCome(state.clock)) &&
+      (wanted[index]!.model.uniqueKey === null ||
+        wanted.findIndex((other) =>
+            other.model.uniqueKey !== null && keyOf(other.model) === keyOf(wanted[index]!.model)
+          ) === index);
+    const dangles = depends.some((of, index) => isNew(index) && of.some((each) => "ref" in each && isGone[each.ref]));
+    if (!isRefused && dangles) return assertEquals(result, NO_SUCH_TASK);
+    if (typeof result === "string") throw new Error(`_schedule() failed with ${result}`);
     applyUnique(world, wanted.map(({ model }) => model), result, depends);
   });
 };
