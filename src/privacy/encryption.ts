@@ -3,7 +3,7 @@ import { DecryptionFailed } from "../errors.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 import { base64, decodeText, encodeText } from "../wire/base64.ts";
 import { decode, decodeArguments } from "../wire/decode.ts";
-import { Incomplete, type Missing } from "../wire/missing.ts";
+import { Incomplete } from "../wire/missing.ts";
 
 /** The keys that encrypt and decrypt arguments and results. */
 export interface Encryption {
@@ -66,7 +66,7 @@ export function decodeTaskArguments(text: string, keys: KeyRing | undefined): un
   return decodeArguments(text);
 }
 
-/** Decodes a stored value to look at it: in arguments, results of other tasks are {@linkcode Missing}. */
+/** Decodes a stored value to look at it: in arguments, results of other tasks stay missing. */
 export function decodeStored(text: string, column: ValuePlace["column"], keys: KeyRing | undefined): unknown {
   if (column === "returned") return decodeParams(text, keys);
   const args = decodeTaskArguments(text, keys);

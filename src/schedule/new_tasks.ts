@@ -68,7 +68,15 @@ export function newTasks(
   const shared = sharedColumns(definition, options);
   const encodeAll = () => {
     const dependencies: TaskDependencies = [];
-    const texts = calls.map((args, i) => encodeCall(definition, args, () => dependencies[i] ??= new Dependencies()));
+    // The arguments are not searched for results: the encoder asks only about what it would refuse, or is an instance of a class.
+    const texts = calls.map((args, i) =>
+      encodeArguments(args, (part, path) => {
+        const source = resultSourceOf(part);
+        if (!source) return undefined;
+        checkPlace(definition, args, path);
+        return (dependencies[i] ??= new Dependencies()).substitute(source);
+      })
+    );
     if (options.options.after !== undefined) addAfter(options.options.after, { calls, dependencies });
     const toTasks = (params: string[]) => tasksOf(definition, { calls, shared, params, dependencies }, options);
     return texts.every((text) => typeof text === "string") ? toTasks(texts) : Promise.all(texts).then(toTasks);
@@ -76,34 +84,20 @@ export function newTasks(
   return definition.input ? checkArguments(definition, calls).then(encodeAll) : encodeAll();
 }
 
-/**
- * Encodes the arguments of a call, and adds the tasks whose results are among them to its dependencies. The arguments are
- * not searched for these: the encoder asks only about what it would refuse, or is an instance of a class.
- */
-function encodeCall(
-  { name }: TaskDefinition,
-  args: unknown[],
-  dependencies: () => Dependencies,
-): string | Promise<string> {
-  return encodeArguments(args, (part, path) => {
-    const source = resultSourceOf(part);
-    if (!source) return undefined;
-    if (isInLists(args, path)) return dependencies().substitute(source);
-    throw new TypeError(
-      `Cannot schedule task "${name}" with the result of a task at ${formatPath(path)}: it must be an argument, or an ` +
-        "element of a list that is one",
-    );
-  });
-}
-
-/** Whether all that leads to a part of arguments are lists. */
-function isInLists(args: unknown[], path: readonly Key[]): boolean {
+/** Refuses the result of a task at a place to which not only lists lead. */
+function checkPlace({ name }: TaskDefinition, args: unknown[], path: readonly Key[]): void {
   let list: unknown = args;
   for (const key of path) {
-    if (!Array.isArray(list) || typeof key !== "number") return false;
+    if (!Array.isArray(list) || typeof key !== "number") {
+      throw new TypeError(
+        `Cannot schedule task "${name}" with the result of a task at ${
+          formatPath(path)
+        }: it must be an argument, or an ` +
+          "element of a list that is one",
+      );
+    }
     list = list[key];
   }
-  return true;
 }
 
 /** Adds the tasks of the option `after` to the dependencies of each call. */

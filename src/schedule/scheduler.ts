@@ -98,17 +98,16 @@ export class Scheduler {
   }
 
   /** Inserts tasks outside of any transaction of the caller's. */
-  async #insertOwn(tasks: PreparedTask[], call: ScheduledCall | undefined): Promise<ScheduledTask[]> {
+  #insertOwn(tasks: PreparedTask[], call: ScheduledCall | undefined): Promise<ScheduledTask[]> {
     const unique = areUnique(tasks);
-    if (unique || !isOneStatement(tasks)) {
-      return await this.#insertAlone(areIndependent(tasks) ? tasks : await toInserted(tasks), unique);
-    }
-    return await insertTogether(tasks, { call, batcher: this.#batcher });
+    if (unique || !isOneStatement(tasks)) return this.#insertAlone(tasks, unique);
+    return insertTogether(tasks, { call, batcher: this.#batcher });
   }
 
   /** Inserts tasks in a transaction of their own. */
-  async #insertAlone(tasks: NewTask[], unique: boolean): Promise<ScheduledTask[]> {
+  async #insertAlone(prepared: PreparedTask[], unique: boolean): Promise<ScheduledTask[]> {
     const { schema, connect, uniqueTimeout = UNIQUE_TIMEOUT } = this.#options;
+    const tasks = areIndependent(prepared) ? prepared : await toInserted(prepared);
     const { sessions } = await connect();
     // A unique task may wait for another transaction: on a session of its own, it holds up nothing else.
     const begin = () =>
@@ -137,14 +136,16 @@ export class Scheduler {
   }
 }
 
-/** Inserts the tasks of a call in a statement that they share with other calls, once all that they depend on are on their way. */
-async function insertTogether(
+/** Inserts the tasks of a call in a statement that they share with other calls, once it is known how all that they depend on are inserted. */
+function insertTogether(
   tasks: PreparedTask[],
   { call, batcher }: { call: ScheduledCall | undefined; batcher: PreparedBatcher },
 ): Promise<ScheduledTask[]> {
-  if (!areIndependent(tasks)) await whenPlaced(tasks, batcher);
-  call?.place(tasks, batcher);
-  return await batcher.insert(tasks);
+  const insert = () => {
+    call?.place(tasks, batcher);
+    return batcher.insert(tasks);
+  };
+  return areIndependent(tasks) ? insert() : whenPlaced(tasks, batcher).then(insert);
 }
 
 /** How many characters a task adds to a statement. */

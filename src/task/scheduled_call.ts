@@ -43,7 +43,7 @@ export class ScheduledCall implements ResultSource {
   place(tasks: readonly object[], inserter: object): void {
     this.tasks = tasks;
     this.inserter = inserter;
-    for (const resume of this.#onPlaced ?? []) resume();
+    if (this.#onPlaced) { for (const resume of this.#onPlaced) resume(); }
   }
 
   /** Says which tasks were scheduled. */

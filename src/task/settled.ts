@@ -20,6 +20,7 @@ export type Settled<R> =
  * ```
  */
 export function settled<R>(tasks: Promise<unknown[]> & ResultOf<readonly R[]>): ResultOf<Settled<R>[]>;
+/** Stands for how a task ended, whichever way it did. */
 export function settled<R>(task: ResultOf<R>): ResultOf<Settled<R>>;
 export function settled(task: ResultOf<unknown>): ResultOf<unknown> {
   const source = resultSourceOf(task);
