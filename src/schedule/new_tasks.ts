@@ -9,6 +9,7 @@ import type { NewTask, UniqueColumns } from "../store/insert.ts";
 import { Dependencies, hasResults, type PreparedTask, sourceOf, withoutResults } from "./dependencies.ts";
 import { isUnique, uniqueColumns } from "./unique_key.ts";
 import { resultSourceOf } from "../task/result_of.ts";
+import type { ResultSource } from "../task/scheduled_call.ts";
 import { validateArguments } from "../task/validation.ts";
 import { encodeArguments, formatPath } from "../wire/encode.ts";
 import type { Key } from "../wire/references.ts";
@@ -71,10 +72,11 @@ export function newTasks(
     // The arguments are not searched for results: the encoder asks only about what it would refuse, or is an instance of a class.
     const texts = calls.map((args, i) =>
       encodeArguments(args, (part, path) => {
-        const source = resultSourceOf(part);
-        if (!source) return undefined;
+        const sources = resultSourcesOf(part);
+        if (!sources) return undefined;
         checkPlace(definition, args, path);
-        return (dependencies[i] ??= new Dependencies()).substitute(source);
+        const found = dependencies[i] ??= new Dependencies();
+        return Array.isArray(sources) ? sources.map((source) => found.substitute(source)) : found.substitute(sources);
       })
     );
     if (options.options.after !== undefined) addAfter(options.options.after, { calls, dependencies });
@@ -82,6 +84,14 @@ export function newTasks(
     return texts.every((text) => typeof text === "string") ? toTasks(texts) : Promise.all(texts).then(toTasks);
   };
   return definition.input ? checkArguments(definition, calls).then(encodeAll) : encodeAll();
+}
+
+/** The tasks whose results a part stands for; undefined for other values. */
+function resultSourcesOf(part: object): ResultSource | ResultSource[] | undefined {
+  // The encoder asks about no lists but proxies: the records of a large scheduleMany() are made when one is read.
+  if (!Array.isArray(part)) return resultSourceOf(part);
+  const sources = Array.from(part, resultSourceOf);
+  return sources.length > 0 && sources.every((source) => source !== undefined) ? sources : undefined;
 }
 
 /** Refuses the result of a task at a place to which not only lists lead. */

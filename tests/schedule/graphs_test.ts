@@ -101,6 +101,21 @@ Deno.test("schedule() gives a result that stands twice to the handler once, and 
   assertEquals([one.dependencies, await one.result(), await two.result()], [1, [true, 2], [true, 2]]);
 });
 
+Deno.test("schedule() takes the records of a large scheduleMany(), in whatever order they are by then", async () => {
+  await using test = await testInstance();
+  const same = task(taskName(), (n: number) => n);
+  const ends = task(taskName(), (list: number[]) => [list.length, list[0], list.at(-1)]);
+
+  const record = await test.ff.run(async () => {
+    const records = await same.scheduleMany(Array.from({ length: 1200 }, (_, i) => [i]));
+    records.reverse();
+    return await ends.schedule(records);
+  });
+  await test.drain();
+
+  assertEquals(await record.result(), [1200, 1199, 0]);
+});
+
 Deno.test("scheduleMany() schedules dependants, each with dependencies of its own", async () => {
   await using test = await testInstance();
   const { fetchPage, parse } = shop();
