@@ -3,6 +3,7 @@ import { inspect } from "node:util";
 import { FireflyFormatError } from "../../mod.ts";
 import { decode, decodeArguments } from "../../src/wire/decode.ts";
 import { encode, encodeArguments } from "../../src/wire/encode.ts";
+import { Redactor } from "../../src/privacy/redaction.ts";
 import { encodeMissing, Incomplete, Missing } from "../../src/wire/missing.ts";
 
 const textOf = (json: unknown) => btoa(JSON.stringify(json));
@@ -86,4 +87,13 @@ Deno.test("a missing result is shown as such, and cannot be encoded", () => {
   assertEquals(inspect([missing, new Missing(0, true)]), "[ [result of dependency 2], [outcome of dependency 0] ]");
   assertEquals(JSON.stringify(missing), '{"$":"Result","v":2}');
   assertThrows(() => encode([missing]), DOMException, "#<Result> could not be cloned (at $[0])");
+});
+
+Deno.test("redaction leaves a missing result as it is, and hides what is beside it", () => {
+  const redactor = new Redactor(undefined, "test");
+  const shown = redactor.redact([new Missing(0, false), { password: "4711" }], ["params"]);
+  assertEquals(
+    inspect(shown),
+    '[ [result of dependency 0], { password: "[redacted]" } ]'.replaceAll('"', inspect("x")[0]!),
+  );
 });
