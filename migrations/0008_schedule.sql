@@ -28,7 +28,7 @@ DECLARE
   place bigint;
   -- Most calls have no dependencies, and pay a search of their text for that.
   edges record;
-  referred bigint[] := '{}';
+  referred boolean[] := '{}';
   depend boolean := position('"depends"' IN tasks::text) > 0;
 BEGIN
   IF depend THEN
@@ -74,7 +74,7 @@ BEGIN
     CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(due, now()) END,
     max_retries, retry_delay, backoff, timeout, NULLIF(tags, '{}'), concurrency_key, rate_key, unique_key, unique_among,
     unique_for, "firefly"._traceparent(traceparent), NULLIF(json_array_length(depends), 0),
-    CASE WHEN ordinal - 1 = ANY (referred) THEN true END
+    CASE WHEN referred[ordinal] THEN true END
   FROM ROWS FROM (json_to_recordset(tasks) AS (
     func_name text, queue text, params text, priority integer, not_before timestamptz, delay double precision,
     max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[],
@@ -91,13 +91,21 @@ BEGIN
     -- Of a duplicate, which keeps its own dependencies, none are stored; a dependency that is one counts as it is.
     SELECT array_agg(ids[task.place]) AS task_ids, array_agg(edge.ordinal::integer - 1) AS ordinals,
       array_agg(COALESCE((edge.value ->> 'id')::bigint, holders[(edge.value ->> 'ref')::integer + 1])) AS dependency_ids,
-      array_agg(COALESCE((edge.value ->> 'settled')::boolean, false)) AS settled
+      array_agg(COALESCE((edge.value ->> 'settled')::boolean, false)) AS settled,
+      array_agg(COALESCE((edge.value ->> 'id')::bigint, holders[(edge.value ->> 'ref')::integer + 1])) FILTER (
+        WHERE edge.value ->> 'id' IS NOT NULL
+          OR holders[(edge.value ->> 'ref')::integer + 1] <> ids[(edge.value ->> 'ref')::integer + 1]
+      ) AS others
     INTO edges
-    FROM json_array_elements(tasks) WITH ORDINALITY AS task (value, place),
-      json_array_elements(task.value -> 'depends') WITH ORDINALITY AS edge (value, ordinal)
-    WHERE holders[task.place] = ids[task.place] AND json_typeof(task.value -> 'depends') = 'array';
+    FROM ROWS FROM (json_to_recordset(tasks) AS (depends json)) WITH ORDINALITY AS task (depends, place),
+      json_array_elements(CASE json_typeof(task.depends) WHEN 'array' THEN task.depends END)
+        WITH ORDINALITY AS edge (value, ordinal)
+    WHERE holders[task.place] = ids[task.place];
     IF edges.task_ids IS NOT NULL THEN
-      PERFORM "firefly"._depend(edges.task_ids, edges.ordinals, edges.dependency_ids, edges.settled);
+      PERFORM "firefly"._depend(
+        edges.task_ids, edges.ordinals, edges.dependency_ids, edges.settled,
+        ARRAY(SELECT DISTINCT other.id FROM unnest(edges.others) AS other (id) ORDER BY other.id)
+      );
     END IF;
   END IF;
 

@@ -497,7 +497,7 @@ function _announce(text): void e8863d5b3491
 function _base64(bytea): text immutable strict d354c8bf8614
 function _brief_error(jsonb): jsonb immutable strict 7674e2c34922
 function _cancel_dependants(bigint[], integer[]): record set enable_seqscan, jit 10db6b65d2d1
-function _check_dependencies(json): bigint[] immutable f8ca53ded416
+function _check_dependencies(json): boolean[] immutable f1be5cb38538
 function _decode_array(jsonb, jsonb, integer[], integer, bigint): record immutable a06b92be1779
 function _decode_error(jsonb, jsonb, integer[], integer, bigint): record immutable c558ce7443ab
 function _decode_leaf(jsonb): jsonb immutable strict 7577cbcb079f
@@ -511,7 +511,7 @@ function _decode_string(jsonb): text immutable strict b78d25b264e7
 function _decode_view(jsonb, jsonb, bigint): record immutable 6d690865d1ae
 function _default_queue(text): text stable security definer set search_path 0dfb3be6f8a7
 function _delete_each(bigint[]): record set lock_timeout cda1a2a60a8a
-function _depend(bigint[], integer[], bigint[], boolean[]): void set enable_seqscan, jit 7a96c3fc009b
+function _depend(bigint[], integer[], bigint[], boolean[], bigint[]): void set enable_seqscan, jit e38997795cbc
 function _depend_again(bigint): void set enable_seqscan, jit 3d77c3ee004d
 function _duplicate_error(bigint, text, text, integer): jsonb 6c67dcfe34e5
 function _edit(task, task): void 37c45cc622d4
@@ -559,7 +559,7 @@ function _retry_record(bigint): text 3e76b1d4d1cb
 function _revive_dependants(bigint): integer set enable_seqscan, jit f26d86a26870
 function _run(bigint): text 81184e7ecd21
 function _runs(bigint[]): record immutable 1710969887e7
-function _schedule(json): record set enable_seqscan, jit 2c462fe4b398
+function _schedule(json): record set enable_seqscan, jit 6bab01bff97d
 function _take_place(bigint, text, integer, timestamp with time zone, bigint): boolean 342e96ebb044
 function _take_unique_key(text, text, bigint): bigint d174ed4a0997
 function _traceparent(text): bytea immutable e3b0c44298fc

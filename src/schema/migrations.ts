@@ -1899,7 +1899,7 @@ DECLARE
   place bigint;
   -- Most calls have no dependencies, and pay a search of their text for that.
   edges record;
-  referred bigint[] := '{}';
+  referred boolean[] := '{}';
   depend boolean := position('"depends"' IN tasks::text) > 0;
 BEGIN
   IF depend THEN
@@ -1945,7 +1945,7 @@ BEGIN
     CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(due, now()) END,
     max_retries, retry_delay, backoff, timeout, NULLIF(tags, '{}'), concurrency_key, rate_key, unique_key, unique_among,
     unique_for, "firefly"._traceparent(traceparent), NULLIF(json_array_length(depends), 0),
-    CASE WHEN ordinal - 1 = ANY (referred) THEN true END
+    CASE WHEN referred[ordinal] THEN true END
   FROM ROWS FROM (json_to_recordset(tasks) AS (
     func_name text, queue text, params text, priority integer, not_before timestamptz, delay double precision,
     max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[],
@@ -1962,13 +1962,21 @@ BEGIN
     -- Of a duplicate, which keeps its own dependencies, none are stored; a dependency that is one counts as it is.
     SELECT array_agg(ids[task.place]) AS task_ids, array_agg(edge.ordinal::integer - 1) AS ordinals,
       array_agg(COALESCE((edge.value ->> 'id')::bigint, holders[(edge.value ->> 'ref')::integer + 1])) AS dependency_ids,
-      array_agg(COALESCE((edge.value ->> 'settled')::boolean, false)) AS settled
+      array_agg(COALESCE((edge.value ->> 'settled')::boolean, false)) AS settled,
+      array_agg(COALESCE((edge.value ->> 'id')::bigint, holders[(edge.value ->> 'ref')::integer + 1])) FILTER (
+        WHERE edge.value ->> 'id' IS NOT NULL
+          OR holders[(edge.value ->> 'ref')::integer + 1] <> ids[(edge.value ->> 'ref')::integer + 1]
+      ) AS others
     INTO edges
-    FROM json_array_elements(tasks) WITH ORDINALITY AS task (value, place),
-      json_array_elements(task.value -> 'depends') WITH ORDINALITY AS edge (value, ordinal)
-    WHERE holders[task.place] = ids[task.place] AND json_typeof(task.value -> 'depends') = 'array';
+    FROM ROWS FROM (json_to_recordset(tasks) AS (depends json)) WITH ORDINALITY AS task (depends, place),
+      json_array_elements(CASE json_typeof(task.depends) WHEN 'array' THEN task.depends END)
+        WITH ORDINALITY AS edge (value, ordinal)
+    WHERE holders[task.place] = ids[task.place];
     IF edges.task_ids IS NOT NULL THEN
-      PERFORM "firefly"._depend(edges.task_ids, edges.ordinals, edges.dependency_ids, edges.settled);
+      PERFORM "firefly"._depend(
+        edges.task_ids, edges.ordinals, edges.dependency_ids, edges.settled,
+        ARRAY(SELECT DISTINCT other.id FROM unnest(edges.others) AS other (id) ORDER BY other.id)
+      );
     END IF;
   END IF;
 
@@ -3338,55 +3346,55 @@ COMMENT ON TABLE "firefly".ended IS
   'A task whose end its dependants are to be told. Inserted by the trigger release in the transaction that ends the '
   'task, so that no crash loses it; deleted by consumers, which call _release_dependants().';
 
--- Returns which places of the list are dependencies of others in it; raises if one of \`depends\` is none.
-CREATE FUNCTION "firefly"._check_dependencies(tasks json) RETURNS bigint[]
+-- Returns for each place of the list whether others in it depend on that task; raises if one of \`depends\` is none.
+CREATE FUNCTION "firefly"._check_dependencies(tasks json) RETURNS boolean[]
 LANGUAGE plpgsql IMMUTABLE AS $body$
 DECLARE
   edge record;
-  referred bigint[];
 BEGIN
-  SELECT task.place - 1 AS task, edge_of.value AS dependency INTO edge
-  FROM json_array_elements(tasks) WITH ORDINALITY AS task (value, place),
-    json_array_elements(task.value -> 'depends') AS edge_of (value)
-  WHERE json_typeof(task.value -> 'depends') = 'array'
-    AND (
-      json_typeof(edge_of.value) <> 'object'
-      OR num_nonnulls(edge_of.value ->> 'id', edge_of.value ->> 'ref') <> 1
-      OR (edge_of.value ->> 'ref')::bigint NOT BETWEEN 0 AND task.place - 2
-      OR task.value ->> 'on_conflict' = 'replace'
-    )
+  -- What a task has is read once for all of its dependencies, which may be many.
+  SELECT task.func_name, task.on_conflict, dependency.value INTO edge
+  FROM ROWS FROM (json_to_recordset(tasks) AS (func_name text, on_conflict text, depends json))
+    WITH ORDINALITY AS task (func_name, on_conflict, depends, place),
+    json_array_elements(CASE json_typeof(task.depends) WHEN 'array' THEN task.depends END) AS dependency (value)
+  WHERE json_typeof(dependency.value) <> 'object'
+    OR num_nonnulls(dependency.value ->> 'id', dependency.value ->> 'ref') <> 1
+    OR (dependency.value ->> 'ref')::bigint NOT BETWEEN 0 AND task.place - 2
+    OR task.on_conflict = 'replace'
   LIMIT 1;
-  IF FOUND THEN
-    IF tasks -> edge.task::integer ->> 'on_conflict' = 'replace' THEN
-      RAISE EXCEPTION 'Cannot schedule task "%" with dependencies and on_conflict "replace": its duplicate keeps its own',
-        tasks -> edge.task::integer ->> 'func_name' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+  IF edge.on_conflict = 'replace' THEN
+    RAISE EXCEPTION 'Cannot schedule task "%" with dependencies and on_conflict "replace": its duplicate keeps its own',
+      edge.func_name USING ERRCODE = 'invalid_parameter_value';
+  ELSIF FOUND THEN
     RAISE EXCEPTION 'Cannot schedule task "%" as it can depend only on the id of a task, or on one before it in the call: '
-      'current value is %', tasks -> edge.task::integer ->> 'func_name', edge.dependency
-      USING ERRCODE = 'invalid_parameter_value';
+      'current value is %', edge.func_name, edge.value USING ERRCODE = 'invalid_parameter_value';
   END IF;
-  SELECT array_agg(DISTINCT (edge_of.value ->> 'ref')::bigint) INTO referred
-  FROM json_array_elements(tasks) AS task (value), json_array_elements(task.value -> 'depends') AS edge_of (value)
-  WHERE json_typeof(task.value -> 'depends') = 'array' AND edge_of.value ->> 'ref' IS NOT NULL;
-  RETURN COALESCE(referred, '{}');
+  RETURN ARRAY(
+    SELECT referred.ref IS NOT NULL
+    FROM generate_series(0, json_array_length(tasks) - 1) AS task (place)
+    LEFT JOIN (
+      SELECT DISTINCT (dependency.value ->> 'ref')::integer AS ref
+      FROM json_to_recordset(tasks) AS task (depends json),
+        json_array_elements(CASE json_typeof(task.depends) WHEN 'array' THEN task.depends END) AS dependency (value)
+      WHERE dependency.value ->> 'ref' IS NOT NULL
+    ) AS referred ON referred.ref = task.place
+    ORDER BY task.place
+  );
 END
 $body$;
 
--- Stores the dependencies of tasks that this transaction has inserted: a row for each place of the arrays. They are marked
--- under their locks, in the order of their ids. The end of a task needs the same lock: it sees the mark and notes itself
--- in \`ended\`, or this sees the end. One that has ended is marked, too: it may be retried, and is not to be pruned.
+-- Stores the dependencies of tasks that this transaction has inserted: a row for each place of the arrays. \`others\` are
+-- the dependencies that it has not inserted, in the order of their ids: they are marked under their locks. The end of a
+-- task needs the same lock: it sees the mark and notes itself in \`ended\`, or this sees the end. One that has ended is
+-- marked, too: it may be retried, and is not to be pruned.
 CREATE FUNCTION "firefly"._depend(
-  task_ids bigint[], ordinals integer[], dependency_ids bigint[], settled boolean[]
+  task_ids bigint[], ordinals integer[], dependency_ids bigint[], settled boolean[], others bigint[]
 ) RETURNS void
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
 DECLARE
-  others bigint[] := ARRAY(
-    SELECT DISTINCT given.id FROM unnest(dependency_ids) AS given (id) ORDER BY given.id
-  );
   met bigint[];
   unmet boolean;
 BEGIN
-  -- Those that this statement inserts itself are marked already, and no other transaction can see them.
   PERFORM FROM "firefly".task WHERE task.id = ANY (others) ORDER BY task.id FOR NO KEY UPDATE;
   IF (SELECT count(*) FROM "firefly".task WHERE task.id = ANY (others)) < cardinality(others) THEN
     RAISE EXCEPTION 'Cannot depend on task % as there is no such task', (

@@ -131,7 +131,7 @@ export function release(
   { began = false, attempt = task.retryAttempts + task.rescues + 1 } = {},
 ): void {
   releaseHeld(state, task, { began, attempt });
-  state.unmet.delete(task.id);
+  if (task.status !== "cancelled") state.unmet.delete(task.id);
   if (task.status === "created") return void state.over.delete(task.id);
   if (task.dependants && !state.over.has(task.id)) state.ended.push(task.id);
   state.over.add(task.id);

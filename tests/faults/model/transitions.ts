@@ -197,7 +197,6 @@ export function cancelTask(state: State, id: number): boolean {
 
 /** `firefly.retry` */
 export function retryTask(state: State, id: number): boolean {
-  const task = state.tasks.get(id);
   if (!retryRecord(state, id)) return false;
   reviveDependants(state, id);
   return true;
