@@ -3,7 +3,10 @@ import { Firefly } from "../../mod.ts";
 import type { TestDatabase } from "./database.ts";
 
 /** How a test with graphile-worker is declared: it leaves timers of its own for a moment after it was stopped. */
-export const WITH_GRAPHILE: Pick<Deno.TestDefinition, "sanitizeOps"> = { sanitizeOps: false };
+export const WITH_GRAPHILE: Pick<Deno.TestDefinition, "sanitizeOps" | "sanitizeResources"> = {
+  sanitizeOps: false,
+  sanitizeResources: false,
+};
 
 /** An instance on the database of a test. */
 export function instanceOn(db: TestDatabase): Firefly {
