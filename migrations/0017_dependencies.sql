@@ -138,8 +138,8 @@ $body$;
 -- most, cancels only those that are next, and leaves those whose records another transaction has locked: an open
 -- transaction must not hold up the dependants of others. The caller then calls again, with NULL.
 --
--- Two statements do it where all have completed. The first takes the notes and the locks; the second has a snapshot of
--- its own, and so reads what was committed before the locks were granted. Of two calls that tell a dependant of its last
+-- Three statements do it where all have completed. The first takes the notes, the second the locks; the third has a
+-- snapshot of its own, and so reads what was committed before the locks were granted. Of two calls that tell a dependant of its last
 -- two dependencies, the second sees what the first has written, and exactly one finds none pending.
 --
 -- It does not wait for the disk: a crash of the server that undoes it undoes what followed from it, and leaves the notes.
@@ -148,6 +148,7 @@ LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
 DECLARE
   taken bigint[];
   edge record;
+  rest record;
 BEGIN
   released := 0;
   cancelled := 0;
@@ -217,20 +218,15 @@ BEGIN
       WHERE dependency.task_id = given.task_id AND dependency.ordinal = given.ordinal AND dependency.status IS NULL
       RETURNING dependency.task_id
     ), counted AS MATERIALIZED (
-      SELECT waiting.ctid AS place, waiting.pending - told.ends AS pending
+      SELECT waiting.ctid AS place, waiting.id, waiting.pending - told.ends AS pending, waiting.pending <= told.ends
+        AND waiting.not_before <= now() AND waiting.concurrency_key IS NULL AND waiting.rate_key IS NULL AS is_ready
       FROM (SELECT told.task_id, count(*)::integer AS ends FROM told GROUP BY told.task_id) AS told
       JOIN "firefly".waiting ON waiting.id = told.task_id
       WHERE waiting.reason = 'dependencies'
-    ), kept AS (
-      UPDATE "firefly".waiting
-      SET pending = counted.pending
-      FROM counted
-      WHERE waiting.ctid = counted.place AND counted.pending > 0
     ), moved AS (
       DELETE FROM "firefly".waiting
-      WHERE waiting.ctid = ANY (ARRAY(SELECT counted.place FROM counted WHERE counted.pending <= 0))
-      RETURNING waiting.*, waiting.not_before <= now() AS is_due,
-        waiting.concurrency_key IS NOT NULL OR waiting.rate_key IS NOT NULL AS is_limited
+      WHERE waiting.ctid = ANY (ARRAY(SELECT counted.place FROM counted WHERE counted.is_ready))
+      RETURNING waiting.*
     ), made_ready AS (
       INSERT INTO "firefly".ready (id, length, claim_seq, not_before, priority, quarantined, queue, func_name)
       SELECT run.id, run.length, alike.claim_seq, alike.not_before, alike.priority, alike.quarantined, alike.queue,
@@ -239,27 +235,44 @@ BEGIN
         SELECT array_agg(moved.id ORDER BY moved.id) AS ids, moved.claim_seq, moved.not_before, moved.priority,
           moved.quarantined, moved.queue, moved.func_name
         FROM moved
-        WHERE moved.is_due AND NOT moved.is_limited
         GROUP BY moved.claim_seq, moved.not_before, moved.priority, moved.quarantined, moved.queue, moved.func_name
       ) AS alike, LATERAL (
         SELECT alike.ids[1], 1 WHERE cardinality(alike.ids) = 1
         UNION ALL
         SELECT * FROM "firefly"._runs(alike.ids) WHERE cardinality(alike.ids) > 1
       ) AS run (id, length)
-    ), queued AS (
-      INSERT INTO "firefly".waiting (
-        id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason, admit_at
-      )
-      SELECT moved.id, moved.claim_seq, moved.not_before, moved.priority, moved.quarantined, moved.queue, moved.func_name,
-        moved.concurrency_key, moved.rate_key,
-        CASE WHEN NOT moved.is_due THEN 'time' WHEN moved.concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END,
-        CASE WHEN moved.is_due THEN now() END
-      FROM moved
-      WHERE NOT moved.is_due OR moved.is_limited
     ), notified AS MATERIALIZED (
       SELECT "firefly"._notify(filled.queue) FROM (SELECT DISTINCT moved.queue FROM moved) AS filled
     )
-    SELECT count(*) + 0 * (SELECT count(*) FROM notified) INTO released FROM moved;
+    SELECT (SELECT count(*) FROM moved) + 0 * (SELECT count(*) FROM notified) AS moved,
+      array_agg(counted.place) FILTER (WHERE NOT counted.is_ready) AS places,
+      array_agg(counted.pending) FILTER (WHERE NOT counted.is_ready) AS pending
+    INTO rest
+    FROM counted;
+    released := rest.moved;
+    -- A statement of its own: of all that one of them could do, the server prepares each part, and opens each index.
+    IF rest.places IS NOT NULL THEN
+      WITH kept AS (
+        UPDATE "firefly".waiting
+        SET pending = NULLIF(GREATEST(counted.pending, 0), 0),
+          reason = CASE
+            WHEN counted.pending > 0 THEN waiting.reason
+            WHEN waiting.not_before > now() THEN 'time'
+            WHEN waiting.concurrency_key IS NULL THEN 'rate'
+            ELSE 'concurrency'
+          END,
+          admit_at = CASE WHEN counted.pending <= 0 AND waiting.not_before <= now() THEN now() END
+        FROM unnest(rest.places, rest.pending) AS counted (place, pending)
+        WHERE waiting.ctid = counted.place
+        RETURNING waiting.queue, waiting.reason
+      ), notified AS MATERIALIZED (
+        SELECT "firefly"._notify(filled.queue)
+        FROM (SELECT DISTINCT kept.queue FROM kept WHERE kept.reason <> 'dependencies') AS filled
+      )
+      SELECT released + count(*) FILTER (WHERE kept.reason <> 'dependencies') + 0 * (SELECT count(*) FROM notified)
+      INTO released
+      FROM kept;
+    END IF;
   END IF;
 
   IF edge.unmet_ids IS NOT NULL THEN

@@ -552,7 +552,9 @@ function _register_crons(uuid, text[], json, boolean): record 124cb3005f2e
 function _release(): trigger 696b32d94271
 function _release_all(): trigger dcc2f4d65a2a
 function _release_deleted(): trigger f51748bdfa2d
-function _replace(bigint, text, timestamp with time zone, bytea): boolean set enable_seqscan, jit dd9b0ddda37c
+function _release_dependants(bigint[]): record set enable_seqscan, jit ec0355aa50ef
+function _replace(bigint, text, timestamp with time zone, text): boolean set enable_seqscan, jit dd9b0ddda37c
+function _requeue_dependant(bigint): boolean 3ad6584de1f5
 function _reschedule(bigint, timestamp with time zone, text, integer): text 7220658af6fc
 function _retry(bigint): text 0389da8f305e
 function _retry_record(bigint): text 3e76b1d4d1cb
