@@ -37,6 +37,7 @@ export {
   LeaseLost,
   SchemaMismatch,
   type SchemaMismatchReason,
+  StepsChanged,
   TaskCancelled,
   TaskExists,
   TaskNotFound,
@@ -74,6 +75,7 @@ export type {
   Page,
   PageOptions,
   RescheduleOptions,
+  StepRecord,
   TaskCounts,
   TaskError,
   TaskFilter,
@@ -103,6 +105,7 @@ export type {
   StandardSchemaV1,
 } from "./src/task/standard_schema.ts";
 export type { Atom, Storable } from "./src/task/storable.ts";
+export type { Step, StepInfo, StepOptions } from "./src/task/step.ts";
 export { ValidationFailed } from "./src/task/validation.ts";
 export { task } from "./src/task/task.ts";
 export { parseTaskId } from "./src/task/task_id.ts";

@@ -15,6 +15,7 @@ export const ORDER: Readonly<Record<string, string>> = {
   "settle": "ends attempts: completes, retries or fails tasks",
   "statistics": "counts what attempts did, and writes it by the minute",
   "records": "reads, watches and prunes task records, waits for results",
+  "steps": "runs parts of a handler once for each task, and replays them",
   "attempt": "runs a handler once",
   "schedule": "inserts tasks: batches, unique keys, crons",
   "claim": "takes due tasks, within limits, for as long as a lease lives",

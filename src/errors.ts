@@ -245,33 +245,37 @@ export class TaskCancelled extends LeaseLost {
 }
 
 /**
- * A task cannot run as another one, on which it depends, did not complete: it failed, was cancelled or was deleted. This is
- * the cause of the `TaskFailed` that `result()` of the cancelled task rejects with.
+ * The steps that a task has run do not fit its code: the code does not ask for one of them before it begins a new one, or
+ * it is older than the code that ran them. The attempt ends without being counted, and is made again later, so that a
+ * deployment can fix it.
  *
  * @example
- * ```ts ignore
- * const failure = await record.result().catch((error) => error);
- * if (failure.cause instanceof DependencyFailed) await tasks.retry({ ids: [failure.cause.root] });
+ * ```ts
+ * import { StepsChanged } from "@firefly/tasks";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const error = new StepsChanged("Cannot begin step", { step: "charge card", unasked: ["charge"] });
+ * assertEquals(error.unasked, ["charge"]);
  * ```
  */
-export class DependencyFailed extends FireflyError {
+export class StepsChanged extends FireflyError {
   /** The name of the class. */
-  override name = "DependencyFailed";
-  /** The id of the task that did not complete. */
-  readonly dependency: number;
-  /** The id of the task whose end began it: `dependency` itself, or a task on which that one depends. */
-  readonly root: number;
+  override name = "StepsChanged";
+  /** The name of the step that could not begin; null if the `version` of the task's code is too low. */
+  readonly step: string | null;
+  /** The names of the steps that have run and were not asked for. */
+  readonly unasked: readonly string[];
 
   /**
-   * Creates an error for a task that cannot run.
+   * Creates an error for a task whose steps do not fit its code.
    *
-   * @param message Which task did not complete, and how it ended.
-   * @param tasks The ids of that task and of the one whose end began it.
+   * @param message What failed, and why.
+   * @param options `step`: the step that could not begin; `unasked`: the steps that were not asked for.
    */
-  constructor(message: string, { dependency, root }: { dependency: number; root: number }) {
+  constructor(message: string, { step, unasked }: { step: string | null; unasked: readonly string[] }) {
     super(message);
-    this.dependency = dependency;
-    this.root = root;
+    this.step = step;
+    this.unasked = unasked;
   }
 }
 

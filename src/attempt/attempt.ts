@@ -2,9 +2,10 @@ import type { LazyAbortController } from "./lazy_abort.ts";
 import { AttemptContext } from "./context.ts";
 import { coarseNow, msSince } from "./clock.ts";
 import type { AttemptEnvironment } from "./environment.ts";
-import { isServerFault } from "../database/error_codes.ts";
 import type { TaskDefinition } from "../task/definition.ts";
 import { commitWithTask } from "../settle/commit.ts";
+import { encodeResult } from "../settle/encode_result.ts";
+import { hasDatabaseFailed } from "../settle/database_failure.ts";
 import {
   type AttemptEvents,
   type AttemptOutcome,
@@ -14,11 +15,11 @@ import {
   emitOutcome,
   readLossReason,
 } from "../settle/outcome_events.ts";
-import { DatabaseUnreachable, DecryptionFailed, FireflyError, LeaseLost } from "../errors.ts";
+import { DatabaseUnreachable, FireflyError, LeaseLost, StepsChanged } from "../errors.ts";
 import type { AttemptInfo } from "../events.ts";
 import { callHandler, type HandlerCall } from "./call_handler.ts";
-import { completeArguments } from "./results.ts";
-import { areParamsLoaded, loadParams } from "./load_params.ts";
+import { finishSteps, type StepsLeft } from "./finish_steps.ts";
+import { isLoaded, loadAttempt } from "./load_params.ts";
 import type { CurrentInstance, Scope, TaskContext } from "../task/scope.ts";
 import { settleFailure } from "../settle/settle_outcome.ts";
 import type { PendingCompletion } from "../settle/settle_statements.ts";
@@ -26,9 +27,9 @@ import type { ClaimedTask } from "../store/claimed_task.ts";
 import type { Outcome } from "../store/settle.ts";
 import type { AttemptSpan } from "../telemetry/attempt_span.ts";
 import { isInstance } from "../thrown.ts";
+import type { Steps } from "../steps/steps.ts";
 import type { Transaction } from "../database/transaction.ts";
 import { decideRetry } from "../settle/retry_decision.ts";
-import { encode } from "../wire/encode.ts";
 import type { Duration } from "../duration.ts";
 
 /** Ends an attempt from outside without counting it: its task goes back to its queue. */
@@ -44,7 +45,7 @@ export type OnEnded = (attempt: Attempt, outcome: AttemptOutcome) => void;
  *
  * 1. `start` takes a slot and emits `started`; `loadParams` reads long arguments, which a claim leaves in the database.
  * 2. `#call` runs the handler: `callHandler` enters the scope, calls middleware, decodes and validates the arguments.
- * 3. `#onReturned` encodes the result, and encrypts it.
+ * 3. `#onReturned` waits for steps that the handler left behind (`finishSteps`), then encodes the result, and encrypts it.
  * 4. `#complete` commits it together with the handler's transaction (`commitWithTask`); without one, the attempt gives its
  *    slot back, and the `Settler` completes it together with others.
  * 5. `onSettled` emits `completed`, or `lost` if the consumer no longer held the task.
@@ -56,7 +57,7 @@ export type OnEnded = (attempt: Attempt, outcome: AttemptOutcome) => void;
  * rest of its attempt. For the same reason such an attempt is one object: it is also the call and the scope of its
  * handler, and its completion. What few handlers ask for is in a context that is made on first use.
  */
-export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEvents {
+export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion, AttemptEvents {
   /** The task of the attempt that started last in this process. */
   static latest: ClaimedTask | undefined;
   readonly task: ClaimedTask;
@@ -112,6 +113,11 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
     return this.task.timeout ?? this.definition.timeout ?? this.env.config.defaults.timeout;
   }
 
+  /** The handler's steps, if it has asked for them. */
+  get usedSteps(): Steps | undefined {
+    return this.#context?.usedSteps;
+  }
+
   /** Whether it takes a slot of the consumer. */
   get inSlot(): boolean {
     return this.#inSlot;
@@ -156,20 +162,10 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
     this.abortController.abort(reason);
   }
 
-  /**
-   * Completes arguments in which results of other tasks are missing. Meanwhile a failure of the database is none of the
-   * handler's.
-   */
-  async readResults(incomplete: Incomplete): Promise<unknown> {
-    this.#isLoading = true;
-    const args = await completeArguments(this.task, incomplete, this.env);
-    this.#isLoading = false;
-    return args;
-  }
-
-  /** Keeps the attempt's transaction alive. */
+  /** Keeps the attempt's transactions alive. */
   ping(): void {
     this.#context?.usedTransaction?.ping();
+    this.#context?.usedSteps?.ping();
   }
 
   /** Runs the attempt; calls `onEnded` with its outcome. */
@@ -181,10 +177,10 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
     Attempt.latest = this.task;
     this.#span = this.env.tracing?.startAttempt(this.task, this.began);
     if (events.has("started")) events.emit("started", this.info);
-    if (areParamsLoaded(this.task)) this.#call();
+    if (isLoaded(this)) this.#call();
     else {
       this.#isLoading = true;
-      loadParams(this.task, this.env).then(() => this.#call(), (error) => this.onError(error));
+      loadAttempt(this, () => this.#contextOnUse.steps).then(() => this.#call(), (error) => this.onError(error));
     }
   }
 
@@ -193,31 +189,33 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
     try {
       const returned = this.#span ? this.#span.run(() => callHandler(this)) : callHandler(this);
       if (returned instanceof Promise) {
-        returned.then((value) => this.#onReturned(value), (error) => this.onError(error));
+        returned.then((value) => this.#onReturned(value), (error) => this.#onThrown(error));
       } else this.#onReturned(returned);
     } catch (error) {
-      this.onError(error);
+      this.#onThrown(error);
     }
   }
 
+  #onThrown(error: unknown): void {
+    if (!this.usedSteps || this.aborted) return this.onError(error);
+    const end = () => this.onError(error);
+    void finishSteps(this, { error }).then(end, end);
+  }
+
   #onReturned(returned: unknown): void {
+    if (this.#context === undefined || !this.usedSteps) return this.#store(returned);
+    void finishSteps(this).then(() => this.#store(returned), (error) => this.onError(error));
+  }
+
+  #store(returned: unknown): void {
     this.ran = msSince(this.began);
     try {
-      const encoded = this.#encode(returned);
+      const encoded = encodeResult(returned, this.task, this.env.keys, "returned");
       if (encoded === null || typeof encoded === "string") this.#complete(encoded);
       else encoded.then((text) => this.#complete(text), (error) => this.onError(error));
     } catch (error) {
       this.onError(error);
     }
-  }
-
-  #encode(returned: unknown): string | null | Promise<string> {
-    if (returned === undefined) return null;
-    const text = encode(returned);
-    const { keys } = this.env;
-    if (!keys) return text;
-    const { funcName, queue } = this.task;
-    return Promise.resolve(text).then((text) => keys.encrypt(text, { funcName, queue, column: "returned" }));
   }
 
   /** Completes the task: in the handler's transaction if it began one, else together with others. */
@@ -276,7 +274,7 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
   /** Rolls the handler's transaction back, and settles the task by the error. */
   async #fail(error: unknown): Promise<AttemptOutcome> {
     const seconds = Math.round((performance.now() - this.began) * 1000) / 1e6;
-    const databaseFailed = await this.#hasDatabaseFailed(error);
+    const databaseFailed = await this.#isNoFailure(error);
     const transaction = this.#context?.usedTransaction;
     if (this.aborted) transaction?.abandon();
     else await transaction?.rollback();
@@ -295,14 +293,10 @@ export class Attempt implements Scope, HandlerCall, PendingCompletion, AttemptEv
     return emitOutcome(this, outcome, error);
   }
 
-  /** Whether the connection or the server failed, or a key for a result is missing here, and not the handler failed. */
-  async #hasDatabaseFailed(error: unknown): Promise<boolean> {
-    const transaction = this.#context?.usedTransaction;
-    if (isServerFault(error) || isServerFault(transaction?.failure)) return true;
-    if (this.#isLoading && (isInstance(error, DatabaseUnreachable) || isMissingKey(error))) return true;
-    // An aborted attempt waits for nothing. One that COMMIT refused has discarded its connection, not lost it.
-    if (!transaction || this.aborted || transaction.ended) return false;
-    return await transaction.isLost();
+  /** Whether the connection or the server failed, or the code is to be fixed by a deployment: not the handler. */
+  async #isNoFailure(error: unknown): Promise<boolean> {
+    if (isInstance(error, StepsChanged) || isInstance(error, DatabaseUnreachable) && this.#isLoading) return true;
+    return await hasDatabaseFailed(error, this.#context?.usedTransaction, this.aborted);
   }
 
   /** Settles nothing, as the consumer no longer holds the task. */

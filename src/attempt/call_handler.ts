@@ -123,11 +123,15 @@ async function failPermanently<T>(validated: Promise<T>): Promise<T> {
   });
 }
 
-function startTimeout(call: HandlerCall): ReturnType<typeof setTimeout> | undefined {
+/** Starts the timeout of a call that has run for `elapsed` milliseconds; undefined if it has none. */
+export function startTimeout(
+  call: Pick<HandlerCall, "abortController" | "timeout">,
+  elapsed = 0,
+): ReturnType<typeof setTimeout> | undefined {
   const { timeout } = call;
   if (timeout === undefined) return undefined;
   const { abortController } = call;
   const seconds = toSeconds(timeout, "timeout");
   const late = new DOMException(`The attempt took longer than its timeout of ${seconds} s`, "TimeoutError");
-  return setTimeout(() => abortController.abort(late), Math.min(seconds * 1000, 2 ** 31 - 1));
+  return setTimeout(() => abortController.abort(late), Math.min(seconds * 1000 - elapsed, 2 ** 31 - 1));
 }

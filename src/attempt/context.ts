@@ -8,7 +8,9 @@ import { maxRetriesOf } from "../settle/retry_decision.ts";
 import type { Logger, TaskContext } from "../task/scope.ts";
 import type { ClaimedTask } from "../store/claimed_task.ts";
 import { storeProgress } from "../store/settle.ts";
-import { Transaction } from "../database/transaction.ts";
+import { Steps } from "../steps/steps.ts";
+import { attemptTransaction } from "../database/attempt_transaction.ts";
+import type { Transaction } from "../database/transaction.ts";
 import { partsOf } from "../thrown.ts";
 import { toAscii, toStorable } from "../wire/format.ts";
 
@@ -17,7 +19,7 @@ export interface ContextParts {
   readonly task: ClaimedTask;
   readonly definition: TaskDefinition;
   readonly info: AttemptInfo;
-  readonly env: Pick<AttemptEnvironment, "config" | "events" | "log" | "redactor" | "sessions" | "sql">;
+  readonly env: Omit<AttemptEnvironment, "hooks" | "settler" | "slots" | "statistics" | "tracing">;
   /** The id of the trace that the attempt is part of; null if it has none. */
   readonly traceId: string | null;
 }
@@ -33,6 +35,7 @@ export class AttemptContext {
   #context: TaskContext | undefined;
   #transaction: Transaction | undefined;
   #progress: Progress | undefined;
+  #steps: Steps | undefined;
   #ended = false;
 
   constructor(parts: ContextParts) {
@@ -47,12 +50,8 @@ export class AttemptContext {
   /** The handler's transaction, which commits together with the task. After the end, one that has ended. */
   get transaction(): Transaction {
     if (!this.#transaction) {
-      const { sessions, sql, config: { leaseMs } } = this.#parts.env;
-      this.#transaction = Transaction.on(sessions, {
-        schema: sql.schemaName,
-        // A consumer that is stopped with an open transaction would block its successor on the user's own keys.
-        setup: `SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(leaseMs)};`,
-      });
+      const { sessions, sql: { schemaName: schema }, config: { leaseMs } } = this.#parts.env;
+      this.#transaction = attemptTransaction(sessions, { schema, leaseMs });
       if (this.#ended) this.#transaction.abandon();
     }
     return this.#transaction;
@@ -63,16 +62,44 @@ export class AttemptContext {
     return this.#transaction;
   }
 
-  /** Takes no more reports, and no transaction: the handler has returned, or was abandoned. */
+  /** The steps of the handler. */
+  get steps(): Steps {
+    if (!this.#steps) {
+      const { task, definition, env } = this.#parts;
+      const { context, abortController } = this;
+      const hasBegun = () => this.#transaction?.begun ?? false;
+      this.#steps = new Steps({
+        task,
+        definition,
+        env,
+        context,
+        get hasBegun() {
+          return hasBegun();
+        },
+        abort: (reason) => abortController.abort(reason),
+      });
+      if (this.#ended) this.#steps.stop();
+    }
+    return this.#steps;
+  }
+
+  /** The steps, if the handler has asked for them. */
+  get usedSteps(): Steps | undefined {
+    return this.#steps;
+  }
+
+  /** Takes no more reports, no transaction and no steps: the handler has returned, or was abandoned. */
   end(): void {
     this.#ended = true;
     this.#progress?.end();
+    this.#steps?.stop();
   }
 
   #make(): TaskContext {
     const { task, definition, env: { config: { defaults } } } = this.#parts;
     const { abortController } = this;
     const transaction = () => this.transaction;
+    const steps = () => this.steps;
     const makeLogger = () => this.#logger();
     let log: Logger | undefined;
     return {
@@ -85,6 +112,12 @@ export class AttemptContext {
       },
       get sql() {
         return transaction().sql;
+      },
+      get step() {
+        return steps().step;
+      },
+      get version() {
+        return steps().version;
       },
       get log() {
         return log ??= makeLogger();

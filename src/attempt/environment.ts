@@ -7,6 +7,7 @@ import type { Redactor } from "../privacy/redaction.ts";
 import type { CurrentInstance } from "../task/scope.ts";
 import type { Sessions } from "../database/sessions.ts";
 import type { Settler } from "../settle/settler.ts";
+import type { StepSettler } from "../settle/step_settler.ts";
 import type { Statistics } from "../statistics/statistics.ts";
 import type { ResultReader } from "./results.ts";
 import type { Slots } from "./slots.ts";
@@ -21,7 +22,7 @@ export interface AttemptEnvironment {
   readonly sessions: Sessions;
   readonly slots: Slots;
   readonly settler: Settler;
-  readonly results: ResultReader;
+  readonly stepSettler: StepSettler;
   readonly events: Emitter;
   readonly hooks: Hooks;
   /** The keys that decrypt arguments and encrypt results; undefined without encryption. */

@@ -33,6 +33,7 @@ import { run as runNow } from "./run.ts";
 import { schedule } from "./schedule.ts";
 import { show } from "./show.ts";
 import { stats } from "./stats.ts";
+import { steps } from "./steps.ts";
 import { tasks } from "./tasks.ts";
 import { top } from "./top.ts";
 import { vacuum } from "./vacuum.ts";
@@ -44,6 +45,7 @@ const COMMANDS: readonly Command[] = [
   schedule,
   list,
   show,
+  steps,
   logs,
   explain,
   graph,

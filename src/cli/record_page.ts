@@ -2,10 +2,11 @@ import { inspect } from "node:util";
 import type { AttemptedBy } from "../events.ts";
 import type { RecordedDelay } from "../task/backoff.ts";
 import { toRetrySeconds } from "../duration.ts";
-import type { TaskError, TaskLogLine, TaskRecord, TaskState, TaskStatus } from "../task/record.ts";
+import type { StepRecord, TaskError, TaskLogLine, TaskRecord, TaskState, TaskStatus } from "../task/record.ts";
 import { columnsOf } from "../records/task_record.ts";
 import { escapeLine, escapeLines } from "./escape.ts";
 import { renderLog } from "./log_page.ts";
+import { renderSteps } from "./steps_page.ts";
 import type { Style, Terminal } from "./terminal.ts";
 import { formatAge, formatSeconds, formatTime } from "../times.ts";
 import { describeRelated } from "./related_tasks.ts";
@@ -34,22 +35,25 @@ const LABEL_WIDTH = 14;
 /** How many kinds of errors an extract shows, and how many lines of each. */
 const [SHOWN_ERRORS, SHOWN_LINES] = [3, 20];
 
-/** What is printed with a record: all of its errors, or an extract; its log lines, or the last ones. */
+/** What is printed with a record: all of its errors, or an extract; its log lines, or the last ones; its steps. */
 export interface RecordParts {
   readonly allErrors?: boolean;
   readonly log?: readonly TaskLogLine[];
   readonly allLog?: boolean;
-  /** The tasks that it depends on, and those that depend on it. */
-  readonly related?: readonly RelatedRow[];
+  readonly steps?: readonly StepRecord[];
 }
 
 /** Prints a record: a page for people, or a line of JSON. */
 export async function printRecord(record: TaskRecord, terminal: Terminal, parts: RecordParts = {}): Promise<void> {
-  const { allErrors = false, log = [], allLog = false, related = [] } = parts;
+  const { allErrors = false, log = [], allLog = false, steps = [] } = parts;
   if (terminal.json) return await terminal.printJson({ ...columnsOf(record), ...(allLog ? { log } : {}) });
   const page = renderPage(record, terminal, { allErrors, related });
   await terminal.print(
-    [page, ...log.length > 0 ? [renderLog(log, { id: record.id, terminal, all: allLog })] : []].join("\n"),
+    [
+      page,
+      ...steps.length > 0 ? [renderSteps(steps, { id: record.id, terminal })] : [],
+      ...log.length > 0 ? [renderLog(log, { id: record.id, terminal, all: allLog })] : [],
+    ].join("\n"),
   );
 }
 

@@ -17,6 +17,7 @@ export const show: Command = {
     "With --follow, it shows the task again after every change until the task ends: in place on a terminal, otherwise " +
     "as one line of JSON per change. It then exits with 5 if the task failed or was cancelled.\n\n" +
     "The newest errors come first, and equal ones are shown once. JSON always has all of them, oldest first.\n\n" +
+    "The last 20 steps are there, if the task has run any: `firefly steps` shows all. " +
     "Log lines are there if the task keeps them (its option keepLogs): the last 20, with --log up to 1,000, and JSON " +
     "has them only with --log. `firefly logs` shows those of all tasks.",
   flags: {
@@ -33,10 +34,8 @@ export const show: Command = {
       if (args.isOn("follow")) return await follow(record, terminal);
       const all = args.isOn("log");
       const log = terminal.json && !all ? [] : await ff.tasks.log(id);
-      const related = terminal.json
-        ? []
-        : await readRelated((await ff.connect()).database.records, id, SHOWN_RELATED + 1);
-      await printRecord(record, terminal, { allErrors: args.isOn("errors"), log, allLog: all, related });
+      const steps = terminal.json ? [] : await record.steps();
+      await printRecord(record, terminal, { allErrors: args.isOn("errors"), log, allLog: all, steps });
       return EXIT.done;
     });
   },

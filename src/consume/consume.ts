@@ -21,6 +21,7 @@ import { toRetentionSeconds } from "../task/retention.ts";
 import type { CurrentInstance } from "../task/scope.ts";
 import type { Sessions } from "../database/sessions.ts";
 import { Settler } from "../settle/settler.ts";
+import { StepSettler } from "../settle/step_settler.ts";
 import { Statistics } from "../statistics/statistics.ts";
 import { LogKeeper } from "../telemetry/kept_log.ts";
 import type { Tracing } from "../telemetry/tracing.ts";
@@ -187,7 +188,7 @@ async function start(host: ConsumerHost, config: ConsumerConfig): Promise<{ loop
     sessions,
     slots,
     settler,
-    results: new ResultReader(sql),
+    stepSettler: new StepSettler(sql),
     events,
     hooks,
     keys,

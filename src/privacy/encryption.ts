@@ -23,7 +23,7 @@ type CryptoKey = webcrypto.CryptoKey;
 export interface ValuePlace {
   readonly funcName: string;
   readonly queue: string;
-  readonly column: "params" | "returned";
+  readonly column: "params" | "returned" | "step.returned";
 }
 
 /** An encrypted value, as JSON. `encode()` never writes its tag, so no plain value can look like it. */

@@ -12,6 +12,7 @@ import type { TaskDefinition } from "../task/definition.ts";
 import type {
   FreshRecord,
   RescheduleOptions,
+  StepRecord,
   TaskError,
   TaskRecord,
   TaskState,
@@ -21,9 +22,7 @@ import type {
 import { readTaskGraph } from "./graph.ts";
 import { toPlaceChange } from "./reschedule.ts";
 import type { Results } from "./result_waiter.ts";
-import type { GraphNode } from "../task/record.ts";
-import { RESULT } from "../task/result_of.ts";
-import type { ResultSource } from "../task/scheduled_call.ts";
+import { readStepRecords } from "./step_record.ts";
 import { registry } from "../task/scope.ts";
 import { cancelTasks, type Chosen, deleteTasks, rescheduleTasks, retryTasks, runTasks } from "../store/bulk.ts";
 import type { NewTask } from "../store/insert.ts";
@@ -220,6 +219,10 @@ class StoredTask {
     const change = toPlaceChange(changes, `reschedule task ${this.id}`);
     const { records: sql } = await this.#access.database();
     return (await rescheduleTasks(sql, [this.#chosen], change)).done > 0;
+  }
+
+  async steps(): Promise<StepRecord[]> {
+    return await readStepRecords(this.#access, this.id);
   }
 
   async cancel(): Promise<boolean> {

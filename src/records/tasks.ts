@@ -8,6 +8,7 @@ import type {
   Page,
   PageOptions,
   RescheduleOptions,
+  StepRecord,
   TaskCounts,
   TaskFilter,
   TaskGroup,
@@ -32,6 +33,7 @@ import { listFences, listRecords } from "../store/records.ts";
 import { toNumber } from "../store/rows.ts";
 import { readLog } from "../store/task_log.ts";
 import { toPlaceChange } from "./reschedule.ts";
+import { readStepRecords } from "./step_record.ts";
 import { readRecord, type RecordAccess, toRecord } from "./task_record.ts";
 import { Matching } from "./matching.ts";
 import { checkFilter } from "./check_filter.ts";
@@ -96,6 +98,12 @@ export class Tasks {
   async log(id: number, { limit = 1000 }: { limit?: number } = {}): Promise<TaskLogLine[]> {
     checkId(id, "read the log of");
     return await readLog((await this.#access.database()).records, id, limit);
+  }
+
+  /** Reads the steps of a task that have ended, in the order in which they did; none if there is no such task. */
+  async steps(id: number): Promise<StepRecord[]> {
+    checkId(id, "read the steps of");
+    return await readStepRecords(this.#access, id);
   }
 
   /** Lists records, newest first. Iterating over the page also reads the following pages. */

@@ -201,6 +201,28 @@ column slot.per: double precision
 column slot.taken: timestamp with time zone not null default
 column slot.task_id: bigint not null
 column slot.until: timestamp with time zone
+column step.attempt: integer not null
+column step.began: timestamp with time zone not null
+column step.ended: timestamp with time zone not null
+column step.error: jsonb
+column step.key: text not null default
+column step.name: text not null
+column step.returned: text
+column step.seq: integer not null
+column step.status: text not null
+column step.task_id: bigint not null
+column step.version: integer not null default
+column step_json.attempt: integer
+column step_json.began: timestamp with time zone
+column step_json.ended: timestamp with time zone
+column step_json.error: jsonb
+column step_json.key: text
+column step_json.name: text
+column step_json.returned: jsonb
+column step_json.seq: integer
+column step_json.status: text
+column step_json.task_id: bigint
+column step_json.version: integer
 column task.attempted_by: integer
 column task.backoff: jsonb
 column task.cancelled: timestamp with time zone
@@ -390,6 +412,9 @@ constraint retention.retention_retain_completed_check: check (retain_completed)
 constraint retention.retention_retain_failed_check: check (retain_failed)
 constraint retention.retention_singleton_check: check (singleton)
 constraint slot.slot_kind_check: check (kind)
+constraint step.step_name_check: check (name)
+constraint step.step_pkey: primary key (key, name, task_id)
+constraint step.step_status_check: check (status)
 constraint task.task_pkey: primary key (id)
 constraint task_log.task_log_level_check: check (level)
 constraint task_log.task_log_pkey: primary key (id, task_id)
@@ -434,6 +459,7 @@ index retention.retention_pkey: unique (singleton)
 index slot.slot_key: (key, kind)
 index slot.slot_task: (task_id)
 index slot.slot_until: (until) partial
+index step.step_pkey: unique (task_id, name, key)
 index task.task_pkey: unique (id)
 index task_log.task_log_at: (at)
 index task_log.task_log_id: (id)
@@ -475,6 +501,8 @@ table ready: table
 table result_waiter: table unlogged
 table retention: table
 table slot: table
+table step: table
+table step_json: view
 table task: table
 table task_json: view
 table task_log: table
@@ -486,8 +514,9 @@ table unfinished_import: table
 table unique_key: table
 table waiting: table
 trigger task.forget_all_logs: 32 _forget_all_logs
-trigger task.forget_dependencies: 8 _forget_dependencies
+trigger task.forget_all_steps: 32 _forget_all_steps
 trigger task.forget_log: 8 _forget_log
+trigger task.forget_steps: 8 _forget_steps
 trigger task.place_inserted: 4 _place_inserted
 trigger task.release: 17 _release
 trigger task.release_all: 32 _release_all
@@ -527,8 +556,9 @@ function _explain_waiting(task): task_reason stable 9523bf0a0db9
 function _fingerprint(text, text, text): bigint immutable e3b0c44298fc
 function _fire_cron(text, text, timestamp with time zone[], text): record e167a3745610
 function _forget_all_logs(): trigger 70714411d14e
-function _forget_dependencies(): trigger set enable_seqscan, jit 6b8001503cf3
+function _forget_all_steps(): trigger 427fdc50598d
 function _forget_log(): trigger set enable_seqscan, jit 713e2744b05c
+function _forget_steps(): trigger set enable_seqscan, jit 87300510aabd
 function _format_count(bigint, text): text immutable 525fb1251652
 function _format_error(jsonb): text immutable strict ceeff8b2dbb3
 function _format_time(timestamp with time zone): text stable b1d979043c01

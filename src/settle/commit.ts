@@ -5,7 +5,7 @@ import { isServerFault } from "../database/error_codes.ts";
 import type { HeldTask } from "./settle_statements.ts";
 import { isOwnEnd, type Settler } from "./settler.ts";
 import { completeTask, isNotHeld, readFreeClaim } from "../store/complete.ts";
-import type { ClaimState, Outcome } from "../store/settle.ts";
+import type { Outcome } from "../store/settle.ts";
 import { isInstance } from "../thrown.ts";
 import type { Transaction } from "../database/transaction.ts";
 
@@ -49,8 +49,8 @@ export async function commitWithTask(
   if (hasDependants) settler.onDependencies([id]);
 }
 
-/** Asks until the database answers and the record is not locked: the result of a COMMIT must not be guessed. */
-async function untilAnswered(ask: () => Promise<ClaimState | "locked" | undefined>): Promise<ClaimState | undefined> {
+/** Asks until the database answers and no record is "locked": the result of a COMMIT must not be guessed. */
+export async function untilAnswered<T>(ask: () => Promise<T | "locked">): Promise<T> {
   for (let delay = 50;; delay = Math.min(delay * 2, 1000)) {
     try {
       const state = await ask();

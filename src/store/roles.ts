@@ -68,6 +68,7 @@ GRANT SELECT ON ${ours}.task_overview, ${ours}.cron_record, ${ours}.consumer_rec
   ${ours}._ready_task, ${ours}.dependency, ${ours}.claim_batch, ${ours}._claimed_run, ${ours}._claimed_task, ${ours}.migration TO ${viewer};
 GRANT SELECT (id, claim_seq, not_before, priority, queue, func_name, reason, quarantined, admit_at, pending)
   ON ${ours}.waiting TO ${viewer};
+GRANT SELECT (task_id, name, status, seq, version, attempt, began, ended) ON ${ours}.step TO ${viewer};
 `;
 }
 

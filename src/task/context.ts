@@ -1,6 +1,7 @@
 import { type Duration, toRetrySeconds } from "../duration.ts";
 import { currentInstance, currentScope, type TaskContext } from "./scope.ts";
 import type { Sql } from "../sql.ts";
+import { DETACHED_STEP } from "./step.ts";
 import { isError, readProperty } from "../thrown.ts";
 
 const RETRY = Symbol.for("firefly.Retry");
@@ -85,6 +86,8 @@ const DETACHED: TaskContext = {
   get sql(): Sql {
     return currentScope().transaction?.sql ?? currentInstance().sql;
   },
+  step: DETACHED_STEP,
+  version: Infinity,
   log: { debug: ignore, info: ignore, warn: ignore, error: ignore },
   progress: () => Promise.resolve(),
 };

@@ -39,6 +39,8 @@ const KNOWN_OPTIONS = [
   "output",
   "retention",
   "keepLogs",
+  "version",
+  "maxSteps",
   "cron",
   "timezone",
   "missed",
@@ -71,6 +73,8 @@ export function defineTask(spec: string | TaskOptions<any>, handler: Handler): T
   if (options.rateLimit !== undefined) checkLimit("rateLimit", options.rateLimit, action);
   if (options.retention !== undefined) checkRetention(options.retention, action);
   checkKeepLogs(options.keepLogs, action);
+  checkPositive("version", options.version, action);
+  checkPositive("maxSteps", options.maxSteps, action);
   for (const option of ["input", "output"] as const) checkSchema(option, options[option], action);
   checkCron(options as Partial<CronOptions>, action);
   return { ...options, aliases, handler } as TaskDefinition;
@@ -210,6 +214,11 @@ function checkNumbers(
   if (timeout !== undefined && toSeconds(timeout, "timeout") === 0) {
     throw new RangeError(`Cannot ${action} as "timeout" must be longer than 0 seconds`);
   }
+}
+
+function checkPositive(option: string, value: number | undefined, action: string): void {
+  if (value === undefined || Number.isInteger(value) && value > 0 && value < 2 ** 31) return;
+  throw new RangeError(`Cannot ${action} as "${option}" must be a positive integer: current value is ${value}`);
 }
 
 function checkUnique(unique: Unique<never[]>, action: string): void {

@@ -50,6 +50,15 @@ export interface TaskOptions<A extends unknown[] = unknown[]> {
    * for as long as the task's record: see docs/logs.md. @default false
    */
   keepLogs?: KeepLogs;
+  /**
+   * The version of the handler's steps, a positive integer. Raise it with a change of the code that leaves out or inserts
+   * steps before those that tasks may have run: see docs/steps.md.
+   *
+   * @default 1
+   */
+  version?: number;
+  /** The most steps that a task may run. @default 10,000 */
+  maxSteps?: number;
 }
 
 /** Whether the lines that a handler logs are stored: true for the first 200 of each attempt, or how many. */

@@ -184,11 +184,8 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
      * Throws if its values are encrypted for its queue and it is to move to another one.
      */
     reschedule(changes: RescheduleOptions): Promise<boolean>;
-    /**
-     * Reads the tasks that it hangs together with: those that it depends on, those that depend on it, and so on, in the
-     * order of their ids, up to 10,000.
-     */
-    graph(): Promise<GraphNode[]>;
+    /** Reads the steps of the task that have ended, in the order in which they did. */
+    steps(): Promise<StepRecord[]>;
     /** Cancels the task. Resolves to false if it had already ended. */
     cancel(): Promise<boolean>;
     /** Deletes the record. */
@@ -321,6 +318,30 @@ export interface TaskLogLine {
   readonly message: string;
   /** The values that were logged with it. */
   readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** A step of a task that has ended, as it is stored. */
+export interface StepRecord {
+  /** The name of the step. */
+  readonly name: string;
+  /** What tells it apart from others of its name: its key, or the number of the call from the second on. */
+  readonly key: string;
+  /** How it ended. A failure is stored only if the handler caught it and began another step. */
+  readonly status: "completed" | "failed";
+  /** Its place in the order in which steps ended. */
+  readonly seq: number;
+  /** The `version` of the task's code that ran it. */
+  readonly version: number;
+  /** The number of the attempt that ran it, from 1. */
+  readonly attempt: number;
+  /** When it began. */
+  readonly began: Date;
+  /** When it ended. */
+  readonly ended: Date;
+  /** What it returned. Reading it throws if it cannot be decrypted or decoded. */
+  readonly returned: unknown;
+  /** What it threw; null if it completed. */
+  readonly error: TaskError | null;
 }
 
 /** One page of a list, newest first. Async iteration yields the items of this page and of all that follow. */

@@ -4,6 +4,7 @@ import type { ScheduleOptions } from "./options.ts";
 import type { Page, PageOptions, TaskFilter, TaskRecord } from "./record.ts";
 import type { ScheduledCall } from "./scheduled_call.ts";
 import type { Sql } from "../sql.ts";
+import type { Step } from "./step.ts";
 
 /** Logs messages of a handler: each becomes a `log` event, with the task's id, name and attempt. */
 export interface Logger {
@@ -32,8 +33,18 @@ export interface TaskContext {
   readonly lastAttempt: boolean;
   /** Aborts when the attempt should end: on a timeout, cancellation, a lost lease or shutdown, given by its `reason`. */
   readonly signal: AbortSignal;
-  /** The attempt's transaction. Its first statement opens it, and it commits together with the task's completion. */
+  /**
+   * The attempt's transaction. Its first statement opens it, and it commits together with the task's completion. In a
+   * step, that of the step.
+   */
   readonly sql: Sql;
+  /** Runs a part of the handler once for each task, and remembers its result: see docs/steps.md. */
+  readonly step: Step;
+  /**
+   * The `version` of the code that the task began with: that of its first stored step, the handler's own if there is none.
+   * `Infinity` if the function was called directly.
+   */
+  readonly version: number;
   /** Logs with the task's id, name and attempt. */
   readonly log: Logger;
   /**

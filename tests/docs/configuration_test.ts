@@ -38,6 +38,8 @@ const TASK = keysOf<TaskOptions & CronOptions>({
   unique: true,
   concurrency: true,
   rateLimit: true,
+  version: true,
+  maxSteps: true,
   input: true,
   output: true,
   retention: true,

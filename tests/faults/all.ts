@@ -7,6 +7,7 @@ import { fullDisk } from "./full_disk.ts";
 import { handEditedRows } from "./hand_edited_rows.ts";
 import { deadListener } from "./dead_listener.ts";
 import { killedConsumers } from "./killed_consumers.ts";
+import { killedSteps } from "./killed_steps.ts";
 import { largeValues } from "./large_values.ts";
 import { longSnapshot } from "./long_snapshot.ts";
 import { lostCommitReply } from "./lost_commit_reply.ts";
@@ -28,6 +29,7 @@ export const CONSUMER_FAULTS: readonly Fault[] = byNumber([
   endlessHandler,
   handEditedRows,
   killedConsumers,
+  killedSteps,
   largeValues,
   oddNames,
   randomSteps,

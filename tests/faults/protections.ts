@@ -16,9 +16,20 @@ export const NO_FENCE_OF_EFFECTS: Removal = {
   replace: "WHERE id = ${id}\n",
 };
 
+/** A step's result is stored by the transaction of its effects. */
+export const NO_MEMO: Removal = {
+  file: "src/settle/commit_step.ts",
+  find: `await transaction.commit({
+      run: (statements) => storeStep(statements, ended),
+      isWaiting: async () => await readFreeClaim(sql, id) === "locked",
+    });
+`,
+  replace: "await transaction.commit();\nawait storeStep(sql, ended);\n",
+};
+
 /** The server ends the transaction of a consumer that shows no life. */
 export const NO_TIMEOUT: Removal = {
-  file: "src/attempt/context.ts",
+  file: "src/database/attempt_transaction.ts",
   find: "setup: `SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(leaseMs)};`",
   replace: 'setup: ""',
 };

@@ -23,6 +23,6 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
     "0014_alerts": "471641761a5ee0261fb958e608cb8b51501aa874c8758b3326ab83e697815ab6",
     "0015_log": "0db9165d672bfc2ea432c82452f550522bf7984dd243652d2a80e53c2d8f6f5a",
     "0016_import": "88169f1fef3a38b1874d78b0a3a9224e59f7c73e523aee30db65a6c981033d98",
-    "0017_dependencies": "3f27eb4acb23b14956a1f7db2edb1fc6b02a3e252d8d017424f40df345af4178",
+    "0017_steps": "3fc710204d39f315832c78baf5e623786e8de539d96f5387db9b541b6106a7ef",
   },
 };

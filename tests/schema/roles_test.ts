@@ -259,6 +259,10 @@ Deno.test("a viewer cannot read params in any other way", async () => {
     "SELECT params FROM firefly.task_record",
     "SELECT params FROM firefly.task_json",
     "SELECT rate_key FROM firefly.waiting",
+    "SELECT key FROM firefly.step",
+    "SELECT returned FROM firefly.step",
+    "SELECT error FROM firefly.step",
+    "SELECT returned FROM firefly.step_json",
     "SELECT message FROM firefly.error_group",
     "SELECT message FROM firefly.task_log",
     "SELECT firefly.try_decode('W10=')",
@@ -268,6 +272,7 @@ Deno.test("a viewer cannot read params in any other way", async () => {
   ];
   assertEquals(await permitted("viewer", ways), []);
   assertEquals(await roles.refusal("viewer", "SELECT params FROM firefly.task_overview"), "42703");
+  assertEquals(await roles.refusal("viewer", "SELECT name, status, seq, began, ended FROM firefly.step"), undefined);
   await roles.run("owner", "ANALYZE firefly.task");
   const stats = await roles.run(
     "viewer",

@@ -8,6 +8,7 @@ import { Firefly } from "../../src/firefly/firefly.ts";
 import { Slots } from "../../src/attempt/slots.ts";
 import { ResultReader } from "../../src/attempt/results.ts";
 import { Settler } from "../../src/settle/settler.ts";
+import { StepSettler } from "../../src/settle/step_settler.ts";
 import type { ErrorRow } from "../../src/store/rows.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { testConfig } from "./consumer_config.ts";
@@ -72,7 +73,7 @@ export async function bench({ leaseMs = 30_000 } = {}): Promise<Bench> {
     sessions,
     slots: new Slots(1),
     settler: new Settler(sql),
-    results: new ResultReader(sql),
+    stepSettler: new StepSettler(sql),
     events,
     hooks,
     keys,

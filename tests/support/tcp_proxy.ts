@@ -19,6 +19,8 @@ export class TcpProxy implements AsyncDisposable {
   accepted = 0;
   /** Sees what a client sends before it goes through, and may change the mode, of all or of its connection, or cut. */
   onRequest: (text: string, connection: ProxyConnection) => void = () => {};
+  /** Called when something of the server's has gone through to its client. */
+  onReply: (connection: ProxyConnection) => void = () => {};
   /** Changes what a client sends, byte for byte. */
   tamper: (text: string) => string = (text) => text;
   readonly #server: net.Server;
@@ -73,7 +75,9 @@ export class TcpProxy implements AsyncDisposable {
       if (mode() !== "hole" && !server.destroyed) server.write(this.tamper(text), "latin1");
     });
     server.on("data", (data) => {
-      if (replies() && !client.destroyed) client.write(data);
+      if (!replies() || client.destroyed) return;
+      client.write(data);
+      this.onReply(connection);
     });
     client.on("end", () => mode() !== "hole" && server.end());
     server.on("end", () => replies() && client.end());

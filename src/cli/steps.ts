@@ -1,0 +1,29 @@
+import { usageError } from "./arguments.ts";
+import type { Command } from "./command.ts";
+import { EXIT } from "./exit_code.ts";
+import { withInstance } from "./settings.ts";
+import { printSteps, toStepColumns } from "./steps_page.ts";
+
+/** `steps`: shows the steps of a task. */
+export const steps: Command = {
+  name: "steps",
+  usage: "<id>",
+  positionals: [1, 1],
+  summary: "Show the steps of a task that have run, with their times and results",
+  details:
+    "The steps stand in the order in which they ended. A step that runs, or has failed without being caught, is " +
+    "not among them.",
+  flags: {},
+  examples: ["steps 12", "steps 12 --json | jq -r .name"],
+  async run(args, terminal) {
+    const [id, ...more] = args.ids();
+    if (id === undefined || more.length > 0) throw usageError("steps", "it takes exactly one id");
+    return await withInstance({ args, terminal, tasks: "none" }, async (ff) => {
+      const found = await (await ff.tasks.get(id)).steps();
+      if (terminal.json) { for (const step of found) await terminal.printJson(toStepColumns(step, terminal)); }
+      else if (found.length === 0) terminal.note(`Task ${id} has run no steps`);
+      else await printSteps(found, terminal);
+      return EXIT.done;
+    });
+  },
+};
