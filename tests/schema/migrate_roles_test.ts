@@ -48,17 +48,17 @@ Deno.test("every table, view, sequence and function of the schema is granted to 
 });
 
 const TABLES = [
-  ..."alert consumer_process cron cron_slot definition error_group result_waiter retention slot task task_log unfinished_import unique_key waiting"
+  ..."alert consumer_process cron cron_slot definition ended error_group result_waiter retention slot step task task_log unfinished_import unique_key waiting"
     .split(" "),
-  ..."_limit_queue task_json task_record".split(" "),
+  ..."_limit_queue step_json task_json task_record".split(" "),
 ];
 /** What the role viewer may read, too. */
 const VIEWED = [
-  ..."claim_batch consumer failed_task queue queue_minute ready task_minute".split(" "),
+  ..."claim_batch consumer dependency failed_task queue queue_minute ready task_minute".split(" "),
   ..."_claimed_run _claimed_task _ready_task consumer_record cron_record error_overview task_overview".split(" "),
 ];
 const FUNCTIONS = [
-  ..."cancel channel control_channel decode encode encode_raw ended_channel explain pause pause_cron queues_channel"
+  ..."cancel channel control_channel decode encode encode_raw ended_channel explain graph mermaid pause pause_cron queues_channel"
     .split(" "),
   ..."reschedule resume resume_cron retry run run_cron try_decode".split(" "),
 ];
