@@ -27,7 +27,7 @@ Deno.test("a failed dependency cancels what depends on it, and names the root", 
     of2!.message,
     `Cannot run this task as task ${child} "test.task", which it depends on, was cancelled, since task ${root} did not complete`,
   );
-  assertEquals((await readResults(db.store, [settled!]))[0]!.error?.name, "DependencyFailed");
+  assertEquals((await readResults(db.store, [{ id: settled!, count: 1 }]))[0]!.error?.name, "DependencyFailed");
   assertEquals(await leftOver(db), NOTHING);
 });
 
