@@ -102,6 +102,7 @@ Deno.test("pause and resume print what they changed, and queues shows it", async
       created: 1,
       ready: 1,
       delayed: 0,
+      dependent: 0,
       retrying: 0,
       limited: 0,
       unknown: 0,
