@@ -109,4 +109,4 @@ export type { Step, StepInfo, StepOptions } from "./src/task/step.ts";
 export { ValidationFailed } from "./src/task/validation.ts";
 export { task } from "./src/task/task.ts";
 export { parseTaskId } from "./src/task/task_id.ts";
-export type { Schedulable, Scheduled, Task, TaskFunction, TaskSpec } from "./src/task/signature.ts";
+export type { Schedulable, Scheduled, ScheduledMany, Task, TaskFunction, TaskSpec } from "./src/task/signature.ts";

@@ -59,6 +59,11 @@ CREATE TABLE "firefly".task (
   -- The span that scheduled the task: 16 bytes of its trace, 8 of its own, and the flags of W3C Trace Context. The 55
   -- characters of the text would cost a drain twice as much. NULL if nothing was traced.
   traceparent bytea,
+  -- How many dependencies it was scheduled with: the rows of `dependency`. NULL for a task that waits for no other.
+  dependencies integer,
+  -- Whether a task depends on it. Set by the statement that schedules a dependant, and never taken back. NULL for a
+  -- task whose end no other task waits for.
+  dependants boolean,
   errors "firefly".error_list,
   progress double precision,
   progress_note text,

@@ -72,7 +72,7 @@ SELECT task.id, task.func_name::text, task.queue::text,
   CASE
     WHEN octet_length(task.traceparent) = 25
       THEN '00-' || regexp_replace(encode(task.traceparent, 'hex'), '^(.{32})(.{16})', '\1-\2-')
-  END AS traceparent,
+  END AS traceparent, COALESCE(task.dependencies, 0) AS dependencies,
   CASE
     WHEN by.id IS NOT NULL THEN jsonb_build_object('host', by.host, 'pid', by.pid, 'release', by.release)
   END AS attempted_by

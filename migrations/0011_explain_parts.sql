@@ -61,6 +61,7 @@ DECLARE
     WHEN it.status = 'failed' OR "firefly"._is_unmet(it) THEN it.errors -> -1
   END;
   duplicate record;
+  unmet record;
 BEGIN
   RETURN QUERY SELECT 'ended',
     CASE it.status
@@ -122,22 +123,27 @@ BEGIN
   ) THEN
     RETURN;
   END IF;
-  SELECT count(*), COALESCE(jsonb_agg(jsonb_build_object(
-    'task_id', edge.dependency_id, 'func_name', edge.func_name, 'status', edge.status
-  ) ORDER BY edge.ordinal) FILTER (WHERE edge.rank <= 20), '[]')
-  INTO open, first
-  FROM (
-    SELECT dependency.ordinal, dependency.dependency_id, record.func_name, record.status,
-      row_number() OVER (ORDER BY dependency.ordinal) AS rank
-    FROM "firefly".dependency
-    JOIN "firefly".task AS record ON record.id = dependency.dependency_id AND record.status = 'created'
-    WHERE dependency.task_id = it.id AND dependency.status IS NULL
-  ) AS edge;
+  SELECT count(*) INTO open
+  FROM "firefly".dependency
+  JOIN "firefly".task ON task.id = dependency.dependency_id AND task.status = 'created'
+  WHERE dependency.task_id = it.id AND dependency.status IS NULL;
   IF open = 0 THEN
     RETURN QUERY SELECT 'released', 'All tasks that it depends on have ended: a consumer is about to release it',
       jsonb_build_object('of', it.dependencies);
     RETURN;
   END IF;
+  SELECT jsonb_agg(
+    jsonb_build_object('task_id', record.id, 'func_name', record.func_name, 'status', record.status) ORDER BY edge.ordinal
+  ) INTO first
+  FROM (
+    SELECT dependency.ordinal, dependency.dependency_id
+    FROM "firefly".dependency
+    JOIN "firefly".task ON task.id = dependency.dependency_id AND task.status = 'created'
+    WHERE dependency.task_id = it.id AND dependency.status IS NULL
+    ORDER BY dependency.ordinal
+    LIMIT 20
+  ) AS edge
+  JOIN "firefly".task_record AS record ON record.id = edge.dependency_id;
   RETURN QUERY SELECT 'dependencies',
     format('It waits for %s of %s: ', open, "firefly"._format_count(it.dependencies, 'task'))
       || (SELECT string_agg(edge ->> 'task_id', ', ') FROM jsonb_path_query(first, '$[0 to 4]') AS edge)

@@ -240,7 +240,8 @@ $body$;
 -- Explains why a task does not run, in the order in which the reasons matter: first what an operator must act on, then
 -- what time resolves. No row means that there is no such task. The reasons, each with its data:
 --
--- ended         status, at, error: it is over; unique (key, task_id, until): a duplicate keeps it from being retried
+-- ended         status, at, error: it is over; unmet (task_id, root): a task that it depends on did not complete, and is
+--               to be retried first; unique (key, task_id, until): a duplicate keeps it from being retried
 -- running       attempt, since, consumer, host, pid, lease_until
 -- orphaned      the same: that consumer crashed, and the task will be rescued
 -- dependencies  open, of, tasks (task_id, func_name, status; at most 20): it waits for other tasks

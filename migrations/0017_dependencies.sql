@@ -337,9 +337,9 @@ BEGIN
     DELETE FROM "firefly".waiting
     USING doomed
     WHERE waiting.id = doomed.id AND waiting.reason = 'dependencies'
-    RETURNING doomed.id, doomed.culprit_id
+    RETURNING doomed.id, waiting.claim_seq, doomed.culprit_id
   ), culprit AS MATERIALIZED (
-    SELECT unplaced.id, unplaced.culprit_id, task.func_name, COALESCE(task.status, 'deleted') AS status,
+    SELECT unplaced.id, unplaced.claim_seq, unplaced.culprit_id, task.func_name, COALESCE(task.status, 'deleted') AS status,
       -- The task whose end began it.
       CASE
         WHEN "firefly"._is_unmet(task) THEN (task.errors -> -1 ->> 'root')::bigint
@@ -364,7 +364,7 @@ BEGIN
         'attempt', COALESCE(task.retry_attempts, 0) + COALESCE(task.rescues, 0) + 1
       ))
     FROM culprit
-    WHERE task.id = culprit.id AND task.status = 'created'
+    WHERE task.id = culprit.id AND task.claim_seq = culprit.claim_seq AND task.status = 'created'
     RETURNING task.id, task.dependants
   ), waiter AS (
     DELETE FROM "firefly".result_waiter USING over WHERE result_waiter.task_id = over.id RETURNING result_waiter.task_id
@@ -495,8 +495,8 @@ BEGIN
     INSERT INTO "firefly".ended (task_id)
     SELECT DISTINCT dependency.dependency_id
     FROM "firefly".dependency
-    JOIN "firefly".task ON task.id = dependency.task_id AND task.status = 'created'
-    WHERE dependency.dependency_id = ANY (on_tasks);
+    JOIN "firefly".task ON task.id = dependency.task_id
+    WHERE dependency.dependency_id = ANY (on_tasks) AND (dependency.status IS NULL OR task.status = 'created');
     IF FOUND THEN
       PERFORM pg_notify("firefly".control_channel(), '');
     END IF;

@@ -27,7 +27,7 @@ const STATEMENT =
   /^\s*(SELECT\s|INSERT\s+INTO\s|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s|WITH\s+\w+\s+AS\s|(CREATE|ALTER|DROP)\s+[A-Z]+\s|TRUNCATE\s|(UN)?LISTEN\s|NOTIFY\s)/;
 
 /** The files that users import, or run. */
-const ENTRIES = ["mod.ts", "cli.ts", "dashboard.ts", "import.ts", "metrics.ts"];
+const ENTRIES = ["mod.ts", "adapters.ts", "cli.ts", "main.ts", "dashboard.ts", "import.ts", "metrics.ts", "testing.ts"];
 
 const SQL_TAGS = ["sql", "tx"];
 

@@ -24,8 +24,10 @@ export const ORDER: Readonly<Record<string, string>> = {
   "embedded": "the PostgreSQL that Firefly starts where no database is configured",
   "firefly": "the instance that users hold",
   "import": "moves jobs from other queues",
+  "testing": "the testing kit: a database and a clock of a test's own",
   "doctor": "checks a database and says what to mend",
   "metrics": "Prometheus text: what consumers count, and what the queues hold",
+  "dashboard": "the dashboard: pages over the tables",
   "adapters": "makes transactions of other libraries fit `with({ tx })`",
   "cli": "the command line",
 };

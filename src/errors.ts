@@ -245,6 +245,37 @@ export class TaskCancelled extends LeaseLost {
 }
 
 /**
+ * A task cannot run as another one, on which it depends, did not complete: it failed, was cancelled or was deleted. This is
+ * the cause of the `TaskFailed` that `result()` of the cancelled task rejects with.
+ *
+ * @example
+ * ```ts ignore
+ * const failure = await record.result().catch((error) => error);
+ * if (failure.cause instanceof DependencyFailed) await tasks.retry({ ids: [failure.cause.root] });
+ * ```
+ */
+export class DependencyFailed extends FireflyError {
+  /** The name of the class. */
+  override name = "DependencyFailed";
+  /** The id of the task that did not complete. */
+  readonly dependency: number;
+  /** The id of the task whose end began it: `dependency` itself, or a task on which that one depends. */
+  readonly root: number;
+
+  /**
+   * Creates an error for a task that cannot run.
+   *
+   * @param message Which task did not complete, and how it ended.
+   * @param tasks The ids of that task and of the one whose end began it.
+   */
+  constructor(message: string, { dependency, root }: { dependency: number; root: number }) {
+    super(message);
+    this.dependency = dependency;
+    this.root = root;
+  }
+}
+
+/**
  * The steps that a task has run do not fit its code: the code does not ask for one of them before it begins a new one, or
  * it is older than the code that ran them. The attempt ends without being counted, and is made again later, so that a
  * deployment can fix it.

@@ -15,11 +15,12 @@ import {
   emitOutcome,
   readLossReason,
 } from "../settle/outcome_events.ts";
-import { DatabaseUnreachable, FireflyError, LeaseLost, StepsChanged } from "../errors.ts";
+import { DatabaseUnreachable, DecryptionFailed, FireflyError, LeaseLost, StepsChanged } from "../errors.ts";
 import type { AttemptInfo } from "../events.ts";
 import { callHandler, type HandlerCall } from "./call_handler.ts";
 import { finishSteps, type StepsLeft } from "./finish_steps.ts";
 import { isLoaded, loadAttempt } from "./load_params.ts";
+import { completeArguments } from "./results.ts";
 import type { CurrentInstance, Scope, TaskContext } from "../task/scope.ts";
 import { settleFailure } from "../settle/settle_outcome.ts";
 import type { PendingCompletion } from "../settle/settle_statements.ts";
@@ -30,6 +31,7 @@ import { isInstance } from "../thrown.ts";
 import type { Steps } from "../steps/steps.ts";
 import type { Transaction } from "../database/transaction.ts";
 import { decideRetry } from "../settle/retry_decision.ts";
+import type { Incomplete } from "../wire/missing.ts";
 import type { Duration } from "../duration.ts";
 
 /** Ends an attempt from outside without counting it: its task goes back to its queue. */
@@ -160,6 +162,17 @@ export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion
   /** Ends the attempt from outside: aborts its signal, and settles it without waiting for the handler. */
   abort(reason: Error): void {
     this.abortController.abort(reason);
+  }
+
+  /**
+   * Completes arguments in which results of other tasks are missing. Meanwhile a failure of the database is none of the
+   * handler's.
+   */
+  async readResults(incomplete: Incomplete): Promise<unknown> {
+    this.#isLoading = true;
+    const args = await completeArguments(this.task, incomplete, this.env);
+    this.#isLoading = false;
+    return args;
   }
 
   /** Keeps the attempt's transactions alive. */
@@ -293,9 +306,13 @@ export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion
     return emitOutcome(this, outcome, error);
   }
 
-  /** Whether the connection or the server failed, or the code is to be fixed by a deployment: not the handler. */
+  /**
+   * Whether the connection or the server failed, a key for a result is missing here, or the code is to be fixed by a
+   * deployment: not the handler.
+   */
   async #isNoFailure(error: unknown): Promise<boolean> {
-    if (isInstance(error, StepsChanged) || isInstance(error, DatabaseUnreachable) && this.#isLoading) return true;
+    if (isInstance(error, StepsChanged)) return true;
+    if (this.#isLoading && (isInstance(error, DatabaseUnreachable) || isMissingKey(error))) return true;
     return await hasDatabaseFailed(error, this.#context?.usedTransaction, this.aborted);
   }
 

@@ -22,6 +22,7 @@ export interface AttemptEnvironment {
   readonly sessions: Sessions;
   readonly slots: Slots;
   readonly settler: Settler;
+  readonly results: ResultReader;
   readonly stepSettler: StepSettler;
   readonly events: Emitter;
   readonly hooks: Hooks;

@@ -77,7 +77,9 @@ export async function completeArguments(
   return incomplete.complete(({ ordinal, settled }) => {
     const end = ends.get(ordinal);
     if (!end) {
-      throw new FireflyFormatError(`Cannot run task ${id} as its arguments name its dependency ${ordinal}, and it has none`);
+      throw new FireflyFormatError(
+        `Cannot run task ${id} as its arguments name its dependency ${ordinal}, and it has none`,
+      );
     }
     const { row, result } = end;
     if (settled) return toSettled(row, result, attempt);

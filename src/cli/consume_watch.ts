@@ -18,10 +18,11 @@ const SIGNAL_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
  * a thread its graph of modules is its own, so that the thread imports each module as it is now.
  */
 const MAIN = import.meta.url.replace(/[^/]*(\.\w+)$/, "main$1");
-/** The code of the thread, which runs the command line that it was given. */
-const THREAD = `import(${
+/** The code of the thread: it runs the command line that it was given, and posts the exit code, as it may end before. */
+const THREAD = `const { parentPort, workerData } = require("node:worker_threads");
+import(${
   JSON.stringify(MAIN)
-}).then(({ main }) => main(require("node:worker_threads").workerData.args))`;
+}).then(({ main }) => main(workerData.args)).then((code) => parentPort.postMessage(code));`;
 
 /** The port on which a thread of `consume --watch` is asked to stop; undefined elsewhere. */
 export function watcherPort(): MessagePort | undefined {

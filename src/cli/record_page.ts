@@ -40,12 +40,14 @@ export interface RecordParts {
   readonly allErrors?: boolean;
   readonly log?: readonly TaskLogLine[];
   readonly allLog?: boolean;
+  /** The tasks that it depends on, and those that depend on it. */
+  readonly related?: readonly RelatedRow[];
   readonly steps?: readonly StepRecord[];
 }
 
 /** Prints a record: a page for people, or a line of JSON. */
 export async function printRecord(record: TaskRecord, terminal: Terminal, parts: RecordParts = {}): Promise<void> {
-  const { allErrors = false, log = [], allLog = false, steps = [] } = parts;
+  const { allErrors = false, log = [], allLog = false, steps = [], related = [] } = parts;
   if (terminal.json) return await terminal.printJson({ ...columnsOf(record), ...(allLog ? { log } : {}) });
   const page = renderPage(record, terminal, { allErrors, related });
   await terminal.print(

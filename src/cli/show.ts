@@ -35,7 +35,10 @@ export const show: Command = {
       const all = args.isOn("log");
       const log = terminal.json && !all ? [] : await ff.tasks.log(id);
       const steps = terminal.json ? [] : await record.steps();
-      await printRecord(record, terminal, { allErrors: args.isOn("errors"), log, allLog: all, steps });
+      const related = terminal.json
+        ? []
+        : await readRelated((await ff.connect()).database.records, id, SHOWN_RELATED + 1);
+      await printRecord(record, terminal, { allErrors: args.isOn("errors"), log, allLog: all, steps, related });
       return EXIT.done;
     });
   },

@@ -188,6 +188,7 @@ async function start(host: ConsumerHost, config: ConsumerConfig): Promise<{ loop
     sessions,
     slots,
     settler,
+    results: new ResultReader(sql),
     stepSettler: new StepSettler(sql),
     events,
     hooks,

@@ -240,6 +240,7 @@ export class ConsumerLoop {
     this.#scaling.look();
     this.#admission.requestAll();
     this.#dependants.requestAll();
+    this.#crons?.look();
     this.#held.releasePaused().catch((error) => this.#outages.report("look for paused queues", error));
   };
 

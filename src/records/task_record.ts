@@ -22,6 +22,9 @@ import type {
 import { readTaskGraph } from "./graph.ts";
 import { toPlaceChange } from "./reschedule.ts";
 import type { Results } from "./result_waiter.ts";
+import type { GraphNode } from "../task/record.ts";
+import { RESULT } from "../task/result_of.ts";
+import type { ResultSource } from "../task/scheduled_call.ts";
 import { readStepRecords } from "./step_record.ts";
 import { registry } from "../task/scope.ts";
 import { cancelTasks, type Chosen, deleteTasks, rescheduleTasks, retryTasks, runTasks } from "../store/bulk.ts";

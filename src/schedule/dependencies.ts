@@ -6,7 +6,7 @@ import { encodeMissing } from "../wire/missing.ts";
 import type { JsonObject } from "../wire/format.ts";
 
 /** A task that a new one depends on. */
-export interface Dependency {
+export interface PreparedDependency {
   /** The call that schedules it, while its id is not known, and its place in that call. */
   readonly call: ScheduledCall | undefined;
   readonly index: number;
@@ -15,14 +15,14 @@ export interface Dependency {
 }
 
 /** A task that is about to be inserted, and those that it depends on. */
-export interface PreparedTask extends NewTask {
+export interface PreparedTask extends Omit<NewTask, "depends"> {
   /** Absent where it depends on none. */
-  dependencies?: readonly Dependency[];
+  depends?: readonly PreparedDependency[];
 }
 
 /** The dependencies of one task, in the order in which they were found, each once. */
 export class Dependencies {
-  readonly list: Dependency[] = [];
+  readonly list: PreparedDependency[] = [];
   /** Whether results of some of them are among the arguments. */
   hasResults = false;
   readonly #ordinals = new Map<ScheduledCall | undefined, Map<string, number>>();
@@ -41,7 +41,7 @@ export class Dependencies {
     return Array.from({ length: count ?? 1 }, (_, index) => this.#add({ call, id, index, settled }));
   }
 
-  #add(dependency: Dependency): number {
+  #add(dependency: PreparedDependency): number {
     const { call, id, index, settled } = dependency;
     let ordinals = this.#ordinals.get(call);
     if (!ordinals) this.#ordinals.set(call, ordinals = new Map());
@@ -55,7 +55,9 @@ export class Dependencies {
 
 /** Returns the source that stands for a task of `after`. */
 export function sourceOf(task: unknown): ResultSource {
-  return typeof task === "number" ? { call: undefined, id: task, count: undefined, settled: false } : resultSourceOf(task)!;
+  return typeof task === "number"
+    ? { call: undefined, id: task, count: undefined, settled: false }
+    : resultSourceOf(task)!;
 }
 
 /** Whether results of tasks are among arguments. */
@@ -76,9 +78,9 @@ export function withoutResults(args: unknown[], action: string): unknown[] {
   return args.map(replace);
 }
 
-/** Whether any of these tasks depends on others. */
-export function haveDependencies(tasks: readonly PreparedTask[]): boolean {
-  return tasks.some(({ dependencies }) => dependencies !== undefined);
+/** Whether none of these tasks depends on others. */
+export function areIndependent(tasks: PreparedTask[]): tasks is (PreparedTask & { depends?: never })[] {
+  return tasks.every(({ depends }) => depends === undefined);
 }
 
 /** Waits until all that these tasks depend on was given to `inserter`, or was scheduled elsewhere. */
@@ -90,7 +92,7 @@ export async function whenPlaced(tasks: readonly PreparedTask[], inserter: objec
 }
 
 function callsOf(tasks: readonly PreparedTask[]): Set<ScheduledCall> {
-  const calls = tasks.flatMap(({ dependencies = [] }) => dependencies.map(({ call }) => call));
+  const calls = tasks.flatMap(({ depends = [] }) => depends.map(({ call }) => call));
   return new Set(calls.filter((call) => call !== undefined));
 }
 
@@ -103,28 +105,27 @@ function callsOf(tasks: readonly PreparedTask[]): Set<ScheduledCall> {
 export async function toInserted(tasks: readonly PreparedTask[]): Promise<NewTask[]> {
   const places = new Map<object, number>(tasks.map((task, place) => [task, place]));
   const inserted: NewTask[] = [];
-  for (const [place, { dependencies, ...task }] of tasks.entries()) {
-    if (!dependencies) {
-      inserted.push(task);
-      continue;
-    }
-    const depends: DependsColumn[] = [];
-    for (const dependency of dependencies) {
+  for (const [place, task] of tasks.entries()) {
+    const depends: Dependency[] = [];
+    for (const dependency of task.depends ?? []) {
       const { call, index, settled } = dependency;
       let id = call ? call.idOf(index) : dependency.id;
-      const ref = id === undefined ? places.get(call!.tasks?.[index] ?? call!) : undefined;
+      const ref = id === undefined ? places.get(call!.tasks?.[index] as object) : undefined;
       if (id === undefined && (ref === undefined || ref >= place)) {
         await scheduled(call!.done, [task]);
         id = call!.idOf(index)!;
       }
       depends.push({ ...(id === undefined ? { ref: ref! } : { id }), ...(settled ? { settled } : {}) });
     }
-    inserted.push({ ...task, depends });
+    inserted.push(task.depends ? { ...task, depends } : task as NewTask);
   }
   return inserted;
 }
 
-async function scheduled(done: Promise<unknown> | undefined, tasks: readonly Pick<NewTask, "func_name">[]): Promise<void> {
+async function scheduled(
+  done: Promise<unknown> | undefined,
+  tasks: readonly Pick<NewTask, "func_name">[],
+): Promise<void> {
   try {
     await done;
   } catch (cause) {

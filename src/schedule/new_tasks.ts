@@ -36,7 +36,7 @@ export interface PreparedTasks {
 }
 
 /** What the tasks of a call share. */
-type SharedColumns = Omit<NewTask, "params" | "concurrency_key" | "rate_key" | keyof UniqueColumns>;
+type SharedColumns = Omit<NewTask, "params" | "depends" | "concurrency_key" | "rate_key" | keyof UniqueColumns>;
 
 /** Columns by the options that they were computed of: a task passes the same options with each call of `schedule()`. */
 export type KnownColumns = WeakMap<ScheduleOptions, { definition: TaskDefinition; columns: SharedColumns }>;
@@ -168,7 +168,7 @@ function tasksOf(
     : params.map((params) => ({ ...shared, params }));
   for (const i of dependencies.keys()) {
     const found = dependencies[i];
-    if (found) tasks[i]!.dependencies = found.list;
+    if (found) tasks[i]!.depends = found.list;
   }
   if (!isUnique(definition, options)) return tasks;
   return Promise.all(tasks.map(async (task, i) => {

@@ -6,7 +6,7 @@ import { codeOf, LOCK_NOT_AVAILABLE, markUserFailure } from "../database/error_c
 import { FireflyError } from "../errors.ts";
 import type { ScheduleOptions } from "../task/options.ts";
 import type { ScheduledCall } from "../task/scheduled_call.ts";
-import { haveDependencies, type PreparedTask, toInserted, whenPlaced } from "./dependencies.ts";
+import { areIndependent, type PreparedTask, toInserted, whenPlaced } from "./dependencies.ts";
 import type { Sessions } from "../database/sessions.ts";
 import type { NewTask } from "../store/insert.ts";
 import { areUnique, isOneStatement, isProducer, type ScheduledTask, scheduleTasks } from "../store/schedule.ts";
@@ -55,7 +55,7 @@ export class Scheduler {
     this.#batcher = new Batcher({
       insert: async (tasks) => {
         const { database: { inserts } } = await options.connect();
-        return await this.#insertThrough(inserts, haveDependencies(tasks) ? await toInserted(tasks) : tasks);
+        return await this.#insertThrough(inserts, areIndependent(tasks) ? tasks : await toInserted(tasks));
       },
       sizeOf,
     });

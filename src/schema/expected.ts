@@ -515,6 +515,7 @@ table unique_key: table
 table waiting: table
 trigger task.forget_all_logs: 32 _forget_all_logs
 trigger task.forget_all_steps: 32 _forget_all_steps
+trigger task.forget_dependencies: 8 _forget_dependencies
 trigger task.forget_log: 8 _forget_log
 trigger task.forget_steps: 8 _forget_steps
 trigger task.place_inserted: 4 _place_inserted
@@ -557,6 +558,7 @@ function _fingerprint(text, text, text): bigint immutable e3b0c44298fc
 function _fire_cron(text, text, timestamp with time zone[], text): record e167a3745610
 function _forget_all_logs(): trigger 70714411d14e
 function _forget_all_steps(): trigger 427fdc50598d
+function _forget_dependencies(): trigger set enable_seqscan, jit 6b8001503cf3
 function _forget_log(): trigger set enable_seqscan, jit 713e2744b05c
 function _forget_steps(): trigger set enable_seqscan, jit 87300510aabd
 function _format_count(bigint, text): text immutable 525fb1251652
@@ -583,7 +585,7 @@ function _release(): trigger 696b32d94271
 function _release_all(): trigger dcc2f4d65a2a
 function _release_deleted(): trigger f51748bdfa2d
 function _release_dependants(bigint[]): record set enable_seqscan, jit ec0355aa50ef
-function _replace(bigint, text, timestamp with time zone, text): boolean set enable_seqscan, jit dd9b0ddda37c
+function _replace(bigint, text, timestamp with time zone, bytea): boolean set enable_seqscan, jit dd9b0ddda37c
 function _requeue_dependant(bigint): boolean 3ad6584de1f5
 function _reschedule(bigint, timestamp with time zone, text, integer): text 7220658af6fc
 function _retry(bigint): text 0389da8f305e

@@ -14,13 +14,22 @@ export interface ResultRow {
    * keeps what that was told.
    */
   status: Exclude<TaskStatus, "running"> | "deleted";
+  /** The name and queue of the dependency; null if it was deleted. */
+  func_name: string | null;
+  queue: string | null;
   returned: string | null;
   /** The last error; null for a task that completed. */
   error: ErrorRow | null;
+  /** When it ended; null if that is not known. */
+  ended: Date | null;
 }
 
-/** Reads how the dependencies of tasks ended, in the order of their places. */
-export async function readResults(sql: Tag, ids: number[]): Promise<ResultRow[]> {
+/** Reads how the first `count` dependencies of each of these tasks ended, in the order of their places. */
+export async function readResults(
+  sql: Tag,
+  tasks: readonly { readonly id: number; readonly count: number }[],
+): Promise<ResultRow[]> {
+  const [ids, counts] = [tasks.map(({ id }) => id), tasks.map(({ count }) => count)];
   const rows = await sql`
     SELECT dependency.task_id, dependency.ordinal, dependency.dependency_id, dependency.settled,
       CASE
@@ -28,11 +37,12 @@ export async function readResults(sql: Tag, ids: number[]): Promise<ResultRow[]>
         WHEN task.status = 'created' THEN COALESCE(dependency.status, task.status)
         ELSE task.status
       END AS status,
+      task.func_name, task.queue, COALESCE(task.completed, task.failed, task.cancelled) AS ended,
       CASE WHEN task.status = 'completed' THEN task.returned END AS returned,
       CASE WHEN task.status <> 'completed' THEN task.errors -> -1 END AS error
-    FROM ${sql.schema}.dependency
+    FROM unnest(${ids}::bigint[], ${counts}::integer[]) AS given (id, count)
+    JOIN ${sql.schema}.dependency ON dependency.task_id = given.id AND dependency.ordinal < given.count
     LEFT JOIN ${sql.schema}.task ON task.id = dependency.dependency_id
-    WHERE dependency.task_id = ANY (${ids}::bigint[])
     ORDER BY dependency.task_id, dependency.ordinal
   `;
   return rows.map((row) => ({
@@ -41,8 +51,11 @@ export async function readResults(sql: Tag, ids: number[]): Promise<ResultRow[]>
     dependency_id: toNumber(row.dependency_id),
     settled: row.settled,
     status: row.status,
+    func_name: row.func_name,
+    queue: row.queue,
     returned: row.returned,
     error: row.error,
+    ended: row.ended,
   }));
 }
 

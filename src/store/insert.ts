@@ -25,12 +25,20 @@ export interface NewTask extends Partial<UniqueColumns> {
   rate_key?: string;
   /** The identity of the span that schedules it, as W3C Trace Context writes it; absent where nothing is traced. */
   traceparent?: string;
-  /** The tasks that it depends on; absent where there are none. Only the SQL function `_schedule` takes it. */
-  depends?: readonly DependsColumn[];
+  /** Absent where the task waits for no other: only the SQL functions that schedule unique tasks take it. */
+  depends?: readonly Dependency[];
 }
 
-/** A task that another depends on: by its id, or by its place in the list of tasks, before that of the other. */
-export type DependsColumn = ({ id: number } | { ref: number }) & { settled?: boolean };
+/** A task that another one waits for, as `_schedule()` takes it. */
+export type Dependency =
+  & ({ readonly id: number } | {
+    /** The place in the same call, from 0, of a task that stands before. */
+    readonly ref: number;
+  })
+  & {
+    /** Whether any end will do; else it must complete. */
+    readonly settled?: boolean;
+  };
 
 /** The columns of a unique task, and what to do about a duplicate. */
 export interface UniqueColumns {

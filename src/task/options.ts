@@ -195,6 +195,14 @@ export type ScheduleOptions = When & {
   /** Labels to find the task by. @default none */
   tags?: string[];
   /**
+   * Other tasks that must complete first, beside those that are arguments: their records, the promises of these, or
+   * their ids. Those in `settled()` may end in any way.
+   *
+   * @default none
+   */
+  // deno-lint-ignore no-explicit-any
+  after?: Iterable<ResultOf<any> | number>;
+  /**
    * The transaction to insert in, one of postgres.js, or of another library by an adapter of `@firefly/tasks/adapters`;
    * null for none, not even the one of the handler or of `transaction()`.
    *

@@ -184,6 +184,11 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
      * Throws if its values are encrypted for its queue and it is to move to another one.
      */
     reschedule(changes: RescheduleOptions): Promise<boolean>;
+    /**
+     * Reads the tasks that it hangs together with: those that it depends on, those that depend on it, and so on, in the
+     * order of their ids, up to 10,000.
+     */
+    graph(): Promise<GraphNode[]>;
     /** Reads the steps of the task that have ended, in the order in which they did. */
     steps(): Promise<StepRecord[]>;
     /** Cancels the task. Resolves to false if it had already ended. */

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { current, Firefly, task, TaskNotFound, type TaskRecord } from "../../mod.ts";
+import { Tasks } from "../../src/records/tasks.ts";
 import { noTasks } from "../../src/store/record_counts.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";

@@ -73,6 +73,7 @@ export async function bench({ leaseMs = 30_000 } = {}): Promise<Bench> {
     sessions,
     slots: new Slots(1),
     settler: new Settler(sql),
+    results: new ResultReader(sql),
     stepSettler: new StepSettler(sql),
     events,
     hooks,

@@ -60,6 +60,7 @@ Deno.test("copyPackage() copies sources and documents, and nothing else", async 
     "deno.json",
     "docs",
     "import.ts",
+    "main.ts",
     "metrics.ts",
     "mod.ts",
     "src",

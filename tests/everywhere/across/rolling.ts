@@ -87,7 +87,7 @@ try {
       started.splice(started.indexOf(migration), 1);
       assert.deepEqual((await migration.line("applied")).applied, ["next"]);
       assert.equal(await migration.ended(), 0);
-      await progress("old", 200);
+      await progress("old", 100);
     });
 
     await check("both releases run side by side, and what only the next one knows waits for it", async () => {
@@ -105,7 +105,7 @@ try {
       assert.equal(await end(oldConsumers[0]!, "SIGTERM"), 0);
       assert.equal(await end(oldConsumers[1]!, "SIGKILL"), "SIGKILL");
       nextConsumers.push(await consumer("next"));
-      await progress("next", 300);
+      await progress("next", 150);
     });
 
     await check("the old release runs again after a roll back, on the newer schema", async () => {
@@ -113,7 +113,7 @@ try {
       for (const next of nextConsumers) {
         assert.equal(await end(next, "SIGTERM"), 0);
       }
-      await progress("old", 200);
+      await progress("old", 100);
       nextConsumers = [await consumer("next")];
       assert.equal(await end(again, "SIGTERM"), 0);
     });

@@ -142,7 +142,7 @@ export async function completeTask(
       bool_or(dependants) AS dependants, (SELECT count(pg_notify(${sql.schema}.ended_channel(), '')) FROM waiter) AS notified
     FROM settled
   `;
-  return row!.dependants === true;
+  return row === undefined || row.dependants === true; // a reply in a pipeline may come without its row
 }
 
 export function isNotHeld(error: unknown): boolean {

@@ -143,7 +143,7 @@ const insertReadyOf = ({ names, values, lists }: Differing) =>
     SELECT run.id, run.length, 0, now(), alike.priority, alike.queue, alike.func_name
     FROM made, alike, ${VALUE}._runs(made.ids) AS run
   )
-  SELECT concat_ws(',', ${NOW}, ${NOW}, array_to_string(made.ids, ',')) AS text, ${UNMARK}, ${VALUE}._notify(alike.queue)
+  SELECT concat_ws(',', ${NOW}, ${NOW}, array_to_string(made.ids, ',')) || ${UNMARK} || ${VALUE}._notify(alike.queue)::text AS text
   FROM made, alike
 `;
 
@@ -168,7 +168,7 @@ const INSERT_READY_ONE = template`
     SELECT made.id, 1, 0, now(), new.priority, new.queue, new.func_name
     FROM made, new
   )
-  SELECT concat_ws(',', ${NOW}, made.id) AS text, ${UNMARK}, ${VALUE}._notify(new.queue)
+  SELECT concat_ws(',', ${NOW}, made.id) || ${UNMARK} || ${VALUE}._notify(new.queue)::text AS text
   FROM made, new
 `;
 

@@ -15,7 +15,7 @@ export async function scheduleTasks(sql: Tag, tasks: NewTask[], producer: boolea
   const parts: ScheduledTask[][] = [];
   for (const chunk of chunksOf(tasks)) {
     parts.push(
-      producer
+      producer || chunk.some(({ depends }) => depends !== undefined)
         ? notRefused(await scheduleUnique(sql, chunk, by), chunk)
         : readBack(await insertTasks(sql, chunk), chunk),
     );

@@ -10,7 +10,7 @@ export const RELEASE: string = process.env.RELEASE ?? "old";
 async function add(name: string, n: number): Promise<void> {
   const { sql, attempt } = current();
   await sql`INSERT INTO ledger (name, n, release, runtime, attempt) VALUES (${name}, ${n}, ${RELEASE}, ${OWN}, ${attempt})`;
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 export const write = task({ name: "across.write" }, (n: number) => add("write", n));

@@ -1,4 +1,4 @@
-/** Schedules 10 tasks every 50 ms, counted from its argument, until it reads a line; then tells how many. @module */
+/** Schedules 5 tasks every 50 ms, counted from its argument, until it reads a line; then tells how many. @module */
 import { configure } from "@firefly/tasks";
 import process from "node:process";
 import { tell } from "./runtimes.ts";
@@ -13,7 +13,7 @@ process.once("SIGTERM", () => process.exit());
 
 let count = 0;
 while (!isStopped) {
-  const calls = Array.from({ length: 10 }, (_, i): [number] => [first + count + i]);
+  const calls = Array.from({ length: 5 }, (_, i): [number] => [first + count + i]);
   await write.scheduleMany(calls);
   await added?.scheduleMany(calls);
   count += calls.length;
