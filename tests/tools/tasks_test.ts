@@ -10,6 +10,7 @@ const NOT_FOR_ANOTHER_SERVER: Record<string, string> = {
   docs: "its programs do what the tests of the other folders do",
   embedded: "it starts servers of its own",
   everywhere: "it has no tests, but programs that deno task everywhere runs",
+  import: "its SQL is about the tables of other queues, and CI runs deno task everywhere on one server, too",
   faults: "many start servers of their own, and the rest take minutes",
   support: "it has no tests",
   tools: "they are no part of the package",
