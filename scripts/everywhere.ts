@@ -1,5 +1,6 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { testDatabase } from "../tests/support/database.ts";
 import { HAS_REDIS, testRedis } from "../tests/support/redis.ts";
 import { listAreas, listPrograms, manifestOf, type Program } from "./everywhere/programs.ts";
@@ -97,6 +98,7 @@ async function runStep(
   const env = {
     ...services,
     FIREFLY_DATABASE_URL: database.url,
+    FIREFLY_EVERYWHERE_ROOT: fileURLToPath(new URL("../", import.meta.url)),
     FIREFLY_EVERYWHERE_RUNTIMES: runtimes.directory,
     NO_COLOR: "1",
     PATH: runtimes.pathFor(runtime),
