@@ -6,6 +6,9 @@ const MEMORY = "/dev/shm";
 /** The write-ahead log and the databases of all workers take less. */
 const SPACE = 2 * 1024 ** 3;
 
+/** Settings of a server that only tests use, as it need not survive a crash of the machine. */
+export const UNSAFE_SETTINGS = { fsync: "off", full_page_writes: "off", max_wal_size: "256MB" };
+
 /** The server of the tests' databases. */
 export interface TestServer {
   readonly url: string;
@@ -24,20 +27,21 @@ export interface TestServer {
  */
 export async function testServer(): Promise<TestServer> {
   const url = Deno.env.get("TEST_DATABASE_URL");
-  if (url) return { url, settings: {}, strategy: "wal_log" };
+  const strategy = Deno.env.get("TEST_DATABASE_STRATEGY") === "file_copy" ? "file_copy" : "wal_log";
+  if (url) return { url, settings: {}, strategy };
   const directory = defaultHome(); // of the binaries, which are fetched once
   if (await mkdir(directory, { recursive: true })) await chmod(directory, 0o755);
-  const home = join(await hasRoom() ? MEMORY : directory, `firefly_test_${Deno.uid() ?? ""}`);
+  const home = join(await memoryDirectory() ?? directory, `firefly_test_${Deno.uid() ?? ""}`);
   const server = await startEmbedded({ home, binaries: { directory } });
-  const settings = { fsync: "off", full_page_writes: "off", max_wal_size: "256MB" };
-  return { url: server.url, settings, strategy: "file_copy" };
+  return { url: server.url, settings: UNSAFE_SETTINGS, strategy: "file_copy" };
 }
 
-async function hasRoom(): Promise<boolean> {
+/** A directory in memory with room for a server of tests; undefined if there is none. */
+export async function memoryDirectory(): Promise<string | undefined> {
   try {
     const { bavail, bsize } = await statfs(MEMORY);
-    return bavail * bsize > SPACE;
+    return bavail * bsize > SPACE ? MEMORY : undefined;
   } catch {
-    return false; // not Linux
+    return undefined; // not Linux
   }
 }

@@ -31,6 +31,26 @@ Deno.test("deno task test:server runs every folder of tests/ but for those that 
   assertEquals(listed.sort(), expected.sort());
 });
 
+/** Adds the modules of this repository that a module imports, directly or not. */
+async function addImports(module: URL, found: Set<string>): Promise<Set<string>> {
+  if (found.has(module.pathname)) return found;
+  found.add(module.pathname);
+  const text = await Deno.readTextFile(module).catch(() => ""); // a path in a text is none, for one
+  for (const [, path] of text.matchAll(/(?:from|import)\s*\(?\s*"(\.[^"]+)"/g)) {
+    await addImports(new URL(path!, module), found);
+  }
+  return found;
+}
+
+Deno.test("deno task test:server ignores no test that uses a server", async () => {
+  const [, ignored = ""] = /--ignore=(\S+)/.exec(tasks["test:server"].command) ?? [];
+  const server = new URL("tests/support/server.ts", ROOT).pathname;
+  const usesServer = async (path: string) => (await addImports(new URL(path, ROOT), new Set())).has(server);
+
+  assertEquals(await usesServer("tests/wire/sql_test.ts"), true);
+  for (const path of ignored.split(",")) assertEquals(await usesServer(path), false, path);
+});
+
 Deno.test("deno task check names every folder of tests/ but that of programs with libraries of their own", async () => {
   const { command } = tasks.check;
   const folders: string[] = [];
