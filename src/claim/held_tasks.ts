@@ -35,6 +35,7 @@ export class HeldTasks {
     failed: 0,
     retried: 0,
     snoozed: 0,
+    suspended: 0,
     returned: 0,
     cancelled: 0,
     lost: 0,

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Admission } from "./admission.ts";
+import { Bursts } from "./bursts.ts";
 import type { Dependants } from "./dependants.ts";
 import type { AttemptEnvironment } from "../attempt/environment.ts";
 import type { HeldTasks } from "./held_tasks.ts";
@@ -53,8 +54,6 @@ const DUE_PAUSE = 5;
  * finds none, up to the longest, as a transaction of the user's may have locked them.
  */
 const [CONTENDED_PAUSE, LONGEST_CONTENDED_PAUSE] = [1, 50];
-/** For how many milliseconds tasks begin before the event loop goes on: handlers that never wait would block all else. */
-const BURST = 2;
 /** The longest that one turn may take without its sleep, in milliseconds: a few statements miss their deadlines. */
 const LONGEST_TURN = 120_000;
 /** Milliseconds before a claim that failed is tried again: doubled with each failure, up to the longest. */
@@ -68,15 +67,13 @@ export class ClaimLoop {
   readonly #wakeLock: WakeLock;
   readonly #vacuum: ReadyVacuum;
   readonly #wakeup = new Wakeup();
+  readonly #bursts = new Bursts(() => this.#begin());
   /** The batches of the claim in progress. */
   #claiming: string[] = [];
-  /** Until when tasks begin in this turn of the event loop; undefined if none has begun in it. */
-  #burstEnd: number | undefined;
   #beginning = false;
   /** Whether the last claim had no room for all that is ready. */
   #mayBeMore = true;
   #lastBegan = performance.now();
-  #nextBurst: ReturnType<typeof setImmediate> | undefined;
   #failures = 0;
   /** How many looks in a row have found only tasks that others had locked. */
   #contended = 0;
@@ -220,19 +217,13 @@ export class ClaimLoop {
     held.beginNext(this.#mayBegin);
     if (held.begun > begun) this.#lastBegan = performance.now();
     this.#beginning = false;
-    if (this.#burstEnd !== undefined) this.#nextBurst ??= setImmediate(() => this.#beginMore());
+    this.#bursts.planNext();
     if (held.begun >= this.#env.config.maxTasks && held.isEmpty) onDone();
   }
 
   readonly #mayBegin = (now: number): boolean => {
-    return !this.#ended && this.#budget.mayBegin && now < (this.#burstEnd ??= now + BURST);
+    return !this.#ended && this.#budget.mayBegin && this.#bursts.allows(now);
   };
-
-  #beginMore(): void {
-    this.#nextBurst = undefined;
-    this.#burstEnd = undefined;
-    this.#begin();
-  }
 
   /** Begins the next task, and looks for more unless the last look found none and a notification would bring some. */
   #onRoom(): void {

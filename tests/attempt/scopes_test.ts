@@ -115,7 +115,7 @@ Deno.test("consume() calls listeners outside of any attempt", async () => {
 Deno.test("consume() takes the time of a handler that blocks for its own, not for that of its neighbors", async () => {
   await using test = await testInstance();
   const work = task(taskName(), (n: number) => {
-    const end = performance.now() + (n === 5 ? 200 : 0);
+    const end = performance.now() + (n === 5 ? 1000 : 0);
     while (performance.now() < end);
   });
   const rows = await test.ff.run(() => work.scheduleMany(Array.from({ length: 10 }, (_, n): [number] => [n])));
@@ -125,7 +125,7 @@ Deno.test("consume() takes the time of a handler that blocks for its own, not fo
   const records = await Promise.all(rows.map(({ id }) => recordOf(test.db, id)));
   const started = records.map((record) => (record.started as Date).getTime());
   const distances = started.map((time) => time - started[5]!);
-  // The times are the server's at the end of each, less what the attempt took: not to the millisecond.
-  assert(distances.slice(0, 6).every((distance) => distance < 50), `${distances}`);
-  assert(distances.slice(6).every((distance) => distance > 150), `${distances}`);
+  // The times are the server's at the end of each, less what the attempt took: a busy machine moves them.
+  assert(distances.slice(0, 6).every((distance) => distance < 400), `${distances}`);
+  assert(distances.slice(6).every((distance) => distance > 600), `${distances}`);
 });
