@@ -1,16 +1,6 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Tag } from "../database/driver.ts";
 import { admitTasks, type LimitCursor, type LimitKeys, startRates, waitingKeys } from "../store/limits.ts";
-
-/** Callbacks of an {@linkcode Admission}. */
-export interface AdmissionHooks {
-  /** Called when tasks were admitted, and when all requests are done. */
-  onProgress(): void;
-  /** Called when a statement failed; it is retried. */
-  onError(error: unknown): void;
-  /** Called after a round that did not fail. */
-  onSuccess(): void;
-}
+import { type RequestHooks, Requests } from "./requests.ts";
 
 /** The most keys that one statement admits for: each is locked until it ends. */
 const BATCH = 100;
@@ -18,42 +8,31 @@ const BATCH = 100;
 const ROUND = 1_000;
 /** How often in a row to retry tasks with two keys that lost their second key to another consumer. */
 const MAX_FRUITLESS = 3;
-/** Milliseconds before a failed statement is retried. */
-const RETRY_DELAY = 250;
 
 /**
  * Admits limited tasks. Requests name the keys whose slots were given back, or whose limit queues got tasks, after the
- * commit of that; each request looks for waiting tasks that have a slot now. Requests that come while a statement runs
- * share the next one. Consumers without limited tasks make none.
+ * commit of that; each request looks for waiting tasks that have a slot now. Consumers without limited tasks make none.
  */
-export class Admission {
+export class Admission extends Requests {
   readonly #sql: Tag;
-  readonly #hooks: AdmissionHooks;
   readonly #concurrencyKeys = new Set<string>();
   readonly #rateKeys = new Set<string>();
   #started: number[] = [];
   #cursor: LimitCursor = { concurrency: "", rate: "" };
   #lookAtAll = false;
-  #flushing: Promise<void> | undefined;
-  #ended = false;
   /** How many tasks were admitted. */
   admitted = 0;
 
-  constructor(sql: Tag, hooks: AdmissionHooks) {
+  constructor(sql: Tag, hooks: RequestHooks) {
+    super(hooks);
     this.#sql = sql;
-    this.#hooks = hooks;
-  }
-
-  /** Whether all requests are done. */
-  get isIdle(): boolean {
-    return this.#flushing === undefined;
   }
 
   /** Looks at the limit queues of these keys. */
   request({ concurrencyKeys, rateKeys }: LimitKeys): void {
     for (const key of concurrencyKeys) this.#concurrencyKeys.add(key);
     for (const key of rateKeys) this.#rateKeys.add(key);
-    this.#start();
+    this.start();
   }
 
   /** Looks at the limit queues of one task that gave its slots back. */
@@ -61,58 +40,30 @@ export class Admission {
     if (concurrencyKey === null && rateKey === null) return;
     if (concurrencyKey) this.#concurrencyKeys.add(concurrencyKey);
     if (rateKey) this.#rateKeys.add(rateKey);
-    this.#start();
+    this.start();
   }
 
   /** Notes that an attempt of a task with a rate limit has started: its slot runs from now on. */
   onStarted(id: number, rateKey: string): void {
     this.#started.push(id);
     this.#rateKeys.add(rateKey);
-    this.#start();
+    this.start();
   }
 
   /** Looks at all limit queues, a thousand of a kind at a time: this makes up for requests that were missed. */
   requestAll(): void {
     this.#lookAtAll = true;
-    this.#start();
+    this.start();
   }
 
-  /** Resolves when all requests are done. */
-  async idle(): Promise<void> {
-    while (this.#flushing) await this.#flushing;
+  protected override get isRequested(): boolean {
+    return this.#lookAtAll || this.#started.length + this.#concurrencyKeys.size + this.#rateKeys.size > 0;
   }
 
-  /** Stops: other consumers look at all limit queues, too. */
-  abandon(): void {
-    this.#ended = true;
-  }
-
-  get #isRequested(): boolean {
-    return !this.#ended &&
-      (this.#lookAtAll || this.#started.length + this.#concurrencyKeys.size + this.#rateKeys.size > 0);
-  }
-
-  #start(): void {
-    if (!this.#isRequested) return;
-    this.#flushing ??= this.#flush().finally(() => {
-      this.#flushing = undefined;
-      this.#hooks.onProgress();
-      this.#start();
-    });
-  }
-
-  async #flush(): Promise<void> {
-    while (this.#isRequested) {
-      try {
-        await this.#startRates();
-        await this.#requestNext();
-        await this.#admit();
-        this.#hooks.onSuccess();
-      } catch (error) {
-        this.#hooks.onError(error);
-        await sleep(RETRY_DELAY);
-      }
-    }
+  protected override async serve(): Promise<void> {
+    await this.#startRates();
+    await this.#requestNext();
+    await this.#admit();
   }
 
   async #startRates(): Promise<void> {
@@ -146,7 +97,7 @@ export class Admission {
       for (let fruitless = 0; fruitless < MAX_FRUITLESS;) {
         const { admitted, again } = await admitTasks(this.#sql, { concurrencyKeys, rateKeys });
         this.admitted += admitted;
-        if (admitted > 0) this.#hooks.onProgress();
+        if (admitted > 0) this.onProgress();
         if (!again) break;
         fruitless = admitted > 0 ? 0 : fruitless + 1;
       }

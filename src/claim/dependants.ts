@@ -1,103 +1,102 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Tag } from "../database/driver.ts";
+import { addDuration, type Histogram } from "../statistics/histogram.ts";
 import { type Released, releaseTasks } from "../store/dependencies.ts";
+import { type RequestHooks, Requests } from "./requests.ts";
 
 /** Callbacks of {@linkcode Dependants}. */
-export interface DependantsHooks {
-  /** Called when tasks got a place, and when all requests are done. */
-  onProgress(): void;
-  /** Called when a statement failed; it is retried. */
-  onError(error: unknown): void;
-  /** Called after a statement that did not fail. */
-  onSuccess(): void;
+export interface DependantsHooks extends RequestHooks {
+  /** Called when tasks got a place, or were cancelled as a dependency did not complete. */
+  onReleased?(released: Pick<Released, "released" | "cancelled">): void;
+}
+
+/** What the releases of a consumer did. */
+export interface ReleaseCounts {
+  /** How many tasks got a place. */
+  released: number;
+  /** How many were cancelled, as a dependency did not complete. */
+  cancelled: number;
+  /** From when tasks of this consumer ended to the release of their dependants, and the sum in milliseconds. */
+  readonly waits: Histogram;
+  waited: number;
 }
 
 /** Milliseconds before dependants are told again whose records another transaction had locked; after the last, not. */
 const LOCKED_PAUSES = [5, 10, 20, 40, 80, 160];
-/** Milliseconds before a failed statement is retried. */
-const RETRY_DELAY = 250;
 
 /**
- * Releases the tasks that wait for others. Requests name tasks whose end has committed; those that come while a statement
- * runs share the next one. Consumers none of whose tasks has dependants make none.
+ * Releases the tasks that wait for others. Requests name tasks whose end has committed. Consumers none of whose tasks has
+ * dependants make none.
  */
-export class Dependants {
+export class Dependants extends Requests {
   readonly #sql: Tag;
-  readonly #hooks: DependantsHooks;
+  readonly #onReleased: DependantsHooks["onReleased"];
   #ids: number[] = [];
   #lookAtAll = false;
-  #flushing: Promise<void> | undefined;
-  #ended = false;
   /** How many times in a row there was more to do, and none of it could be done. */
   #fruitless = 0;
-  /** How many tasks got a place. */
-  released = 0;
+  /** When the first task of the next statement ended, by `performance.now()`. */
+  #requestedAt: number | undefined;
+  readonly counts: ReleaseCounts = { released: 0, cancelled: 0, waits: [], waited: 0 };
 
   constructor(sql: Tag, hooks: DependantsHooks) {
+    super(hooks);
     this.#sql = sql;
-    this.#hooks = hooks;
+    this.#onReleased = hooks.onReleased;
   }
 
-  /** Whether all requests are done. */
-  get isIdle(): boolean {
-    return this.#flushing === undefined;
+  /** How many tasks got a place. */
+  get released(): number {
+    return this.counts.released;
   }
 
   /** Releases the dependants of these tasks. */
   request(ids: readonly number[]): void {
+    this.#requestedAt ??= performance.now();
     for (const id of ids) this.#ids.push(id);
-    this.#start();
+    this.start();
   }
 
   /** Releases the dependants of any task: this makes up for requests that were lost with their consumer. */
   requestAll(): void {
     this.#lookAtAll = true;
-    this.#start();
+    this.start();
   }
 
-  /** Resolves when all requests are done. */
-  async idle(): Promise<void> {
-    while (this.#flushing) await this.#flushing;
+  protected override get isRequested(): boolean {
+    return this.#lookAtAll || this.#ids.length > 0;
   }
 
-  /** Stops: other consumers look at all tasks, too. */
-  abandon(): void {
-    this.#ended = true;
-  }
-
-  get #isRequested(): boolean {
-    return !this.#ended && (this.#lookAtAll || this.#ids.length > 0);
-  }
-
-  #start(): void {
-    if (!this.#isRequested) return;
-    this.#flushing ??= this.#flush().finally(() => {
-      this.#flushing = undefined;
-      this.#hooks.onProgress();
-      this.#start();
-    });
-  }
-
-  async #flush(): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve)); // takes along what ends in this turn of the event loop
-    while (this.#isRequested) {
-      const ids = this.#lookAtAll ? null : this.#ids;
-      [this.#ids, this.#lookAtAll] = [[], false];
-      try {
-        await this.#follow(await releaseTasks(this.#sql, ids));
-        this.#hooks.onSuccess();
-      } catch (error) {
-        this.#lookAtAll = true;
-        this.#hooks.onError(error);
-        await sleep(RETRY_DELAY);
-      }
+  protected override async serve(): Promise<void> {
+    const ids = this.#lookAtAll ? null : this.#ids;
+    const requestedAt = this.#requestedAt;
+    [this.#ids, this.#lookAtAll, this.#requestedAt] = [[], false, undefined];
+    try {
+      const done = await releaseTasks(this.#sql, ids);
+      this.#count(done, requestedAt);
+      await this.#follow(done);
+    } catch (error) {
+      this.#requestedAt ??= requestedAt;
+      this.#lookAtAll = true;
+      throw error;
     }
+  }
+
+  /** Counts what a statement did, and how long a task of this consumer waited for it that had ended. */
+  #count({ released, cancelled }: Released, requestedAt: number | undefined): void {
+    this.counts.released += released;
+    this.counts.cancelled += cancelled;
+    if (released + cancelled === 0) return;
+    this.#onReleased?.({ released, cancelled });
+    if (requestedAt === undefined) return;
+    const waited = performance.now() - requestedAt;
+    addDuration(this.counts.waits, waited, 1);
+    this.counts.waited += waited;
   }
 
   /** Goes on while there is more to do; leaves it to the next round of maintenance where a lock is held for long. */
   async #follow({ released, cancelled, again }: Released): Promise<void> {
-    this.released += released;
-    if (released > 0) this.#hooks.onProgress();
+    if (released > 0) this.onProgress();
     this.#fruitless = again && released + cancelled === 0 ? this.#fruitless + 1 : 0;
     if (!again) return;
     const pause = this.#fruitless === 0 ? 0 : LOCKED_PAUSES[this.#fruitless - 1];

@@ -124,7 +124,7 @@ Deno.test("a lease whose renewal is answered too late stays expired, and is repo
 
 Deno.test("a lease that gets errors tries again long before it would expire", async () => {
   await using db = await testDatabase();
-  const { lease, count } = testLease(db.store, 2_000);
+  const { lease, count } = testLease(db.store, 6_000);
   await lease.start();
   await db.sql`ALTER TABLE firefly.consumer RENAME TO consumer_away`;
 

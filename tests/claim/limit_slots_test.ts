@@ -178,13 +178,13 @@ Deno.test("no task stalls that joins its line while another leaves its slot", as
     await test.ff.run(() => serial.schedule(n));
     if (n % 3 === 1) await pause(n % 7);
     if (n % 3 > 0) continue;
-    await until(() => runs.length > n, 10_000);
+    await until(() => runs.length > n);
     longest = Math.max(longest, performance.now() - scheduled);
-    if (longest > 1000) break;
+    if (longest > 5000) break;
   }
   await Promise.all(consumers.map((consumer) => consumer.stop()));
 
-  assert(longest < 1000, `a task stalled for ${longest} ms`);
+  assert(longest < 5000, `a task stalled for ${longest} ms`);
 
   async function serialWarmUp(): Promise<void> {
     await test.ff.run(() => serial.schedule(0));
