@@ -13,12 +13,15 @@ import {
   createDatabase,
   dropDatabase,
   findLeftDatabases,
-  hasDatabase,
+  findOldTemplates,
   lockTemplates,
+  noteTemplate,
+  readTemplate,
   readTestServer,
   reloadSettings,
   renameDatabase,
   setServerSetting,
+  TEMPLATE_PREFIX,
   unlockTemplates,
 } from "../store/test_databases.ts";
 import { AdminConnection } from "./admin.ts";
@@ -127,7 +130,7 @@ export class TestDatabases {
   get #template(): string {
     const { schema, hasClock } = this.#options;
     const parts = [...MIGRATIONS.map(({ sql }) => sql), schema, this.#settings.target.user, hasClock ? CLOCK_TEXT : ""];
-    return `firefly_template_${createHash("sha256").update(parts.join("\0")).digest("hex").slice(0, 12)}`;
+    return `${TEMPLATE_PREFIX}${createHash("sha256").update(parts.join("\0")).digest("hex").slice(0, 12)}`;
   }
 
   async #prepare(): Promise<void> {
@@ -141,10 +144,17 @@ export class TestDatabases {
     }
     [this.#owner, this.#role] = [owner, role];
     await this.#dropLeft();
-    if (await hasDatabase(sql, this.#template)) return;
+    if ((await readTemplate(sql, this.#template)).isNoted) return;
     await lockTemplates(sql);
     try {
-      if (!await hasDatabase(sql, this.#template)) await this.#makeTemplate();
+      const { exists, isNoted } = await readTemplate(sql, this.#template);
+      if (!exists) await this.#makeTemplate();
+      if (isNoted) return;
+      await noteTemplate(sql, this.#template);
+      // The lock keeps those whose use is noted at this moment.
+      for (const name of await findOldTemplates(sql)) {
+        await dropDatabase(sql, name, { force: false }).catch(() => {}); // a process may connect to it
+      }
     } finally {
       await unlockTemplates(sql);
     }

@@ -3,6 +3,8 @@ import postgres from "postgres";
 import { configure, current, Firefly, task } from "../../mod.ts";
 import type { SetupDatabase } from "../../testing.ts";
 import { testFirefly } from "../../testing.ts";
+import { resolveConnection } from "../../src/database/settings.ts";
+import { TestDatabases } from "../../src/testing/databases.ts";
 import { defaultInstance, setDefaultInstance } from "../../src/task/scope.ts";
 import { testServer } from "../support/server.ts";
 
@@ -318,4 +320,54 @@ Deno.test("processes that need a template at the same time make one", async () =
   `;
   for (const { datname } of made) await sql.unsafe(`DROP DATABASE ${datname}`);
   assertEquals(made.length, 1);
+});
+
+Deno.test("TestDatabases.open() drops templates that no test has used for a day, and notes the use of its own", async () => {
+  const { settings: serverSettings, strategy } = await testServer();
+  const settings = await resolveConnection(SERVER);
+  await using sql = admin();
+  // A schema of its own makes a template that no other test uses.
+  const options = { schema: `kit_${crypto.randomUUID().slice(0, 8)}`, hasClock: false, strategy, serverSettings };
+  const open = async () => await (await TestDatabases.open(settings, options)).end();
+  const before = await templates();
+  await open();
+  const [own] = (await templates()).filter((name) => !before.includes(name) && name !== undefined);
+  const [old, recent, connected, plain] = [1, 2, 3, 4].map(() => `firefly_template_${crypto.randomUUID().slice(24)}`);
+  for (const name of [old, recent, connected, plain]) await sql.unsafe(`CREATE DATABASE ${name}`);
+  const connection = postgres(Object.assign(new URL(SERVER), { pathname: `/${connected}` }).href, { max: 1 });
+  await connection`SELECT 1`;
+  for (const [name, age] of [[old, 25], [connected, 25], [recent, 23], [own, 2]] as const) await note(name!, age);
+
+  await open();
+
+  const left = await templates();
+  assertEquals([old, recent, connected, plain, own].map((name) => left.includes(name)), [
+    false,
+    true,
+    true,
+    true,
+    true,
+  ]);
+  const [{ comment }] = await sql`
+    SELECT shobj_description(oid, 'pg_database') AS comment FROM pg_database WHERE datname = ${own!}
+  ` as unknown as [{ comment: string }];
+  const noted = /^Used by tests at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d)$/.exec(comment)?.[1];
+  assertEquals((await sql`SELECT now() - ${noted!}::timestamptz < interval '1 hour' AS fresh`)[0]!.fresh, true);
+
+  await connection.end();
+  for (const name of [recent, connected, plain, own]) await sql.unsafe(`DROP DATABASE ${name}`);
+
+  async function templates(): Promise<(string | undefined)[]> {
+    return (await sql`SELECT datname FROM pg_database WHERE datname LIKE 'firefly_template_%'`).map((row) =>
+      row.datname
+    );
+  }
+
+  /** Makes the last use of a template so many hours old. */
+  async function note(name: string, hours: number): Promise<void> {
+    const [row] = await sql`
+      SELECT to_char(now() - ${hours} * interval '1 hour', 'YYYY-MM-DD HH24:MI:SSOF') AS time
+    `;
+    await sql.unsafe(`COMMENT ON DATABASE ${name} IS 'Used by tests at ${row!.time}'`);
+  }
 });

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import postgres from "postgres";
-import { Retry, task, TaskFailed } from "../../mod.ts";
+import { current, Retry, signal, task, TaskFailed } from "../../mod.ts";
 import { testFirefly } from "../../testing.ts";
 
 const START = new Date("2030-05-01T08:59:00Z");
@@ -65,6 +65,33 @@ Deno.test("travel() passes the delays of retries, by their backoff", async () =>
   assertEquals(counts, { completed: 0, failed: 1, retried: 3, cancelled: 0 });
   assertEquals(attempts, [0, 1, 3, 7].map((minutes) => after(minutes * 60_000).slice(0, 16)));
   await assertRejects(() => record.result(), TaskFailed, "not yet");
+});
+
+Deno.test("drain({ until }) passes sleeps, deadlines of signals and retries of steps, each at its time", async () => {
+  const seen: string[] = [];
+  const approved = signal("kit.approved");
+  const note = async (text: string) => void seen.push(`${text} ${minuteOf(await ff.now())}`);
+  const order = task("kit.waits", async () => {
+    const { step } = current();
+    await step({ name: "charge", maxRetries: 2, retryDelay: "10m" }, async () => {
+      await note("charge");
+      if (seen.length < 3) throw new Error("not yet");
+    });
+    await step.sleep("1h");
+    await step("slept", () => note("slept"));
+    await step.waitFor(approved, { timeout: "1d" }).catch(() => {});
+    await step("late", () => note("late"));
+  });
+  await using ff = await testFirefly({ tasks: [order], now: START });
+  const record = await order.schedule();
+
+  await ff.drain({ until: "2h" });
+  assertEquals((await record.refresh()).state, "suspended");
+  await ff.travel("1d");
+  assertEquals((await ff.drain()).completed, 1);
+
+  const minutes = [0, 10, 20, 80, 26 * 60].map((minutes) => after(minutes * 60_000).slice(0, 16));
+  assertEquals(seen, ["charge", "charge", "charge", "slept", "late"].map((text, i) => `${text} ${minutes[i]}`));
 });
 
 Deno.test("travel() lets a unique key end after its time", async () => {
