@@ -56,14 +56,21 @@ CREATE TABLE "firefly".task (
   unique_for "firefly".unique_seconds,
   concurrency_key text,
   rate_key text,
-  -- The span that scheduled the task: 16 bytes of its trace, 8 of its own, and the flags of W3C Trace Context. The 55
-  -- characters of the text would cost a drain twice as much. NULL if nothing was traced.
+  -- The span that scheduled the task, or that of the attempt that was suspended last: 16 bytes of its trace, 8 of its
+  -- own, and the flags of W3C Trace Context. The 55 characters of the text would cost a drain twice as much. NULL if
+  -- nothing was traced.
   traceparent bytea,
   -- How many dependencies it was scheduled with: the rows of `dependency`. NULL for a task that waits for no other.
   dependencies integer,
-  -- Whether a task depends on it. Set by the statement that schedules a dependant, and never taken back. NULL for a
-  -- task whose end no other task waits for.
+  -- Whether its end is to be noted in `ended`: a task depends on it, or it has called tasks, which are cancelled with it.
+  -- Set by the statement that schedules a dependant or a callee, and never taken back. NULL for a task whose end
+  -- concerns no other task.
   dependants boolean,
+  -- Whether a step of it that can be compensated has begun: its steps are read before its handler is called, and a retry
+  -- looks at them. Set by the attempt that begins the first of them, and never taken back. NULL for all others.
+  compensates boolean,
+  -- The task with whose steps it began: fork().
+  forked_from bigint,
   errors "firefly".error_list,
   progress double precision,
   progress_note text,
@@ -133,7 +140,9 @@ CREATE TABLE "firefly".waiting (
   -- `time`: its not_before is in the future. `unknown`: no live consumer of its queue knows its name. `concurrency`: it
   -- waits for a slot of concurrency_key and, if it has a rate_key, for one of that at the same time, since a task that
   -- waited with one slot in hand would keep it from others. `rate`: it waits for a slot of rate_key alone.
-  -- `dependencies`: it waits for the end of `pending` tasks, whatever its not_before and its keys are.
+  -- `dependencies`: it waits for the end of `pending` tasks, whatever its not_before and its keys are. `suspended`: an
+  -- attempt was suspended until one of `signals` comes or `pending` callees have ended. Where that wait also has an end
+  -- in time, the reason is `time`, with the same columns set.
   reason text NOT NULL,
   quarantined boolean NOT NULL DEFAULT false,
   concurrency_key text,
@@ -141,9 +150,15 @@ CREATE TABLE "firefly".waiting (
   -- When a consumer must try to admit tasks of the row's limit queue: at once for a task that has just joined it, and
   -- for the first task of a rate when the oldest slot ends.
   admit_at timestamptz,
-  -- How many of its dependencies it has not been told the end of: the rows of `dependency` without a status.
+  -- Of `dependencies`, how many it has not been told the end of: the rows of `dependency` without a status. Of a
+  -- suspended task, the smallest number of ends that may complete one of the calls that it waits for.
   pending integer,
-  CONSTRAINT waiting_reason_check CHECK (reason IN ('time', 'unknown', 'concurrency', 'rate', 'dependencies')),
+  -- The names of the signals that a suspended task waits for.
+  signals text[],
+  -- Whether an attempt was suspended. NULL for all others.
+  suspended boolean,
+  CONSTRAINT waiting_reason_check
+    CHECK (reason IN ('time', 'unknown', 'concurrency', 'rate', 'dependencies', 'suspended')),
   CONSTRAINT waiting_concurrency_key CHECK (concurrency_key <> '' AND octet_length(concurrency_key) <= 1000),
   CONSTRAINT waiting_rate_key CHECK (rate_key <> '' AND octet_length(rate_key) <= 1000)
 ) WITH (
@@ -162,8 +177,9 @@ CREATE INDEX waiting_both ON "firefly".waiting (rate_key, priority DESC, not_bef
   WHERE reason = 'concurrency' AND rate_key IS NOT NULL;
 CREATE INDEX waiting_admit_at ON "firefly".waiting (queue, admit_at) WHERE admit_at IS NOT NULL;
 COMMENT ON TABLE "firefly".waiting IS
-  'A task that may not run yet, and the reason. Inserted with the task, by a retry or rescue, or when it is parked or '
-  'loses its slot; deleted by consumers when it is due, gets its slots, its name is known or its dependencies ended.';
+  'A task that may not run yet, and the reason. Inserted with the task, by a retry or rescue, or when it is parked, '
+  'loses its slot, or when an attempt is suspended; deleted by consumers when it is due, gets its slots, its name is '
+  'known, its dependencies or callees ended, and by what sends the signal that it waits for.';
 
 CREATE TABLE "firefly".consumer (
   id uuid PRIMARY KEY,

@@ -47,7 +47,9 @@ SELECT task.id, task.func_name::text, task.queue::text,
         SELECT CASE
           WHEN waiting.reason = 'unknown' THEN 'unknown'
           WHEN waiting.reason = 'dependencies' THEN 'dependent'
+          WHEN waiting.reason = 'suspended' THEN 'suspended'
           WHEN waiting.reason <> 'time' THEN 'limited'
+          WHEN waiting.not_before > statement_timestamp() AND waiting.suspended THEN 'suspended'
           WHEN waiting.not_before > statement_timestamp() AND task.started IS NULL THEN 'delayed'
           WHEN waiting.not_before > statement_timestamp() THEN 'retrying'
           WHEN waiting.concurrency_key IS NULL AND waiting.rate_key IS NULL THEN 'ready'
@@ -73,6 +75,7 @@ SELECT task.id, task.func_name::text, task.queue::text,
     WHEN octet_length(task.traceparent) = 25
       THEN '00-' || regexp_replace(encode(task.traceparent, 'hex'), '^(.{32})(.{16})', '\1-\2-')
   END AS traceparent, COALESCE(task.dependencies, 0) AS dependencies,
+  task.forked_from,
   CASE
     WHEN by.id IS NOT NULL THEN jsonb_build_object('host', by.host, 'pid', by.pid, 'release', by.release)
   END AS attempted_by
@@ -81,8 +84,8 @@ LEFT JOIN "firefly"._claimed_task AS leased ON leased.id = task.id AND leased.cl
 LEFT JOIN "firefly".consumer_process AS by ON by.id = COALESCE(leased.attempted_by, task.attempted_by);
 COMMENT ON VIEW "firefly".task_record IS
   'A task as users see it: with running as a status, and the number of its current or next attempt. state tells apart '
-  'what created is one word for: ready, delayed, retrying, limited, dependent, unknown or, after an edit by hand, '
-  'unplaced. '
+  'what created is one word for: ready, delayed, retrying, limited, dependent, suspended, unknown or, after an edit '
+  'by hand, unplaced. '
   'attempted_by is the host, process id and release of the consumer that runs it, else of the last one that ran it.';
 
 CREATE VIEW "firefly".task_json AS
@@ -90,7 +93,7 @@ SELECT id, func_name, queue, status, state, priority, created, not_before, start
   "firefly".try_decode(params) AS params, "firefly".try_decode(returned) AS returned,
   attempt, retry_attempts, max_retries, retry_delay, backoff, timeout, rescues, snoozes, progress,
   progress_note, errors, tags, unique_key, concurrency_key, rate_key, traceparent, dependencies,
-  attempted_by
+  forked_from, attempted_by
 FROM "firefly".task_record;
 COMMENT ON VIEW "firefly".task_json IS
   'task_record with params and returned as jsonb, NULL where they cannot be decoded.';
@@ -98,7 +101,7 @@ COMMENT ON VIEW "firefly".task_json IS
 CREATE VIEW "firefly".task_overview AS
 SELECT id, func_name, queue, status, state, priority, created, not_before, started, completed, failed, cancelled,
   attempt, retry_attempts, max_retries, retry_delay, timeout, rescues, snoozes, progress,
-  errors -> -1 ->> 'name' AS error, tags, dependencies, attempted_by
+  errors -> -1 ->> 'name' AS error, tags, dependencies, forked_from, attempted_by
 FROM "firefly".task_record;
 COMMENT ON VIEW "firefly".task_overview IS
   'task_record without anything that arguments, handlers or errors may have left in it, for the role viewer: '

@@ -173,7 +173,7 @@ DECLARE
   unmet integer := 0;
 BEGIN
   IF it.dependencies IS NOT NULL THEN
-    SELECT count(*) INTO unmet FROM "firefly".dependency WHERE task_id = it.id AND dependency.status IS NULL;
+    SELECT count(*) INTO unmet FROM "firefly".dependency WHERE task_id = it.id AND dependency.status IS NULL AND NOT called;
   END IF;
   IF unmet > 0 THEN
     INSERT INTO "firefly".waiting (

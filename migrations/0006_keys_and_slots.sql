@@ -284,7 +284,7 @@ BEGIN
   DELETE FROM "firefly".slot;
   DELETE FROM "firefly".unique_key;
   DELETE FROM "firefly".failed_task;
-  DELETE FROM "firefly".waiting WHERE waiting.reason = 'dependencies';
+  DELETE FROM "firefly".waiting WHERE waiting.reason IN ('dependencies', 'suspended');
   DELETE FROM "firefly".dependency;
   DELETE FROM "firefly".ended;
   RETURN NULL;

@@ -12,8 +12,8 @@ RETURN decode(replace(substring(
 -- `depends` is a list of the tasks that must end first: { id }, or { ref }, the place in this list, from 0, of one that
 -- stands before; with `settled` any end will do, else it must complete. Returns for each, in their order, the id of the
 -- record that exists then, whether that is new, and the record where it is not just what was given. Where a duplicate
--- forbids it, it schedules nothing, and returns one row: the duplicate and its key.
-CREATE FUNCTION "firefly"._schedule(tasks json)
+-- forbids it, it schedules nothing, and returns one row: the duplicate and its key. The end of each is noted if it is `called`.
+CREATE FUNCTION "firefly"._schedule(tasks json, called boolean DEFAULT false)
 RETURNS TABLE (
   task_id bigint, created timestamptz, not_before timestamptz, inserted boolean, refused_key text, record json
 )
@@ -74,7 +74,7 @@ BEGIN
     CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(due, now()) END,
     max_retries, retry_delay, backoff, timeout, NULLIF(tags, '{}'), concurrency_key, rate_key, unique_key, unique_among,
     unique_for, "firefly"._traceparent(traceparent), NULLIF(json_array_length(depends), 0),
-    CASE WHEN referred[ordinal] THEN true END
+    CASE WHEN called OR referred[ordinal] THEN true END
   FROM ROWS FROM (json_to_recordset(tasks) AS (
     func_name text, queue text, params text, priority integer, not_before timestamptz, delay double precision,
     max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[],
@@ -142,7 +142,7 @@ END
 $body$;
 
 -- Overwrites the arguments and the time of a created task, and the span that has scheduled it, and returns whether it
--- did: a running one stays as it is.
+-- did: a running one stays as it is, and so does one that has begun steps, with other arguments.
 CREATE FUNCTION "firefly"._replace(duplicate bigint, params text, not_before timestamptz, traceparent bytea)
 RETURNS boolean
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
@@ -156,7 +156,9 @@ BEGIN
     FROM "firefly".task
     WHERE task.id = duplicate AND task.status = 'created'
     FOR UPDATE;
-    IF NOT FOUND OR NOT "firefly"._unplace(duplicate, it.queue, it.priority, it.not_before) THEN
+    IF NOT FOUND OR EXISTS (SELECT FROM "firefly".step WHERE step.task_id = duplicate)
+      OR NOT "firefly"._unplace(duplicate, it.queue, it.priority, it.not_before)
+    THEN
       RAISE SQLSTATE 'FFRUN';
     END IF;
   EXCEPTION WHEN SQLSTATE 'FFRUN' THEN

@@ -40,20 +40,23 @@ $body$;
 
 -- Schedules a failed or cancelled task again, now and with all of its retries. Returns `done`, or what keeps it from that:
 -- it is missing, its status if it is another one, `dependencies` if a task that it depends on has not completed and will
--- not, or `duplicate` if a duplicate has its unique key by now, or is about to in a transaction that is still open. The
--- history of its errors stays, and claim_seq grows, so that no earlier attempt can end it, however it came to be failed.
+-- not, `compensated` if it has undone its steps, or `duplicate` if a duplicate has its unique key by now, or is about to in
+-- a transaction that is still open. The history of its errors stays, and claim_seq grows, so that no earlier attempt can end it, however it came to be failed.
 CREATE FUNCTION "firefly"._retry_record(task_id bigint) RETURNS text
 LANGUAGE plpgsql AS $body$
 DECLARE
   it record;
 BEGIN
-  SELECT status, func_name, unique_key, dependencies INTO it FROM "firefly".task WHERE id = task_id FOR UPDATE;
+  SELECT status, func_name, unique_key, dependencies, dependants, compensates, false AS undoes INTO it
+  FROM "firefly".task WHERE id = task_id FOR UPDATE;
   IF NOT FOUND THEN
     RETURN 'missing';
   ELSIF it.status NOT IN ('failed', 'cancelled') THEN
     RETURN it.status;
   ELSIF it.dependencies IS NOT NULL AND NOT "firefly"._may_depend_again(task_id) THEN
     RETURN 'dependencies';
+  ELSIF it.compensates AND NOT "firefly"._may_compensate_again(task_id) THEN
+    RETURN 'compensated';
   ELSIF it.unique_key IS NOT NULL
     AND "firefly"._try_unique_key(it.func_name, it.unique_key, task_id) IS DISTINCT FROM task_id
   THEN
@@ -64,7 +67,13 @@ BEGIN
     crash_count = NULL, failed = NULL, cancelled = NULL, started = NULL, attempted_by = NULL, progress = NULL, progress_note = NULL
   WHERE id = task_id;
   DELETE FROM "firefly".failed_task WHERE failed_task.task_id = _retry_record.task_id;
-  IF it.dependencies IS NOT NULL THEN
+  IF it.compensates THEN
+    it.undoes := "firefly"._compensate_again(task_id);
+  END IF;
+  IF it.dependants AND NOT it.undoes THEN
+    PERFORM "firefly"._retry_callees(task_id);
+  END IF;
+  IF it.dependencies IS NOT NULL OR it.dependants THEN
     PERFORM "firefly"._depend_again(task_id);
   END IF;
   PERFORM "firefly"._place(task_id);
@@ -97,8 +106,8 @@ $body$;
 
 -- Makes a task that waits for its time due now, with the attempts that it has left. Returns `done`, or what keeps it from
 -- that: it is missing, its status if it has ended, `running`, `ready` if it is due already, the limit for which it waits
--- (`concurrency`, `rate`), `dependencies` if it waits for other tasks, or `unknown` if no live consumer of its queue knows
--- its name. It locks the record in any case.
+-- (`concurrency`, `rate`), `dependencies` if it waits for other tasks, `suspended` if its handler waits, or `unknown` if no
+-- live consumer of its queue knows its name. It locks the record in any case.
 CREATE FUNCTION "firefly"._run(task_id bigint) RETURNS text
 LANGUAGE plpgsql AS $body$
 DECLARE
@@ -111,9 +120,9 @@ BEGIN
   ELSIF it.status <> 'created' THEN
     RETURN it.status;
   END IF;
-  SELECT waiting.reason INTO place
+  SELECT CASE WHEN waiting.suspended THEN 'suspended' ELSE waiting.reason END INTO place
   FROM "firefly".waiting
-  WHERE waiting.id = it.id AND waiting.claim_seq = it.claim_seq AND waiting.reason <> 'time';
+  WHERE waiting.id = it.id AND waiting.claim_seq = it.claim_seq AND (waiting.reason <> 'time' OR waiting.suspended);
   IF NOT FOUND THEN
     SELECT 'ready' INTO place
     FROM "firefly".ready

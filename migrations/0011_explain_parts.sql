@@ -126,7 +126,7 @@ BEGIN
   SELECT count(*) INTO open
   FROM "firefly".dependency
   JOIN "firefly".task ON task.id = dependency.dependency_id AND task.status = 'created'
-  WHERE dependency.task_id = it.id AND dependency.status IS NULL;
+  WHERE dependency.task_id = it.id AND dependency.status IS NULL AND NOT dependency.called;
   IF open = 0 THEN
     RETURN QUERY SELECT 'released', 'All tasks that it depends on have ended: a consumer is about to release it',
       jsonb_build_object('of', it.dependencies);
@@ -139,7 +139,7 @@ BEGIN
     SELECT dependency.ordinal, dependency.dependency_id
     FROM "firefly".dependency
     JOIN "firefly".task ON task.id = dependency.dependency_id AND task.status = 'created'
-    WHERE dependency.task_id = it.id AND dependency.status IS NULL
+    WHERE dependency.task_id = it.id AND dependency.status IS NULL AND NOT dependency.called
     ORDER BY dependency.ordinal
     LIMIT 20
   ) AS edge

@@ -183,14 +183,17 @@ DECLARE
   place record;
   limited integer := 0;
   dependent integer;
+  suspended integer;
 BEGIN
   RETURN QUERY SELECT * FROM "firefly"._explain_dependencies(it);
   GET DIAGNOSTICS dependent = ROW_COUNT;
+  RETURN QUERY SELECT * FROM "firefly"._explain_suspension(it);
+  GET DIAGNOSTICS suspended = ROW_COUNT;
   IF EXISTS (SELECT FROM "firefly".queue WHERE name = it.queue AND paused) THEN
     RETURN QUERY SELECT 'paused', format('Its queue "%s" is paused', it.queue), jsonb_build_object('queue', it.queue);
   END IF;
 
-  IF it.not_before > statement_timestamp() THEN
+  IF it.not_before > statement_timestamp() AND suspended = 0 THEN
     IF it.started IS NULL OR NOT COALESCE(error ? 'delay', false) THEN
       error := NULL;
     END IF;
@@ -206,7 +209,7 @@ BEGIN
   END IF;
 
   RETURN QUERY SELECT * FROM "firefly"._explain_consumers(it);
-  IF dependent > 0 THEN
+  IF dependent > 0 OR suspended > 0 THEN
     RETURN;
   END IF;
 
@@ -241,11 +244,17 @@ $body$;
 -- what time resolves. No row means that there is no such task. The reasons, each with its data:
 --
 -- ended         status, at, error: it is over; unmet (task_id, root): a task that it depends on did not complete, and is
---               to be retried first; unique (key, task_id, until): a duplicate keeps it from being retried
+--               to be retried first; unique (key, task_id, until): a duplicate keeps it from being retried; compensated
+--               (since): it has undone its steps, and is not retried
 -- running       attempt, since, consumer, host, pid, lease_until
 -- orphaned      the same: that consumer crashed, and the task will be rescued
+-- compensating  since, error: it failed, and undoes its steps before it ends
 -- dependencies  open, of, tasks (task_id, func_name, status; at most 20): it waits for other tasks
 -- released      of: they have ended, and it is about to be told
+-- sleeping      name, key, since, until: its handler sleeps
+-- signal        name, key, since, until: its handler waits for a signal
+-- step_retry    name, key, until, failures, error: a step of its handler is tried again
+-- calls         name, key, since, open, of, tasks: its handler waits for tasks that it called
 -- paused        queue
 -- not_due       until, retry (it was tried before), error
 -- no_consumer   queue, served: the queues that live consumers serve, elsewhere: those whose consumers know its name
@@ -271,10 +280,12 @@ BEGIN
   it.returned := NULL;
   IF it.status <> 'created' THEN
     RETURN QUERY SELECT * FROM "firefly"._explain_ended(it);
+    RETURN QUERY SELECT * FROM "firefly"._explain_compensation(it);
     RETURN;
   END IF;
   RETURN QUERY SELECT * FROM "firefly"._explain_claim(it);
   GET DIAGNOSTICS reasons = ROW_COUNT;
+  RETURN QUERY SELECT * FROM "firefly"._explain_compensation(it);
   IF reasons > 0 THEN
     RETURN;
   END IF;

@@ -23,6 +23,9 @@ CREATE TABLE "firefly".queue_minute (
   running integer,
   places integer,
   oldest real,
+  -- Of those waiting, how many wait for other tasks (`dependencies`), and how many are suspended: until a `signal` comes,
+  -- until a `call` has ended, or for a time alone (`sleep`). NULL for none of either.
+  waits jsonb,
   PRIMARY KEY (minute, queue)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE "firefly".queue_minute IS

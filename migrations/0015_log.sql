@@ -9,6 +9,8 @@ CREATE TABLE "firefly".task_log (
   level text NOT NULL CHECK (level IN ('debug', 'info', 'warn', 'error')),
   message text NOT NULL,
   fields jsonb,
+  -- The name of the step that logged it; NULL outside of steps.
+  step text,
   PRIMARY KEY (task_id, id)
 );
 COMMENT ON TABLE "firefly".task_log IS

@@ -10,6 +10,11 @@ CREATE TABLE "firefly".dependency (
   dependency_id bigint NOT NULL,
   -- Any end will do, not only `completed`.
   settled boolean NOT NULL DEFAULT false,
+  -- The handler of task_id scheduled it and waits for it: it is cancelled when that task ends without it. It never keeps
+  -- task_id from running, and never cancels it.
+  called boolean NOT NULL DEFAULT false,
+  -- Of a call: the task was there before, as a duplicate of the one to be scheduled. It outlives task_id.
+  shared boolean NOT NULL DEFAULT false,
   -- How the dependency ended, once task_id has been told: completed, failed, cancelled or deleted. No index mentions it,
   -- so that telling it is HOT.
   status text,
@@ -17,8 +22,8 @@ CREATE TABLE "firefly".dependency (
 ) WITH (fillfactor = 80);
 CREATE INDEX dependency_dependants ON "firefly".dependency (dependency_id);
 COMMENT ON TABLE "firefly".dependency IS
-  'A task that waits, or has waited, for another. Inserted with the dependant, by _schedule(); updated once, by '
-  '_release_dependants(), and by retry; deleted with the dependant.';
+  'A task that waits, or has waited, for another. Inserted with the dependant, by _schedule(), or with the callee, by '
+  '_call(); updated once, by _release_dependants(), and by retry; deleted with the dependant or caller.';
 
 CREATE TABLE "firefly".ended (
   task_id bigint NOT NULL
@@ -134,7 +139,7 @@ $body$;
 
 -- Tells the dependants of tasks that these have ended: of those of `ids` that are noted in `ended`, or of any for NULL,
 -- up to 1,000. A dependant whose last dependency has ended gets a place; one whose dependency has not completed is
--- cancelled, and has dependants of its own then. `again`: there is more to do, since a call tells 5,000 dependants at
+-- cancelled, and has dependants of its own then. A caller is woken, and callees of a caller that has ended are cancelled. `again`: there is more to do, since a call tells 5,000 dependants at
 -- most, cancels only those that are next, and leaves those whose records another transaction has locked: an open
 -- transaction must not hold up the dependants of others. The caller then calls again, with NULL.
 --
@@ -180,7 +185,7 @@ BEGIN
 
   -- An end that has been told matters again only if its record, and so its result, is deleted too early.
   WITH open AS MATERIALIZED (
-    SELECT dependency.task_id, dependency.ordinal, dependency.dependency_id, dependency.settled,
+    SELECT dependency.task_id, dependency.ordinal, dependency.dependency_id, dependency.settled, dependency.called,
       COALESCE(task.status, 'deleted') AS status
     FROM unnest(taken) AS gone (id)
     LEFT JOIN "firefly".task ON task.id = gone.id
@@ -196,12 +201,20 @@ BEGIN
     ORDER BY task.id
     FOR NO KEY UPDATE SKIP LOCKED
   )
-  SELECT array_agg(open.task_id) FILTER (WHERE open.met) AS task_ids,
-    array_agg(open.ordinal) FILTER (WHERE open.met) AS ordinals,
-    array_agg(open.status) FILTER (WHERE open.met) AS statuses,
+  SELECT array_agg(open.task_id) FILTER (WHERE open.met AND NOT open.called) AS task_ids,
+    array_agg(open.ordinal) FILTER (WHERE open.met AND NOT open.called) AS ordinals,
+    array_agg(open.status) FILTER (WHERE open.met AND NOT open.called) AS statuses,
+    array_agg(open.task_id) FILTER (WHERE open.met AND open.called) AS call_ids,
+    array_agg(open.ordinal) FILTER (WHERE open.met AND open.called) AS call_ordinals,
+    array_agg(open.status) FILTER (WHERE open.met AND open.called) AS call_statuses,
     array_agg(open.task_id) FILTER (WHERE open.is_held AND NOT open.met) AS unmet_ids,
     array_agg(open.ordinal) FILTER (WHERE open.is_held AND NOT open.met) AS unmet_ordinals,
-    COALESCE(bool_or(NOT open.is_held), false) OR count(*) = 5000 AS is_left
+    COALESCE(bool_or(NOT open.is_held), false) OR count(*) = 5000 AS is_left,
+    ARRAY(
+      SELECT gone.id
+      FROM unnest(taken) AS gone (id)
+      WHERE EXISTS (SELECT FROM "firefly".dependency WHERE dependency.task_id = gone.id AND dependency.called)
+    ) AS callers
   INTO edge
   FROM (
     SELECT open.*, held.id IS NOT NULL AS is_held,
@@ -275,9 +288,17 @@ BEGIN
     END IF;
   END IF;
 
+  IF edge.call_ids IS NOT NULL THEN
+    released := released + "firefly"._tell_callers(edge.call_ids, edge.call_ordinals, edge.call_statuses);
+  END IF;
   IF edge.unmet_ids IS NOT NULL THEN
     SELECT told.cancelled, _release_dependants.again OR told.again INTO cancelled, again
     FROM "firefly"._cancel_dependants(edge.unmet_ids, edge.unmet_ordinals) AS told;
+  END IF;
+  IF edge.callers <> '{}' THEN
+    SELECT _release_dependants.cancelled + left_behind.cancelled, _release_dependants.again OR left_behind.again
+    INTO cancelled, again
+    FROM "firefly"._cancel_callees(edge.callers) AS left_behind;
   END IF;
 
   IF edge.is_left THEN
@@ -398,7 +419,7 @@ BEGIN
 END
 $body$;
 
--- Makes a task that is retried wait for those of its dependencies that are `created` again. Their records are not locked,
+-- Makes a task that is retried wait for those of its dependencies and callees that are `created` again. Their records are not locked,
 -- since a retry holds that of the dependant already: instead each is noted in `ended`, and so looked at once more after
 -- the commit, if it ends at this moment.
 CREATE FUNCTION "firefly"._depend_again(task_id bigint) RETURNS void
@@ -477,18 +498,21 @@ BEGIN
 END
 $body$;
 
--- By statement, as a prune deletes a thousand. The dependants of a task that is deleted too early are cancelled.
+-- By statement, as a prune deletes a thousand. The dependants of a task that is deleted too early are cancelled, and so
+-- are its callees.
 CREATE FUNCTION "firefly"._forget_dependencies() RETURNS trigger
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
 DECLARE
   of_tasks bigint[];
   on_tasks bigint[];
 BEGIN
-  SELECT array_agg(gone.id) FILTER (WHERE gone.dependencies IS NOT NULL), array_agg(gone.id) FILTER (WHERE gone.dependants)
+  SELECT array_agg(gone.id) FILTER (WHERE gone.dependencies IS NOT NULL OR gone.dependants),
+    array_agg(gone.id) FILTER (WHERE gone.dependants)
   INTO of_tasks, on_tasks
   FROM gone;
   IF of_tasks IS NOT NULL THEN
-    DELETE FROM "firefly".dependency WHERE dependency.task_id = ANY (of_tasks);
+    DELETE FROM "firefly".dependency
+    WHERE dependency.task_id = ANY (of_tasks) AND NOT (dependency.called AND dependency.status IS NULL);
     DELETE FROM "firefly".waiting WHERE waiting.id = ANY (of_tasks) AND waiting.reason = 'dependencies';
   END IF;
   IF on_tasks IS NOT NULL THEN
@@ -496,7 +520,12 @@ BEGIN
     SELECT DISTINCT dependency.dependency_id
     FROM "firefly".dependency
     JOIN "firefly".task ON task.id = dependency.task_id
-    WHERE dependency.dependency_id = ANY (on_tasks) AND (dependency.status IS NULL OR task.status = 'created');
+    WHERE dependency.dependency_id = ANY (on_tasks) AND (dependency.status IS NULL OR task.status = 'created')
+    UNION ALL
+    -- Callers: what is left of theirs is deleted once their callees are cancelled.
+    SELECT gone.id
+    FROM unnest(on_tasks) AS gone (id)
+    WHERE EXISTS (SELECT FROM "firefly".dependency WHERE dependency.task_id = gone.id);
     IF FOUND THEN
       PERFORM pg_notify("firefly".control_channel(), '');
     END IF;
@@ -509,9 +538,10 @@ CREATE TRIGGER forget_dependencies AFTER DELETE ON "firefly".task
 REFERENCING OLD TABLE AS gone
 FOR EACH STATEMENT EXECUTE FUNCTION "firefly"._forget_dependencies();
 
--- Returns the tasks that hang together with one by their dependencies, in the order of their ids; at most 10,000.
+-- Returns the tasks that hang together with one by their dependencies and calls, in the order of their ids; at most
+-- 10,000. `called_by` is the task whose handler scheduled it by a call, and waits for it.
 CREATE FUNCTION "firefly".graph(task_id bigint)
-RETURNS TABLE (id bigint, func_name text, status text, dependencies bigint[])
+RETURNS TABLE (id bigint, func_name text, status text, dependencies bigint[], called_by bigint)
 LANGUAGE sql STABLE AS $body$
   WITH RECURSIVE member (id) AS (
     SELECT graph.task_id
@@ -526,15 +556,21 @@ LANGUAGE sql STABLE AS $body$
   SELECT record.id, record.func_name, record.status, ARRAY(
     SELECT dependency.dependency_id
     FROM "firefly".dependency
-    WHERE dependency.task_id = record.id
+    WHERE dependency.task_id = record.id AND NOT dependency.called
     ORDER BY dependency.ordinal
+  ), (
+    SELECT dependency.task_id
+    FROM "firefly".dependency
+    WHERE dependency.dependency_id = record.id AND dependency.called
+    ORDER BY dependency.shared, dependency.task_id
+    LIMIT 1
   )
   FROM "firefly".task_record AS record
   WHERE record.id = ANY (ARRAY(SELECT member.id FROM member LIMIT 10000))
   ORDER BY record.id
 $body$;
 
--- Returns the same as a flowchart for Mermaid, as Markdown of many sites draws it.
+-- Returns the same as a flowchart for Mermaid, as Markdown of many sites draws it. A dashed arrow is a call.
 CREATE FUNCTION "firefly".mermaid(task_id bigint) RETURNS text
 LANGUAGE sql STABLE AS $body$
   WITH node AS MATERIALIZED (SELECT * FROM "firefly".graph(mermaid.task_id))
@@ -546,5 +582,7 @@ LANGUAGE sql STABLE AS $body$
     UNION ALL
     SELECT DISTINCT 2, node.id, format(E'\n  t%s --> t%s', dependency.id, node.id)
     FROM node, unnest(node.dependencies) AS dependency (id)
+    UNION ALL
+    SELECT 3, node.id, format(E'\n  t%s -.-> t%s', node.called_by, node.id) FROM node WHERE node.called_by IS NOT NULL
   ) AS part
 $body$;

@@ -28,6 +28,8 @@ column _limit_queue.quarantined: boolean
 column _limit_queue.queue: text
 column _limit_queue.rate_key: text
 column _limit_queue.reason: text
+column _limit_queue.signals: text[]
+column _limit_queue.suspended: boolean
 column _ready_task.claim_seq: integer
 column _ready_task.func_name: text
 column _ready_task.id: bigint
@@ -126,9 +128,11 @@ column definition.rate_limit: integer
 column definition.rate_per: double precision
 column definition.retain_completed: double precision
 column definition.retain_failed: double precision
+column dependency.called: boolean not null default
 column dependency.dependency_id: bigint not null
 column dependency.ordinal: integer not null
 column dependency.settled: boolean not null default
+column dependency.shared: boolean not null default
 column dependency.status: text
 column dependency.task_id: bigint not null
 column ended.task_id: bigint not null
@@ -179,6 +183,7 @@ column queue_minute.running: integer
 column queue_minute.snoozed: integer not null default
 column queue_minute.wait: integer[] not null default
 column queue_minute.waiting: integer
+column queue_minute.waits: jsonb
 column ready.claim_seq: integer not null
 column ready.func_name: text not null
 column ready.id: bigint not null
@@ -195,6 +200,11 @@ column retention.retain_completed: double precision not null default
 column retention.retain_failed: double precision not null default
 column retention.sampled: timestamp with time zone not null default
 column retention.singleton: boolean not null default
+column signal.id: bigint not null identity
+column signal.name: text not null
+column signal.payload: text
+column signal.sent: timestamp with time zone not null default
+column signal.task_id: bigint not null
 column slot.key: text not null
 column slot.kind: text not null
 column slot.per: double precision
@@ -203,20 +213,28 @@ column slot.task_id: bigint not null
 column slot.until: timestamp with time zone
 column step.attempt: integer not null
 column step.began: timestamp with time zone not null
-column step.ended: timestamp with time zone not null
+column step.callees: bigint[]
+column step.due: timestamp with time zone
+column step.ended: timestamp with time zone
 column step.error: jsonb
+column step.failures: integer not null default
 column step.key: text not null default
+column step.kind: text not null default
 column step.name: text not null
 column step.returned: text
-column step.seq: integer not null
+column step.seq: integer
 column step.status: text not null
 column step.task_id: bigint not null
 column step.version: integer not null default
 column step_json.attempt: integer
 column step_json.began: timestamp with time zone
+column step_json.callees: bigint[]
+column step_json.due: timestamp with time zone
 column step_json.ended: timestamp with time zone
 column step_json.error: jsonb
+column step_json.failures: integer
 column step_json.key: text
+column step_json.kind: text
 column step_json.name: text
 column step_json.returned: jsonb
 column step_json.seq: integer
@@ -227,6 +245,7 @@ column task.attempted_by: integer
 column task.backoff: jsonb
 column task.cancelled: timestamp with time zone
 column task.claim_seq: integer not null default
+column task.compensates: boolean
 column task.completed: timestamp with time zone
 column task.concurrency_key: text
 column task.crash_count: smallint
@@ -235,6 +254,7 @@ column task.dependants: boolean
 column task.dependencies: integer
 column task.errors: error_list
 column task.failed: timestamp with time zone
+column task.forked_from: bigint
 column task.func_name: task_name not null
 column task.id: bigint not null identity
 column task.max_retries: retry_count
@@ -268,6 +288,7 @@ column task_json.created: timestamp with time zone
 column task_json.dependencies: integer
 column task_json.errors: jsonb
 column task_json.failed: timestamp with time zone
+column task_json.forked_from: bigint
 column task_json.func_name: text
 column task_json.id: bigint
 column task_json.max_retries: integer
@@ -296,6 +317,7 @@ column task_log.fields: jsonb
 column task_log.id: bigint not null identity
 column task_log.level: text not null
 column task_log.message: text not null
+column task_log.step: text
 column task_log.task_id: bigint not null
 column task_minute.completed: integer not null default
 column task_minute.failed: integer not null default
@@ -312,6 +334,7 @@ column task_overview.created: timestamp with time zone
 column task_overview.dependencies: integer
 column task_overview.error: text
 column task_overview.failed: timestamp with time zone
+column task_overview.forked_from: bigint
 column task_overview.func_name: text
 column task_overview.id: bigint
 column task_overview.max_retries: integer
@@ -341,6 +364,7 @@ column task_record.created: timestamp with time zone
 column task_record.dependencies: integer
 column task_record.errors: jsonb
 column task_record.failed: timestamp with time zone
+column task_record.forked_from: bigint
 column task_record.func_name: text
 column task_record.id: bigint
 column task_record.max_retries: integer
@@ -370,6 +394,15 @@ column unique_key.func_name: text not null
 column unique_key.key: text not null
 column unique_key.task_id: bigint not null
 column unique_key.until: timestamp with time zone
+column wait.callees: bigint[]
+column wait.func_name: text
+column wait.key: text
+column wait.kind: text
+column wait.name: text
+column wait.queue: text
+column wait.since: timestamp with time zone
+column wait.task_id: bigint
+column wait.until: timestamp with time zone
 column waiting.admit_at: timestamp with time zone
 column waiting.claim_seq: integer not null
 column waiting.concurrency_key: text
@@ -382,6 +415,8 @@ column waiting.quarantined: boolean not null default
 column waiting.queue: text not null
 column waiting.rate_key: text
 column waiting.reason: text not null
+column waiting.signals: text[]
+column waiting.suspended: boolean
 constraint alert.alert_kind_check: check (kind)
 constraint alert.alert_pkey: primary key (cause)
 constraint claim_batch.claim_batch_pkey: primary key (id)
@@ -411,7 +446,10 @@ constraint retention.retention_pkey: primary key (singleton)
 constraint retention.retention_retain_completed_check: check (retain_completed)
 constraint retention.retention_retain_failed_check: check (retain_failed)
 constraint retention.retention_singleton_check: check (singleton)
+constraint signal.signal_name_check: check (name)
+constraint signal.signal_pkey: primary key (id)
 constraint slot.slot_kind_check: check (kind)
+constraint step.step_kind_check: check (kind)
 constraint step.step_name_check: check (name)
 constraint step.step_pkey: primary key (key, name, task_id)
 constraint step.step_status_check: check (status)
@@ -441,6 +479,7 @@ index consumer_process.consumer_process_pkey: unique (id)
 index cron.cron_pkey: unique (name)
 index cron_slot.cron_slot_pkey: unique (cron, slot)
 index definition.definition_pkey: unique (func_name)
+index dependency.dependency_calls: (task_id) partial
 index dependency.dependency_dependants: (dependency_id)
 index dependency.dependency_pkey: unique (task_id, ordinal)
 index ended.ended_task: (task_id)
@@ -456,10 +495,13 @@ index ready.ready_order: (queue, priority desc, not_before, id)
 index ready.ready_quarantined: (queue, priority desc, not_before, id) partial
 index result_waiter.result_waiter_pkey: unique (task_id)
 index retention.retention_pkey: unique (singleton)
+index signal.signal_pkey: unique (id)
+index signal.signal_task: (task_id, name, id)
 index slot.slot_key: (key, kind)
 index slot.slot_task: (task_id)
 index slot.slot_until: (until) partial
 index step.step_pkey: unique (task_id, name, key)
+index step.step_waiting: (kind, name, began, task_id) partial
 index task.task_pkey: unique (id)
 index task_log.task_log_at: (at)
 index task_log.task_log_id: (id)
@@ -500,6 +542,7 @@ table queue_minute: table
 table ready: table
 table result_waiter: table unlogged
 table retention: table
+table signal: table
 table slot: table
 table step: table
 table step_json: view
@@ -512,6 +555,7 @@ table task_reason: type
 table task_record: view
 table unfinished_import: table
 table unique_key: table
+table wait: view
 table waiting: table
 trigger task.forget_all_logs: 32 _forget_all_logs
 trigger task.forget_all_steps: 32 _forget_all_steps
@@ -526,8 +570,14 @@ function _admit(text[], text[]): record 7c43726d77fe
 function _announce(text): void e8863d5b3491
 function _base64(bytea): text immutable strict d354c8bf8614
 function _brief_error(jsonb): jsonb immutable strict 7674e2c34922
+function _call(bigint, integer, json, json, json): record set enable_seqscan, jit 1beab297a27e
+function _cancel_callees(bigint[]): record set enable_seqscan, jit 9493c7741518
 function _cancel_dependants(bigint[], integer[]): record set enable_seqscan, jit 10db6b65d2d1
 function _check_dependencies(json): boolean[] immutable f1be5cb38538
+function _compensate_again(bigint): boolean set enable_seqscan, jit ce2dba2dcdde
+function _compensated(bigint): step stable cde58d816191
+function _compensation(bigint): step stable 4258e050e902
+function _count_open(bigint, bigint[]): integer stable 8103eeb1cd8d
 function _decode_array(jsonb, jsonb, integer[], integer, bigint): record immutable a06b92be1779
 function _decode_error(jsonb, jsonb, integer[], integer, bigint): record immutable c558ce7443ab
 function _decode_leaf(jsonb): jsonb immutable strict 7577cbcb079f
@@ -543,24 +593,30 @@ function _default_queue(text): text stable security definer set search_path 0dfb
 function _delete_each(bigint[]): record set lock_timeout cda1a2a60a8a
 function _depend(bigint[], integer[], bigint[], boolean[], bigint[]): void set enable_seqscan, jit e38997795cbc
 function _depend_again(bigint): void set enable_seqscan, jit 3d77c3ee004d
+function _depend_alike(bigint, bigint): void set enable_seqscan, jit 9bd9dfb6444e
+function _due_in(double precision): timestamp with time zone e3b0c44298fc
 function _duplicate_error(bigint, text, text, integer): jsonb 6c67dcfe34e5
 function _edit(task, task): void 37c45cc622d4
 function _escape(jsonb): jsonb immutable strict c10637ea10bd
+function _explain_call(bigint, text, text, timestamp with time zone, bigint[]): task_reason stable 640b80238cc9
 function _explain_claim(task): task_reason stable ee50a6edad0b
+function _explain_compensation(task): task_reason stable 310f0ad2b4b8
 function _explain_concurrency(task): task_reason stable 23e136316d34
 function _explain_consumers(task): task_reason stable 952a8ccaff88
-function _explain_dependencies(task): task_reason stable c24327bf6637
+function _explain_dependencies(task): task_reason stable 13c434ed69f4
 function _explain_ended(task): task_reason stable aa5537b78f24
 function _explain_order(task, boolean): task_reason stable 89de41372021
 function _explain_rate(task): task_reason stable 1793b14d61eb
-function _explain_waiting(task): task_reason stable 9523bf0a0db9
+function _explain_suspension(task): task_reason stable e1b8243cb056
+function _explain_waiting(task): task_reason stable 23ae24032351
 function _fingerprint(text, text, text): bigint immutable e3b0c44298fc
 function _fire_cron(text, text, timestamp with time zone[], text): record e167a3745610
 function _forget_all_logs(): trigger 70714411d14e
-function _forget_all_steps(): trigger 427fdc50598d
-function _forget_dependencies(): trigger set enable_seqscan, jit 6b8001503cf3
+function _forget_all_steps(): trigger 0595c7c194ce
+function _forget_dependencies(): trigger set enable_seqscan, jit 52be7f15c51f
 function _forget_log(): trigger set enable_seqscan, jit 713e2744b05c
-function _forget_steps(): trigger set enable_seqscan, jit 87300510aabd
+function _forget_steps(): trigger set enable_seqscan, jit 61f2ea4c4410
+function _fork(bigint, text, text): record set enable_seqscan, jit c2640acbdf16
 function _format_count(bigint, text): text immutable 525fb1251652
 function _format_error(jsonb): text immutable strict ceeff8b2dbb3
 function _format_time(timestamp with time zone): text stable b1d979043c01
@@ -568,6 +624,7 @@ function _is_base64(text): boolean immutable 5973a73bad8d
 function _is_claimed(bigint, bigint): boolean 5e50f072697c
 function _is_unmet(task): boolean stable e3b0c44298fc
 function _keeps_unique_key(bigint, text, text, text[]): boolean 43cb766949be
+function _may_compensate_again(bigint): boolean stable af67c5649d90
 function _may_depend_again(bigint): boolean set enable_seqscan, jit 9bbb4267b525
 function _mentions_tag(text): boolean immutable a85eb5f62acf
 function _near_words(text, text[]): text[] immutable fb4765b846cf
@@ -577,28 +634,35 @@ function _object(text[], jsonb[]): jsonb immutable strict 93925f227ac8
 function _own_crons(uuid, text[], text[]): text 0993e73c1415
 function _place(bigint): void 3c427c041033
 function _place_inserted(): trigger ced2704ae41e
-function _place_record(task): void bb69934035c2
+function _place_record(task): void 9e388234248d
 function _produce(json): record ac13791ec15b
 function _refuse_move(task, text, text): void 2783ed603886
 function _register_crons(uuid, text[], json, boolean): record 124cb3005f2e
 function _release(): trigger 696b32d94271
-function _release_all(): trigger dcc2f4d65a2a
+function _release_all(): trigger 6e29cceafdd8
 function _release_deleted(): trigger f51748bdfa2d
-function _release_dependants(bigint[]): record set enable_seqscan, jit ec0355aa50ef
-function _replace(bigint, text, timestamp with time zone, bytea): boolean set enable_seqscan, jit dd9b0ddda37c
+function _release_dependants(bigint[]): record set enable_seqscan, jit 75f141f83a41
+function _replace(bigint, text, timestamp with time zone, bytea): boolean set enable_seqscan, jit fee15d92168a
 function _requeue_dependant(bigint): boolean 3ad6584de1f5
 function _reschedule(bigint, timestamp with time zone, text, integer): text 7220658af6fc
 function _retry(bigint): text 0389da8f305e
-function _retry_record(bigint): text 3e76b1d4d1cb
+function _retry_callees(bigint): void set enable_seqscan, jit e1ab97cf43fc
+function _retry_record(bigint): text 45377b59028c
 function _revive_dependants(bigint): integer set enable_seqscan, jit f26d86a26870
-function _run(bigint): text 81184e7ecd21
+function _run(bigint): text ee369671422b
 function _runs(bigint[]): record immutable 1710969887e7
-function _schedule(json): record set enable_seqscan, jit 6bab01bff97d
+function _schedule(json, boolean): record set enable_seqscan, jit 95f1e27ce2e3
+function _signal(bigint, text, text): boolean 73e09512f364
+function _signal_by_key(text, text, text, text): boolean fb02426d04bd
+function _store_steps(json, bigint[]): integer set enable_seqscan, jit b3ea0b21b606
+function _suspend(json, json, json, integer, uuid[]): bigint[] set enable_seqscan, jit 5aaa42d42724
 function _take_place(bigint, text, integer, timestamp with time zone, bigint): boolean 342e96ebb044
 function _take_unique_key(text, text, bigint): bigint d174ed4a0997
+function _tell_callers(bigint[], integer[], text[]): integer set enable_seqscan, jit eceda85fae0b
 function _traceparent(text): bytea immutable e3b0c44298fc
 function _try_unique_key(text, text, bigint): bigint set lock_timeout 82d0b344d3d3
 function _unplace(bigint, text, integer, timestamp with time zone, bigint): boolean 682fcd252161
+function _wake(bigint[]): integer set enable_seqscan, jit b1e0a81dceff
 function _wake_lock(text): bigint immutable e3b0c44298fc
 function cancel(bigint): boolean de592ab42e65
 function channel(text): text immutable strict e3b0c44298fc
@@ -607,9 +671,10 @@ function decode(text): jsonb immutable strict d14d2848cbe9
 function encode(jsonb): text immutable strict af6295b60ca9
 function encode_raw(jsonb): text immutable strict 56392a3b8bee
 function ended_channel(): text immutable e3b0c44298fc
-function explain(bigint): task_reason stable 6478f01f9b6d
-function graph(bigint): record stable 8dd1c41ddd9c
-function mermaid(bigint): text stable 2632c5e0905d
+function explain(bigint): task_reason stable fb0b922bf2b9
+function fork(bigint, text, text): bigint 2abfdd44c3f6
+function graph(bigint): record stable 2f9877bd095d
+function mermaid(bigint): text stable 3bc6f5108e5c
 function pause(text, text, text): boolean 20dca28b4eab
 function pause_cron(text): boolean c4cafd7252b9
 function queues_channel(): text immutable e3b0c44298fc
@@ -620,5 +685,7 @@ function retry(bigint): boolean 1eaa50b2d4c5
 function run(bigint): boolean 6ed58d7d2620
 function run_cron(text): bigint cdcaa1af8524
 function schedule(text, jsonb, text, timestamp with time zone, integer, integer, double precision, double precision, text[], text, double precision, text, text, bigint[]): bigint 80620779f77d
+function signal(bigint, text, jsonb): boolean e1d3874fbd9a
+function signal_by_key(text, text, text, jsonb): boolean fcae50dd1251
 function try_decode(text): jsonb immutable strict cd0780800947
 `;

@@ -538,14 +538,21 @@ CREATE TABLE "firefly".task (
   unique_for "firefly".unique_seconds,
   concurrency_key text,
   rate_key text,
-  -- The span that scheduled the task: 16 bytes of its trace, 8 of its own, and the flags of W3C Trace Context. The 55
-  -- characters of the text would cost a drain twice as much. NULL if nothing was traced.
+  -- The span that scheduled the task, or that of the attempt that was suspended last: 16 bytes of its trace, 8 of its
+  -- own, and the flags of W3C Trace Context. The 55 characters of the text would cost a drain twice as much. NULL if
+  -- nothing was traced.
   traceparent bytea,
   -- How many dependencies it was scheduled with: the rows of \`dependency\`. NULL for a task that waits for no other.
   dependencies integer,
-  -- Whether a task depends on it. Set by the statement that schedules a dependant, and never taken back. NULL for a
-  -- task whose end no other task waits for.
+  -- Whether its end is to be noted in \`ended\`: a task depends on it, or it has called tasks, which are cancelled with it.
+  -- Set by the statement that schedules a dependant or a callee, and never taken back. NULL for a task whose end
+  -- concerns no other task.
   dependants boolean,
+  -- Whether a step of it that can be compensated has begun: its steps are read before its handler is called, and a retry
+  -- looks at them. Set by the attempt that begins the first of them, and never taken back. NULL for all others.
+  compensates boolean,
+  -- The task with whose steps it began: fork().
+  forked_from bigint,
   errors "firefly".error_list,
   progress double precision,
   progress_note text,
@@ -615,7 +622,9 @@ CREATE TABLE "firefly".waiting (
   -- \`time\`: its not_before is in the future. \`unknown\`: no live consumer of its queue knows its name. \`concurrency\`: it
   -- waits for a slot of concurrency_key and, if it has a rate_key, for one of that at the same time, since a task that
   -- waited with one slot in hand would keep it from others. \`rate\`: it waits for a slot of rate_key alone.
-  -- \`dependencies\`: it waits for the end of \`pending\` tasks, whatever its not_before and its keys are.
+  -- \`dependencies\`: it waits for the end of \`pending\` tasks, whatever its not_before and its keys are. \`suspended\`: an
+  -- attempt was suspended until one of \`signals\` comes or \`pending\` callees have ended. Where that wait also has an end
+  -- in time, the reason is \`time\`, with the same columns set.
   reason text NOT NULL,
   quarantined boolean NOT NULL DEFAULT false,
   concurrency_key text,
@@ -623,9 +632,15 @@ CREATE TABLE "firefly".waiting (
   -- When a consumer must try to admit tasks of the row's limit queue: at once for a task that has just joined it, and
   -- for the first task of a rate when the oldest slot ends.
   admit_at timestamptz,
-  -- How many of its dependencies it has not been told the end of: the rows of \`dependency\` without a status.
+  -- Of \`dependencies\`, how many it has not been told the end of: the rows of \`dependency\` without a status. Of a
+  -- suspended task, the smallest number of ends that may complete one of the calls that it waits for.
   pending integer,
-  CONSTRAINT waiting_reason_check CHECK (reason IN ('time', 'unknown', 'concurrency', 'rate', 'dependencies')),
+  -- The names of the signals that a suspended task waits for.
+  signals text[],
+  -- Whether an attempt was suspended. NULL for all others.
+  suspended boolean,
+  CONSTRAINT waiting_reason_check
+    CHECK (reason IN ('time', 'unknown', 'concurrency', 'rate', 'dependencies', 'suspended')),
   CONSTRAINT waiting_concurrency_key CHECK (concurrency_key <> '' AND octet_length(concurrency_key) <= 1000),
   CONSTRAINT waiting_rate_key CHECK (rate_key <> '' AND octet_length(rate_key) <= 1000)
 ) WITH (
@@ -644,8 +659,9 @@ CREATE INDEX waiting_both ON "firefly".waiting (rate_key, priority DESC, not_bef
   WHERE reason = 'concurrency' AND rate_key IS NOT NULL;
 CREATE INDEX waiting_admit_at ON "firefly".waiting (queue, admit_at) WHERE admit_at IS NOT NULL;
 COMMENT ON TABLE "firefly".waiting IS
-  'A task that may not run yet, and the reason. Inserted with the task, by a retry or rescue, or when it is parked or '
-  'loses its slot; deleted by consumers when it is due, gets its slots, its name is known or its dependencies ended.';
+  'A task that may not run yet, and the reason. Inserted with the task, by a retry or rescue, or when it is parked, '
+  'loses its slot, or when an attempt is suspended; deleted by consumers when it is due, gets its slots, its name is '
+  'known, its dependencies or callees ended, and by what sends the signal that it waits for.';
 
 CREATE TABLE "firefly".consumer (
   id uuid PRIMARY KEY,
@@ -898,7 +914,9 @@ SELECT task.id, task.func_name::text, task.queue::text,
         SELECT CASE
           WHEN waiting.reason = 'unknown' THEN 'unknown'
           WHEN waiting.reason = 'dependencies' THEN 'dependent'
+          WHEN waiting.reason = 'suspended' THEN 'suspended'
           WHEN waiting.reason <> 'time' THEN 'limited'
+          WHEN waiting.not_before > statement_timestamp() AND waiting.suspended THEN 'suspended'
           WHEN waiting.not_before > statement_timestamp() AND task.started IS NULL THEN 'delayed'
           WHEN waiting.not_before > statement_timestamp() THEN 'retrying'
           WHEN waiting.concurrency_key IS NULL AND waiting.rate_key IS NULL THEN 'ready'
@@ -924,6 +942,7 @@ SELECT task.id, task.func_name::text, task.queue::text,
     WHEN octet_length(task.traceparent) = 25
       THEN '00-' || regexp_replace(encode(task.traceparent, 'hex'), '^(.{32})(.{16})', '\\1-\\2-')
   END AS traceparent, COALESCE(task.dependencies, 0) AS dependencies,
+  task.forked_from,
   CASE
     WHEN by.id IS NOT NULL THEN jsonb_build_object('host', by.host, 'pid', by.pid, 'release', by.release)
   END AS attempted_by
@@ -932,8 +951,8 @@ LEFT JOIN "firefly"._claimed_task AS leased ON leased.id = task.id AND leased.cl
 LEFT JOIN "firefly".consumer_process AS by ON by.id = COALESCE(leased.attempted_by, task.attempted_by);
 COMMENT ON VIEW "firefly".task_record IS
   'A task as users see it: with running as a status, and the number of its current or next attempt. state tells apart '
-  'what created is one word for: ready, delayed, retrying, limited, dependent, unknown or, after an edit by hand, '
-  'unplaced. '
+  'what created is one word for: ready, delayed, retrying, limited, dependent, suspended, unknown or, after an edit '
+  'by hand, unplaced. '
   'attempted_by is the host, process id and release of the consumer that runs it, else of the last one that ran it.';
 
 CREATE VIEW "firefly".task_json AS
@@ -941,7 +960,7 @@ SELECT id, func_name, queue, status, state, priority, created, not_before, start
   "firefly".try_decode(params) AS params, "firefly".try_decode(returned) AS returned,
   attempt, retry_attempts, max_retries, retry_delay, backoff, timeout, rescues, snoozes, progress,
   progress_note, errors, tags, unique_key, concurrency_key, rate_key, traceparent, dependencies,
-  attempted_by
+  forked_from, attempted_by
 FROM "firefly".task_record;
 COMMENT ON VIEW "firefly".task_json IS
   'task_record with params and returned as jsonb, NULL where they cannot be decoded.';
@@ -949,7 +968,7 @@ COMMENT ON VIEW "firefly".task_json IS
 CREATE VIEW "firefly".task_overview AS
 SELECT id, func_name, queue, status, state, priority, created, not_before, started, completed, failed, cancelled,
   attempt, retry_attempts, max_retries, retry_delay, timeout, rescues, snoozes, progress,
-  errors -> -1 ->> 'name' AS error, tags, dependencies, attempted_by
+  errors -> -1 ->> 'name' AS error, tags, dependencies, forked_from, attempted_by
 FROM "firefly".task_record;
 COMMENT ON VIEW "firefly".task_overview IS
   'task_record without anything that arguments, handlers or errors may have left in it, for the role viewer: '
@@ -1186,7 +1205,7 @@ DECLARE
   unmet integer := 0;
 BEGIN
   IF it.dependencies IS NOT NULL THEN
-    SELECT count(*) INTO unmet FROM "firefly".dependency WHERE task_id = it.id AND dependency.status IS NULL;
+    SELECT count(*) INTO unmet FROM "firefly".dependency WHERE task_id = it.id AND dependency.status IS NULL AND NOT called;
   END IF;
   IF unmet > 0 THEN
     INSERT INTO "firefly".waiting (
@@ -1621,7 +1640,7 @@ BEGIN
   DELETE FROM "firefly".slot;
   DELETE FROM "firefly".unique_key;
   DELETE FROM "firefly".failed_task;
-  DELETE FROM "firefly".waiting WHERE waiting.reason = 'dependencies';
+  DELETE FROM "firefly".waiting WHERE waiting.reason IN ('dependencies', 'suspended');
   DELETE FROM "firefly".dependency;
   DELETE FROM "firefly".ended;
   RETURN NULL;
@@ -1888,8 +1907,8 @@ RETURN decode(replace(substring(
 -- \`depends\` is a list of the tasks that must end first: { id }, or { ref }, the place in this list, from 0, of one that
 -- stands before; with \`settled\` any end will do, else it must complete. Returns for each, in their order, the id of the
 -- record that exists then, whether that is new, and the record where it is not just what was given. Where a duplicate
--- forbids it, it schedules nothing, and returns one row: the duplicate and its key.
-CREATE FUNCTION "firefly"._schedule(tasks json)
+-- forbids it, it schedules nothing, and returns one row: the duplicate and its key. The end of each is noted if it is \`called\`.
+CREATE FUNCTION "firefly"._schedule(tasks json, called boolean DEFAULT false)
 RETURNS TABLE (
   task_id bigint, created timestamptz, not_before timestamptz, inserted boolean, refused_key text, record json
 )
@@ -1950,7 +1969,7 @@ BEGIN
     CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) ELSE COALESCE(due, now()) END,
     max_retries, retry_delay, backoff, timeout, NULLIF(tags, '{}'), concurrency_key, rate_key, unique_key, unique_among,
     unique_for, "firefly"._traceparent(traceparent), NULLIF(json_array_length(depends), 0),
-    CASE WHEN referred[ordinal] THEN true END
+    CASE WHEN called OR referred[ordinal] THEN true END
   FROM ROWS FROM (json_to_recordset(tasks) AS (
     func_name text, queue text, params text, priority integer, not_before timestamptz, delay double precision,
     max_retries integer, retry_delay double precision, backoff jsonb, timeout double precision, tags text[],
@@ -2018,7 +2037,7 @@ END
 $body$;
 
 -- Overwrites the arguments and the time of a created task, and the span that has scheduled it, and returns whether it
--- did: a running one stays as it is.
+-- did: a running one stays as it is, and so does one that has begun steps, with other arguments.
 CREATE FUNCTION "firefly"._replace(duplicate bigint, params text, not_before timestamptz, traceparent bytea)
 RETURNS boolean
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
@@ -2032,7 +2051,9 @@ BEGIN
     FROM "firefly".task
     WHERE task.id = duplicate AND task.status = 'created'
     FOR UPDATE;
-    IF NOT FOUND OR NOT "firefly"._unplace(duplicate, it.queue, it.priority, it.not_before) THEN
+    IF NOT FOUND OR EXISTS (SELECT FROM "firefly".step WHERE step.task_id = duplicate)
+      OR NOT "firefly"._unplace(duplicate, it.queue, it.priority, it.not_before)
+    THEN
       RAISE SQLSTATE 'FFRUN';
     END IF;
   EXCEPTION WHEN SQLSTATE 'FFRUN' THEN
@@ -2188,20 +2209,23 @@ $body$;
 
 -- Schedules a failed or cancelled task again, now and with all of its retries. Returns \`done\`, or what keeps it from that:
 -- it is missing, its status if it is another one, \`dependencies\` if a task that it depends on has not completed and will
--- not, or \`duplicate\` if a duplicate has its unique key by now, or is about to in a transaction that is still open. The
--- history of its errors stays, and claim_seq grows, so that no earlier attempt can end it, however it came to be failed.
+-- not, \`compensated\` if it has undone its steps, or \`duplicate\` if a duplicate has its unique key by now, or is about to in
+-- a transaction that is still open. The history of its errors stays, and claim_seq grows, so that no earlier attempt can end it, however it came to be failed.
 CREATE FUNCTION "firefly"._retry_record(task_id bigint) RETURNS text
 LANGUAGE plpgsql AS $body$
 DECLARE
   it record;
 BEGIN
-  SELECT status, func_name, unique_key, dependencies INTO it FROM "firefly".task WHERE id = task_id FOR UPDATE;
+  SELECT status, func_name, unique_key, dependencies, dependants, compensates, false AS undoes INTO it
+  FROM "firefly".task WHERE id = task_id FOR UPDATE;
   IF NOT FOUND THEN
     RETURN 'missing';
   ELSIF it.status NOT IN ('failed', 'cancelled') THEN
     RETURN it.status;
   ELSIF it.dependencies IS NOT NULL AND NOT "firefly"._may_depend_again(task_id) THEN
     RETURN 'dependencies';
+  ELSIF it.compensates AND NOT "firefly"._may_compensate_again(task_id) THEN
+    RETURN 'compensated';
   ELSIF it.unique_key IS NOT NULL
     AND "firefly"._try_unique_key(it.func_name, it.unique_key, task_id) IS DISTINCT FROM task_id
   THEN
@@ -2212,7 +2236,13 @@ BEGIN
     crash_count = NULL, failed = NULL, cancelled = NULL, started = NULL, attempted_by = NULL, progress = NULL, progress_note = NULL
   WHERE id = task_id;
   DELETE FROM "firefly".failed_task WHERE failed_task.task_id = _retry_record.task_id;
-  IF it.dependencies IS NOT NULL THEN
+  IF it.compensates THEN
+    it.undoes := "firefly"._compensate_again(task_id);
+  END IF;
+  IF it.dependants AND NOT it.undoes THEN
+    PERFORM "firefly"._retry_callees(task_id);
+  END IF;
+  IF it.dependencies IS NOT NULL OR it.dependants THEN
     PERFORM "firefly"._depend_again(task_id);
   END IF;
   PERFORM "firefly"._place(task_id);
@@ -2245,8 +2275,8 @@ $body$;
 
 -- Makes a task that waits for its time due now, with the attempts that it has left. Returns \`done\`, or what keeps it from
 -- that: it is missing, its status if it has ended, \`running\`, \`ready\` if it is due already, the limit for which it waits
--- (\`concurrency\`, \`rate\`), \`dependencies\` if it waits for other tasks, or \`unknown\` if no live consumer of its queue knows
--- its name. It locks the record in any case.
+-- (\`concurrency\`, \`rate\`), \`dependencies\` if it waits for other tasks, \`suspended\` if its handler waits, or \`unknown\` if no
+-- live consumer of its queue knows its name. It locks the record in any case.
 CREATE FUNCTION "firefly"._run(task_id bigint) RETURNS text
 LANGUAGE plpgsql AS $body$
 DECLARE
@@ -2259,9 +2289,9 @@ BEGIN
   ELSIF it.status <> 'created' THEN
     RETURN it.status;
   END IF;
-  SELECT waiting.reason INTO place
+  SELECT CASE WHEN waiting.suspended THEN 'suspended' ELSE waiting.reason END INTO place
   FROM "firefly".waiting
-  WHERE waiting.id = it.id AND waiting.claim_seq = it.claim_seq AND waiting.reason <> 'time';
+  WHERE waiting.id = it.id AND waiting.claim_seq = it.claim_seq AND (waiting.reason <> 'time' OR waiting.suspended);
   IF NOT FOUND THEN
     SELECT 'ready' INTO place
     FROM "firefly".ready
@@ -2713,7 +2743,7 @@ BEGIN
   SELECT count(*) INTO open
   FROM "firefly".dependency
   JOIN "firefly".task ON task.id = dependency.dependency_id AND task.status = 'created'
-  WHERE dependency.task_id = it.id AND dependency.status IS NULL;
+  WHERE dependency.task_id = it.id AND dependency.status IS NULL AND NOT dependency.called;
   IF open = 0 THEN
     RETURN QUERY SELECT 'released', 'All tasks that it depends on have ended: a consumer is about to release it',
       jsonb_build_object('of', it.dependencies);
@@ -2726,7 +2756,7 @@ BEGIN
     SELECT dependency.ordinal, dependency.dependency_id
     FROM "firefly".dependency
     JOIN "firefly".task ON task.id = dependency.dependency_id AND task.status = 'created'
-    WHERE dependency.task_id = it.id AND dependency.status IS NULL
+    WHERE dependency.task_id = it.id AND dependency.status IS NULL AND NOT dependency.called
     ORDER BY dependency.ordinal
     LIMIT 20
   ) AS edge
@@ -3005,14 +3035,17 @@ DECLARE
   place record;
   limited integer := 0;
   dependent integer;
+  suspended integer;
 BEGIN
   RETURN QUERY SELECT * FROM "firefly"._explain_dependencies(it);
   GET DIAGNOSTICS dependent = ROW_COUNT;
+  RETURN QUERY SELECT * FROM "firefly"._explain_suspension(it);
+  GET DIAGNOSTICS suspended = ROW_COUNT;
   IF EXISTS (SELECT FROM "firefly".queue WHERE name = it.queue AND paused) THEN
     RETURN QUERY SELECT 'paused', format('Its queue "%s" is paused', it.queue), jsonb_build_object('queue', it.queue);
   END IF;
 
-  IF it.not_before > statement_timestamp() THEN
+  IF it.not_before > statement_timestamp() AND suspended = 0 THEN
     IF it.started IS NULL OR NOT COALESCE(error ? 'delay', false) THEN
       error := NULL;
     END IF;
@@ -3028,7 +3061,7 @@ BEGIN
   END IF;
 
   RETURN QUERY SELECT * FROM "firefly"._explain_consumers(it);
-  IF dependent > 0 THEN
+  IF dependent > 0 OR suspended > 0 THEN
     RETURN;
   END IF;
 
@@ -3063,11 +3096,17 @@ $body$;
 -- what time resolves. No row means that there is no such task. The reasons, each with its data:
 --
 -- ended         status, at, error: it is over; unmet (task_id, root): a task that it depends on did not complete, and is
---               to be retried first; unique (key, task_id, until): a duplicate keeps it from being retried
+--               to be retried first; unique (key, task_id, until): a duplicate keeps it from being retried; compensated
+--               (since): it has undone its steps, and is not retried
 -- running       attempt, since, consumer, host, pid, lease_until
 -- orphaned      the same: that consumer crashed, and the task will be rescued
+-- compensating  since, error: it failed, and undoes its steps before it ends
 -- dependencies  open, of, tasks (task_id, func_name, status; at most 20): it waits for other tasks
 -- released      of: they have ended, and it is about to be told
+-- sleeping      name, key, since, until: its handler sleeps
+-- signal        name, key, since, until: its handler waits for a signal
+-- step_retry    name, key, until, failures, error: a step of its handler is tried again
+-- calls         name, key, since, open, of, tasks: its handler waits for tasks that it called
 -- paused        queue
 -- not_due       until, retry (it was tried before), error
 -- no_consumer   queue, served: the queues that live consumers serve, elsewhere: those whose consumers know its name
@@ -3093,10 +3132,12 @@ BEGIN
   it.returned := NULL;
   IF it.status <> 'created' THEN
     RETURN QUERY SELECT * FROM "firefly"._explain_ended(it);
+    RETURN QUERY SELECT * FROM "firefly"._explain_compensation(it);
     RETURN;
   END IF;
   RETURN QUERY SELECT * FROM "firefly"._explain_claim(it);
   GET DIAGNOSTICS reasons = ROW_COUNT;
+  RETURN QUERY SELECT * FROM "firefly"._explain_compensation(it);
   IF reasons > 0 THEN
     RETURN;
   END IF;
@@ -3139,6 +3180,9 @@ CREATE TABLE "firefly".queue_minute (
   running integer,
   places integer,
   oldest real,
+  -- Of those waiting, how many wait for other tasks (\`dependencies\`), and how many are suspended: until a \`signal\` comes,
+  -- until a \`call\` has ended, or for a time alone (\`sleep\`). NULL for none of either.
+  waits jsonb,
   PRIMARY KEY (minute, queue)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE "firefly".queue_minute IS
@@ -3262,6 +3306,8 @@ CREATE TABLE "firefly".task_log (
   level text NOT NULL CHECK (level IN ('debug', 'info', 'warn', 'error')),
   message text NOT NULL,
   fields jsonb,
+  -- The name of the step that logged it; NULL outside of steps.
+  step text,
   PRIMARY KEY (task_id, id)
 );
 COMMENT ON TABLE "firefly".task_log IS
@@ -3328,6 +3374,11 @@ CREATE TABLE "firefly".dependency (
   dependency_id bigint NOT NULL,
   -- Any end will do, not only \`completed\`.
   settled boolean NOT NULL DEFAULT false,
+  -- The handler of task_id scheduled it and waits for it: it is cancelled when that task ends without it. It never keeps
+  -- task_id from running, and never cancels it.
+  called boolean NOT NULL DEFAULT false,
+  -- Of a call: the task was there before, as a duplicate of the one to be scheduled. It outlives task_id.
+  shared boolean NOT NULL DEFAULT false,
   -- How the dependency ended, once task_id has been told: completed, failed, cancelled or deleted. No index mentions it,
   -- so that telling it is HOT.
   status text,
@@ -3335,8 +3386,8 @@ CREATE TABLE "firefly".dependency (
 ) WITH (fillfactor = 80);
 CREATE INDEX dependency_dependants ON "firefly".dependency (dependency_id);
 COMMENT ON TABLE "firefly".dependency IS
-  'A task that waits, or has waited, for another. Inserted with the dependant, by _schedule(); updated once, by '
-  '_release_dependants(), and by retry; deleted with the dependant.';
+  'A task that waits, or has waited, for another. Inserted with the dependant, by _schedule(), or with the callee, by '
+  '_call(); updated once, by _release_dependants(), and by retry; deleted with the dependant or caller.';
 
 CREATE TABLE "firefly".ended (
   task_id bigint NOT NULL
@@ -3452,7 +3503,7 @@ $body$;
 
 -- Tells the dependants of tasks that these have ended: of those of \`ids\` that are noted in \`ended\`, or of any for NULL,
 -- up to 1,000. A dependant whose last dependency has ended gets a place; one whose dependency has not completed is
--- cancelled, and has dependants of its own then. \`again\`: there is more to do, since a call tells 5,000 dependants at
+-- cancelled, and has dependants of its own then. A caller is woken, and callees of a caller that has ended are cancelled. \`again\`: there is more to do, since a call tells 5,000 dependants at
 -- most, cancels only those that are next, and leaves those whose records another transaction has locked: an open
 -- transaction must not hold up the dependants of others. The caller then calls again, with NULL.
 --
@@ -3498,7 +3549,7 @@ BEGIN
 
   -- An end that has been told matters again only if its record, and so its result, is deleted too early.
   WITH open AS MATERIALIZED (
-    SELECT dependency.task_id, dependency.ordinal, dependency.dependency_id, dependency.settled,
+    SELECT dependency.task_id, dependency.ordinal, dependency.dependency_id, dependency.settled, dependency.called,
       COALESCE(task.status, 'deleted') AS status
     FROM unnest(taken) AS gone (id)
     LEFT JOIN "firefly".task ON task.id = gone.id
@@ -3514,12 +3565,20 @@ BEGIN
     ORDER BY task.id
     FOR NO KEY UPDATE SKIP LOCKED
   )
-  SELECT array_agg(open.task_id) FILTER (WHERE open.met) AS task_ids,
-    array_agg(open.ordinal) FILTER (WHERE open.met) AS ordinals,
-    array_agg(open.status) FILTER (WHERE open.met) AS statuses,
+  SELECT array_agg(open.task_id) FILTER (WHERE open.met AND NOT open.called) AS task_ids,
+    array_agg(open.ordinal) FILTER (WHERE open.met AND NOT open.called) AS ordinals,
+    array_agg(open.status) FILTER (WHERE open.met AND NOT open.called) AS statuses,
+    array_agg(open.task_id) FILTER (WHERE open.met AND open.called) AS call_ids,
+    array_agg(open.ordinal) FILTER (WHERE open.met AND open.called) AS call_ordinals,
+    array_agg(open.status) FILTER (WHERE open.met AND open.called) AS call_statuses,
     array_agg(open.task_id) FILTER (WHERE open.is_held AND NOT open.met) AS unmet_ids,
     array_agg(open.ordinal) FILTER (WHERE open.is_held AND NOT open.met) AS unmet_ordinals,
-    COALESCE(bool_or(NOT open.is_held), false) OR count(*) = 5000 AS is_left
+    COALESCE(bool_or(NOT open.is_held), false) OR count(*) = 5000 AS is_left,
+    ARRAY(
+      SELECT gone.id
+      FROM unnest(taken) AS gone (id)
+      WHERE EXISTS (SELECT FROM "firefly".dependency WHERE dependency.task_id = gone.id AND dependency.called)
+    ) AS callers
   INTO edge
   FROM (
     SELECT open.*, held.id IS NOT NULL AS is_held,
@@ -3593,9 +3652,17 @@ BEGIN
     END IF;
   END IF;
 
+  IF edge.call_ids IS NOT NULL THEN
+    released := released + "firefly"._tell_callers(edge.call_ids, edge.call_ordinals, edge.call_statuses);
+  END IF;
   IF edge.unmet_ids IS NOT NULL THEN
     SELECT told.cancelled, _release_dependants.again OR told.again INTO cancelled, again
     FROM "firefly"._cancel_dependants(edge.unmet_ids, edge.unmet_ordinals) AS told;
+  END IF;
+  IF edge.callers <> '{}' THEN
+    SELECT _release_dependants.cancelled + left_behind.cancelled, _release_dependants.again OR left_behind.again
+    INTO cancelled, again
+    FROM "firefly"._cancel_callees(edge.callers) AS left_behind;
   END IF;
 
   IF edge.is_left THEN
@@ -3716,7 +3783,7 @@ BEGIN
 END
 $body$;
 
--- Makes a task that is retried wait for those of its dependencies that are \`created\` again. Their records are not locked,
+-- Makes a task that is retried wait for those of its dependencies and callees that are \`created\` again. Their records are not locked,
 -- since a retry holds that of the dependant already: instead each is noted in \`ended\`, and so looked at once more after
 -- the commit, if it ends at this moment.
 CREATE FUNCTION "firefly"._depend_again(task_id bigint) RETURNS void
@@ -3795,18 +3862,21 @@ BEGIN
 END
 $body$;
 
--- By statement, as a prune deletes a thousand. The dependants of a task that is deleted too early are cancelled.
+-- By statement, as a prune deletes a thousand. The dependants of a task that is deleted too early are cancelled, and so
+-- are its callees.
 CREATE FUNCTION "firefly"._forget_dependencies() RETURNS trigger
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
 DECLARE
   of_tasks bigint[];
   on_tasks bigint[];
 BEGIN
-  SELECT array_agg(gone.id) FILTER (WHERE gone.dependencies IS NOT NULL), array_agg(gone.id) FILTER (WHERE gone.dependants)
+  SELECT array_agg(gone.id) FILTER (WHERE gone.dependencies IS NOT NULL OR gone.dependants),
+    array_agg(gone.id) FILTER (WHERE gone.dependants)
   INTO of_tasks, on_tasks
   FROM gone;
   IF of_tasks IS NOT NULL THEN
-    DELETE FROM "firefly".dependency WHERE dependency.task_id = ANY (of_tasks);
+    DELETE FROM "firefly".dependency
+    WHERE dependency.task_id = ANY (of_tasks) AND NOT (dependency.called AND dependency.status IS NULL);
     DELETE FROM "firefly".waiting WHERE waiting.id = ANY (of_tasks) AND waiting.reason = 'dependencies';
   END IF;
   IF on_tasks IS NOT NULL THEN
@@ -3814,7 +3884,12 @@ BEGIN
     SELECT DISTINCT dependency.dependency_id
     FROM "firefly".dependency
     JOIN "firefly".task ON task.id = dependency.task_id
-    WHERE dependency.dependency_id = ANY (on_tasks) AND (dependency.status IS NULL OR task.status = 'created');
+    WHERE dependency.dependency_id = ANY (on_tasks) AND (dependency.status IS NULL OR task.status = 'created')
+    UNION ALL
+    -- Callers: what is left of theirs is deleted once their callees are cancelled.
+    SELECT gone.id
+    FROM unnest(on_tasks) AS gone (id)
+    WHERE EXISTS (SELECT FROM "firefly".dependency WHERE dependency.task_id = gone.id);
     IF FOUND THEN
       PERFORM pg_notify("firefly".control_channel(), '');
     END IF;
@@ -3827,9 +3902,10 @@ CREATE TRIGGER forget_dependencies AFTER DELETE ON "firefly".task
 REFERENCING OLD TABLE AS gone
 FOR EACH STATEMENT EXECUTE FUNCTION "firefly"._forget_dependencies();
 
--- Returns the tasks that hang together with one by their dependencies, in the order of their ids; at most 10,000.
+-- Returns the tasks that hang together with one by their dependencies and calls, in the order of their ids; at most
+-- 10,000. \`called_by\` is the task whose handler scheduled it by a call, and waits for it.
 CREATE FUNCTION "firefly".graph(task_id bigint)
-RETURNS TABLE (id bigint, func_name text, status text, dependencies bigint[])
+RETURNS TABLE (id bigint, func_name text, status text, dependencies bigint[], called_by bigint)
 LANGUAGE sql STABLE AS $body$
   WITH RECURSIVE member (id) AS (
     SELECT graph.task_id
@@ -3844,15 +3920,21 @@ LANGUAGE sql STABLE AS $body$
   SELECT record.id, record.func_name, record.status, ARRAY(
     SELECT dependency.dependency_id
     FROM "firefly".dependency
-    WHERE dependency.task_id = record.id
+    WHERE dependency.task_id = record.id AND NOT dependency.called
     ORDER BY dependency.ordinal
+  ), (
+    SELECT dependency.task_id
+    FROM "firefly".dependency
+    WHERE dependency.dependency_id = record.id AND dependency.called
+    ORDER BY dependency.shared, dependency.task_id
+    LIMIT 1
   )
   FROM "firefly".task_record AS record
   WHERE record.id = ANY (ARRAY(SELECT member.id FROM member LIMIT 10000))
   ORDER BY record.id
 $body$;
 
--- Returns the same as a flowchart for Mermaid, as Markdown of many sites draws it.
+-- Returns the same as a flowchart for Mermaid, as Markdown of many sites draws it. A dashed arrow is a call.
 CREATE FUNCTION "firefly".mermaid(task_id bigint) RETURNS text
 LANGUAGE sql STABLE AS $body$
   WITH node AS MATERIALIZED (SELECT * FROM "firefly".graph(mermaid.task_id))
@@ -3864,6 +3946,8 @@ LANGUAGE sql STABLE AS $body$
     UNION ALL
     SELECT DISTINCT 2, node.id, format(E'\\n  t%s --> t%s', dependency.id, node.id)
     FROM node, unnest(node.dependencies) AS dependency (id)
+    UNION ALL
+    SELECT 3, node.id, format(E'\\n  t%s -.-> t%s', node.called_by, node.id) FROM node WHERE node.called_by IS NOT NULL
   ) AS part
 $body$;
 `,
@@ -3880,36 +3964,80 @@ CREATE TABLE "firefly".step (
   name text NOT NULL CHECK (name <> ''),
   -- Tells steps of one name apart: the handler's own key, or the number of the call from the second on.
   key text NOT NULL DEFAULT '',
-  status text NOT NULL CHECK (status IN ('completed', 'failed')),
-  -- The order in which steps ended, in which a later attempt gets their results back.
-  seq integer NOT NULL,
+  -- A step with a function, or a wait: a sleep, a wait for a signal, a call of other tasks. \`compensation\` undoes a step
+  -- of a task that failed.
+  kind text NOT NULL DEFAULT 'step' CHECK (kind IN ('step', 'sleep', 'signal', 'call', 'compensation')),
+  -- \`waiting\` is a wait that has not ended, or a step that has failed and is tried again.
+  status text NOT NULL CHECK (status IN ('waiting', 'completed', 'failed')),
+  -- The order in which steps ended, in which a later attempt gets their results back. NULL while it waits.
+  seq integer,
   -- The version of the task's code that ran it.
   version integer NOT NULL DEFAULT 1,
   attempt integer NOT NULL,
+  -- How often a step with retries of its own has failed.
+  failures integer NOT NULL DEFAULT 0,
+  -- When it first began.
   began timestamptz NOT NULL,
-  ended timestamptz NOT NULL,
+  -- NULL while it waits.
+  ended timestamptz,
+  -- When a sleep ends, a wait for a signal is given up, or a step is tried again. NULL for a wait without an end in time.
+  due timestamptz,
+  -- The tasks that a call scheduled, in their order.
+  callees bigint[],
   -- In the wire format. NULL for a result that is undefined.
   returned text,
-  -- As an entry of task.errors. A failure is stored only if the handler caught it and began another step.
+  -- As an entry of task.errors. A failure is stored if the handler caught it and began another step, or if the step is
+  -- tried again.
   error jsonb,
   PRIMARY KEY (task_id, name, key)
 );
+-- What tasks wait for, by name, those that wait longest first. A step that never waits has no entry in it.
+CREATE INDEX step_waiting ON "firefly".step (kind, name, began, task_id) WHERE status = 'waiting';
 COMMENT ON TABLE "firefly".step IS
-  'A step of a task that has ended, by name and key. Inserted by the consumer that ran it, together with the effects of '
-  'the step; deleted with the task.';
+  'A step of a task, or a wait of its handler, by name and key. Inserted by the consumer that ran it, together with the '
+  'effects of the step, or when the attempt is suspended; updated once its wait has ended; deleted with the task.';
 
 CREATE VIEW "firefly".step_json AS
-SELECT task_id, name, key, status, seq, version, attempt, began, ended, "firefly".try_decode(returned) AS returned, error
+SELECT task_id, name, key, kind, status, seq, version, attempt, failures, began, ended, due, callees,
+  "firefly".try_decode(returned) AS returned, error
 FROM "firefly".step;
 COMMENT ON VIEW "firefly".step_json IS
   'step with returned as jsonb, NULL where it cannot be decoded.';
+`,
+  },
+  {
+    version: 19,
+    name: "waits",
+    sql: `-- Firefly: waits of handlers: sleeps, signals, calls of other tasks, and steps that are tried again.
+--
+-- The rule of dependencies holds here, too: what decides about a suspended task holds the lock of its record, and reads
+-- after it has that lock. So a signal that is sent while the task is being suspended is either seen by _suspend(), or
+-- finds the task suspended.
 
--- By statement, as _forget_log(). Most databases have no steps: then no id is looked up.
+CREATE TABLE "firefly".signal (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  task_id bigint NOT NULL,
+  name text NOT NULL CHECK (name <> '' AND length(name) <= 200),
+  -- In the wire format. NULL for a payload that is undefined.
+  payload text,
+  sent timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX signal_task ON "firefly".signal (task_id, name, id);
+COMMENT ON TABLE "firefly".signal IS
+  'A message to a task that no step has received. Inserted by signal(); deleted by the statement that stores the step '
+  'that received it, or with the task.';
+
+-- By statement, as _forget_log(). Most databases have no steps and no signals: then no id is
+-- looked up.
 CREATE FUNCTION "firefly"._forget_steps() RETURNS trigger
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
 BEGIN
   IF EXISTS (SELECT FROM "firefly".step) THEN
     DELETE FROM "firefly".step WHERE step.task_id = ANY (ARRAY(SELECT gone.id FROM gone));
+    DELETE FROM "firefly".waiting WHERE waiting.id = ANY (ARRAY(SELECT gone.id FROM gone)) AND waiting.suspended;
+  END IF;
+  IF EXISTS (SELECT FROM "firefly".signal) THEN
+    DELETE FROM "firefly".signal WHERE signal.task_id = ANY (ARRAY(SELECT gone.id FROM gone));
   END IF;
   RETURN NULL;
 END
@@ -3923,12 +4051,828 @@ CREATE FUNCTION "firefly"._forget_all_steps() RETURNS trigger
 LANGUAGE plpgsql AS $body$
 BEGIN
   DELETE FROM "firefly".step;
+  DELETE FROM "firefly".signal;
   RETURN NULL;
 END
 $body$;
 
 CREATE TRIGGER forget_all_steps AFTER TRUNCATE ON "firefly".task
 FOR EACH STATEMENT EXECUTE FUNCTION "firefly"._forget_all_steps();
+
+-- Stores steps: over those that wait, and none that is there already; a call only if it is new. Takes the signals away that they have received.
+-- \`steps\` is a list of rows; times are seconds before now, or from now on for \`delay\`. \`callees\` are those of a call.
+-- Returns how many it stored. The caller has locked the records of the tasks.
+CREATE FUNCTION "firefly"._store_steps(steps json, callees bigint[] DEFAULT NULL) RETURNS integer
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  stored integer;
+BEGIN
+  WITH memo AS MATERIALIZED (
+    SELECT *
+    FROM json_to_recordset(steps) AS memo (
+      task_id bigint, name text, key text, kind text, status text, seq integer, version integer, attempt integer,
+      failures integer, ran double precision, age double precision, delay double precision, due timestamptz,
+      received bigint, returned text, error text
+    )
+  ), stored AS (
+    INSERT INTO "firefly".step AS old
+      (task_id, name, key, kind, status, seq, version, attempt, failures, began, ended, due, callees, returned, error)
+    SELECT memo.task_id, memo.name, memo.key, memo.kind, memo.status, memo.seq, memo.version, memo.attempt, memo.failures,
+      clock_timestamp() - make_interval(secs => memo.age + memo.ran),
+      CASE WHEN memo.status <> 'waiting' THEN clock_timestamp() - make_interval(secs => memo.age) END,
+      COALESCE(memo.due, "firefly"._due_in(memo.delay)), _store_steps.callees, memo.returned, memo.error::jsonb
+    FROM memo
+    ORDER BY memo.task_id, memo.seq, memo.name, memo.key
+    ON CONFLICT (task_id, name, key) DO UPDATE
+    SET status = excluded.status, seq = excluded.seq, version = excluded.version, attempt = excluded.attempt,
+      failures = excluded.failures, ended = excluded.ended, due = COALESCE(excluded.due, old.due),
+      returned = excluded.returned, error = excluded.error
+    WHERE old.status = 'waiting' AND _store_steps.callees IS NULL
+    RETURNING old.task_id, old.name, old.key
+  ), received AS (
+    DELETE FROM "firefly".signal
+    USING memo
+    JOIN stored USING (task_id, name, key)
+    WHERE signal.id = memo.received AND signal.task_id = memo.task_id
+  )
+  SELECT count(*) INTO stored FROM stored;
+  RETURN stored;
+END
+$body$;
+
+-- The time in so many seconds; a time that the server cannot add is never.
+CREATE FUNCTION "firefly"._due_in(seconds double precision) RETURNS timestamptz
+LANGUAGE sql
+RETURN CASE WHEN seconds > 1e11 THEN 'infinity' ELSE clock_timestamp() + make_interval(secs => seconds) END;
+
+-- How many of the callees of a call its caller has not been told the end of.
+CREATE FUNCTION "firefly"._count_open(caller bigint, callees bigint[]) RETURNS integer
+LANGUAGE sql STABLE AS $body$
+  SELECT count(*)::integer
+  FROM (SELECT DISTINCT callee.id FROM unnest(callees) AS callee (id)) AS callee
+  JOIN "firefly".dependency ON dependency.dependency_id = callee.id AND dependency.task_id = caller
+  WHERE dependency.called AND dependency.status IS NULL
+$body$;
+
+-- Suspends attempts: ends their claims, stores what their handlers have done, and lets the tasks wait for the steps that
+-- their handlers await, until the first of them may go on. A task whose signal has come, whose callees have ended, or
+-- whose time is over may run at once. Returns the ids of the tasks that it suspended. The others are held no more, or
+-- another transaction has locked their records, or they have failed here: a duplicate has the unique key that was free
+-- while they ran.
+--
+-- \`claims\` is a list of { id, claim_seq, elapsed, span }: the seconds since the attempt began, and its span in hex, if it
+-- has one, to which the next attempt has a link; \`steps\` as _store_steps() has
+-- them, and \`awaits\` is a list of { task_id, name, key }. \`by\` is the process that ran the attempts, and \`batches\` are
+-- deleted if no claim is left.
+CREATE FUNCTION "firefly"._suspend(claims json, steps json, awaits json, by integer, batches uuid[]) RETURNS bigint[]
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  held bigint[];
+  failed integer := 0;
+  it "firefly".task;
+  filled text[];
+  its_queue text;
+BEGIN
+  SELECT array_agg(locked.id) INTO held
+  FROM (
+    SELECT task.id
+    FROM json_to_recordset(claims) AS given (id bigint, claim_seq integer)
+    JOIN "firefly".task ON task.id = given.id AND task.claim_seq = given.claim_seq AND task.status = 'created'
+    ORDER BY task.id
+    FOR NO KEY UPDATE OF task SKIP LOCKED
+  ) AS locked;
+  IF held IS NULL THEN
+    RETURN '{}';
+  END IF;
+  IF cardinality(held) < json_array_length(claims) THEN
+    steps := (
+      SELECT COALESCE(json_agg(step.value), '[]')
+      FROM json_array_elements(steps) AS step (value)
+      WHERE (step.value ->> 'task_id')::bigint = ANY (held)
+    );
+  END IF;
+  PERFORM "firefly"._store_steps(steps);
+
+  -- A suspended task rejects duplicates as any that waits: so it takes a key again that is not for running tasks.
+  FOR it IN
+    SELECT *
+    FROM "firefly".task
+    WHERE task.id = ANY (held) AND task.unique_key IS NOT NULL AND 'running' <> ALL (task.unique_among)
+    ORDER BY task.id
+  LOOP
+    CONTINUE WHEN "firefly"._keeps_unique_key(it.id, it.func_name, it.unique_key, it.unique_among);
+    UPDATE "firefly".task
+    SET claim_seq = task.claim_seq + 1, status = 'failed', failed = statement_timestamp(), attempted_by = by,
+      crash_count = NULL,
+      started = statement_timestamp() - make_interval(secs => (
+        SELECT given.elapsed FROM json_to_recordset(claims) AS given (id bigint, elapsed double precision) WHERE given.id = it.id
+      )),
+      errors = COALESCE(task.errors, '[]') || "firefly"._duplicate_error(
+        it.id, it.func_name, it.unique_key, COALESCE(it.retry_attempts, 0) + COALESCE(it.rescues, 0) + 1
+      )
+    WHERE task.id = it.id
+    RETURNING * INTO it;
+    PERFORM "firefly"._note_failure(it);
+    DELETE FROM "firefly".result_waiter WHERE result_waiter.task_id = it.id;
+    IF FOUND THEN
+      PERFORM pg_notify("firefly".ended_channel(), '');
+    END IF;
+    held := array_remove(held, it.id);
+    failed := failed + 1;
+  END LOOP;
+
+  -- A snapshot of its own: it has all that was committed before the locks were granted.
+  WITH claim AS MATERIALIZED (
+    SELECT given.id, given.elapsed, given.span
+    FROM json_to_recordset(claims) AS given (id bigint, elapsed double precision, span text)
+    WHERE given.id = ANY (held)
+  ), retried AS MATERIALIZED (
+    -- Callees that were retried after their callers knew their ends: the next ends count as well.
+    SELECT DISTINCT dependency.task_id, dependency.dependency_id AS id
+    FROM json_to_recordset(awaits) AS given (task_id bigint, name text, key text)
+    JOIN "firefly".step ON step.task_id = given.task_id AND step.name = given.name AND step.key = given.key
+    CROSS JOIN LATERAL unnest(step.callees) AS callee (id)
+    JOIN "firefly".dependency ON dependency.dependency_id = callee.id AND dependency.task_id = step.task_id
+    JOIN "firefly".task ON task.id = callee.id
+    WHERE step.status = 'waiting' AND given.task_id = ANY (held) AND dependency.called
+      AND dependency.status IS NOT NULL AND task.status = 'created'
+  ), reopened AS (
+    UPDATE "firefly".dependency
+    SET status = NULL
+    FROM retried
+    WHERE dependency.task_id = retried.task_id AND dependency.dependency_id = retried.id AND dependency.called
+  ), noted AS (
+    -- One that ends at this moment has found no caller to tell: so each is looked at once more after the commit.
+    INSERT INTO "firefly".ended (task_id) SELECT DISTINCT retried.id FROM retried
+  ), awaited AS MATERIALIZED (
+    SELECT step.task_id, step.name, step.kind, step.due, CASE step.kind
+      WHEN 'call' THEN "firefly"._count_open(step.task_id, step.callees) + (
+        SELECT count(*)::integer FROM retried WHERE retried.task_id = step.task_id AND retried.id = ANY (step.callees)
+      )
+      WHEN 'signal' THEN CASE
+        WHEN EXISTS (SELECT FROM "firefly".signal WHERE signal.task_id = step.task_id AND signal.name = step.name) THEN 0
+      END
+    END AS open
+    FROM json_to_recordset(awaits) AS given (task_id bigint, name text, key text)
+    JOIN "firefly".step ON step.task_id = given.task_id AND step.name = given.name AND step.key = given.key
+    WHERE step.status = 'waiting' AND given.task_id = ANY (held)
+  ), wait AS MATERIALIZED (
+    SELECT claim.id, claim.elapsed, claim.span, wait.until, wait.signals, wait.pending,
+      -- One that awaits nothing that waits is a handler that is to go on.
+      wait.id IS NULL OR COALESCE(wait.open = 0, false) OR COALESCE(wait.until <= clock_timestamp(), false) AS is_over
+    FROM claim
+    LEFT JOIN (
+      SELECT awaited.task_id AS id, min(awaited.due) AS until, min(awaited.open) AS open,
+        array_agg(DISTINCT awaited.name) FILTER (WHERE awaited.kind = 'signal') AS signals,
+        min(awaited.open) FILTER (WHERE awaited.kind = 'call') AS pending
+      FROM awaited
+      GROUP BY awaited.task_id
+    ) AS wait ON wait.id = claim.id
+  ), suspended AS (
+    UPDATE "firefly".task
+    SET claim_seq = task.claim_seq + 1,
+      started = statement_timestamp() - make_interval(secs => wait.elapsed),
+      not_before = CASE WHEN wait.is_over OR wait.until IS NULL THEN task.not_before ELSE wait.until END,
+      attempted_by = by,
+      traceparent = COALESCE(decode(wait.span, 'hex'), task.traceparent),
+      crash_count = NULL
+    FROM wait
+    WHERE task.id = wait.id
+    RETURNING task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name, task.concurrency_key,
+      task.rate_key, wait.until, wait.signals, wait.pending, wait.is_over,
+      wait.is_over AND task.concurrency_key IS NULL AND task.rate_key IS NULL AS is_ready
+  ), placed AS (
+    INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, queue, func_name)
+    SELECT id, claim_seq, not_before, priority, queue, func_name FROM suspended WHERE is_ready
+  ), placed_waiting AS (
+    INSERT INTO "firefly".waiting (
+      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at, pending, signals,
+      suspended
+    )
+    SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
+      CASE
+        WHEN NOT is_over THEN CASE WHEN until IS NULL THEN 'suspended' ELSE 'time' END
+        WHEN concurrency_key IS NULL THEN 'rate'
+        ELSE 'concurrency'
+      END,
+      CASE WHEN is_over THEN clock_timestamp() END,
+      CASE WHEN NOT is_over THEN pending END, CASE WHEN NOT is_over THEN signals END, CASE WHEN NOT is_over THEN true END
+    FROM suspended
+    WHERE NOT is_ready
+  ), ended AS (
+    DELETE FROM "firefly".claim_batch
+    WHERE id = ANY (batches) AND (SELECT count(*) FROM suspended) + failed = json_array_length(claims)
+  )
+  SELECT array_agg(suspended.id), array_agg(DISTINCT suspended.queue) FILTER (WHERE suspended.is_over) INTO held, filled
+  FROM suspended;
+  FOREACH its_queue IN ARRAY COALESCE(filled, '{}') LOOP
+    PERFORM "firefly"._notify(its_queue);
+  END LOOP;
+  RETURN COALESCE(held, '{}');
+END
+$body$;
+
+-- Lets suspended tasks run now, before their time. The caller has locked their records. Of this and promoteDueTasks(),
+-- one gets the row of \`waiting\`. Returns how many it moved.
+CREATE FUNCTION "firefly"._wake(ids bigint[]) RETURNS integer
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  woken integer;
+  filled text[];
+  its_queue text;
+BEGIN
+  WITH moved AS (
+    DELETE FROM "firefly".waiting WHERE waiting.id = ANY (ids) AND waiting.suspended RETURNING waiting.*
+  ), advanced AS (
+    -- What cuts a task out of \`ready\` looks for it by the time of its record.
+    UPDATE "firefly".task
+    SET not_before = now(), claim_seq = task.claim_seq + 1
+    FROM moved
+    WHERE task.id = moved.id AND task.claim_seq = moved.claim_seq AND task.status = 'created' AND moved.not_before > now()
+    RETURNING task.id, task.claim_seq, task.not_before
+  ), placed AS MATERIALIZED (
+    SELECT moved.id, COALESCE(advanced.claim_seq, moved.claim_seq) AS claim_seq,
+      COALESCE(advanced.not_before, moved.not_before) AS not_before, moved.priority, moved.queue, moved.func_name,
+      moved.concurrency_key, moved.rate_key
+    FROM moved
+    LEFT JOIN advanced ON advanced.id = moved.id
+  ), made_ready AS (
+    INSERT INTO "firefly".ready (id, claim_seq, not_before, priority, queue, func_name)
+    SELECT id, claim_seq, not_before, priority, queue, func_name
+    FROM placed
+    WHERE concurrency_key IS NULL AND rate_key IS NULL
+  ), made_limited AS (
+    INSERT INTO "firefly".waiting (
+      id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key, reason, admit_at
+    )
+    SELECT id, claim_seq, not_before, priority, queue, func_name, concurrency_key, rate_key,
+      CASE WHEN concurrency_key IS NULL THEN 'rate' ELSE 'concurrency' END, now()
+    FROM placed
+    WHERE concurrency_key IS NOT NULL OR rate_key IS NOT NULL
+  )
+  SELECT count(*), array_agg(DISTINCT placed.queue) INTO woken, filled FROM placed;
+  FOREACH its_queue IN ARRAY COALESCE(filled, '{}') LOOP
+    PERFORM "firefly"._notify(its_queue);
+  END LOOP;
+  RETURN woken;
+END
+$body$;
+
+-- Sends a signal to a task that has not ended, and returns whether there is one. It is kept until a step receives it.
+-- \`payload\` is in the wire format.
+--
+-- The lock of the record decides between this and _suspend(): that sees the signal, or this sees a task that waits.
+CREATE FUNCTION "firefly"._signal(task_id bigint, name text, payload text) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  PERFORM FROM "firefly".task WHERE task.id = _signal.task_id AND task.status = 'created' FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  INSERT INTO "firefly".signal (task_id, name, payload) VALUES (_signal.task_id, _signal.name, _signal.payload);
+  IF EXISTS (
+    SELECT FROM "firefly".waiting WHERE waiting.id = _signal.task_id AND _signal.name = ANY (waiting.signals)
+  ) THEN
+    PERFORM "firefly"._wake(ARRAY[_signal.task_id]);
+  END IF;
+  RETURN true;
+END
+$body$;
+
+-- The same for the task that holds a unique key.
+CREATE FUNCTION "firefly"._signal_by_key(func_name text, unique_key text, name text, payload text) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+DECLARE
+  holder bigint;
+BEGIN
+  SELECT held.task_id INTO holder
+  FROM "firefly".unique_key AS held
+  WHERE held.func_name = _signal_by_key.func_name AND held.key = _signal_by_key.unique_key AND held.until IS NULL;
+  RETURN FOUND AND "firefly"._signal(holder, name, payload);
+END
+$body$;
+
+-- Sends a signal to a task that has not ended, and returns whether there is one. The task's handler receives it with
+-- step.waitFor(), now or later: each wait for the name gets one, in the order in which they were sent. Without a payload,
+-- it receives undefined.
+CREATE FUNCTION "firefly".signal(task_id bigint, name text, payload jsonb DEFAULT NULL) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  RETURN "firefly"._signal(task_id, name, "firefly".encode(payload));
+END
+$body$;
+
+-- The same for the task of a name that holds a unique key. It has a name of its own: drivers that send parameters without
+-- types would get signal(text, text, text) for signal(bigint, text, jsonb), as PostgreSQL prefers text.
+CREATE FUNCTION "firefly".signal_by_key(
+  func_name text, unique_key text, name text, payload jsonb DEFAULT NULL
+) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+  RETURN "firefly"._signal_by_key(func_name, unique_key, name, "firefly".encode(payload));
+END
+$body$;
+`,
+  },
+  {
+    version: 20,
+    name: "calls",
+    sql: `-- Firefly: calls, tasks that a handler schedules and waits for.
+--
+-- The rows of \`dependency\` with \`called\` are those of calls. Such a task is a callee; its caller is suspended until it
+-- ends, in whatever way. A callee has \`dependants\`, so that its end is noted in \`ended\`; and so has a caller, so that its
+-- callees are cancelled when it ends.
+
+-- By the callers, where each end of a task looks for callees that it leaves behind.
+CREATE INDEX dependency_calls ON "firefly".dependency (task_id) WHERE called;
+
+-- Schedules the tasks that a handler calls, and stores the call with what the handler has done before. Returns the ids of
+-- the callees, in the order of \`tasks\`, or a key that keeps one of them from being scheduled, with the duplicate that
+-- holds it. NULL if the attempt holds its task no more, or another attempt has stored the call: nothing is scheduled then.
+--
+-- \`call\` is a list of one row, and \`facts\` one of those before it, as _store_steps() has them; \`tasks\` as _schedule() has.
+CREATE FUNCTION "firefly"._call(
+  caller bigint, fence integer, call json, facts json, tasks json,
+  OUT callees bigint[], OUT refused_key text, OUT holder bigint
+)
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  first integer;
+  others bigint[];
+BEGIN
+  -- The end of the caller needs this lock, and sees the mark then.
+  UPDATE "firefly".task
+  SET dependants = true
+  WHERE task.id = caller AND task.claim_seq = fence AND task.status = 'created' AND task.dependants IS NULL;
+  IF NOT FOUND THEN
+    PERFORM FROM "firefly".task
+    WHERE task.id = caller AND task.claim_seq = fence AND task.status = 'created'
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+      RETURN;
+    END IF;
+  END IF;
+
+  -- A block, so that a call that another attempt has stored, or that is refused, leaves nothing behind.
+  BEGIN
+    SELECT array_agg(made.task_id ORDER BY made.place), array_agg(made.task_id) FILTER (WHERE NOT made.is_own),
+      min(made.refused_key), min(made.task_id)
+    INTO callees, others, refused_key, holder
+    FROM (
+      -- A duplicate of one of these tasks is not there before.
+      SELECT made.*, bool_or(made.inserted) OVER (PARTITION BY made.task_id) AS is_own
+      FROM "firefly"._schedule(tasks, true) WITH ORDINALITY AS made (
+        task_id, created, not_before, inserted, refused_key, record, place
+      )
+    ) AS made;
+    IF refused_key IS NOT NULL THEN
+      RAISE SQLSTATE 'FFDUP';
+    END IF;
+    IF others IS NOT NULL THEN
+      PERFORM FROM "firefly".task WHERE task.id = ANY (others) ORDER BY task.id FOR NO KEY UPDATE;
+      UPDATE "firefly".task SET dependants = true WHERE task.id = ANY (others) AND task.dependants IS NULL;
+    END IF;
+    first := COALESCE((SELECT max(dependency.ordinal) + 1 FROM "firefly".dependency WHERE dependency.task_id = caller), 0);
+    INSERT INTO "firefly".dependency (task_id, ordinal, dependency_id, settled, called, shared, status)
+    SELECT caller, first + callee.place - 1, callee.id, true, true, COALESCE(callee.id = ANY (others), false),
+      -- A key may outlast the record of its holder: nothing will tell the end of that.
+      CASE WHEN callee.id = ANY (others) THEN NULLIF(COALESCE((
+        SELECT task.status FROM "firefly".task WHERE task.id = callee.id
+      ), 'deleted'), 'created') END
+    FROM unnest(callees) WITH ORDINALITY AS callee (id, place);
+    PERFORM "firefly"._store_steps(facts);
+    IF "firefly"._store_steps(call, callees) = 0 THEN
+      RAISE SQLSTATE 'FFDUP';
+    END IF;
+    holder := NULL;
+  EXCEPTION WHEN SQLSTATE 'FFDUP' THEN
+    callees := NULL;
+    holder := CASE WHEN refused_key IS NOT NULL THEN holder END;
+  END;
+END
+$body$;
+
+-- Tells callers that these calls of theirs have ended. A caller is woken once one of the calls that it waits for is
+-- complete. Returns how many were woken. The caller of this function has locked the records.
+--
+-- \`pending\` counts down from the fewest ends that may complete a call, so that most ends cost one small UPDATE. At 0 the
+-- calls are counted anew: the ends may have been those of different ones.
+CREATE FUNCTION "firefly"._tell_callers(task_ids bigint[], ordinals integer[], statuses text[]) RETURNS integer
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  over bigint[];
+BEGIN
+  WITH told AS (
+    UPDATE "firefly".dependency
+    SET status = given.status
+    FROM unnest(task_ids, ordinals, statuses) AS given (task_id, ordinal, status)
+    WHERE dependency.task_id = given.task_id AND dependency.ordinal = given.ordinal AND dependency.status IS NULL
+    RETURNING dependency.task_id
+  ), counted AS (
+    UPDATE "firefly".waiting
+    SET pending = waiting.pending - told.ends
+    FROM (SELECT told.task_id, count(*)::integer AS ends FROM told GROUP BY told.task_id) AS told
+    WHERE waiting.id = told.task_id AND waiting.suspended AND waiting.pending IS NOT NULL
+    RETURNING waiting.id, waiting.pending
+  )
+  SELECT array_agg(counted.id) INTO over FROM counted WHERE counted.pending <= 0;
+  IF over IS NULL THEN
+    RETURN 0;
+  END IF;
+
+  WITH counted AS MATERIALIZED (
+    SELECT caller.id, min("firefly"._count_open(step.task_id, step.callees)) AS open
+    FROM unnest(over) AS caller (id)
+    JOIN "firefly".step ON step.task_id = caller.id AND step.kind = 'call' AND step.status = 'waiting'
+    GROUP BY caller.id
+  ), kept AS (
+    UPDATE "firefly".waiting
+    SET pending = counted.open
+    FROM counted
+    WHERE waiting.id = counted.id AND waiting.suspended AND counted.open > 0
+    RETURNING waiting.id
+  )
+  SELECT array_agg(caller.id) INTO over
+  FROM unnest(over) AS caller (id)
+  WHERE caller.id NOT IN (SELECT kept.id FROM kept);
+  RETURN CASE WHEN over IS NULL THEN 0 ELSE "firefly"._wake(over) END;
+END
+$body$;
+
+-- Cancels the callees, which have not ended, of callers that have, or that were deleted. Those that another task has
+-- called, too, and those that were there before, outlive them. It waits for no lock: \`again\` if there is more to do. The
+-- lock on the caller keeps a retry waiting that begins now until it can see what it has to retry.
+CREATE FUNCTION "firefly"._cancel_callees(callers bigint[], OUT cancelled integer, OUT again boolean)
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  deleted bigint[];
+  held bigint[];
+  callees bigint[];
+  locked bigint[];
+BEGIN
+  SELECT array_agg(caller.id) FILTER (WHERE task.id IS NULL) INTO deleted
+  FROM unnest(callers) AS caller (id)
+  LEFT JOIN "firefly".task ON task.id = caller.id;
+  SELECT array_agg(caller.id) INTO held
+  FROM (
+    SELECT task.id
+    FROM "firefly".task
+    WHERE task.id = ANY (callers) AND task.status <> 'created'
+    ORDER BY task.id
+    FOR SHARE SKIP LOCKED
+  ) AS caller;
+
+  SELECT array_agg(callee.id) INTO callees
+  FROM (
+    SELECT DISTINCT own.dependency_id AS id
+    FROM "firefly".dependency AS own
+    JOIN "firefly".task ON task.id = own.dependency_id AND task.status = 'created'
+    WHERE own.task_id = ANY (COALESCE(held, '{}') || COALESCE(deleted, '{}')) AND own.called AND NOT own.shared
+      AND own.status IS NULL
+      AND NOT EXISTS (
+        SELECT
+        FROM "firefly".dependency AS other
+        JOIN "firefly".task AS caller ON caller.id = other.task_id AND caller.status = 'created'
+        WHERE other.dependency_id = own.dependency_id AND other.called AND other.status IS NULL
+      )
+    ORDER BY own.dependency_id
+    LIMIT 1000
+  ) AS callee;
+  SELECT array_agg(callee.id) INTO locked
+  FROM (
+    SELECT task.id FROM "firefly".task WHERE task.id = ANY (callees) ORDER BY task.id FOR NO KEY UPDATE SKIP LOCKED
+  ) AS callee;
+  SELECT count(*) FILTER (WHERE "firefly".cancel(callee.id)) INTO cancelled FROM unnest(locked) AS callee (id);
+
+  again := COALESCE(cardinality(callees) = 1000 OR cardinality(callees) > COALESCE(cardinality(locked), 0), false);
+  IF NOT again AND deleted IS NOT NULL THEN
+    DELETE FROM "firefly".dependency WHERE dependency.task_id = ANY (deleted);
+  END IF;
+  -- A caller that is being retried at this moment, or about to be deleted, is looked at once more.
+  INSERT INTO "firefly".ended (task_id)
+  SELECT caller.id
+  FROM unnest(callers) AS caller (id)
+  LEFT JOIN "firefly".task ON task.id = caller.id
+  WHERE CASE WHEN again THEN task.status IS DISTINCT FROM 'created'
+    ELSE task.status <> 'created' AND caller.id <> ALL (COALESCE(held, '{}')) END;
+  again := again OR FOUND OR cancelled > 0;
+END
+$body$;
+
+-- Retries the callees of a task that is retried which did not complete, and that its handler still waits for.
+CREATE FUNCTION "firefly"._retry_callees(caller bigint) RETURNS void
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+BEGIN
+  PERFORM "firefly"._retry(callee.id)
+  FROM (
+    SELECT DISTINCT callee.id
+    FROM "firefly".step, unnest(step.callees) AS callee (id)
+    JOIN "firefly".task ON task.id = callee.id AND task.status IN ('failed', 'cancelled')
+    WHERE step.task_id = caller AND step.kind = 'call' AND step.status = 'waiting'
+    ORDER BY callee.id
+  ) AS callee;
+END
+$body$;
+
+CREATE VIEW "firefly".wait AS
+SELECT step.task_id, waiting.func_name, waiting.queue, step.kind, step.name, step.key, step.began AS since,
+  step.due AS until, step.callees
+FROM "firefly".waiting
+JOIN "firefly".step ON step.task_id = waiting.id
+WHERE waiting.suspended AND step.status = 'waiting' AND (step.kind NOT IN ('step', 'compensation') OR step.due IS NOT NULL);
+COMMENT ON VIEW "firefly".wait IS
+  'What a suspended task waits for: a sleep, a signal or a call of its handler, or a step of it that is tried again. until '
+  'is NULL where it has no end in time.';
+
+-- What a suspended task waits for, first what has an end in time; up to 20.
+CREATE FUNCTION "firefly"._explain_suspension(it "firefly".task) RETURNS SETOF "firefly".task_reason
+LANGUAGE plpgsql STABLE AS $body$
+DECLARE
+  each record;
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM "firefly".waiting
+    WHERE waiting.id = it.id AND waiting.claim_seq = it.claim_seq AND waiting.suspended
+      AND (waiting.reason = 'suspended' OR waiting.not_before > statement_timestamp())
+  ) THEN
+    RETURN;
+  END IF;
+  FOR each IN
+    SELECT wait.*, step.failures, step.error || jsonb_build_object('attempt', step.attempt) AS error
+    FROM "firefly".wait
+    JOIN "firefly".step ON step.task_id = wait.task_id AND step.name = wait.name AND step.key = wait.key
+    WHERE wait.task_id = it.id
+    ORDER BY wait.until, wait.since, wait.name, wait.key
+    LIMIT 20
+  LOOP
+    IF each.kind = 'call' THEN
+      RETURN QUERY SELECT * FROM "firefly"._explain_call(it.id, each.name, each.key, each.since, each.callees);
+      CONTINUE;
+    END IF;
+    RETURN QUERY SELECT
+      CASE each.kind WHEN 'signal' THEN 'signal' WHEN 'sleep' THEN 'sleeping' ELSE 'step_retry' END,
+      CASE each.kind
+        WHEN 'signal' THEN format('It waits for the signal "%s" since %s', each.name, "firefly"._format_time(each.since))
+          || COALESCE(', until ' || "firefly"._format_time(each.until), '')
+        WHEN 'sleep' THEN format('It sleeps until %s', "firefly"._format_time(each.until))
+        ELSE format('Its step "%s" is tried again at %s', each.name, "firefly"._format_time(each.until))
+          || COALESCE(', after ' || "firefly"._format_error(each.error), '')
+      END,
+      jsonb_build_object('name', each.name, 'key', each.key, 'since', each.since, 'until', each.until)
+        || CASE WHEN each.kind IN ('step', 'compensation')
+          THEN jsonb_build_object('failures', each.failures, 'error', "firefly"._brief_error(each.error)) ELSE '{}' END;
+  END LOOP;
+END
+$body$;
+
+-- A call that a suspended task waits for: which of the callees have not ended.
+CREATE FUNCTION "firefly"._explain_call(
+  caller bigint, name text, key text, since timestamptz, callees bigint[]
+) RETURNS SETOF "firefly".task_reason
+LANGUAGE plpgsql STABLE AS $body$
+DECLARE
+  first jsonb;
+  open bigint;
+BEGIN
+  SELECT count(*) INTO open FROM "firefly".task WHERE task.id = ANY (callees) AND task.status = 'created';
+  IF open = 0 THEN
+    RETURN QUERY SELECT 'released',
+      CASE WHEN cardinality(callees) = 1 THEN format('The task %s that it called has ended', callees[1])
+        ELSE format('All %s tasks that it called have ended', cardinality(callees)) END
+        || ': a consumer is about to release it',
+      jsonb_build_object('of', cardinality(callees));
+    RETURN;
+  END IF;
+  SELECT jsonb_agg(
+    jsonb_build_object('task_id', record.id, 'func_name', record.func_name, 'status', record.status) ORDER BY record.id
+  ) INTO first
+  FROM (
+    SELECT task.id FROM "firefly".task WHERE task.id = ANY (callees) AND task.status = 'created' ORDER BY task.id LIMIT 20
+  ) AS callee
+  JOIN "firefly".task_record AS record ON record.id = callee.id;
+  RETURN QUERY SELECT 'calls',
+    format('It waits for %s of %s that it called: ', open, "firefly"._format_count(cardinality(callees), 'task'))
+      || (SELECT string_agg(callee ->> 'task_id', ', ') FROM jsonb_path_query(first, '$[0 to 4]') AS callee)
+      || CASE WHEN open > 5 THEN ', …' ELSE '' END,
+    jsonb_build_object(
+      'name', name, 'key', key, 'since', since, 'open', open, 'of', cardinality(callees), 'tasks', first
+    );
+END
+$body$;
+`,
+  },
+  {
+    version: 21,
+    name: "fork",
+    sql: `-- Firefly: forks, new tasks that begin with the steps that another one has run.
+
+-- Schedules a copy of a task that begins with its steps: with those that ended before \`step\`, or with all. Refuses it for
+-- a reason: the task is \`missing\`, has no such \`step\`, or has begun to compensate steps (\`compensated\`): then \`undone\` and
+-- \`undone_key\` are the first of these by their order, before which the fork has to begin. Without \`step\`, it begins there.
+--
+-- It locks the record only against being deleted: a task that runs goes on, and what it stores from now on is its own.
+CREATE FUNCTION "firefly"._fork(
+  task_id bigint, step text, key text, OUT id bigint, OUT refused text, OUT undone text, OUT undone_key text
+)
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  it "firefly".task;
+  until_seq integer := 2147483647;
+  compensated record;
+BEGIN
+  SELECT * INTO it FROM "firefly".task WHERE task.id = _fork.task_id FOR KEY SHARE;
+  IF NOT FOUND THEN
+    refused := 'missing';
+    RETURN;
+  END IF;
+  IF _fork.step IS NOT NULL THEN
+    -- One that waits has no place in the order yet: all that have ended come before it.
+    SELECT COALESCE(own.seq, until_seq) INTO until_seq
+    FROM "firefly".step AS own
+    WHERE own.task_id = _fork.task_id AND own.name = _fork.step AND own.key = COALESCE(_fork.key, '')
+      AND own.kind <> 'compensation';
+    IF NOT FOUND THEN
+      refused := 'step';
+      RETURN;
+    END IF;
+  END IF;
+  SELECT own.name, own.key, own.seq INTO compensated
+  FROM "firefly"._compensated(_fork.task_id) AS own
+  ORDER BY own.seq
+  LIMIT 1;
+  IF compensated.seq < until_seq THEN
+    IF _fork.step IS NOT NULL THEN
+      refused := 'compensated';
+      undone := compensated.name;
+      undone_key := compensated.key;
+      RETURN;
+    END IF;
+    until_seq := compensated.seq;
+  END IF;
+
+  id := nextval(pg_get_serial_sequence(quote_ident('firefly') || '.task', 'id'));
+  -- The key of a task that has ended is free, unless it outlasts the task, or a duplicate has it by now.
+  IF it.unique_key IS NOT NULL AND "firefly"._try_unique_key(it.func_name, it.unique_key, id) IS DISTINCT FROM id THEN
+    it.unique_key := NULL;
+    it.unique_among := NULL;
+    it.unique_for := NULL;
+  END IF;
+  PERFORM set_config('firefly.placed', 'on', true);
+  -- A claim_seq above 0 says that there may be steps to read, and a number of snoozes that a claim reads \`compensates\`.
+  INSERT INTO "firefly".task (
+    id, claim_seq, func_name, queue, params, priority, max_retries, retry_delay, backoff, timeout, tags, unique_key,
+    unique_among, unique_for, concurrency_key, rate_key, dependencies, forked_from, compensates, snoozes
+  ) OVERRIDING SYSTEM VALUE VALUES (
+    _fork.id, 1, it.func_name, it.queue, it.params, it.priority, it.max_retries, it.retry_delay, it.backoff, it.timeout,
+    it.tags, it.unique_key, it.unique_among, it.unique_for, it.concurrency_key, it.rate_key, it.dependencies, it.id,
+    it.compensates, CASE WHEN it.compensates THEN 0 END
+  );
+  PERFORM set_config('firefly.placed', '', true);
+
+  INSERT INTO "firefly".step (
+    task_id, name, key, kind, status, seq, version, attempt, failures, began, ended, due, callees, returned, error
+  )
+  SELECT _fork.id, own.name, own.key, own.kind, own.status, own.seq, own.version, own.attempt, own.failures, own.began,
+    own.ended, own.due, own.callees, own.returned, own.error
+  FROM "firefly".step AS own
+  WHERE own.task_id = _fork.task_id AND own.seq < until_seq AND own.kind <> 'compensation';
+
+  IF it.dependencies IS NOT NULL THEN
+    PERFORM "firefly"._depend_alike(_fork.id, it.id);
+  END IF;
+  PERFORM "firefly"._place(_fork.id);
+END
+$body$;
+
+-- Makes a new task depend on what another one was scheduled with, in the same order, as its arguments name them by that:
+-- their results stay readable, and are not pruned before the new task has ended. Calls of the other one are its own.
+CREATE FUNCTION "firefly"._depend_alike(new_id bigint, task_id bigint) RETURNS void
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+DECLARE
+  edges record;
+BEGIN
+  SELECT array_agg(new_id) AS task_ids, array_agg(edge.ordinal) AS ordinals,
+    array_agg(edge.dependency_id) AS dependency_ids, array_agg(edge.settled) AS settled
+  INTO edges
+  FROM "firefly".dependency AS edge
+  JOIN "firefly".task ON task.id = edge.dependency_id
+  WHERE edge.task_id = _depend_alike.task_id AND NOT edge.called;
+  IF edges.task_ids IS NOT NULL THEN
+    PERFORM "firefly"._depend(
+      edges.task_ids, edges.ordinals, edges.dependency_ids, edges.settled,
+      ARRAY(SELECT DISTINCT other.id FROM unnest(edges.dependency_ids) AS other (id) ORDER BY other.id)
+    );
+  END IF;
+  -- Those that are deleted have ended. The fork fails where it needs the result of one.
+  INSERT INTO "firefly".dependency (task_id, ordinal, dependency_id, settled, status)
+  SELECT new_id, edge.ordinal, edge.dependency_id, edge.settled, COALESCE(edge.status, 'deleted')
+  FROM "firefly".dependency AS edge
+  WHERE edge.task_id = _depend_alike.task_id AND NOT edge.called
+    AND NOT EXISTS (SELECT FROM "firefly".task WHERE task.id = edge.dependency_id);
+END
+$body$;
+
+-- Schedules a copy of a task that begins with the steps that it ran before the step of this name and key, or with all of
+-- its steps that have ended; returns the id of the copy. The task itself stays as it is, whether it has ended or not.
+CREATE FUNCTION "firefly".fork(task_id bigint, step text DEFAULT NULL, key text DEFAULT '') RETURNS bigint
+LANGUAGE plpgsql AS $body$
+DECLARE
+  it record;
+BEGIN
+  SELECT * INTO it FROM "firefly"._fork(fork.task_id, fork.step, fork.key);
+  IF it.refused = 'missing' THEN
+    RAISE EXCEPTION 'Cannot fork task % as there is no such task', task_id USING ERRCODE = 'no_data_found';
+  ELSIF it.refused = 'step' THEN
+    RAISE EXCEPTION 'Cannot fork task % from step "%"% as it has no such step', task_id, step,
+      CASE WHEN key <> '' THEN format(' with the key "%s"', key) ELSE '' END
+      USING ERRCODE = 'no_data_found', HINT = 'firefly.step has the names of its steps';
+  ELSIF it.refused = 'compensated' THEN
+    RAISE EXCEPTION 'Cannot fork task % from step "%" as its step "%" before that was compensated: fork it from there',
+      task_id, step, it.undone USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+  RETURN it.id;
+END
+$body$;
+`,
+  },
+  {
+    version: 22,
+    name: "compensation",
+    sql: `-- Firefly: compensation, which undoes the steps of a task that failed.
+--
+-- A task that begins to compensate stores that first: a step of kind \`compensation\`, called "compensate", that waits until
+-- all of it is done. Its \`error\` is that of the task, with \`plan\`, the names and keys of the steps to be compensated. From
+-- then on the task can only fail. Each compensation is a step called "compensate NAME", with the key of its step.
+
+-- The step that says since when a task compensates, or that it has; no row if it never did.
+CREATE FUNCTION "firefly"._compensation(task_id bigint) RETURNS SETOF "firefly".step
+LANGUAGE sql STABLE AS $body$
+  SELECT *
+  FROM "firefly".step
+  WHERE step.task_id = _compensation.task_id AND step.name = 'compensate' AND step.key = ''
+    AND step.kind = 'compensation'
+$body$;
+
+-- The steps of a task that were compensated, or are to be.
+CREATE FUNCTION "firefly"._compensated(task_id bigint) RETURNS SETOF "firefly".step
+LANGUAGE sql STABLE AS $body$
+  SELECT own.*
+  FROM "firefly"._compensation(_compensated.task_id) AS marker,
+    jsonb_array_elements(marker.error -> 'plan') AS planned (step)
+  JOIN "firefly".step AS own ON own.name = planned.step ->> 0 AND own.key = planned.step ->> 1
+  WHERE own.task_id = _compensated.task_id AND own.kind = 'step' AND own.status = 'completed'
+$body$;
+
+-- Whether a task that has ended may be retried. Not one that has compensated its steps: they cannot run again under the
+-- same idempotency keys. One whose compensations have not all completed is retried to make them.
+CREATE FUNCTION "firefly"._may_compensate_again(task_id bigint) RETURNS boolean
+LANGUAGE sql STABLE AS $body$
+  SELECT NOT EXISTS (
+    SELECT FROM "firefly"._compensation(_may_compensate_again.task_id) AS marker WHERE marker.status = 'completed'
+  )
+$body$;
+
+-- Lets a task that is retried make those of its compensations that have failed; returns whether it compensates. The caller
+-- has locked its record.
+CREATE FUNCTION "firefly"._compensate_again(task_id bigint) RETURNS boolean
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
+BEGIN
+  UPDATE "firefly".step
+  SET status = 'waiting', seq = NULL, ended = NULL
+  WHERE step.task_id = _compensate_again.task_id AND step.name = 'compensate' AND step.key = ''
+    AND step.kind = 'compensation';
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  DELETE FROM "firefly".step
+  WHERE step.task_id = _compensate_again.task_id AND step.kind = 'compensation' AND step.name <> 'compensate'
+    AND step.status <> 'completed';
+  RETURN true;
+END
+$body$;
+
+-- Says since when a task compensates its steps, and why; or that it cannot be retried, as it has.
+CREATE FUNCTION "firefly"._explain_compensation(it "firefly".task) RETURNS SETOF "firefly".task_reason
+LANGUAGE plpgsql STABLE AS $body$
+BEGIN
+  IF it.compensates THEN
+    RETURN QUERY SELECT 'compensating',
+      format('It compensates its steps since %s, after %s', "firefly"._format_time(marker.began),
+        "firefly"._format_error(marker.error)),
+      jsonb_build_object(
+        'since', marker.began,
+        'error', "firefly"._brief_error(marker.error || jsonb_build_object('attempt', marker.attempt))
+      )
+    FROM "firefly"._compensation(it.id) AS marker
+    WHERE marker.status = 'waiting' AND it.status = 'created'
+    UNION ALL
+    SELECT 'compensated', 'It cannot be retried as it has compensated its steps: fork it',
+      jsonb_build_object('since', marker.began)
+    FROM "firefly"._compensation(it.id) AS marker
+    WHERE marker.status = 'completed' AND it.status IN ('failed', 'cancelled');
+  END IF;
+END
+$body$;
 `,
   },
 ];

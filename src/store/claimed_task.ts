@@ -1,8 +1,11 @@
 import type { Backoff } from "../task/backoff.ts";
 import { toNumber } from "./rows.ts";
 
-/** The spans that scheduled tasks, in hex, by their ids; null for a task without one. */
-export type Spans = Readonly<Record<number, string | null>>;
+/**
+ * The spans that scheduled tasks, in hex, by their ids; null for a task without one. For a dependant, a list of it and of
+ * those of its first dependencies.
+ */
+export type Spans = Readonly<Record<number, string | null | readonly [string | null, ...string[]]>>;
 
 /** What the claimed tasks of a run have in common. */
 export interface ClaimedRun {
@@ -19,6 +22,8 @@ export interface ClaimedRun {
   readonly retryDelay: number | null;
   readonly backoff: Backoff | null;
   readonly timeout: number | null;
+  /** Whether a step of it that can be compensated has begun. */
+  readonly compensates: boolean;
   readonly concurrencyKey: string | null;
   readonly rateKey: string | null;
   /** Whether it holds a slot for each of its keys. */
@@ -93,6 +98,10 @@ export class ClaimedTask implements Omit<ClaimedRun, "spans"> {
     return this.run.timeout;
   }
 
+  get compensates(): boolean {
+    return this.run.compensates;
+  }
+
   get concurrencyKey(): string | null {
     return this.run.concurrencyKey;
   }
@@ -111,7 +120,14 @@ export class ClaimedTask implements Omit<ClaimedRun, "spans"> {
 
   /** The span that scheduled it, in hex; null if there is none, undefined if the claim has not read it. */
   get scheduledIn(): string | null | undefined {
-    return this.run.spans?.[this.id];
+    const span = this.run.spans?.[this.id];
+    return typeof span === "object" && span !== null ? span[0] : span;
+  }
+
+  /** The spans that scheduled its first dependencies, as far as the claim has read them. */
+  get dependedOn(): readonly string[] {
+    const span = this.run.spans?.[this.id];
+    return typeof span === "object" && span !== null ? span.slice(1) as string[] : [];
   }
 }
 
@@ -134,10 +150,15 @@ export type ClaimedGroup = [
 ];
 
 /** The columns that have defaults in most tasks: one NULL in their place costs less than eight. */
-type Rest = Pick<
-  ClaimedRun,
-  "attempt" | "retryAttempts" | "snoozes" | "backoff" | "timeout" | "concurrencyKey" | "rateKey" | "hasSlots"
->;
+type Rest =
+  & Pick<
+    ClaimedRun,
+    "attempt" | "retryAttempts" | "snoozes" | "backoff" | "timeout" | "concurrencyKey" | "rateKey" | "hasSlots"
+  >
+  & {
+    /** Null for false. A task of which it is true has a number of snoozes, and so is not among those without a \`Rest\`. */
+    readonly compensates: boolean | null;
+  };
 
 const NOTHING_ELSE: Rest = {
   attempt: 1,
@@ -145,6 +166,7 @@ const NOTHING_ELSE: Rest = {
   snoozes: 0,
   backoff: null,
   timeout: null,
+  compensates: null,
   concurrencyKey: null,
   rateKey: null,
   hasSlots: true,
@@ -181,6 +203,7 @@ export function addTasks(tasks: ClaimedTask[], group: ClaimedGroup, context: Gro
     snoozes: rest.snoozes,
     backoff: rest.backoff,
     timeout: rest.timeout && Number(rest.timeout),
+    compensates: rest.compensates === true,
     concurrencyKey: rest.concurrencyKey,
     rateKey: rest.rateKey,
     hasSlots: rest.hasSlots,

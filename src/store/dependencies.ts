@@ -103,7 +103,9 @@ export async function readLateDependencies(sql: Tag): Promise<LateDependencies> 
       ) AS place
       JOIN ${sql.schema}.task ON task.id = place.id AND task.claim_seq = place.claim_seq AND task.status = 'created'
       WHERE place.pending <> (
-        SELECT count(*) FROM ${sql.schema}.dependency WHERE dependency.task_id = place.id AND dependency.status IS NULL
+        SELECT count(*)
+        FROM ${sql.schema}.dependency
+        WHERE dependency.task_id = place.id AND dependency.status IS NULL AND NOT dependency.called
       )
       ORDER BY place.id
     ) AS miscounted
@@ -118,18 +120,21 @@ export interface GraphRow {
   status: TaskStatus;
   /** In the order in which the task was scheduled with them; a deleted one is among them. */
   dependencies: number[];
+  /** The task that called it; null if none did. */
+  called_by: number | null;
 }
 
-/** Reads the tasks that hang together with one by their dependencies, up to 10,000, in the order of their ids. */
+/** Reads the tasks that hang together with one by their dependencies and calls, up to 10,000, in the order of their ids. */
 export async function readGraph(sql: Tag, id: number): Promise<GraphRow[]> {
   const rows = await sql`
-    SELECT id, func_name, status, to_json(dependencies) AS dependencies FROM ${sql.schema}.graph(${id})
+    SELECT id, func_name, status, to_json(dependencies) AS dependencies, called_by FROM ${sql.schema}.graph(${id})
   `;
   return rows.map((row) => ({
     id: toNumber(row.id),
     func_name: row.func_name,
     status: row.status,
     dependencies: row.dependencies.map(toNumber),
+    called_by: row.called_by === null ? null : toNumber(row.called_by),
   }));
 }
 
@@ -151,28 +156,30 @@ export async function readMermaid(sql: Tag, id: number): Promise<string> {
   return row!.text;
 }
 
-/** A task that another depends on, or that depends on it. */
+/** A task that another depends on or has called, or that depends on it or has called it. */
 export interface RelatedRow {
   id: number;
   /** Null if its record was deleted, as is the status. */
   func_name: string | null;
   status: TaskStatus | null;
+  /** Whether it depends on the other, or has called it. */
   isDependant: boolean;
+  isCall: boolean;
 }
 
-/** Reads the first `limit` tasks that one depends on, and as many that depend on it. */
+/** Reads the first `limit` tasks that one depends on or has called, and as many that depend on it or have called it. */
 export async function readRelated(sql: Tag, id: number, limit: number): Promise<RelatedRow[]> {
   const rows = await sql`
-    SELECT related.id, record.func_name, record.status, related.is_dependant
+    SELECT related.id, record.func_name, record.status, related.is_dependant, related.called
     FROM (
       (
-        SELECT dependency_id AS id, false AS is_dependant, ordinal
+        SELECT dependency_id AS id, false AS is_dependant, called, ordinal
         FROM ${sql.schema}.dependency
         WHERE task_id = ${id}::bigint
         ORDER BY ordinal
         LIMIT ${limit}::integer
       ) UNION ALL (
-        SELECT DISTINCT task_id, true, 0
+        SELECT DISTINCT task_id, true, called, 0
         FROM ${sql.schema}.dependency
         WHERE dependency_id = ${id}::bigint
         ORDER BY task_id
@@ -187,5 +194,6 @@ export async function readRelated(sql: Tag, id: number, limit: number): Promise<
     func_name: row.func_name,
     status: row.status,
     isDependant: row.is_dependant,
+    isCall: row.called,
   }));
 }

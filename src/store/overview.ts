@@ -8,6 +8,8 @@ const MOST_DUE = 100_000;
 const MOST_QUEUES = 500;
 /** Counting the tasks that wait for one reason stops here, so that a page shows `10,000+`. */
 export const MOST_WAITING = 10_000;
+/** Looking for tasks that are suspended, or wait for others, stops after so many that wait. */
+const MOST_LOOKED = 30_000;
 /** Reading claimed tasks stops here: many times of what consumers claim. */
 const MOST_CLAIMED = 20_000;
 /** Counting failed tasks stops here, so that a page shows `10,000+`. */
@@ -53,7 +55,17 @@ export async function readDue(sql: Tag): Promise<{ due: DueTasks[]; more: boolea
 }
 
 /** The reasons for which a task waits. */
-export type WaitingReason = "time" | "concurrency" | "rate" | "unknown";
+export type WaitingReason = "time" | "concurrency" | "rate" | "dependencies" | "suspended" | "unknown";
+
+/** Every reason, in the order in which pages list them. */
+export const WAITING_REASONS: readonly WaitingReason[] = [
+  "time",
+  "concurrency",
+  "rate",
+  "dependencies",
+  "suspended",
+  "unknown",
+];
 
 /** The tasks of a queue that wait for one reason. */
 export interface WaitingTasks {
@@ -62,16 +74,25 @@ export interface WaitingTasks {
   tasks: number;
 }
 
-/** Counts the waiting tasks by queue and reason, up to 10,001 of each reason; those whose time has come are due. */
+/**
+ * Counts the waiting tasks by queue and reason, up to 10,001 of each reason; those whose time has come are due. Tasks that
+ * are suspended or wait for others have no index of their own, as each task that waits would pay for it: they are looked
+ * for among 30,000 waiting tasks, and counted without another end.
+ */
 export async function readWaiting(sql: Tag): Promise<WaitingTasks[]> {
-  // A branch for each reason, as each has an index of its own.
+  // A branch for each reason, as most have an index of their own.
   const most = MOST_WAITING + 1;
   const rows = await sql<WaitingTasks>`
     SELECT queue, reason, count(*)::integer AS tasks
     FROM (
       (
-        SELECT queue, reason FROM ${sql.schema}.waiting
-        WHERE reason = 'time' AND not_before > now()
+        SELECT queue, reason
+        FROM (
+          SELECT queue, reason, suspended FROM ${sql.schema}.waiting
+          WHERE reason = 'time' AND not_before > now()
+          LIMIT ${MOST_LOOKED}::bigint
+        ) AS timed
+        WHERE suspended IS NULL
         LIMIT ${most}::bigint
       )
       UNION ALL
@@ -80,6 +101,19 @@ export async function readWaiting(sql: Tag): Promise<WaitingTasks[]> {
       (SELECT queue, reason FROM ${sql.schema}.waiting WHERE reason = 'rate' LIMIT ${most}::bigint)
       UNION ALL
       (SELECT queue, reason FROM ${sql.schema}.waiting WHERE reason = 'unknown' LIMIT ${most}::bigint)
+      UNION ALL
+      (
+        SELECT queue, CASE WHEN suspended THEN 'suspended' ELSE reason END
+        FROM (
+          SELECT queue, not_before, reason, suspended
+          FROM ${sql.schema}.waiting
+          -- Nothing is looked at where there are neither.
+          WHERE (SELECT EXISTS (SELECT FROM ${sql.schema}.dependency)
+            OR EXISTS (SELECT FROM ${sql.schema}.step WHERE status = 'waiting'))
+          LIMIT ${MOST_LOOKED}::bigint
+        ) AS place
+        WHERE reason IN ('dependencies', 'suspended') OR (suspended AND not_before > now())
+      )
     ) AS place
     GROUP BY queue, reason
     ORDER BY queue COLLATE "C", reason

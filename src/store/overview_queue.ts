@@ -88,6 +88,14 @@ export async function readPlacedTasks(sql: Tag, queue: string): Promise<PlacedTa
         WHERE queue = ${queue} AND reason = 'unknown'
         LIMIT ${MOST_NAMED}::bigint
       )
+      UNION ALL
+      (
+        -- Without an index of their own.
+        SELECT func_name, 1, false
+        FROM (SELECT func_name, queue, reason FROM ${sql.schema}.waiting LIMIT 30000) AS place
+        WHERE queue = ${queue} AND reason IN ('dependencies', 'suspended')
+        LIMIT ${MOST_NAMED}::bigint
+      )
     ) AS place
     GROUP BY func_name
     ORDER BY sum(length) DESC, func_name COLLATE "C"

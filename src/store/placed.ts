@@ -93,11 +93,13 @@ export async function findPlaced(
 }
 
 /** The state of a task by its row of `waiting`: `delayed` stands for `retrying`, too, which only the record tells. */
-function stateOfWaiting(sql: Tag): unknown {
+export function stateOfWaiting(sql: Tag): unknown {
   return sql.raw(`CASE
           WHEN reason = 'unknown' THEN 'unknown'
           WHEN reason = 'dependencies' THEN 'dependent'
+          WHEN reason = 'suspended' THEN 'suspended'
           WHEN reason <> 'time' THEN 'limited'
+          WHEN not_before > statement_timestamp() AND suspended THEN 'suspended'
           WHEN not_before > statement_timestamp() THEN 'delayed'
           WHEN concurrency_key IS NULL AND rate_key IS NULL THEN 'ready'
           ELSE 'limited'

@@ -52,7 +52,7 @@ export async function pruneEach(sql: Tag, request: PruneRequest): Promise<Pruned
  * that another transaction has locked are left to the next walk, and so are those that were retried since the statement
  * began: their status is checked again under the lock.
  *
- * A record whose dependants have not ended is kept.
+ * A record whose dependants have not ended is kept, and so is that of a callee whose caller has not completed.
  *
  * The walk ends at the first records that are younger than the shortest of all retentions, since no later record can
  * have expired. Then, or if it found little, it rests, so that many consumers do not walk in parallel for nothing.
@@ -119,12 +119,13 @@ async function pruneBatch(
         THEN COALESCE(definition.retain_completed, queue.retain_completed, fallback.completed)
         ELSE COALESCE(definition.retain_failed, queue.retain_failed, fallback.failed)
       END AND NOT (
-        -- Its dependants may still read its result.
+        -- Its dependants may still read its result, and so may a caller that is retried.
         seen.dependants IS NOT NULL AND EXISTS (
           SELECT
           FROM ${sql.schema}.dependency
-          JOIN ${sql.schema}.task AS dependant ON dependant.id = dependency.task_id AND dependant.status = 'created'
+          JOIN ${sql.schema}.task AS dependant ON dependant.id = dependency.task_id
           WHERE dependency.dependency_id = seen.id
+            AND (dependant.status = 'created' OR dependency.called AND dependant.status <> 'completed')
         )
       )
       ORDER BY seen.id

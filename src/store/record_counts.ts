@@ -59,7 +59,7 @@ async function countPlaces(sql: Tag): Promise<StateCount[]> {
     SELECT queue, 'failed', count(*) FROM ${sql.schema}.failed_task GROUP BY queue
     UNION ALL
     SELECT queue, state, count(*)
-    FROM ${placedRecords(sql, ["delayed", "retrying", "limited", "dependent", "unknown", "running"])}
+    FROM ${placedRecords(sql, ["delayed", "retrying", "limited", "dependent", "suspended", "unknown", "running"])}
     GROUP BY queue, state
   `;
   return rows.map(toStateCount);

@@ -7,7 +7,14 @@ export type RoleKind = "producer" | "consumer" | "viewer";
 const KINDS: readonly RoleKind[] = ["producer", "consumer", "viewer"];
 
 /** The functions that a producer calls, and that run as their owner. */
-export const PRODUCER_FUNCTIONS = ["schedule", "_produce"] as const;
+export const PRODUCER_FUNCTIONS = [
+  "schedule",
+  "_produce",
+  "signal",
+  "signal_by_key",
+  "_signal",
+  "_signal_by_key",
+] as const;
 
 /** Returns the name of a schema's role. Roles belong to the whole cluster, so their names contain the schema's. */
 export function roleName(schema: string, kind: RoleKind): string {
@@ -66,9 +73,11 @@ GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ${ours} TO ${consumer};
 GRANT SELECT ON ${ours}.task_overview, ${ours}.cron_record, ${ours}.consumer_record, ${ours}.queue, ${ours}.consumer,
   ${ours}.queue_minute, ${ours}.task_minute, ${ours}.failed_task, ${ours}.error_overview, ${ours}.ready,
   ${ours}._ready_task, ${ours}.dependency, ${ours}.claim_batch, ${ours}._claimed_run, ${ours}._claimed_task, ${ours}.migration TO ${viewer};
-GRANT SELECT (id, claim_seq, not_before, priority, queue, func_name, reason, quarantined, admit_at, pending)
+GRANT SELECT (id, claim_seq, not_before, priority, queue, func_name, reason, quarantined, admit_at, pending,
+  signals, suspended)
   ON ${ours}.waiting TO ${viewer};
-GRANT SELECT (task_id, name, status, seq, version, attempt, began, ended) ON ${ours}.step TO ${viewer};
+GRANT SELECT (task_id, name, kind, status, seq, version, attempt, failures, began, ended, due, callees) ON ${ours}.step
+  TO ${viewer};
 `;
 }
 

@@ -1,24 +1,36 @@
+import { formatTime, parseTime } from "../database/times.ts";
 import type { Tag } from "../database/driver.ts";
 import type { ErrorRow } from "./rows.ts";
 
-/** A step that has ended, as it is to be stored. */
+/** What a step does: it calls a function, waits, or undoes another one. */
+export type StepKind = "step" | "sleep" | "signal" | "call" | "compensation";
+
+/** A step as it is to be stored: one that has ended, or one that waits. */
 export interface NewStep {
   readonly name: string;
   readonly key: string;
-  readonly status: "completed" | "failed";
-  readonly seq: number;
+  readonly kind: StepKind;
+  readonly status: "waiting" | "completed" | "failed";
+  /** Null while it waits. */
+  readonly seq: number | null;
   readonly version: number;
   readonly attempt: number;
-  /** When it began and ended, by `performance.now()`. */
+  /** How often a step with retries of its own has failed. */
+  readonly failures: number;
+  /** When it began and ended, by `performance.now()`; `ended` is null while it waits. */
   readonly began: number;
-  readonly ended: number;
-  /** The encoded result; null if it failed, or returned undefined. */
+  readonly ended: number | null;
+  /** When its wait ends: in so many seconds, or at a time; null keeps the time that is stored. */
+  readonly due: number | Date | null;
+  /** The id of the signal that it has received. */
+  readonly received: number | null;
+  /** The encoded result; null if it failed, waits, or returned undefined. */
   readonly returned: string | null;
-  /** Its error as JSON, without `at` and `attempt`; null if it completed. */
+  /** Its error as JSON, without `at` and `attempt`; null if there is none. */
   readonly error: string | null;
 }
 
-/** A step that has ended in an attempt, and the failures before it that are to be stored with it. */
+/** A step that has ended in an attempt, and the facts before it that are to be stored with it: failures, ended waits. */
 export interface EndedStep {
   readonly id: number;
   readonly claimSeq: number;
@@ -27,40 +39,107 @@ export interface EndedStep {
 }
 
 /** A row of `step`, with the name and queue of its task. */
-export interface StepRow {
+export interface StepRow extends Pick<NewStep, "name" | "key" | "kind" | "status" | "seq" | "version" | "attempt"> {
   readonly func_name: string;
   readonly queue: string;
-  readonly name: string;
-  readonly key: string;
-  readonly status: "completed" | "failed";
-  readonly seq: number;
-  readonly version: number;
-  readonly attempt: number;
+  readonly failures: number;
   readonly began: Date;
-  readonly ended: Date;
+  readonly ended: Date | null;
+  /** When a sleep ends, a wait for a signal is given up, or a step is tried again. */
+  readonly due: Date | null;
+  /** The tasks that a call scheduled, in their order. */
+  readonly callees: number[] | null;
   readonly returned: string | null;
   readonly error: Omit<ErrorRow, "at" | "attempt"> | null;
 }
 
-/** Reads the steps of a task in the order in which they ended. */
-export async function readSteps(sql: Tag, id: number): Promise<StepRow[]> {
-  return await sql<StepRow>`
-    SELECT step.name, step.key, step.status, step.seq, step.version, step.attempt, step.began, step.ended, step.returned,
-      step.error, task.func_name, task.queue
-    FROM ${sql.schema}.step
-    JOIN ${sql.schema}.task ON task.id = step.task_id
-    WHERE step.task_id = ${id}::bigint
-    ORDER BY step.seq, step.name, step.key
-  `;
+/** A signal that no step has received. */
+export interface SignalRow {
+  readonly id: number;
+  readonly name: string;
+  readonly payload: string | null;
+  readonly sent: Date;
 }
 
-/** Whether a step of a task is stored. */
+/** What is stored of a task's handler. */
+export interface StoredSteps {
+  /** In the order in which they ended; those that wait come last. */
+  readonly steps: StepRow[];
+  /** In the order in which they were sent. */
+  readonly signals: SignalRow[];
+  /** The time of the database. */
+  readonly now: Date;
+}
+
+/** Reads the steps of a task, and the signals that no step has received, in one statement. */
+export async function readSteps(sql: Tag, id: number): Promise<StoredSteps> {
+  const [row] = await sql`
+    SELECT task.func_name, task.queue, clock_timestamp() AS now, (
+      SELECT json_agg(own ORDER BY own.seq, own.began, own.name, own.key)
+      FROM (
+        SELECT name, key, kind, status, seq, version, attempt, failures, began, ended, due, callees, returned, error
+        FROM ${sql.schema}.step
+        WHERE step.task_id = ${id}::bigint
+      ) AS own
+    ) AS steps, (
+      SELECT json_agg(own ORDER BY own.id)
+      FROM (SELECT id, name, payload, sent FROM ${sql.schema}.signal WHERE signal.task_id = ${id}::bigint) AS own
+    ) AS signals
+    FROM (SELECT) AS once
+    LEFT JOIN ${sql.schema}.task ON task.id = ${id}::bigint
+  `;
+  const { func_name, queue, now, steps, signals } = row!;
+  return {
+    steps: (steps ?? []).map((step: StepJson) => ({
+      ...step,
+      began: parseTime(step.began),
+      ended: step.ended === null ? null : parseTime(step.ended),
+      due: step.due === null ? null : parseTime(step.due),
+      func_name,
+      queue,
+    })),
+    signals: (signals ?? []).map((signal: SignalJson) => ({ ...signal, sent: parseTime(signal.sent) })),
+    now,
+  };
+}
+
+/** Rows as JSON has them. */
+type StepJson = Omit<StepRow, "began" | "ended" | "due"> & { began: string; ended: string | null; due: string | null };
+type SignalJson = Omit<SignalRow, "sent"> & { sent: string };
+
+/** Whether a step of a task is stored, and does not wait. */
 export async function isStored(sql: Tag, id: number, { name, key }: Pick<NewStep, "name" | "key">): Promise<boolean> {
   const rows = await sql`
-    SELECT FROM ${sql.schema}.step WHERE task_id = ${id}::bigint AND name = ${name}::text AND key = ${key}::text
+    SELECT
+    FROM ${sql.schema}.step
+    WHERE task_id = ${id}::bigint AND name = ${name}::text AND key = ${key}::text AND status <> 'waiting'
   `;
   return rows.count > 0;
 }
+
+/** The columns of a step as they are read from JSON: {@linkcode toStepJson} makes it. */
+const MEMO =
+  `task_id bigint, claim_seq integer, ordinal integer, name text, key text, kind text, status text, seq integer,
+        version integer, attempt integer, failures integer, ran double precision, age double precision,
+        delay double precision, due timestamptz, received bigint, returned text, error text`;
+
+const COLUMNS = "task_id, name, key, kind, status, seq, version, attempt, failures, began, ended, due, returned, error";
+
+/** The values of {@linkcode COLUMNS} without the first, of a row of `memo`. A time that the server cannot add is never. */
+const VALUES = `memo.name, memo.key, memo.kind, memo.status, memo.seq, memo.version, memo.attempt, memo.failures,
+        clock_timestamp() - make_interval(secs => memo.age + memo.ran),
+        CASE WHEN memo.status <> 'waiting' THEN clock_timestamp() - make_interval(secs => memo.age) END,
+        COALESCE(memo.due, CASE
+          WHEN memo.delay > 1e11 THEN 'infinity'
+          ELSE clock_timestamp() + make_interval(secs => memo.delay)
+        END), memo.returned, memo.error::jsonb`;
+
+/** A step is stored over one that waits, and over no other: when that began, and for what it waited, stays. */
+const OVER_WAITING = `ON CONFLICT (task_id, name, key) DO UPDATE
+      SET status = excluded.status, seq = excluded.seq, version = excluded.version, attempt = excluded.attempt,
+        failures = excluded.failures, ended = excluded.ended, due = COALESCE(excluded.due, old.due),
+        returned = excluded.returned, error = excluded.error
+      WHERE old.status = 'waiting'`;
 
 /**
  * Stores steps of many attempts, each only if the attempt still holds its task and no other attempt has stored the step.
@@ -71,16 +150,12 @@ export async function isStored(sql: Tag, id: number, { name, key }: Pick<NewStep
  */
 export async function storeSteps(sql: Tag, ended: readonly EndedStep[]): Promise<boolean[]> {
   const rows = ended.flatMap(({ id, claimSeq, step, failures }, ordinal) => [
-    ...failures.map((failure) => toRow(failure, { id, claimSeq, ordinal: null })),
-    toRow(step, { id, claimSeq, ordinal }),
+    ...failures.map((failure) => toStepJson(failure, { id, claimSeq, ordinal: null })),
+    toStepJson(step, { id, claimSeq, ordinal }),
   ]);
   const [row] = await sql`
     WITH memo AS MATERIALIZED (
-      SELECT *
-      FROM json_to_recordset(${JSON.stringify(rows)}::text::json) AS memo (
-        task_id bigint, claim_seq integer, ordinal integer, name text, key text, status text, seq integer, version integer,
-        attempt integer, ran double precision, age double precision, returned text, error text
-      )
+      SELECT * FROM json_to_recordset(${JSON.stringify(rows)}::text::json) AS memo (${sql.raw(MEMO)})
     ), held AS MATERIALIZED (
       SELECT task.id, task.claim_seq
       FROM (SELECT DISTINCT task_id, claim_seq FROM memo) AS claim
@@ -88,17 +163,14 @@ export async function storeSteps(sql: Tag, ended: readonly EndedStep[]): Promise
         ON task.id = claim.task_id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
       FOR KEY SHARE OF task SKIP LOCKED
     ), stored AS (
-      INSERT INTO ${sql.schema}.step
-        (task_id, name, key, status, seq, version, attempt, began, ended, returned, error)
-      SELECT memo.task_id, memo.name, memo.key, memo.status, memo.seq, memo.version, memo.attempt,
-        clock_timestamp() - make_interval(secs => memo.age + memo.ran), clock_timestamp() - make_interval(secs => memo.age),
-        memo.returned, memo.error::jsonb
+      INSERT INTO ${sql.schema}.step AS old (${sql.raw(COLUMNS)})
+      SELECT memo.task_id, ${sql.raw(VALUES)}
       FROM memo
       JOIN held ON held.id = memo.task_id AND held.claim_seq = memo.claim_seq
       ORDER BY memo.task_id, memo.seq
-      ON CONFLICT (task_id, name, key) DO NOTHING
+      ${sql.raw(OVER_WAITING)}
       RETURNING task_id, name, key
-    )
+    )${receive(sql, ended)}
     SELECT json_agg(memo.ordinal)::text AS stored
     FROM stored
     JOIN memo USING (task_id, name, key)
@@ -113,8 +185,9 @@ export async function storeSteps(sql: Tag, ended: readonly EndedStep[]): Promise
  * the attempt no longer holds the task, or another attempt has stored the step: `isNotHeld` recognizes the error. A
  * rescue or cancellation waits for the lock until the transaction has ended.
  */
-export async function storeStep(sql: Tag, { id, claimSeq, step, failures }: EndedStep): Promise<void> {
-  const rows = [...failures, step].map((each) => toRow(each, { id, claimSeq, ordinal: null }));
+export async function storeStep(sql: Tag, ended: EndedStep): Promise<void> {
+  const { id, claimSeq, step, failures } = ended;
+  const rows = [...failures, step].map((each) => toStepJson(each, { id, claimSeq, ordinal: null }));
   await sql`
     WITH held AS MATERIALIZED (
       SELECT id
@@ -122,22 +195,21 @@ export async function storeStep(sql: Tag, { id, claimSeq, step, failures }: Ende
       WHERE id = ${id}::bigint AND claim_seq = ${claimSeq}::integer AND status = 'created'
       FOR SHARE
     ), memo AS MATERIALIZED (
-      SELECT *
-      FROM json_to_recordset(${JSON.stringify(rows)}::text::json) AS memo (
-        name text, key text, status text, seq integer, version integer, attempt integer, ran double precision,
-        age double precision, returned text, error text
-      )
+      SELECT * FROM json_to_recordset(${JSON.stringify(rows)}::text::json) AS memo (${sql.raw(MEMO)})
     ), stored AS (
-      INSERT INTO ${sql.schema}.step
-        (task_id, name, key, status, seq, version, attempt, began, ended, returned, error)
-      SELECT held.id, memo.name, memo.key, memo.status, memo.seq, memo.version, memo.attempt,
-        clock_timestamp() - make_interval(secs => memo.age + memo.ran), clock_timestamp() - make_interval(secs => memo.age),
-        memo.returned, memo.error::jsonb
+      INSERT INTO ${sql.schema}.step AS old (${sql.raw(COLUMNS)})
+      SELECT held.id, ${sql.raw(VALUES)}
       FROM held
       CROSS JOIN memo
       ORDER BY memo.seq
-      ON CONFLICT (task_id, name, key) DO NOTHING
-      RETURNING name, key
+      ${sql.raw(OVER_WAITING)}
+      RETURNING task_id, name, key
+    ), received AS (
+      -- In any case: sessions prepare the statement once, by its text here.
+      DELETE FROM ${sql.schema}.signal
+      USING memo
+      JOIN stored USING (task_id, name, key)
+      WHERE signal.id = memo.received AND signal.task_id = memo.task_id
     )
     SELECT 1 / count(*) AS held -- fails on purpose, with DIVISION_BY_ZERO, if the step was not stored
     FROM stored
@@ -145,12 +217,33 @@ export async function storeStep(sql: Tag, { id, claimSeq, step, failures }: Ende
   `;
 }
 
-/** The times of a step are durations, since all times come from the database's clock. */
-function toRow(
-  { began, ended, ...step }: NewStep,
-  { id, claimSeq, ordinal }: { id: number; claimSeq: number; ordinal: number | null },
+/** A CTE that deletes the signals which the stored steps have received; nothing if there are none, as usual. */
+function receive(sql: Tag, ended: readonly EndedStep[]): unknown {
+  const hasReceived = ended.some(({ step, failures }) => [step, ...failures].some(({ received }) => received !== null));
+  return hasReceived
+    ? sql.fragment`, received AS (
+      DELETE FROM ${sql.schema}.signal
+      USING memo
+      JOIN stored USING (task_id, name, key)
+      WHERE signal.id = memo.received AND signal.task_id = memo.task_id
+    )`
+    : sql.raw("");
+}
+
+/** A step as the statements read it. Its times are durations, since all times come from the database's clock. */
+export function toStepJson(
+  { began, ended, due, ...step }: NewStep,
+  { id, claimSeq, ordinal }: { id: number; claimSeq?: number; ordinal?: number | null },
 ): object {
-  const ran = Math.max(0, ended - began) / 1000;
-  const age = Math.max(0, performance.now() - ended) / 1000;
-  return { task_id: id, claim_seq: claimSeq, ordinal, ...step, ran, age };
+  const now = performance.now();
+  return {
+    task_id: id,
+    claim_seq: claimSeq,
+    ordinal,
+    ...step,
+    ran: Math.max(0, (ended ?? now) - began) / 1000,
+    age: Math.max(0, now - (ended ?? now)) / 1000,
+    delay: typeof due === "number" ? due : null,
+    due: due instanceof Date ? formatTime(due) : null,
+  };
 }

@@ -3,6 +3,10 @@ import { quoteLiteral } from "../database/identifiers.ts";
 
 /** The start of the names of databases that tests make. */
 const PREFIX = "firefly_testing";
+/** The start of the names of the templates that they are copied from. */
+export const TEMPLATE_PREFIX = "firefly_template_";
+/** The comment of a template, with when it was used. */
+const USED = String.raw`^Used by tests at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d(?::\d\d)?)$`;
 
 /** How the server copies a template: `file_copy` is the faster one only where no disk is waited for. */
 export type CopyStrategy = "wal_log" | "file_copy";
@@ -51,9 +55,33 @@ export async function findLeftDatabases(sql: Tag, limit: number): Promise<string
   return rows.map(({ name }) => name);
 }
 
-/** Whether there is a database of this name. */
-export async function hasDatabase(sql: Tag, name: string): Promise<boolean> {
-  return (await sql`SELECT FROM pg_database WHERE datname = ${name}`).length > 0;
+/** Whether there is a template of this name, and whether its use was noted within the hour. */
+export async function readTemplate(sql: Tag, name: string): Promise<{ exists: boolean; isNoted: boolean }> {
+  const [row] = await sql<{ noted: boolean }>`
+    SELECT COALESCE(substring(shobj_description(oid, 'pg_database') FROM ${USED}::text)::timestamptz
+      > now() - interval '1 hour', false) AS noted
+    FROM pg_database
+    WHERE datname = ${name}
+  `;
+  return { exists: row !== undefined, isNoted: row?.noted ?? false };
+}
+
+/** Notes in the comment of a template that it is used now. Those of one server note it one after another. */
+export async function noteTemplate(sql: Tag, name: string): Promise<void> {
+  const [row] = await sql<{ now: string }>`SELECT to_char(now(), 'YYYY-MM-DD HH24:MI:SSOF') AS now`;
+  await sql`COMMENT ON DATABASE ${sql.identifier(name)} IS ${sql.raw(quoteLiteral(`Used by tests at ${row!.now}`))}`;
+}
+
+/** Finds templates that this role may drop and no test has used for a day: those of other releases. */
+export async function findOldTemplates(sql: Tag): Promise<string[]> {
+  const rows = await sql<{ name: string }>`
+    SELECT datname AS name
+    FROM pg_database
+    WHERE datname ~ ${`^${TEMPLATE_PREFIX}[0-9a-f]{12}$`} AND pg_has_role(datdba, 'USAGE')
+      AND substring(shobj_description(oid, 'pg_database') FROM ${USED}::text)::timestamptz < now() - interval '1 day'
+    ORDER BY datname
+  `;
+  return rows.map(({ name }) => name);
 }
 
 /** Waits for other connections to the same database that make a template, until this one is closed or unlocks. */

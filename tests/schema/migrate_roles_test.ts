@@ -39,7 +39,7 @@ Deno.test("every table, view, sequence and function of the schema is granted to 
     }
   }
   // Helpers are for consumers alone: they need no line below.
-  const helpers = Object.keys(found).filter((name) => /^_\w+\(\)$/.test(name) && name !== "_produce()");
+  const helpers = Object.keys(found).filter((name) => /^_\w+\(\)$/.test(name) && !(name in DECIDED));
   for (const name of helpers) {
     assertEquals([name, found[name]], [name, "consumer:x"]);
     delete found[name];
@@ -48,9 +48,9 @@ Deno.test("every table, view, sequence and function of the schema is granted to 
 });
 
 const TABLES = [
-  ..."alert consumer_process cron cron_slot definition ended error_group result_waiter retention slot step task task_log unfinished_import unique_key waiting"
+  ..."alert consumer_process cron cron_slot definition ended error_group result_waiter retention signal slot step task task_log unfinished_import unique_key waiting"
     .split(" "),
-  ..."_limit_queue step_json task_json task_record".split(" "),
+  ..."_limit_queue step_json task_json task_record wait".split(" "),
 ];
 /** What the role viewer may read, too. */
 const VIEWED = [
@@ -58,7 +58,7 @@ const VIEWED = [
   ..."_claimed_run _claimed_task _ready_task consumer_record cron_record error_overview task_overview".split(" "),
 ];
 const FUNCTIONS = [
-  ..."cancel channel control_channel decode encode encode_raw ended_channel explain graph mermaid pause pause_cron queues_channel"
+  ..."cancel channel control_channel decode encode encode_raw ended_channel explain fork graph mermaid pause pause_cron queues_channel"
     .split(" "),
   ..."reschedule resume resume_cron retry run run_cron try_decode".split(" "),
 ];
@@ -68,15 +68,20 @@ const DECIDED: Record<string, string> = {
   ...Object.fromEntries(FUNCTIONS.map((name) => [`${name}()`, "consumer:x"])),
   ...Object.fromEntries(VIEWED.map((name) => [name, "consumer:rw viewer:r"])),
   "migration": "consumer:r viewer:r",
+  "signal_id_seq": "consumer:u",
   "task_id_seq": "consumer:u",
   "consumer_process_id_seq": "consumer:u",
   "task_log_id_seq": "consumer:u",
   "schedule()": "producer:x consumer:x",
-  "_produce()": "producer:x consumer:x",
+  ...Object.fromEntries(
+    ["_produce()", "signal()", "signal_by_key()", "_signal()", "_signal_by_key()"].map((
+      name,
+    ) => [name, "producer:x consumer:x"]),
+  ),
 };
 
 // _notify() has no search_path, as that costs every INSERT: security_test.ts shows that it needs none.
-Deno.test("exactly four functions act as their owner, and all but _notify() pin the search_path with pg_temp last", async () => {
+Deno.test("exactly eight functions act as their owner, and all but _notify() pin the search_path with pg_temp last", async () => {
   const rows = await roles.db.sql`
     SELECT proname, proconfig FROM pg_proc WHERE pronamespace = ${roles.schema}::regnamespace AND prosecdef ORDER BY 1
   `;
@@ -85,7 +90,11 @@ Deno.test("exactly four functions act as their owner, and all but _notify() pin 
     ["_default_queue", pinned],
     ["_notify", null],
     ["_produce", pinned],
+    ["_signal", pinned],
+    ["_signal_by_key", pinned],
     ["schedule", pinned],
+    ["signal", pinned],
+    ["signal_by_key", pinned],
   ]);
 });
 

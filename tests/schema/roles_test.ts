@@ -128,6 +128,47 @@ Deno.test("a producer schedules tasks that wait for others, whose ids it knows",
   );
 });
 
+Deno.test("a producer sends signals, to tasks that it names by id or by their unique key", async () => {
+  const [first] = await roles.run("producer", "SELECT firefly.schedule('sql.wait', unique_key => 'w')::int AS id");
+  const id = first!.id;
+  const answers = await roles.run(
+    "producer",
+    `SELECT firefly.signal(${id}, 'a', '[1]') AS a, firefly.signal_by_key('sql.wait', 'w', 'b') AS b,
+      firefly._signal(${id}, 'c', 'MQ==') AS c, firefly._signal_by_key('sql.wait', 'w', 'd', NULL) AS d,
+      firefly.signal(999999, 'a') AS missing`,
+  );
+  assertEquals({ ...answers[0]! }, { a: true, b: true, c: true, d: true, missing: false });
+  const rows = await roles.run(
+    "owner",
+    `SELECT name, firefly.decode(payload) AS payload FROM firefly.signal WHERE task_id = ${id} ORDER BY id`,
+  );
+  assertEquals(rows.map(({ name, payload }) => [name, payload]), [["a", [1]], ["b", null], ["c", 1], ["d", null]]);
+  await roles.run("owner", `SELECT firefly.cancel(${id})`);
+});
+
+Deno.test("a viewer reads of steps what they do and when, and no key, result, error or signal", async () => {
+  const allowed = "task_id, name, kind, status, seq, version, attempt, failures, began, ended, due, callees";
+  assertEquals(
+    await permitted("viewer", [
+      "SELECT key FROM firefly.step",
+      "SELECT returned FROM firefly.step",
+      "SELECT error FROM firefly.step",
+      "SELECT * FROM firefly.step_json",
+      "SELECT * FROM firefly.wait",
+      "SELECT * FROM firefly.signal",
+      "SELECT firefly.signal(1, 'a')",
+      "SELECT firefly.signal_by_key('a', 'b', 'c')",
+      "SELECT concurrency_key FROM firefly.waiting",
+    ]),
+    [],
+  );
+  assertEquals((await permitted("viewer", [`SELECT ${allowed} FROM firefly.step`])).length, 1);
+  assertEquals(
+    (await permitted("viewer", ["SELECT reason, pending, signals, suspended FROM firefly.waiting"])).length,
+    1,
+  );
+});
+
 Deno.test("a producer reads no table and no view", async () => {
   const names = await relations(roles);
 

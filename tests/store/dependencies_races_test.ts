@@ -1,33 +1,12 @@
 import { assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import { releaseTasks } from "../../src/store/dependencies.ts";
-import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { testDatabase } from "../support/database.ts";
 import { end, leftOver, releaseAll, scheduleGraph, statesOf, tagOfClient } from "../support/dependencies.ts";
-import { lockWait } from "../support/statements.ts";
+import { untilHeldUp, whileOpen } from "../support/open_transactions.ts";
 import { clients } from "../support/unique.ts";
 
 const NOTHING = { ended: 0, open: 0, pending: 0 };
-
-/** Runs `inside` in a transaction of `sql` that stays open until `meanwhile` has run. */
-async function whileOpen<T>(
-  sql: postgres.Sql,
-  inside: (sql: postgres.TransactionSql) => Promise<unknown>,
-  meanwhile: () => Promise<T>,
-): Promise<T> {
-  let result: T | undefined;
-  await sql.begin(async (open) => {
-    await inside(open);
-    result = await meanwhile();
-  });
-  return result!;
-}
-
-/** Starts `act`; resolves once it waits for a lock, or is done. */
-async function untilHeldUp(db: TestDatabase, act: () => Promise<unknown>): Promise<{ done: Promise<unknown> }> {
-  const done = act();
-  await Promise.race([done, lockWait(db)]);
-  return { done };
-}
 
 const retry = (sql: postgres.Sql | postgres.TransactionSql, id: number) => sql`SELECT firefly.retry(${id}) AS done`;
 

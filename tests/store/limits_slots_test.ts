@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { promoteDueTasks } from "../../src/store/waiting.ts";
 import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
 import { deleteEndedSlots, returnIdleSlots, startRates } from "../../src/store/limits.ts";
@@ -29,9 +29,9 @@ Deno.test("a rate slot counts from the start of its attempt, and sets when to ad
     SELECT admit_at = slot.until AS same, extract(epoch FROM until - now())::float AS seconds
     FROM firefly.waiting, firefly.slot WHERE waiting.id = ${second!}
   `;
-  assertEquals([row!.same, Math.round(row!.seconds)], [true, 60]);
+  assertEquals(row!.same, true);
   const { nextDue } = await claim(db, { consumerId });
-  assertEquals(Math.round(nextDue!), 60);
+  for (const seconds of [row!.seconds, nextDue!]) assert(seconds > 30 && seconds <= 60, `${seconds} s`);
 
   await settle(db, task);
   assertEquals(await admit(db, [], ["r"]), 0);

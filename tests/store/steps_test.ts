@@ -7,11 +7,11 @@ import { isNotHeld } from "../../src/store/complete.ts";
 import { bench } from "../support/attempt_bench.ts";
 import { testDatabase } from "../support/database.ts";
 import { insertTask } from "../support/records.ts";
+import { newStep, newWait } from "../support/new_step.ts";
 
 function ended(id: number, claimSeq: number, { name = "a", key = "", seq = 1 } = {}): EndedStep {
   const now = performance.now();
-  const step = { name, key, seq, version: 1, attempt: 1, began: now, ended: now, returned: "MQ==", error: null };
-  return { id, claimSeq, step: { ...step, status: "completed" }, failures: [] };
+  return { id, claimSeq, step: newStep({ name, key, seq, began: now, ended: now, returned: "MQ==" }), failures: [] };
 }
 
 Deno.test("storeSteps() stores steps of many tasks, and tells those whose task is held no more or that are there", async () => {
@@ -35,7 +35,7 @@ Deno.test("storeSteps() stores steps of many tasks, and tells those whose task i
   const second = await storeSteps(db.store, [ended(one, 0), ended(one, 0, { key: "2", seq: 3 })]);
 
   assertEquals([first, second], [[true, true, true, false, false], [false, true]]);
-  const steps = await readSteps(db.store, one);
+  const { steps } = await readSteps(db.store, one);
   assertEquals(steps.map(({ name, key, seq, status }) => [name, key, seq, status]), [
     ["f", "", 1, "failed"],
     ["a", "", 2, "completed"],
@@ -63,7 +63,34 @@ Deno.test("storeStep() fails unless the attempt holds the task and the step is n
     const error = await assertRejects(() => storeStep(db.store, step));
     assert(isNotHeld(error));
   }
-  assertEquals((await readSteps(db.store, id)).length, 1);
+  assertEquals((await readSteps(db.store, id)).steps.length, 1);
+});
+
+Deno.test("storeStep() and storeSteps() store over a step that waits, if the attempt holds the task, and over no other", async () => {
+  await using db = await testDatabase();
+  const id = await insertTask(db);
+  for (const name of ["a", "b"]) {
+    await storeSteps(db.store, [{
+      id,
+      claimSeq: 0,
+      step: newWait({ name, kind: "step", failures: 2, due: 60 }),
+      failures: [],
+    }]);
+  }
+  assert(!await isStored(db.store, id, { name: "a", key: "" }));
+
+  const error = await assertRejects(() => storeStep(db.store, ended(id, 1)));
+  assert(isNotHeld(error));
+  assertEquals(await storeSteps(db.store, [ended(id, 1, { name: "b" })]), [false]);
+  await storeStep(db.store, ended(id, 0));
+  assertEquals(await storeSteps(db.store, [ended(id, 0, { name: "b", seq: 2 }), ended(id, 0)]), [true, false]);
+
+  const { steps } = await readSteps(db.store, id);
+  assertEquals(steps.map(({ name, status, seq, failures }) => [name, status, seq, failures]), [
+    ["a", "completed", 1, 0],
+    ["b", "completed", 2, 0],
+  ]);
+  assert(steps.every(({ due, ended }) => due !== null && ended !== null));
 });
 
 Deno.test("deleting, pruning and truncating tasks deletes their steps", async () => {
@@ -82,9 +109,9 @@ const ROUNDS = Number(Deno.env.get("STEP_ROUNDS") ?? 40);
 /**
  * Two attempts do the same step of a task at the same time. With `rescued`, the second has the claim that follows the
  * first; without, both have the same fence, as after a crash of the server that has undone the first claim. Connections
- * are killed at random moments. Returns the rounds in which effects and step differ, or happened twice.
+ * are killed at random moments. With `waits`, the step has failed before, and its row waits. Returns the rounds in which effects and step differ, or happened twice.
  */
-async function raceForStep({ rescued }: { rescued: boolean }) {
+async function raceForStep({ rescued, waits }: { rescued: boolean; waits: boolean }) {
   await using test = await bench();
   const { db, env: { sql, sessions } } = test;
   await db.sql`CREATE TABLE effect (task_id bigint, claim_seq int)`;
@@ -109,6 +136,10 @@ async function raceForStep({ rescued }: { rescued: boolean }) {
   }
   for (let round = 0; round < ROUNDS; round++) {
     const id = await insertTask(db);
+    if (waits) {
+      const step = newWait({ name: "a", kind: "step", failures: 1, due: 0 });
+      await storeSteps(db.store, [{ id, claimSeq: 0, step, failures: [] }]);
+    }
     await Promise.all([
       attempt(id, 0),
       (async () => {
@@ -120,7 +151,7 @@ async function raceForStep({ rescued }: { rescued: boolean }) {
     await jitter(1);
     const [{ effects, steps }] = await db.sql`
       SELECT (SELECT count(*)::int FROM effect WHERE task_id = ${id}) AS effects,
-        (SELECT count(*)::int FROM firefly.step WHERE task_id = ${id}) AS steps
+        (SELECT count(*)::int FROM firefly.step WHERE task_id = ${id} AND status <> 'waiting') AS steps
     ` as unknown as [{ effects: number; steps: number }];
     if (effects !== steps) differ++;
     if (effects > 1) twice++;
@@ -129,11 +160,19 @@ async function raceForStep({ rescued }: { rescued: boolean }) {
   return { differ, twice, outcomes };
 }
 
-Deno.test("storeStep() commits the effects of one of two attempts: after a rescue, and with the same fence", async () => {
+async function assertOneCommits({ waits }: { waits: boolean }): Promise<void> {
   for (const rescued of [true, false]) {
-    const { differ, twice, outcomes } = await raceForStep({ rescued });
+    const { differ, twice, outcomes } = await raceForStep({ rescued, waits });
     assertEquals([rescued, differ, twice], [rescued, 0, 0]);
     assert(outcomes.committed! > ROUNDS / 4, JSON.stringify(outcomes));
     if (ROUNDS > 100) console.log({ rescued, rounds: ROUNDS, differ, twice, ...outcomes });
   }
+}
+
+Deno.test("storeStep() commits the effects of one of two attempts: after a rescue, and with the same fence", async () => {
+  await assertOneCommits({ waits: false });
+});
+
+Deno.test("storeStep() over a step that is tried again commits the effects of one of two attempts", async () => {
+  await assertOneCommits({ waits: true });
 });

@@ -100,7 +100,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
         THEN json_build_object(
           'attempt', COALESCE(task.retry_attempts, 0) + COALESCE(task.rescues, 0) + 1,
           'retryAttempts', COALESCE(task.retry_attempts, 0), 'snoozes', COALESCE(task.snoozes, 0),
-          'backoff', task.backoff, 'timeout', task.timeout,
+          'backoff', task.backoff, 'timeout', task.timeout, 'compensates', task.compensates,
           'concurrencyKey', task.concurrency_key, 'rateKey', task.rate_key,
           'hasSlots', (task.concurrency_key IS NULL OR (
             SELECT count(*)

@@ -1,5 +1,7 @@
 import type { Tag } from "../../../src/database/driver.ts";
 
+const MOST_DEPENDENCIES = 20;
+
 export function spansOf(sql: Tag, most: number): unknown {
   return sql.fragment`
       (
@@ -11,7 +13,20 @@ export function spansOf(sql: Tag, most: number): unknown {
           LIMIT ${most}::bigint
         ) AS first
         CROSS JOIN LATERAL (
-          SELECT encode(traceparent, 'hex') AS span FROM ${sql.schema}.task WHERE task.id = first.id OFFSET 0
+          SELECT CASE
+            WHEN task.dependencies IS NULL THEN to_json(encode(task.traceparent, 'hex'))
+            ELSE to_json(array_prepend(encode(task.traceparent, 'hex'), ARRAY(
+              SELECT encode(other.traceparent, 'hex')
+              FROM ${sql.schema}.dependency
+              JOIN ${sql.schema}.task AS other ON other.id = dependency.dependency_id
+              WHERE dependency.task_id = first.id AND other.traceparent IS NOT NULL
+              ORDER BY dependency.ordinal
+              LIMIT ${MOST_DEPENDENCIES}
+            )))
+          END AS span
+          FROM ${sql.schema}.task
+          WHERE task.id = first.id
+          OFFSET 0
         ) AS task
       )::text AS spans,`;
 }

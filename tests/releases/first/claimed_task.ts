@@ -1,7 +1,7 @@
 import type { Backoff } from "../../../src/task/backoff.ts";
 import { toNumber } from "./rows.ts";
 
-export type Spans = Readonly<Record<number, string | null>>;
+export type Spans = Readonly<Record<number, string | null | readonly [string | null, ...string[]]>>;
 
 export interface ClaimedRun {
   readonly claimSeq: number;
@@ -16,6 +16,7 @@ export interface ClaimedRun {
   readonly retryDelay: number | null;
   readonly backoff: Backoff | null;
   readonly timeout: number | null;
+  readonly compensates: boolean;
   readonly concurrencyKey: string | null;
   readonly rateKey: string | null;
   readonly hasSlots: boolean;
@@ -82,6 +83,10 @@ export class ClaimedTask implements Omit<ClaimedRun, "spans"> {
     return this.run.timeout;
   }
 
+  get compensates(): boolean {
+    return this.run.compensates;
+  }
+
   get concurrencyKey(): string | null {
     return this.run.concurrencyKey;
   }
@@ -99,7 +104,13 @@ export class ClaimedTask implements Omit<ClaimedRun, "spans"> {
   }
 
   get scheduledIn(): string | null | undefined {
-    return this.run.spans?.[this.id];
+    const span = this.run.spans?.[this.id];
+    return typeof span === "object" && span !== null ? span[0] : span;
+  }
+
+  get dependedOn(): readonly string[] {
+    const span = this.run.spans?.[this.id];
+    return typeof span === "object" && span !== null ? span.slice(1) as string[] : [];
   }
 }
 
@@ -116,10 +127,14 @@ export type ClaimedGroup = [
   params: string,
 ];
 
-type Rest = Pick<
-  ClaimedRun,
-  "attempt" | "retryAttempts" | "snoozes" | "backoff" | "timeout" | "concurrencyKey" | "rateKey" | "hasSlots"
->;
+type Rest =
+  & Pick<
+    ClaimedRun,
+    "attempt" | "retryAttempts" | "snoozes" | "backoff" | "timeout" | "concurrencyKey" | "rateKey" | "hasSlots"
+  >
+  & {
+    readonly compensates: boolean | null;
+  };
 
 const NOTHING_ELSE: Rest = {
   attempt: 1,
@@ -127,6 +142,7 @@ const NOTHING_ELSE: Rest = {
   snoozes: 0,
   backoff: null,
   timeout: null,
+  compensates: null,
   concurrencyKey: null,
   rateKey: null,
   hasSlots: true,
@@ -160,6 +176,7 @@ export function addTasks(tasks: ClaimedTask[], group: ClaimedGroup, context: Gro
     snoozes: rest.snoozes,
     backoff: rest.backoff,
     timeout: rest.timeout && Number(rest.timeout),
+    compensates: rest.compensates === true,
     concurrencyKey: rest.concurrencyKey,
     rateKey: rest.rateKey,
     hasSlots: rest.hasSlots,

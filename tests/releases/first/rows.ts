@@ -33,6 +33,7 @@ export interface TaskRow {
   tags: string[];
   traceparent: string | null;
   dependencies: number;
+  forked_from: string | number | null;
   attempted_by: AttemptedBy | null;
 }
 
@@ -102,6 +103,7 @@ export function newRow(
     tags: [...task.tags], // a list can be changed, as a Date can
     traceparent: task.traceparent ?? null,
     dependencies: task.depends?.length ?? 0,
+    forked_from: null,
     attempted_by: null,
     inserted: true,
   };

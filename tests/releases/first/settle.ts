@@ -141,8 +141,9 @@ export async function deleteBatches(sql: Tag, batches: string[]): Promise<void> 
     WHERE claim_batch.id = ANY (${batches}::uuid[])
       AND NOT EXISTS (
         SELECT FROM ${sql.schema}._claimed_task AS claim
-        JOIN ${sql.schema}.task ON task.id = claim.id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
-        WHERE claim.batch_id = claim_batch.id
+        WHERE claim.batch_id = claim_batch.id AND claim.claim_seq = (
+          SELECT task.claim_seq FROM ${sql.schema}.task WHERE task.id = claim.id AND task.status = 'created'
+        )
       )
   `;
 }
