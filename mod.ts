@@ -37,14 +37,16 @@ export {
   LeaseLost,
   SchemaMismatch,
   type SchemaMismatchReason,
+  StepNotFound,
   StepsChanged,
+  Suspended,
   TaskCancelled,
   TaskExists,
   TaskNotFound,
 } from "./src/errors.ts";
 export type { Encryption } from "./src/privacy/encryption.ts";
 export type { Explanation, OpenDependency, Reason, ReasonError, SlotHolder } from "./src/task/explanation.ts";
-export type { AttemptedBy, AttemptInfo, Events } from "./src/events.ts";
+export type { AttemptedBy, AttemptInfo, Events, StepEventInfo } from "./src/events.ts";
 export { configure, consume, tasks, transaction } from "./src/firefly/default.ts";
 export { Firefly } from "./src/firefly/firefly.ts";
 export { httpStatus } from "./src/firefly/http_status.ts";
@@ -69,13 +71,12 @@ export type {
 } from "./src/task/options.ts";
 export type { PruneOptions, PruneProgress } from "./src/records/prune.ts";
 export type {
-  GraphNode,
+  ForkOptions,
   LeftReason,
   LeftTask,
   Page,
   PageOptions,
   RescheduleOptions,
-  StepRecord,
   TaskCounts,
   TaskError,
   TaskFilter,
@@ -87,7 +88,8 @@ export type {
   TaskStatus,
   WaitOptions,
 } from "./src/task/record.ts";
-export type { BulkOptions, Tasks } from "./src/records/tasks.ts";
+export type { BulkOptions } from "./src/records/bulk.ts";
+export type { Tasks } from "./src/records/tasks.ts";
 export { TaskFailed } from "./src/records/task_failed.ts";
 export type { Argument, Arguments, ResultOf } from "./src/task/result_of.ts";
 export { type Settled, settled } from "./src/task/settled.ts";
@@ -105,7 +107,11 @@ export type {
   StandardSchemaV1,
 } from "./src/task/standard_schema.ts";
 export type { Atom, Storable } from "./src/task/storable.ts";
-export type { Step, StepInfo, StepOptions } from "./src/task/step.ts";
+export type { Payload, Signal, SignalOptions, SignalTarget } from "./src/task/signal.ts";
+export { signal } from "./src/task/define_signal.ts";
+export type { Step, WaitForOptions } from "./src/task/step.ts";
+export type { StepInfo, StepOptions } from "./src/task/step_options.ts";
+export type { GraphNode, StepRecord } from "./src/task/step_record.ts";
 export { ValidationFailed } from "./src/task/validation.ts";
 export { task } from "./src/task/task.ts";
 export { parseTaskId } from "./src/task/task_id.ts";

@@ -311,6 +311,30 @@ export class StepsChanged extends FireflyError {
 }
 
 /**
+ * An attempt has ended as its handler waits: for a time, a signal, or other tasks. `current().signal` aborts with this
+ * error as its reason, and the handler does not go on: it is called again when the wait has ended. Close there what it
+ * holds, as `finally` blocks do not run.
+ *
+ * @example
+ * ```ts
+ * import { current, Suspended, task } from "@firefly/tasks";
+ *
+ * export const watch = task("docs.watch", async (url: string) => {
+ *   const { step, signal } = current();
+ *   const socket = new WebSocket(url);
+ *   signal.addEventListener("abort", () => {
+ *     if (signal.reason instanceof Suspended) socket.close();
+ *   });
+ *   await step.sleep("1h");
+ * });
+ * ```
+ */
+export class Suspended extends FireflyError {
+  /** The name of the class. */
+  override name = "Suspended";
+}
+
+/**
  * There is no task with this id, or, for `get()` of a task, it belongs to another one.
  *
  * @example
@@ -340,6 +364,42 @@ export class TaskNotFound extends FireflyError {
   constructor(id: number, funcName?: string) {
     super(`Cannot find task ${id}${funcName === undefined ? "" : ` of "${funcName}" as it is of another name`}`);
     this.id = id;
+  }
+}
+
+/**
+ * The task has no step of this name and key. Thrown by `fork()`.
+ *
+ * @example
+ * ```ts
+ * import { StepNotFound } from "@firefly/tasks";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const error = new StepNotFound("Cannot fork task 17", { id: 17, step: "chrage", key: "" });
+ * assertEquals([error.id, error.step], [17, "chrage"]);
+ * ```
+ */
+export class StepNotFound extends FireflyError {
+  /** The name of the class. */
+  override name = "StepNotFound";
+  /** The id of the task. */
+  readonly id: number;
+  /** The name of the step. */
+  readonly step: string;
+  /** The key of the step; empty if it was given none. */
+  readonly key: string;
+
+  /**
+   * Creates an error for a missing step.
+   *
+   * @param message Which steps there are instead.
+   * @param options `id`: that of the task; `step`, `key`: what was asked for.
+   */
+  constructor(message: string, { id, step, key }: { id: number; step: string; key: string }) {
+    super(message);
+    this.id = id;
+    this.step = step;
+    this.key = key;
   }
 }
 

@@ -5,7 +5,6 @@ import type { AttemptEnvironment } from "./environment.ts";
 import type { TaskDefinition } from "../task/definition.ts";
 import { commitWithTask } from "../settle/commit.ts";
 import { encodeResult } from "../settle/encode_result.ts";
-import { hasDatabaseFailed } from "../settle/database_failure.ts";
 import {
   type AttemptEvents,
   type AttemptOutcome,
@@ -15,10 +14,11 @@ import {
   emitOutcome,
   readLossReason,
 } from "../settle/outcome_events.ts";
-import { DatabaseUnreachable, DecryptionFailed, FireflyError, LeaseLost, StepsChanged } from "../errors.ts";
+import { FireflyError, LeaseLost } from "../errors.ts";
 import type { AttemptInfo } from "../events.ts";
 import { callHandler, type HandlerCall } from "./call_handler.ts";
 import { finishSteps, type StepsLeft } from "./finish_steps.ts";
+import { isNoFailure } from "./no_failure.ts";
 import { isLoaded, loadAttempt } from "./load_params.ts";
 import { completeArguments } from "./results.ts";
 import type { CurrentInstance, Scope, TaskContext } from "../task/scope.ts";
@@ -28,16 +28,14 @@ import type { ClaimedTask } from "../store/claimed_task.ts";
 import type { Outcome } from "../store/settle.ts";
 import type { AttemptSpan } from "../telemetry/attempt_span.ts";
 import { isInstance } from "../thrown.ts";
+import { AttemptCompensation, type Decision, explainEnd, isToCompensate, isUnread } from "./compensate.ts";
+import { Shutdown } from "./shutdown.ts";
+import { suspendAttempt } from "./suspend.ts";
 import type { Steps } from "../steps/steps.ts";
 import type { Transaction } from "../database/transaction.ts";
 import { decideRetry } from "../settle/retry_decision.ts";
 import type { Incomplete } from "../wire/missing.ts";
 import type { Duration } from "../duration.ts";
-
-/** Ends an attempt from outside without counting it: its task goes back to its queue. */
-export class Shutdown extends FireflyError {
-  override name = "Shutdown";
-}
 
 /** Called with an attempt that has ended, and how. */
 export type OnEnded = (attempt: Attempt, outcome: AttemptOutcome) => void;
@@ -52,7 +50,8 @@ export type OnEnded = (attempt: Attempt, outcome: AttemptOutcome) => void;
  *    slot back, and the `Settler` completes it together with others.
  * 5. `onSettled` emits `completed`, or `lost` if the consumer no longer held the task.
  * 6. `onError` and `#fail` handle an error of any step: they roll back, choose between a retry and the end
- *    (`decideRetry`), settle, and emit `retried` or `failed`.
+ *    (`decideRetry`), compensate the handler's steps before the end (`AttemptCompensation`), settle, and emit `retried` or
+ *    `failed`.
  * 7. `#end` reports the outcome, and gives the slot back if it is still taken.
  *
  * A step whose value is there at once awaits nothing: the promises around a short handler would cost more than all the
@@ -77,6 +76,9 @@ export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion
   #span: AttemptSpan | undefined;
   #onEnded: OnEnded | undefined;
   #inSlot = true;
+  #compensation: AttemptCompensation | undefined;
+  /** Why it was ended from outside, other than by itself. */
+  #abortedBy: Error | undefined;
   /** Whether its arguments, or results that are among them, are being read, so that its handler was not called. */
   #isLoading = false;
   /** Whether the handler has returned or was abandoned, so that it can begin no transaction. */
@@ -153,7 +155,7 @@ export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion
   get #contextOnUse(): AttemptContext {
     if (!this.#context) {
       const { task, definition, info, env } = this;
-      this.#context = new AttemptContext({ task, definition, info, env, traceId: this.#span?.traceId ?? null });
+      this.#context = new AttemptContext({ task, definition, info, env, span: this.#span });
       if (this.#closed) this.#context.end();
     }
     return this.#context;
@@ -161,7 +163,9 @@ export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion
 
   /** Ends the attempt from outside: aborts its signal, and settles it without waiting for the handler. */
   abort(reason: Error): void {
+    this.#abortedBy = reason;
     this.abortController.abort(reason);
+    this.#compensation?.abort(reason);
   }
 
   /**
@@ -175,10 +179,16 @@ export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion
     return args;
   }
 
+  /** Called when the handler has ended, and what stands around it has not. */
+  onHandled(): void {
+    this.usedSteps?.onHandled();
+  }
+
   /** Keeps the attempt's transactions alive. */
   ping(): void {
     this.#context?.usedTransaction?.ping();
     this.#context?.usedSteps?.ping();
+    this.#compensation?.ping();
   }
 
   /** Runs the attempt; calls `onEnded` with its outcome. */
@@ -264,8 +274,10 @@ export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion
   /** Ends the attempt with an error of any of its steps. */
   onError(error: unknown): void {
     this.#close();
-    this.#span ??= this.env.tracing?.startFailed(this.task, this.began);
-    this.#span?.fail(error);
+    if (!this.#isSuspended(error)) {
+      this.#span ??= this.env.tracing?.startFailed(this.task, this.began);
+      this.#span?.fail(error);
+    }
     // Whatever happens meanwhile, the attempt ends: a slot that is never given back is lost to the consumer.
     void this.#fail(error).catch((fault) => this.#lose(fault)).then((outcome) => this.#end(outcome));
   }
@@ -285,35 +297,53 @@ export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion
   }
 
   /** Rolls the handler's transaction back, and settles the task by the error. */
-  async #fail(error: unknown): Promise<AttemptOutcome> {
+  async #fail(thrown: unknown): Promise<AttemptOutcome> {
     const seconds = Math.round((performance.now() - this.began) * 1000) / 1e6;
-    const databaseFailed = await this.#isNoFailure(error);
     const transaction = this.#context?.usedTransaction;
+    const hasNotFailed = isUnread(this) || await isNoFailure(thrown, {
+      transaction,
+      isAborted: this.aborted,
+      isReason: this.#isReason(thrown),
+      isLoading: this.#isLoading,
+    });
+    let error = hasNotFailed ? thrown : explainEnd(this.usedSteps, thrown);
     if (this.aborted) transaction?.abandon();
     else await transaction?.rollback();
+    if (this.#isSuspended(error)) {
+      return await suspendAttempt(this, { ...this.usedSteps!.suspended!, span: this.#span });
+    }
     if (isInstance(error, LeaseLost)) return this.#lose(error);
     const { task, definition, env: { settler, sql, config: { defaults }, redactor } } = this;
-    const decided = isInstance(error, Shutdown)
-      ? { status: "created", counts: "snooze" } as const
-      : decideRetry(error, { task, definition, defaults, redactor, seconds }, databaseFailed);
+    let counted: string | null = null;
+    let decided: Decision = isInstance(error, Shutdown)
+      ? { status: "created", error: null, delay: null, counts: "snooze" }
+      : decideRetry(error, { task, definition, defaults, redactor, seconds }, hasNotFailed || error !== thrown);
+    if (this.usedSteps && isToCompensate(this.usedSteps, error, decided)) {
+      this.#compensation = new AttemptCompensation(this, this.usedSteps);
+      if (this.#abortedBy) this.#compensation.abort(this.#abortedBy);
+      const end = await this.#compensation.end(error, decided);
+      if (typeof end === "string") return end;
+      ({ error, decided, counted } = end);
+    }
     // If the database refuses all of it, this throws. The next renewal finds the claim, which is tracked no longer.
     this.ran = Math.round(seconds * 1000);
     const { status, outcome } = await settleFailure(settler, task, { ...this.outcome, returned: null, ...decided });
     if (!status) return emitLost(this, await readLossReason(sql, task.id, error));
-    if (outcome.error !== null) this.env.statistics?.countError(task, outcome.error);
+    counted ??= outcome.error;
+    if (counted !== null) this.env.statistics?.countError(task, counted);
     if (status !== outcome.status) return emitDuplicate(this, error);
     if (outcome.delay) this.env.slots.onDelayed(outcome.delay);
     return emitOutcome(this, outcome, error);
   }
 
-  /**
-   * Whether the connection or the server failed, a key for a result is missing here, or the code is to be fixed by a
-   * deployment: not the handler.
-   */
-  async #isNoFailure(error: unknown): Promise<boolean> {
-    if (isInstance(error, StepsChanged)) return true;
-    if (this.#isLoading && (isInstance(error, DatabaseUnreachable) || isMissingKey(error))) return true;
-    return await hasDatabaseFailed(error, this.#context?.usedTransaction, this.aborted);
+  /** Whether its handler waits, so that it was ended. */
+  #isSuspended(error: unknown): boolean {
+    return this.usedSteps?.suspended !== undefined && this.#isReason(error);
+  }
+
+  /** Whether it was ended from outside because of an error. */
+  #isReason(error: unknown): boolean {
+    return this.aborted && this.abortController.reason === error;
   }
 
   /** Settles nothing, as the consumer no longer holds the task. */
@@ -321,8 +351,4 @@ export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion
     this.env.settler.untrackTask(this.task);
     return emitLost(this, reason);
   }
-}
-
-function isMissingKey(error: unknown): boolean {
-  return isInstance(error, DecryptionFailed) && error.isKeyMissing;
 }

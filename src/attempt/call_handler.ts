@@ -24,6 +24,8 @@ export interface HandlerCall extends Scope {
   readonly aborted: boolean;
   /** Completes arguments in which results of other tasks are missing. */
   readResults(incomplete: Incomplete): Promise<unknown>;
+  /** Called when the handler has ended, if middleware or a schema stands around it. */
+  onHandled(): void;
   /** Aborts at the timeout. The call is over when it aborts, for whatever reason. */
   readonly abortController: LazyAbortController;
 }
@@ -43,7 +45,7 @@ export function callHandler(call: HandlerCall): unknown {
   try {
     const returned = middleware.length === 0
       ? enterScope(call, handleTask, call, params!)
-      : enterScope(call, callThrough, middleware, call.info, async () => await handleTask(call, params!));
+      : enterScope(call, callThrough, middleware, call.info, () => handleWithin(call, params!));
     isOver = !isThenable(returned);
     if (!isOver) return unlessAborted(returned as PromiseLike<unknown>, call.abortController, timer);
     throwIfAborted(call);
@@ -86,6 +88,14 @@ function handleTask(call: HandlerCall, params: string): unknown {
   throw notAList();
 }
 
+async function handleWithin(call: HandlerCall, params: string): Promise<unknown> {
+  try {
+    return await handleTask(call, params);
+  } finally {
+    call.onHandled();
+  }
+}
+
 function notAList(): TypeError {
   return new TypeError("Cannot call the handler as params is no list of arguments");
 }
@@ -112,6 +122,7 @@ async function handleChecked(call: HandlerCall, given: unknown[]): Promise<unkno
   }
   throwIfAborted(call); // validation may have taken its time
   const returned = await handler(...args);
+  call.onHandled(); // the schema may take its time, too
   if (!output) return returned;
   return await failPermanently(validate(output, returned, `Cannot complete task "${name}" as its result is not valid`));
 }

@@ -8,9 +8,11 @@ import { maxRetriesOf } from "../settle/retry_decision.ts";
 import type { Logger, TaskContext } from "../task/scope.ts";
 import type { ClaimedTask } from "../store/claimed_task.ts";
 import { storeProgress } from "../store/settle.ts";
+import { loadSteps } from "../steps/load_steps.ts";
 import { Steps } from "../steps/steps.ts";
 import { attemptTransaction } from "../database/attempt_transaction.ts";
 import type { Transaction } from "../database/transaction.ts";
+import type { AttemptSpan } from "../telemetry/attempt_span.ts";
 import { partsOf } from "../thrown.ts";
 import { toAscii, toStorable } from "../wire/format.ts";
 
@@ -19,9 +21,9 @@ export interface ContextParts {
   readonly task: ClaimedTask;
   readonly definition: TaskDefinition;
   readonly info: AttemptInfo;
-  readonly env: Omit<AttemptEnvironment, "hooks" | "settler" | "slots" | "statistics" | "tracing">;
-  /** The id of the trace that the attempt is part of; null if it has none. */
-  readonly traceId: string | null;
+  readonly env: Omit<AttemptEnvironment, "hooks" | "settler" | "slots" | "tracing">;
+  /** The span of the attempt; undefined if it has none. */
+  readonly span: AttemptSpan | undefined;
 }
 
 /**
@@ -65,7 +67,8 @@ export class AttemptContext {
   /** The steps of the handler. */
   get steps(): Steps {
     if (!this.#steps) {
-      const { task, definition, env } = this.#parts;
+      const { task, definition, info, env, span } = this.#parts;
+      const { events, statistics } = env;
       const { context, abortController } = this;
       const hasBegun = () => this.#transaction?.begun ?? false;
       this.#steps = new Steps({
@@ -73,9 +76,11 @@ export class AttemptContext {
         definition,
         env,
         context,
+        observers: { info, events, counts: statistics?.steps, span },
         get hasBegun() {
           return hasBegun();
         },
+        read: (version) => loadSteps(task, { ...env, version }),
         abort: (reason) => abortController.abort(reason),
       });
       if (this.#ended) this.#steps.stop();
@@ -117,7 +122,7 @@ export class AttemptContext {
         return steps().step;
       },
       get version() {
-        return steps().version;
+        return steps().firstVersion;
       },
       get log() {
         return log ??= makeLogger();
@@ -127,11 +132,13 @@ export class AttemptContext {
   }
 
   #logger(): Logger {
-    const { info, task, traceId, definition, env } = this.#parts;
+    const { info, task, span, definition, env } = this.#parts;
     const { events, redactor } = env;
+    const traceId = span?.traceId ?? null;
     const keep = env.log?.of(task, definition.keepLogs ?? env.config.defaults.keepLogs);
     const log = (level: keyof Logger) => (message: string, fields: object = {}) => {
       const line = {
+        step: this.#steps?.current ?? null, // that of the code that logs, not of the code that asked for the log
         level,
         message: redactor.redactText(partsOf(message).message, ["message"]), // it may be an error, or anything else
         fields: redactor.redact(fields ?? {}, ["fields"]),

@@ -8,6 +8,7 @@ import type { CurrentInstance } from "../task/scope.ts";
 import type { Sessions } from "../database/sessions.ts";
 import type { Settler } from "../settle/settler.ts";
 import type { StepSettler } from "../settle/step_settler.ts";
+import type { SuspendSettler } from "../settle/suspend_settler.ts";
 import type { Statistics } from "../statistics/statistics.ts";
 import type { ResultReader } from "./results.ts";
 import type { Slots } from "./slots.ts";
@@ -24,6 +25,7 @@ export interface AttemptEnvironment {
   readonly settler: Settler;
   readonly results: ResultReader;
   readonly stepSettler: StepSettler;
+  readonly suspendSettler: SuspendSettler;
   readonly events: Emitter;
   readonly hooks: Hooks;
   /** The keys that decrypt arguments and encrypt results; undefined without encryption. */

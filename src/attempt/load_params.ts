@@ -54,7 +54,10 @@ export async function loadAttempt(attempt: AttemptToLoad, getSteps: () => Steps)
   });
 }
 
-/** Whether `current().version` may be that of an earlier attempt, so that the steps are read before the handler runs. */
-function needsSteps({ claimSeq }: ClaimedTask, { version }: TaskDefinition): boolean {
-  return version !== undefined && claimSeq > 0;
+/**
+ * Whether the steps are read before the handler runs: `current().version` may be that of an earlier attempt, or the task
+ * may have steps to compensate, however the handler ends.
+ */
+function needsSteps({ claimSeq, compensates }: ClaimedTask, { version }: TaskDefinition): boolean {
+  return (version !== undefined || compensates) && claimSeq > 0;
 }

@@ -23,7 +23,7 @@ type CryptoKey = webcrypto.CryptoKey;
 export interface ValuePlace {
   readonly funcName: string;
   readonly queue: string;
-  readonly column: "params" | "returned" | "step.returned";
+  readonly column: "params" | "returned" | "step.returned" | "signal.payload";
 }
 
 /** An encrypted value, as JSON. `encode()` never writes its tag, so no plain value can look like it. */
@@ -78,7 +78,7 @@ export class KeyRing {
   readonly #current: string;
   readonly #keys: ReadonlyMap<string, CryptoKey | Uint8Array<ArrayBuffer>>;
   readonly #imported = new Map<string, Promise<CryptoKey>>();
-  #digestKey: Promise<Uint8Array> | undefined;
+  readonly #digestKeys = new Map<string, Promise<Uint8Array>>();
 
   /**
    * Checks the keys.
@@ -154,13 +154,25 @@ export class KeyRing {
    * plain digest of arguments that have few possible values is as good as the arguments themselves.
    */
   async digest(text: string): Promise<string> {
-    return createHmac("sha256", await (this.#digestKey ??= this.#deriveDigestKey())).update(text).digest("hex");
+    return await this.#digestBy(this.#current, text);
+  }
+
+  /** Computes the digest by each key: that of the current one first, then those that earlier ones may have left. */
+  async digests(text: string): Promise<string[]> {
+    const others = [...this.#keys.keys()].filter((id) => id !== this.#current);
+    return await Promise.all([this.#current, ...others].map((id) => this.#digestBy(id, text)));
+  }
+
+  async #digestBy(id: string, text: string): Promise<string> {
+    let key = this.#digestKeys.get(id);
+    if (!key) this.#digestKeys.set(id, key = this.#deriveDigestKey(id));
+    return createHmac("sha256", await key).update(text).digest("hex");
   }
 
   /** Derives the key by encrypting a constant: a `CryptoKey` may be neither extractable nor usable for anything else. */
-  async #deriveDigestKey(): Promise<Uint8Array> {
+  async #deriveDigestKey(id: string): Promise<Uint8Array> {
     const algorithm = { name: ALGORITHM, iv: new TextEncoder().encode(DIGEST_IV) };
-    const bytes = await webcrypto.subtle.encrypt(algorithm, await this.#key(this.#current), new Uint8Array(32));
+    const bytes = await webcrypto.subtle.encrypt(algorithm, await this.#key(id), new Uint8Array(32));
     return new Uint8Array(bytes, 0, 32);
   }
 

@@ -185,7 +185,7 @@ function keyArguments({ name }: TaskDefinition, args: unknown[], dependencies: D
 }
 
 /** Encrypts the arguments. `replace` may store them in the record of a duplicate in another queue. */
-async function encryptTasks(tasks: PreparedTask[], keys: KeyRing): Promise<PreparedTask[]> {
+export async function encryptTasks(tasks: PreparedTask[], keys: KeyRing): Promise<PreparedTask[]> {
   return await mapInChunks(tasks, async (task) => {
     const place = { funcName: task.func_name, queue: task.queue, column: "params" } as const;
     const anyQueue = task.on_conflict === "replace";

@@ -60,14 +60,32 @@ function givenKey(name: string, key: NonNullable<Unique["key"]>, args: unknown[]
 }
 
 /**
+ * Computes a digest of the arguments of several calls of a task, the same for the same arguments: first that which is
+ * stored, then those under which a call may have been stored before the keys were replaced.
+ */
+export async function digestsOfCalls(
+  calls: readonly { readonly params: string }[],
+  keys: KeyRing | undefined,
+): Promise<[string, ...string[]]> {
+  const texts = await Promise.all(calls.map(({ params }) => canonicalText(params)));
+  const text = texts.length === 1 ? texts[0]! : JSON.stringify(texts);
+  const plain = createHash("sha256").update(text).digest("hex");
+  return keys ? [...await keys.digests(text) as [string], plain] : [plain];
+}
+
+/**
  * Computes a text of fixed length, the same for the same arguments in whatever order the keys of their objects are. It
  * uses the wire format, so that a Date and its ISO text differ.
  */
 async function keyOfArguments(params: string, keys: KeyRing | undefined): Promise<string> {
+  const text = await canonicalText(params);
+  return keys ? await keys.digest(text) : createHash("sha256").update(text).digest("hex");
+}
+
+async function canonicalText(params: string): Promise<string> {
   const args = decode(params); // a copy, which may be sorted
   sortKeys(args, new Set());
-  const text = await encode(args);
-  return keys ? await keys.digest(text) : createHash("sha256").update(text).digest("hex");
+  return await encode(args);
 }
 
 /** Sorts the keys of every plain object within `value`, in place. */

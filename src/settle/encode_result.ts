@@ -19,3 +19,12 @@ export function encodeResult(
   const anyQueue = column === "step.returned";
   return Promise.resolve(text).then((text) => keys.encrypt(text, { funcName, queue, column }, { anyQueue }));
 }
+
+/** Encrypts the result of a step, which is in the wire format, if there are keys. */
+export async function encryptStepResult(
+  text: string,
+  { funcName, queue }: Pick<ValuePlace, "funcName" | "queue">,
+  keys: KeyRing | undefined,
+): Promise<string> {
+  return keys ? await keys.encrypt(text, { funcName, queue, column: "step.returned" }, { anyQueue: true }) : text;
+}

@@ -1,11 +1,19 @@
 import type { Tag } from "../database/driver.ts";
 import { FireflyError, LeaseLost, TaskCancelled } from "../errors.ts";
-import type { AttemptInfo, Emitter } from "../events.ts";
+import type { AttemptInfo, Emitter, Events } from "../events.ts";
 import { type ClaimState, type Outcome, readClaims } from "../store/settle.ts";
 import { isInstance } from "../thrown.ts";
 
 /** How an attempt ended, for the consumer's statistics. */
-export type AttemptOutcome = "completed" | "failed" | "retried" | "snoozed" | "returned" | "cancelled" | "lost";
+export type AttemptOutcome =
+  | "completed"
+  | "failed"
+  | "retried"
+  | "snoozed"
+  | "suspended"
+  | "returned"
+  | "cancelled"
+  | "lost";
 
 /** An attempt, and the emitter of its events. */
 export interface AttemptEvents {
@@ -37,6 +45,15 @@ export function emitOutcome(
   }
   events.emit("retried", { ...info, error, delay: outcome.delay ?? 0 });
   return outcome.counts === "snooze" ? "snoozed" : "retried";
+}
+
+/** Emits `suspended` for an attempt whose handler waits. */
+export function emitSuspended(
+  { env: { events }, info }: AttemptEvents,
+  waits: Pick<Events["suspended"], "until" | "signals" | "tasks">,
+): AttemptOutcome {
+  if (events.has("suspended")) events.emit("suspended", { ...info, ...waits });
+  return "suspended";
 }
 
 /** Emits `failed` for a task that cannot be retried, as a duplicate took its unique key after the claim released it. */

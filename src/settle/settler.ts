@@ -56,6 +56,11 @@ export class Settler {
     return this.#unsettled;
   }
 
+  /** Whether it retries no more. */
+  get isAbandoned(): boolean {
+    return this.#abandoned;
+  }
+
   /** The ids of their tasks. */
   *unsettledIds(): Generator<number> {
     for (const list of [this.#completions, this.#others, this.#inFlight, this.#delayed]) {

@@ -2,8 +2,22 @@
 export interface StoredStep {
   readonly name: string;
   readonly key: string;
-  readonly seq: number;
+  readonly kind: string;
+  /** Its place in the order in which steps ended; null while it waits. */
+  readonly seq: number | null;
   readonly version: number;
+}
+
+/** Why a step cannot begin. */
+export interface StepChange<S extends StoredStep> {
+  /** The name of the step. */
+  readonly name: string;
+  /** What it is. */
+  readonly kind: string;
+  /** The names of the stored steps that were not asked for. */
+  readonly unasked: string[];
+  /** The stored step of this name, if it is of another kind. */
+  readonly stored?: S;
 }
 
 /** The timers of a replay. */
@@ -20,8 +34,10 @@ export interface ReplayOptions<S extends StoredStep> {
   /** The version of the task's code. Steps that an older version stored may be left out. */
   readonly version: number;
   readonly clock: ReplayClock;
-  /** Called once if a step cannot begin, as stored steps were not asked for. */
-  onChanged(step: string, unasked: string[]): void;
+  /** Whether a stored step must be asked for before a new one begins. @default of those that no older version stored */
+  isRequired?(step: S): boolean;
+  /** Called once if a step cannot begin: stored steps were not asked for, or one of its name is of another kind. */
+  onChanged(change: StepChange<S>): void;
 }
 
 interface Entry<S> {
@@ -48,7 +64,7 @@ interface Result {
  * for, as the code that asks may be on its way; after a while it does not.
  *
  * A new step begins only once all stored ones were asked for, since a handler that does not ask for one was changed: it
- * may have renamed the step, and would run it twice.
+ * may have renamed the step, and would run it twice. Those that still wait are among these; asking for one tells so.
  */
 export class Replay<S extends StoredStep> {
   readonly #options: ReplayOptions<S>;
@@ -62,7 +78,7 @@ export class Replay<S extends StoredStep> {
   readonly #results: Result[] = [];
   /** The `seq` of steps that have ended and are being stored. */
   readonly #storing = new Set<number>();
-  readonly #held: { name: string; begin(): void }[] = [];
+  readonly #held: { name: string; kind: string; begin(): void }[] = [];
   #lastSeq: number;
   #isResting = false;
   #isOver = false;
@@ -70,23 +86,34 @@ export class Replay<S extends StoredStep> {
 
   constructor(options: ReplayOptions<S>) {
     this.#options = options;
-    const sorted = options.stored.toSorted((a, b) => a.seq - b.seq);
-    this.#entries = sorted.map((step) => ({
+    const { isRequired = ({ version }) => version >= options.version } = options;
+    this.#entries = options.stored.toSorted(bySeq).map((step) => ({
       step,
-      isRequired: step.version >= options.version,
+      isRequired: isRequired(step),
       isAsked: false,
       isOverdue: false,
     }));
+    this.#lastSeq = 0;
     for (const entry of this.#entries) {
       this.#byName.set(identityOf(entry.step.name, entry.step.key), entry);
       if (entry.isRequired) this.#unasked++;
+      this.#lastSeq = entry.step.seq ?? this.#lastSeq;
     }
-    this.#lastSeq = sorted.at(-1)?.seq ?? 0;
   }
 
   /** How many steps are stored. */
   get size(): number {
     return this.#entries.length;
+  }
+
+  /** The last place in the order of steps that have ended. */
+  get lastSeq(): number {
+    return this.#lastSeq;
+  }
+
+  /** Whether a stored step was asked for. */
+  wasAsked({ name, key }: Pick<S, "name" | "key">): boolean {
+    return this.#byName.get(identityOf(name, key))?.isAsked ?? false;
   }
 
   /** The names of the steps that should have been asked for and were not. */
@@ -96,17 +123,21 @@ export class Replay<S extends StoredStep> {
   }
 
   /**
-   * Asks for a step by its name, the names that it had before, and its key. Resolves to the stored step, or to undefined
-   * when it may begin. Never settles if it may not.
+   * Asks for a step by its name and the names that it had before, its key and those that it had before, and what it is.
+   * Resolves to the stored step, at once if it waits, or to undefined when it may begin. Never settles if it may not.
    */
-  ask([name, ...aliases]: readonly [string, ...string[]], key: string): Promise<S | undefined> {
-    for (const each of [name, ...aliases]) {
-      const entry = this.#byName.get(identityOf(each, key));
-      if (entry && !entry.isAsked) return this.#giveBack(entry);
+  ask(names: readonly [string, ...string[]], keys: readonly string[], kind: string): Promise<S | undefined> {
+    const [name] = names;
+    for (const identity of names.flatMap((name) => keys.map((key) => identityOf(name, key)))) {
+      const entry = this.#byName.get(identity);
+      if (!entry || entry.isAsked) continue;
+      if (entry.step.kind === kind) return this.#giveBack(entry);
+      this.#refuse({ name, kind, unasked: this.unasked, stored: entry.step });
+      return new Promise(() => {});
     }
     if (this.#unasked === 0) return Promise.resolve(undefined);
     return new Promise((resolve) => {
-      this.#held.push({ name, begin: () => resolve(undefined) });
+      this.#held.push({ name, kind, begin: () => resolve(undefined) });
       this.#hold();
     });
   }
@@ -144,7 +175,9 @@ export class Replay<S extends StoredStep> {
     entry.isAsked = true;
     if (entry.isRequired && --this.#unasked === 0) { for (const { begin } of this.#held.splice(0)) begin(); }
     return new Promise((resolve) => {
-      this.#results.push({ seq: entry.step.seq, give: () => resolve(entry.step) });
+      const { step } = entry;
+      if (step.seq === null) resolve(step);
+      else this.#results.push({ seq: step.seq, give: () => resolve(step) });
       this.#stopHold?.(); // the code goes on: the time to wait for it begins anew
       this.#stopHold = undefined;
       this.#pump();
@@ -152,25 +185,37 @@ export class Replay<S extends StoredStep> {
     });
   }
 
+  #refuse(change: StepChange<S>): void {
+    if (this.#isOver) return;
+    this.stop();
+    this.#options.onChanged(change);
+  }
+
+  /** Gives the next result in a later turn, so that code which awaits no step comes first, as it did. */
   #pump(): void {
     if (this.#isResting || this.#isOver || this.#results.length === 0) return;
+    this.#isResting = true;
+    this.#options.clock.turn(() => {
+      this.#isResting = false;
+      this.#giveNext();
+    });
+  }
+
+  #giveNext(): void {
+    if (this.#isOver || this.#results.length === 0) return;
     const first = this.#results.reduce((a, b) => a.seq < b.seq ? a : b);
     for (const seq of this.#storing) if (seq < first.seq) return;
     if (this.#isWaitedFor(first.seq)) return this.#hold();
     this.#results.splice(this.#results.indexOf(first), 1);
-    this.#isResting = true;
-    this.#options.clock.turn(() => {
-      this.#isResting = false;
-      this.#pump();
-    });
     first.give();
+    this.#pump();
   }
 
   /** Whether a stored step that ended before `seq` should be asked for and was not yet. */
   #isWaitedFor(seq: number): boolean {
     for (;; this.#next++) {
       const entry = this.#entries[this.#next];
-      if (!entry || entry.step.seq >= seq) return false;
+      if (!entry || entry.step.seq === null || entry.step.seq >= seq) return false;
       if (entry.isRequired && !entry.isAsked && !entry.isOverdue) return true;
     }
   }
@@ -187,14 +232,19 @@ export class Replay<S extends StoredStep> {
     if (this.#isOver) return;
     if (this.#results.length > 0) {
       const first = Math.min(...this.#results.map(({ seq }) => seq));
-      for (const entry of this.#entries) if (entry.step.seq < first) entry.isOverdue = true;
+      for (const entry of this.#entries) if ((entry.step.seq ?? first) < first) entry.isOverdue = true;
       this.#pump();
       if (this.#held.length > 0) this.#hold();
     } else if (this.#held.length > 0) {
-      this.stop();
-      this.#options.onChanged(this.#held[0]!.name, this.unasked);
+      const [{ name, kind }] = this.#held as [{ name: string; kind: string; begin(): void }];
+      this.#refuse({ name, kind, unasked: this.unasked });
     }
   }
+}
+
+/** In the order in which they ended; those that wait come last. */
+function bySeq(a: StoredStep, b: StoredStep): number {
+  return (a.seq ?? Infinity) - (b.seq ?? Infinity) || 0;
 }
 
 /** The name and key of a step as one text. */

@@ -27,10 +27,11 @@ export function describeStepError(thrown: unknown, redactor: Redactor): string {
 
 /**
  * Makes an error of a stored one, to be thrown again: an `Error` with its name, message, code and stack, a `Retry` or a
- * `Fail`.
+ * `Fail`; for a signal that was not sent in time, a `DOMException`.
  */
-export function toThrown(stored: StepRow["error"]): Error {
+export function toThrown({ kind, error: stored }: Pick<StepRow, "kind" | "error">): Error {
   const { name, message, code, stack, cause, asks, after } = (stored ?? {}) as NonNullable<StepRow["error"]> & Asked;
+  if (kind === "signal" && name === "TimeoutError") return new DOMException(message, name);
   const options = cause === undefined ? {} : { cause };
   const error = asks === "retry"
     ? new Retry(after === undefined ? options : { ...options, delay: after })
@@ -40,6 +41,12 @@ export function toThrown(stored: StepRow["error"]): Error {
   if (asks === "fail" && !isFail(error)) markAsFail(error);
   if (stack !== undefined) error.stack = stack;
   return code === undefined ? error : Object.assign(error, { code });
+}
+
+/** The id of the called task that did not complete, of a stored error of a call. */
+export function failedCallee({ kind, error }: Pick<StepRow, "kind" | "error">): number | undefined {
+  const { task } = (error ?? {}) as { task?: unknown };
+  return kind === "call" && typeof task === "number" ? task : undefined;
 }
 
 /** An error that shows that the server is at fault, where the function has thrown another one because of that. */

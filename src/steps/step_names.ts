@@ -6,6 +6,12 @@ export interface NamedStep {
   readonly name: string;
   readonly key?: string;
   readonly aliases?: readonly string[];
+  /** Whether one may begin while another one of the same name and key is under way: they can be interchanged. */
+  readonly isRepeatable?: boolean;
+  /** Keys that it may have been stored under before. */
+  readonly formerKeys?: readonly string[];
+  /** What tells it apart from another one of its name, if a key cannot. */
+  readonly remedy?: string;
 }
 
 /** The names of an attempt's steps: numbers those that are used again, and refuses those that cannot be told apart. */
@@ -21,13 +27,15 @@ export class StepNames {
    *
    * @throws {FireflyError} If a step of the same name and key is under way, or the name is an alias of another step.
    */
-  take({ name, key = "", aliases = [] }: NamedStep): string {
+  take({ name, key = "", aliases = [], isRepeatable = false, remedy }: NamedStep): string {
     const identity = identityOf(name, key);
-    if (this.#underWay.has(identity)) {
-      const remedy = key === "" ? "give each a key" : `give each another key than "${key}"`;
-      throw new FireflyError(`Cannot begin step "${name}" as one of this name is under way: ${remedy}`);
+    if (!isRepeatable) {
+      if (this.#underWay.has(identity)) {
+        const keyed = key === "" ? "give each a key" : `give each another key than "${key}"`;
+        throw new FireflyError(`Cannot begin step "${name}" as one of this name is under way: ${remedy ?? keyed}`);
+      }
+      this.#checkAliases(name, aliases);
     }
-    this.#checkAliases(name, aliases);
     let own: string;
     do {
       const count = (this.#counts.get(identity) ?? 0) + 1;

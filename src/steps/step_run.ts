@@ -1,7 +1,8 @@
 import type { Transaction } from "../database/transaction.ts";
 import { type CurrentInstance, enterScope, type TaskContext } from "../task/scope.ts";
-import { startStepTimeout, type StepFunction, type StepInfo } from "../task/step.ts";
+import { startStepTimeout, type StepFunction, type StepInfo } from "../task/step_options.ts";
 import type { Duration } from "../duration.ts";
+import type { StepReport } from "./step_report.ts";
 
 /** What a step runs with. */
 export interface StepRunParts {
@@ -13,12 +14,15 @@ export interface StepRunParts {
   readonly context: TaskContext;
   readonly instance: CurrentInstance;
   openTransaction(): Transaction;
+  /** What reports the run. */
+  readonly report: StepReport;
 }
 
 /** One call of a step's function: its scope, its signal, and the transaction that its first statement begins. */
 export class StepRun {
   readonly began: number = performance.now();
   readonly name: string;
+  readonly report: StepReport;
   /** What `current()` returns in the function. */
   readonly context: TaskContext;
   readonly #parts: StepRunParts;
@@ -29,6 +33,7 @@ export class StepRun {
   constructor(parts: StepRunParts) {
     this.#parts = parts;
     this.name = parts.name;
+    this.report = parts.report;
     const { context } = parts;
     const { signal } = this.#controller;
     const sql = () => this.transaction.sql;
@@ -76,8 +81,10 @@ export class StepRun {
     const limit = timeout === undefined ? undefined : startStepTimeout(name, timeout);
     limit?.late.catch((error) => this.abandon(error));
     try {
-      const called = (async () => await enterScope(scope, fn, info))();
-      return await Promise.race([called, this.#isOver.promise]);
+      return await this.report.run(() => {
+        const called = (async () => await enterScope(scope, fn, info))();
+        return Promise.race([called, this.#isOver.promise]);
+      });
     } finally {
       clearTimeout(limit?.timer);
     }

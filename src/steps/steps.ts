@@ -1,180 +1,235 @@
-import type { Tag } from "../database/driver.ts";
-import { attemptTransaction } from "../database/attempt_transaction.ts";
-import type { Sessions } from "../database/sessions.ts";
-import { FireflyError, FireflyLimitError, LeaseLost } from "../errors.ts";
-import { decodeParams, type KeyRing } from "../privacy/encryption.ts";
-import type { Redactor } from "../privacy/redaction.ts";
-import { commitStep } from "../settle/commit_step.ts";
-import type { StepSettler } from "../settle/step_settler.ts";
-import type { ClaimedTask } from "../store/claimed_task.ts";
-import type { NewStep, StepRow } from "../store/steps.ts";
+import { FireflyError, FireflyLimitError } from "../errors.ts";
 import { markAsFail } from "../task/context.ts";
-import { type CurrentInstance, currentScope, type TaskContext } from "../task/scope.ts";
-import { checkStep, type Step, type StepFunction, type StepOptions } from "../task/step.ts";
-import { isInstance } from "../thrown.ts";
+import { currentScope } from "../task/scope.ts";
+import type { Step } from "../task/step.ts";
+import { Calls } from "./calls.ts";
 import { CLOCK } from "./clock.ts";
+import { Compensation, type Planned } from "./compensation.ts";
+import { Facts } from "./facts.ts";
+import { giveBack, isFailedCall, NONE } from "./give_back.ts";
+import { type AskedStep, type Awaited, never, type StepsCore, type StepsHost, type Turn } from "./host.ts";
+import { type LoadedStep, type LoadedSteps, stepsChangedError } from "./load_steps.ts";
 import { Replay } from "./replay.ts";
-import { loadSteps, stepsChangedError } from "./load_steps.ts";
-import { encodeResult } from "../settle/encode_result.ts";
-import { hasDatabaseFailed } from "../settle/database_failure.ts";
-import { describeStepError, toServerFault, toThrown } from "./step_error.ts";
 import { StepNames } from "./step_names.ts";
-import { StepRun } from "./step_run.ts";
+import { StepRuns } from "./step_runs.ts";
+import { type SuspendedSteps, Suspension } from "./suspension.ts";
+import { Waits } from "./waits.ts";
 
 /** How many steps a task may have unless its option `maxSteps` says otherwise. */
 const MAX_STEPS = 10_000;
 
-/** The attempt that steps belong to. */
-export interface StepsHost {
-  readonly task: ClaimedTask;
-  readonly definition: { readonly version?: number; readonly maxSteps?: number };
-  readonly env: {
-    readonly config: { readonly leaseMs: number };
-    readonly instance: CurrentInstance;
-    readonly keys: KeyRing | undefined;
-    readonly redactor: Redactor;
-    readonly sessions: Sessions;
-    readonly sql: Tag;
-    readonly stepSettler: StepSettler;
-  };
-  /** What `current()` returns in the handler. */
-  readonly context: TaskContext;
-  /** Whether the attempt's own transaction has begun. */
-  readonly hasBegun: boolean;
-  /** Ends the attempt from outside, without its handler. */
-  abort(reason: unknown): void;
+/** The stored steps of a task, and their replay. */
+interface Loaded {
+  readonly replay: Replay<LoadedStep>;
+  readonly loaded: LoadedSteps;
 }
 
 /** The steps of an attempt: what `current().step` is there. */
-export class Steps {
-  readonly #host: StepsHost;
+export class Steps implements StepsCore {
+  readonly host: StepsHost;
+  readonly facts: Facts = new Facts();
+  readonly compensation: Compensation;
   readonly #names = new StepNames();
-  /** The steps whose functions run, or whose results are being stored. */
-  readonly #runs = new Set<StepRun>();
-  /** The steps by the contexts in their functions. */
-  readonly #contexts = new WeakMap<TaskContext, string>();
-  /** Failures that the handler got, and that are not stored. */
-  readonly #failures = new Set<NewStep>();
-  #replay: Promise<Replay<StepRow>> | undefined;
-  #loaded: Replay<StepRow> | undefined;
-  #firstVersion: number | undefined;
+  readonly #runs: StepRuns;
+  readonly #suspension: Suspension;
+  #loading: Promise<Loaded> | undefined;
+  #loaded: Loaded | undefined;
   #begun = 0;
-  /** How many steps the handler waits for, or has begun without waiting. */
-  #underWay = 0;
-  /** Whether the handler failed, so that no step begins any more. */
   #hasFailed = false;
   #isOver = false;
-  #onIdle: (() => void) | undefined;
+  /** Runs a step, or waits. Never settles once the attempt has ended from outside. */
+  readonly step: Step;
 
   constructor(host: StepsHost) {
-    this.#host = host;
+    this.host = host;
+    this.compensation = new Compensation(host);
+    const runs = this.#runs = new StepRuns(this);
+    const [waits, calls] = [new Waits(this), new Calls(this)];
+    this.#suspension = new Suspension(this);
+    this.step = Object.assign(runs.run, {
+      sleep: waits.sleep,
+      waitFor: waits.waitFor,
+      call: calls.call,
+      callMany: calls.callMany,
+    }) as Step;
     const { signal } = host.context;
     signal.addEventListener("abort", () => {
       this.stop();
-      for (const run of this.#runs) run.abandon(signal.reason);
+      runs.abandon(signal.reason);
     }, { once: true });
   }
 
   /** The version of the code that the task began with, as far as its steps say. */
-  get version(): number {
-    return this.#firstVersion ?? this.#version;
+  get firstVersion(): number {
+    return this.#loaded?.loaded.steps[0]?.version ?? this.version;
   }
 
-  /** Runs a step. Never settles once the attempt has ended from outside. */
-  readonly step: Step = async (spec: string | StepOptions, fn: StepFunction) => {
-    const options = checkStep(spec, fn);
-    this.#refuse(options.name);
-    const key = this.#names.take(options);
-    this.#underWay++;
-    try {
-      return await this.#answer({ ...options, key }, fn) as never;
-    } finally {
-      this.#names.release(options);
-      if (--this.#underWay === 0) this.#onIdle?.();
-    }
-  };
+  /** The version of the task's code. */
+  get version(): number {
+    return this.host.definition.version ?? 1;
+  }
+
+  /** Whether the handler failed, so that no step begins any more. */
+  get hasFailed(): boolean {
+    return this.#hasFailed;
+  }
+
+  /** With what the attempt was suspended, if it was. */
+  get suspended(): SuspendedSteps | undefined {
+    return this.#suspension.suspended;
+  }
+
+  /** The name of the step in whose function the calling code runs; undefined outside of steps. */
+  get current(): string | undefined {
+    return this.#runs.outer(currentScope().attempt);
+  }
 
   /** Reads what earlier attempts have stored. The first attempt has nothing to read. */
-  load(): Promise<Replay<StepRow>> {
-    return this.#replay ??= this.#load();
+  load(): Promise<Loaded> {
+    return this.#loading ??= this.#load();
+  }
+
+  /** Asks for a step, and lets it take its turn. */
+  async enter(
+    label: string,
+    identify: () => AskedStep | Promise<AskedStep>,
+    take: (turn: Turn) => Promise<unknown>,
+  ): Promise<unknown> {
+    this.#refuse(label);
+    const caught = this.facts.failures();
+    let named: AskedStep | undefined;
+    this.#suspension.onEntered();
+    try {
+      const identified = identify();
+      const asked = identified instanceof Promise ? await identified : identified;
+      const key = this.#names.take(asked);
+      named = asked;
+      const { replay, loaded } = await this.load();
+      const end = this.compensation.onAsked(asked, key);
+      if (end) return await this.leave(end);
+      const { name, aliases = [], formerKeys = [], kind } = asked;
+      const number = key.slice(asked.key?.length ?? 0);
+      const stored = await replay.ask([name, ...aliases], [key, ...formerKeys.map((each) => each + number)], kind);
+      if (stored && stored.status !== "waiting") return await giveBack(stored, this);
+      if (this.#isOver || this.#hasFailed || this.compensation.marker) return await never();
+      if (!stored) this.#count(name, loaded);
+      return await take({ replay, loaded, caught, stored, name: stored?.name ?? name, key: stored?.key ?? key });
+    } finally {
+      if (named) this.#names.release(named);
+      this.#suspension.onLeft();
+    }
+  }
+
+  /** Lets the handler wait. */
+  wait(awaited: Awaited): Promise<never> {
+    this.#suspension.onWaiting(awaited);
+    return never();
+  }
+
+  /** Ends the attempt, whose handler does not go on. */
+  leave(reason: unknown): Promise<never> {
+    this.host.abort(reason);
+    return never();
+  }
+
+  /** Says that the handler has ended, so that the attempt does, too, as soon as its middleware lets it. */
+  onHandled(): void {
+    this.#suspension.onHandled();
   }
 
   /** Keeps the transactions of steps alive. */
   ping(): void {
-    for (const run of this.#runs) run.ping();
+    this.#runs.ping();
   }
 
   /**
    * Resolves when the steps have ended that a handler left behind which has returned. Those that follow them may begin,
-   * too.
+   * too. What it left waiting ends with the task; but it is suspended for a step that is to be tried again.
    */
   async finish(): Promise<void> {
-    while (this.#underWay > 0) {
-      await new Promise<void>((resolve) => this.#onIdle = resolve);
-      await new Promise((resolve) => setImmediate(resolve));
+    if (this.compensation.marker) throw this.compensation.changed();
+    await this.#suspension.finish();
+    const { task, context } = this.host;
+    const ended = this.facts.ends > 0 ? this.facts.toStore(this.facts.failures()) : [];
+    const [step, ...others] = ended.filter(({ status }) => status !== "waiting");
+    if (step) {
+      const { id, claimSeq } = task;
+      await this.host.env.stepSettler.store({ id, claimSeq, step, failures: others }, context.signal);
     }
-    const unasked = this.#loaded?.unasked ?? [];
+    const unasked = this.#loaded?.replay.unasked ?? [];
     if (unasked.length === 0) return;
     const names = unasked.map((name) => `"${name}"`).join(", ");
-    this.#host.context.log.warn(`The handler ended without asking for its steps ${names}, which have run`);
+    context.log.warn(`The handler ended without asking for its steps ${names}, which have run`);
   }
 
   /** Aborts the signals of the steps that run, as the handler failed with `reason`, and resolves when they have ended. */
   async fail(reason: unknown): Promise<void> {
     this.#hasFailed = true;
-    for (const run of this.#runs) run.warn(reason);
-    if (this.#runs.size > 0) await new Promise<void>((resolve) => this.#onIdle = resolve);
+    this.#suspension.stop();
+    await this.#runs.end(reason);
+  }
+
+  /** What is to be compensated as the task fails. */
+  planCompensation(isAborted: boolean): Planned[] {
+    const wasAsked = (step: LoadedStep) => this.#loaded?.replay.wasAsked(step) ?? false;
+    return this.compensation.plan({ wasAsked, isAborted, version: this.version });
+  }
+
+  /** The last place in the order of the steps that have ended. */
+  get lastSeq(): number {
+    return Math.max(this.compensation.lastSeq, this.#loaded?.replay.lastSeq ?? 0);
   }
 
   /** Takes no new steps. */
   stop(): void {
     this.#isOver = true;
-    this.#loaded?.stop();
-  }
-
-  get #version(): number {
-    return this.#host.definition.version ?? 1;
+    this.#suspension.stop();
+    this.#loaded?.replay.stop();
   }
 
   #refuse(name: string): void {
-    const { attempt } = currentScope();
-    const outer = attempt && this.#contexts.get(attempt);
+    const outer = this.current;
     if (outer !== undefined) {
       throw new FireflyError(`Cannot begin step "${name}" within step "${outer}": begin it after that has ended`);
     }
     if (this.#isOver || this.#hasFailed) {
       throw new FireflyError(`Cannot begin step "${name}" as the attempt of this handler has ended`);
     }
-    if (!this.#host.hasBegun) return;
+    if (!this.host.hasBegun) return;
     throw new FireflyError(
       `Cannot begin step "${name}" as current().sql or schedule() was used outside of a step: what that wrote commits with the task's end`,
     );
   }
 
-  async #load(): Promise<Replay<StepRow>> {
-    const { task, env: { sql, keys } } = this.#host;
-    const version = this.#version;
-    let stored: StepRow[];
+  async #load(): Promise<Loaded> {
+    const { version, host } = this;
+    let loaded: LoadedSteps;
     try {
-      stored = await loadSteps(task, { sql, keys, version });
+      loaded = await host.read(version);
     } catch (error) {
-      return await this.#leave(error);
+      return await this.leave(error);
     }
-    this.#firstVersion = stored[0]?.version;
-    const onChanged = (step: string, unasked: string[]) => void this.#leave(stepsChangedError(task.id, step, unasked));
-    this.#loaded = new Replay({ stored, version, clock: CLOCK, onChanged });
-    if (this.#isOver) this.#loaded.stop();
-    return this.#loaded;
+    const { compensation } = this;
+    const due = compensation.onLoaded(loaded.steps);
+    const replay = new Replay({
+      stored: loaded.steps.filter(({ kind }) => kind !== "compensation"),
+      version,
+      ...(compensation.marker ? { isRequired: (step: LoadedStep) => compensation.isMissing(step) } : {}),
+      clock: CLOCK,
+      onChanged: (change) => void this.leave(stepsChangedError(host.task.id, change)),
+    });
+    for (const step of loaded.steps) {
+      if (step.end && step.unreadable === undefined && !isFailedCall(step)) this.facts.add(step.end, NONE);
+    }
+    this.#loaded = { replay, loaded };
+    if (this.#isOver) replay.stop();
+    if (compensation.marker) this.#suspension.stop(); // what it waits for does not matter any more
+    return due ? await this.leave(due) : this.#loaded;
   }
 
-  async #answer(options: StepOptions & { key: string }, fn: StepFunction): Promise<unknown> {
-    const { name, key, aliases = [] } = options;
-    const replay = await this.load();
-    const stored = await replay.ask([name, ...aliases], key);
-    if (stored) return await this.#giveBack(stored);
-    if (this.#isOver || this.#hasFailed) return await never();
-    const { task, definition: { maxSteps = MAX_STEPS } } = this.#host;
-    if (replay.size + this.#begun >= maxSteps) {
+  #count(name: string, { steps }: LoadedSteps): void {
+    const { task, definition: { maxSteps = MAX_STEPS } } = this.host;
+    if (steps.length + this.#begun >= maxSteps) {
       throw markAsFail(
         new FireflyLimitError(
           `Cannot begin step "${name}" as task ${task.id} has ${maxSteps} steps: schedule another task, or raise "maxSteps"`,
@@ -182,121 +237,5 @@ export class Steps {
       );
     }
     this.#begun++;
-    return await this.#run(replay, options, fn);
-  }
-
-  async #giveBack({ status, returned, error }: StepRow): Promise<unknown> {
-    if (status === "failed") throw toThrown(error);
-    if (returned === null) return undefined;
-    try {
-      return decodeParams(returned, this.#host.env.keys);
-    } catch (error) {
-      return await this.#leave(error);
-    }
-  }
-
-  async #run(replay: Replay<StepRow>, options: StepOptions & { key: string }, fn: StepFunction): Promise<unknown> {
-    const { task, context: { signal }, env: { keys, sql, stepSettler } } = this.#host;
-    const run = this.#begin(options);
-    // What the handler has got so far it has caught, as it goes on. A failure that it gets later, it may not catch.
-    const caught = [...this.#failures];
-    let seq: number | undefined;
-    try {
-      const result = await run.call(fn);
-      const returned = await encodeResult(result, task, keys, "step.returned");
-      seq = replay.end();
-      const step = this.#toNewStep(run, { ...options, seq, returned, error: null });
-      const ended = {
-        id: task.id,
-        claimSeq: task.claimSeq,
-        step,
-        failures: caught.filter((failure) => this.#failures.has(failure)),
-      };
-      const transaction = run.usedTransaction;
-      if (transaction?.begun) await commitStep(sql, ended, transaction);
-      else {
-        transaction?.abandon(); // from here on, nothing can begin it
-        await stepSettler.store(ended, signal);
-      }
-      for (const failure of ended.failures) this.#failures.delete(failure);
-      this.#end(run);
-      if (signal.aborted) return await never();
-      await replay.give(seq);
-      return result;
-    } catch (error) {
-      if (seq !== undefined) replay.drop(seq);
-      const databaseFailed = await hasDatabaseFailed(error, run.usedTransaction, signal.aborted);
-      if (signal.aborted) run.usedTransaction?.abandon();
-      else await run.usedTransaction?.rollback();
-      this.#end(run);
-      // Where the handler has failed, it waits for nothing: a rejection would end the process as an unhandled one.
-      if (signal.aborted || this.#hasFailed) return await never();
-      if (databaseFailed || isInstance(error, LeaseLost)) return await this.#leave(toServerFault(error));
-      return await this.#fail(replay, run, { ...options, error });
-    }
-  }
-
-  /** Gives an error to the handler. It is stored once the handler goes on with another step. */
-  async #fail(
-    replay: Replay<StepRow>,
-    run: StepRun,
-    { name, key, error }: { name: string; key: string; error: unknown },
-  ): Promise<never> {
-    const seq = replay.end();
-    const described = describeStepError(error, this.#host.env.redactor);
-    const failure = this.#toNewStep(run, { name, key, seq, returned: null, error: described });
-    await replay.give(seq);
-    this.#failures.add(failure);
-    throw error;
-  }
-
-  #begin({ name, key, timeout }: StepOptions & { key: string }): StepRun {
-    const { task: { id }, context, env: { instance, sessions, sql: { schemaName: schema }, config: { leaseMs } } } =
-      this.#host;
-    const run = new StepRun({
-      name,
-      key,
-      timeout,
-      idempotencyKey: [schema, id, name, key].join(":"),
-      context,
-      instance,
-      openTransaction: () => attemptTransaction(sessions, { schema, leaseMs }),
-    });
-    this.#runs.add(run);
-    this.#contexts.set(run.context, name);
-    return run;
-  }
-
-  #end(run: StepRun): void {
-    this.#runs.delete(run);
-    if (this.#hasFailed && this.#runs.size === 0) this.#onIdle?.();
-  }
-
-  #toNewStep(
-    { began }: StepRun,
-    { name, key, seq, returned, error }: Pick<NewStep, "name" | "key" | "seq" | "returned" | "error">,
-  ): NewStep {
-    const status = error === null ? "completed" : "failed";
-    const { attempt } = this.#host.task;
-    return {
-      name,
-      key,
-      status,
-      seq,
-      version: this.#version,
-      attempt,
-      began,
-      ended: performance.now(),
-      returned,
-      error,
-    };
-  }
-
-  /** Ends the attempt, whose handler does not go on. */
-  #leave(reason: unknown): Promise<never> {
-    this.#host.abort(reason);
-    return never();
   }
 }
-
-const never = () => new Promise<never>(() => {});

@@ -1,7 +1,7 @@
 import { type Duration, toRetrySeconds } from "../duration.ts";
 import { currentInstance, currentScope, type TaskContext } from "./scope.ts";
 import type { Sql } from "../sql.ts";
-import { DETACHED_STEP } from "./step.ts";
+import { DETACHED_STEP } from "./detached_step.ts";
 import { isError, readProperty } from "../thrown.ts";
 
 const RETRY = Symbol.for("firefly.Retry");

@@ -41,6 +41,20 @@ export type Reason =
       /** When the key becomes free, if that task has completed; else null. */
       readonly until: Date | null;
     }
+    // It failed, and cannot be retried because it has compensated its steps: a fork runs them again.
+    | {
+      readonly reason: "compensated";
+      /** When it began to. */
+      readonly since: Date;
+    }
+    // It fails, and compensates its steps before it ends.
+    | {
+      readonly reason: "compensating";
+      /** When it began to. */
+      readonly since: Date;
+      /** Why it fails. */
+      readonly error: ReasonError;
+    }
     // A consumer runs it; or `orphaned`: its consumer crashed, and the task has not been rescued yet.
     | (({ readonly reason: "running" } | { readonly reason: "orphaned" }) & {
       readonly attempt: number;
@@ -62,7 +76,53 @@ export type Reason =
       /** Those that have not ended: up to 20, in the order in which the task was scheduled with them. */
       readonly tasks: readonly OpenDependency[];
     }
-    // The tasks that it depends on have ended, and a consumer is about to release it.
+    // Its handler sleeps.
+    | {
+      readonly reason: "sleeping";
+      /** The name and key of the step. */
+      readonly name: string;
+      readonly key: string;
+      readonly since: Date;
+      readonly until: Date;
+    }
+    // Its handler waits for a signal.
+    | {
+      readonly reason: "signal";
+      /** The name of the signal. */
+      readonly name: string;
+      /** Tells waits for one signal apart. */
+      readonly key: string;
+      readonly since: Date;
+      /** When the wait is given up; null for one without an end. */
+      readonly until: Date | null;
+    }
+    // A step of its handler has failed, and is tried again.
+    | {
+      readonly reason: "step_retry";
+      readonly name: string;
+      readonly key: string;
+      /** When the step first began. */
+      readonly since: Date;
+      readonly until: Date;
+      /** How often it has failed. */
+      readonly failures: number;
+      readonly error: ReasonError | null;
+    }
+    // Its handler waits for tasks that it called.
+    | {
+      readonly reason: "calls";
+      /** The name and key of the step: that of the task, and what tells calls of it apart. */
+      readonly name: string;
+      readonly key: string;
+      readonly since: Date;
+      /** How many of them have not ended. */
+      readonly open: number;
+      /** How many the call has scheduled. */
+      readonly of: number;
+      /** Those that have not ended: up to 20, in the order of their ids. */
+      readonly tasks: readonly OpenDependency[];
+    }
+    // The tasks that it depends on, or that its handler called, have ended, and a consumer is about to release it.
     | { readonly reason: "released"; readonly of: number }
     // Its queue is paused.
     | { readonly reason: "paused"; readonly queue: string }

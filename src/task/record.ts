@@ -2,94 +2,20 @@ import type { RecordedDelay } from "./backoff.ts";
 import type { Duration } from "../duration.ts";
 import type { AttemptedBy } from "../events.ts";
 import type { ResultOf } from "./result_of.ts";
+import type { Payload, Signal } from "./signal.ts";
+import type { TaskState, TaskStatus } from "./state.ts";
+import type { GraphNode, StepRecord } from "./step_record.ts";
+import type { TaskError } from "./task_error.ts";
 
-/**
- * The state of a task: `created` (waiting for its turn, its time or its next attempt), `running` (claimed by a
- * consumer), or ended: `completed`, `failed` or `cancelled`.
- */
-export type TaskStatus = "created" | "running" | "completed" | "failed" | "cancelled";
-
-/** Every status, in the order of a task's life. */
-export const TASK_STATUSES: readonly TaskStatus[] = ["created", "running", "completed", "failed", "cancelled"];
-
-/**
- * The state of a task: its status, with `created` told apart. `ready`: it may run now; `delayed`: its time has not come;
- * `retrying`: its time has not come, and an attempt was made before; `limited`: it waits for a slot of its limits;
- * `dependent`: it waits for other tasks to end; `unknown`: no consumer knows its name; `unplaced`: an edit by hand left it outside of all of these, and a consumer will
- * requeue it.
- */
-export type TaskState =
-  | "ready"
-  | "delayed"
-  | "retrying"
-  | "limited"
-  | "dependent"
-  | "unknown"
-  | "unplaced"
-  | Exclude<TaskStatus, "created">;
-
-/** Every state of a task whose status is `created`. */
-export const CREATED_STATES: readonly TaskState[] = [
-  "ready",
-  "delayed",
-  "retrying",
-  "limited",
-  "dependent",
-  "unknown",
-  "unplaced",
-];
-
-/** Every state, in the order of a task's life. */
-export const TASK_STATES: readonly TaskState[] = [
-  ...CREATED_STATES,
-  ...TASK_STATUSES.filter((status) => status !== "created"),
-];
-
-/** Numbers of tasks by state, and their sum over the states of `created`. */
-export type TaskCounts = Record<TaskState | "created", number> & {
-  /**
-   * The states whose numbers are estimates, within a few percent where they are large; absent if all numbers are exact.
-   * Above about 180,000 records, these are completed, cancelled and unplaced; the last is 0 then.
-   */
-  readonly estimated?: readonly TaskState[];
-};
-
-/** The error of one failed attempt, as stored in the record's `errors`. */
-export interface TaskError {
-  /** The error's class, such as `TypeError`. */
-  name: string;
-  /** The error's message, cut off after 8 KiB. */
-  message: string;
-  /** The code of the error, or of the first of its causes that has one: the SQLSTATE of a failed statement. */
-  code?: string;
-  /**
-   * The text of the statement that failed, cut off after 2 KiB, if it ran through `current().sql`, `transaction()` or
-   * `sql` of an instance. Its parameters are not stored.
-   */
-  statement?: string;
-  /** The error's stack, cut off after 16 KiB. Runs of this package's own frames are one line. */
-  stack?: string;
-  /** The names and messages of the error's cause and of its causes in turn (up to 5), one a line. */
-  cause?: string;
-  /** When the attempt ended. */
-  at: Date;
-  /** The number of the attempt, from 1. */
-  attempt: number;
-  /** The seconds until the next attempt; absent if no retry followed. */
-  delay?: number;
-  /** How many seconds the attempt ran; absent if it crashed its consumer. */
-  seconds?: number;
-  /** The machine of the consumer that ran the attempt. */
-  host?: string;
-  /** The process id of that consumer. */
-  pid?: number;
-  /** The release that it ran: the option `release` of the consumer; null if it had none. */
-  release?: string | null;
-  /** Of an error `DependencyFailed`: the id of the task that did not complete, on which this one depends. */
-  dependency?: number;
-  /** Of an error `DependencyFailed`: the id of the task whose end began it, on which that one may depend in turn. */
-  root?: number;
-}
+export {
+  CREATED_STATES,
+  TASK_STATES,
+  TASK_STATUSES,
+  type TaskCounts,
+  type TaskState,
+  type TaskStatus,
+} from "./state.ts";
+export type { TaskError } from "./task_error.ts";
 
 /** Options for waiting for a result. */
 export interface WaitOptions {
@@ -146,10 +72,15 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
     readonly errors: TaskError[];
     /** The labels given when scheduling. */
     readonly tags: string[];
-    /** The span that scheduled it, as W3C Trace Context writes it; null if nothing was traced. */
+    /**
+     * The span that scheduled it, or that of the attempt that was suspended last, as W3C Trace Context writes it; null if
+     * nothing was traced.
+     */
     readonly traceparent: string | null;
     /** How many other tasks it depends on: on those whose results are arguments, and those of the option `after`. */
     readonly dependencies: number;
+    /** The task with whose steps it began, if it is a fork; else null. */
+    readonly forkedFrom: number | null;
     /** False if `schedule()` returned an existing duplicate instead of inserting a record. */
     readonly inserted: boolean;
     /**
@@ -168,7 +99,8 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
     refresh(): Promise<TaskRecord<A, R>>;
     /**
      * Schedules a failed or cancelled task again: now, and with all of its retries. Tasks that were cancelled because it
-     * did not complete wait for it again. Throws if it depends on a task that did not complete: retry that one.
+     * did not complete wait for it again. Throws if it depends on a task that did not complete: retry that one; and if it
+     * has compensated its steps: fork it.
      */
     retry(): Promise<TaskRecord<A, R>>;
     /**
@@ -189,8 +121,21 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
      * order of their ids, up to 10,000.
      */
     graph(): Promise<GraphNode[]>;
-    /** Reads the steps of the task that have ended, in the order in which they did. */
+    /** Reads the steps of the task: those that have ended, in the order in which they did, then those that wait. */
     steps(): Promise<StepRecord[]>;
+    /**
+     * Schedules a copy of the task that begins with the steps that it ran before the step `from`, or with all that have
+     * ended. This task stays as it is, whether it has ended or not. See docs/steps.md for what the copy shares with it.
+     *
+     * Throws `StepNotFound` if it has no such step.
+     */
+    fork(options?: ForkOptions): Promise<TaskRecord<A, R>>;
+    /**
+     * Sends a signal to the task. Joins the current transaction, if there is one. Resolves to false if the task has ended.
+     *
+     * Rejects with `ValidationFailed` if the payload does not fit the schema of the signal.
+     */
+    signal<T>(signal: Signal<T>, ...payload: Payload<T>): Promise<boolean>;
     /** Cancels the task. Resolves to false if it had already ended. */
     cancel(): Promise<boolean>;
     /** Deletes the record. */
@@ -211,16 +156,15 @@ export type TaskRecord<A extends unknown[] = unknown[], R = unknown> =
     }
   );
 
-/** A task among those that hang together by their dependencies. */
-export interface GraphNode {
-  /** The id of the task. */
-  readonly id: number;
-  /** The name of the task. */
-  readonly funcName: string;
-  /** The status of the task. */
-  readonly status: TaskStatus;
-  /** The ids of the tasks that it depends on, in the order of its arguments; those of deleted tasks as well. */
-  readonly dependencies: readonly number[];
+/** Where a fork begins. */
+export interface ForkOptions {
+  /**
+   * The first step that it does not share with its original: the name, or name and key where several have the name. Steps
+   * that ended before it are given back to the fork.
+   *
+   * @default none: all steps that have ended are given back
+   */
+  from?: string | { step: string; key?: string };
 }
 
 /** What only the call that scheduled a task knows of its record. */
@@ -275,7 +219,8 @@ export interface RescheduleOptions {
 /**
  * Why an operation left a task as it is: the status of one that has ended, or that it is `running`; `waiting`: it has not
  * ended; `ready`: it is due already; `concurrency`, `rate`: it waits for that limit; `dependencies`: it waits for other
- * tasks, or one of them did not complete; `unknown`: no live consumer of its queue knows its name; `duplicate`: another
+ * tasks, or one of them did not complete; `suspended`: its handler waits; `compensated`: it has undone its steps, so that
+ * it is forked instead; `unknown`: no live consumer of its queue knows its name; `duplicate`: another
  * task has its unique key.
  */
 export type LeftReason =
@@ -285,6 +230,8 @@ export type LeftReason =
   | "concurrency"
   | "rate"
   | "dependencies"
+  | "compensated"
+  | "suspended"
   | "unknown"
   | "duplicate";
 
@@ -317,36 +264,14 @@ export interface TaskLogLine {
   readonly attempt: number;
   /** When it was logged. */
   readonly at: Date;
+  /** The name of the step that logged it; null outside of steps. */
+  readonly step: string | null;
   /** Its severity. */
   readonly level: "debug" | "info" | "warn" | "error";
   /** What was logged. */
   readonly message: string;
   /** The values that were logged with it. */
   readonly fields: Readonly<Record<string, unknown>>;
-}
-
-/** A step of a task that has ended, as it is stored. */
-export interface StepRecord {
-  /** The name of the step. */
-  readonly name: string;
-  /** What tells it apart from others of its name: its key, or the number of the call from the second on. */
-  readonly key: string;
-  /** How it ended. A failure is stored only if the handler caught it and began another step. */
-  readonly status: "completed" | "failed";
-  /** Its place in the order in which steps ended. */
-  readonly seq: number;
-  /** The `version` of the task's code that ran it. */
-  readonly version: number;
-  /** The number of the attempt that ran it, from 1. */
-  readonly attempt: number;
-  /** When it began. */
-  readonly began: Date;
-  /** When it ended. */
-  readonly ended: Date;
-  /** What it returned. Reading it throws if it cannot be decrypted or decoded. */
-  readonly returned: unknown;
-  /** What it threw; null if it completed. */
-  readonly error: TaskError | null;
 }
 
 /** One page of a list, newest first. Async iteration yields the items of this page and of all that follow. */

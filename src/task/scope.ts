@@ -1,9 +1,11 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { TaskDefinition } from "./definition.ts";
+import type { CallTarget } from "./call_target.ts";
 import type { ScheduleOptions } from "./options.ts";
 import type { Page, PageOptions, TaskFilter, TaskRecord } from "./record.ts";
 import type { ScheduledCall } from "./scheduled_call.ts";
 import type { Sql } from "../sql.ts";
+import type { Payload, Signal, SignalTarget } from "./signal.ts";
 import type { Step } from "./step.ts";
 
 /** Logs messages of a handler: each becomes a `log` event, with the task's id, name and attempt. */
@@ -54,6 +56,14 @@ export interface TaskContext {
   progress(value: number, note?: string): Promise<void>;
 }
 
+/** A call of tasks by a handler that waits for them. */
+export interface PreparedCall {
+  /** Digests of the arguments, the same for the same arguments: the first is stored, others may have been before. */
+  readonly digests: readonly [string, ...string[]];
+  /** Schedules the tasks by `store`, which gets them as they are inserted, and returns their ids. */
+  insert(store: (tasks: object[]) => Promise<number[] | null>): Promise<number[] | null>;
+}
+
 /** The part of an instance that tasks use. */
 export interface CurrentInstance {
   readonly sql: Sql;
@@ -67,7 +77,10 @@ export interface CurrentInstance {
   readonly tasks: {
     get(id: number): Promise<TaskRecord>;
     list(filter: TaskFilter, page?: PageOptions): Promise<Page<TaskRecord>>;
+    signal<T>(task: number | SignalTarget, signal: Signal<T>, ...payload: Payload<T>): Promise<boolean>;
   };
+  /** Prepares a call of a task for each list of arguments, by a handler that waits for them. */
+  prepareCall(target: CallTarget, calls: unknown[][]): Promise<PreparedCall>;
 }
 
 /** The surroundings of the running code, which AsyncLocalStorage carries through asynchronous calls. */

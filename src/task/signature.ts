@@ -1,6 +1,7 @@
 import type { CronOptions, ScheduleOptions, TaskOptions } from "./options.ts";
 import type { Page, PageOptions, TaskFilter, TaskRecord, WaitOptions } from "./record.ts";
 import type { Arguments, ResultOf } from "./result_of.ts";
+import type { Payload, Signal } from "./signal.ts";
 import type { AnySchema, InputOf, OutputOf } from "./standard_schema.ts";
 import type { Storability } from "./storable.ts";
 
@@ -49,6 +50,13 @@ export interface Task<
   with(options: ScheduleOptions): Schedulable<A, Awaited<R>>;
   /** Reads a record of this task. Rejects with `TaskNotFound` if there is none, or if it belongs to another task. */
   get(id: number): Promise<TaskRecord<A, Awaited<R>>>;
+  /**
+   * Sends a signal to the task of this name that has a unique key and has not ended. Joins the current transaction, if
+   * there is one. Resolves to whether there is such a task.
+   *
+   * Rejects with `ValidationFailed` if the payload does not fit the schema of the signal.
+   */
+  signal<T>(uniqueKey: string, signal: Signal<T>, ...payload: Payload<T>): Promise<boolean>;
   /** Lists records of this task, newest first. */
   list(filter?: Omit<TaskFilter, "funcName">, page?: PageOptions): Promise<Page<TaskRecord<A, Awaited<R>>>>;
 }

@@ -1,46 +1,20 @@
-import { checkKey } from "./definition.ts";
-import { type Duration, toSeconds } from "../duration.ts";
+import type { Duration } from "../duration.ts";
+import type { Schedulable } from "./signature.ts";
+import type { Signal } from "./signal.ts";
+import type { StepInfo, StepOptions } from "./step_options.ts";
 import type { Storability } from "./storable.ts";
-import { refuseUnknownKeys } from "../suggest.ts";
 
-/** The options of a step. Only `name` is required. */
-export interface StepOptions {
-  /** Identifies the step among those of its task: text of 1 to 200 characters. */
-  name: string;
-  /** Tells steps of one name apart where several are under way: text of 1 to 1,000 bytes. @default none */
-  key?: string;
-  /** Former names of this step: results stored under them are still its own. @default none */
-  aliases?: string[];
-  /**
-   * The longest that the step may take, in seconds or as text with a unit: it then fails with a `TimeoutError`, and the
-   * signal of its `info` aborts.
-   *
-   * @default none
-   */
-  timeout?: Duration;
-}
-
-/** What the function of a step gets. */
-export interface StepInfo {
-  /** The name of the step. */
-  readonly name: string;
-  /** Its key, or the number of the call from the second on; empty for neither. */
-  readonly key: string;
-  /** The number of the task's attempt, from 1. */
-  readonly attempt: number;
-  /**
-   * The same in every attempt of this step of this task, and in no other step, such as `firefly:17:charge:`. Pass it to
-   * APIs that take one: a step whose consumer crashes after the call and before the result is stored runs again.
-   */
-  readonly idempotencyKey: string;
-  /** Aborts at the timeout of the step, and when its attempt ends. */
-  readonly signal: AbortSignal;
+/** How long to wait for a signal. */
+export interface WaitForOptions {
+  /** The longest time from now, or the time until which to wait. @default for ever */
+  timeout?: Duration | Date;
 }
 
 /**
  * Runs a function once for each task: its result is stored, and later attempts of the task get it back without calling
  * the function. What the function writes through `current().sql`, and the tasks that it schedules, commit together with
- * the result, or not at all. See docs/steps.md.
+ * the result, or not at all. Its methods wait: for a time, a signal, or other tasks. A task that waits takes no slot and
+ * no memory; when the wait has ended, its handler is called again, and gets the results of before. See docs/steps.md.
  *
  * @example
  * ```ts
@@ -61,8 +35,14 @@ export interface Step {
   /**
    * Runs `fn`, unless an earlier attempt of the task has, and resolves to what it returned.
    *
-   * What `fn` throws goes to the caller. If that lets it fail the attempt, the next attempt calls `fn` again. If it
-   * catches the error and begins another step, the failure is stored with that, and later attempts throw it again.
+   * What `fn` throws goes to the caller once the step has no retries left. If that lets it fail the attempt, the next
+   * attempt calls `fn` again. If it catches the error and begins another step, the failure is stored with that, and
+   * later attempts throw it again.
+   *
+   * `compensate` undoes the step if the task fails, when it has no retries left: it gets what `fn` returned. The
+   * compensations of all steps that have completed run then, the last one first, each as a step of its own, with the
+   * retries and the timeout of its step, or of the task. The task fails once they have ended. They do not run for a task
+   * that is cancelled, or whose consumers crashed too often.
    *
    * @throws {FireflyError} Within another step, after `current().sql` was used outside of steps, or while a step of the
    * same name and key is under way.
@@ -71,74 +51,38 @@ export interface Step {
   <R>(
     spec: string | StepOptions,
     fn: ((info: StepInfo) => R) & Storability<[], Awaited<R>>,
+    compensate?: (result: Awaited<R>, info: StepInfo) => unknown,
   ): Promise<Awaited<R>>;
-}
-
-/** The function of a step. */
-export type StepFunction = (info: StepInfo) => unknown;
-
-const KNOWN_OPTIONS = ["name", "key", "aliases", "timeout"];
-const LONGEST_NAME = 200;
-
-/**
- * Checks what a step is called with.
- *
- * @throws {TypeError} If an option is unknown or of the wrong type, or `fn` is no function.
- * @throws {RangeError} If an option is out of range.
- */
-export function checkStep(spec: string | StepOptions, fn: unknown): StepOptions {
-  const options = typeof spec === "string" ? { name: spec } : spec;
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError("Cannot begin a step as its name must be text: step(name, fn), or step({ name }, fn)");
-  }
-  const { name, key, aliases = [], timeout } = options;
-  const action = `begin step ${JSON.stringify(name)}`;
-  refuseUnknownKeys(options, KNOWN_OPTIONS, action);
-  if (!Array.isArray(aliases)) throw new TypeError(`Cannot ${action} as "aliases" must be a list of names`);
-  for (const each of [name, ...aliases]) checkStepName(each, action);
-  if (key !== undefined) checkKey("step", key, action);
-  if (timeout !== undefined && toSeconds(timeout, "timeout") === 0) {
-    throw new RangeError(`Cannot ${action} as "timeout" must be longer than 0 seconds`);
-  }
-  if (typeof fn !== "function") throw new TypeError(`Cannot ${action} as its second argument is not a function`);
-  return options;
-}
-
-function checkStepName(name: unknown, action: string): void {
-  const isName = typeof name === "string" && name.length > 0 && name.length <= LONGEST_NAME && !name.includes("\0") &&
-    name.isWellFormed();
-  if (isName) return;
-  throw new TypeError(
-    `Cannot ${action} as a step's name must be 1 to ${LONGEST_NAME} characters of text without NUL: current value is ${
-      JSON.stringify(name) ?? String(name)
-    }`,
-  );
-}
-
-/** Runs the functions of steps where no attempt runs, each time that they are called. */
-export const DETACHED_STEP: Step = async function step(spec: string | StepOptions, fn: StepFunction) {
-  const { name, key = "", timeout } = checkStep(spec, fn);
-  const idempotencyKey = ["direct", crypto.randomUUID(), name, key].join(":");
-  if (timeout === undefined) return await fn({ name, key, attempt: 1, idempotencyKey, signal: NEVER });
-  const controller = new AbortController();
-  const { timer, late } = startStepTimeout(name, timeout);
-  try {
-    const call = (async () => await fn({ name, key, attempt: 1, idempotencyKey, signal: controller.signal }))();
-    return await Promise.race([call, late.catch((error) => (controller.abort(error), Promise.reject(error)))]);
-  } finally {
-    clearTimeout(timer);
-  }
-} as Step;
-
-const NEVER = new AbortController().signal;
-
-/** Starts the timeout of a step: `late` rejects with a `TimeoutError` once it has passed. */
-export function startStepTimeout(
-  name: string,
-  timeout: Duration,
-): { timer: ReturnType<typeof setTimeout>; late: Promise<never> } {
-  const seconds = toSeconds(timeout, "timeout");
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const error = new DOMException(`The step "${name}" took longer than its timeout of ${seconds} s`, "TimeoutError");
-  return { timer: setTimeout(() => reject(error), Math.min(seconds * 1000, 2 ** 31 - 1)), late };
+  /**
+   * Waits for a time, as long as years. When it ends is decided, by the database's clock, where it begins: a later
+   * change of the code does not move it.
+   *
+   * @throws {FireflyError} As `step()`. Where no attempt runs, it sleeps for up to a second, and throws for more.
+   */
+  sleep(time: Duration | Date): Promise<void>;
+  /** Waits for a time under a name, which sleeps that are under way at the same time need. */
+  sleep(name: string, time: Duration | Date): Promise<void>;
+  /**
+   * Waits for a signal to this task, and resolves to its payload. Signals of one name are received in the order in which
+   * they were sent, each once; one that was sent before is there at once.
+   *
+   * @throws {DOMException} A `TimeoutError` if none was sent in time, however late the handler goes on.
+   * @throws {FireflyError} As `step()`. Where no attempt runs, it throws.
+   */
+  waitFor<T>(signal: Signal<T>, options?: WaitForOptions): Promise<T>;
+  /**
+   * Schedules a task and waits for its result. It is found again by its name and arguments. Where this task ends without
+   * it, it is cancelled.
+   *
+   * @throws {TaskFailed} If it failed or was cancelled.
+   * @throws {FireflyError} As `step()`. Where no attempt runs, it throws.
+   */
+  call<A extends unknown[], R>(task: Schedulable<A, R>, ...args: A): Promise<R>;
+  /**
+   * Schedules a task for each list of arguments, and waits for all of them at once, until the last has ended. Resolves to
+   * their results, in the order of `calls`.
+   *
+   * @throws {TaskFailed} Of the first in that order that failed or was cancelled.
+   */
+  callMany<A extends unknown[], R>(task: Schedulable<A, R>, calls: Iterable<Readonly<A>>): Promise<R[]>;
 }

@@ -1,3 +1,4 @@
+import { withTarget } from "./call_target.ts";
 import { checkScheduleOptions, defineTask, type Handler, namesOf, type TaskDefinition } from "./definition.ts";
 import { TaskNotFound } from "../errors.ts";
 import type { ScheduleOptions, TaskOptions } from "./options.ts";
@@ -6,6 +7,7 @@ import { register, type Trace } from "./registration.ts";
 import { RESULT } from "./result_of.ts";
 import { ScheduledCall } from "./scheduled_call.ts";
 import { currentInstance } from "./scope.ts";
+import type { Payload, Signal } from "./signal.ts";
 import type { Schedulable, Task, TaskFunction } from "./signature.ts";
 
 /** The key of a task's definition, for use in this package only. */
@@ -73,11 +75,14 @@ export function makeTask(definition: TaskDefinition): Task {
     list(filter: Omit<TaskFilter, "funcName"> = {}, page: PageOptions = {}): Promise<Page<TaskRecord>> {
       return currentInstance().tasks.list({ ...filter, funcName: namesOf(definition) }, page);
     },
+    signal<T>(uniqueKey: string, signal: Signal<T>, ...payload: Payload<T>): Promise<boolean> {
+      return currentInstance().tasks.signal({ funcName: name, uniqueKey }, signal, ...payload);
+    },
   });
 }
 
 function makeSchedulable(definition: TaskDefinition, options: ScheduleOptions): Schedulable<unknown[], unknown> {
-  return {
+  const schedulable: Schedulable<unknown[], unknown> = {
     schedule(...args) {
       const call = new ScheduledCall();
       const record = currentInstance().schedule(definition, [args], options, call).then((records) => records[0]!);
@@ -99,6 +104,7 @@ function makeSchedulable(definition: TaskDefinition, options: ScheduleOptions): 
       return Object.assign(records, { [RESULT]: call as never });
     },
   };
+  return withTarget(schedulable, { definition, options });
 }
 
 function isIterable(value: unknown): value is Iterable<unknown> {

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { current, FireflyError, LeaseLost } from "../../mod.ts";
-import { Shutdown } from "../../src/attempt/attempt.ts";
+import { Shutdown } from "../../src/attempt/shutdown.ts";
 import type { ErrorRow } from "../../src/store/rows.ts";
 import { backends } from "../support/statements.ts";
 import { placesOf, recordOf } from "../support/records.ts";

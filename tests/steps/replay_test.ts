@@ -11,7 +11,7 @@ const turns = async (count: number) => {
 };
 
 function stored(...names: string[]): StoredStep[] {
-  return names.map((name, i) => ({ name, key: "", seq: i + 1, version: 1 }));
+  return names.map((name, i) => ({ name, key: "", kind: "step", seq: i + 1, version: 1 }));
 }
 
 function replayOf<S extends StoredStep>(steps: readonly S[], { version = 1 } = {}) {
@@ -27,7 +27,7 @@ function replayOf<S extends StoredStep>(steps: readonly S[], { version = 1 } = {
         return () => void (isOff = true);
       },
     },
-    onChanged: (step, unasked) => changes.push([step, unasked]),
+    onChanged: ({ name, unasked }) => void changes.push([name, unasked]),
   });
   return { replay, changes };
 }
@@ -38,7 +38,7 @@ function follow(replay: Replay<StoredStep>) {
   return {
     seen,
     ask(name: string, aliases: string[] = []) {
-      return replay.ask([name, ...aliases], "").then((step) =>
+      return replay.ask([name, ...aliases], [""], "step").then((step) =>
         void seen.push(step ? `${name} given` : `${name} begins`)
       );
     },
@@ -56,7 +56,7 @@ Deno.test("Replay gives results back in the order in which the steps ended, a tu
   const early = [...seen];
   await turns(3);
 
-  assertEquals([early, seen], [["a given"], ["a given", "b given", "c given"]]);
+  assertEquals([early, seen], [[], ["a given", "b given", "c given"]]);
 });
 
 Deno.test("Replay waits for a result that ended earlier and is asked for later, and not for ever", async () => {
@@ -186,7 +186,7 @@ async function attempt(program: Program, memory: Memory, { events, salt }: { eve
   const never = new Promise<never>(() => {});
 
   async function step(name: string, slow: number): Promise<string> {
-    const given = await replay.ask([name], "");
+    const given = await replay.ask([name], [""], "step");
     if (given) {
       got.push(name);
       return given.result;
@@ -198,7 +198,7 @@ async function attempt(program: Program, memory: Memory, { events, salt }: { eve
     if (left-- <= 0) return await never;
     const result = `${name}:${seq}`;
     memory.effects.push(name);
-    memory.steps.push({ name, key: "", seq, version: 1, result });
+    memory.steps.push({ name, key: "", kind: "step", seq, version: 1, result });
     if (left === 0) {
       crashed.reject(new Error("crash"));
       return await never;

@@ -494,7 +494,7 @@ Deno.test("tasks.steps() and record.steps() read steps with their results, times
       },
     ],
   );
-  assert(steps.every(({ began, ended }) => began <= ended && ended.getTime() - record.created.getTime() < 60_000));
+  assert(steps.every(({ began, ended }) => began <= ended! && ended!.getTime() - record.created.getTime() < 60_000));
   assertEquals((await t.ff.tasks.steps(record.id)).length, 2);
   assertEquals(await t.ff.tasks.steps(record.id + 1), []);
   const [row] = await t.db.sql`SELECT returned FROM firefly.step_json WHERE name = 'b'`;
