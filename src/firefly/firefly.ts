@@ -17,9 +17,12 @@ import type { TaskRecord } from "../task/record.ts";
 import { Tasks } from "../records/tasks.ts";
 import { Redactor } from "../privacy/redaction.ts";
 import { Scheduler } from "../schedule/scheduler.ts";
-import { type KnownColumns, prepareTasks } from "../schedule/new_tasks.ts";
+import { hasResults, toInserted } from "../schedule/dependencies.ts";
+import { encryptTasks, type KnownColumns, newTasks, prepareTasks } from "../schedule/new_tasks.ts";
+import { digestsOfCalls } from "../schedule/unique_key.ts";
+import type { CallTarget } from "../task/call_target.ts";
 import type { ScheduledCall } from "../task/scheduled_call.ts";
-import { currentScope, setInstanceFactory, withScope } from "../task/scope.ts";
+import { currentScope, type PreparedCall, setInstanceFactory, withScope } from "../task/scope.ts";
 import { lazySql, type Sql } from "../sql.ts";
 import { type ConsumerState, readConsumers } from "../store/consumer_records.ts";
 import { type PauseOptions, pauseQueue, type QueueState, readQueues, resumeQueue } from "../store/queues.ts";
@@ -96,6 +99,7 @@ export class Firefly implements AsyncDisposable {
       database: async () => (await this.connect()).database,
       results: async () => (await this.connect()).results,
       listener: async () => (await this.connect()).listener,
+      transaction: () => openTransactionOf(this),
     };
     this.tasks = new Tasks(this.#access);
     this.#scheduler = new Scheduler({
@@ -293,6 +297,37 @@ export class Firefly implements AsyncDisposable {
       this.events.emit("scheduled", { id, funcName, queue, inserted });
     }
     return records;
+  }
+
+  /**
+   * Prepares tasks that a handler calls, and waits for.
+   *
+   * @ignore
+   */
+  async prepareCall({ definition, options }: CallTarget, calls: unknown[][]): Promise<PreparedCall> {
+    const { schema, keys, tracing, options: { defaults = {} } } = this;
+    if (calls.some(hasResults)) {
+      throw new TypeError(
+        `Cannot call task "${definition.name}" with the result of another task: pass what that has returned`,
+      );
+    }
+    const plain = await newTasks(definition, calls, { options, defaults, schema, keys, known: this.#knownColumns });
+    return {
+      digests: await digestsOfCalls(plain, keys),
+      insert: async (store) => {
+        const tasks = keys ? await encryptTasks(plain, keys) : plain;
+        const insert = async () => {
+          const ids = await store(await toInserted(tasks));
+          return { ids, scheduled: plain.map((_, i) => ({ id: String(ids?.[i]) })) };
+        };
+        const { ids } = await (tracing?.schedule({ tasks, plain }, insert) ?? insert());
+        if (!ids || !this.events.has("scheduled")) return ids;
+        for (const [i, { func_name: funcName, queue }] of plain.entries()) {
+          this.events.emit("scheduled", { id: ids[i]!, funcName, queue, inserted: true });
+        }
+        return ids;
+      },
+    };
   }
 
   /**

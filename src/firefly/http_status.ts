@@ -1,6 +1,7 @@
 /** The statuses of responses, by the names of errors. */
 const STATUSES: ReadonlyMap<string, 404 | 409 | 413 | 422 | 503> = new Map([
   ["TaskNotFound", 404],
+  ["StepNotFound", 404],
   ["TaskExists", 409],
   ["FireflyLimitError", 413],
   ["ValidationFailed", 422],
@@ -10,7 +11,7 @@ const STATUSES: ReadonlyMap<string, 404 | 409 | 413 | 422 | 503> = new Map([
 
 /**
  * Returns the HTTP status of the response to a request that failed with `error`, for the error handler of a web
- * framework: 404 for {@linkcode TaskNotFound}, 409 for {@linkcode TaskExists}, 413 for {@linkcode FireflyLimitError}, 422
+ * framework: 404 for {@linkcode TaskNotFound} and {@linkcode StepNotFound}, 409 for {@linkcode TaskExists}, 413 for {@linkcode FireflyLimitError}, 422
  * for {@linkcode ValidationFailed}, 503 for {@linkcode DatabaseUnreachable} and {@linkcode InstanceClosed}. Undefined for
  * every other error: answer these with the framework's own status, or 500.
  *

@@ -1,7 +1,7 @@
 import type { Tag } from "../database/driver.ts";
 import { TaskNotFound } from "../errors.ts";
 import { cancelGraph, readGraph } from "../store/dependencies.ts";
-import type { GraphNode } from "../task/record.ts";
+import type { GraphNode } from "../task/step_record.ts";
 
 /**
  * Reads the tasks that hang together with one.
@@ -11,7 +11,7 @@ import type { GraphNode } from "../task/record.ts";
 export async function readTaskGraph(sql: Tag, id: number): Promise<GraphNode[]> {
   const rows = await readGraph(sql, id);
   if (rows.length === 0) throw new TaskNotFound(id);
-  return rows.map(({ func_name: funcName, ...node }) => ({ ...node, funcName }));
+  return rows.map(({ func_name: funcName, called_by: calledBy, ...node }) => ({ ...node, funcName, calledBy }));
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Database } from "../database/pools.ts";
 import { decodeParams, type KeyRing, mapInChunks } from "../privacy/encryption.ts";
-import type { StepRecord } from "../task/record.ts";
+import type { StepRecord } from "../task/step_record.ts";
 import { readSteps, type StepRow } from "../store/steps.ts";
 
 /** The connections that steps are read through. */
@@ -9,11 +9,11 @@ export interface StepAccess {
   database(): Promise<Database>;
 }
 
-/** Reads the steps of a task, in the order in which they ended. */
+/** Reads the steps of a task, in the order in which they ended; those that wait come last. */
 export async function readStepRecords({ keys, database }: StepAccess, taskId: number): Promise<StepRecord[]> {
   const { records: sql } = await database();
-  const rows = await readSteps(sql, taskId);
-  return await mapInChunks(rows, async ({ func_name: funcName, queue, ...row }) => {
+  const { steps } = await readSteps(sql, taskId);
+  return await mapInChunks(steps, async ({ func_name: funcName, queue, ...row }) => {
     const { returned } = row;
     if (!keys || returned === null) return toStepRecord(row, keys);
     const decrypted = await keys.decrypt(returned, { funcName, queue, column: "step.returned" });
@@ -26,10 +26,16 @@ function toStepRecord(
   { returned, ...row }: Omit<StepRow, "func_name" | "queue">,
   keys: KeyRing | undefined,
 ): StepRecord {
-  const { attempt, ended: at } = row;
+  const { attempt, ended, due, began, callees } = row;
+  // What a task stores that compensates its steps is for its next attempt.
+  const { plan: _, by: __, ...error } = (row.error ?? {}) as
+    & NonNullable<StepRow["error"]>
+    & Record<"plan" | "by", unknown>;
   return {
     ...row,
-    error: row.error && { ...row.error, at, attempt },
+    due: due && isFinite(due.getTime()) ? due : null,
+    callees: callees ?? [],
+    error: row.error && { ...error, at: ended ?? began, attempt },
     get returned() {
       return returned === null ? undefined : decodeParams(returned, keys);
     },

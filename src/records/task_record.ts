@@ -1,6 +1,8 @@
 import type { Closing } from "../closing.ts";
 import { DEFAULT_RETRY_DELAY, type RecordedDelay, type RetryDelay, toRecordedDelay } from "../task/backoff.ts";
+import type { Tag } from "../database/driver.ts";
 import type { Database } from "../database/pools.ts";
+import type { Transaction } from "../database/transaction.ts";
 import { parseTime } from "../database/times.ts";
 import type { AttemptedBy } from "../events.ts";
 import { decodeStored, decryptRow, type KeyRing } from "../privacy/encryption.ts";
@@ -10,21 +12,24 @@ import type { Listener } from "../notify/listener.ts";
 import { Projection } from "../wire/to_json.ts";
 import type { TaskDefinition } from "../task/definition.ts";
 import type {
+  ForkOptions,
   FreshRecord,
   RescheduleOptions,
-  StepRecord,
   TaskError,
   TaskRecord,
   TaskState,
   TaskStatus,
   WaitOptions,
 } from "../task/record.ts";
+import { forkById } from "./fork.ts";
 import { readTaskGraph } from "./graph.ts";
 import { toPlaceChange } from "./reschedule.ts";
 import type { Results } from "./result_waiter.ts";
-import type { GraphNode } from "../task/record.ts";
+import type { GraphNode, StepRecord } from "../task/step_record.ts";
 import { RESULT } from "../task/result_of.ts";
 import type { ResultSource } from "../task/scheduled_call.ts";
+import { sendSignal } from "./send_signal.ts";
+import type { Payload, Signal } from "../task/signal.ts";
 import { readStepRecords } from "./step_record.ts";
 import { registry } from "../task/scope.ts";
 import { cancelTasks, type Chosen, deleteTasks, rescheduleTasks, retryTasks, runTasks } from "../store/bulk.ts";
@@ -43,6 +48,17 @@ export interface RecordAccess {
   database(): Promise<Database>;
   results(): Promise<Results>;
   listener(): Promise<Listener>;
+  /** The transaction of the running code, if it belongs to the instance. */
+  transaction(): Transaction | undefined;
+}
+
+/** What signals are sent through: the transaction of the running code, if there is one. */
+export function signalAccess({ keys, database, transaction }: RecordAccess): {
+  keys: KeyRing | undefined;
+  sql(): Promise<Tag>;
+} {
+  const joined = transaction();
+  return { keys, sql: async () => joined ? joined.statements : (await database()).records };
 }
 
 /** Reads a record. Returns undefined if there is no such record. */
@@ -101,6 +117,7 @@ class StoredTask {
   declare readonly tags: string[];
   declare readonly traceparent: string | null;
   declare readonly dependencies: number;
+  declare readonly forkedFrom: number | null;
   declare readonly attemptedBy: AttemptedBy | null;
   declare readonly inserted: boolean;
   #params: Stored;
@@ -138,6 +155,7 @@ class StoredTask {
     this.tags = row.tags;
     this.traceparent = row.traceparent;
     this.dependencies = row.dependencies;
+    this.forkedFrom = row.forked_from === null ? null : toNumber(row.forked_from);
     this.attemptedBy = row.attempted_by;
     this.inserted = fresh.inserted ?? true;
   }
@@ -200,6 +218,9 @@ class StoredTask {
         `Cannot retry task ${this.id} as it depends on a task that did not complete: retry that one, as explain() says`,
       );
     }
+    if (left.some(({ reason }) => reason === "compensated")) {
+      throw new FireflyError(`Cannot retry task ${this.id} as it has compensated its steps: fork it`);
+    }
     const [{ status }, duplicate] = await Promise.all([this.refresh(), findDuplicate(sql, this.id)]);
     if (status === "failed" || status === "cancelled") {
       if (duplicate) throw new TaskExists(`retry task ${this.id}`, duplicate);
@@ -226,6 +247,19 @@ class StoredTask {
 
   async steps(): Promise<StepRecord[]> {
     return await readStepRecords(this.#access, this.id);
+  }
+
+  async fork(options: ForkOptions = {}): Promise<TaskRecord> {
+    this.#requireCommitted("fork");
+    const { records: sql } = await this.#access.database();
+    const id = await forkById(sql, this.id, options);
+    const record = await readRecord(this.#access, id);
+    if (record) return record;
+    throw new TaskNotFound(id);
+  }
+
+  async signal<T>(signal: Signal<T>, ...[payload]: Payload<T>): Promise<boolean> {
+    return await sendSignal(signalAccess(this.#access), this.id, { signal, payload });
   }
 
   async cancel(): Promise<boolean> {
@@ -272,6 +306,7 @@ class StoredTask {
       tags: this.tags,
       traceparent: this.traceparent,
       dependencies: this.dependencies,
+      forked_from: this.forkedFrom,
       attempted_by: this.attemptedBy,
     };
   }

@@ -1,14 +1,12 @@
-import type { Tag } from "../database/driver.ts";
 import { TaskNotFound } from "../errors.ts";
 import { decryptRow } from "../privacy/encryption.ts";
 import type { Explanation } from "../task/explanation.ts";
-import type { GraphNode } from "../task/record.ts";
+import type { GraphNode, StepRecord } from "../task/step_record.ts";
 import type {
-  LeftTask,
+  ForkOptions,
   Page,
   PageOptions,
   RescheduleOptions,
-  StepRecord,
   TaskCounts,
   TaskFilter,
   TaskGroup,
@@ -16,45 +14,24 @@ import type {
   TaskLogLine,
   TaskRecord,
 } from "../task/record.ts";
-import {
-  type BulkResult,
-  cancelTasks,
-  type Chosen,
-  deleteTasks,
-  rescheduleTasks,
-  retryTasks,
-  runTasks,
-} from "../store/bulk.ts";
+import { cancelTasks, deleteTasks, rescheduleTasks, retryTasks, runTasks } from "../store/bulk.ts";
+import { type BulkOptions, inBulk, mayRun, toWaiting } from "./bulk.ts";
+import { forkById } from "./fork.ts";
 import { cancelTaskGraph, readTaskGraph } from "./graph.ts";
-import { actOnEach, bulkError, type BulkFailure } from "./bulk_failures.ts";
 import { explainTask, nextOfQueue } from "../store/explain.ts";
 import { countRecords, countStates, groupRecords } from "../store/record_counts.ts";
-import { listFences, listRecords } from "../store/records.ts";
+import { listRecords } from "../store/records.ts";
 import { toNumber } from "../store/rows.ts";
 import { readLog } from "../store/task_log.ts";
 import { toPlaceChange } from "./reschedule.ts";
+import { sendSignal } from "./send_signal.ts";
+import type { Payload, Signal, SignalTarget } from "../task/signal.ts";
 import { readStepRecords } from "./step_record.ts";
-import { readRecord, type RecordAccess, toRecord } from "./task_record.ts";
+import { readRecord, type RecordAccess, signalAccess, toRecord } from "./task_record.ts";
 import { Matching } from "./matching.ts";
 import { checkFilter } from "./check_filter.ts";
 
-/** The most tasks that one statement of a bulk operation changes, so that its transactions are short. */
-const BULK = 1000;
-/** How many tasks a bulk operation lists at a time: a list may have to look at every record, however short it is. */
-const LISTED = 10_000;
-/** How often to read a task again that keeps changing before it can be changed. */
-const TRIES = 10;
 const GROUPINGS: readonly TaskGrouping[] = ["error", "name", "queue", "state"];
-
-/** Options of bulk operations. */
-export interface BulkOptions {
-  /** Stops the operation between two batches and rejects with the signal's reason. Finished batches stay done. */
-  signal?: AbortSignal;
-  /** Receives the number of tasks done so far, after each batch. */
-  onProgress?: (done: number) => void;
-  /** Receives the matching tasks that were left as they are, after each batch that left any. */
-  onLeft?: (left: readonly LeftTask[]) => void;
-}
 
 /**
  * The records of an instance.
@@ -104,6 +81,30 @@ export class Tasks {
   async steps(id: number): Promise<StepRecord[]> {
     checkId(id, "read the steps of");
     return await readStepRecords(this.#access, id);
+  }
+
+  /**
+   * Schedules a copy of a task that begins with the steps that it ran before the step `from`, or with all that have
+   * ended. The task stays as it is, whether it has ended or not.
+   *
+   * @throws {TaskNotFound} If there is no such record.
+   * @throws {StepNotFound} If the task has no such step.
+   * @throws {FireflyError} If a step before `from` was compensated.
+   */
+  async fork(id: number, options: ForkOptions = {}): Promise<TaskRecord> {
+    checkId(id, "fork");
+    return await this.get(await forkById((await this.#access.database()).records, id, options));
+  }
+
+  /**
+   * Sends a signal to a task: by its id, or by its name and unique key. Joins the current transaction, if there is one.
+   * Resolves to whether there is such a task that has not ended.
+   *
+   * @throws {ValidationFailed} If the payload does not fit the schema of the signal.
+   */
+  async signal<T>(task: number | SignalTarget, signal: Signal<T>, ...[payload]: Payload<T>): Promise<boolean> {
+    if (typeof task === "number") checkId(task, "send a signal to");
+    return await sendSignal(signalAccess(this.#access), task, { signal, payload });
   }
 
   /** Lists records, newest first. Iterating over the page also reads the following pages. */
@@ -186,7 +187,7 @@ export class Tasks {
    * @throws {FireflyError} If some could not be changed, as a trigger of yours refused it; all others are.
    */
   async retry(filter: TaskFilter, options: BulkOptions = {}): Promise<number> {
-    return await this.#inBulk("retry tasks", { filter, options, act: retryTasks });
+    return await inBulk(this.#access, { action: "retry tasks", filter, options, act: retryTasks });
   }
 
   /**
@@ -195,7 +196,7 @@ export class Tasks {
    * their limits as before. Tasks that change meanwhile: {@linkcode Tasks.retry}.
    */
   async run(chosen: number[] | TaskFilter, options: BulkOptions = {}): Promise<number> {
-    return await this.#inBulk("run tasks", { filter: toWaiting(chosen), options, act: runTasks });
+    return await inBulk(this.#access, { action: "run tasks", filter: toWaiting(chosen), options, act: runTasks });
   }
 
   /**
@@ -211,7 +212,8 @@ export class Tasks {
     options: BulkOptions = {},
   ): Promise<number> {
     const change = toPlaceChange(changes, "reschedule tasks");
-    return await this.#inBulk("reschedule tasks", {
+    return await inBulk(this.#access, {
+      action: "reschedule tasks",
       filter: toWaiting(chosen),
       options,
       act: (sql, chosen) => rescheduleTasks(sql, chosen, change),
@@ -221,7 +223,8 @@ export class Tasks {
   /** Cancels tasks that have not ended and returns their number. Tasks that change meanwhile: {@linkcode Tasks.retry}. */
   async cancel(filter: TaskFilter, options: BulkOptions = {}): Promise<number> {
     const idle = !mayRun(filter);
-    return await this.#inBulk("cancel tasks", {
+    return await inBulk(this.#access, {
+      action: "cancel tasks",
       filter,
       options,
       act: (sql, chosen) => cancelTasks(sql, chosen, { idle }),
@@ -231,7 +234,8 @@ export class Tasks {
   /** Deletes records and returns their number. Tasks that change meanwhile: {@linkcode Tasks.retry}. */
   async delete(filter: TaskFilter, options: BulkOptions = {}): Promise<number> {
     const idle = !mayRun(filter);
-    return await this.#inBulk("delete tasks", {
+    return await inBulk(this.#access, {
+      action: "delete tasks",
       filter,
       options,
       act: (sql, chosen) => deleteTasks(sql, chosen, { idle }),
@@ -281,61 +285,9 @@ export class Tasks {
     const id = await nextOfQueue(sql, queue);
     return id === undefined ? null : await explainTask(sql, id) ?? null;
   }
-
-  /** Reads the matching records, newest first, and changes them in batches, each in a short transaction. */
-  async #inBulk(
-    action: string,
-    { filter, options: { signal, onProgress, onLeft }, act }: BulkAct,
-  ): Promise<number> {
-    checkFilter(filter, action);
-    const { records: sql } = await this.#access.database();
-    const matching = new Matching(sql, filter, { read: listFences });
-    let done = 0;
-    const failures: BulkFailure[] = [];
-    for (let before: number | null = null;;) {
-      signal?.throwIfAborted();
-      const rows = await matching.list({ limit: LISTED, before });
-      for (let start = 0; start < rows.length; start += BULK) {
-        signal?.throwIfAborted();
-        let batch = rows.slice(start, start + BULK);
-        for (let tries = 0; batch.length > 0 && tries < TRIES; tries++) {
-          const chosen = batch.map((row) => ({ id: toNumber(row.id), claimSeq: toNumber(row.claim_seq) }));
-          const result = await actOnEach(chosen, (chosen) => act(sql, chosen), failures);
-          const { changed, left } = result;
-          done += result.done;
-          if (left.length > 0) onLeft?.(left);
-          batch = changed.length > 0
-            ? await listFences(sql, { ...filter, ids: changed }, { limit: BULK, before: null })
-            : [];
-        }
-        onProgress?.(done);
-      }
-      if (rows.length < LISTED) break;
-      before = toNumber(rows.at(-1)!.id);
-    }
-    if (failures.length > 0) throw bulkError(action, { failures, done });
-    return done;
-  }
 }
 
 function checkId(id: number, action: string): void {
   if (Number.isSafeInteger(id)) return;
   throw new TypeError(`Cannot ${action} a task as its id must be an integer: current value is ${id}`);
-}
-
-interface BulkAct {
-  filter: TaskFilter;
-  options: BulkOptions;
-  act(sql: Tag, chosen: Chosen[]): Promise<BulkResult>;
-}
-
-/** The filter of an operation on tasks that have not started. Without ids it skips all others, of which there may be many. */
-function toWaiting(chosen: number[] | TaskFilter): TaskFilter {
-  if (Array.isArray(chosen)) return { ids: chosen };
-  return chosen.ids || chosen.status !== undefined ? chosen : { ...chosen, status: "created" };
-}
-
-/** Whether the filter can match running tasks. */
-function mayRun({ status }: TaskFilter): boolean {
-  return status === undefined || [status].flat().includes("running");
 }
