@@ -10,6 +10,18 @@ export interface AttemptInfo {
   readonly attempt: number;
 }
 
+/** The step that an event reports, and the attempt that ran it. */
+export interface StepEventInfo extends AttemptInfo {
+  /** The name of the step. */
+  readonly step: string;
+  /** Its key, or the number of the call from the second on; empty for neither. */
+  readonly key: string;
+  /** What it is: `step`, or `compensation` for a function that undoes one. */
+  readonly kind: "step" | "compensation";
+  /** How long its function ran. */
+  readonly seconds: number;
+}
+
 /** The consumer that ran an attempt. */
 export interface AttemptedBy {
   /** Its machine. */
@@ -38,12 +50,32 @@ export interface Events {
   failed: AttemptInfo & { readonly error: unknown };
   /** An attempt failed, and a retry follows in `delay` seconds. */
   retried: AttemptInfo & { readonly error: unknown; readonly delay: number };
+  /**
+   * An attempt ended as its handler waits: until a time (null if none ends it), for signals, or for tasks that it
+   * called. The attempt goes on later, under the same number.
+   */
+  suspended: AttemptInfo & {
+    readonly until: Date | null;
+    readonly signals: readonly string[];
+    readonly tasks: readonly number[];
+  };
   /** An attempt was given up and is not counted: shutdown, a lost connection, or a task that never started. */
   returned: AttemptInfo & { readonly reason: unknown };
   /** The task of a running attempt was cancelled. The attempt is over, even if its handler still runs. */
   cancelled: AttemptInfo & { readonly reason: unknown };
   /** An attempt no longer held its task when it ended: the task was rescued, deleted, or ended by other means. */
   lost: AttemptInfo & { readonly reason: unknown };
+  /** A step ran and is stored. Steps whose stored results are given back emit nothing. */
+  "step.completed": StepEventInfo;
+  /** The function of a step failed. The handler gets the error, unless it has ended by then. */
+  "step.failed": StepEventInfo & { readonly error: unknown };
+  /** The function of a step failed, and runs again in `delay` seconds, as its own `maxRetries` says. */
+  "step.retried": StepEventInfo & { readonly error: unknown; readonly delay: number };
+  /**
+   * `tasks` that waited for others may run now, or wait for their time or their limits alone; `cancelled` more cannot run,
+   * as a dependency did not complete. Emitted for each statement that released any.
+   */
+  released: { readonly consumerId: string; readonly tasks: number; readonly cancelled: number };
   /**
    * A task of a crashed consumer was requeued, or `failed` because five consumers in a row crashed with it.
    * `attemptedBy` is the consumer that crashed.
@@ -65,6 +97,8 @@ export interface Events {
     readonly level: "debug" | "info" | "warn" | "error";
     readonly message: string;
     readonly fields: object;
+    /** The name of the step that logged it; null outside of steps. */
+    readonly step: string | null;
     /** The id of the trace that the attempt is part of; null if nothing is traced. */
     readonly traceId: string | null;
   };
@@ -94,10 +128,14 @@ export interface Events {
     readonly release: string | null;
   };
   /**
-   * Tasks that this process defines go to a queue that neither this consumer nor another live one serves. Emitted after
-   * a start with explicit `queues`, for each such queue.
+   * Tasks that this process defines go to queues that neither this consumer nor another live one serves. Emitted once
+   * after a start with explicit `queues`.
    */
-  "consumer.unserved": { readonly consumerId: string; readonly queue: string; readonly tasks: readonly string[] };
+  "consumer.unserved": {
+    readonly consumerId: string;
+    /** The queues, each with the names of the tasks that go there. */
+    readonly queues: readonly { readonly queue: string; readonly tasks: readonly string[] }[];
+  };
   /** A consumer runs up to `concurrency` tasks at a time from now on, not `before` any more: an operator asked for it. */
   "consumer.scaled": { readonly consumerId: string; readonly concurrency: number; readonly before: number };
   /** A consumer stopped claiming, and waits for `running` attempts. */

@@ -140,7 +140,15 @@ Deno.test("on() tells of a consumer's life and its attempts, whatever other list
   const [good, bad] = rows.map(({ id, funcName, queue }) => ({ id, funcName, queue }));
   assertEquals(of("scheduled"), [{ ...good, inserted: true }, { ...bad, inserted: true }]);
   assertEquals(of("started").length, 3);
-  assertEquals(of("log"), [{ ...good, attempt: 1, level: "warn", message: "slow", fields: { ms: 5 }, traceId: null }]);
+  assertEquals(of("log"), [{
+    ...good,
+    attempt: 1,
+    level: "warn",
+    message: "slow",
+    fields: { ms: 5 },
+    step: null,
+    traceId: null,
+  }]);
   const [{ seconds, ...completed }] = of("completed");
   assertEquals(completed, { ...good, attempt: 1 });
   assert(seconds >= 0 && seconds < 60);

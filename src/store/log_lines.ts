@@ -113,7 +113,7 @@ export async function readLogWriters(sql: Tag): Promise<string[]> {
 function columns(sql: Tag): unknown {
   return sql.raw(
     `line.id, to_json(line.at) #>> '{}' AS exactly, line.task_id AS "taskId", task.func_name AS "funcName", task.queue, line.attempt, line.at, line.level,
-      line.message, COALESCE(line.fields, '{}') AS fields`,
+      line.message, line.step, COALESCE(line.fields, '{}') AS fields`,
   );
 }
 

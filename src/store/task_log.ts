@@ -20,7 +20,12 @@ export async function writeLog(sql: Tag, lines: readonly NewLogLine[]): Promise<
 }
 
 async function insertEach(sql: Tag, line: NewLogLine): Promise<void> {
-  const plain = { ...line, message: toAscii(line.message), fields: null };
+  const plain = {
+    ...line,
+    message: toAscii(line.message),
+    fields: null,
+    step: line.step === null ? null : toAscii(line.step),
+  };
   for (const tried of [line, plain]) {
     try {
       return await insertLines(sql, [tried]);
@@ -35,12 +40,12 @@ async function insertLines(sql: Tag, lines: readonly NewLogLine[]): Promise<void
   const rows = lines.map(({ logged, ...line }) => ({ ...line, age: Math.max(0, now - logged) / 1000 }));
   // One record after the other by its primary key: OFFSET 0 keeps the planner from joining all of them.
   await sql`
-    INSERT INTO ${sql.schema}.task_log (task_id, attempt, at, level, message, fields)
+    INSERT INTO ${sql.schema}.task_log (task_id, attempt, at, level, message, fields, step)
     SELECT line.task_id, line.attempt, clock_timestamp() - make_interval(secs => line.age), line.level, line.message,
-      line.fields::jsonb
+      line.fields::jsonb, line.step
     FROM ROWS FROM (json_to_recordset(${JSON.stringify(rows)}::text::json) AS (
-      task_id bigint, attempt integer, age double precision, level text, message text, fields text
-    )) WITH ORDINALITY AS line (task_id, attempt, age, level, message, fields, ordinal)
+      task_id bigint, attempt integer, age double precision, level text, message text, fields text, step text
+    )) WITH ORDINALITY AS line (task_id, attempt, age, level, message, fields, step, ordinal)
     CROSS JOIN LATERAL (SELECT FROM ${sql.schema}.task WHERE task.id = line.task_id OFFSET 0) AS task
     ORDER BY line.ordinal
   `;
@@ -49,7 +54,7 @@ async function insertLines(sql: Tag, lines: readonly NewLogLine[]): Promise<void
 /** Reads the last `limit` log lines of a task, oldest first. */
 export async function readLog(sql: Tag, taskId: number, limit: number): Promise<TaskLogLine[]> {
   const rows = await sql<TaskLogLine>`
-    SELECT attempt, at, level, message, COALESCE(fields, '{}') AS fields
+    SELECT attempt, at, step, level, message, COALESCE(fields, '{}') AS fields
     FROM (
       SELECT * FROM ${sql.schema}.task_log WHERE task_id = ${taskId}::bigint ORDER BY id DESC LIMIT ${limit}::bigint
     ) AS last

@@ -11,6 +11,8 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
 export interface NewLogLine {
   readonly task_id: number;
   readonly attempt: number;
+  /** The name of the step that logged it; null outside of steps. */
+  readonly step: string | null;
   readonly level: LogLevel;
   readonly message: string;
   /** As JSON; null if it has none. */
@@ -30,7 +32,7 @@ const INTERVAL = 1000;
 const NO_MORE = "Later lines of this attempt are not kept";
 
 /** Adds a line to what is kept of an attempt. */
-export type KeepLine = (line: { level: LogLevel; message: string; fields: object }) => void;
+export type KeepLine = (line: { step: string | null; level: LogLevel; message: string; fields: object }) => void;
 
 /** Stores the log lines of attempts in batches. A line that cannot be stored is lost; no task depends on it. */
 export class LogKeeper {
@@ -53,12 +55,13 @@ export class LogKeeper {
   ): KeepLine | undefined {
     if (!keepLogs) return undefined;
     let left = keepLogs === true ? LINES : keepLogs.lines;
-    return ({ level, message, fields }) => {
+    return ({ step, level, message, fields }) => {
       if (left < 0) return;
       const isLast = left-- === 0;
       this.#add({
         task_id: id,
         attempt,
+        step: isLast ? null : step,
         level: isLast ? "warn" : level,
         message: isLast ? NO_MORE : cut(message),
         fields: isLast ? null : toText(fields),

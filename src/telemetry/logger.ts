@@ -27,14 +27,19 @@ const LINES: { readonly [E in Exclude<keyof Events, "log">]: Line } = {
   completed: ["attempt", "info", "Task {task} {name} completed in {seconds} s"],
   failed: ["attempt", "error", "Task {task} {name} failed: {error}"],
   retried: ["attempt", "warn", "Attempt {attempt} of task {task} {name} failed and is retried in {delay} s: {error}"],
+  suspended: ["attempt", "debug", "Attempt {attempt} of task {task} {name} is suspended"],
   returned: ["attempt", "warn", "Task {task} {name} returned to its queue: {reason}"],
   cancelled: ["attempt", "info", "Task {task} {name} was cancelled while it ran"],
   lost: ["attempt", "warn", "Attempt {attempt} of task {task} {name} no longer held the task: {reason}"],
+  "step.completed": ["step", "debug", "Step {step} of task {task} {name} completed in {seconds} s"],
+  "step.failed": ["step", "warn", "Step {step} of task {task} {name} failed: {error}"],
+  "step.retried": ["step", "warn", "Step {step} of task {task} {name} failed and is retried in {delay} s: {error}"],
+  released: ["consumer", "debug", "{tasks} tasks that depended on others were released, and {cancelled} cancelled"],
   rescued: ["attempt", "warn", "Task {task} {name} was rescued from a crashed consumer"],
   parked: ["consumer", "warn", "{count} tasks {name} are parked as no consumer of queue {queue} knows this name"],
   "hook.error": ["consumer", "error", "Hook {hook} threw for task {task} {name}: {error}"],
   "consumer.started": ["consumer", "info", "Consumer {consumerId} started on {database}"],
-  "consumer.unserved": ["consumer", "warn", "Tasks {tasks} go to queue {queue}, which no live consumer serves"],
+  "consumer.unserved": ["consumer", "warn", "Tasks go to queues that no live consumer serves: {queues}"],
   "consumer.stopping": ["consumer", "info", "Consumer {consumerId} stops and waits for {running} attempts"],
   "consumer.stopped": ["consumer", "info", "Consumer {consumerId} stopped: {completed} completed, {failed} failed"],
   "consumer.error": ["consumer", "error", "Cannot {action}; retrying: {error}"],
@@ -85,10 +90,16 @@ export function logTo(
 
 /** The detail of an event with the names that log lines have. */
 function propertiesOf(detail: object): Record<string, unknown> {
-  const { id, funcName, traceId, ...rest } = detail as { id?: number; funcName?: string; traceId?: string | null };
+  const { id, funcName, traceId, step, ...rest } = detail as {
+    id?: number;
+    funcName?: string;
+    traceId?: string | null;
+    step?: string | null;
+  };
   return {
     ...(id === undefined ? {} : { task: id }),
     ...(funcName === undefined ? {} : { name: funcName }),
+    ...(step === undefined || step === null ? {} : { step }),
     ...rest,
     ...(traceId ? { trace: traceId } : {}),
   };

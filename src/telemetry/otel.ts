@@ -9,7 +9,7 @@ const API = Symbol.for("opentelemetry.js.api.1");
 const SPAN = Symbol.for("OpenTelemetry Context Key SPAN");
 
 /** The kinds of spans, as the API numbers them. */
-export const KIND = { client: 2, producer: 3, consumer: 4 } as const;
+export const KIND = { internal: 0, client: 2, producer: 3, consumer: 4 } as const;
 /** The status of a span that failed. */
 export const FAILED = 2;
 
@@ -22,13 +22,14 @@ export interface SpanContext {
 }
 
 /** Values that describe a span. */
-export type Attributes = Record<string, string | number | boolean>;
+export type Attributes = Record<string, string | number | boolean | string[]>;
 
 /** A span, as far as Firefly uses it. */
 export interface Span {
   spanContext(): SpanContext;
   setAttribute(name: string, value: Attributes[string]): unknown;
   setStatus(status: { code: number; message?: string }): unknown;
+  addEvent(name: string, attributes: Attributes, time: number): unknown;
   recordException(error: { name: string; message: string; stack?: string }): void;
   isRecording(): boolean;
   end(time?: number): void;
@@ -68,15 +69,42 @@ export function otel(): Api | undefined {
   return (globalThis as { [API]?: Api })[API];
 }
 
+/** Returns the context of the running code; undefined if nothing propagates contexts. */
+export function activeContext(): Context | undefined {
+  return otel()?.context?.active();
+}
+
+/** Returns a context with `span` as its active span. */
+export function withSpan(context: Context, span: Pick<Span, "spanContext" | "isRecording">): Context {
+  return context.setValue(SPAN, span);
+}
+
 /** Returns the context of the running code with `span` as its active span; undefined if nothing propagates contexts. */
 export function contextWith(span: Pick<Span, "spanContext" | "isRecording">): Context | undefined {
-  return otel()?.context?.active().setValue(SPAN, span);
+  const active = activeContext();
+  return active && withSpan(active, span);
 }
 
 /** Runs `fn` in a context. */
 export function runIn<T>(context: Context | undefined, fn: () => T): T {
   const manager = context && otel()?.context;
   return manager ? manager.with(context, fn) : fn();
+}
+
+/** Runs `fn` in a context, and calls `onEnd` with the time when it has ended: when its promise has settled, if it returns one. */
+export function runTimed<T>(context: Context | undefined, fn: () => T, onEnd: (time: number) => void): T {
+  const end = () => onEnd(epochNow());
+  let isOver = true;
+  try {
+    const returned = runIn(context, fn);
+    if (returned instanceof Promise) {
+      isOver = false;
+      returned.then(end, end);
+    }
+    return returned;
+  } finally {
+    if (isOver) end();
+  }
 }
 
 /** Returns the time now as spans have it, more exactly than `Date.now()`. */

@@ -35,7 +35,7 @@ const MOST_LINKS = 100;
 /** A claim that is under way: see {@linkcode Tracing.startClaim}. */
 export interface TracedClaim {
   readonly attempts: number;
-  end(count: number, spans?: Readonly<Record<number, string | null>>): void;
+  end(count: number, spans?: Readonly<Record<number, string | null | readonly [string | null, ...string[]]>>): void;
 }
 
 /** A task that is about to be inserted. */
@@ -163,7 +163,7 @@ export class Tracing {
           root: true,
           startTime,
           attributes: { ...describe({ queue }, "claim", "receive"), "messaging.batch.message_count": count },
-          links: linksTo(Object.values(spans)),
+          links: linksTo(Object.values(spans).map((span) => Array.isArray(span) ? span[0] : span)),
         }).end(epochNow());
       },
     };
@@ -185,7 +185,8 @@ export class Tracing {
   }
 
   #start(tracer: Tracer, attempt: TracedAttempt, startTime = epochNow()): AttemptSpan | undefined {
-    const { id, funcName: name, queue, scheduledIn } = attempt;
+    const { id, funcName: name, queue, scheduledIn = null, dependedOn } = attempt;
+    const links = linksTo([scheduledIn, ...dependedOn]);
     const scheduled = scheduledIn ? parseHex(scheduledIn) : undefined;
     const parent = this.#isChild ? scheduled : undefined;
     if (parent?.traceFlags === 0) return undefined; // the application chose not to sample its trace
@@ -201,9 +202,9 @@ export class Tracing {
         "firefly.task.attempt": attempt.attempt,
         ...(skipped > 0 ? { "firefly.attempts.skipped": skipped } : {}),
       },
-      ...(scheduled ? { links: [{ context: scheduled, attributes: {} }] } : {}),
+      ...(links.length > 0 ? { links } : {}),
     }, parent && contextWith({ spanContext: () => parent, isRecording: () => false }));
-    return new AttemptSpan(span, { tracer, fail: (error) => this.#fail(span, error) });
+    return new AttemptSpan(span, { tracer, attempt, fail: (failed, error) => this.#fail(failed, error) });
   }
 
   #fail(span: Span, thrown: unknown): void {

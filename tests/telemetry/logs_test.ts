@@ -68,7 +68,7 @@ Deno.test("LogKeeper keeps lines that the database did not take for the next wri
   let isDown = true;
   const keeper = new LogKeeper((lines) => {
     if (isDown) {
-      keep({ level: "info", message: "logged meanwhile", fields: {} });
+      keep({ step: null, level: "info", message: "logged meanwhile", fields: {} });
       return Promise.reject(new Error("down"));
     }
     written.push(lines);
@@ -77,7 +77,7 @@ Deno.test("LogKeeper keeps lines that the database did not take for the next wri
   keeper.outage = { onError: (error) => failures.push(error), onSuccess() {} };
   const keep = keeper.of({ id: 1, attempt: 1 }, { lines: 20_000 })!;
   for (let i = 0; i < 10_500; i++) {
-    keep({ level: "info", message: `${i}`, fields: { long: "x".repeat(i === 0 ? 20_000 : 1) } });
+    keep({ step: null, level: "info", message: `${i}`, fields: { long: "x".repeat(i === 0 ? 20_000 : 1) } });
   }
   await keeper.flush();
   isDown = false;
@@ -95,6 +95,7 @@ Deno.test("writeLog() stores the other lines if the database refuses one, and no
   const line = {
     task_id: id,
     attempt: 1,
+    step: null,
     level: "info",
     message: "x",
     fields: null,

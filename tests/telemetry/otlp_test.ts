@@ -1,12 +1,12 @@
 import { assertEquals } from "@std/assert";
 import { testDatabase } from "../support/database.ts";
-import { assertLinked, startReceiver } from "../support/otlp_receiver.ts";
+import { assertLinked, SPANS, startReceiver } from "../support/otlp_receiver.ts";
 import { until } from "../support/waiting.ts";
 import { runOn, type Surroundings } from "../wire/runtimes.ts";
 
 const PROGRAM = new URL("../support/traced_program.ts", import.meta.url);
 
-Deno.test("Deno's exporter sends the spans of a task over OTLP, with links, and without an import of OpenTelemetry", async () => {
+Deno.test("Deno's exporter sends the spans of a task and its step over OTLP, with links, and without an import of OpenTelemetry", async () => {
   await using db = await testDatabase();
   await using receiver = startReceiver();
   const program = new Deno.Command(Deno.execPath(), {
@@ -23,7 +23,7 @@ Deno.test("Deno's exporter sends the spans of a task over OTLP, with links, and 
   });
   const { stdout, success } = await program.output();
   assertEquals(success, true);
-  await until(() => receiver.spans.length >= 4);
+  await until(() => receiver.spans.length >= SPANS);
 
   const attempt = assertLinked(receiver.spans);
 
@@ -86,7 +86,7 @@ const PAIRS = [
 ] as const;
 
 for (const [runtime, sdk] of PAIRS) {
-  Deno.test(`on ${runtime}, ${sdk} of OpenTelemetry export the spans of a task over OTLP, with links`, async () => {
+  Deno.test(`on ${runtime}, ${sdk} of OpenTelemetry export the spans of a task and its step over OTLP, with links`, async () => {
     await using db = await testDatabase();
     await using receiver = startReceiver();
     const env = { FIREFLY_TEST_DATABASE: db.url, OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url };

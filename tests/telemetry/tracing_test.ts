@@ -3,7 +3,7 @@ import type { ReadableSpan } from "@opentelemetry/sdk-trace-base";
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { current, Firefly, task } from "../../mod.ts";
 import { taskName, testInstance } from "../support/instance.ts";
-import { collectSpans, traceparentOf } from "../support/spans.ts";
+import { collectSpans, linksOf, traceparentOf } from "../support/spans.ts";
 import { until } from "../support/waiting.ts";
 
 const [WORK, NEXT, PLAIN, UNIQUE, LIMITED, FAILING, REPLACED, CRON] = Array.from({ length: 8 }, taskName) as Eight;
@@ -33,10 +33,6 @@ const NO_PARENTS = [
   `${SQL_PARENT}-more`,
   SQL_PARENT.toUpperCase(),
 ];
-
-function linksOf({ links }: ReadableSpan): string[] {
-  return links.map(({ context: { traceId, spanId } }) => `00-${traceId}-${spanId}-01`);
-}
 
 Deno.test("a task is traced from the code that schedules it to the statements of each attempt", async () => {
   await using t = await testInstance();
@@ -183,6 +179,27 @@ Deno.test("a claim has links to the spans that scheduled its tasks, each once, u
   assertEquals([claim.attributes["messaging.batch.message_count"], others.length], [113, 0]);
   const links = linksOf(claim);
   assertEquals([links.length, new Set(links).size, links.every((link) => scheduled.has(link))], [100, 100, true]);
+});
+
+Deno.test("a dependant's attempt has links to the spans that scheduled it and its dependencies, each once", async () => {
+  await using t = await testInstance();
+  using spans = collectSpans();
+  const [first, second] = await t.ff.run(() => Promise.all([plain.schedule(1), plain.schedule(2)]));
+  const [bySql] = await t.ff.sql<{ id: string }>`SELECT firefly.schedule(${PLAIN}) AS id`; // without a span
+  await t.ff.run(() => next.with({ after: [first!, second!, Number(bySql!.id), first!] }).schedule());
+  await t.ff.run(() => next.with({ after: [first!] }).schedule());
+
+  await t.drain({ tasks: [plain, next] });
+
+  const scheduled = spans.named("schedule").map(traceparentOf);
+  const [both, own, last] = [scheduled.slice(0, -2), scheduled.at(-2)!, scheduled.at(-1)!];
+  const links = spans.named(`attempt ${NEXT}`).map((attempt) => linksOf(attempt));
+  assertEquals(links.map((each) => each[0]).sort(), [own, last].sort());
+  const [joined, single] = [own, last].map((span) => links.find((each) => each[0] === span)!) as [string[], string[]];
+  assertEquals(joined.slice(1), both);
+  assertEquals(single.slice(1), [both[0]]);
+  const claims = spans.named("claim").flatMap(linksOf);
+  assertEquals(new Set(claims), new Set(scheduled));
 });
 
 Deno.test("a cron's tasks are linked to a root span that names the cron, made by the consumer that fired the slot", async () => {
