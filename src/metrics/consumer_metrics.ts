@@ -1,42 +1,21 @@
 import process from "node:process";
 import type { Consumer } from "../consume/consume.ts";
 import type { ConsumerCounts } from "../consume/counts.ts";
-import type { Histogram } from "../statistics/histogram.ts";
+import type { ReleaseCounts } from "../claim/dependants.ts";
+import { addHistogram, type Histogram } from "../statistics/histogram.ts";
 import { type Counts, Tally } from "../statistics/tally.ts";
 import { VERSION } from "../version.ts";
-import type { HistogramSample, MetricsText } from "./text.ts";
-
-/** What is told apart by a label: the first so many of this process, so that a counter keeps its labels and never falls. */
-class Known {
-  readonly #most: number;
-  readonly #keys = new Set<string>();
-
-  constructor(most: number) {
-    this.#most = most;
-  }
-
-  /** Whether it is one of the first. */
-  has(key: string): boolean {
-    if (this.#keys.size < this.#most) this.#keys.add(key);
-    return this.#keys.has(key);
-  }
-}
+import { Known } from "./known.ts";
+import { addSteps } from "./step_metrics.ts";
+import { toSample } from "./samples.ts";
+import type { MetricsText } from "./text.ts";
 
 /** The tasks that are told apart, each with its queue; the others are summed up as `other`. */
 const TASKS = new Known(100);
 /** The queues whose waits are told apart. */
 const QUEUES = new Known(50);
 
-const OUTCOMES = ["completed", "failed", "retried", "snoozed", "cancelled", "lost"] as const;
-
-/**
- * The bounds of buckets, each with the buckets of a {@linkcode Histogram} that it has: every second one, from 1 ms to 5
- * days, as each is a series of its own for every task.
- */
-const BOUNDS = Array.from({ length: 18 }, (_, index) => ({
-  seconds: Number((10 ** (index / 2 - 3)).toPrecision(3)),
-  buckets: 1 + 2 * index,
-}));
+const OUTCOMES = ["completed", "failed", "retried", "snoozed", "suspended", "cancelled", "lost"] as const;
 
 /** Adds what this process has counted: its own alone, so sum it up over processes. */
 export function addConsumerMetrics(text: MetricsText, consumers: readonly Consumer[]): void {
@@ -54,6 +33,8 @@ export function addConsumerMetrics(text: MetricsText, consumers: readonly Consum
     for (const { queue, name } of tasks) attempts.of(queue, name);
   }
   addAttempts(text, attempts);
+  addSteps(text, counts.map(({ steps }) => steps).filter((steps) => steps !== undefined));
+  addReleases(text, counts.map(({ releases }) => releases));
   addProcess(text);
 }
 
@@ -123,15 +104,21 @@ function addTo(
   sum.addAttempts(one);
 }
 
-/** Converts a histogram of the statistics, whose durations sum up to `ms` milliseconds. */
-export function toSample(histogram: Histogram, ms: number): HistogramSample {
-  const upTo = (buckets: number) => histogram.slice(0, buckets).reduce((sum, count) => sum + count, 0);
-  return {
-    bounds: BOUNDS.map(({ seconds }) => seconds),
-    counts: BOUNDS.map(({ buckets }) => upTo(buckets)),
-    sum: ms / 1000,
-    count: upTo(histogram.length),
-  };
+/** Adds the releases of tasks that wait for others. */
+function addReleases(text: MetricsText, all: readonly ReleaseCounts[]): void {
+  const sum = { released: 0, cancelled: 0, waits: [] as Histogram, waited: 0 };
+  for (const { released, cancelled, waits, waited } of all) {
+    sum.released += released;
+    sum.cancelled += cancelled;
+    addHistogram(sum.waits, waits);
+    sum.waited += waited;
+  }
+  text.counter("firefly_dependants_total", "Tasks that waited for others until these had ended, by the outcome.");
+  for (const outcome of ["released", "cancelled"] as const) {
+    text.add("firefly_dependants_total", sum[outcome], { outcome });
+  }
+  text.histogram("firefly_release_seconds", "From the ends of tasks to the release of those that depend on them.");
+  text.addHistogram("firefly_release_seconds", toSample(sum.waits, sum.waited), {});
 }
 
 /** Adds the process itself, under the names that all exporters share. */

@@ -1,7 +1,14 @@
 import { isServerFault } from "../database/error_codes.ts";
 import { DatabaseUnreachable } from "../errors.ts";
 import type { Firefly } from "../firefly/firefly.ts";
-import { type ConsumerTotals, countConsumers, type QueueLoad, readQueueLoads } from "../store/queue_load.ts";
+import {
+  type ConsumerTotals,
+  countConsumers,
+  type LeftOver,
+  type QueueLoad,
+  readLeftOver,
+  readQueueLoads,
+} from "../store/queue_load.ts";
 import { addConsumerMetrics } from "./consumer_metrics.ts";
 import { addQueueMetrics } from "./queue_metrics.ts";
 import { MetricsText } from "./text.ts";
@@ -41,7 +48,7 @@ export async function writeMetrics(firefly: Firefly, { only }: MetricsOptions = 
   if (!found) return text.toString();
   text.gauge("firefly_database_round_trip_seconds", "How long a small statement took, there and back.");
   text.add("firefly_database_round_trip_seconds", found.roundTrip);
-  if (only !== "consumer") addQueueMetrics(text, found);
+  if (found.queues) addQueueMetrics(text, { ...found.queues, totals: found.totals });
   return text.toString();
 }
 
@@ -49,7 +56,7 @@ export async function writeMetrics(firefly: Firefly, { only }: MetricsOptions = 
 interface Found {
   readonly roundTrip: number;
   readonly totals: ConsumerTotals;
-  readonly loads: readonly QueueLoad[];
+  readonly queues: { readonly loads: readonly QueueLoad[]; readonly leftOver: LeftOver } | undefined;
 }
 
 /** Reads what the database holds; undefined where it cannot be reached. */
@@ -59,7 +66,8 @@ async function readDatabase(firefly: Firefly, withQueues: boolean): Promise<Foun
     const start = performance.now();
     const totals = await countConsumers(sql);
     const roundTrip = (performance.now() - start) / 1000;
-    return { roundTrip, totals, loads: withQueues ? await readQueueLoads(sql) : [] };
+    const queues = withQueues ? { loads: await readQueueLoads(sql), leftOver: await readLeftOver(sql) } : undefined;
+    return { roundTrip, totals, queues };
   } catch (error) {
     if (isServerFault(error) || error instanceof DatabaseUnreachable) return undefined;
     throw error;

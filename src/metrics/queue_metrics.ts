@@ -1,4 +1,4 @@
-import type { ConsumerTotals, QueueLoad } from "../store/queue_load.ts";
+import type { ConsumerTotals, LeftOver, QueueLoad } from "../store/queue_load.ts";
 import type { MetricsText } from "./text.ts";
 import { wantedConsumers } from "./wanted.ts";
 
@@ -37,7 +37,11 @@ const GAUGES: readonly [
 /** Adds what the database holds: the same from whatever process, so take the maximum over processes. */
 export function addQueueMetrics(
   text: MetricsText,
-  { loads, totals }: { readonly loads: readonly QueueLoad[]; readonly totals: ConsumerTotals },
+  { loads, totals, leftOver }: {
+    readonly loads: readonly QueueLoad[];
+    readonly totals: ConsumerTotals;
+    readonly leftOver: LeftOver;
+  },
 ): void {
   const queues = capQueues(loads.map(toMetrics));
   for (const [name, key, help] of GAUGES) {
@@ -58,10 +62,17 @@ export function addQueueMetrics(
   for (const { queue, wanted } of queues) text.add("firefly_wanted_consumers", wanted, { queue });
   text.gauge("firefly_consumers", "Consumers of all queues, by their state.");
   for (const [state, count] of Object.entries(totals)) text.add("firefly_consumers", count, { state });
+  text.gauge("firefly_signals", "Signals that no task has received yet.");
+  text.add("firefly_signals", leftOver.signals);
+  text.gauge("firefly_unreleased", "Tasks that have ended and whose dependants have not been released.");
+  text.add("firefly_unreleased", leftOver.unreleased);
+  text.gauge("firefly_unreleased_oldest_seconds", "For how long the oldest of them has ended.");
+  text.add("firefly_unreleased_oldest_seconds", leftOver.oldest);
 }
 
 function toMetrics(load: QueueLoad): QueueMetrics {
-  const { queue, paused, consumers, slots, ready, running, delayed, due, unknown, concurrency, rate, oldest } = load;
+  const { queue, paused, consumers, slots, ready, running, delayed, due, unknown, concurrency, rate, waits, oldest } =
+    load;
   return {
     queue,
     paused: paused ? 1 : 0,
@@ -72,7 +83,7 @@ function toMetrics(load: QueueLoad): QueueMetrics {
     backlog: ready + due,
     oldest: oldest ?? 0,
     wanted: wantedConsumers(load),
-    waiting: { time: delayed, unknown, concurrency, rate },
+    waiting: { time: delayed, unknown, concurrency, rate, ...waits },
     lastMinute: load.lastMinute,
   };
 }

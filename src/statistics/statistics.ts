@@ -4,6 +4,7 @@ import type { ClaimedRun, ClaimedTask } from "../store/claimed_task.ts";
 import type { ErrorRow } from "../store/rows.ts";
 import { forgetStatistics, sampleQueues, writeStatistics } from "../store/statistics.ts";
 import { addDuration } from "./histogram.ts";
+import { StepCounts } from "./step_counts.ts";
 import { type CountedError, Tally } from "./tally.ts";
 
 /** What is counted of an attempt. */
@@ -24,6 +25,8 @@ const WRITE_INTERVAL = 10_000;
  */
 export class Statistics {
   readonly #sql: Tag;
+  /** What the steps of attempts did, for metrics alone. */
+  readonly steps: StepCounts = new StepCounts();
   #tally = new Tally();
   /** What was written, and the attempts that the database does not count. */
   readonly #written = new Tally();
@@ -42,7 +45,10 @@ export class Statistics {
     this.#sql = sql;
   }
 
-  /** Counts an attempt that has ended. One whose task was cancelled or lost belongs to the statement that did so. */
+  /**
+   * Counts an attempt that has ended. One whose task was cancelled or lost belongs to the statement that did so, and one
+   * that was suspended goes on later: these are for metrics alone.
+   */
   count(attempt: CountedAttempt, outcome: AttemptOutcome): void {
     const { task: { run }, began, ran } = attempt;
     if (run === this.#run && began === this.#began && ran === this.#ran && outcome === this.#outcome) {
@@ -112,7 +118,7 @@ export class Statistics {
     const outcome = this.#outcome;
     this.#run = undefined;
     if (!run) return;
-    if (outcome === "cancelled" || outcome === "lost") {
+    if (outcome === "cancelled" || outcome === "lost" || outcome === "suspended") {
       this.#written.of(run.queue, run.funcName)[outcome] += count;
       return;
     }

@@ -12,7 +12,11 @@ export interface Counts {
   failed: number;
   retried: number;
   snoozed: number;
-  /** Attempts whose task was cancelled, and those that no longer held it. For metrics alone: the database counts neither. */
+  /**
+   * Attempts that were suspended, whose task was cancelled, and those that no longer held it. For metrics alone: the
+   * database counts none of them.
+   */
+  suspended: number;
   cancelled: number;
   lost: number;
   /** How many milliseconds tasks waited and handlers ran, in all. */
@@ -28,6 +32,7 @@ function noCounts(): Counts {
     failed: 0,
     retried: 0,
     snoozed: 0,
+    suspended: 0,
     cancelled: 0,
     lost: 0,
     waited: 0,
@@ -115,6 +120,7 @@ function addCounts(sum: Counts, counts: Counts): void {
   sum.failed += counts.failed;
   sum.retried += counts.retried;
   sum.snoozed += counts.snoozed;
+  sum.suspended += counts.suspended;
   sum.cancelled += counts.cancelled;
   sum.lost += counts.lost;
   sum.waited += counts.waited;

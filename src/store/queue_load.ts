@@ -1,6 +1,7 @@
 import type { Tag } from "../database/driver.ts";
 import { ALERT_QUEUE } from "./alerts.ts";
 import { queueSteps } from "./queue_steps.ts";
+import { WAIT_KINDS, type WaitKind, waitKind, type Waits } from "./wait_kinds.ts";
 
 /** What a queue holds now, and what it did lately. */
 export interface QueueLoad {
@@ -13,7 +14,7 @@ export interface QueueLoad {
   readonly ready: number;
   /** Tasks claimed by consumers, live or crashed. */
   readonly running: number;
-  /** Tasks that wait for their time; those of which it has come are in `due`. */
+  /** Tasks that wait for their time, suspended ones aside; those of which it has come are in `due`. */
   readonly delayed: number;
   /** Tasks whose time has come, and which no consumer has made ready yet. */
   readonly due: number;
@@ -23,6 +24,8 @@ export interface QueueLoad {
   readonly concurrency: number;
   /** Tasks that wait for a slot of a rate limit. */
   readonly rate: number;
+  /** Tasks that wait for others, and suspended ones, by what they wait for. */
+  readonly waits: Readonly<Record<WaitKind, number>>;
   /** For how many seconds the oldest task has been due that no consumer has claimed; null if none is due. */
   readonly oldest: number | null;
   /** Attempts that ended in the last whole minute. */
@@ -33,6 +36,8 @@ export interface QueueLoad {
 
 /** Rows of a queue that are counted one by one. Past them, the sample that consumers take once a minute counts. */
 const MOST_ROWS = 1000;
+/** Rows of `waiting` of which those are counted that wait for others or are suspended: past them, the sample counts. */
+const MOST_WAITS = 2000;
 
 /**
  * Reads what each queue holds, up to 1,000 queues: from the small tables, by one probe of an index for each queue and up
@@ -59,11 +64,11 @@ export async function readQueueLoads(sql: Tag): Promise<QueueLoad[]> {
       SELECT later.queue, head.*
       FROM (SELECT queue FROM later WHERE queue IS NOT NULL LIMIT 1000) AS later
       CROSS JOIN LATERAL (
-        SELECT count(*) AS tasks, count(*) >= ${MOST_ROWS} AS cut,
+        SELECT count(*) FILTER (WHERE suspended IS NULL OR not_before <= now()) AS tasks, count(*) >= ${MOST_ROWS} AS cut,
           count(*) FILTER (WHERE not_before <= now()) AS due,
           min(not_before) FILTER (WHERE not_before <= now() AND isfinite(not_before)) AS since
         FROM (
-          SELECT not_before
+          SELECT not_before, suspended
           FROM ${sql.schema}.waiting
           WHERE waiting.reason = 'time' AND waiting.queue = later.queue
           ORDER BY waiting.not_before
@@ -88,6 +93,12 @@ export async function readQueueLoads(sql: Tag): Promise<QueueLoad[]> {
         )
       ) AS row
       GROUP BY queue
+    ), place AS MATERIALIZED (
+      SELECT queue, ${waitKind(sql)} AS kind FROM ${sql.schema}.waiting LIMIT ${MOST_WAITS}
+    ), held AS MATERIALIZED (
+      SELECT queue, jsonb_object_agg(kind, tasks) AS waits
+      FROM (SELECT queue, kind, count(*) AS tasks FROM place WHERE kind IS NOT NULL GROUP BY queue, kind) AS alike
+      GROUP BY queue
     ), running AS MATERIALIZED (
       -- LIMIT has each record looked up by its id, however many the planner expects.
       SELECT held.queue, count(*) AS tasks
@@ -105,7 +116,7 @@ export async function readQueueLoads(sql: Tag): Promise<QueueLoad[]> {
       WHERE consumer.lease_until > now()
       GROUP BY served.queue
     ), sample AS MATERIALIZED (
-      SELECT DISTINCT ON (queue) queue, due, waiting, oldest
+      SELECT DISTINCT ON (queue) queue, due, waiting, oldest, waits
       FROM ${sql.schema}.queue_minute
       WHERE minute > now() - interval '5 minutes' AND due IS NOT NULL
       ORDER BY queue, minute DESC
@@ -125,6 +136,7 @@ export async function readQueueLoads(sql: Tag): Promise<QueueLoad[]> {
     ), known AS (
       SELECT queue FROM ready UNION SELECT queue FROM delayed UNION SELECT queue FROM stopped
       UNION SELECT queue FROM running UNION SELECT queue FROM served UNION SELECT queue FROM ended
+      UNION SELECT queue FROM held UNION SELECT queue FROM sample WHERE waits IS NOT NULL
       UNION SELECT name FROM ${sql.schema}.queue WHERE paused
     )
     SELECT known.queue, COALESCE(settings.paused, false) AS paused, COALESCE(served.consumers, 0)::integer AS consumers,
@@ -134,10 +146,12 @@ export async function readQueueLoads(sql: Tag): Promise<QueueLoad[]> {
         CASE WHEN delayed.cut THEN GREATEST(
           delayed.tasks,
           sample.waiting - COALESCE(stopped.unknown, 0) - COALESCE(stopped.concurrency, 0) - COALESCE(stopped.rate, 0)
+            - COALESCE((SELECT sum(value::integer) FROM jsonb_each_text(sample.waits)), 0)
         ) ELSE delayed.tasks END - delayed.due, 0
       )::double precision AS delayed,
       COALESCE(delayed.due, 0)::integer AS due, COALESCE(stopped.unknown, 0)::integer AS unknown,
       COALESCE(stopped.concurrency, 0)::integer AS concurrency, COALESCE(stopped.rate, 0)::integer AS rate,
+      held.waits, CASE WHEN (SELECT count(*) FROM place) = ${MOST_WAITS} THEN sample.waits END AS sampled,
       CASE WHEN ready.tasks > 0 OR delayed.due > 0 THEN
         GREATEST(
           EXTRACT(epoch FROM now() - LEAST(ready.since, delayed.since))::double precision,
@@ -151,6 +165,7 @@ export async function readQueueLoads(sql: Tag): Promise<QueueLoad[]> {
     LEFT JOIN ready USING (queue)
     LEFT JOIN delayed USING (queue)
     LEFT JOIN stopped USING (queue)
+    LEFT JOIN held USING (queue)
     LEFT JOIN running USING (queue)
     LEFT JOIN served USING (queue)
     LEFT JOIN sample USING (queue)
@@ -159,11 +174,42 @@ export async function readQueueLoads(sql: Tag): Promise<QueueLoad[]> {
     LEFT JOIN ${sql.schema}.queue AS settings ON settings.name = known.queue
     ORDER BY known.queue COLLATE "C"
   `;
-  return rows.map(({ completed, failed, retried, snoozed, attempts, seconds, ...load }) => ({
+  return rows.map(({ completed, failed, retried, snoozed, attempts, seconds, waits, sampled, ...load }) => ({
     ...load,
+    waits: mergeWaits(waits, sampled),
     lastMinute: { completed, failed, retried, snoozed },
     recent: { attempts, seconds },
   })) as unknown as QueueLoad[];
+}
+
+/** Of what was counted now, up to a bound, and what the sample has, the larger number is nearer. */
+function mergeWaits(counted: Waits | null, sampled: Waits | null): Record<WaitKind, number> {
+  const entries = WAIT_KINDS.map((kind) => [kind, Math.max(counted?.[kind] ?? 0, sampled?.[kind] ?? 0)]);
+  return Object.fromEntries(entries) as Record<WaitKind, number>;
+}
+
+/** What has been done of workflows and awaits another hand: counted up to 10,000. */
+export interface LeftOver {
+  /** Signals that no task has received. */
+  readonly signals: number;
+  /** Tasks that have ended and whose dependants have not been released. */
+  readonly unreleased: number;
+  /** For how many seconds the oldest of these has ended; 0 if there is none. */
+  readonly oldest: number;
+}
+
+/** Reads what is left over of signals, and of ended tasks that others wait for. */
+export async function readLeftOver(sql: Tag): Promise<LeftOver> {
+  const [row] = await sql`
+    SELECT (SELECT count(*)::integer FROM (SELECT FROM ${sql.schema}.signal LIMIT 10000) AS first) AS signals,
+      (SELECT count(*)::integer FROM (SELECT FROM ${sql.schema}.ended LIMIT 10000) AS first) AS unreleased,
+      COALESCE((
+        SELECT EXTRACT(epoch FROM now() - min(COALESCE(task.completed, task.failed, task.cancelled)))
+        FROM (SELECT task_id FROM ${sql.schema}.ended ORDER BY task_id LIMIT 100) AS noted
+        JOIN ${sql.schema}.task ON task.id = noted.task_id AND task.status <> 'created'
+      ), 0)::double precision AS oldest
+  `;
+  return { signals: row!.signals, unreleased: row!.unreleased, oldest: Math.max(0, row!.oldest) };
 }
 
 /** The consumers that have a row: how many live, and how many have crashed and are not removed yet. */

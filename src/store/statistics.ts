@@ -1,5 +1,6 @@
 import type { Tag } from "../database/driver.ts";
 import { queueSteps } from "./queue_steps.ts";
+import { waitKind } from "./wait_kinds.ts";
 
 /** What the tasks of a queue did since the last write: rows of `queue_minute`. */
 export interface QueueDelta {
@@ -146,7 +147,14 @@ export async function sampleQueues(sql: Tag): Promise<boolean> {
         ) AS head
       ) AS run
     ), waiting AS MATERIALIZED (
-      SELECT queue, count(*) AS waiting FROM ${sql.schema}.waiting WHERE EXISTS (SELECT FROM turn) GROUP BY queue
+      SELECT queue, sum(tasks) AS waiting, jsonb_object_agg(kind, tasks) FILTER (WHERE kind IS NOT NULL) AS waits
+      FROM (
+        SELECT queue, ${waitKind(sql)} AS kind, count(*) AS tasks
+        FROM ${sql.schema}.waiting
+        WHERE EXISTS (SELECT FROM turn)
+        GROUP BY queue, kind
+      ) AS alike
+      GROUP BY queue
     ), running AS MATERIALIZED (
       SELECT task.queue, count(*) AS running
       FROM ${sql.schema}._claimed_task AS claim
@@ -163,10 +171,10 @@ export async function sampleQueues(sql: Tag): Promise<boolean> {
       SELECT queue FROM served UNION SELECT queue FROM filled UNION SELECT queue FROM waiting
       UNION SELECT queue FROM running
     ), sample AS (
-      INSERT INTO ${sql.schema}.queue_minute AS known (minute, queue, due, waiting, running, places, oldest)
+      INSERT INTO ${sql.schema}.queue_minute AS known (minute, queue, due, waiting, running, places, oldest, waits)
       SELECT date_trunc('minute', now()), queue, COALESCE(due.due, 0)::integer, COALESCE(waiting.waiting, 0)::integer,
         COALESCE(running.running, 0)::integer, COALESCE(served.places, 0),
-        EXTRACT(epoch FROM now() - due.since)::real
+        EXTRACT(epoch FROM now() - due.since)::real, waiting.waits
       FROM known
       LEFT JOIN served USING (queue)
       LEFT JOIN due USING (queue)
@@ -175,7 +183,7 @@ export async function sampleQueues(sql: Tag): Promise<boolean> {
       ORDER BY queue COLLATE "C"
       ON CONFLICT (minute, queue) DO UPDATE
       SET due = excluded.due, waiting = excluded.waiting, running = excluded.running, places = excluded.places,
-        oldest = excluded.oldest
+        oldest = excluded.oldest, waits = excluded.waits
     )
     SELECT EXISTS (SELECT FROM taken) AS taken
   `;

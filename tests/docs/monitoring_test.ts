@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { parser } from "@prometheus-io/lezer-promql";
 import { parse as parseYaml } from "yaml";
 import { anchorsOf } from "../../scripts/pages.ts";
-import { Fail, task } from "../../mod.ts";
+import { current, Fail, task } from "../../mod.ts";
 import { writeMetrics } from "../../metrics.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { until } from "../support/waiting.ts";
@@ -40,7 +40,8 @@ function parseExpression(expression: string): { isValid: boolean; selected: Sele
 /** What `/metrics` of a consumer answers. */
 async function metricsOfConsumer(): Promise<string> {
   await using test = await testInstance();
-  const works = task({ name: taskName() }, () => {
+  const works = task({ name: taskName() }, async () => {
+    await current().step("part", () => {});
     throw new Fail("never");
   });
   await using consumer = test.ff.consume({ tasks: [works] });

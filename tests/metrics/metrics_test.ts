@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import parse from "parse-prometheus-text-format";
-import { Fail, Firefly, Retry, task } from "../../mod.ts";
+import { current, type Events, Fail, Firefly, Retry, task } from "../../mod.ts";
 import { writeMetrics } from "../../metrics.ts";
+import { sampleQueues } from "../../src/store/statistics.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { insertTask } from "../support/records.ts";
 import { until } from "../support/waiting.ts";
@@ -118,6 +119,139 @@ Deno.test("the metrics of the queues are what the database holds, from whatever 
   assertEquals(found.value("firefly_wanted_consumers", { queue: "mail" }), 0); // paused
   assertEquals(found.value("firefly_consumers", { state: "live" }), 0);
   assertEquals(found.names.includes("firefly_consumer_ready"), false);
+});
+
+Deno.test("the metrics of the queues tell apart what dependants and suspended tasks wait for", async () => {
+  await using test = await testInstance();
+  const { db, ff } = test;
+  await insertTask(db, { queue: "mail", not_before: new Date(Date.now() + 3_600_000) });
+  const wait = (columns: Record<string, unknown>) =>
+    db.sql`
+      INSERT INTO firefly.waiting ${
+      db.sql({
+        id: 1000,
+        claim_seq: 1,
+        priority: 0,
+        queue: "mail",
+        func_name: "x",
+        not_before: new Date(0),
+        ...columns,
+      })
+    }
+    `;
+  const later = { reason: "time", not_before: new Date(Date.now() + 3_600_000), suspended: true };
+  await wait({ reason: "dependencies", pending: 2 });
+  await wait({ reason: "suspended", suspended: true, pending: 1 });
+  for (let i = 0; i < 2; i++) await wait({ reason: "suspended", suspended: true, signals: ["approved"], pending: 1 });
+  await wait({ ...later, signals: ["approved"] });
+  for (let i = 0; i < 3; i++) await wait(later);
+  await wait({ ...later, not_before: new Date(0) }); // its sleep has ended: it is due
+  await db.sql`INSERT INTO firefly.signal (task_id, name) VALUES (1, 'a'), (1, 'b')`;
+  const ended = await insertTask(db, { status: "completed", completed: new Date(Date.now() - 120_000) });
+  await db.sql`INSERT INTO firefly.ended (task_id) VALUES (${ended}), (${ended + 1000})`;
+
+  const found = await scrape(ff, { only: "queues" });
+
+  const waiting = found.find("firefly_queue_waiting", { queue: "mail" });
+  assertEquals(Object.fromEntries(waiting.map(({ labels, value }) => [labels!.reason, Number(value)])), {
+    time: 1,
+    unknown: 0,
+    concurrency: 0,
+    rate: 0,
+    dependencies: 1,
+    sleep: 3,
+    signal: 3,
+    call: 1,
+  });
+  assertEquals(found.value("firefly_queue_backlog", { queue: "mail" }), 1);
+  assertEquals([found.value("firefly_signals"), found.value("firefly_unreleased")], [2, 2]);
+  const oldest = found.value("firefly_unreleased_oldest_seconds");
+  assert(oldest >= 110 && oldest < 200, `${oldest} s`);
+});
+
+Deno.test("of more waiting tasks than a scrape counts, the metrics have the sample of the minute", async () => {
+  await using test = await testInstance();
+  const { db, ff } = test;
+  await db.sql`
+    INSERT INTO firefly.waiting (id, claim_seq, not_before, priority, queue, func_name, reason, suspended, signals)
+    SELECT n, 1, now() + interval '1 day', 0, CASE WHEN n > 6000 THEN 'mail' ELSE 'default' END, 'x',
+      CASE WHEN n % 2 = 0 THEN 'time' ELSE 'suspended' END, true, CASE WHEN n % 2 = 1 THEN ARRAY['approved'] END
+    FROM generate_series(1, 8000) AS n
+  `;
+  const { database: { sql } } = await ff.connect();
+  await sampleQueues(sql);
+
+  const found = await scrape(ff, { only: "queues" });
+
+  const waiting = (queue: string, reason: string) => found.value("firefly_queue_waiting", { queue, reason });
+  assertEquals([waiting("default", "sleep"), waiting("default", "signal"), waiting("default", "time")], [
+    3000,
+    3000,
+    0,
+  ]);
+  assertEquals([waiting("mail", "sleep"), waiting("mail", "signal"), waiting("mail", "time")], [1000, 1000, 0]);
+});
+
+Deno.test("the metrics of a process count its steps by outcome, and the releases of dependants", async () => {
+  await using test = await testInstance();
+  const work = task({ name: taskName(), maxRetries: 1, retryDelay: 0 }, async () => {
+    const { step, attempt } = current();
+    for (const key of ["a", "b"]) await step({ name: "print", key }, () => {});
+    await step("book", async () => {
+      await new Promise((resolve) => setTimeout(resolve, 40));
+      if (attempt === 1) throw new Error("full");
+    });
+  });
+  const naps = task({ name: taskName() }, () => current().step.sleep(0.05));
+  await using consumer = test.ff.consume({ concurrency: 4, tasks: [work, naps, tasks.fails, tasks.works] });
+  await consumer.ready;
+  const released: Events["released"][] = [];
+  test.ff.on("released", (detail) => released.push(detail));
+  await test.ff.run(async () => {
+    await naps.schedule();
+    await tasks.works.with({ after: [await work.schedule()] }).schedule();
+    await tasks.works.with({ after: [await tasks.fails.schedule()] }).schedule();
+  });
+  await until(async () => (await test.db.sql`SELECT FROM firefly.task WHERE status = 'created'`).length === 0);
+
+  const found = await scrape(test.ff, { only: "consumer" });
+
+  const { funcName } = work;
+  const steps = (step: string, outcome: string) =>
+    found.value("firefly_steps_total", { task: funcName, step, outcome });
+  assertEquals([steps("print", "completed"), steps("print", "failed")], [2, 0]);
+  assertEquals([steps("book", "completed"), steps("book", "failed"), steps("book", "lost")], [1, 1, 0]);
+  assertEquals(found.value("firefly_step_seconds_count", { task: funcName, step: "book" }), 2);
+  assert(found.value("firefly_step_seconds_sum", { task: funcName, step: "book" }) >= 0.07);
+  assertEquals(found.value("firefly_step_seconds_bucket", { task: funcName, step: "book", le: "0.01" }), 0);
+  assertEquals(found.value("firefly_dependants_total", { outcome: "released" }), 1);
+  assertEquals(found.value("firefly_dependants_total", { outcome: "cancelled" }), 1);
+  assert(found.value("firefly_release_seconds_count") >= 1);
+  const sum = released.reduce((all, { tasks, cancelled }) => [all[0]! + tasks, all[1]! + cancelled], [0, 0]);
+  assertEquals(sum, [1, 1]);
+  const attempts = (outcome: string) => found.value("firefly_attempts_total", { task: naps.funcName, outcome });
+  assertEquals([attempts("suspended"), attempts("completed"), attempts("failed")], [1, 1, 0]);
+});
+
+Deno.test("the metrics tell apart 100 names of steps of all consumers, and sum up the others", async () => {
+  await using test = await testInstance();
+  const loops = ["customer", "order"].map((word) =>
+    task({ name: taskName(), queue: word }, async () => {
+      for (let i = 0; i < 80; i++) await current().step(`${word} ${i}`, () => {});
+    })
+  );
+  const consumers = loops.map((loop) => test.ff.consume({ tasks: [loop] }));
+  await Promise.all(consumers.map(({ ready }) => ready));
+  const records = await test.ff.run(() => Promise.all(loops.map((loop) => loop.schedule())));
+  for (const record of records) await record.result();
+
+  const found = await scrape(test.ff, { only: "consumer" });
+
+  const steps = found.find("firefly_steps_total", { outcome: "completed" });
+  assert(steps.length <= 101, `${steps.length} series`);
+  assertEquals(steps.reduce((sum, { value }) => sum + Number(value), 0), 160);
+  assert(found.value("firefly_steps_total", { task: "other", step: "other", outcome: "completed" }) >= 60);
+  for (const consumer of consumers) await consumer.stop();
 });
 
 Deno.test("the metrics tell apart 100 queues, and sum up the others", async () => {

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { addDuration, type Histogram } from "../../src/statistics/histogram.ts";
-import { toSample } from "../../src/metrics/consumer_metrics.ts";
+import { toSample } from "../../src/metrics/samples.ts";
 import { type CountedAttempt, Statistics } from "../../src/statistics/statistics.ts";
 import type { ClaimedRun } from "../../src/store/claimed_task.ts";
 import { testDatabase } from "../support/database.ts";
