@@ -6,6 +6,7 @@ import { LOAD_CHECKS } from "./load_checks.ts";
 import { SCHEMA_CHECKS } from "./schema_checks.ts";
 import { SERVER_CHECKS } from "./server_checks.ts";
 import { TASK_CHECKS } from "./task_checks.ts";
+import { WORKFLOW_CHECKS } from "./workflow_checks.ts";
 
 /** The longest that one check may take, in milliseconds, in addition to the timeouts of its statements. */
 const TIMEOUT = 20_000;
@@ -20,6 +21,7 @@ const CHECKS: readonly Check[] = [
   ...ENVIRONMENT_CHECKS,
   ...SCHEMA_CHECKS,
   ...TASK_CHECKS,
+  ...WORKFLOW_CHECKS,
   ...LOAD_CHECKS,
 ];
 

@@ -156,6 +156,9 @@ Deno.test("doctor exits with 6 when a check fails, and runs the other checks", a
     "task names",
     "unplaced",
     "dependencies",
+    "suspended tasks",
+    "awaited signals",
+    "changed steps",
     "paused queues",
     "backlog",
     "failures",
@@ -171,7 +174,7 @@ Deno.test("doctor does not wait for a module that never finishes importing", asy
   const files = { "tasks.ts": "await new Promise(() => setInterval(() => {}, 1000));" };
   await using project = await testProject({ files, database: db.url });
   const { code, stdout, stderr } = await project.run("doctor", "--json");
-  assertEquals([code, jsonLines(stdout).length], [0, 29], stderr);
+  assertEquals([code, jsonLines(stdout).length], [0, 34], stderr);
   assertStringIncludes(stderr, "Cannot import tasks.ts as it takes longer than 10 s");
 });
 
