@@ -21,6 +21,15 @@ export function logEvents(
   return logAttempts(ff, log);
 }
 
+function waitsFor({ until, signals, tasks }: Events["suspended"]): string {
+  const parts = [
+    ...signals.map((name) => `for signal "${name}"`),
+    ...(tasks.length > 0 ? [`for ${countTasks(tasks.length)}`] : []),
+    ...(until ? [`until ${until.toISOString()}`] : []),
+  ];
+  return `waits ${parts.join(", ")}`;
+}
+
 function logAttempts(ff: Firefly, log: Log): () => number {
   let running = 0;
   ff.on("started", (attempt) => {
@@ -52,6 +61,12 @@ function logAttempts(ff: Firefly, log: Log): () => number {
       fields: { ...about(attempt).fields, delay },
     });
   });
+  ff.on("suspended", (attempt) => {
+    running--;
+    const { until, signals, tasks } = attempt;
+    const fields = { ...about(attempt).fields, until, signals, tasks };
+    log.add({ level: "debug", event: "suspended", ...about(attempt), text: waitsFor(attempt), fields });
+  });
   ff.on("returned", (attempt) => {
     running--;
     const text = inFull(ff.redactor.redact(attempt.reason));
@@ -65,24 +80,54 @@ function logAttempts(ff: Firefly, log: Log): () => number {
     running--;
     log.add({ level: "warn", event: "lost", ...about(attempt), text: inFull(ff.redactor.redact(attempt.reason)) });
   });
+  logSteps(ff, log);
   ff.on("scheduled", ({ id, funcName, queue, inserted }) => {
     const text = inserted ? `into ${queue}` : "exists already";
     const fields = { id, func_name: funcName, queue, inserted };
     log.add({ level: "debug", event: "scheduled", subject: `${funcName} #${id}`, text, fields });
   });
   ff.on("log", (entry) => {
-    const { level, message, fields, traceId } = entry;
-    const trace = traceId === null ? {} : { trace: traceId };
+    const { level, message, fields, step, traceId } = entry;
+    const where = { ...(step === null ? {} : { step }), ...(traceId === null ? {} : { trace: traceId }) };
     const extra = Object.keys(fields).length > 0 ? ` ${toJsonSync(fields)}` : "";
     log.add({
       level,
       event: "log",
       ...about(entry),
-      text: message + extra,
-      fields: { ...about(entry).fields, ...trace, message, fields },
+      text: `${step === null ? "" : `${step}: `}${message}${extra}`,
+      fields: { ...about(entry).fields, ...where, message, fields },
     });
   });
   return () => running;
+}
+
+function logSteps(ff: Firefly, log: Log): void {
+  const of = ({ step, key, kind, seconds, ...attempt }: Events["step.completed"]) => ({
+    ...about(attempt),
+    fields: { ...about(attempt).fields, step, key, kind, seconds },
+  });
+  const name = ({ step, key }: Events["step.completed"]) => key === "" ? step : `${step} ${key}`;
+  ff.on("step.completed", (entry) => {
+    const text = `${name(entry)} in ${formatSeconds(entry.seconds)}`;
+    log.add({ level: "debug", event: "step.completed", ...of(entry), text });
+  });
+  ff.on("step.failed", (entry) => {
+    const error = ff.redactor.redact(entry.error);
+    log.add({ level: "warn", event: "step.failed", ...of(entry), text: `${name(entry)}: ${inFull(error)}`, error });
+  });
+  ff.on("step.retried", (entry) => {
+    const error = ff.redactor.redact(entry.error);
+    const text = `${name(entry)}: ${inFull(error)} (retrying in ${formatSeconds(entry.delay)})`;
+    const { fields } = of(entry);
+    log.add({
+      level: "warn",
+      event: "step.retried",
+      ...of(entry),
+      text,
+      error,
+      fields: { ...fields, delay: entry.delay },
+    });
+  });
 }
 
 function logConsumers(ff: Firefly, log: Log): void {
@@ -90,10 +135,13 @@ function logConsumers(ff: Firefly, log: Log): void {
     const fields = { consumer: consumerId, ...started, all_queues: allQueues };
     log.add({ level: "info", event: "ready", text: describeStart({ allQueues, ...started }), fields });
   });
-  ff.on("consumer.unserved", ({ consumerId, queue, tasks }) => {
-    const who = tasks.length === 1 ? `${tasks[0]} goes` : `${listNames(tasks)} go`;
-    const text = `${who} to "${queue}", which this consumer does not serve: add --queue ${queue}`;
-    log.add({ level: "warn", event: "unserved", text, fields: { consumer: consumerId, queue, tasks } });
+  ff.on("consumer.unserved", ({ consumerId, queues }) => {
+    log.add({
+      level: "warn",
+      event: "unserved",
+      text: describeUnserved(queues),
+      fields: { consumer: consumerId, queues },
+    });
   });
   ff.on("parked", ({ funcName, queue, count }) => {
     const text = `${countTasks(count)} "${funcName}" as no consumer of queue "${queue}" knows this name`;
@@ -166,6 +214,8 @@ function logOutages(ff: Firefly, log: Log, pollInterval: string): void {
   });
 }
 
+/** The most queues that one line of the log names as unserved. */
+const MOST_QUEUES = 5;
 /** How many characters of names the line about a start shows, of tasks and of crons. */
 const NAMES_WIDTH = 60;
 
@@ -195,6 +245,19 @@ function listNames(names: readonly string[]): string {
   }
   const rest = names.length - shown;
   return names.slice(0, shown).join(", ") + (rest > 0 ? ` and ${rest} more` : "");
+}
+
+/** Names one queue with its tasks, or the first {@linkcode MOST_QUEUES} of several. */
+export function describeUnserved(queues: Events["consumer.unserved"]["queues"]): string {
+  const [first] = queues;
+  if (queues.length === 1 && first) {
+    const { queue, tasks } = first;
+    const who = tasks.length === 1 ? `${tasks[0]} goes` : `${listNames(tasks)} go`;
+    return `${who} to "${queue}", which this consumer does not serve: add --queue ${queue}`;
+  }
+  const names = queues.slice(0, MOST_QUEUES).map(({ queue }) => `"${queue}"`).join(", ");
+  const rest = queues.length - MOST_QUEUES;
+  return `Tasks go to ${names}${rest > 0 ? ` and ${rest} more` : ""}, which this consumer does not serve: add --queue`;
 }
 
 function about({ id, funcName, queue, attempt }: AttemptInfo): { subject: string; fields: object } {

@@ -22,6 +22,7 @@ import type { CurrentInstance } from "../task/scope.ts";
 import type { Sessions } from "../database/sessions.ts";
 import { Settler } from "../settle/settler.ts";
 import { StepSettler } from "../settle/step_settler.ts";
+import { SuspendSettler } from "../settle/suspend_settler.ts";
 import { Statistics } from "../statistics/statistics.ts";
 import { LogKeeper } from "../telemetry/kept_log.ts";
 import type { Tracing } from "../telemetry/tracing.ts";
@@ -190,6 +191,7 @@ async function start(host: ConsumerHost, config: ConsumerConfig): Promise<{ loop
     settler,
     results: new ResultReader(sql),
     stepSettler: new StepSettler(sql),
+    suspendSettler: new SuspendSettler(sql, settler),
     events,
     hooks,
     keys,

@@ -1,5 +1,5 @@
 import { Admission } from "../claim/admission.ts";
-import { Shutdown } from "../attempt/attempt.ts";
+import { Shutdown } from "../attempt/shutdown.ts";
 import type { AttemptEnvironment } from "../attempt/environment.ts";
 import { Dependants } from "../claim/dependants.ts";
 import { ConcurrencyWatch } from "./concurrency_watch.ts";
@@ -54,6 +54,9 @@ export class ConsumerLoop {
     const admission = new Admission(sql, { onProgress: () => this.#loop.wake(), ...outages.of("admit limited tasks") });
     const dependants = new Dependants(sql, {
       onProgress: () => this.#loop.wake(),
+      onReleased: ({ released: tasks, cancelled }) => {
+        if (events.has("released")) events.emit("released", { consumerId: this.id, tasks, cancelled });
+      },
       ...outages.of("release dependants"),
     });
     settler.onDependencies = (ids) => dependants.request(ids);
@@ -139,6 +142,8 @@ export class ConsumerLoop {
     const { statistics, slots, config } = this.#env;
     return {
       attempts: statistics?.totals,
+      steps: statistics?.steps,
+      releases: this.#dependants.counts,
       tasks: Array.from(new Set(config.definitions.values()), ({ name, queue }) => ({
         name,
         queue: queue ?? config.defaults.queue ?? "default",
@@ -212,7 +217,7 @@ export class ConsumerLoop {
     const { sql, events, config } = this.#env;
     const { onError, onSuccess } = this.#outages.of("look for queues");
     this.#checkingQueues = findUnserved(sql, config).then((found) => {
-      for (const unserved of found) events.emit("consumer.unserved", { consumerId: this.id, ...unserved });
+      if (found.length > 0) events.emit("consumer.unserved", { consumerId: this.id, queues: found });
       onSuccess();
     }).catch(onError);
   }

@@ -1,4 +1,5 @@
 import { assertEquals, assertMatch } from "@std/assert";
+import { describeUnserved } from "../../src/cli/consumer_log.ts";
 import { VERSION } from "../../src/version.ts";
 import { expireConsumer, startConsumer } from "../support/claiming.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
@@ -107,6 +108,15 @@ Deno.test("consume warns of tasks whose queue no consumer serves, and of names t
     await consumer.said(`"parked"`),
     /"warn".*3 tasks \\"reports\.v2\\" as no consumer of queue \\"default\\" knows this name"/,
   );
+});
+
+Deno.test("describeUnserved() names up to five queues in one line", () => {
+  const queues = (count: number) => Array.from({ length: count }, (_, i) => ({ queue: `q${i}`, tasks: ["t"] }));
+  const end = "which this consumer does not serve: add --queue";
+
+  assertEquals(describeUnserved(queues(1)), `t goes to "q0", ${end} q0`);
+  assertEquals(describeUnserved(queues(2)), `Tasks go to "q0", "q1", ${end}`);
+  assertEquals(describeUnserved(queues(7)), `Tasks go to "q0", "q1", "q2", "q3", "q4" and 2 more, ${end}`);
 });
 
 Deno.test("consume --queue '*' runs tasks of every queue", async () => {

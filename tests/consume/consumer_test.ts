@@ -5,7 +5,7 @@ import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.t
 import { taskName, testInstance } from "../support/instance.ts";
 import { claim, expireConsumer, startConsumer } from "../support/claiming.ts";
 import { placesOf } from "../support/records.ts";
-import { until } from "../support/waiting.ts";
+import { block, until } from "../support/waiting.ts";
 
 Deno.test("consume() runs no more than `concurrency` handlers at a time", async () => {
   await using test = await testInstance();
@@ -168,4 +168,22 @@ Deno.test("consume() lets the event loop go on after each handler that takes its
 
   isOver = true;
   assert(most <= 2, `${most} handlers in one turn`);
+});
+
+Deno.test("consume() lets replies of the server arrive between handlers that take their time without waiting", async () => {
+  await using test = await testInstance();
+  await test.db.sql`SELECT 1`; // connects
+  let [begun, answers] = [0, 0];
+  const ask = async () => {
+    for (; begun < 100; answers++) await test.db.sql`SELECT 1`;
+  };
+  const work = task(taskName(), () => {
+    if (++begun === 1) void ask();
+    block(20);
+  });
+  await test.ff.run(() => work.scheduleMany(Array.from({ length: 100 }, () => [])));
+
+  assertEquals((await test.drain({ concurrency: 100 })).completed, 100);
+
+  assertLess(3, answers);
 });

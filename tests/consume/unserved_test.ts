@@ -15,8 +15,9 @@ Deno.test("consumer.unserved names the queues of own tasks that no live consumer
   await using test = await testInstance();
   await using elsewhere = new Firefly({ database: test.db.url });
   const name = taskName();
-  const [mail, log, plain] = [
+  const [mail, sms, log, plain] = [
     task({ name, queue: "mail", aliases: [taskName()] }, () => {}),
+    task({ name: "sms.send", queue: "sms" }, () => {}),
     task({ name: taskName(), queue: "log" }, () => {}),
     task(taskName(), () => {}),
   ];
@@ -24,9 +25,9 @@ Deno.test("consumer.unserved names the queues of own tasks that no live consumer
   await other.ready;
   const heard = unservedOf(test.ff);
 
-  await test.drain({ tasks: [mail, log, plain], queues: "default" });
+  await test.drain({ tasks: [mail, sms, log, plain], queues: "default" });
 
-  assertEquals(heard, [{ queue: "mail", tasks: [name] }]);
+  assertEquals(heard, [{ queues: [{ queue: "mail", tasks: [name] }, { queue: "sms", tasks: ["sms.send"] }] }]);
 });
 
 Deno.test("consumer.unserved is not emitted by a consumer of all queues, or of those of its tasks", async () => {
