@@ -9,6 +9,7 @@ const NOTHING = "·";
 
 /** A table of what queues did within `seconds`, and what is in them. */
 export function queueTable(queues: readonly QueueActivity[], seconds: number): Table {
+  const hasSuspended = queues.some(isSuspended);
   const header = [
     "queue",
     "completed",
@@ -20,12 +21,15 @@ export function queueTable(queues: readonly QueueActivity[], seconds: number): T
     "p99",
     "due",
     "waiting",
+    ...(hasSuspended ? ["suspended"] : []),
     "running",
     "oldest",
   ];
   return {
     header,
-    rows: queues.map(({ queue, completed, failed, retried, wait, due, waiting, running, places, oldest }) => [
+    rows: queues.map((
+      { queue, completed, failed, retried, wait, due, waiting, suspended, running, places, oldest },
+    ) => [
       queue,
       String(completed),
       countOf(failed, "red"),
@@ -34,12 +38,18 @@ export function queueTable(queues: readonly QueueActivity[], seconds: number): T
       ...quantilesOf(wait),
       orNothing(due),
       orNothing(waiting),
+      ...(hasSuspended ? [orNothing(suspended)] : []),
       running === null ? NOTHING : `${running} of ${places ?? 0}`,
       oldest === null ? "" : formatSeconds(oldest),
     ]),
-    right: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+    right: header.map((_, column) => column).slice(1, -1),
     optional: ["p95", "waiting", "p99", "retried", "wait p50"].map((name) => header.indexOf(name)),
   };
+}
+
+/** Whether tasks of a queue were suspended: only then is there a column for them. */
+export function isSuspended({ suspended }: QueueActivity): boolean {
+  return suspended !== null && suspended > 0;
 }
 
 /** A table of what tasks did within `seconds`. */

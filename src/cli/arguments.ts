@@ -231,7 +231,7 @@ function withJoinedNumbers(command: string, args: readonly string[], flags: Flag
 const ABSENT_FLAGS: Readonly<Record<string, string>> = {
   "--watch": '"watch firefly list --table" repeats a command; consume and stats have --watch',
   "--follow": '"firefly show <id> --follow" shows one task until it ends, and "firefly logs --follow" new log lines',
-  "--waiting": '"--status" selects tasks by what they wait for: dependent, delayed, limited, unknown',
+  "--waiting": '"--status" selects tasks by what they wait for: dependent, suspended, delayed, limited, unknown',
   "--since": '"--created-since" and "--ended-since" select tasks by time',
   "--until": '"--created-until" and "--ended-until" select tasks by time',
 };

@@ -1,5 +1,5 @@
 import type { Firefly } from "../firefly/firefly.ts";
-import type { BulkOptions } from "../records/tasks.ts";
+import type { BulkOptions } from "../records/bulk.ts";
 import type { TaskFilter } from "../task/record.ts";
 import { type Arguments, usageError } from "./arguments.ts";
 import type { Flags } from "./flags.ts";

@@ -1,4 +1,4 @@
-import { DatabaseUnreachable, EmbeddedServerError, SchemaMismatch, TaskNotFound } from "../errors.ts";
+import { DatabaseUnreachable, EmbeddedServerError, SchemaMismatch, StepNotFound, TaskNotFound } from "../errors.ts";
 import { TaskFailed } from "../records/task_failed.ts";
 import { ValidationFailed } from "../task/validation.ts";
 import { UsageError } from "./arguments.ts";
@@ -23,7 +23,7 @@ export const EXIT_MEANINGS: readonly [code: number, meaning: string][] = [
   [EXIT.unexpected, "Unexpected error"],
   [EXIT.usage, "Invalid command line"],
   [EXIT.noDatabase, "The database is unreachable, or its schema is missing or from another release"],
-  [EXIT.noSuchTask, "No such task, name or queue"],
+  [EXIT.noSuchTask, "No such task, name, step or queue"],
   [EXIT.taskFailed, "The awaited task failed or was cancelled"],
   [EXIT.unhealthy, "`doctor` found a problem"],
   [EXIT.nothingDone, "No task was changed, as none could be"],
@@ -36,7 +36,7 @@ export const EXIT_MEANINGS: readonly [code: number, meaning: string][] = [
 /** Returns the exit code for an error that ended a command. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError || error instanceof ValidationFailed) return EXIT.usage;
-  if (error instanceof TaskNotFound) return EXIT.noSuchTask;
+  if (error instanceof TaskNotFound || error instanceof StepNotFound) return EXIT.noSuchTask;
   if (error instanceof TaskFailed) return EXIT.taskFailed;
   const isDatabase = [DatabaseUnreachable, SchemaMismatch, EmbeddedServerError].some((type) => error instanceof type);
   return isDatabase ? EXIT.noDatabase : EXIT.unexpected;

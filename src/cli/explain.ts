@@ -58,7 +58,7 @@ function renderReason(
 ): string[] {
   const { width } = terminal;
   const time = timeOf(reason);
-  const mayNotRetry = reasons.some(({ reason }) => reason === "unique" || reason === "unmet");
+  const mayNotRetry = reasons.some(({ reason }) => ["compensated", "unique", "unmet"].includes(reason));
   const advices = reason.reason === "ended" && mayNotRetry ? [] : adviceOn(id, reason);
   const details = [
     ...(time ? [`${formatTime(time)}, ${formatAge(time)}`] : []),
@@ -82,7 +82,12 @@ function adviceOn(id: number, reason: Reason): string[] {
       return [`See its duplicate: firefly show ${reason.taskId}`];
     case "unmet":
       return [`Retry that one, and this one waits for it again: firefly retry ${reason.root}`];
+    case "compensated":
+      return [`Run it again as another task: firefly fork ${id}`];
+    case "signal":
+      return [`Send it: firefly signal ${id} ${reason.name}`];
     case "dependencies":
+    case "calls":
       return reason.tasks.slice(0, 3).map(({ taskId }) => `See why it does not run: firefly explain ${taskId}`);
     case "paused":
       return [`Resume the queue: firefly resume ${reason.queue}`];

@@ -23,6 +23,14 @@ const REASONS: Readonly<Record<LeftReason, readonly [one: string, several: strin
     "it depends on a task that has not completed, `firefly explain` names it",
     "they depend on tasks that have not completed, `firefly explain` names them",
   ],
+  compensated: [
+    "it has compensated its steps, `firefly fork` runs them again as another task",
+    "they have compensated their steps, `firefly fork` runs them again as another task",
+  ],
+  suspended: [
+    "its handler waits, `firefly explain` says for what",
+    "their handlers wait, `firefly explain` says for what",
+  ],
   unknown: ["no live consumer of its queue knows its name", "no live consumer of their queues knows their names"],
   duplicate: ["another task has its unique key", "other tasks have their unique keys"],
   completed: ["it has completed", "they have completed"],

@@ -23,8 +23,8 @@ export function renderLog(
 ): string {
   if (lines.length === 0) return "";
   const shown = all ? lines : lines.slice(-SHOWN);
-  const rendered = shown.map(({ attempt, at, level, message, fields }) => {
-    const text = textOf({ message, fields }, terminal);
+  const rendered = shown.map(({ attempt, at, step, level, message, fields }) => {
+    const text = textOf({ step, message, fields }, terminal);
     return `  ${terminal.style("dim", `${formatTime(at)}  ${attempt}`)}  ${styleLevel(level, terminal)}  ${text}`;
   });
   const left = lines.length - shown.length;
@@ -47,15 +47,28 @@ export function renderLogLine(line: LogLine, terminal: Terminal): string {
 }
 
 /** The fields of a line, with the names that the log of a consumer has. */
-export function logLineFields({ taskId, funcName, queue, attempt, at, level, message, fields }: LogLine): object {
-  return { time: at, level, message, id: taskId, func_name: funcName, queue, attempt, fields };
+export function logLineFields({ taskId, funcName, queue, attempt, at, step, level, message, fields }: LogLine): object {
+  return {
+    time: at,
+    level,
+    message,
+    id: taskId,
+    func_name: funcName,
+    queue,
+    attempt,
+    ...(step === null ? {} : { step }),
+    fields,
+  };
 }
 
 function styleLevel(level: TaskLogLine["level"], terminal: Terminal): string {
   return terminal.style(LEVEL_STYLES[level], level.padEnd(5));
 }
 
-function textOf({ message, fields }: Pick<TaskLogLine, "message" | "fields">, { redactor }: Terminal): string {
+function textOf(
+  { step, message, fields }: Pick<TaskLogLine, "step" | "message" | "fields">,
+  { redactor }: Terminal,
+): string {
   const more = Object.keys(fields).length === 0 ? "" : ` ${toJsonSync(redactor.redact(fields, ["fields"]))}`;
-  return escapeLine(redactor.redactText(message, ["message"]) + more);
+  return escapeLine(`${step === null ? "" : `${step}: `}${redactor.redactText(message, ["message"])}${more}`);
 }

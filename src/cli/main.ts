@@ -16,6 +16,7 @@ import { deleteTasks } from "./delete.ts";
 import { doctor } from "./doctor.ts";
 import { EXIT, exitCodeOf } from "./exit_code.ts";
 import { explain } from "./explain.ts";
+import { fork } from "./fork.ts";
 import { graph } from "./graph.ts";
 import { renderCommand, renderOverview } from "./help.ts";
 import { importJobs } from "./import.ts";
@@ -32,6 +33,7 @@ import { retry } from "./retry.ts";
 import { run as runNow } from "./run.ts";
 import { schedule } from "./schedule.ts";
 import { show } from "./show.ts";
+import { signal } from "./signal.ts";
 import { stats } from "./stats.ts";
 import { steps } from "./steps.ts";
 import { tasks } from "./tasks.ts";
@@ -49,7 +51,9 @@ const COMMANDS: readonly Command[] = [
   logs,
   explain,
   graph,
+  signal,
   retry,
+  fork,
   runNow,
   reschedule,
   cancel,
@@ -96,6 +100,7 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   dag: "graph",
   dependencies: "graph",
   enqueue: "schedule",
+  event: "signal",
   health: "doctor",
   jobs: "list",
   log: "logs",
@@ -107,6 +112,7 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   serve: "dashboard",
   settings: "config",
   scale: "consumers set",
+  send: "signal",
   start: "consume",
   status: "queues",
   tail: "logs --follow",

@@ -7,7 +7,16 @@ import { type Cell, printTable, type Table } from "./table.ts";
 import { formatSeconds } from "../times.ts";
 
 /** The states that have a column only if a task is in them. */
-const RARE: readonly TaskState[] = ["delayed", "retrying", "limited", "dependent", "unknown", "unplaced", "cancelled"];
+const RARE: readonly TaskState[] = [
+  "delayed",
+  "retrying",
+  "limited",
+  "dependent",
+  "suspended",
+  "unknown",
+  "unplaced",
+  "cancelled",
+];
 
 /** `queues`: shows the queues. */
 export const queues: Command = {

@@ -1,8 +1,9 @@
+import type { StepRecord } from "../task/step_record.ts";
 import { inspect } from "node:util";
 import type { AttemptedBy } from "../events.ts";
 import type { RecordedDelay } from "../task/backoff.ts";
 import { toRetrySeconds } from "../duration.ts";
-import type { StepRecord, TaskError, TaskLogLine, TaskRecord, TaskState, TaskStatus } from "../task/record.ts";
+import type { TaskError, TaskLogLine, TaskRecord, TaskState, TaskStatus } from "../task/record.ts";
 import { columnsOf } from "../records/task_record.ts";
 import { escapeLine, escapeLines } from "./escape.ts";
 import { renderLog } from "./log_page.ts";
@@ -21,6 +22,7 @@ export const STATE_STYLES: Readonly<Record<TaskState | TaskStatus, Style>> = {
   retrying: "magenta",
   limited: "yellow",
   dependent: "blue",
+  suspended: "blue",
   unknown: "red",
   unplaced: "red",
   running: "cyan",
@@ -120,6 +122,7 @@ function factsOf(
         ? `${Math.round(progress.value * 100)}% ${redactor.redactText(progress.note ?? "", ["progress", "note"])}`
         : undefined,
     ],
+    ["Fork of", record.forkedFrom === null ? undefined : String(record.forkedFrom)],
     ...describeRelated(related, record.id),
     ["Arguments", showValue(() => redactor.redact(record.params, ["params"]))],
     ["Returned", status === "completed" ? showValue(() => redactor.redact(record.returned, ["returned"])) : undefined],

@@ -1,10 +1,10 @@
 import type { RelatedRow } from "../store/dependencies.ts";
 import { escapeLine } from "./escape.ts";
 
-/** How many tasks that one depends on are shown with it, and how many that depend on it. */
+/** How many tasks that one depends on or has called are shown with it, and how many that depend on it. */
 export const SHOWN_RELATED = 10;
 
-/** The tasks that one depends on, and those that depend on it, for its page: a line each. */
+/** The tasks that one depends on or has called, and those that depend on it, for its page: a line each. */
 export function describeRelated(
   related: readonly RelatedRow[],
   id: number,
@@ -17,7 +17,9 @@ export function describeRelated(
     return [...lines, ...(rows.length > SHOWN_RELATED ? [`… more: firefly graph ${id}`] : [])].join("\n");
   };
   return [
-    ["Depends on", describe(related.filter(({ isDependant }) => !isDependant))],
-    ["Dependants", describe(related.filter(({ isDependant }) => isDependant))],
+    ["Depends on", describe(related.filter(({ isDependant, isCall }) => !isDependant && !isCall))],
+    ["Dependants", describe(related.filter(({ isDependant, isCall }) => isDependant && !isCall))],
+    ["Called", describe(related.filter(({ isDependant, isCall }) => !isDependant && isCall))],
+    ["Called by", describe(related.filter(({ isDependant, isCall }) => isDependant && isCall))],
   ];
 }

@@ -24,7 +24,8 @@ export const stats: Command = {
   details:
     "Consumers count what they do and write it by the minute every few seconds, so that the newest attempts may be " +
     "missing. WAIT is the time from when a task is due to its start, RUN that of an attempt; p95 is what 95 of 100 stay " +
-    "below, to about 15%. DUE, WAITING, RUNNING and OLDEST are as a consumer found them within the last minutes. It reads " +
+    "below, to about 15%. DUE, WAITING, RUNNING and OLDEST are as a consumer found them within the last minutes; SUSPENDED, of those waiting, " +
+    "is there only if handlers wait. It reads " +
     "no records, and takes as long with a million of them. Tasks are kept for 48 hours, queues for 30 days.",
   flags: {
     since: { value: "duration", byDefault: "1h", description: "How far back to look" },

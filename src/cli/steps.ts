@@ -9,10 +9,11 @@ export const steps: Command = {
   name: "steps",
   usage: "<id>",
   positionals: [1, 1],
-  summary: "Show the steps of a task that have run, with their times and results",
+  summary: "Show the steps of a task, with their times and results, and what it waits for",
   details:
-    "The steps stand in the order in which they ended. A step that runs, or has failed without being caught, is " +
-    "not among them.",
+    "The steps stand in the order in which they ended; those that wait come last: for a time, a signal, other tasks, or " +
+    "to be tried again. A step that runs, or has failed without being caught, is not among them.\n\n" +
+    "Of one that waits, the time is that since it began.",
   flags: {},
   examples: ["steps 12", "steps 12 --json | jq -r .name"],
   async run(args, terminal) {

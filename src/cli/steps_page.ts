@@ -1,11 +1,16 @@
 import { inspect } from "node:util";
 import { renderTable, type Table } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
-import type { StepRecord } from "../task/record.ts";
+import { COMPENSATE } from "../task/step_options.ts";
+import type { StepRecord } from "../task/step_record.ts";
 import { formatSeconds, formatTime } from "../times.ts";
 
 /** How many steps the page of a task shows. */
 const SHOWN = 20;
+/** The color of each status. */
+const STYLES = { waiting: "blue", completed: "green", failed: "red" } as const;
+/** How many of the tasks that a step called are shown. */
+const SHOWN_TASKS = 3;
 /** The most characters to show of each string in a result. */
 const MAX_TEXT = 200;
 
@@ -30,31 +35,74 @@ export function renderSteps(
 
 /** A step under the names of its columns. */
 export function toStepColumns(step: StepRecord, { redactor }: Pick<Terminal, "redactor">): Record<string, unknown> {
-  const { name, key, status, seq, version, attempt, began, ended, error } = step;
+  const { name, key, kind, status, seq, version, attempt, failures, began, ended, due, callees, error } = step;
   const returned = readResult(step);
-  return redactor.redact({ name, key, status, seq, version, attempt, began, ended, returned, error }) as never;
+  return redactor.redact({
+    name,
+    key,
+    kind,
+    status,
+    seq,
+    version,
+    attempt,
+    failures,
+    began,
+    ended,
+    due,
+    callees,
+    returned,
+    error,
+  }) as never;
 }
 
 function toTable(steps: readonly StepRecord[], terminal: Terminal): Table {
   return {
     header: ["step", "status", "attempt", "took", "ended", "result"],
     rows: steps.map((step) => {
-      const { name, key, status, attempt, began, ended, error } = step;
-      const seconds = Math.max(0, ended.getTime() - began.getTime()) / 1000;
+      const { name, key, kind, status, attempt, ended } = step;
       return [
-        key === "" ? name : `${name} ${key}`,
-        { text: status, style: status === "completed" ? "green" as const : "red" as const },
+        key === "" || kind === "call" ? name : `${name} ${key}`, // the key of a call is a digest
+        { text: status, style: STYLES[status] },
         String(attempt),
-        formatSeconds(seconds),
-        formatTime(ended),
-        error
-          ? `${error.name}: ${terminal.redactor.redactText(error.message, ["error", "message"])}`
-          : show(step, terminal),
+        timeOf(step),
+        ended ? formatTime(ended) : "",
+        describe(step, terminal),
       ];
     }),
     right: [2],
     optional: [4, 2],
   };
+}
+
+/** How long a step took, or has waited. Times are stored to the microsecond, and read to the millisecond. */
+function timeOf({ kind, began, ended }: StepRecord): string {
+  const seconds = ((ended?.getTime() ?? Date.now()) - began.getTime()) / 1000;
+  if (seconds > 0) return formatSeconds(seconds);
+  return kind === "step" || kind === "compensation" ? "< 1 ms" : ""; // it had no need to wait
+}
+
+/** The result of a step, or what it waits for. */
+function describe(step: StepRecord, terminal: Terminal): string {
+  const { kind, status, error, due, callees, failures } = step;
+  const failure = error && `${error.name}: ${terminal.redactor.redactText(error.message, ["error", "message"])}`;
+  const tasks = callees.length === 1 ? `task ${callees[0]}` : `tasks ${shorten(callees)}`;
+  if (status !== "waiting") {
+    const result = failure ?? (kind === "sleep" ? "" : show(step, terminal));
+    const after = failures > 0 ? `after ${failures} ${failures === 1 ? "failure" : "failures"}` : "";
+    return [result, kind === "call" ? `of ${tasks}` : after].filter(Boolean).join(" ");
+  }
+  if (kind === "call") return `waits for ${tasks}`;
+  if (kind === "compensation" && step.name === COMPENSATE) return `the task compensates its steps after ${failure}`;
+  if (kind === "signal") return `waits for the signal${due ? ` until ${formatTime(due)}` : ""}`;
+  if (kind === "sleep") return due ? `sleeps until ${formatTime(due)}` : "sleeps for ever";
+  const again = due ? `tried again at ${formatTime(due)}` : "tried again";
+  return `${again}, after ${failures} ${failures === 1 ? "failure" : "failures"}${failure ? `: ${failure}` : ""}`;
+}
+
+/** The first ids of a list, and how many more there are. */
+function shorten(ids: readonly number[]): string {
+  const more = ids.length - SHOWN_TASKS;
+  return `${ids.slice(0, SHOWN_TASKS).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }
 
 function show(step: StepRecord, { redactor }: Terminal): string {

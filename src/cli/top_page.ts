@@ -1,7 +1,7 @@
 import type { QueueActivity, RecentError } from "../store/activity.ts";
 import { deliversAlerts } from "../store/alerts.ts";
 import type { ConsumerState } from "../store/consumer_records.ts";
-import { formatRate } from "./activity.ts";
+import { formatRate, isSuspended } from "./activity.ts";
 import { formatBytes } from "./bytes.ts";
 import { ageOf } from "./consumers.ts";
 import { type Cell, cut, renderTable, type Table } from "./table.ts";
@@ -86,17 +86,20 @@ function titleOf({ database, seconds, queues, consumers }: Snapshot): string {
 }
 
 function queuesOf({ queues, seconds }: Snapshot): Part {
-  const rows = queues.map(({ queue, completed, failed, retried, due, waiting, oldest }): Cell[] => [
+  const hasSuspended = queues.some(isSuspended);
+  const rows = queues.map(({ queue, completed, failed, retried, due, waiting, suspended, oldest }): Cell[] => [
     queue,
     due === null ? "·" : String(due),
     waiting === null ? "·" : String(waiting),
+    ...(hasSuspended ? [suspended === null ? "·" : String(suspended)] : []),
     oldest === null ? "" : formatSeconds(oldest),
     formatRate((completed + failed) / seconds),
     failed > 0 ? { text: String(failed), style: "red" } : "0",
     retried > 0 ? { text: String(retried), style: "yellow" } : "0",
   ]);
-  const header = ["queue", "due", "waiting", "oldest", "per s", "failed", "retried"];
-  return { table: { header, rows, right: [1, 2, 3, 4, 5, 6] }, all: rows.length };
+  const rare = hasSuspended ? ["suspended"] : [];
+  const header = ["queue", "due", "waiting", ...rare, "oldest", "per s", "failed", "retried"];
+  return { table: { header, rows, right: header.map((_, column) => column).slice(1) }, all: rows.length };
 }
 
 function consumersOf({ consumers }: Snapshot): Part {

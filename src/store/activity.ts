@@ -24,6 +24,8 @@ export interface QueueActivity extends Outcomes {
   readonly wait: readonly number[];
   readonly due: number | null;
   readonly waiting: number | null;
+  /** Of those waiting, how many were suspended. */
+  readonly suspended: number | null;
   readonly running: number | null;
   readonly places: number | null;
   /** For how many seconds the oldest due task had been due; null if none was. */
@@ -49,7 +51,11 @@ export async function readQueueActivity(sql: Tag, { seconds, queue }: ActivityRe
         AND (${queue ?? null}::text IS NULL OR queue = ${queue ?? null})
       GROUP BY queue
     ), sampled AS (
-      SELECT DISTINCT ON (queue) queue, due, waiting, running, places, oldest
+      SELECT DISTINCT ON (queue) queue, due, waiting, running, places, oldest, (
+        SELECT COALESCE(sum(wait.tasks::integer), 0)::integer
+        FROM jsonb_each_text(waits) AS wait (kind, tasks)
+        WHERE wait.kind <> 'dependencies'
+      ) AS suspended
       FROM ${sql.schema}.queue_minute
       WHERE minute > now() - interval '10 minutes' AND due IS NOT NULL
         AND (${queue ?? null}::text IS NULL OR queue = ${queue ?? null})
@@ -60,13 +66,14 @@ export async function readQueueActivity(sql: Tag, { seconds, queue }: ActivityRe
     FULL JOIN sampled USING (queue)
     ORDER BY queue COLLATE "C"
   `;
-  return rows.map(({ waits, due, waiting, running, places, oldest, ...row }) => ({
+  return rows.map(({ waits, due, waiting, suspended, running, places, oldest, ...row }) => ({
     queue: row.queue,
     ...outcomesOf(row),
     snoozed: toNumber(row.snoozed ?? 0),
     wait: sumOf(waits),
     due,
     waiting,
+    suspended,
     running,
     places,
     oldest,

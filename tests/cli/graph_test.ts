@@ -2,7 +2,9 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { renderGraph } from "../../src/cli/graph.ts";
 import { testDatabase } from "../support/database.ts";
 import { jsonLines, testProject } from "../support/project.ts";
+import { claimMany } from "../support/claiming.ts";
 import { scheduleGraph } from "../support/dependencies.ts";
+import { callAndSuspend } from "../support/suspended.ts";
 
 /** 1 and 2 are waited for by 3; 2 and 3 by 4; 5 stands alone. */
 async function filled() {
@@ -27,10 +29,10 @@ Deno.test("graph shows the tasks that hang together, each below those that depen
     `   └─ ${name} #2  cancelled`,
   ]]);
   assertEquals(jsonLines((await project.run("graph", "1")).stdout), [
-    { id: 1, func_name: name, status: "created", dependencies: [] },
-    { id: 2, func_name: name, status: "cancelled", dependencies: [] },
-    { id: 3, func_name: name, status: "created", dependencies: [1, 2] },
-    { id: 4, func_name: name, status: "created", dependencies: [2, 3] },
+    { id: 1, func_name: name, status: "created", dependencies: [], called_by: null },
+    { id: 2, func_name: name, status: "cancelled", dependencies: [], called_by: null },
+    { id: 3, func_name: name, status: "created", dependencies: [1, 2], called_by: null },
+    { id: 4, func_name: name, status: "created", dependencies: [2, 3], called_by: null },
   ]);
   const chart = (await project.run("graph", "1", "--mermaid")).stdout;
   assert(chart.startsWith("flowchart LR\n"), chart);
@@ -41,13 +43,14 @@ Deno.test("graph shows the tasks that hang together, each below those that depen
   assertEquals((await project.run("graph", "1,2")).code, 2);
 });
 
-Deno.test("renderGraph() shows a task with dependencies once in full, a deleted one by its id, and long chains", () => {
+Deno.test("renderGraph() shows a task with dependencies once in full, callees, a deleted one by its id, and long chains", () => {
   const terminal = { style: (_: unknown, text: string) => text };
-  const node = (id: number, dependencies: number[]) => ({
+  const node = (id: number, dependencies: number[], calledBy: number | null = null) => ({
     id,
     funcName: "f",
     status: "created" as const,
     dependencies,
+    calledBy,
   });
   assertEquals(renderGraph([node(2, [1]), node(3, [2]), node(4, [2, 3])], { chosen: 2, terminal }), [
     "f #4  created",
@@ -55,6 +58,15 @@ Deno.test("renderGraph() shows a task with dependencies once in full, a deleted 
     "│  └─ #1  deleted",
     "└─ f #3  created",
     "   └─ f #2  created  (shown above)",
+  ]);
+  const calls = [node(1, []), node(2, [1]), node(3, [], 2), node(4, [], 2), node(5, [], 4), node(6, [], 99)];
+  assertEquals(renderGraph(calls, { chosen: 2, terminal }), [
+    "f #2  created",
+    "├─ f #1  created",
+    "├─ f #3  created  (called)",
+    "└─ f #4  created  (called)",
+    "   └─ f #5  created  (called)",
+    "f #6  created",
   ]);
   const chain = Array.from({ length: 5000 }, (_, i) => node(i + 1, i === 0 ? [] : [i]));
   assertEquals(renderGraph(chain, { chosen: 1, terminal }).length, 5000);
@@ -87,6 +99,23 @@ Deno.test("show names the neighbours of a task, and list finds those that wait f
   assert(/Dependants +test\.task #4 created\n/.test(page), page);
   assert(!(await project.run("show", "5", "--table")).stdout.includes("Depend"));
   assertEquals(jsonLines((await project.run("list", "--status", "dependent")).stdout).map(({ id }) => id), [4, 3]);
+  const [caller] = await claimMany(db, 1);
+  const [callee] = await callAndSuspend(db.store, caller!);
+  assert(
+    new RegExp(`Called +test\\.task #${callee} created\n`).test(
+      (await project.run("show", `${caller!.id}`, "--table")).stdout,
+    ),
+  );
+  assert(
+    new RegExp(`Called by +test\\.task #${caller!.id} created\n`).test(
+      (await project.run("show", `${callee}`, "--table")).stdout,
+    ),
+  );
+  assertEquals(jsonLines((await project.run("list", "--status", "suspended")).stdout).map(({ id }) => id), [
+    caller!.id,
+  ]);
+  const explained = (await project.run("explain", `${caller!.id}`, "--table")).stdout;
+  assertStringIncludes(explained, `It waits for 1 of 1 task that it called: ${callee}`);
   const hint = await project.run("list", "--waiting", "dependencies");
   assertEquals([hint.code, hint.stderr.includes("dependent")], [2, true]);
 });

@@ -49,6 +49,7 @@ Deno.test("stats prints what queues and tasks did since a time, with percentiles
     snoozed: 0,
     due: 4,
     waiting: 2,
+    suspended: 0,
     running: 3,
     places: 10,
     oldest: 12.4,

@@ -103,6 +103,7 @@ Deno.test("pause and resume print what they changed, and queues shows it", async
       ready: 1,
       delayed: 0,
       dependent: 0,
+      suspended: 0,
       retrying: 0,
       limited: 0,
       unknown: 0,
