@@ -16,7 +16,7 @@ export function assetPath(name: keyof typeof ASSETS): string {
 /** The assets by their names. */
 export const ASSETS: Readonly<Record<"dashboard.css" | "dashboard.js" | "firefly.svg" | "live.js", Asset>> = {
   "dashboard.css": {
-    path: "/assets/a79ebfa90661-dashboard.css",
+    path: "/assets/a73a743ef424-dashboard.css",
     type: "text/css; charset=utf-8",
     text: `/* Firefly's dashboard */
 
@@ -570,6 +570,12 @@ main:focus {
 .later::before {
   clip-path: polygon(50% 0, 100% 50%, 50% 100%, 0 50%);
 }
+.suspended {
+  color: var(--later);
+}
+.suspended::before {
+  clip-path: polygon(0 0, 100% 0, 60% 50%, 100% 100%, 0 100%, 40% 50%);
+}
 .limited,
 .paused,
 .unknown {
@@ -1028,6 +1034,125 @@ details > .in {
 }
 #log-lines:empty {
   display: none;
+}
+
+/* Tasks that hang together: boxes with lines between them, in a part of the page that scrolls by itself */
+.graph {
+  overflow: auto;
+  max-height: 76vh;
+}
+.graph:focus-visible {
+  outline-offset: -2px;
+}
+.node .box {
+  fill: var(--panel);
+  stroke: currentColor;
+}
+.node:hover .box {
+  fill: var(--sunk);
+}
+.node:is(.focus, .critical) .box {
+  stroke-width: 2.5;
+}
+.focus .box {
+  fill: var(--run-wash);
+}
+.shape {
+  fill: currentColor;
+}
+.node text {
+  font-size: 12.5px;
+}
+.node .name {
+  fill: var(--ink);
+}
+.node .note {
+  fill: var(--dim);
+  font-size: 12px;
+}
+.edge {
+  fill: none;
+  stroke: var(--edge);
+  stroke-width: 1.25;
+}
+.edge.call {
+  stroke-dasharray: 5 4;
+}
+.edge.critical {
+  stroke: var(--ink);
+  stroke-width: 3;
+}
+.tip {
+  fill: var(--edge);
+}
+.tip.critical {
+  fill: var(--ink);
+}
+.key .k-bold {
+  height: 4px;
+  width: 16px;
+  vertical-align: 2px;
+  --c: var(--ink);
+}
+
+/* Steps: bars on one scale; what waits is hatched */
+.bars {
+  width: 40%;
+}
+.steps-table .main {
+  width: 59%;
+}
+.ends {
+  display: flex;
+  justify-content: space-between;
+  gap: 8px;
+}
+.bar-line {
+  width: 100%;
+  height: 16px;
+}
+.phone .bar-line {
+  height: 12px;
+  margin-top: 3px;
+}
+.wait {
+  fill: none;
+  stroke-width: 10;
+  stroke-dasharray: 2 2;
+  vector-effect: non-scaling-stroke;
+}
+.phone .wait {
+  stroke-width: 8;
+}
+.w-plot {
+  stroke: var(--plot);
+}
+.w-later {
+  stroke: var(--later);
+}
+.w-bad {
+  stroke: var(--bad);
+}
+.tick {
+  stroke-width: 2;
+}
+.key .hatch {
+  background: repeating-linear-gradient(90deg, var(--later) 0 2px, #0000 2px 4px);
+}
+.key .k-tick {
+  width: 2px;
+  height: 12px;
+  vertical-align: -1px;
+  --c: var(--bad);
+}
+#steps-now:empty,
+#waits-now:empty,
+#related-now:empty {
+  display: none;
+}
+.related {
+  display: grid;
+  gap: 2px;
 }
 
 /* Questions, pages with one thing on them */

@@ -11,6 +11,7 @@ export const TOKEN_KEYS = [
   "args",
   "consumer",
   "place",
+  "waits",
 ] as const;
 
 /** The key of a token that the dashboard knows. */

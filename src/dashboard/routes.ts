@@ -3,13 +3,18 @@ import { bulk } from "./pages/bulk.ts";
 import { consumers } from "./pages/consumers.ts";
 import { counts } from "./pages/counts.ts";
 import { crons } from "./pages/crons.ts";
+import { fork } from "./pages/fork.ts";
+import { graph } from "./pages/graph.ts";
 import { newTask } from "./pages/new.ts";
 import { overview } from "./pages/overview.ts";
 import { questions } from "./pages/question.ts";
 import { queue } from "./pages/queue.ts";
 import { queues } from "./pages/queues.ts";
+import { signal } from "./pages/signal.ts";
+import { step } from "./pages/step.ts";
 import { task } from "./pages/task.ts";
 import { tasks } from "./pages/tasks.ts";
+import { waits } from "./pages/waits.ts";
 
 /** All routes. The first that matches is taken, so `/tasks/retry` stands before `/tasks/:id`. */
 export const ROUTES: readonly Route[] = [
@@ -18,11 +23,16 @@ export const ROUTES: readonly Route[] = [
   ...questions,
   ...bulk,
   ...task,
+  ...step,
+  ...fork,
+  ...signal,
+  ...graph,
   ...newTask,
   ...queues,
   ...queue,
   ...crons,
   ...consumers,
+  ...waits,
   ...counts,
 ];
 

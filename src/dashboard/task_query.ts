@@ -1,6 +1,7 @@
 import { toSeconds } from "../duration.ts";
 import { didYouMean } from "../suggest.ts";
 import type { TaskConditions } from "../store/task_lists.ts";
+import { WAIT_KINDS, type WaitedFor } from "../store/waits.ts";
 import { CREATED_STATES, TASK_STATES, type TaskState } from "../task/record.ts";
 import { formatToken, type Token, TOKEN_KEYS } from "./filter.ts";
 
@@ -28,7 +29,7 @@ const STATES: Readonly<Record<string, readonly TaskState[]>> = {
   due: ["ready"],
   time: ["delayed", "retrying"],
   limit: ["limited"],
-  waiting: ["delayed", "retrying", "limited", "dependent", "unknown"],
+  waiting: ["delayed", "retrying", "limited", "dependent", "suspended", "unknown"],
 };
 const DAY = 86_400_000;
 /** The most ids of a filter. */
@@ -86,6 +87,10 @@ class Reader {
       case "args":
         if (not) throw new ReadError("“-” is not possible here");
         return this.#addTexts("args", values);
+      case "waits":
+        if (not) throw new ReadError("“-” is not possible here");
+        this.conditions.waits = [...this.conditions.waits ?? [], values.map(readWait)];
+        return;
       case "consumer":
         if (not) throw new ReadError("“-” is not possible here");
         return this.#addWords("consumers", values);
@@ -147,6 +152,14 @@ class Reader {
     if (key === "from") this.conditions.from = from && from > time ? from : time;
     else this.conditions.to = to && to < time ? to : time;
   }
+}
+
+/** Reads what suspended tasks wait for: a kind, or a kind and a name after a colon. */
+function readWait(text: string): WaitedFor {
+  const [, word, name] = /^([^:]*)(?::([^]*))?$/.exec(text)!;
+  const kind = WAIT_KINDS.find((kind) => kind === word);
+  if (!kind) throw new ReadError(`no task waits for “${word}”${didYouMean(word!, WAIT_KINDS)}`);
+  return { kind, name: name || null };
 }
 
 /** Why a token cannot be read. */

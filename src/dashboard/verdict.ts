@@ -5,9 +5,10 @@ import { CRON_RULES } from "./verdict_crons.ts";
 import { type Entry, type Link, RANKS, type Rule } from "./verdict_entry.ts";
 import { FAILURE_RULES } from "./verdict_failures.ts";
 import { PLACE_RULES } from "./verdict_places.ts";
+import { WAIT_RULES } from "./verdict_waits.ts";
 import { MOST_OF_A_KIND } from "./verdict_thresholds.ts";
 
-const RULES: readonly Rule[] = [...FAILURE_RULES, ...PLACE_RULES, ...CRON_RULES];
+const RULES: readonly Rule[] = [...FAILURE_RULES, ...PLACE_RULES, ...CRON_RULES, ...WAIT_RULES];
 
 /** Finds what needs attention, the worst first. */
 export function judge(facts: Facts, link: Link): Entry[] {

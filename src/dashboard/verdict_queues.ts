@@ -3,6 +3,7 @@ import {
   type ClaimedTasks,
   type DueTasks,
   MOST_WAITING,
+  WAITING_REASONS,
   type WaitingReason,
   type WaitingTasks,
 } from "../store/overview.ts";
@@ -154,7 +155,5 @@ export function waitingFor(waiting: readonly WaitingTasks[], reason: WaitingReas
 
 /** Whether more tasks wait for one of the reasons than were counted. */
 export function isCapped(waiting: readonly WaitingTasks[]): boolean {
-  return (["time", "concurrency", "rate", "unknown"] as const).some((reason) =>
-    waitingFor(waiting, reason) > MOST_WAITING
-  );
+  return WAITING_REASONS.some((reason) => waitingFor(waiting, reason) > MOST_WAITING);
 }

@@ -30,5 +30,11 @@ export const MISSED = 60;
  */
 export const LONG = { seconds: 60, times: 3, attempts: 5 };
 
+/** `charge fails: 12 tasks try this step again later`: so many tasks wait to try a step of one name again. */
+export const RETRIES = 5;
+
+/** `3 tasks wait for the signal approved`: the oldest has waited for so many days. */
+export const UNSIGNALED = 30;
+
 /** `3 other queues are paused`: more entries of one kind than this become one. */
 export const MOST_OF_A_KIND = 4;

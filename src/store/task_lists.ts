@@ -2,6 +2,7 @@ import type { Tag } from "../database/driver.ts";
 import type { AttemptedBy } from "../events.ts";
 import type { TaskState } from "../task/record.ts";
 import type { ErrorRow } from "./rows.ts";
+import { awaitsOne, type WaitedFor } from "./waits.ts";
 
 /** Conditions on tasks, all of which must hold; of a list any member, of a list of lists any member of each. */
 export interface TaskConditions {
@@ -24,6 +25,8 @@ export interface TaskConditions {
   readonly args?: readonly (readonly string[])[];
   /** The host, `host:pid` or id of the consumer that runs it, or that ran it last. */
   readonly consumers?: readonly string[];
+  /** What suspended tasks wait for. */
+  readonly waits?: readonly (readonly WaitedFor[])[];
 }
 
 /** Makes the conditions a part of a statement, on columns of `task`: only those that are set, the cheap ones first. */
@@ -40,6 +43,7 @@ export function meets(sql: Tag, conditions: TaskConditions): unknown {
   if (to) parts.push(sql.fragment`task.created < ${to}::timestamptz`);
   for (const some of tags) parts.push(sql.fragment`task.tags && ${some}::text[]`);
   if (notTags) parts.push(sql.fragment`NOT COALESCE(task.tags && ${notTags}::text[], false)`);
+  for (const some of conditions.waits ?? []) parts.push(awaitsOne(sql, some));
   parts.push(...consumerConditions(sql, conditions), ...textConditions(sql, conditions));
   return parts.reduce((all, part) => sql.fragment`${all} AND ${part}`, sql.fragment`true`);
 }
@@ -128,7 +132,10 @@ export interface ListedTask {
   /** The last error, without its stack. */
   error: Pick<ErrorRow, "name" | "message" | "attempt" | "seconds"> | null;
   /** What it waits for. */
-  reason: "time" | "unknown" | "concurrency" | "rate" | "dependencies" | null;
+  reason: "time" | "unknown" | "concurrency" | "rate" | "dependencies" | "suspended" | null;
+  /** Of a suspended task, the step that has waited longest, and how many wait. */
+  wait: { readonly kind: string; readonly name: string; readonly began: string; readonly due: string | null } | null;
+  waits: number;
   concurrency_key: string | null;
   rate_key: string | null;
   /** Whether its queue is paused, and since when. */
@@ -151,7 +158,7 @@ export async function readListed(sql: Tag, ids: readonly number[]): Promise<List
         'name', left(task.errors -> -1 ->> 'name', 200), 'message', left(task.errors -> -1 ->> 'message', 500),
         'attempt', task.errors -> -1 -> 'attempt', 'seconds', task.errors -> -1 -> 'seconds'
       ) END AS error,
-      waiting.reason, task.concurrency_key, task.rate_key, COALESCE(queue.paused, false) AS paused, queue.paused_since,
+      waiting.reason, awaited.first AS wait, COALESCE(awaited.steps, 0) AS waits, task.concurrency_key, task.rate_key, COALESCE(queue.paused, false) AS paused, queue.paused_since,
       EXISTS (
         SELECT FROM ${sql.schema}.consumer WHERE lease_until > now() AND task.queue = ANY (consumer.queues)
       ) AS served
@@ -161,6 +168,15 @@ export async function readListed(sql: Tag, ids: readonly number[]): Promise<List
     LEFT JOIN LATERAL (
       SELECT waiting.reason FROM ${sql.schema}.waiting WHERE waiting.id = listed.id AND task.state <> 'ready' LIMIT 1
     ) AS waiting ON true
+    LEFT JOIN LATERAL (
+      SELECT count(*)::integer AS steps,
+        (array_agg(json_build_object(
+          'kind', CASE WHEN step.kind IN ('step', 'compensation') THEN 'retry' ELSE step.kind END, 'name', step.name,
+          'began', step.began, 'due', step.due
+        ) ORDER BY step.began))[1] AS first
+      FROM ${sql.schema}.step
+      WHERE step.task_id = listed.id AND step.status = 'waiting'
+    ) AS awaited ON task.state = 'suspended'
     ORDER BY listed.ordinal
   `;
 }

@@ -160,6 +160,7 @@ export async function summarizePlaced(
         WHEN reason <> 'time' THEN reason = ANY (${reasons}::text[])
         -- A consumer is about to make it ready.
         WHEN not_before <= statement_timestamp() AND concurrency_key IS NULL AND rate_key IS NULL THEN ${ready}::boolean
+        WHEN suspended AND not_before > statement_timestamp() THEN 'suspended' = ANY (${reasons}::text[])
         ELSE ${timed}::boolean
       END
       GROUP BY func_name

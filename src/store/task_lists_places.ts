@@ -93,7 +93,7 @@ export async function nextTimed(
     CROSS JOIN LATERAL (
       SELECT waiting.id, waiting.not_before
       FROM ${sql.schema}.waiting
-      WHERE waiting.queue = timed_queue.queue AND waiting.reason = 'time'
+      WHERE waiting.queue = timed_queue.queue AND waiting.reason = 'time' AND waiting.suspended IS NULL
         AND waiting.not_before > statement_timestamp() AND waiting.not_before >= ${time}::text::timestamptz
         AND (waiting.not_before > ${time}::text::timestamptz OR waiting.id > ${id}::bigint)
       ORDER BY waiting.not_before, waiting.id
@@ -135,6 +135,7 @@ export async function nextWaiting(
 ): Promise<{ id: number; isWanted: boolean }[]> {
   const rows = await sql`
     SELECT id, CASE
+      WHEN suspended AND not_before > statement_timestamp() THEN 'suspended' = ANY (${reasons}::text[])
       WHEN reason <> 'time' OR not_before > statement_timestamp() THEN reason = ANY (${reasons}::text[])
       -- Its time has come: it is due, or waits for its limits, although a consumer has yet to move it.
       ELSE (concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AND 'concurrency' = ANY (${reasons}::text[])

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { Firefly } from "../../mod.ts";
+import { current, Firefly, signal, task } from "../../mod.ts";
 import { TestBrowser, WITH_BROWSER } from "../support/browser.ts";
 import { serveDashboard } from "../support/dashboard_pages.ts";
 import { mailWelcome, searchIndex } from "../support/dashboard_tasks.ts";
@@ -195,4 +195,41 @@ Deno.test("the theme is chosen by a button and kept", WITH_BROWSER, async () => 
   assert(light !== dark);
   await page.reload();
   assertEquals(await ink(), dark);
+});
+
+Deno.test("the page of a task shows each step as it ends, and what its handler waits for", WITH_BROWSER, async () => {
+  await using db = await testDatabase();
+  await using ff = await quietScene(db);
+  await using server = serveDashboard({ firefly: ff });
+  await using open = await browser.open();
+  const { page } = open;
+  const gates = new Map(["first", "second"].map((name) => [name, Promise.withResolvers<void>()]));
+  const approved = signal("approved");
+  const order = task("browser.steps", async () => {
+    const { step } = current();
+    for (const [name, { promise }] of gates) await step(name, () => promise);
+    await step.waitFor(approved);
+  });
+  const { id } = await ff.run(() => order.schedule());
+  const consumer = ff.consume({ tasks: [order] });
+  await page.goto(`${server.url}/tasks/${id}`);
+  const rows = page.locator(".steps-table tbody tr");
+  assertEquals(await rows.count(), 0);
+
+  for (const [index, [name, { resolve }]] of [...gates].entries()) {
+    resolve();
+    await rows.nth(index).filter({ hasText: name }).waitFor();
+  }
+  const wait = rows.nth(2).filter({ hasText: "approved" });
+  await wait.locator("td .wait").waitFor({ state: "attached" }); // a line has no area that could be visible
+  assertEquals(await page.locator(".head .s").innerText(), "Suspended");
+
+  await page.locator(".tell").getByRole("link", { name: "Signal…" }).click();
+  const dialog = page.locator("dialog[open]");
+  await dialog.getByRole("button", { name: "Send" }).click();
+  await until(async () => (await ff.tasks.get(id)).status === "completed");
+  await until(async () => await page.locator(".head .s").innerText() === "Completed");
+  assertEquals(await rows.locator("td .s").allInnerTexts(), ["Completed", "Completed", "Completed"]);
+  await consumer.stop();
+  assertEquals(open.problems, []);
 });

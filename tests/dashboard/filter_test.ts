@@ -75,7 +75,7 @@ Deno.test("filterText() writes conditions that hold for hostile names", () => {
 Deno.test("readQuery() reads states, lists, times and ids", () => {
   const read = (text: string) => readQuery(parseFilter(text), NOW);
   assertEquals(read("status:due").states, ["ready"]);
-  assertEquals(read("status:waiting").states, ["delayed", "retrying", "limited", "dependent", "unknown"]);
+  assertEquals(read("status:waiting").states, ["delayed", "retrying", "limited", "dependent", "suspended", "unknown"]);
   assertEquals(read("status:failed,cancelled").states, ["failed", "cancelled"]);
   assertEquals(read("place:time,limit").states, ["delayed", "retrying", "limited"]);
   assertEquals(read("status:created place:due").states, ["ready"]);

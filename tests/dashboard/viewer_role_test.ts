@@ -19,6 +19,10 @@ const ROWS = `
   SELECT max(id), now(), 0, 0, 'default', 'mail.send' FROM firefly.task;
   INSERT INTO firefly.waiting (id, claim_seq, not_before, priority, queue, func_name, reason, rate_key)
   VALUES (9, 0, now(), 0, 'default', 'mail.send', 'rate', '${MARKER}');
+  INSERT INTO firefly.waiting (id, claim_seq, not_before, priority, queue, func_name, reason, suspended)
+  VALUES (8, 0, now(), 0, 'default', 'mail.send', 'suspended', true);
+  INSERT INTO firefly.step (task_id, name, key, kind, status, attempt, began, returned)
+  VALUES (8, 'approved', '${MARKER}', 'signal', 'waiting', 1, now(), '${MARKER}');
   INSERT INTO firefly.cron (name, names, expression, timezone, missed, task, definition)
   VALUES ('mail.send', '{mail.send}', '0 3 * * *', 'UTC', 'skip', '{"queue": "default", "params": "${MARKER}"}', '');
   INSERT INTO firefly.cron_slot (cron, slot, task_id) SELECT 'mail.send', now(), min(id) FROM firefly.task;
@@ -27,7 +31,7 @@ const ROWS = `
   INSERT INTO firefly.task_minute (minute, queue, func_name, retried) VALUES (date_trunc('minute', now()), 'default', 'mail.send', 12);
 `;
 
-Deno.test("overview, queues, crons and consumers show a viewer of the database all but messages, keys and history", async () => {
+Deno.test("overview, queues, crons, consumers and waits show a viewer of the database all but messages, keys and history", async () => {
   await using roles = await rolesDatabase();
   await roles.run("owner", ROWS);
   await using ff = new Firefly({ database: roles.urlOf("viewer"), schema: roles.schema });
@@ -46,6 +50,7 @@ Deno.test("overview, queues, crons and consumers show a viewer of the database a
   const queue = await get("/queues/default");
   const crons = await get("/crons");
   const consumers = await get("/consumers");
+  const waits = await get("/waits");
   board.close();
 
   assertMatch(overview.text(".alerts li")!, /^mail\.send fails: 12 of 12 attempts in the last hour ?HttpError/);
@@ -53,12 +58,10 @@ Deno.test("overview, queues, crons and consumers show a viewer of the database a
   assertMatch(overview.text("#fails-now tbody tr")!, /^mail\.send HttpError ?12 ?0/);
   assertEquals(queues.rows("#rows tr")[0]!.slice(0, 2), ["default", "Active"]);
   for (const page of [queues, queue]) assertStringIncludes(page.source, "read no keys of limits");
-  assertEquals(queue.rows("#names-now tbody tr")[0]!.slice(0, 4), ["mail.send", "1", "1", "2"]);
-  assertEquals(crons.rows("#rows tr")[0]!.slice(1, 5), [
-    "At 03:00, every day0 3 * * * UTC",
-    "Active",
-    "–",
-    "Running now",
-  ]);
+  assertEquals(queue.rows("#names-now tbody tr")[0]!.slice(0, 4), ["mail.send", "1", "2", "2"]);
+  const cron = crons.rows("#rows tr")[0]!;
+  assertEquals(cron.slice(1, 4), ["At 03:00, every day0 3 * * * UTC", "Active", "–"]);
+  assertMatch(cron[4]!, /^Running (now|\d+s ago)$/);
+  for (const page of [overview, waits]) assertMatch(page.text("main")!, /Signal ?approved ?1/);
   assertMatch(consumers.text("#rows tr")!, /mail\.send ×2$/);
 });

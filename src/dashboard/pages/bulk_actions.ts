@@ -19,7 +19,7 @@ export interface BulkAction {
 }
 
 // Without "unplaced", which a walk over all records would have to look for: consumers put these back.
-const WAITING: readonly TaskState[] = ["ready", "delayed", "retrying", "limited", "dependent", "unknown"];
+const WAITING: readonly TaskState[] = ["ready", "delayed", "retrying", "limited", "dependent", "suspended", "unknown"];
 const ALL: readonly TaskState[] = [...WAITING, "unplaced", "running", "completed", "failed", "cancelled"];
 
 /** The actions, in the order of their buttons. */

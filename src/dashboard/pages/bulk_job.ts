@@ -1,5 +1,5 @@
 import type { Firefly } from "../../firefly/firefly.ts";
-import type { BulkOptions } from "../../records/tasks.ts";
+import type { BulkOptions } from "../../records/bulk.ts";
 import type { RescheduleOptions, TaskFilter } from "../../task/record.ts";
 import type { PageContext } from "../context.ts";
 import { describeFailure } from "../parts/failures.ts";

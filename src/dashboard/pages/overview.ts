@@ -1,4 +1,4 @@
-import { MOST_FAILED, MOST_WAITING, readTraces } from "../../store/overview.ts";
+import { MOST_FAILED, MOST_WAITING, readTraces, type WaitingTasks } from "../../store/overview.ts";
 import { type Bucket, type Flow, readDelays, readFlows, readQueueTotals } from "../../store/queue_statistics.ts";
 import { formatSeconds } from "../../times.ts";
 import type { Page, PageContext, Route } from "../context.ts";
@@ -15,6 +15,7 @@ import { attemptsOf } from "../verdict_failures.ts";
 import { type Facts, readFacts } from "../verdict_facts.ts";
 import { takenOf, waitingFor } from "../verdict_queues.ts";
 import { maySeeRecords } from "./tasks_overview.ts";
+import { waitsPanel } from "./waits.ts";
 import { alerts } from "./overview_alerts.ts";
 import { throughput } from "./overview_charts.ts";
 import { delayOf } from "./overview_delay.ts";
@@ -53,7 +54,8 @@ ${queuesPanel(context, facts, totals)}
 <div class="cols two-one">
 ${failuresPanel(context, facts, { kept: flows.length > 0 })}
 ${slowestPanel(context, facts)}
-</div>`;
+</div>
+<div${liveAs("waits-now")}>${waitsPanel(context, facts.waits)}</div>`;
   return { title, current: "overview", body };
 }
 
@@ -116,10 +118,22 @@ function present({ href, now }: PageContext, { queues, waiting, consumers, claim
       label: "Waiting",
       href: href("/tasks", { q: filterText({ status: "waiting" }) }),
       value: stock(waits, queues.some(({ moreWaiting }) => moreWaiting)),
-      note: `${formatCapped(limited, MOST_WAITING)} of them for a limit`,
+      note: waitingWords(waiting, limited),
       chart: flows.length > 0 && sparkLine(hour.lineOf(flows, "waiting"), { label: "" }),
     },
   ];
+}
+
+/** What the waiting tasks wait for beside their time. */
+function waitingWords(waiting: readonly WaitingTasks[], limited: number): string {
+  const counts = [
+    [limited, "for a limit"],
+    [waitingFor(waiting, "dependencies"), "for others"],
+    [waitingFor(waiting, "suspended"), "suspended"],
+  ] as const;
+  const words = counts.filter(([count]) => count > 0)
+    .map(([count, words]) => `${formatCapped(count, MOST_WAITING)} ${words}`);
+  return words.length === 0 ? "0 of them for a limit" : words.join(", ");
 }
 
 /** The tiles of the last hour. */

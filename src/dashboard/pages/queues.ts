@@ -67,7 +67,10 @@ function queuesTable(context: PageContext, shown: readonly QueueNow[], totals: r
     { head: explained("Due", "Tasks whose time has come and that no limit keeps"), class: "num" },
     { head: explained("Oldest", "For how long the oldest due task has been due"), class: "num" },
     {
-      head: explained("Waiting", "Tasks that wait for their time, a limit or a consumer that knows them"),
+      head: explained(
+        "Waiting",
+        "Tasks that wait for their time, a limit, other tasks or a signal, or for a consumer that knows them",
+      ),
       class: "num mid dim",
     },
     {
@@ -127,9 +130,18 @@ function waitingPanel(context: PageContext, { waiting, queues }: QueueFacts, tim
     ["Its time", "later", "time"],
     ["A limit of concurrency", "limited", "concurrency"],
     ["A limit of rate", "limited", "rate"],
+    ["Other tasks", "later", "dependencies"],
+    ["What their handlers wait for", "suspended", "suspended"],
     ["A consumer that knows it", "unknown", "unknown"],
   ] as const;
-  const places = { time: "time", concurrency: "limit", rate: "limit", unknown: "unknown" };
+  const places = {
+    time: "time",
+    concurrency: "limit",
+    rate: "limit",
+    dependencies: "dependent",
+    suspended: "suspended",
+    unknown: "unknown",
+  };
   const rows = reasons.map(([words, shape, reason]) => [
     markup`<a href="${context.href("/tasks", { q: filterText({ place: places[reason] }) })}">${
       status(shape, words)

@@ -2,10 +2,10 @@ import { FireflyError } from "../../errors.ts";
 import { explainTask } from "../../store/explain.ts";
 import { readAlike } from "../../store/task_lists_failed.ts";
 import { readTaskPage } from "../../store/task_lists_task.ts";
+import { readWaitingSteps } from "../../store/task_steps.ts";
 import { type Page, type PageContext, type Params, type Route, seeOther } from "../context.ts";
 import { filterText, parseFilter } from "../filter.ts";
 import { type Html, markup, NOTHING, type Part } from "../html.ts";
-import { lone } from "../layout.ts";
 import { gauge } from "../parts/charts.ts";
 import { describeFailure, failureBox, guard } from "../parts/failures.ts";
 import { action, linkButton } from "../parts/forms.ts";
@@ -13,12 +13,17 @@ import { formatCapped, formatNumber } from "../parts/numbers.ts";
 import { head, liveAs, panel } from "../parts/panels.ts";
 import { readQuery } from "../task_query.ts";
 import { flashOf, flashQuery, QUESTIONS } from "./bulk_actions.ts";
+import { forkedFlash } from "./fork.ts";
 import { scheduledFlash } from "./new.ts";
 import { errorsPanel } from "./task_errors.ts";
 import { factsPanel, type ShownTask } from "./task_facts.ts";
 import { logPanel } from "./task_log.ts";
+import { missing } from "./task_missing.ts";
 import { neighborsOf } from "./task_neighbors.ts";
+import { signalFlash } from "./signal.ts";
 import { percentileNote } from "./task_percentile.ts";
+import { relatedPanel } from "./task_related.ts";
+import { stepsPanel } from "./task_steps.ts";
 import { timeline } from "./task_timeline.ts";
 import { argumentsMarkup, valueMarkup } from "./task_value.ts";
 import { type Alike, allReasons, why } from "./task_why.ts";
@@ -37,7 +42,9 @@ async function show(context: PageContext, { id }: Params, failure: Html = NOTHIN
       context.href("/tasks", { q: filterText({ status: "failed", error: `#${alike.fingerprint}` }) })
     }">Same error: ${formatCapped(alike.others + 1, 10_000)}</a>`;
   const title = `${task.func_name} #${task.id}`;
-  const body = markup`${failure}${flashOf(context)}${scheduledFlash(context)}${
+  const body = markup`${failure}${flashOf(context)}${scheduledFlash(context)}${forkedFlash(context)}${
+    signalFlash(context)
+  }${
     head([task.func_name, markup` <span class="dim">#${task.id}</span>`], {
       crumb: await guard(context, () => crumb(context, task)),
       beside: [
@@ -48,6 +55,7 @@ async function show(context: PageContext, { id }: Params, failure: Html = NOTHIN
   }
 <div class="stack"${liveAs("why")}>${await guard(context, () => whyOf(context, task, alike))}
 ${timeline(task, context.now)}</div>
+<div${liveAs("steps-now")}>${await guard(context, () => stepsPanel(context, task))}</div>
 <div class="cols two-one">
 <div class="stack">
 ${errorsPanel(context, { ...task, aside: same })}
@@ -55,21 +63,12 @@ ${await argumentsPanel(context, task)}
 <div${liveAs("log-lines")}>${await guard(context, () => logPanel(context, Number(task.id)))}</div>
 </div>
 <div class="stack">
+<div${liveAs("related-now")}>${await guard(context, () => relatedPanel(context, Number(task.id)))}</div>
 ${factsPanel(context, task)}
 ${await resultPanel(context, task)}
 ${sqlPanel(context, task)}
 </div></div>`;
   return { title, current: "tasks", body };
-}
-
-function missing(context: PageContext, id: string): Page {
-  const title = /^\d+$/.test(id) ? `There is no task ${id}` : "There is no such task";
-  const body = lone(
-    title,
-    markup`<p>Its record was deleted or pruned, or there was never one.</p>`,
-    markup`<a class="button" href="${context.href("/tasks")}">To the tasks</a>`,
-  );
-  return { title, current: "tasks", body, status: 404 };
 }
 
 /** The way back to the list, and the tasks beside it there. */
@@ -105,10 +104,14 @@ function actions(context: PageContext, { id, state }: ShownTask): Html {
   }`;
 }
 
+/** How many of the things that a handler waits for stand above its task. */
+const WAITS = 8;
+
 async function whyOf(context: PageContext, task: ShownTask, alike: Alike | undefined): Promise<Html> {
   const explanation = await explainTask(context.sql, Number(task.id));
   if (!explanation) return NOTHING;
   const isRunning = task.state === "running";
+  const waits = task.state === "suspended" ? await readWaitingSteps(context.sql, Number(task.id), WAITS) : [];
   const aside: Part = isRunning ? await percentileNote(context, task) : NOTHING;
   const reasons = explanation.status === "created" && allReasons(context, explanation);
   return markup`${
@@ -118,6 +121,7 @@ async function whyOf(context: PageContext, task: ShownTask, alike: Alike | undef
       seen: task.seen,
       progress: isRunning && progressOf(context, task),
       aside,
+      waits,
     })
   }
 ${reasons}`;

@@ -55,7 +55,7 @@ function whereOf({ seconds, host, pid, release, delay }: ErrorRow, isLast: boole
 }
 
 /** The message and stack, with the lines of the application's own code in bold. */
-function traceOf({ name, message, stack, cause }: ErrorRow): Part[] {
+export function traceOf({ name, message, stack, cause }: Omit<ErrorRow, "at" | "attempt">): Part[] {
   const heading = `${name}: ${message}`;
   // V8 begins a stack with the error's name and message.
   const frames = stack?.startsWith(heading) ? stack.slice(heading.length) : stack?.replace(/^.*(\n|$)/, "\n") ?? "";

@@ -1,12 +1,15 @@
 import type { ErrorGroup } from "../../store/task_lists_failed.ts";
 import type { Explanation, Reason } from "../../task/explanation.ts";
+import type { ListedStep } from "../../store/task_steps.ts";
 import type { PageContext } from "../context.ts";
 import { filterText } from "../filter.ts";
 import { type Html, markup, type Part } from "../html.ts";
+import { linkButton } from "../parts/forms.ts";
 import { formatCapped } from "../parts/numbers.ts";
 import { panel, type Tone } from "../parts/panels.ts";
 import { age, formatClock, moment } from "../parts/times.ts";
 import { formatSeconds } from "../../times.ts";
+import { keyMarkup, waitWords } from "./task_steps.ts";
 
 /** The kind of error with which a task failed, and how many others failed alike. */
 export type Alike = ErrorGroup & { readonly others: number };
@@ -21,23 +24,32 @@ export interface WhyOptions {
   /** How far a running task is, and how long others take. */
   readonly progress: Part;
   readonly aside: Part;
+  /** What its handler waits for. */
+  readonly waits: readonly ListedStep[];
 }
 
 /** The box that tells why a task does not run, or how it ended, and what to do about it. */
 export function why(
   context: PageContext,
   explained: Explanation,
-  { alike, usedUp, seen, progress, aside }: WhyOptions,
+  { alike, usedUp, seen, progress, aside, waits }: WhyOptions,
 ): Html {
   const explanation = context.redact(explained, []);
   const [first] = explanation.reasons;
   const points: Part[] = [
+    ...waits.map((step) => waitPoint(context, explanation.id, step)),
     ...usedUp === undefined ? [] : [`All ${usedUp} attempts are used up`],
     ...alikePoints(context, alike),
-    ...explanation.reasons.flatMap((reason) => adviceOn(context, explanation.id, reason)),
+    ...explanation.reasons
+      .filter(({ reason }) => waits.length === 0 || reason !== "not_due")
+      .flatMap((reason) => adviceOn(context, explanation.id, reason)),
   ];
-  return markup`<section class="tell${classOf(first)}" aria-label="Why"><p>${
-    first && headline(context, first, seen)
+  const [wait] = waits;
+  const tone = wait ? "" : classOf(first);
+  return markup`<section class="tell${tone}" aria-label="Why"><p>${
+    wait
+      ? markup`<b>Its handler waits</b>, since ${age(wait.began, context.now)}`
+      : first && headline(context, first, seen)
   }</p><span class="small">${aside}</span>
 ${points.length > 0 && markup`<ul>${points.map((point) => markup`<li>${point}</li>`)}</ul>`}${progress}</section>`;
 }
@@ -72,7 +84,13 @@ export function allReasons(context: PageContext, explained: Explanation): Html |
   if (reasons.length < 2) return false;
   const rows = reasons.map((reason, index) => {
     const time = timeOf(reason);
-    const note: Part = time ? age(time, context.now) : isForPeople(reason) ? "needs an action" : "passes with time";
+    const note: Part = time
+      ? age(time, context.now)
+      : isForPeople(reason)
+      ? "needs an action"
+      : reason.reason === "signal"
+      ? "needs a signal"
+      : "passes with time";
     return markup`<li><b>${
       index + 1
     } · ${reason.reason}</b><span>${reason.message}</span><span class="note">${note}</span></li>`;
@@ -83,6 +101,18 @@ export function allReasons(context: PageContext, explained: Explanation): Html |
   );
 }
 
+/** What a handler waits for, since when and until when, with the button that sends a signal. */
+function waitPoint(context: PageContext, id: number, step: ListedStep): Html {
+  const { name, key, kind } = step;
+  const words = { signal: "Signal", sleep: "Sleep", call: "Call", step: "Step", compensation: "Step" }[kind];
+  const href = context.href(`/tasks/${id}/step`, { name, key: key || undefined });
+  const button = kind === "signal" &&
+    linkButton(context, "Signal…", { href: context.href(`/tasks/${id}/signal`, { name }), asks: true });
+  return markup`${words} <a href="${href}">${name}</a>${keyMarkup(key)}, ${waitWords(step, context.now)}${
+    button && [" ", button]
+  }`;
+}
+
 const TONES: Partial<Record<Reason["reason"], Tone>> = {
   unknown_name: "hold",
   no_consumer: "hold",
@@ -91,6 +121,7 @@ const TONES: Partial<Record<Reason["reason"], Tone>> = {
   unplaced: "hold",
   quarantined: "hold",
   unique: "hold",
+  compensated: "hold",
   unmet: "hold",
 };
 
@@ -137,7 +168,10 @@ function adviceOn(context: PageContext, id: number, reason: Reason): Part[] {
       return [markup`See its duplicate, ${taskLink(reason.taskId)}`];
     case "unmet":
       return [markup`Retry ${taskLink(reason.root)}, and this one waits for it again`];
+    case "compensated":
+      return [markup`Run it again as another task: <code>firefly fork ${id}</code>`];
     case "dependencies":
+    case "calls":
       return reason.tasks.slice(0, 3).map(({ taskId, funcName }) => markup`${taskLink(taskId)}, ${funcName}`);
     case "paused":
       return [markup`Resume the queue ${queueLink(reason.queue)}`];

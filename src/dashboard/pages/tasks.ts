@@ -38,8 +38,10 @@ async function show(context: PageContext): Promise<Page | Response> {
     guard(context, () => listOf(context, query, { q, title })),
     labelsOf(context, resolved),
   ]);
-  const beside = !context.viewer.readOnly &&
-    markup`<div class="acts">${linkButton(context, "Schedule a task…", { href: context.href("/new") })}</div>`;
+  const beside = markup`<div class="acts">${
+    (query.states?.includes("suspended") || query.conditions.waits) &&
+    linkButton(context, "What they wait for", { href: context.href("/waits") })
+  }${!context.viewer.readOnly && linkButton(context, "Schedule a task…", { href: context.href("/new") })}</div>`;
   const body = markup`${flashOf(context)}${head(title, { beside })}
 ${panel({ label: "Tasks" }, [tabRow, filterForm(context, resolved, { query, known, labels }), list])}`;
   return { title, current: "tasks", body };
@@ -98,14 +100,16 @@ function lookedMessage(context: PageContext, { id, created, looked }: NonNullabl
 }
 
 /** In which order a list is. */
-function orderOf({ states }: TaskQuery): string {
+function orderOf({ states, conditions }: TaskQuery): string {
   const are = (...among: string[]) =>
     states !== null && states.length > 0 && states.every((each) => among.includes(each));
+  if (conditions.waits || are("suspended")) return "those that wait longest first";
   if (are("ready")) return "in the order in which they are claimed";
   if (are("running")) return "those that run longest first";
   if (are("delayed", "retrying")) return "those whose time comes first first";
   if (
-    are("delayed", "retrying", "limited", "dependent", "unknown") || are("completed", "failed", "cancelled") ||
+    are("delayed", "retrying", "limited", "dependent", "suspended", "unknown") ||
+    are("completed", "failed", "cancelled") ||
     states === null
   ) {
     return "newest first";

@@ -26,7 +26,7 @@ const TABS: readonly Tab[] = [
   {
     title: "Waiting",
     status: "waiting",
-    states: ["delayed", "retrying", "limited", "dependent", "unknown"],
+    states: ["delayed", "retrying", "limited", "dependent", "suspended", "unknown"],
     time: "Created",
   },
   { title: "Running", status: "running", states: ["running"], time: "Started" },

@@ -4,7 +4,6 @@ import { formatSeconds } from "../../times.ts";
 import type { Page, PageContext } from "../context.ts";
 import { formatFilter, parseFilter } from "../filter.ts";
 import { type Html, markup } from "../html.ts";
-import { lone } from "../layout.ts";
 import { older } from "../parts/forms.ts";
 import { formatNumber } from "../parts/numbers.ts";
 import { empty, facts, head, panel, tell } from "../parts/panels.ts";
@@ -12,6 +11,7 @@ import { stateOf } from "../parts/status.ts";
 import { table } from "../parts/tables.ts";
 import { age, formatUtc } from "../parts/times.ts";
 import { readQuery } from "../task_query.ts";
+import { missing } from "./task_missing.ts";
 import { filterForm, tabLinks } from "./tasks_filter.ts";
 
 /*
@@ -118,12 +118,7 @@ export async function overviewTask(context: PageContext, id: string): Promise<Pa
   const [task] = isId
     ? await listOverview(context.sql, filter, { from: Number(id), below: Number(id) + 1, limit: 1 })
     : [];
-  if (!task) {
-    const title = isId ? `There is no task ${id}` : "There is no such task";
-    const back = markup`<a class="button" href="${context.href("/tasks")}">To the tasks</a>`;
-    const body = lone(title, markup`<p>Its record was deleted or pruned, or there was never one.</p>`, back);
-    return { title, current: "tasks", body, status: 404 };
-  }
+  if (!task) return missing(context, id);
   const title = `${task.func_name} #${task.id}`;
   const heading = head([task.func_name, markup` <span class="dim">#${task.id}</span>`], {
     beside: stateOf(task.state),

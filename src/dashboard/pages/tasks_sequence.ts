@@ -22,10 +22,14 @@ interface Place {
  */
 function placesOf({ states, conditions }: TaskQuery): Place[] {
   if (conditions.ids) return [{ kind: "ids", states }];
+  const isAwaiting = conditions.waits !== undefined || (states?.length === 1 && states[0] === "suspended");
+  if (isAwaiting) {
+    return states?.includes("suspended") ?? true ? [{ kind: "awaiting", states: ["suspended"] }] : [];
+  }
   if (states === null || OPEN.every((state) => states.includes(state))) return [{ kind: "walk", states }];
   const among = (...some: TaskState[]) => states.filter((state) => some.includes(state));
   const timed = among("delayed", "retrying");
-  const waiting = among("delayed", "retrying", "limited", "unknown");
+  const waiting = among("delayed", "retrying", "limited", "dependent", "suspended", "unknown");
   const all: Place[] = [
     { kind: "running", states: among("running") },
     { kind: "due", states: among("ready") },

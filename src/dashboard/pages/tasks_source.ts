@@ -1,4 +1,5 @@
 import type { Tag } from "../../database/driver.ts";
+import { nextAwaiting } from "../../store/task_lists_awaiting.ts";
 import { findErrorGroups, nextFailed } from "../../store/task_lists_failed.ts";
 import {
   keepMatching,
@@ -11,11 +12,12 @@ import {
 } from "../../store/task_lists_places.ts";
 import type { TaskConditions } from "../../store/task_lists.ts";
 import { findIdAt, findIdBehind, readIdRange, statusesOf, walkTasks } from "../../store/task_lists_walk.ts";
-import type { TaskState } from "../../task/record.ts";
+import { WAIT_KINDS } from "../../store/waits.ts";
+import { CREATED_STATES, type TaskState } from "../../task/record.ts";
 import type { TaskQuery } from "../task_query.ts";
 
 /** Which table has the tasks of a list, and so its order. */
-export type SourceKind = "ids" | "due" | "timed" | "running" | "waiting" | "failed" | "walk";
+export type SourceKind = "ids" | "due" | "timed" | "running" | "waiting" | "awaiting" | "failed" | "walk";
 
 /** A part of a list. */
 export interface Part {
@@ -38,6 +40,8 @@ const REASONS: Partial<Record<TaskState, readonly string[]>> = {
   delayed: ["time"],
   retrying: ["time"],
   limited: ["concurrency", "rate"],
+  dependent: ["dependencies"],
+  suspended: ["suspended"],
   unknown: ["unknown"],
 };
 
@@ -47,7 +51,7 @@ export function reasonsOf(states: readonly TaskState[]): string[] {
 }
 
 /** The states of tasks that have not ended, of which a walk by id cannot tell one from another. */
-export const OPEN: readonly TaskState[] = ["ready", "delayed", "retrying", "limited", "unknown", "unplaced", "running"];
+export const OPEN: readonly TaskState[] = [...CREATED_STATES, "running"];
 
 /** Reads the parts of what one table has. */
 export class Source {
@@ -172,8 +176,14 @@ export class Source {
   }
 
   async #readTimed(after: TimeCursor | null, limit: number): Promise<Part> {
-    const { conditions: { queues } } = this.#query;
-    const placed = this.kind === "due"
+    const { conditions: { queues, waits: [waits] = [] } } = this.#query;
+    const placed = this.kind === "awaiting"
+      ? await nextAwaiting(this.#sql, {
+        waits: waits ?? WAIT_KINDS.map((kind) => ({ kind, name: null })),
+        after,
+        limit,
+      })
+      : this.kind === "due"
       ? await nextDue(this.#sql, { queues, after, limit })
       : this.kind === "timed"
       ? await nextTimed(this.#sql, { queues, after, limit })

@@ -1,3 +1,4 @@
+import { parseTime } from "../../database/times.ts";
 import { formatAge, formatSeconds } from "../../times.ts";
 import type { ListedTask } from "../../store/task_lists.ts";
 import type { PageContext } from "../context.ts";
@@ -148,9 +149,20 @@ async function lineOf(context: PageContext, row: ListedTask): Promise<Part> {
     return isRate ? `rate key ${row.rate_key}` : `concurrency key ${row.concurrency_key}`;
   }
   if (state === "dependent") return "other tasks must end first";
+  if (state === "suspended") return row.wait && waitLine(row.wait, row.waits, context.now);
   if (state === "unplaced") return "an edit by hand left it nowhere: a consumer will put it back";
   return NOTHING;
 }
+
+/** What a suspended task waits for: `signal approved, since 3h, given up in 6d, and 2 more`. */
+function waitLine({ kind, name, began, due }: NonNullable<ListedTask["wait"]>, waits: number, now: Date): string {
+  const since = formatSeconds(Math.max(0, now.getTime() - parseTime(began).getTime()) / 1000);
+  const end = due === null ? "" : `, ${WAIT_ENDS[kind] ?? "again"} ${formatAge(parseTime(due), now.getTime())}`;
+  return `${kind} ${name}, for ${since}${end}${waits > 1 ? `, and ${waits - 1} more` : ""}`;
+}
+
+/** How a wait with an end in time ends. */
+const WAIT_ENDS: Readonly<Record<string, string>> = { sleep: "until", signal: "given up", call: "given up" };
 
 /** The name and message of an error, without what is hidden. */
 export function errorLine(context: PageContext, error: { readonly name: string; readonly message: string }): string {

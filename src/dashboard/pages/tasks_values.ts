@@ -12,7 +12,7 @@ export interface StoredValue {
   readonly text: string;
   readonly funcName: string;
   readonly queue: string;
-  readonly column: "params" | "returned";
+  readonly column: "params" | "returned" | "step.returned";
 }
 
 /** Decrypts and decodes a stored value as far as the instance can, without the parts that are hidden. */
@@ -22,7 +22,8 @@ export async function showValue(
 ): Promise<Shown> {
   try {
     const plain = keys && isEncrypted(text) ? await keys.decrypt(text, { funcName, queue, column }) : text;
-    return { value: redact(decodeStored(plain, column, keys), [column]) };
+    const place = column === "params" ? "params" : "returned";
+    return { value: redact(decodeStored(plain, place, keys), [place]) };
   } catch (error) {
     return { problem: (error as Error).message };
   }

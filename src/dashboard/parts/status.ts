@@ -13,6 +13,7 @@ export type Shape =
   | "paused"
   | "ready"
   | "running"
+  | "suspended"
   | "unknown";
 
 /** The shape of each state of a task, and its word. */
@@ -22,6 +23,7 @@ export const STATES: Readonly<Record<TaskState, readonly [shape: Shape, word: st
   retrying: ["later", "To retry"],
   limited: ["limited", "Limited"],
   dependent: ["later", "After others"],
+  suspended: ["suspended", "Suspended"],
   unknown: ["unknown", "Unknown name"],
   unplaced: ["unknown", "Unplaced"],
   running: ["running", "Running"],
