@@ -24,6 +24,7 @@ export async function showDashboard({ port, signal }: { port: number; signal: Ab
   try {
     step("Open", `http://localhost:${server.addr.port}/`);
     detail("Why does pdf.rendr not run? Retry what billing.charge failed. Resume the queue reports.");
+    detail("Which orders wait for order.approved? Send it on the page of one.");
     detail("Ctrl-C ends it");
     await Promise.race([keepBusy(signal), ...consumers.map(({ lost }) => lost)]);
   } finally {

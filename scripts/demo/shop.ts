@@ -1,4 +1,4 @@
-import { current, Fail, task, tasks } from "../../mod.ts";
+import { current, Fail, signal, task, tasks } from "../../mod.ts";
 
 /** The tasks of a shop, for the dashboard's demo: what they do is to wait, and sometimes to fail. */
 
@@ -83,5 +83,50 @@ export const closeBooks = task(
   async () => {
     await around(700);
     if (new Date().getMinutes() % 2 === 0) throw new Error(`The books differ by ${anyNumber()} cents`);
+  },
+);
+
+/** What an order of more than 50 euros waits for: send it on the page of the order. */
+export const approved = signal<{ by: string } | undefined>("order.approved");
+
+/** Prints the label of a parcel: an order calls it. */
+export const printLabel = task({ name: "label.print", queue: "default" }, async (parcel: string) => {
+  await around(400);
+  return `label of ${parcel}`;
+});
+
+/** Sends an order, in steps: a large one waits for its approval, and the carrier refuses one in four tries. */
+export const processOrder = task(
+  { name: "order.process", queue: "default", maxRetries: 1 },
+  async (order: number, amount: number) => {
+    const { step } = current();
+    const charge = await step("charge", async () => {
+      await around(300);
+      return { receipt: `R-${order}`, token: crypto.randomUUID() };
+    });
+    await Promise.all(["front", "back"].map((key) => step({ name: "photo", key }, () => around(500))));
+    if (amount > 5_000) await step.waitFor(approved, { timeout: "2d" });
+    await step.sleep("cool down", "4s");
+    const labels = await step.callMany(printLabel, [[`${order}-a`], [`${order}-b`]]);
+    await step({ name: "ship", maxRetries: 5, retryDelay: "8s" }, async () => {
+      await around(200);
+      if (Math.random() < 0.25) throw Object.assign(new Error("The carrier answered 503"), { name: "CarrierError" });
+    });
+    return { receipt: charge.receipt, labels };
+  },
+);
+
+/** Reads the sales of a region, for the report. */
+export const readSales = task({ name: "sales.read", queue: "default" }, async (region: string) => {
+  await around(2_000);
+  return { region, sum: anyNumber() };
+});
+
+/** Adds up the sales of all regions: it depends on each. */
+export const addUpSales = task(
+  { name: "sales.report", queue: "default" },
+  async (regions: { region: string; sum: number }[]) => {
+    await around(800);
+    return regions.reduce((total, { sum }) => total + sum, 0);
   },
 );

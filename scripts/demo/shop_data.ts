@@ -1,5 +1,16 @@
 import type { Firefly } from "../../mod.ts";
-import { callHook, charge, exportReport, renderInvoice, sendMail, syncCustomer, transcode } from "./shop.ts";
+import {
+  addUpSales,
+  callHook,
+  charge,
+  exportReport,
+  processOrder,
+  readSales,
+  renderInvoice,
+  sendMail,
+  syncCustomer,
+  transcode,
+} from "./shop.ts";
 
 const CUSTOMERS = ["ana", "ben", "chloé", "dmitri", "ewa", "fatima"];
 /** Each hour of the demo's invented past has so many minutes of statistics. */
@@ -14,6 +25,10 @@ const card = () => ({
   cardNumber: "4111 1111 1111 1111",
 });
 
+const REGIONS = ["north", "east", "south", "west"];
+/** An order with its amount in cents. */
+const newOrder = (): [order: number, amount: number] => [++order, 100 + Math.floor(Math.random() * 9_900)];
+
 /** Schedules what is there from the beginning: what waits, what is paused, what nothing serves, what nothing knows. */
 export async function scheduleFirst(ff: Firefly): Promise<void> {
   await ff.pause("reports", { reason: "the warehouse moves to a new server", by: "ana@ops" });
@@ -22,6 +37,9 @@ export async function scheduleFirst(ff: Firefly): Promise<void> {
   await sendMail.with({ delay: "2h", tags: ["newsletter"] }).scheduleMany(Array.from({ length: 300 }, mail));
   await charge.scheduleMany(Array.from({ length: 60 }, () => [card()]));
   await transcode.scheduleMany(Array.from({ length: 8 }, (_, n) => [`film-${n + 1}.mov`, 40 + n * 25]));
+  await processOrder.scheduleMany(Array.from({ length: 12 }, newOrder));
+  const report = await addUpSales.schedule(readSales.scheduleMany(REGIONS.map((region): [string] => [region])));
+  await sendMail.with({ after: [report] }).schedule("ana@shop.example", "sales");
   // Another program schedules by SQL, and has mistyped a name.
   for (let n = 0; n < 6; n++) await ff.sql`SELECT firefly_demo.schedule('pdf.rendr', jsonb_build_array(${n}::integer))`;
 }
@@ -34,6 +52,8 @@ export async function scheduleSome(): Promise<void> {
   if (chance(0.95)) await syncCustomer.schedule(Math.floor(Math.random() * 500));
   if (chance(0.3)) await charge.with({ tags: ["shop"] }).schedule(card());
   if (chance(0.2)) await callHook.schedule(`https://${pick(CUSTOMERS)}.example/hook`);
+  if (chance(0.12)) await processOrder.schedule(...newOrder());
+  if (chance(0.02)) await addUpSales.schedule(readSales.scheduleMany(REGIONS.map((region): [string] => [region])));
   if (chance(0.03)) await transcode.schedule(`film-${order}.mov`, 20 + Math.floor(Math.random() * 60));
 }
 
