@@ -1,10 +1,12 @@
 import { blockedLoop } from "./blocked_loop.ts";
+import { crashedWorkflows } from "./crashed_workflows.ts";
 import { crossingBatches } from "./crossing_batches.ts";
 import { endlessHandler } from "./endless_handler.ts";
 import { failover } from "./failover.ts";
 import type { Fault } from "./fault.ts";
 import { fullDisk } from "./full_disk.ts";
 import { handEditedRows } from "./hand_edited_rows.ts";
+import { crossingWaits } from "./crossing_waits.ts";
 import { deadListener } from "./dead_listener.ts";
 import { killedConsumers } from "./killed_consumers.ts";
 import { killedSteps } from "./killed_steps.ts";
@@ -26,6 +28,7 @@ import { zombie } from "./zombie.ts";
 export const CONSUMER_FAULTS: readonly Fault[] = byNumber([
   blockedLoop,
   crossingBatches,
+  crossingWaits,
   endlessHandler,
   handEditedRows,
   killedConsumers,
@@ -41,6 +44,7 @@ export const CONSUMER_FAULTS: readonly Fault[] = byNumber([
 
 /** Faults of the server and of the ways to it. */
 export const SERVER_FAULTS: readonly Fault[] = byNumber([
+  crashedWorkflows,
   deadListener,
   failover,
   fullDisk,

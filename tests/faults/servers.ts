@@ -23,10 +23,10 @@ export interface Server extends AsyncDisposable {
 
 type Settings = Record<string, string>;
 
-/** Makes a server and starts it, with `settings` in its `postgresql.conf`. */
-export async function startServer(settings: Settings = {}): Promise<Server> {
+/** Makes a server in the directory `parent` and starts it, with `settings` in its `postgresql.conf`. */
+export async function startServer(settings: Settings = {}, parent?: string): Promise<Server> {
   const binaries = await findInstalled((major) => major >= OLDEST_MAJOR) ?? await embeddedBinaries();
-  const dataDirectory = await makeDirectory();
+  const dataDirectory = await makeDirectory(parent);
   const asPostgres = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"];
   await runPostgres(binaries.directory, "initdb", [`--pgdata=${dataDirectory}`, ...asPostgres]);
   return await startIn(dataDirectory, { max_connections: "200", ...settings }, binaries);
@@ -54,8 +54,9 @@ async function embeddedBinaries(): Promise<Binaries> {
   return await findBinaries({ directory: home }, { major: undefined, onProgress: () => {} });
 }
 
-async function makeDirectory(): Promise<string> {
-  const directory = await Deno.realPath(await Deno.makeTempDir({ prefix: "firefly_server_" }));
+async function makeDirectory(parent?: string): Promise<string> {
+  const place = parent === undefined ? {} : { dir: parent };
+  const directory = await Deno.realPath(await Deno.makeTempDir({ prefix: "firefly_server_", ...place }));
   const user = serverUser();
   if (user) await fs.chown(directory, user.uid, user.gid);
   await fs.chmod(directory, 0o700);

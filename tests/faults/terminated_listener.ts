@@ -17,11 +17,11 @@ const LOOK_AFTER_RECONNECT = {
 };
 
 /** Maintenance wakes the consumer too, every five seconds: a control must not mistake that for the look. */
-const WAKES_BY_MAINTENANCE = ["src/claim/admission.ts", "src/claim/dependants.ts"].map((file) => ({
-  file,
-  find: "      this.#flushing = undefined;\n      this.#hooks.onProgress();\n",
-  replace: "      this.#flushing = undefined;\n",
-}));
+const WAKES_BY_MAINTENANCE = {
+  file: "src/claim/requests.ts",
+  find: "      this.#serving = undefined;\n      this.#hooks.onProgress();\n",
+  replace: "      this.#serving = undefined;\n",
+};
 
 /** Fault 6: what is scheduled while nobody listens is found as soon as somebody does. */
 export const terminatedListener: Fault = {
@@ -33,8 +33,8 @@ export const terminatedListener: Fault = {
     figures.within("picked up, median", percentile(delays, 0.5), 1500);
   },
   async control(figures: Figures) {
-    await using looks = await without(...WAKES_BY_MAINTENANCE);
-    await using looksNot = await without(...WAKES_BY_MAINTENANCE, LOOK_AFTER_RECONNECT);
+    await using looks = await without(WAKES_BY_MAINTENANCE);
+    await using looksNot = await without(WAKES_BY_MAINTENANCE, LOOK_AFTER_RECONNECT);
     const timeout = 4_000;
     const [[seen], [missed]] = await Promise.all([looks, looksNot].map(({ root }) => {
       return delaysAfterTermination(1, { root }, timeout);

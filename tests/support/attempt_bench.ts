@@ -9,6 +9,7 @@ import { Slots } from "../../src/attempt/slots.ts";
 import { ResultReader } from "../../src/attempt/results.ts";
 import { Settler } from "../../src/settle/settler.ts";
 import { StepSettler } from "../../src/settle/step_settler.ts";
+import { SuspendSettler } from "../../src/settle/suspend_settler.ts";
 import type { ErrorRow } from "../../src/store/rows.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { testConfig } from "./consumer_config.ts";
@@ -66,22 +67,34 @@ export async function bench({ leaseMs = 30_000 } = {}): Promise<Bench> {
   const { database: { sql }, sessions } = await instance.connect();
   const { events } = instance;
   const { hooks, keys, redactor } = instance;
+  const settler = new Settler(sql);
   const env = {
     config: testConfig({ leaseMs }),
     instance,
     sql,
     sessions,
     slots: new Slots(1),
-    settler: new Settler(sql),
+    settler,
     results: new ResultReader(sql),
     stepSettler: new StepSettler(sql),
+    suspendSettler: new SuspendSettler(sql, settler),
     events,
     hooks,
     keys,
     redactor,
   };
   const heard: Bench["heard"] = [];
-  const names: (keyof Events)[] = ["started", "completed", "failed", "retried", "returned", "cancelled", "lost", "log"];
+  const names: (keyof Events)[] = [
+    "started",
+    "completed",
+    "failed",
+    "retried",
+    "suspended",
+    "returned",
+    "cancelled",
+    "lost",
+    "log",
+  ];
   for (const event of names) events.on(event, (detail) => heard.push({ event, detail: { ...detail } }));
   const begin = async (handler: Handler, { options = {}, columns = {} }: AttemptOptions = {}) => {
     const consumerId = await startConsumer(db);

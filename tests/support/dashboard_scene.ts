@@ -5,6 +5,7 @@ import { CRON_NAMES, insertSceneCrons } from "./dashboard_scene_crons.ts";
 import { HOSTILE, HOSTILE_TEXT, insertKinds, NEWEST, PAST, PRESENT, TO_RUN } from "./dashboard_scene_kinds.ts";
 import { insertSceneLog } from "./dashboard_scene_log.ts";
 import { insertSceneStatistics } from "./dashboard_scene_statistics.ts";
+import { WORKFLOW_TASKS, type WorkflowIds, workflowScene } from "./dashboard_scene_workflow.ts";
 import {
   bigValues,
   billingCharge,
@@ -44,7 +45,8 @@ export type SceneTask =
   | "paused"
   | "unserved"
   | "delayed"
-  | "due";
+  | "due"
+  | keyof WorkflowIds;
 
 /**
  * Fills a database with everything that a page can show: the busy hour of a shop whose mail server refuses to work. With
@@ -54,8 +56,8 @@ export async function busyScene(db: TestDatabase, { hostile: isHostile = true } 
   const ff = new Firefly({ database: db.url, encryption: ROTATED });
   await insertSceneCrons(db, { hostile: isHostile });
   await insertKinds(db, PAST);
-  const ran = await runSome(ff, db, { isHostile });
-  const names = [...SCENE_TASKS.map(({ funcName }) => funcName), ...CRON_NAMES];
+  const ran = { ...await workflowScene(ff), ...await runSome(ff, db, { isHostile }) };
+  const names = [...[...SCENE_TASKS, ...WORKFLOW_TASKS].map(({ funcName }) => funcName), ...CRON_NAMES];
   const consumers = await registerSceneConsumers(db, names, { hostile: isHostile });
   await limitSome(ff, db);
   await insertKinds(db, [...PRESENT, ...NEWEST, ...(isHostile ? HOSTILE : [])]);

@@ -17,13 +17,18 @@ export interface CliOptions {
   env?: Record<string, string>;
   /** Where `cli.ts` is. @default this repository */
   root?: string;
+  /** Another program than `cli.ts`. */
+  program?: string;
   /** A program and its arguments that start Deno, such as `faketime`. */
   wrapper?: string[];
 }
 
 /** Starts `cli.ts` with `args`; it is killed, if need be, at the end of the scope. */
-export function startCli(args: string[], { cwd, env = {}, root = ROOT, wrapper = [] }: CliOptions = {}): CliProcess {
-  const deno = [Deno.execPath(), "run", "-A", "--no-check", "--config", `${root}/deno.json`, `${root}/cli.ts`];
+export function startCli(
+  args: string[],
+  { cwd, env = {}, root = ROOT, program: file = `${root}/cli.ts`, wrapper = [] }: CliOptions = {},
+): CliProcess {
+  const deno = [Deno.execPath(), "run", "-A", "--no-check", "--config", `${root}/deno.json`, file];
   const [program, ...rest] = [...wrapper, ...deno, ...args];
   const child = new Deno.Command(program!, {
     args: rest,

@@ -35,3 +35,8 @@ export function traceparentOf(span: ReadableSpan): string {
   const { traceId, spanId } = span.spanContext();
   return `00-${traceId}-${spanId}-01`;
 }
+
+/** The spans that a span has links to, as they are stored with a task. */
+export function linksOf({ links }: ReadableSpan): string[] {
+  return links.map(({ context: { traceId, spanId } }) => `00-${traceId}-${spanId}-01`);
+}

@@ -15,14 +15,20 @@ export async function updatesOf(
   db: TestDatabase,
   act: (store: Tag) => Promise<unknown>,
 ): Promise<{ updated: number; hot: number }> {
-  const [row] = await db.sql.begin(async (sql) => {
+  return await db.sql.begin(async (sql) => {
+    // The counts of the session's earlier transactions are among them until it reports these.
+    const count = async () => {
+      const [row] = await sql<{ updated: number; hot: number }[]>`
+        SELECT n_tup_upd::int AS updated, n_tup_hot_upd::int AS hot FROM pg_stat_xact_user_tables
+        WHERE relid = 'firefly.task'::regclass
+      `;
+      return row!;
+    };
+    const before = await count();
     await act(makeTag((build) => build(sql as never) as never, "firefly"));
-    return await sql<{ updated: number; hot: number }[]>`
-      SELECT n_tup_upd::int AS updated, n_tup_hot_upd::int AS hot FROM pg_stat_xact_user_tables
-      WHERE relid = 'firefly.task'::regclass
-    `;
+    const after = await count();
+    return { updated: after.updated - before.updated, hot: after.hot - before.hot };
   });
-  return { ...row! };
 }
 
 /** How many of the database's backends are in a state, or wait for something in it. */

@@ -15,6 +15,8 @@ export interface ProxyConnection {
 /** A TCP proxy in front of a database server that can fail in the ways in which networks fail. */
 export class TcpProxy implements AsyncDisposable {
   mode: ProxyMode = "pass";
+  /** What new connections wait for, with all that is sent over them, before they go on to the server. */
+  gate: Promise<unknown> | undefined;
   /** How many connections were accepted. */
   accepted = 0;
   /** Sees what a client sends before it goes through, and may change the mode, of all or of its connection, or cut. */
@@ -64,6 +66,11 @@ export class TcpProxy implements AsyncDisposable {
     this.accepted++;
     this.#keep(client);
     if (this.mode === "reject") return void client.end();
+    if (this.gate) void this.gate.then(() => client.destroyed || this.#join(client));
+    else this.#join(client);
+  }
+
+  #join(client: net.Socket): void {
     const server = net.connect(this.#target);
     const connection: ProxyConnection = {};
     const mode = () => connection.mode ?? this.mode;
