@@ -1,6 +1,7 @@
 import { enter, release } from "./records.ts";
 import type { Edge, Place, State, Task } from "./state.ts";
 import { retryRecord } from "./transitions.ts";
+import { cancelCallees, tellCallers } from "./calls.ts";
 
 /**
  * What the statements and functions about dependencies should do to the tables.
@@ -10,12 +11,12 @@ import { retryRecord } from "./transitions.ts";
 export type Wanted = { readonly ref?: number; readonly id?: number; readonly settled: boolean };
 
 /** `_depend`: the dependencies of tasks that have just been inserted, but not placed. */
-export function depend(state: State, edges: Omit<Edge, "status">[]): void {
+export function depend(state: State, edges: Omit<Edge, "status" | "called" | "shared">[]): void {
   for (const edge of edges) {
     const dependency = state.tasks.get(edge.dependencyId)!;
     dependency.dependants = true;
     const isMet = dependency.status === "completed" || dependency.status !== "created" && edge.settled;
-    state.edges.push({ ...edge, status: isMet ? dependency.status : null });
+    state.edges.push({ ...edge, called: false, shared: false, status: isMet ? dependency.status : null });
   }
   const ids = new Set(edges.map(({ taskId }) => taskId));
   const doomed = state.edges.filter(({ taskId, dependencyId, status }) =>
@@ -29,19 +30,36 @@ export function releaseTasks(state: State): { released: number; cancelled: numbe
   const taken = new Set(state.ended);
   state.ended = [];
   const statusOf = (id: number) => state.tasks.get(id)?.status ?? "deleted";
-  const found = state.edges.filter(({ dependencyId, settled, status }) => {
+  const callers = [...taken].filter((id) => state.edges.some(({ taskId, called }) => taskId === id && called));
+  const open = state.edges.filter(({ dependencyId, settled, status }) => {
     const now = statusOf(dependencyId);
     if (!taken.has(dependencyId) || now === "created") return false;
     return status === null || now === "deleted" && !settled && status !== "deleted";
   });
-  const unmet: Edge[] = [];
+  // What a caller leaves behind that was deleted is told nothing, and counts as held by another transaction.
+  const found = open.filter(({ taskId }) => state.tasks.has(taskId));
+  const [unmet, calls]: [Edge[], Edge[]] = [[], []];
   let released = 0;
   for (const edge of found) {
     const status = statusOf(edge.dependencyId);
     if (!edge.settled && status !== "completed") unmet.push(edge);
+    else if (edge.called) calls.push(Object.assign(edge, { status }));
     else released += tell(state, edge, status);
   }
-  return { released, ...cancelDependants(state, unmet) };
+  released += tellCallers(state, calls);
+  const dependants = cancelDependants(state, unmet);
+  const callees = cancelCallees(state, callers);
+  const left = found.length === open.length ? [] : [...taken].filter((id) => isAwaited(state, id));
+  state.ended.push(...left);
+  return {
+    released,
+    cancelled: dependants.cancelled + callees,
+    again: dependants.again || callees > 0 || left.length > 0,
+  };
+}
+
+function isAwaited({ edges, tasks }: State, id: number): boolean {
+  return edges.some(({ taskId, dependencyId, status }) => dependencyId === id && status === null && tasks.has(taskId));
 }
 
 /** One dependency less: how many rows of the dependant go on, of which one is current. */
@@ -121,14 +139,26 @@ export function reviveDependants(state: State, id: number): void {
 
 /** The trigger `forget_dependencies`, after all records of a statement are deleted. */
 export function forgetDependencies(state: State, gone: Task[]): void {
-  const of = new Set(gone.filter(({ dependencies }) => dependencies > 0).map(({ id }) => id));
-  state.edges = state.edges.filter(({ taskId }) => !of.has(taskId));
+  const of = new Set(gone.filter((task) => task.dependencies > 0 || task.dependants).map(({ id }) => id));
+  // Callees that have not ended are cancelled by the next release.
+  state.edges = state.edges.filter(({ taskId, called, status }) => !of.has(taskId) || called && status === null);
   state.waiting = state.waiting.filter(({ id, reason }) => !(of.has(id) && reason === "dependencies"));
   for (const { id, dependants } of gone) {
     state.unmet.delete(id);
-    const tell = state.edges.some(({ taskId, dependencyId, status }) =>
-      dependencyId === id && (status === null || state.tasks.get(taskId)?.status === "created")
+    if (!dependants) continue;
+    const isDependency = state.edges.some(({ taskId, dependencyId, status }) =>
+      dependencyId === id && state.tasks.has(taskId) &&
+      (status === null || state.tasks.get(taskId)!.status === "created")
     );
-    if (dependants && tell) state.ended.push(id);
+    if (isDependency) state.ended.push(id);
+    if (state.edges.some(({ taskId }) => taskId === id)) state.ended.push(id);
   }
+  forgetSteps(state, new Set(gone.map(({ id }) => id)));
+}
+
+/** The trigger `forget_steps`. */
+function forgetSteps(state: State, gone: ReadonlySet<number>): void {
+  if (state.steps.length > 0) state.waiting = state.waiting.filter(({ id, suspended }) => !(suspended && gone.has(id)));
+  state.steps = state.steps.filter(({ taskId }) => !gone.has(taskId));
+  state.signals = state.signals.filter(({ taskId }) => !gone.has(taskId));
 }

@@ -10,6 +10,8 @@ export interface Licence {
   edited: ReadonlySet<number>;
   /** Ids that were cancelled because a dependency did not complete, before the step. */
   unmet: ReadonlySet<number>;
+  /** Ids that had ended and were made `created` again, in this step or before. */
+  retried: ReadonlySet<number>;
   /** Ids from which a hand has taken their slots. */
   unadmitted: ReadonlySet<number>;
 }
@@ -21,7 +23,9 @@ export interface Licence {
 export function violationOf(before: Snapshot, after: Snapshot, licence: Licence): string | undefined {
   return lostOrRevived(before, after, licence) ?? misplaced(after, licence.edited) ??
     heldTwice(after, licence.edited) ??
-    unadmitted(after, licence.unadmitted) ?? unlisted(after) ?? unreleased(after, licence);
+    unadmitted(after, licence.unadmitted) ?? unlisted(after) ?? unreleased(after, licence) ??
+    forgottenCall(after, licence.retried) ??
+    asleep(after);
 }
 
 /**
@@ -32,17 +36,20 @@ function unreleased(after: Snapshot, { unadmitted: edited, unmet }: Licence): st
   const tasks = new Map(after.task.map((task) => [task.id, task]));
   const noted = new Set(after.ended.map(({ task_id }) => task_id));
   const edges = Map.groupBy(after.dependency, ({ task_id }) => task_id);
-  const pending = new Map(after.waiting.map((row) => [`${row.id}/${row.claim_seq}`, row.pending]));
+  const pending = new Map(
+    after.waiting.filter(({ suspended }) => !suspended).map((row) => [`${row.id}/${row.claim_seq}`, row.pending]),
+  );
   for (const { id, claim_seq, status, dependencies } of after.task) {
-    const own = edges.get(id) ?? [];
+    const all = edges.get(id) ?? [];
     edges.delete(id);
+    const own = all.filter(({ called }) => !called);
     if (own.length !== dependencies) return `task ${id} has ${own.length} dependencies instead of ${dependencies}`;
     const open = own.filter(({ status }) => status === null);
     const waits = pending.get(`${id}/${claim_seq}`) ?? 0;
     if (status === "created" && waits !== open.length && !edited.has(id as number)) {
       return `task ${id} waits for ${waits} tasks, and ${open.length} of its dependencies are open`;
     }
-    for (const { dependency_id } of open) {
+    for (const { dependency_id } of all.filter(({ status }) => status === null)) {
       const dependency = tasks.get(dependency_id);
       if (dependency?.status !== "created" && !noted.has(dependency_id)) {
         return `task ${id} waits for task ${dependency_id}, which has ended, and that is noted nowhere`;
@@ -54,7 +61,55 @@ function unreleased(after: Snapshot, { unadmitted: edited, unmet }: Licence): st
       return `task ${id} was cancelled for want of a dependency, and all have completed`;
     }
   }
-  for (const [id] of edges) return `task ${id} is gone and has dependencies`;
+  for (const [id, left] of edges) {
+    const isLeft = left.every(({ called, status }) => called && status === null) && noted.has(id);
+    if (!isLeft) return `task ${id} is gone and has dependencies`;
+  }
+}
+
+/** A callee does not outlive its caller, unless the end of that is still noted. */
+function forgottenCall(after: Snapshot, retried: ReadonlySet<number>): string | undefined {
+  const status = new Map(after.task.map(({ id, status }) => [id, status]));
+  const noted = new Set(after.ended.map(({ task_id }) => task_id));
+  const calls = after.dependency.filter(({ called }) => called);
+  for (const { task_id, dependency_id, shared, status: told } of calls) {
+    if (told !== null || shared || status.get(dependency_id) !== "created") continue;
+    if (status.get(task_id) === "created" || noted.has(task_id) || retried.has(dependency_id as number)) continue;
+    // One that others have called, too, is theirs.
+    if (calls.filter((call) => call.dependency_id === dependency_id).length > 1) continue;
+    return `task ${dependency_id} goes on though task ${task_id}, which has called it, has ended`;
+  }
+}
+
+/** A suspended task waits for what may come: not for a signal that has, nor for callees that have ended. */
+function asleep(after: Snapshot): string | undefined {
+  const current = new Set(after.task.filter(({ status }) => status === "created").map((t) => `${t.id}/${t.claim_seq}`));
+  const tasks = new Set(after.task.map(({ id }) => id));
+  for (const { id, claim_seq, reason, signals, pending, suspended } of after.waiting) {
+    if (!suspended || !current.has(`${id}/${claim_seq}`)) continue;
+    const names = (signals ?? []) as string[];
+    const sent = after.signal.find(({ task_id, name }) => task_id === id && names.includes(name as string));
+    if (sent) return `task ${id} waits for the signal "${sent.name}", which has been sent`;
+    if (reason === "suspended" && names.length === 0 && pending === null) return `task ${id} waits for nothing`;
+    if (pending === null) continue;
+    const open = after.step.filter((step) => step.task_id === id && step.kind === "call" && step.status === "waiting")
+      .map(({ callees }) =>
+        after.dependency.filter((edge) =>
+          edge.task_id === id && edge.called && edge.status === null &&
+          (callees as number[]).includes(edge.dependency_id as number)
+        ).length
+      );
+    if ((pending as number) < 1 || (pending as number) > Math.max(0, ...open)) {
+      return `task ${id} waits for ${pending} callees, and of its calls ${open} are open`;
+    }
+  }
+  for (const { task_id, name, status, seq, ended } of after.step) {
+    if (!tasks.has(task_id)) return `step "${name}" of task ${task_id}, which is gone, is left`;
+    if ((status === "waiting") !== (seq === null) || ended !== (seq !== null)) {
+      return `step "${name}" of task ${task_id} is ${status} and has the seq ${seq}`;
+    }
+  }
+  for (const { task_id } of after.signal) if (!tasks.has(task_id)) return `a signal to task ${task_id} is left`;
 }
 
 /** `failed_task` has a row for each task that has failed, and for no other. */

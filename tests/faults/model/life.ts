@@ -8,7 +8,8 @@ export interface Transition {
 const LINES = ["waiting: concurrency", "waiting: rate"];
 const PLACES = ["ready", "waiting: time", ...LINES]; // of a task that waits for no other
 const DEPENDENT = "waiting: dependencies";
-const CREATED = [...PLACES, "waiting: unknown", DEPENDENT];
+const SUSPENDED = "waiting: suspended"; // where its wait has an end in time: "waiting: time"
+const CREATED = [...PLACES, "waiting: unknown", DEPENDENT, SUSPENDED];
 const ENDED = ["completed", "failed", "cancelled"];
 
 /** Words of docs/states.md that stand for several states. */
@@ -32,6 +33,8 @@ export const TRANSITIONS: readonly Transition[] = [
   { from: CREATED, to: [...PLACES, DEPENDENT], by: "scheduleUnique" },
   { from: CREATED, to: [...PLACES, DEPENDENT], by: "firefly.schedule" },
   { from: [DEPENDENT], to: [...PLACES, "cancelled"], by: "releaseTasks" },
+  { from: [SUSPENDED, "waiting: time"], to: ["ready", ...LINES], by: "releaseTasks" },
+  { from: [...CREATED, "running", "nowhere"], to: ["cancelled"], by: "releaseTasks" },
   { from: ["waiting: time"], to: ["ready", ...LINES], by: "promoteDueTasks" },
   { from: LINES, to: ["ready"], by: "admitTasks" },
   { from: ["ready"], to: LINES, by: "returnIdleSlots" },
@@ -40,6 +43,10 @@ export const TRANSITIONS: readonly Transition[] = [
   { from: ["ready"], to: ["running"], by: "claimTasks" },
   { from: ["running"], to: [...LINES, "failed"], by: "requeueForLimits" },
   { from: ["running"], to: [...PLACES, "completed", "failed"], by: "settleTasks" },
+  { from: ["running"], to: [...PLACES, SUSPENDED, "failed"], by: "suspendTasks" },
+  { from: [SUSPENDED, "waiting: time"], to: ["ready", ...LINES], by: "sendSignal" },
+  { from: ["new"], to: PLACES, by: "callTasks" },
+  { from: CREATED, to: [...PLACES, DEPENDENT], by: "callTasks" },
   { from: ["running"], to: ["completed"], by: "completeTasks" },
   { from: ["running"], to: ["completed"], by: "completeTask" },
   { from: ["running"], to: ["ready", ...LINES, "failed"], by: "rescueTasks" },

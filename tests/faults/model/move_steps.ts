@@ -102,7 +102,7 @@ const editStatus: Maker = (world) => {
   return step("UPDATE", { id, status }, send, () => {
     state.expired.delete(id); // it may end again at once, and now: as its duplicate has its unique key
     editTask(state, task, { status });
-  }, { retries: [id, ...state.unmet] });
+  }, { retries: [id, ...state.revivable()] });
 };
 
 /** What gives a record another place, with how often each step is to be chosen. */

@@ -11,8 +11,10 @@ import { type State, type Task, Time } from "./state.ts";
 export function runTask(state: State, id: number): LeftReason | undefined {
   const task = state.tasks.get(id)!;
   if (task.status !== "created") return task.status;
-  const waits = state.waiting.find((row) => row.id === id && row.claimSeq === task.claimSeq && row.reason !== "time");
-  if (waits) return waits.reason as LeftReason;
+  const waits = state.waiting.find((row) =>
+    row.id === id && row.claimSeq === task.claimSeq && (row.reason !== "time" || row.suspended)
+  );
+  if (waits) return waits.suspended ? "suspended" : waits.reason as LeftReason;
   if (state.ready.some((row) => row.claimSeq === task.claimSeq && isAt(row, task))) return "ready";
   return move(state, task, task.notBefore.hasCome(state.clock) ? {} : { notBefore: new Time() });
 }
@@ -46,7 +48,7 @@ export function editTask(state: State, task: Task, change: Partial<Task>): void 
   Object.assign(task, change);
   if (!isChanged || isEnded || isRunning) return;
   task.claimSeq++;
-  if (status === "created") state.over.delete(task.id);
+  if (status === "created" && state.over.delete(task.id)) state.retried.add(task.id);
   release(state, task);
   if (task.status !== "created") return;
   place(state, task);

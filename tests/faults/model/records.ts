@@ -83,15 +83,16 @@ export function place(state: State, task: Task): void {
 
 /** What is due goes to `ready`, and what is limited into the line of its key, to be let in. */
 export function enter(state: State, row: Place): void {
-  if (row.concurrencyKey !== null) state.waiting.push({ ...row, reason: "concurrency", pending: null });
-  else if (row.rateKey !== null) state.waiting.push({ ...row, reason: "rate", pending: null });
-  else state.ready.push({ ...row, reason: null, pending: null });
+  const free = { ...row, pending: null, signals: null, suspended: false };
+  if (row.concurrencyKey !== null) state.waiting.push({ ...free, reason: "concurrency" });
+  else if (row.rateKey !== null) state.waiting.push({ ...free, reason: "rate" });
+  else state.ready.push({ ...free, reason: null });
 }
 
 export function placeOf(task: Task, quarantined = false): Place {
   const { id, claimSeq, notBefore, priority, queue, name, concurrencyKey, rateKey } = task;
   const place = { id, claimSeq, notBefore, priority, queue, name, concurrencyKey, rateKey, quarantined };
-  return { ...place, reason: null, pending: null };
+  return { ...place, reason: null, pending: null, signals: null, suspended: false };
 }
 
 /** Whether the record's columns lead to this row of `ready`: it has no index on the id alone. */
@@ -132,7 +133,10 @@ export function release(
 ): void {
   releaseHeld(state, task, { began, attempt });
   if (task.status !== "cancelled") state.unmet.delete(task.id);
-  if (task.status === "created") return void state.over.delete(task.id);
+  if (task.status === "created") {
+    if (state.over.delete(task.id)) state.retried.add(task.id);
+    return;
+  }
   if (task.dependants && !state.over.has(task.id)) state.ended.push(task.id);
   state.over.add(task.id);
 }
@@ -163,10 +167,11 @@ export function releaseSlots(state: State, id: number, began: boolean): void {
   state.slots = state.slots.filter(({ taskId, until }) => taskId !== id || until instanceof Time);
 }
 
-/** `_replace`: whether the duplicate was waiting to run, and so is overwritten. */
+/** `_replace`: whether the duplicate was waiting to run and has no steps, and so is overwritten. */
 export function replaceTask(state: State, id: number, fresh: NewTask): boolean {
   const task = state.tasks.get(id);
-  if (task?.status !== "created" || !unplace(state, task)) return false;
+  if (task?.status !== "created" || state.steps.some(({ taskId }) => taskId === id)) return false;
+  if (!unplace(state, task)) return false;
   Object.assign(task, { params: fresh.params, notBefore: fresh.notBefore, claimSeq: task.claimSeq + 1 });
   release(state, task);
   if (task.status === "created") place(state, task);

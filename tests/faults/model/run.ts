@@ -11,6 +11,7 @@ import { violationOf } from "./invariants.ts";
 import { SCHEDULE_STEPS } from "./schedule_steps.ts";
 import { differenceOf, readSnapshot } from "./snapshot.ts";
 import { State } from "./state.ts";
+import { CALL, WAIT_STEPS } from "./wait_steps.ts";
 import type { Maker, Step, World } from "./world.ts";
 
 /** More records than this and none are scheduled. */
@@ -66,6 +67,7 @@ async function takeSteps(world: World, steps: number, seed: number): Promise<See
         edited: state.edited,
         unadmitted: state.unadmitted,
         unmet: state.unmet,
+        retried: state.retried,
       }) ??
         differenceOf(after, state);
       if (wrong !== undefined) throw new Error(wrong);
@@ -87,15 +89,26 @@ async function takeSteps(world: World, steps: number, seed: number): Promise<See
   return seen;
 }
 
-const WEIGHED = [...SCHEDULE_STEPS, ...CONSUMER_STEPS, ...LIMIT_STEPS, ...CRON_STEPS, ...HAND_STEPS, ...MOVE_STEPS]
+const WEIGHED = [
+  ...SCHEDULE_STEPS,
+  ...CONSUMER_STEPS,
+  ...LIMIT_STEPS,
+  ...CRON_STEPS,
+  ...HAND_STEPS,
+  ...MOVE_STEPS,
+  ...WAIT_STEPS,
+]
   .flatMap((
     [weight, maker],
   ) => Array<Maker>(weight).fill(maker));
 
+/** What makes tasks. */
+const SCHEDULES = new Set([...SCHEDULE_STEPS.map(([, maker]) => maker), CALL]);
+
 function pickStep(world: World): Step {
   for (;;) {
     const maker = world.random.pick(WEIGHED);
-    if (world.state.tasks.size > FULL && SCHEDULE_STEPS.some(([, schedules]) => schedules === maker)) continue;
+    if (world.state.tasks.size > FULL && SCHEDULES.has(maker)) continue;
     const step = maker(world);
     if (step) return step;
   }

@@ -3,7 +3,7 @@ import { codeOf } from "../../../src/database/error_codes.ts";
 import { tagOf } from "../../../src/database/user_client.ts";
 import { type Dependency, insertTasks, type NewTask as NewRow } from "../../../src/store/insert.ts";
 import { scheduleUnique, type UniqueTask } from "../../../src/store/schedule.ts";
-import { LONG, Time } from "./state.ts";
+import { LONG, type State, Time } from "./state.ts";
 import { depend } from "./dependencies.ts";
 import { insertRecord, insertTask, keyOf, type NewTask, place, replaceTask, takeUniqueKey } from "./records.ts";
 import { type Maker, NAMES, pastTime, QUEUES, step, type World } from "./world.ts";
@@ -19,7 +19,7 @@ const AMONG = [
 ];
 
 /** A task to be scheduled, for the model and as a row of the statement's JSON. */
-interface Wish {
+export interface Wish {
   model: NewTask;
   row: Omit<NewRow, "unique_key" | "unique_among"> & Record<string, unknown>;
 }
@@ -72,7 +72,7 @@ function pickLimits({ random }: World, name: string): { concurrencyKey: string |
 }
 
 /** A few of any kind or, at times, some that are alike, which become runs in `ready`. */
-function wishes(world: World, options?: { unique: boolean }): Wish[] {
+export function wishes(world: World, options?: { unique: boolean }): Wish[] {
   const { random } = world;
   if (options?.unique || !random.once(3)) {
     return Array.from({ length: 1 + random.below(3) }, () => wish(world, options));
@@ -209,26 +209,45 @@ const scheduleDependants: Maker = (world) => {
   });
 };
 
-function applyUnique(
-  { state }: World,
+/** The wish that a duplicate refuses, of those that are scheduled together. */
+export function refusalOf({ state }: World, wanted: readonly NewTask[]): NewTask | undefined {
+  return wanted.find((task, index) => {
+    if (task.onConflict !== "error" || task.uniqueKey === null) return false;
+    return isHeld(state, task) || wanted.findIndex((other) => isDuplicate(other, task)) < index;
+  });
+}
+
+/** Which of those that are scheduled together are new. */
+export function areNew({ state }: World, wanted: readonly NewTask[]): boolean[] {
+  return wanted.map((task, index) =>
+    task.uniqueKey === null ||
+    !isHeld(state, task) && wanted.findIndex((other) => isDuplicate(other, task)) === index
+  );
+}
+
+function isHeld(state: State, task: NewTask): boolean {
+  const held = state.uniqueKeys.get(keyOf(task));
+  return held !== undefined && !held.until?.hasCome(state.clock);
+}
+
+function isDuplicate(a: NewTask, b: NewTask): boolean {
+  return a === b || a.uniqueKey !== null && keyOf(a) === keyOf(b);
+}
+
+export function applyUnique(
+  world: World,
   wanted: NewTask[],
   result: UniqueTask[],
   depends: Dependency[][] = wanted.map(() => []),
 ): void {
-  const before = new Map([...state.uniqueKeys].filter(([, { until }]) => !until?.hasCome(state.clock)));
-  const first = (task: NewTask) =>
-    wanted.findIndex((other) => other === task || task.uniqueKey !== null && keyOf(other) === keyOf(task));
-  const refusal = wanted.find((task, index) =>
-    task.onConflict === "error" && task.uniqueKey !== null && (before.has(keyOf(task)) || first(task) < index)
-  );
+  const { state } = world;
+  const refusal = refusalOf(world, wanted);
   if (refusal) {
     assertEquals(result.map(({ refusedKey }) => refusedKey), [refusal.uniqueKey!]);
     return;
   }
   assertEquals(result.map(({ refusedKey }) => refusedKey), wanted.map(() => null));
-  const isNew = wanted.map((task, index) =>
-    task.uniqueKey === null || !before.has(keyOf(task)) && first(task) === index
-  );
+  const isNew = areNew(world, wanted);
   assertEquals(result.map(({ inserted }) => inserted), isNew);
   const ids = result.map(({ id }) => Number(id));
   const referred = new Set(depends.flat().map((each) => "ref" in each ? each.ref : -1));

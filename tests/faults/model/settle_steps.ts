@@ -53,7 +53,7 @@ const settle: Maker = ({ random, sql, state }) => {
 };
 
 /** The batches of which no other claim is left. */
-function emptiedBy(state: State, ended: Attempt[]): string[] {
+export function emptiedBy(state: State, ended: readonly Attempt[]): string[] {
   const isEnded = (id: number, seq: number) => ended.some((one) => one.id === id && one.claimSeq === seq);
   return [...new Set(ended.map(({ batchId }) => batchId))].filter((id) =>
     (state.batches.get(id)?.claims ?? []).every((claim) => !state.holds(claim) || isEnded(claim.id, claim.claimSeq))

@@ -18,6 +18,8 @@ export const TABLES = [
   "queue",
   "dependency",
   "ended",
+  "step",
+  "signal",
 ] as const;
 
 /** Everything that the tables hold, as of one moment. */
@@ -49,7 +51,8 @@ export async function readSnapshot(sql: Tag): Promise<Snapshot> {
       ) AS ready),
       'waiting', (SELECT json_agg(waiting) FROM (
         SELECT id, claim_seq, (EXTRACT(epoch FROM not_before) * 1000000)::bigint AS not_before, priority, queue,
-          func_name, quarantined, reason, concurrency_key, rate_key, pending
+          func_name, quarantined, reason, concurrency_key, rate_key, pending,
+          signals, suspended IS NOT NULL AS suspended
         FROM ${sql.schema}.waiting
       ) AS waiting),
       'claim_batch', (SELECT json_agg(claim_batch) FROM (
@@ -79,9 +82,15 @@ export async function readSnapshot(sql: Tag): Promise<Snapshot> {
       ) AS definition),
       'result_waiter', (SELECT json_agg(waiter) FROM (SELECT task_id FROM ${sql.schema}.result_waiter) AS waiter),
       'dependency', (SELECT json_agg(dependency) FROM (
-        SELECT task_id, ordinal, dependency_id, settled, status FROM ${sql.schema}.dependency
+        SELECT task_id, ordinal, dependency_id, settled, called, shared, status FROM ${sql.schema}.dependency
       ) AS dependency),
       'ended', (SELECT json_agg(ended) FROM (SELECT task_id FROM ${sql.schema}.ended) AS ended),
+      'step', (SELECT json_agg(step) FROM (
+        SELECT task_id, name, key, kind, status, seq, failures, (EXTRACT(epoch FROM due) * 1000000)::bigint AS due, callees,
+          returned, ended IS NOT NULL AS ended
+        FROM ${sql.schema}.step
+      ) AS step),
+      'signal', (SELECT json_agg(signal) FROM (SELECT id, task_id, name, payload FROM ${sql.schema}.signal) AS signal),
       'queue', (SELECT json_agg(queue) FROM (SELECT name FROM ${sql.schema}.queue WHERE paused) AS queue)
     )::text AS snapshot
   `;
@@ -128,6 +137,8 @@ function expected(state: State): Record<typeof TABLES[number], Row[]> {
       concurrency_key: place.concurrencyKey,
       rate_key: place.rateKey,
       pending: place.pending,
+      signals: place.signals,
+      suspended: place.suspended,
     })),
     claim_batch: [...state.batches.values()].map(({ id, consumerId, quarantined, claims }) => ({
       id,
@@ -146,13 +157,13 @@ function expected(state: State): Record<typeof TABLES[number], Row[]> {
     })),
     result_waiter: [...state.resultWaiters].map((id) => ({ task_id: id })),
     queue: [...state.paused].map((name) => ({ name })),
-    dependency: state.edges.map(({ taskId, ordinal, dependencyId, settled, status }) => ({
+    dependency: state.edges.map(({ taskId, dependencyId, ...edge }) => ({
       task_id: taskId,
-      ordinal,
       dependency_id: dependencyId,
-      settled,
-      status,
+      ...edge,
     })),
+    step: state.steps.map(({ taskId, ...step }) => ({ task_id: taskId, key: "", ...step, ended: step.seq !== null })),
+    signal: state.signals.map(({ taskId, ...signal }) => ({ task_id: taskId, ...signal })),
     ended: state.ended.map((id) => ({ task_id: id })),
   };
 }
@@ -195,10 +206,13 @@ function keyOf(table: string, row: Row): string {
     case "task":
     case "claim_batch":
     case "consumer":
+    case "signal":
       return String(row.id);
     case "ready":
     case "waiting":
       return `${row.id}/${row.claim_seq}`;
+    case "step":
+      return `${row.task_id}/${row.name}`;
     case "dependency":
       return `${row.task_id}/${row.ordinal}`;
     case "slot":

@@ -53,11 +53,11 @@ export interface Task {
   rateKey: string | null;
   /** How many dependencies it was scheduled with; 0 for none. */
   dependencies: number;
-  /** Whether another task depends on it. */
+  /** Whether its end is noted: another task depends on it or has called it, or it has called others. */
   dependants: boolean;
 }
 
-export type WaitReason = "time" | "unknown" | "concurrency" | "rate" | "dependencies";
+export type WaitReason = "time" | "unknown" | "concurrency" | "rate" | "dependencies" | "suspended";
 
 /** A row of `dependency`. */
 export interface Edge {
@@ -65,6 +65,10 @@ export interface Edge {
   ordinal: number;
   dependencyId: number;
   settled: boolean;
+  /** Whether the dependency is a callee of the task. */
+  called: boolean;
+  /** Whether the callee was there before. */
+  shared: boolean;
   /** How the dependency ended, once the dependant was told. */
   status: Task["status"] | "deleted" | null;
 }
@@ -81,8 +85,32 @@ export interface Place {
   reason: WaitReason | null;
   concurrencyKey: string | null;
   rateKey: string | null;
-  /** How many of its dependencies are open, if it waits for them. */
+  /** How many of its dependencies are open, if it waits for them; of a suspended task, how many ends may let it go on. */
   pending: number | null;
+  /** The names of the signals that a suspended task waits for. */
+  signals: string[] | null;
+  suspended: boolean;
+}
+
+/** A row of `step`. Their keys are all "". */
+export interface StepRow {
+  taskId: number;
+  name: string;
+  kind: "step" | "sleep" | "signal" | "call";
+  status: "waiting" | "completed" | "failed";
+  seq: number | null;
+  failures: number;
+  due: Time | null;
+  callees: number[] | null;
+  returned: string | null;
+}
+
+/** A row of `signal`. */
+export interface SignalRow {
+  id: number;
+  taskId: number;
+  name: string;
+  payload: string | null;
 }
 
 export interface Consumer {
@@ -155,12 +183,16 @@ export class State {
   readonly definitions = new Map<string, Limits>();
   readonly resultWaiters = new Set<number>();
   edges: Edge[] = [];
+  steps: StepRow[] = [];
+  signals: SignalRow[] = [];
   /** The rows of `ended`. */
   ended: number[] = [];
   /** Records whose end has been looked at: it is noted once. */
   readonly over = new Set<number>();
   /** Records that were cancelled because a dependency did not complete, and that nothing has touched since. */
   readonly unmet = new Set<number>();
+  /** Records that were ever made `created` again after their end: such a callee may outlive its caller. */
+  readonly retried = new Set<number>();
   /** Records that a hand may have left nowhere; `requeueUnplaced` puts them back. */
   readonly edited = new Set<number>();
   /** Records that a hand has ever edited: whatever slots they had, they may be ready or run without. */
@@ -172,9 +204,14 @@ export class State {
   /** Attempts that may be settled: of consumers alive, dead and stopped. */
   attempts: Attempt[] = [];
 
-  /** The dependencies of a task whose end it has not been told. */
+  /** The dependencies of a task whose end it has not been told, without its callees. */
   openEdges(id: number): Edge[] {
-    return this.edges.filter(({ taskId, status }) => taskId === id && status === null);
+    return this.edges.filter(({ taskId, status, called }) => taskId === id && status === null && !called);
+  }
+
+  /** Records that a retry of others may make `created` again: their dependants that it cancelled, and their callees. */
+  revivable(): number[] {
+    return [...this.unmet, ...this.edges.filter(({ called }) => called).map(({ dependencyId }) => dependencyId)];
   }
 
   /** Where each record stands: its status, and while it is `created`, its place. */

@@ -1,3 +1,4 @@
+import { retryCallees } from "./calls.ts";
 import { dependAgain, mayDependAgain, reviveDependants } from "./dependencies.ts";
 import { enter, isAt, keyOf, place, placeOf, release, releaseSlots, takeUniqueKey, unplace } from "./records.ts";
 import {
@@ -211,8 +212,9 @@ export function retryRecord(state: State, id: number): boolean {
   task.claimSeq++;
   Object.assign(task, { status: "created", notBefore: new Time(), retryAttempts: 0, rescues: 0, crashCount: 0 });
   Object.assign(task, { failed: false, cancelled: false, started: false, progress: null });
-  dependAgain(state, id);
   release(state, task);
+  retryCallees(state, id);
+  dependAgain(state, id);
   place(state, task);
   return true;
 }
