@@ -5,47 +5,27 @@
  */
 import { basename } from "node:path";
 import { type BenchOptions, HELP, readOptions } from "./bench/options.ts";
+import { otherPeer } from "./bench/peers.ts";
 import { plotResults } from "./bench/plot.ts";
 import { renderPage, renderTables } from "./bench/page.ts";
-import { parseResults, type Results } from "./bench/results.ts";
-import { runBench } from "./bench/run.ts";
-import { runCommand } from "./bench/run_command.ts";
-import { EXIT, onInterrupt, runProgram } from "./program.ts";
+import { runSuite } from "./bench/program.ts";
+import type { Results } from "./bench/results.ts";
+import { QUEUES } from "./bench/run.ts";
+import { runProgram } from "./program.ts";
 
 async function bench(options: BenchOptions): Promise<number> {
-  const interrupt = new AbortController();
-  using _ = onInterrupt(() => interrupt.abort());
-  try {
-    const results = options.report === undefined
-      ? await measure(options, interrupt.signal)
-      : parseResults(await Deno.readTextFile(options.report));
-    console.log(renderTables(results));
-    if (options.write !== undefined) await write(options.write, results);
-    return results.failures.length === 0 && results.measurements.length > 0 ? EXIT.good : EXIT.bad;
-  } catch (error) {
-    if (!interrupt.signal.aborted) throw error;
-    console.error("Interrupted");
-    return EXIT.interrupted;
-  }
-}
-
-async function measure(options: BenchOptions, signal: AbortSignal): Promise<Results> {
-  if (options.out !== undefined) await Deno.writeTextFile(options.out, "");
-  return await runBench(options, {
-    signal,
-    onProgress: (text) => console.error(text),
-    onLine(line) {
-      if (options.out !== undefined) Deno.writeTextFileSync(options.out, `${JSON.stringify(line)}\n`, { append: true });
-    },
-  });
+  const { against, peers } = options;
+  const other = against === undefined ? [] : [otherPeer(await Deno.realPath(against))];
+  const suite = { ...QUEUES, peers: [...QUEUES.peers, ...other] };
+  const all = { ...options, peers: [...peers, ...other.map(({ name }) => name)] };
+  return await runSuite(all, { suite, renderTables, writePage });
 }
 
 /** Writes the page, and its plots beside it. */
-async function write(file: string, results: Results): Promise<void> {
+async function writePage(file: string, results: Results): Promise<void> {
   const plot = file.replace(/(\.md)?$/, ".svg");
   await Deno.writeTextFile(plot, plotResults(results));
   await Deno.writeTextFile(file, renderPage(results, basename(plot)));
-  await runCommand(Deno.execPath(), ["fmt", "--quiet", file]);
 }
 
 if (import.meta.main) Deno.exitCode = await runProgram({ help: HELP, readOptions, run: bench }, Deno.args);

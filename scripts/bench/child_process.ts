@@ -1,8 +1,9 @@
 import { fileURLToPath } from "node:url";
 import type { Command, Commands, Reply } from "./child/commands.ts";
 import type { Setup } from "./drivers/driver.ts";
+import { join } from "node:path";
 
-const MAIN = fileURLToPath(new URL("./child/main.ts", import.meta.url));
+const HERE = fileURLToPath(new URL("../../", import.meta.url));
 
 /** The program that runs a driver. */
 export type Runtime = "deno" | "node";
@@ -32,9 +33,13 @@ export class Child implements AsyncDisposable {
   #began: PromiseWithResolvers<void> | undefined;
 
   constructor(runtime: Runtime, setup: Setup, { node }: Programs) {
-    const deno = ["run", "-A", "--no-check", "--quiet", "--unstable-kv", MAIN];
+    const { tree = HERE, program } = setup;
+    const main = join(tree, "scripts", "bench", "child", `${program}.ts`);
+    // Workflows are measured by the heap that they hold.
+    const [denoFlags, nodeFlags] = program === "workflows" ? [["--v8-flags=--expose-gc"], ["--expose-gc"]] : [[], []];
+    const deno = ["run", "-A", "--no-check", "--quiet", "--unstable-kv", ...denoFlags, main];
     this.#child = new Deno.Command(runtime === "deno" ? Deno.execPath() : node, {
-      args: [...(runtime === "deno" ? deno : [MAIN]), JSON.stringify(setup)],
+      args: [...(runtime === "deno" ? deno : [...nodeFlags, main]), JSON.stringify(setup)],
       env: { NO_COLOR: "1", NODE_NO_WARNINGS: "1" },
       detached: true, // Ctrl-C is for the benchmark, which ends it
       stdin: "piped",

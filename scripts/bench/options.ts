@@ -3,21 +3,36 @@ import { UsageError } from "../program.ts";
 import { PEERS } from "./peers.ts";
 import { type Scenario, SCENARIOS } from "./scenarios.ts";
 
+/** What can be chosen from. */
+export interface Choices {
+  readonly scenarios: readonly Scenario[];
+  readonly peers: readonly { readonly name: string }[];
+}
+
+const QUEUES: Choices = { scenarios: SCENARIOS, peers: PEERS };
+
+/** What the options mean that each program of the benchmark has. */
+export function describeOptions({ scenarios, peers }: Choices): string {
+  return `  --rounds    how often everything is measured, in turn, 3
+  --only      scenarios, with commas between them: ${wrap(scenarios)}
+  --peers     ${wrap(peers.map(({ name }) => name))}
+  --quick     few tasks and short times, to check that it works
+  --noisy     measures once even while others are busy, on a machine that is never quiet
+  --database  URL of a server; each measurement creates and drops a database there
+              default: a PostgreSQL of the benchmark's own
+  --out       file for the results, a line of JSON each; default: none
+  --write     writes the page with the tables into this file, and its plots beside it
+  --report    renders the tables, and with --write the page, from such a file, and measures nothing`;
+}
+
 /** What `deno task bench --help` says. */
 export const HELP = `Compares Firefly with other queues, and with the server alone, in one run.
 
 Usage: deno task bench [options]
 
-  --rounds    how often everything is measured, in turn, 3
-  --only      scenarios, with commas between them: ${wrap(SCENARIOS)}
-  --peers     ${wrap(PEERS.map(({ name }) => name))}
+${describeOptions(QUEUES)}
   --seconds   duration of each measurement without a number of tasks, 3
-  --quick     few tasks and short times, to check that it works
-  --database  URL of a server; each measurement creates and drops a database there
-              default: a PostgreSQL of the benchmark's own
-  --out       file for the results, a line of JSON each; default: none
-  --write     writes the page with the tables into this file, and its plots beside it
-  --report    renders the tables, and with --write the page, from such a file, and measures nothing
+  --against   another checkout of Firefly, whose code is measured in turn with this one, as the peer "firefly-other"
 
 Other queues are installed from npm into a directory outside of the checkout. BullMQ is measured if a Redis
 answers at 127.0.0.1:6379: database 9 is emptied there. Ctrl-C stops the run and cleans up.
@@ -32,19 +47,22 @@ export interface BenchOptions {
   /** Undefined for the default of the sizes. */
   readonly seconds: number | undefined;
   readonly quick: boolean;
+  readonly noisy: boolean;
   readonly database: string | undefined;
   readonly out: string | undefined;
   readonly write: string | undefined;
   readonly report: string | undefined;
+  /** The directory of another checkout. */
+  readonly against: string | undefined;
 }
 
-const STRINGS = ["rounds", "only", "peers", "seconds", "database", "out", "write", "report"] as const;
+const STRINGS = ["rounds", "only", "peers", "seconds", "database", "out", "write", "report", "against"] as const;
 
 /** Reads the command line; undefined if only help was asked for. */
-export function readOptions(args: string[]): BenchOptions | undefined {
+export function readOptions(args: string[], choices: Choices = QUEUES): BenchOptions | undefined {
   const given = parseArgs(args, {
     string: [...STRINGS],
-    boolean: ["help", "quick"],
+    boolean: ["help", "quick", "noisy"],
     alias: { h: "help" },
     unknown: (argument) => {
       throw new UsageError(`Cannot run the benchmark as there is no option ${JSON.stringify(argument)}`);
@@ -60,14 +78,16 @@ export function readOptions(args: string[]): BenchOptions | undefined {
   }
   return {
     rounds: rounds ?? 3,
-    scenarios: choose("only", given.only, SCENARIOS),
-    peers: choose("peers", given.peers, PEERS.map(({ name }) => name)),
+    scenarios: choose("only", given.only, choices.scenarios),
+    peers: choose("peers", given.peers, choices.peers.map(({ name }) => name)),
     seconds,
     quick: given.quick,
+    noisy: given.noisy,
     database: given.database,
     out: given.out,
     write: given.write,
     report: given.report,
+    against: given.against,
   };
 }
 

@@ -4,8 +4,11 @@ import { join } from "node:path";
 import process from "node:process";
 import { runCommand } from "./run_command.ts";
 
+/** Packages by name with their versions. */
+export type Packages = Readonly<Record<string, string>>;
+
 /** What is installed for the benchmark alone: the other queues, and the Node that they run on. */
-export const PACKAGES: Readonly<Record<string, string>> = {
+export const PACKAGES: Packages = {
   "bullmq": "6.7.0",
   "graphile-worker": "0.18.0",
   "ioredis": "6.0.0",
@@ -22,12 +25,15 @@ export interface Installed {
   readonly node: string;
 }
 
-/** Installs the packages into a directory of the user's cache, unless they are there. */
-export async function installPackages(signal: AbortSignal): Promise<Installed> {
+/** Installs packages into a directory of the user's cache that is called `name`, unless they are there. */
+export async function installPackages(
+  { name, packages }: { readonly name: string; readonly packages: Packages },
+  signal: AbortSignal,
+): Promise<Installed> {
   const cache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
-  const directory = join(cache, "firefly", "bench");
+  const directory = join(cache, "firefly", name);
   const node = join(directory, "node_modules", "node", "bin", "node");
-  const wanted = JSON.stringify({ private: true, dependencies: PACKAGES }, undefined, 2);
+  const wanted = JSON.stringify({ private: true, dependencies: packages }, undefined, 2);
   const stamp = join(directory, "installed.json");
   if (await fs.readFile(stamp, "utf8").catch(() => "") !== wanted) {
     await fs.mkdir(directory, { recursive: true });

@@ -1,10 +1,18 @@
 import { markdownTable } from "../markdown_table.ts";
 import { headlineTable } from "./headline.ts";
-import { PEERS } from "./peers.ts";
+import { type Peer, SHOWN } from "./peers.ts";
 import type { Results } from "./results.ts";
 import { FULL } from "./scenarios.ts";
 import { noiseOf, QUIET } from "./statistics.ts";
-import { measuredSections, recordsTable, requestsTable, roundsTable, targetTable, tracesTable } from "./tables.ts";
+import {
+  measuredSections,
+  recordsTable,
+  requestsTable,
+  roundsTable,
+  targetTable,
+  tracesTable,
+  treesTable,
+} from "./tables.ts";
 
 const PAGES = { scenario: "dashboard", title: "Page" } as const;
 const SCRAPES = { scenario: "scrape", title: "Database with" } as const;
@@ -13,7 +21,7 @@ const SCRAPES = { scenario: "scrape", title: "Database with" } as const;
 export function renderTables(results: Results): string {
   const [rounds, records] = [roundsTable(results), recordsTable(results)];
   const [pages, scrapes] = [requestsTable(results, PAGES), requestsTable(results, SCRAPES)];
-  const traces = tracesTable(results);
+  const [traces, trees] = [tracesTable(results), treesTable(results)];
   return [
     ...quickness(results),
     ...targetTable(results),
@@ -24,6 +32,7 @@ export function renderTables(results: Results): string {
     ...pages ? ["Dashboard", "", ...pages, ""] : [],
     ...scrapes ? ["Scrape of the metrics", "", ...scrapes, ""] : [],
     ...traces ? ["Traces", "", ...traces, ""] : [],
+    ...trees ? ["Two checkouts, in turn", "", ...trees, ""] : [],
   ].join("\n");
 }
 
@@ -80,16 +89,19 @@ export function renderPage(results: Results, plot: string): string {
   ].join("\n");
 }
 
-function quickness({ run }: Results): string[] {
+/** Says so if a run was a quick one. */
+export function quickness({ run }: Results): string[] {
   if (run.sizes.tasks >= FULL.tasks) return [];
   return ["**This run was a quick one: it shows that the benchmark works, not how fast anything is.**", ""];
 }
 
-function turns(rounds: number): string {
+/** How often all was measured. */
+export function turns(rounds: number): string {
   return rounds === 1 ? "one round" : `${rounds} rounds, each of which measures everything in turn`;
 }
 
-function noise({ measurements }: Results): string[] {
+/** How many measurements were disturbed. */
+export function noise({ measurements }: Results): string[] {
   const noisy = measurements.filter(({ metrics }) => noiseOf(metrics) > QUIET).length;
   return [
     `A measurement is repeated, and the quieter result counts, if unrelated processes or the hypervisor took more than ` +
@@ -181,7 +193,8 @@ function traces(results: Results): string[] {
   ];
 }
 
-function failures({ failures }: Results): string[] {
+/** What could not be measured. */
+export function failures({ failures }: Results): string[] {
   if (failures.length === 0) return [];
   const rows = failures.map(({ peer, scenario, round, message }) => [
     peer,
@@ -192,17 +205,18 @@ function failures({ failures }: Results): string[] {
   return ["## Failed measurements", "", ...markdownTable(["Peer", "Scenario", "Round", "Error"], rows), ""];
 }
 
-function settings({ run }: Results): string[] {
-  const peers = PEERS.filter(({ name }) => name in run.versions).map((
-    { name, title, runtime, config, chunk, share, note },
+/** What was measured with which settings. */
+export function settings({ run }: Results, all: readonly Peer[] = SHOWN): string[] {
+  const peers = all.filter(({ name }) => name in run.versions).map((
+    { name, title, runtime, config, chunk, share, program, note },
   ) => [
     title,
     run.versions[name]!,
     runtime === "deno" ? "Deno" : "Node",
     [
       ...Object.entries(config).map(([setting, value]) => `\`${setting}: ${value}\``),
-      `${chunk} tasks a call in bulk`,
-      ...share < 1 ? [`${share * 100}% of the tasks in bulk and drains`] : [],
+      ...program === "workflows" ? [] : [`${chunk} tasks a call in bulk`],
+      ...share < 1 ? [`${share * 100}% of ${program === "workflows" ? "them" : "the tasks in bulk and drains"}`] : [],
       note,
     ].join("; "),
   ]);

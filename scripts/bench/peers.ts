@@ -27,6 +27,15 @@ export interface Peer {
   readonly by?: "sql" | "inserts";
   /** Whether it needs a Redis. */
   readonly redis?: true;
+  /** What its processes understand, if not what those of a queue do. */
+  readonly program?: "workflows";
+  /** The checkout whose code it runs; none for this one. */
+  readonly tree?: string;
+  /**
+   * Makes what it needs beside its packages, in their directory; resolves to what its version is to say of that, and
+   * rejects with the reason if it cannot be had.
+   */
+  prepare?(directory: string, signal: AbortSignal): Promise<string>;
 }
 
 const SCHEDULING = ["schedule_1", "schedule_10", "schedule_100", "bulk"] as const;
@@ -241,3 +250,19 @@ export const PEERS: readonly Peer[] = [
     packages: [],
   },
 ];
+
+/** Firefly as another checkout has it: what was before a change, beside what is after it. */
+export function otherPeer(tree: string): Peer {
+  const [firefly] = PEERS;
+  return {
+    ...firefly!,
+    name: "firefly-other",
+    title: "Firefly, the other checkout",
+    note: `the code of ${tree}`,
+    tree,
+    scenarios: [...firefly!.scenarios, "trees"],
+  };
+}
+
+/** All that tables may show. */
+export const SHOWN: readonly Peer[] = [...PEERS, otherPeer("")];

@@ -17,6 +17,14 @@ export interface Metrics {
   /** Microseconds of CPU a task: of the server, and of the peer's processes. */
   readonly serverCpu?: number;
   readonly clientCpu?: number;
+  /** Statements that clients sent, waits for the disk, and microseconds of the statements that release, a task. */
+  readonly statements?: number;
+  readonly syncs?: number;
+  readonly release?: number;
+  /** What tasks that sleep hold: sessions, timers and MB of heap of the process, more than before. */
+  readonly sessions?: number;
+  readonly timers?: number;
+  readonly heap?: number;
   /** Of the scenario `traces`: CPU of server and client as a multiple of that without traces, the median of the turns. */
   readonly ratio?: number;
   /** The most memory (RSS) that a consumer had, in MB of 10^6 bytes. */

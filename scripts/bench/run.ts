@@ -4,7 +4,7 @@ import { VERSION } from "../../src/version.ts";
 import { describeMachine } from "./machine.ts";
 import { measure } from "./measures/measure.ts";
 import type { BenchOptions } from "./options.ts";
-import { type Installed, installPackages, PACKAGES } from "./packages.ts";
+import { type Installed, installPackages, PACKAGES, type Packages } from "./packages.ts";
 import { type Peer, PEERS } from "./peers.ts";
 import { askRedis, emptyRedis, type RedisFacts } from "./redis.ts";
 import type { Failure, Line, Measurement, Results, Run } from "./results.ts";
@@ -19,6 +19,24 @@ const DRIVER = config.imports.postgres.replace("npm:postgres@", "postgres ");
 /** How long a measurement may take, in milliseconds: any, and one that repeats itself. */
 const [TIMEOUT, TIMEOUT_ONCE] = [240_000, 1_200_000];
 
+/** What a program of the benchmark measures. */
+export interface Suite {
+  readonly peers: readonly Peer[];
+  readonly scenarios: readonly Scenario[];
+  /** What its peers need of npm, and the directory of the cache for it. */
+  readonly packages: { readonly name: string; readonly packages: Packages };
+  /** Whether the server counts statements, which costs it some time. */
+  readonly counting: boolean;
+}
+
+/** The queues. */
+export const QUEUES: Suite = {
+  peers: PEERS,
+  scenarios: SCENARIOS,
+  packages: { name: "bench", packages: PACKAGES },
+  counting: false,
+};
+
 /** How a run tells what it does. */
 export interface RunHooks {
   readonly signal: AbortSignal;
@@ -28,26 +46,28 @@ export interface RunHooks {
 }
 
 /** Measures what the options ask for, round by round. */
-export async function runBench(options: BenchOptions, hooks: RunHooks): Promise<Results> {
-  const all = PEERS.filter(({ name }) => options.peers.includes(name));
+export async function runBench(options: BenchOptions, hooks: RunHooks, suite: Suite = QUEUES): Promise<Results> {
+  const all = suite.peers.filter(({ name }) => options.peers.includes(name));
   const redis = all.some((peer) => peer.redis) ? await askRedis() : undefined;
-  const peers = all.filter((peer) => redis || !peer.redis);
+  const reachable = all.filter((peer) => redis || !peer.redis);
   for (const { title, name } of all) {
-    if (!peers.some((peer) => peer.name === name)) hooks.onProgress(`${title} is left out as no Redis answers`);
+    if (!reachable.some((peer) => peer.name === name)) hooks.onProgress(`${title} is left out as no Redis answers`);
   }
-  const installed = await prepare(peers, hooks);
-  const { seconds, quick } = options;
+  const installed = await install(reachable, hooks, suite);
+  const prepared = await prepare(reachable, hooks, installed);
+  const peers = reachable.filter((peer) => prepared.has(peer));
+  const { seconds, quick, noisy } = options;
   const sizes = { ...(quick ? QUICK : FULL), ...(seconds === undefined ? {} : { seconds }) };
-  await using server = await openServer(options.database);
+  await using server = await openServer(options.database, suite);
   await using _redis = { [Symbol.asyncDispose]: async () => redis && await emptyRedis() };
   hooks.signal.throwIfAborted();
-  const run = await describe({ options, sizes, server, peers, redis });
+  const run = await describe({ options, sizes, server, peers, redis, suite, prepared });
   hooks.onLine(run);
   const results = { run, measurements: [] as Measurement[], failures: [] as Failure[] };
   for (let round = 1; round <= options.rounds; round++) {
-    const scenarios = SCENARIOS.filter((name) => options.scenarios.includes(name));
+    const scenarios = suite.scenarios.filter((name) => options.scenarios.includes(name));
     for (const scenario of round === 1 ? scenarios : scenarios.filter((name) => !ONCE.includes(name))) {
-      const tries = quick || ONCE.includes(scenario) ? 1 : 2;
+      const tries = quick || noisy || ONCE.includes(scenario) ? 1 : 2;
       for (const peer of peers.filter(({ scenarios }) => scenarios.includes(scenario))) {
         const turn = { server, peer, installed, sizes, scenario, round, results, hooks };
         const lines = await measureQuietly(turn, tries);
@@ -63,10 +83,32 @@ export async function runBench(options: BenchOptions, hooks: RunHooks): Promise<
   return results;
 }
 
-async function prepare(peers: readonly Peer[], { signal, onProgress }: RunHooks): Promise<Installed> {
+async function install(
+  peers: readonly Peer[],
+  { signal, onProgress }: RunHooks,
+  { packages }: Suite,
+): Promise<Installed> {
   if (peers.every(({ runtime }) => runtime === "deno")) return { directory: "", node: "" };
-  onProgress("Installing other queues, unless they are there");
-  return await installPackages(signal);
+  onProgress("Installing the peers from npm, unless they are there");
+  return await installPackages(packages, signal);
+}
+
+/** Makes what peers need beside their packages; resolves to those that have it, and what their versions say of that. */
+async function prepare(
+  peers: readonly Peer[],
+  { signal, onProgress }: RunHooks,
+  { directory }: Installed,
+): Promise<Map<Peer, string | undefined>> {
+  const ready = new Map<Peer, string | undefined>();
+  for (const peer of peers) {
+    try {
+      ready.set(peer, await peer.prepare?.(directory, signal));
+    } catch (error) {
+      signal.throwIfAborted();
+      onProgress(`${peer.title} is left out: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+  return ready;
 }
 
 interface Turn {
@@ -124,7 +166,9 @@ async function measureOnce(
 }
 
 async function describe(
-  { options, sizes, server, peers, redis }: {
+  { options, sizes, server, peers, redis, suite, prepared }: {
+    prepared: Map<Peer, string | undefined>;
+    suite: Suite;
     options: BenchOptions;
     sizes: Sizes;
     server: BenchServer;
@@ -132,9 +176,12 @@ async function describe(
     redis: RedisFacts | undefined;
   },
 ): Promise<Run> {
-  const versions = peers.map(({ name, driver, packages }) => {
+  const versions = peers.map((peer) => {
+    const { name, driver, packages } = peer;
     const own: Record<string, string> = { kv: `Deno ${Deno.version.deno}`, firefly: VERSION, bare: DRIVER };
-    return [name, packages.map((one) => `${one} ${PACKAGES[one]}`).join(", ") || own[driver]!];
+    const known = suite.packages.packages;
+    const all = [...packages.map((one) => `${one} ${known[one]}`), ...[prepared.get(peer) ?? []].flat()];
+    return [name, all.join(", ") || (own[driver] ?? VERSION)];
   });
   return {
     kind: "run",
@@ -146,7 +193,7 @@ async function describe(
       ["PostgreSQL", server.version],
       ...redis ? [["Redis", `${redis.version}, appendonly ${redis.appendonly}, save "${redis.save}"`] as const] : [],
       ["Deno", Deno.version.deno],
-      ...peers.some(({ runtime }) => runtime === "node") ? [["Node", PACKAGES.node!] as const] : [],
+      ...peers.some(({ runtime }) => runtime === "node") ? [["Node", suite.packages.packages.node!] as const] : [],
     ],
     server: server.settings,
     versions: Object.fromEntries(versions),

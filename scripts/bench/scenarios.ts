@@ -1,4 +1,4 @@
-/** What is measured. */
+/** What is measured of queues, by scripts/bench.ts. */
 export const SCENARIOS = [
   "schedule_1",
   "schedule_10",
@@ -19,13 +19,35 @@ export const SCENARIOS = [
   "dashboard",
   "scrape",
   "traces",
+  "trees",
 ] as const;
 
-/** One of them. */
-export type Scenario = typeof SCENARIOS[number];
+/** What is measured of workflows, by scripts/bench/workflows.ts. */
+export const WORKFLOWS = [
+  "steps_1",
+  "steps_20",
+  "steps_100",
+  "inserts_1",
+  "inserts_20",
+  "inserts_100",
+  "fan_in",
+  "chain_1",
+  "chain_20",
+  "sleep_1s",
+  "asleep",
+  "sleepers",
+  "signal",
+] as const;
+
+/** What is measured of queues. */
+export type QueueScenario = typeof SCENARIOS[number];
+/** What is measured of workflows. */
+export type WorkflowScenario = typeof WORKFLOWS[number];
+/** One of all. */
+export type Scenario = QueueScenario | WorkflowScenario;
 
 /** Those that are measured in the first round alone, as they repeat themselves and take minutes. */
-export const ONCE: readonly Scenario[] = ["records", "dashboard", "scrape"];
+export const ONCE: readonly Scenario[] = ["records", "dashboard", "scrape", "trees", "sleepers"];
 
 /** How much of everything. */
 export interface Sizes {
@@ -57,6 +79,24 @@ export interface Sizes {
   /** Tasks in the database whose dashboard is measured, and how often each page is asked for. */
   readonly board: number;
   readonly pages: number;
+  readonly workflows: WorkflowSizes;
+}
+
+/** How many workflows. */
+export interface WorkflowSizes {
+  /** Those of ten steps that run many at a time; one at a time, a fifth of them. */
+  readonly steps: number;
+  /** Tasks of a fan-out, and how many fan-outs follow each other. */
+  readonly width: number;
+  readonly fans: number;
+  /** Chains of ten. */
+  readonly chains: number;
+  /** Those that sleep for a second. */
+  readonly sleeps: number;
+  /** Those that sleep for long, of each peer and of Firefly alone. */
+  readonly asleep: number;
+  readonly sleepers: number;
+  readonly signals: number;
 }
 
 /** What the page shows. */
@@ -76,6 +116,16 @@ export const FULL: Sizes = {
   ready: 100_000,
   board: 1_000_000,
   pages: 50,
+  workflows: {
+    steps: 1000,
+    width: 1000,
+    fans: 3,
+    chains: 100,
+    sleeps: 200,
+    asleep: 1000,
+    sleepers: 100_000,
+    signals: 200,
+  },
 };
 
 /** What `--quick` does: enough to see that it works. */
@@ -95,4 +145,5 @@ export const QUICK: Sizes = {
   ready: 1000,
   board: 10_000,
   pages: 3,
+  workflows: { steps: 40, width: 40, fans: 1, chains: 3, sleeps: 10, asleep: 20, sleepers: 200, signals: 5 },
 };

@@ -29,7 +29,7 @@ export class Stage implements AsyncDisposable {
   readonly #setup: Setup;
   readonly #programs: Installed;
   readonly #children: Child[] = [];
-  readonly #sql: postgres.Sql;
+  #sql: postgres.Sql;
   #control: Child | undefined;
   readonly #timer: ReturnType<typeof setTimeout>;
   readonly #timeout: number;
@@ -39,9 +39,18 @@ export class Stage implements AsyncDisposable {
     const { server, peer, installed, sizes, effects = false, timeout, signal } = options;
     [this.peer, this.sizes, this.signal, this.#server, this.#programs] = [peer, sizes, signal, server, installed];
     this.#timeout = timeout;
-    const { driver, config } = peer;
-    this.#setup = { driver, url, directory, packages: installed.directory, effects, config };
-    this.#sql = postgres(url, { max: 2, onnotice() {}, fetch_types: false });
+    const { driver, config, program = "main", tree } = peer;
+    this.#setup = {
+      program,
+      ...(tree === undefined ? {} : { tree }),
+      driver,
+      url,
+      directory,
+      packages: installed.directory,
+      effects,
+      config,
+    };
+    this.#sql = openClient(url);
     signal.addEventListener("abort", this.#end);
     this.#timer = setTimeout(() => {
       this.#isLate = true;
@@ -79,6 +88,11 @@ export class Stage implements AsyncDisposable {
     return this.#server.cpu();
   }
 
+  /** The server, with what it counts. */
+  get server(): BenchServer {
+    return this.#server;
+  }
+
   /** The process that makes tables, fills them, and looks at what is left. */
   get control(): Child {
     return this.#control!;
@@ -111,6 +125,13 @@ export class Stage implements AsyncDisposable {
     return child;
   }
 
+  /** Ends the sessions of the harness's own client, and waits until no other is left. */
+  async endSessions(): Promise<void> {
+    await this.#sql.end({ timeout: 1 });
+    this.#sql = openClient(this.url);
+    await this.waitFor(async () => await this.#server.sessions() === 0);
+  }
+
   /** Leaves the tables as they are after a while: vacuumed, analyzed, and written to disk. */
   async settle(): Promise<void> {
     await this.#sql`VACUUM ANALYZE`;
@@ -128,6 +149,7 @@ export class Stage implements AsyncDisposable {
     const known = spent("server") + spent("all") + spent("other") + spent("self");
     const all = {
       wal: spent("wal") / count,
+      statements: spent("statements") / count,
       serverCpu: (this.peer.redis ? spent("other") : spent("server")) * 1000 / count,
       clientCpu: children.length > 0 ? spent("children") * 1000 / count : NaN,
       memory: Math.max(...children.map(({ pid }) => memoryOf(pid).most)),
@@ -155,6 +177,7 @@ export class Stage implements AsyncDisposable {
     return {
       time: performance.now(),
       wal,
+      statements: await this.#server.statements(),
       server: this.#server.cpu(),
       children: cpu(children),
       all: cpu(this.#children),
@@ -189,6 +212,10 @@ export class Stage implements AsyncDisposable {
     await this.#sql.end({ timeout: 1 });
     await Deno.remove(this.#setup.directory, { recursive: true });
   }
+}
+
+function openClient(url: string): postgres.Sql {
+  return postgres(url, { max: 2, onnotice() {}, fetch_types: false });
 }
 
 /** How many tasks consumers have started. */

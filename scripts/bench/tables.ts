@@ -1,11 +1,12 @@
 import { markdownTable } from "../markdown_table.ts";
 import { ARMS, KINDS, pageOf } from "./measures/traces.ts";
-import { PEERS } from "./peers.ts";
+import { CHECKOUTS, turnOf, WORKS } from "./measures/trees.ts";
+import { type Peer, PEERS, SHOWN } from "./peers.ts";
 import type { Metric, Results } from "./results.ts";
 import type { Scenario } from "./scenarios.ts";
 import { type Section, SECTIONS } from "./sections.ts";
 import { summarize, type Summary } from "./statistics.ts";
-import { isMet, REASONS, TARGETS } from "./targets.ts";
+import { isMet, REASONS, type Target, TARGETS } from "./targets.ts";
 
 const [FIREFLY] = PEERS;
 
@@ -13,32 +14,42 @@ const [FIREFLY] = PEERS;
 const UNEXPLAINED = "not yet explained";
 
 /** Renders the table of the targets, without those that were not measured. */
-export function targetTable(results: Results): string[] {
-  const rows = TARGETS.flatMap((target) => {
+export function targetTable(
+  results: Results,
+  { targets = TARGETS, reasons = REASONS }: { targets?: readonly Target[]; reasons?: typeof REASONS } = {},
+): string[] {
+  const rows = targets.flatMap((target) => {
     const measured = target.measured(results);
     if (measured === undefined) return [];
     const { key, scenario, of, sense, bound, unit } = target;
     const met = isMet(target, measured);
     const size = (value: number) => unit ? `${formatNumber(value)} ${unit}` : `${value.toFixed(2)} ×`;
     const asked = `${sense} ${unit ? `${bound} ${unit}` : `${bound} ×`} ${of}`;
-    return [[scenario, asked, size(measured), met ? "met" : "**missed**", met ? "" : REASONS[key] || UNEXPLAINED]];
+    return [[scenario, asked, size(measured), met ? "met" : "**missed**", met ? "" : reasons[key] || UNEXPLAINED]];
   });
   return markdownTable(["Scenario", "Target", "Measured", "", "Reason for a miss"], rows);
 }
 
 /** The sections of which something was measured, with their tables. */
-export function measuredSections(results: Results): { section: Section; lines: string[] }[] {
-  return SECTIONS.filter(({ scenario }) => results.measurements.some((one) => one.scenario === scenario))
-    .map((section) => ({ section, lines: sectionTable(results, section) }));
+export function measuredSections(
+  results: Results,
+  { sections = SECTIONS, peers = SHOWN }: { sections?: readonly Section[]; peers?: readonly Peer[] } = {},
+): { section: Section; lines: string[] }[] {
+  return sections.filter(({ scenario }) => results.measurements.some((one) => one.scenario === scenario))
+    .map((section) => ({ section, lines: sectionTable(results, section, peers) }));
 }
 
-function sectionTable(results: Results, { scenario, compared, others }: Section): string[] {
+function sectionTable(
+  results: Results,
+  { scenario, compared, others }: Section,
+  peers: readonly Peer[],
+): string[] {
   const head = [
     "Peer",
     ...compared.flatMap(({ title }) => [title, "min–max", "Firefly / peer"]),
     ...others.map(({ title }) => title),
   ];
-  const rows = peersOf(results, scenario).map(({ name, title }) => {
+  const rows = peersOf(results, scenario, peers).map(({ name, title }) => {
     const of = (metric: Metric, peer = name) => summarize(results, { peer, scenario, metric });
     return [
       title,
@@ -125,9 +136,23 @@ export function tracesTable(results: Results): string[] | undefined {
   return markdownTable(["Scheduled", "Consumer", "server CPU µs/task", "client CPU µs/task", "sum, × without"], rows);
 }
 
+/** The table of the scenario `trees`: a line for each checkout; undefined if it was not measured. */
+export function treesTable(results: Results): string[] | undefined {
+  const rows = WORKS.flatMap((work) =>
+    CHECKOUTS.flatMap((checkout) => {
+      const page = turnOf(work, checkout);
+      const of = (metric: Metric) => summarize(results, { peer: "firefly-other", scenario: "trees", metric, page });
+      const ratio = of("ratio")?.median.toFixed(3);
+      return ratio ? [[work, checkout, middle(of("serverCpu")), middle(of("clientCpu")), ratio]] : [];
+    })
+  );
+  if (rows.length === 0) return undefined;
+  return markdownTable(["Plain tasks", "Checkout", "server CPU µs/task", "client CPU µs/task", "sum, ×"], rows);
+}
+
 /** The peers that were measured in a scenario. */
-export function peersOf(results: Results, scenario: Scenario): typeof PEERS {
-  return PEERS.filter(({ name }) => results.measurements.some((one) => one.peer === name && one.scenario === scenario));
+export function peersOf(results: Results, scenario: Scenario, peers: readonly Peer[] = SHOWN): readonly Peer[] {
+  return peers.filter(({ name }) => results.measurements.some((one) => one.peer === name && one.scenario === scenario));
 }
 
 function middle(summary: Summary | undefined): string {

@@ -2,13 +2,14 @@ import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows }
 import { readOptions } from "../../scripts/bench/options.ts";
 import { UsageError } from "../../scripts/program.ts";
 import { renderPage } from "../../scripts/bench/page.ts";
-import { PEERS } from "../../scripts/bench/peers.ts";
+import { SHOWN } from "../../scripts/bench/peers.ts";
 import { plotResults } from "../../scripts/bench/plot.ts";
 import { type Line, type Measurement, type Metrics, parseResults } from "../../scripts/bench/results.ts";
 import { FULL, type Scenario, SCENARIOS } from "../../scripts/bench/scenarios.ts";
 import { SECTIONS } from "../../scripts/bench/sections.ts";
 import { median, quantile, summarize } from "../../scripts/bench/statistics.ts";
 import { recordsTable, roundsTable, targetTable } from "../../scripts/bench/tables.ts";
+import { CHECKOUTS, turnOf, WORKS } from "../../scripts/bench/measures/trees.ts";
 import { isMet, REASONS, TARGETS } from "../../scripts/bench/targets.ts";
 import { testServer } from "../support/server.ts";
 
@@ -101,9 +102,9 @@ Deno.test("isMet() tells a bound that is reached from one that is passed", () =>
 
 Deno.test("each target has a place for the reason why it is missed, each scenario a section and a peer", () => {
   assertEquals(Object.keys(REASONS), TARGETS.map(({ key }) => key));
-  const unlisted = ["rounds", "records", "dashboard", "scrape", "traces"];
+  const unlisted = ["rounds", "records", "dashboard", "scrape", "traces", "trees"];
   assertEquals([...SECTIONS.map(({ scenario }) => scenario), ...unlisted].sort(), [...SCENARIOS].sort());
-  for (const scenario of SCENARIOS) assert(PEERS.some(({ scenarios }) => scenarios.includes(scenario)), scenario);
+  for (const scenario of SCENARIOS) assert(SHOWN.some(({ scenarios }) => scenarios.includes(scenario)), scenario);
 });
 
 Deno.test("renderPage() has the tables, the machine, the settings and the failures", () => {
@@ -194,6 +195,28 @@ Deno.test("bench measures, writes its results and its page, and makes the page a
     const again = await bench("--report", file, "--write", `${out}/again.md`);
     assertEquals(again.text, ran.text);
     assertEquals(await Deno.readTextFile(`${out}/again.md`), page.replace("page.svg", "again.svg"));
+  } finally {
+    await Deno.remove(out, { recursive: true });
+  }
+});
+
+Deno.test("bench --against measures another checkout in turn with this one", async () => {
+  const server = (await testServer()).url;
+  const out = await Deno.makeTempDir({ prefix: "firefly_bench_test_" });
+  try {
+    const file = `${out}/results.jsonl`;
+    const root = new URL("../../", import.meta.url).pathname;
+    const measure = ["--quick", "--rounds", "1", "--only", "drain_1,trees", "--peers", "firefly", "--against", root];
+    const ran = await bench(...measure, "--database", server, "--out", file);
+
+    const { measurements } = parseResults(await Deno.readTextFile(file));
+    const drained = measurements.filter(({ scenario }) => scenario === "drain_1").map(({ peer }) => peer);
+    assertEquals(drained, ["firefly", "firefly-other"], ran.errors);
+    const turns = measurements.filter(({ scenario }) => scenario === "trees");
+    assertEquals(turns.map(({ page }) => page), WORKS.flatMap((work) => CHECKOUTS.map((one) => turnOf(work, one))));
+    assert(turns.every(({ metrics: { clientCpu, ratio } }) => clientCpu! > 0 && ratio! > 0));
+    assertMatch(ran.text, /claim and complete +\| the other +\|.*\| 1\.000 +\|/);
+    assertEquals(ran.code, 0, ran.errors);
   } finally {
     await Deno.remove(out, { recursive: true });
   }

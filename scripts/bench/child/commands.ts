@@ -1,7 +1,8 @@
 import type { Payload } from "../drivers/driver.ts";
+import type { Kind } from "../drivers/workflows/driver.ts";
 
 /** What a process of the benchmark is asked for; each is a line of JSON on its stdin, answered by one on its stdout. */
-export interface Commands {
+export interface QueueCommands {
   /** Makes tables and queues. */
   install: [Nothing, void];
   /** Schedules `count` tasks, `at` calls at a time. */
@@ -25,6 +26,28 @@ export interface Commands {
   /** Milliseconds of CPU of a server that is not PostgreSQL; 0 if it is. */
   serverCpu: [Nothing, { cpu: number }];
 }
+
+/** What a process that runs workflows is asked for; some of it is what others are asked for, too. */
+export interface WorkflowCommands extends Pick<QueueCommands, "install" | "latencies" | "serverCpu"> {
+  /** Starts what runs workflows, `at` at a time. */
+  start: [{ at: number }, void];
+  /**
+   * Runs `count` workflows, and resolves when all have ended. Answers seconds, and how many steps, links and members of a
+   * fan-out have run.
+   */
+  run: [{ kind: Kind; count: number; at: number; width?: number }, { seconds: number; done: number }];
+  /** Begins workflows that sleep for long, or wait for a signal; answers how to address them. */
+  begin: [{ kind: "asleep" | "waiting"; count: number }, { addresses: (string | number)[] }];
+  /** How many have begun to sleep or to wait, and how many have gone on from there. */
+  waits: [Nothing, { begun: number; ended: number }];
+  /** Waits for some milliseconds, and sends a signal. */
+  signal: [{ address: string | number; pause: number }, void];
+  /** Timers, and MB of heap after its garbage was collected. */
+  held: [Nothing, { timers: number; heap: number }];
+}
+
+/** All of them: both programs speak the same protocol. */
+export interface Commands extends QueueCommands, WorkflowCommands {}
 
 /** No arguments. */
 export type Nothing = Record<never, never>;

@@ -3,7 +3,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import type { OpenDriver, Payload, Producer, Setup } from "../drivers/driver.ts";
 import { wallClock } from "./clock.ts";
-import type { Command, Commands, Reply, Request } from "./commands.ts";
+import type { QueueCommands, Reply, Request } from "./commands.ts";
 import { fill, load, ping, roundTrips, schedule, scheduleFor } from "./scheduling.ts";
 
 /** Milliseconds between two reports of how many tasks have started. */
@@ -34,7 +34,7 @@ function reportStarted(): void {
   }, INTERVAL);
 }
 
-const commands: { [C in Command]: (args: Commands[C][0]) => Promise<Commands[C][1]> } = {
+const commands: { [C in keyof QueueCommands]: (args: QueueCommands[C][0]) => Promise<QueueCommands[C][1]> } = {
   install: () => driver.install(),
   schedule: async (args) => await schedule(await producer(), args),
   scheduleFor: async (args) => await scheduleFor(await producer(), args),
@@ -61,7 +61,7 @@ function reply(line: Reply): void {
 
 async function answer({ id, command, args }: Request): Promise<void> {
   try {
-    reply({ id, answer: await commands[command](args as never) });
+    reply({ id, answer: await commands[command as keyof QueueCommands](args as never) });
   } catch (error) {
     reply({ id, error: error instanceof Error ? error.stack ?? error.message : String(error) });
   }

@@ -12,6 +12,10 @@ export interface Payload {
 
 /** What a driver is given. Node and Deno both run drivers, Node without a build: types that can be stripped, no more. */
 export interface Setup {
+  /** The file of `child/` without its ending: what the process understands. */
+  readonly program: "main" | "workflows";
+  /** The checkout whose code runs; none for this one. */
+  readonly tree?: string;
   /** The file of `drivers/` without its ending. */
   readonly driver: string;
   /** A database that nobody else uses, and that `install()` finds empty. */

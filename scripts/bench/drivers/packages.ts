@@ -14,4 +14,5 @@ export interface Pg {
 /** A pool of `pg`. */
 export interface Pool {
   query(text: string): Promise<{ rows: Record<string, string>[] }>;
+  end(): Promise<void>;
 }

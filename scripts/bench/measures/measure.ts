@@ -13,6 +13,8 @@ import { measureBareInserts, measureTaskInserts } from "./pgbench.ts";
 import { measureScrape } from "./scrape.ts";
 import { measureSqlDrain } from "./sql_drain.ts";
 import { measureTraces } from "./traces.ts";
+import { measureTrees } from "./trees.ts";
+import { WORKFLOW_MEASURES } from "./workflows.ts";
 
 /** Measures a peer in a scenario. `ownRate` is how many tasks a second it schedules one at a time, if that is known. */
 export async function measure(
@@ -26,6 +28,7 @@ type Measured = Metrics & { readonly page?: string };
 type Measure = (stage: Stage, ownRate: number | undefined) => Promise<Measured | Measured[]>;
 
 const BY_PROCESSES: Record<Scenario, Measure> = {
+  ...WORKFLOW_MEASURES,
   schedule_1: (stage) => measureSchedule(stage, 1),
   schedule_10: (stage) => measureSchedule(stage, 10),
   schedule_100: (stage) => measureSchedule(stage, 100),
@@ -48,6 +51,7 @@ const BY_PROCESSES: Record<Scenario, Measure> = {
   dashboard: measureDashboard,
   scrape: measureScrape,
   traces: measureTraces,
+  trees: measureTrees,
 };
 
 const BY_SQL: Partial<Record<Scenario, Measure>> = {

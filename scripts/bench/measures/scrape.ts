@@ -3,9 +3,14 @@ import { Firefly } from "../../../mod.ts";
 import type { Metrics } from "../results.ts";
 import type { Stage } from "../stage.ts";
 import { measureRequests } from "./dashboard.ts";
+import { sampleQueues } from "../../../src/store/statistics.ts";
 import { fillTables } from "./million_tasks.ts";
+import { fillSuspended } from "./suspended_tasks.ts";
 
-/** Measures a scrape of the metrics of this process and of the queues: without tasks, with ready ones, and with records. */
+/**
+ * Measures a scrape of the metrics of this process and of the queues: without tasks, with ready ones, with suspended ones,
+ * and with records.
+ */
 export async function measureScrape(stage: Stage): Promise<(Metrics & { page: string })[]> {
   const { ready, board } = stage.sizes;
   await using ff = new Firefly({ database: stage.url });
@@ -15,6 +20,10 @@ export async function measureScrape(stage: Stage): Promise<(Metrics & { page: st
   await stage.settle();
   const withReady = await measure(`${ready.toLocaleString("en")} tasks ready`);
   await stage.sql`TRUNCATE firefly.task, firefly.ready`;
+  await fillSuspended(stage.sql, ready);
+  await sampleQueues((await ff.connect()).database.sql);
+  const withSuspended = await measure(`${ready.toLocaleString("en")} tasks suspended`);
+  await stage.sql`TRUNCATE firefly.task, firefly.waiting, firefly.queue_minute`;
   await fillTables(stage.sql, board);
-  return [empty, withReady, await measure(`${board.toLocaleString("en")} records, 2.8% of them ready`)];
+  return [empty, withReady, withSuspended, await measure(`${board.toLocaleString("en")} records, 2.8% of them ready`)];
 }
