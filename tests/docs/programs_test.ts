@@ -10,6 +10,7 @@ const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
 const WITHOUT_PROGRAM = [
   "README.md",
   "architecture.md",
+  "benchmarks.md",
   "cli.md",
   "comparison.md",
   "deploying.md",
@@ -17,6 +18,7 @@ const WITHOUT_PROGRAM = [
   "production-checklist.md",
   "reports/benchmarks.md",
   "reports/soak.md",
+  "reports/workflows.md",
   "runbook.md",
   "tables.md",
 ];
