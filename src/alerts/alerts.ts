@@ -165,6 +165,7 @@ function withOwnEvents(host: ConsumerHost): ConsumerHost {
     events,
     hooks: new Hooks({ events, onFailed: undefined, get: (id) => tasks.get(id), run: (fn) => fn() }),
     schedule: (definition, calls, options, call) => host.schedule(definition, calls, options, call),
+    prepareCall: (target, calls) => host.prepareCall(target, calls),
     connect: () => host.connect(),
   };
 }
