@@ -8,6 +8,7 @@ import { decideRetry, maxRetriesOf } from "../settle/retry_decision.ts";
 import { CompensationDue, MARKER, type MarkerError, planOf, type Undo } from "../steps/compensation.ts";
 import { CompensationRuns } from "../steps/compensation_runs.ts";
 import { toThrown } from "../steps/step_error.ts";
+import { toNewStep } from "../steps/new_step.ts";
 import type { Steps } from "../steps/steps.ts";
 import type { ClaimedTask } from "../store/claimed_task.ts";
 import { endCompensation } from "../store/compensation.ts";
@@ -153,25 +154,10 @@ export class AttemptCompensation {
 
   /** Stores that the task compensates, together with the failures that its handler got. */
   async #storeMarker(error: MarkerError): Promise<MarkerError> {
-    const { task: { id, claimSeq, attempt }, env: { stepSettler } } = this.#attempt;
-    const { facts, version } = this.#steps;
+    const { task: { id, claimSeq }, env: { stepSettler } } = this.#attempt;
+    const { facts } = this.#steps;
     const failures = facts.toStore(facts.failures()).filter(({ status }) => status !== "waiting");
-    const step: NewStep = {
-      name: MARKER,
-      key: "",
-      kind: "compensation",
-      status: "waiting",
-      seq: null,
-      version,
-      attempt,
-      failures: 0,
-      began: performance.now(),
-      ended: null,
-      due: null,
-      received: null,
-      returned: null,
-      error: JSON.stringify(error),
-    };
+    const step = toNewStep(this.#steps, { name: MARKER, key: "", kind: "compensation", error: JSON.stringify(error) });
     const store = (step: NewStep) => stepSettler.store({ id, claimSeq, step, failures }, this.#runs.signal);
     // A database whose encoding is not UTF8 lacks most characters, also those that JSON escapes.
     await store(step).catch((refusal) => {

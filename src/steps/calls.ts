@@ -4,12 +4,12 @@ import { readClaims } from "../store/settle.ts";
 import { leaseLostError } from "../settle/outcome_events.ts";
 import { callTasks } from "../store/calls.ts";
 import type { NewTask } from "../store/insert.ts";
-import type { NewStep } from "../store/steps.ts";
 import { isInstance } from "../thrown.ts";
 import { type CallTarget, targetOf } from "../task/call_target.ts";
 import type { PreparedCall } from "../task/scope.ts";
 import { keyOfCall } from "./call_end.ts";
 import type { StepsCore, Turn } from "./host.ts";
+import { toNewStep } from "./new_step.ts";
 import { toServerFault } from "./step_error.ts";
 
 /** The calls of an attempt: schedules tasks whose results its handler waits for. */
@@ -49,26 +49,11 @@ export class Calls {
 
   /** Schedules the tasks in the transaction that stores the wait, so that none is scheduled twice. */
   async #schedule({ name, key, caught }: Turn, prepared: PreparedCall): Promise<number[]> {
-    const { facts, version, host } = this.#core;
-    const { task: { id, claimSeq, attempt }, observers, env: { sql } } = host;
+    const { facts, host } = this.#core;
+    const { task: { id, claimSeq }, observers, env: { sql } } = host;
     const span = observers.span?.startStep({ name, key, kind: "call" });
     const steps = facts.toStore(caught);
-    const step: NewStep = {
-      name,
-      key,
-      kind: "call",
-      status: "waiting",
-      seq: null,
-      version,
-      attempt,
-      failures: 0,
-      began: performance.now(),
-      ended: null,
-      due: null,
-      received: null,
-      returned: null,
-      error: null,
-    };
+    const step = toNewStep(this.#core, { name, key, kind: "call" });
     try {
       const insert = () =>
         prepared.insert((tasks) => callTasks(sql, { id, claimSeq, step, steps, tasks: tasks as NewTask[] }));

@@ -1,19 +1,15 @@
-import { attemptTransaction } from "../database/attempt_transaction.ts";
-import { LeaseLost } from "../errors.ts";
 import { decodeParams } from "../privacy/encryption.ts";
-import { commitStep } from "../settle/commit_step.ts";
-import { hasDatabaseFailed } from "../settle/database_failure.ts";
 import { encodeResult } from "../settle/encode_result.ts";
 import { describeError } from "../settle/error_record.ts";
 import type { NewStep } from "../store/steps.ts";
 import type { Duration } from "../duration.ts";
-import { isInstance } from "../thrown.ts";
 import { type Compensation, MARKER, type Undo } from "./compensation.ts";
 import { type Awaited, never, type StepsHost } from "./host.ts";
+import { type KnownStep, toNewStep } from "./new_step.ts";
+import { newRun, storeRun, undoRun } from "./run_effects.ts";
 import { toServerFault } from "./step_error.ts";
-import { StepReport } from "./step_report.ts";
 import { delayOfRetry } from "./step_retry.ts";
-import { StepRun } from "./step_run.ts";
+import type { StepRun } from "./step_run.ts";
 import type { SuspendedSteps } from "./suspension.ts";
 
 /** What the compensations of an attempt run with. */
@@ -32,7 +28,7 @@ export interface CompensationRunsOptions {
 }
 
 /** What is stored of a compensation that has ended, or is tried again. */
-type Ended = Pick<NewStep, "seq" | "failures" | "returned" | "error"> & { readonly due?: number | null };
+type Ended = Omit<KnownStep, "name" | "key" | "kind" | "began">;
 
 /** Runs the compensations of a task, one after the other, each as a step. */
 export class CompensationRuns {
@@ -87,10 +83,7 @@ export class CompensationRuns {
       run.report.completed();
       return undefined;
     } catch (error) {
-      const databaseFailed = await hasDatabaseFailed(error, run.usedTransaction, signal.aborted);
-      if (signal.aborted) run.usedTransaction?.abandon();
-      else await run.usedTransaction?.rollback();
-      const isLost = databaseFailed || isInstance(error, LeaseLost);
+      const isLost = await undoRun(run, error, signal.aborted);
       if (signal.aborted || isLost) run.report.lost();
       if (signal.aborted) return await never();
       if (isLost) throw toServerFault(error);
@@ -102,19 +95,14 @@ export class CompensationRuns {
 
   /** Calls the function, and stores what it returns together with its transaction. */
   async #store(run: StepRun, undo: Undo): Promise<void> {
-    const { task, env: { keys, sql, stepSettler } } = this.#options.host;
+    const { task, env: { keys } } = this.#options.host;
     const result = undo.returned === null ? undefined : decodeParams(await this.#decrypt(undo.returned), keys);
     const given = await run.call((info) => undo.compensate(result as never, info));
     const returned = await encodeResult(given, task, keys, "step.returned");
     const seq = ++this.#lastSeq;
     const step = this.#toNewStep(run, undo, { seq, failures: this.#failuresOf(undo), returned, error: null });
     const ended = { id: task.id, claimSeq: task.claimSeq, step, failures: [] };
-    const transaction = run.usedTransaction;
-    if (transaction?.begun) await commitStep(sql, ended, transaction);
-    else {
-      transaction?.abandon(); // from here on, nothing can begin it
-      await stepSettler.store(ended, this.signal);
-    }
+    await storeRun(run, ended, this.#options.host, this.signal);
   }
 
   /** Stores a failure, unless the compensation has retries left: then it resolves to what the attempt leaves behind. */
@@ -148,36 +136,12 @@ export class CompensationRuns {
   }
 
   #begin({ name: undone, key, options }: Undo): StepRun {
-    const { host: { task: { id }, context, env, observers }, timeout = undefined } = this.#options;
-    const { instance, sessions, sql: { schemaName: schema }, config: { leaseMs } } = env;
+    const { host, timeout } = this.#options;
     const name = `${MARKER} ${undone}`;
-    return new StepRun({
-      name,
-      key,
-      timeout: options.timeout ?? timeout,
-      idempotencyKey: [schema, id, name, key].join(":"),
-      context,
-      instance,
-      openTransaction: () => attemptTransaction(sessions, { schema, leaseMs }),
-      report: new StepReport(observers, { name, key, kind: "compensation" }),
-    });
+    return newRun(host, { name, key, kind: "compensation", timeout: options.timeout ?? timeout });
   }
 
-  #toNewStep(run: StepRun, { key }: Undo, { seq, due = null, ...ended }: Ended): NewStep {
-    const { host: { task: { attempt } }, version } = this.#options;
-    return {
-      name: run.name,
-      key,
-      kind: "compensation",
-      status: seq === null ? "waiting" : ended.error === null ? "completed" : "failed",
-      seq,
-      version,
-      attempt,
-      began: run.began,
-      ended: seq === null ? null : performance.now(),
-      due,
-      received: null,
-      ...ended,
-    };
+  #toNewStep({ name, began }: StepRun, { key }: Undo, ended: Ended): NewStep {
+    return toNewStep(this.#options, { name, key, kind: "compensation", began, ...ended });
   }
 }

@@ -1,17 +1,13 @@
-import { attemptTransaction } from "../database/attempt_transaction.ts";
-import { LeaseLost } from "../errors.ts";
-import { commitStep } from "../settle/commit_step.ts";
-import { hasDatabaseFailed } from "../settle/database_failure.ts";
 import { encodeResult } from "../settle/encode_result.ts";
 import type { NewStep } from "../store/steps.ts";
 import type { TaskContext } from "../task/scope.ts";
 import { checkStep, type StepCompensation, type StepFunction, type StepOptions } from "../task/step_options.ts";
-import { isInstance } from "../thrown.ts";
 import { never, type StepsCore, type Turn } from "./host.ts";
+import { toNewStep } from "./new_step.ts";
+import { newRun, storeRun, undoRun } from "./run_effects.ts";
 import { describeStepError, toServerFault } from "./step_error.ts";
 import { delayOfRetry } from "./step_retry.ts";
-import { StepReport } from "./step_report.ts";
-import { StepRun } from "./step_run.ts";
+import type { StepRun } from "./step_run.ts";
 
 /** What is known of a step that runs. */
 interface Running extends Turn {
@@ -90,7 +86,7 @@ export class StepRuns {
   async #run(running: Running, fn: StepFunction): Promise<unknown> {
     const { replay, caught, canCompensate } = running;
     const { host, facts, compensation } = this.#core;
-    const { task, context: { signal }, env: { keys, sql, stepSettler } } = host;
+    const { task, context: { signal }, env: { keys } } = host;
     const run = this.#begin(running);
     let seq: number | undefined;
     try {
@@ -100,12 +96,7 @@ export class StepRuns {
       seq = replay.end();
       const step = this.#toNewStep(run, { ...running, seq, returned, error: null });
       const ended = { id: task.id, claimSeq: task.claimSeq, step, failures: facts.toStore(caught) };
-      const transaction = run.usedTransaction;
-      if (transaction?.begun) await commitStep(sql, ended, transaction);
-      else {
-        transaction?.abandon(); // from here on, nothing can begin it
-        await stepSettler.store(ended, signal);
-      }
+      await storeRun(run, ended, host, signal);
       facts.onStored(ended.failures);
       run.report.completed();
       if (canCompensate) compensation.onCompleted(step);
@@ -115,11 +106,8 @@ export class StepRuns {
       return result;
     } catch (error) {
       if (seq !== undefined) replay.drop(seq);
-      const databaseFailed = await hasDatabaseFailed(error, run.usedTransaction, signal.aborted);
-      if (signal.aborted) run.usedTransaction?.abandon();
-      else await run.usedTransaction?.rollback();
+      const isLost = await undoRun(run, error, signal.aborted);
       this.#end(run);
-      const isLost = databaseFailed || isInstance(error, LeaseLost);
       if (signal.aborted || isLost) run.report.lost();
       else if (this.#core.hasFailed) run.report.failed(error);
       // Where the handler has failed, it waits for nothing: a rejection would end the process as an unhandled one.
@@ -155,19 +143,7 @@ export class StepRuns {
   }
 
   #begin({ name, key, options: { timeout } }: Running): StepRun {
-    const { host } = this.#core;
-    const { task: { id }, context, env: { instance, sessions, sql: { schemaName: schema }, config: { leaseMs } } } =
-      host;
-    const run = new StepRun({
-      name,
-      key,
-      timeout,
-      idempotencyKey: [schema, id, name, key].join(":"),
-      context,
-      instance,
-      openTransaction: () => attemptTransaction(sessions, { schema, leaseMs }),
-      report: new StepReport(host.observers, { name, key, kind: "step" }),
-    });
+    const run = newRun(this.#core.host, { name, key, kind: "step", timeout });
     this.#runs.add(run);
     this.#contexts.set(run.context, name);
     return run;
@@ -184,22 +160,6 @@ export class StepRuns {
       & Pick<NewStep, "name" | "key" | "failures" | "seq" | "returned" | "error">
       & { due?: number | null },
   ): NewStep {
-    const { version, host: { task: { attempt } } } = this.#core;
-    return {
-      name,
-      key,
-      kind: "step",
-      status: seq === null ? "waiting" : error === null ? "completed" : "failed",
-      seq,
-      version,
-      attempt,
-      failures,
-      began,
-      ended: seq === null ? null : performance.now(),
-      due,
-      received: null,
-      returned,
-      error,
-    };
+    return toNewStep(this.#core, { name, key, kind: "step", failures, seq, began, due, returned, error });
   }
 }

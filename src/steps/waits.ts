@@ -6,6 +6,7 @@ import type { WaitForOptions } from "../task/step.ts";
 import { checkSleep, checkTime } from "../task/step_options.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 import type { StepsCore, Turn } from "./host.ts";
+import { toNewStep } from "./new_step.ts";
 import type { LoadedSteps } from "./load_steps.ts";
 
 /** What a wait is stored as. */
@@ -79,28 +80,8 @@ export class Waits {
     return this.#core.wait({ name, key, kind, due: stored ? stored.due : local });
   }
 
-  #toNewStep(
-    { name, key }: Pick<Turn, "name" | "key">,
-    { kind, seq, due, received, returned }: Stored,
-  ): NewStep {
-    const { version, host: { task: { attempt } } } = this.#core;
-    const began = performance.now();
-    return {
-      name,
-      key,
-      kind,
-      status: seq === null ? "waiting" : "completed",
-      seq,
-      version,
-      attempt,
-      failures: 0,
-      began,
-      ended: seq === null ? null : began,
-      due,
-      received,
-      returned,
-      error: null,
-    };
+  #toNewStep({ name, key }: Pick<Turn, "name" | "key">, stored: Stored): NewStep {
+    return toNewStep(this.#core, { name, key, ...stored });
   }
 }
 
