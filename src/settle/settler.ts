@@ -3,6 +3,7 @@ import type { Tag } from "../database/driver.ts";
 import { codeOf, isServerFault, LOCK_NOT_AVAILABLE } from "../database/error_codes.ts";
 import { DatabaseUnreachable } from "../errors.ts";
 import type { OutageHooks } from "../outages.ts";
+import { delayAfter } from "./batch_settler.ts";
 import {
   COMPLETE,
   type HeldTask,
@@ -16,8 +17,6 @@ import { type ClaimState, deleteBatches, type Outcome, readClaims } from "../sto
 
 /** The most claims that one statement settles. */
 const BATCH = 1000;
-/** Milliseconds before a settle that met a locked row, or no database, is tried again. */
-const RETRY_DELAYS = [20, 50, 100, 250, 500, 1000];
 
 /**
  * Settles attempts in batches: outcomes that arrive while one statement runs share the next one, so that a single
@@ -240,12 +239,11 @@ export class Settler {
       this.#unsettled--;
       return entry.onSettled(false);
     }
-    const delay = RETRY_DELAYS[Math.min(entry.tries++, RETRY_DELAYS.length - 1)]!;
     this.#delayed.add(entry);
     setTimeout(() => {
       this.#delayed.delete(entry);
       this.#queue(entry);
-    }, delay);
+    }, delayAfter(entry.tries++));
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Tag } from "../database/driver.ts";
-import { isServerFault } from "../database/error_codes.ts";
+import { BatchSettler, type PendingEntry } from "./batch_settler.ts";
 import type { HeldTask } from "./settle_statements.ts";
 import { readClaims } from "../store/settle.ts";
 import { suspendTasks, type Suspension } from "../store/suspend.ts";
@@ -7,33 +7,25 @@ import { countByBatch, isOwnEnd, type Settler } from "./settler.ts";
 
 /** The most attempts that one statement suspends. */
 const BATCH = 500;
-/** Milliseconds before a suspension that met a locked row, or no database, is tried again. */
-const RETRY_DELAYS = [20, 50, 100, 250, 500, 1000];
-
 /** Milliseconds for which the next batch waits for the one before. */
 const LONGEST_TURN = 50;
 
-interface Entry {
+interface Entry extends PendingEntry {
   readonly task: HeldTask;
   readonly attempt: Suspension;
-  tries: number;
-  /** Whether an earlier try may have taken effect without its reply arriving. */
-  uncertain: boolean;
   resolve(isHeld: boolean): void;
-  reject(error: unknown): void;
 }
 
 /**
  * Suspends attempts in batches: those that are suspended while one statement runs share the next one, of all attempts of a
  * consumer.
  */
-export class SuspendSettler {
+export class SuspendSettler extends BatchSettler<Entry> {
   readonly #sql: Tag;
   readonly #settler: Settler;
-  #waiting: Entry[] = [];
-  #flushing: Promise<void> | undefined;
 
   constructor(sql: Tag, settler: Settler) {
+    super();
     this.#sql = sql;
     this.#settler = settler;
   }
@@ -46,45 +38,37 @@ export class SuspendSettler {
    */
   suspend(task: HeldTask, attempt: Suspension): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      this.#add({ task, attempt, tries: 0, uncertain: false, resolve, reject });
+      this.add({ task, attempt, tries: 0, uncertain: false, resolve, reject });
     });
   }
 
-  #add(entry: Entry): void {
-    this.#waiting.push(entry);
-    this.#flushing ??= this.#flush().finally(() => this.#flushing = undefined);
+  protected override take(waiting: Entry[]): Entry[] {
+    return waiting.splice(0, BATCH);
   }
 
-  async #flush(): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve)); // takes along what is suspended in this turn of the event loop
-    while (this.#waiting.length > 0) {
-      const suspended = this.#suspendAll(this.#waiting.splice(0, BATCH));
-      // One whose record another transaction has locked must not hold up those that follow.
-      await Promise.race([suspended, new Promise((resolve) => setTimeout(resolve, LONGEST_TURN))]);
-    }
+  /** One whose record another transaction has locked must not hold up those that follow. */
+  protected override async next(running: Promise<void>): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await Promise.race([running, new Promise((resolve) => timer = setTimeout(resolve, LONGEST_TURN))]);
+    clearTimeout(timer);
   }
 
-  async #suspendAll(entries: Entry[]): Promise<void> {
+  protected override async run(entries: Entry[]): Promise<void> {
     const settler = this.#settler;
     const counts = countByBatch(entries.map(({ task }) => task));
     const batches = [...counts.keys()].filter((batchId) => counts.get(batchId) === settler.remaining(batchId));
-    try {
-      const attempts = entries.map(({ attempt }) => attempt);
-      const held = await suspendTasks(this.#sql, attempts, batches, settler.attemptedBy);
-      // The statement has deleted them. A batch that it left, as a record was locked, is found by the next renewal.
-      if (held.every(Boolean)) { for (const batchId of batches) settler.untrack(batchId); }
-      for (const [i, entry] of entries.entries()) if (held[i]) this.#end(entry);
-      const leftOver = entries.filter((_, i) => !held[i]);
-      if (leftOver.length > 0) await this.#resolveLeftOver(leftOver);
-    } catch (error) {
-      if (isServerFault(error)) {
-        for (const entry of entries) {
-          entry.uncertain = true;
-          this.#retry(entry);
-        }
-      } else if (entries.length === 1) entries[0]!.reject(error);
-      else for (const entry of entries) await this.#suspendAll([entry]); // one that is refused must not fail its neighbors
-    }
+    const attempts = entries.map(({ attempt }) => attempt);
+    const held = await suspendTasks(this.#sql, attempts, batches, settler.attemptedBy);
+    // The statement has deleted them. A batch that it left, as a record was locked, is found by the next renewal.
+    if (held.every(Boolean)) { for (const batchId of batches) settler.untrack(batchId); }
+    for (const [i, entry] of entries.entries()) if (held[i]) this.#end(entry);
+    const leftOver = entries.filter((_, i) => !held[i]);
+    if (leftOver.length > 0) await this.#resolveLeftOver(leftOver);
+  }
+
+  protected override retry(entry: Entry): void {
+    if (this.#settler.isAbandoned) entry.resolve(false);
+    else super.retry(entry);
   }
 
   /** An attempt that was left over has lost its task, or was suspended by an earlier try; or its record is locked. */
@@ -93,7 +77,7 @@ export class SuspendSettler {
     for (const entry of entries) {
       const { id, claimSeq } = entry.attempt;
       const state = states.get(id);
-      if (state?.claimSeq === claimSeq && state.status === "created") this.#retry(entry);
+      if (state?.claimSeq === claimSeq && state.status === "created") this.retry(entry);
       else if (entry.uncertain && isOwnEnd(state, { claimSeq, status: "created" })) this.#end(entry);
       else entry.resolve(false);
     }
@@ -105,11 +89,5 @@ export class SuspendSettler {
     // The slot of a rate limit outlasts an attempt that began.
     if (task.concurrencyKey) this.#settler.onLimitSlotsFreed(task.concurrencyKey, null);
     resolve(true);
-  }
-
-  #retry(entry: Entry): void {
-    if (this.#settler.isAbandoned) return entry.resolve(false);
-    const delay = RETRY_DELAYS[Math.min(entry.tries++, RETRY_DELAYS.length - 1)]!;
-    setTimeout(() => this.#add(entry), delay);
   }
 }
