@@ -1,5 +1,5 @@
 import type { QueueState } from "../store/queues.ts";
-import { TASK_STATES, type TaskState } from "../task/record.ts";
+import { CREATED_STATES, TASK_STATES, type TaskState } from "../task/record.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./exit_code.ts";
 import { withInstance } from "./settings.ts";
@@ -7,16 +7,7 @@ import { type Cell, printTable, type Table } from "./table.ts";
 import { formatSeconds } from "../times.ts";
 
 /** The states that have a column only if a task is in them. */
-const RARE: readonly TaskState[] = [
-  "delayed",
-  "retrying",
-  "limited",
-  "dependent",
-  "suspended",
-  "unknown",
-  "unplaced",
-  "cancelled",
-];
+const RARE: readonly TaskState[] = [...CREATED_STATES.filter((state) => state !== "ready"), "cancelled"];
 
 /** `queues`: shows the queues. */
 export const queues: Command = {
