@@ -123,9 +123,13 @@ const expireRecords: Maker = (world) => {
 };
 
 const prune: Maker = ({ random, sql, state }) => {
+  const isNeeded = (id: number) =>
+    state.edges.some(({ taskId, dependencyId, called }) => {
+      const { status } = state.tasks.get(taskId)!;
+      return dependencyId === id && (status === "created" || called && status !== "completed");
+    });
   const isExpired = ({ id, claimSeq, status, completed, failed, cancelled }: Task) =>
-    state.expired.get(id) === claimSeq && status !== "created" && (completed || failed || cancelled) &&
-    !state.edges.some((edge) => edge.dependencyId === id && state.tasks.get(edge.taskId)!.status === "created");
+    state.expired.get(id) === claimSeq && status !== "created" && (completed || failed || cancelled) && !isNeeded(id);
   const expired = [...state.tasks.values()].filter(isExpired).map(({ id }) => id);
   const dryRun = random.once(4);
   return step("pruneTasks", { dryRun }, () => pruneTasks(sql, { after: 0, dryRun }), ({ pruned, full, last }) => {
