@@ -10,17 +10,22 @@ const ROOT = new URL("../", import.meta.url).pathname;
 /** The most failed files that run again: with more, it is hardly chance. */
 const MOST = 10;
 
-/** Which tests failed, by file, as `deno test` lists them at its end; undefined if it lists none, or more than files of tests. */
+/**
+ * Which tests and examples of the documentation failed, by file, as `deno test` lists them at its end; undefined if it
+ * lists none, or one that a file does not define itself.
+ */
 export function failedTests(output: string): Map<string, string[]> | undefined {
   const start = output.lastIndexOf("\n FAILURES \n\n");
   if (start < 0) return undefined; // the runner crashed, or a module cannot be loaded
   const files = new Map<string, string[]>();
   for (const line of output.slice(start).trimStart().split("\n").slice(2)) {
     if (line === "") break;
-    const [, name = "uncaught error", file] =
-      /^(?:(.*) => )?(\S*_test\.ts)(?::\d+:\d+| \(uncaught error\))$/.exec(line) ?? [];
-    if (file === undefined) return undefined; // an example of the documentation, for one
-    files.set(file, [...files.get(file) ?? [], name]);
+    const [, name = "uncaught error", path = ""] = /^(?:(.*) => )?(\S*?)(?::\d+:\d+| \(uncaught error\))$/.exec(line) ??
+      [];
+    const [, example] = /^(.*)#\d+-\d+\.\w+$/.exec(path) ?? [];
+    if (example === undefined && !path.endsWith("_test.ts")) return undefined;
+    const file = example ?? path;
+    files.set(file, [...files.get(file) ?? [], example === undefined ? name : "example"]);
   }
   return files;
 }
@@ -48,10 +53,13 @@ async function main([notes, ...args]: string[]): Promise<number> {
   const { code, output } = await runTask(args);
   if (code === EXIT.good) return code;
   const failed = failedTests(output);
-  if (failed === undefined || failed.size > MOST) return code;
+  if (failed === undefined || failed.size > MOST) {
+    console.log(`\n== nothing runs again: ${failed ? `${failed.size} files failed` : "which files failed is unknown"}`);
+    return code;
+  }
   for (const [file, names] of failed) {
     console.log(`\n== ${file} failed, and runs again alone`);
-    if ((await runTask(["test:alone", file])).code !== EXIT.good) return code;
+    if ((await runTask(["test:alone", "--doc", file])).code !== EXIT.good) return code;
     await Deno.writeTextFile(notes, `flaky: ${file} (${names.join("; ")})\n`, { append: true });
   }
   return EXIT.good;

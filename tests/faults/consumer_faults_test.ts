@@ -1,4 +1,4 @@
 import { CONSUMER_FAULTS } from "./all.ts";
-import { testFaults } from "./test_faults.ts";
+import { testsOfFaults } from "./tests_of_faults.ts";
 
-await testFaults(CONSUMER_FAULTS);
+for (const test of await testsOfFaults(CONSUMER_FAULTS)) Deno.test(test);

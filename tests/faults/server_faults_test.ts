@@ -1,4 +1,4 @@
 import { SERVER_FAULTS } from "./all.ts";
-import { testFaults } from "./test_faults.ts";
+import { testsOfFaults } from "./tests_of_faults.ts";
 
-await testFaults(SERVER_FAULTS);
+for (const test of await testsOfFaults(SERVER_FAULTS)) Deno.test(test);

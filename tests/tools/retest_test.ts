@@ -4,14 +4,14 @@ import { failedTests } from "../../scripts/retest.ts";
 const PROGRAM = new URL("../../scripts/retest.ts", import.meta.url).pathname;
 
 /** Runs the program over a folder with these files of tests; the text `HERE` becomes the folder. */
-async function retest(files: Record<string, string>) {
+async function retest(files: Record<string, string>, ...options: string[]) {
   const folder = await Deno.makeTempDir();
   await using _ = { [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
   for (const [name, body] of Object.entries(files)) {
     await Deno.writeTextFile(`${folder}/${name}`, body.replaceAll("HERE", folder));
   }
   const notes = `${folder}/notes`;
-  const args = ["run", "-A", "--no-check", PROGRAM, notes, "test:files", folder];
+  const args = ["run", "-A", "--no-check", PROGRAM, notes, "test:files", ...options, folder];
   const { code, stdout } = await new Deno.Command(Deno.execPath(), { args, stderr: "null" }).output();
   return {
     code,
@@ -44,6 +44,15 @@ Deno.test("retest passes if the failed files pass when they run again, and notes
   assertEquals(output.match(/ passes \.\.\. ok|^passes \.\.\. ok/gm)?.length, 3, "that of b twice");
 });
 
+Deno.test("retest runs a failed example of the documentation again", async () => {
+  const body = `const runs = [...Deno.readDirSync("HERE")].filter(({ name }) => name.startsWith("run")).length;
+    Deno.writeTextFileSync("HERE/run" + runs, "");
+    if (runs === 0) throw new Error("once");`;
+  const { code, flaky } = await retest({ "a.md": "```ts\n" + body + "\n```\n" }, "--doc");
+
+  assertEquals([code, flaky.replace(/\S*\/a/, "a")], [0, "flaky: a.md (example)\n"]);
+});
+
 Deno.test("retest fails if a failed file fails again, whatever else passes", async () => {
   const { code, output } = await retest({ "a_test.ts": flaky("a"), "b_test.ts": FAILS });
 
@@ -70,7 +79,7 @@ Deno.test("retest runs nothing again if more than ten files failed, or the runne
   const unresolved = await retest({ "a_test.ts": flaky("a"), "b_test.ts": `import "./missing.ts";` });
 
   for (const { code, output, flaky } of [many, crashed, unresolved]) {
-    assertEquals([code > 0, output.includes("runs again"), flaky], [true, false, ""]);
+    assertEquals([code > 0, output.includes("failed, and runs again"), flaky], [true, false, ""]);
   }
 });
 
@@ -82,7 +91,11 @@ Deno.test("failedTests() reads the list at the end of the output, and refuses wh
     files("a => b ... step => ./x_test.ts:1:6", "c => ./x_test.ts:9:6", "./y_test.ts (uncaught error)"),
     { "./x_test.ts": ["a => b ... step", "c"], "./y_test.ts": ["uncaught error"] },
   );
-  assertEquals(files("a => ./x_test.ts:1:6", "file:///r/mod.ts#2-5.ts => ./mod.ts#2-5.ts:2:6"), { none: [] });
+  assertEquals(
+    files("file:///r/mod.ts#2-5.ts => ./mod.ts#2-5.ts:2:6", "file:///r/README.md#7-9.ts => ./README.md#7-9.ts:1:1"),
+    { "./mod.ts": ["example"], "./README.md": ["example"] },
+  );
+  assertEquals(files("a => ./x_test.ts:1:6", "b => ./helper.ts:1:6"), { none: [] });
   assertEquals(failedTests("error: Module not found\n"), undefined);
   assertEquals(
     failedTests(list("old => ./x_test.ts:1:6") + list("a => ./y_test.ts:1:6"))?.get("./x_test.ts"),

@@ -5,12 +5,13 @@ const SLACK = 3;
 /** How often a control is tried: it takes a moment that a busy machine may miss, and once is enough to say. */
 const CONTROL_TRIES = 3;
 
-/** Makes a test of each fault, and of its control. */
-export async function testFaults(faults: readonly Fault[]): Promise<void> {
+/** A test of each fault, and of its control. */
+export async function testsOfFaults(faults: readonly Fault[]): Promise<Deno.TestDefinition[]> {
+  const tests: Deno.TestDefinition[] = [];
   for (const fault of faults) {
     if (fault.testedBy) continue;
     const ignore = await isLeftOut(`Fault ${fault.number}`, fault);
-    Deno.test({
+    tests.push({
       name: `fault ${fault.number}: ${fault.title}`,
       ignore,
       fn: () => check((figures) => fault.run(figures, "short")),
@@ -18,8 +19,9 @@ export async function testFaults(faults: readonly Fault[]): Promise<void> {
     const { control } = fault;
     if (!control) continue;
     const name = `fault ${fault.number} does harm without its protection`;
-    Deno.test({ name, ignore, fn: () => checkControl((figures) => control.call(fault, figures, "short")) });
+    tests.push({ name, ignore, fn: () => checkControl((figures) => control.call(fault, figures, "short")) });
   }
+  return tests;
 }
 
 async function checkControl(run: (figures: Figures) => Promise<void>): Promise<void> {
