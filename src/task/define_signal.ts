@@ -13,7 +13,10 @@ import { refuseUnknownKeys } from "../suggest.ts";
  * @example
  * ```ts
  * import { current, signal, task } from "@firefly/tasks";
+ * import { testFirefly } from "@firefly/tasks/testing";
  * import { assertEquals } from "@std/assert";
+ *
+ * await using ff = await testFirefly();
  *
  * const approved = signal<{ by: string }>("docs.approved");
  *
