@@ -16,7 +16,7 @@ export function assetPath(name: keyof typeof ASSETS): string {
 /** The assets by their names. */
 export const ASSETS: Readonly<Record<"dashboard.css" | "dashboard.js" | "firefly.svg" | "live.js", Asset>> = {
   "dashboard.css": {
-    path: "/assets/a73a743ef424-dashboard.css",
+    path: "/assets/45b0e5ad1c27-dashboard.css",
     type: "text/css; charset=utf-8",
     text: `/* Firefly's dashboard */
 
@@ -1271,6 +1271,9 @@ tr.gone {
   .slim {
     display: none;
   }
+  td .s {
+    white-space: normal;
+  }
   tbody .acts {
     flex-wrap: wrap;
     justify-content: flex-start;
@@ -1288,7 +1291,6 @@ tr.gone {
   td {
     padding-inline: 2px;
   }
-  .s,
   .line,
   thead th {
     white-space: normal;
