@@ -6,9 +6,9 @@ import { runModel } from "./model/run.ts";
 /**
  * `MODEL_SEED`, one or several with commas, repeats runs, as far as the server's own choices allow; `MODEL_STEPS` makes
  * them shorter or longer. Where changes are judged (CI) the seeds are the same each time, so that a failure is the
- * change's, and each run is three times as long.
+ * change's.
  */
-export const STEPS = Number(Deno.env.get("MODEL_STEPS") ?? (Deno.env.get("CI") ? 10_000 : 3_000));
+export const STEPS = Number(Deno.env.get("MODEL_STEPS") ?? 3_000);
 /** The same for `deno task faults`. */
 const FAULT_STEPS = Number(Deno.env.get("MODEL_STEPS") ?? 10_000);
 /** One run for each. */

@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { testDatabase } from "../support/database.ts";
 import { runSeeds, SEEDS, STEPS } from "./model.ts";
 import { TRANSITIONS } from "./model/life.ts";
@@ -30,7 +30,7 @@ function edit(name: string, find: string, replace: string): string {
 }
 
 /** What is taken from the database, and what the model test then says: without these it could not fail. */
-const CONTROLS: { without: string; ignore?: string; sql: string; says: RegExp }[] = [
+const CONTROLS: { without: string; sql: string; says: RegExp }[] = [
   {
     without: "the fence growing",
     sql: `
@@ -79,7 +79,7 @@ const CONTROLS: { without: string; ignore?: string; sql: string; says: RegExp }[
       CREATE OR REPLACE FUNCTION firefly._depend_again(task_id bigint) RETURNS void
       LANGUAGE sql AS 'UPDATE firefly.dependency SET status = NULL WHERE false'`,
     says:
-      /dependency \d+\/\d+: status is \w+ instead of null|pending is \w+ instead of \d+|waits for \d+ tasks, and|waiting lacks/,
+      /dependency \d+\/\d+: status is \w+ instead of null|pending is \w+ instead of \d+|waits for \d+ tasks, and|waiting lacks|ended lacks/,
   },
   {
     without: "waking what waits for a signal",
@@ -93,7 +93,6 @@ const CONTROLS: { without: string; ignore?: string; sql: string; says: RegExp }[
   },
   {
     without: "telling callers",
-    ignore: "within 3,000 steps of this seed no callee of a suspended caller ends and is told",
     sql: edit("_tell_callers", `"firefly"._wake(over)`, "0"),
     says: /waits for \d+ callees, and of its calls [\d,]* are open|waiting lacks|Values are not equal/,
   },
@@ -126,17 +125,17 @@ const CONTROLS: { without: string; ignore?: string; sql: string; says: RegExp }[
   },
 ];
 
-for (const { without, ignore, sql, says } of CONTROLS) {
-  Deno.test({
-    name: `The model test fails without ${without}`,
-    ignore: ignore !== undefined,
-    fn: () => control(sql, says),
-  });
+for (const { without, sql, says } of CONTROLS) {
+  Deno.test(`The model test fails without ${without}`, () => control(sql, says));
 }
 
+/** Some harm takes one of several seeds. */
 async function control(sql: string, says: RegExp): Promise<void> {
-  await using db = await testDatabase();
-  await db.sql.unsafe(sql);
-  const error = await assertRejects(() => runModel(db, { seed: 1, steps: 3_000 }), Error);
-  assertMatch(error.message, says);
+  for (let seed = 1;; seed++) {
+    await using db = await testDatabase();
+    await db.sql.unsafe(sql);
+    const error = await runModel(db, { seed, steps: 3_000 }).then(() => undefined, (error: Error) => error);
+    if (error) return assertMatch(error.message, says);
+    assert(seed < 5, "it passed with five seeds");
+  }
 }

@@ -125,8 +125,8 @@ const expireRecords: Maker = (world) => {
 const prune: Maker = ({ random, sql, state }) => {
   const isNeeded = (id: number) =>
     state.edges.some(({ taskId, dependencyId, called }) => {
-      const { status } = state.tasks.get(taskId)!;
-      return dependencyId === id && (status === "created" || called && status !== "completed");
+      const status = state.tasks.get(taskId)?.status; // its record may be gone
+      return dependencyId === id && status !== undefined && (status === "created" || called && status !== "completed");
     });
   const isExpired = ({ id, claimSeq, status, completed, failed, cancelled }: Task) =>
     state.expired.get(id) === claimSeq && status !== "created" && (completed || failed || cancelled) && !isNeeded(id);

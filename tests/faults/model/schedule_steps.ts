@@ -134,7 +134,7 @@ const plainInsert: Maker = (world) => {
 /** `firefly.schedule`, with and without a unique key. */
 const scheduleInSql: Maker = (world) => {
   const { random, sql, state } = world;
-  const { model, row } = wish(world, { unique: random.once(2) });
+  const { model, row } = wish(world, { unique: !random.once(4) });
   const fresh: NewTask = { ...model, uniqueAmong: null, params: "W10=", concurrencyKey: null, rateKey: null };
   if (model.uniqueKey === null) fresh.uniqueFor = null;
   const send = () =>
@@ -279,7 +279,7 @@ export function applyUnique(
 export const SCHEDULE_STEPS: [number, Maker][] = [
   [8, scheduleMany],
   [3, plainInsert],
-  [3, scheduleInSql],
+  [6, scheduleInSql],
   [4, scheduleDuplicates],
   [10, scheduleDependants],
 ];

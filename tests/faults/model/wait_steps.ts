@@ -169,7 +169,7 @@ const call: Maker = (world) => {
   const { id, claimSeq } = random.pick(state.attempts);
   const name = random.pick(STEPS.call);
   const old = state.steps.find((step) => step.taskId === id && step.name === name);
-  const wanted = wishes(world, { unique: random.once(3) });
+  const wanted = wishes(world, { unique: !random.once(3) });
   const tasks = wanted.map(({ row }) => {
     const { unique_key, unique_among, unique_for, on_conflict, ...plain } = row;
     return {
