@@ -8,7 +8,7 @@ const [database, concurrency] = Deno.args;
 
 const firefly = configure({ database: database! });
 await firefly.consume({
-  tasks: [tasks.ten, tasks.waits, tasks.note, tasks.part, tasks.approve],
+  tasks: [tasks.ten, tasks.waits, tasks.saga, tasks.note, tasks.part, tasks.approve],
   concurrency: Number(concurrency),
   lease: "60s",
   watchdog: false,

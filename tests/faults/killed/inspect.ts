@@ -27,7 +27,9 @@ export async function inspect(
     const last = expected.steps.length - expected.parallel;
     const inOrder = [...steps.slice(0, last), ...steps.slice(last).toSorted()];
     const wants = [expected.effects.toSorted(), expected.steps, expected.steps.map((_, i) => i + 1)];
-    if (status === "completed" && JSON.stringify([effects, inOrder, seqs]) === JSON.stringify(wants)) continue;
+    if (
+      status === (expected.status ?? "completed") && JSON.stringify([effects, inOrder, seqs]) === JSON.stringify(wants)
+    ) continue;
     wrong.push(`task ${id} is ${status}, wrote ${effects}, has steps ${steps} (${seqs}), errors ${errors}`);
   }
   for (const { id, func_name, status } of await db.sql`SELECT * FROM firefly.task WHERE status <> 'completed'`) {

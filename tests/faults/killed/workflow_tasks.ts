@@ -21,6 +21,8 @@ export interface Expected {
   readonly parallel: number;
   /** The names of its rows of `step_ledger`. */
   readonly effects: readonly string[];
+  /** How it ends. @default "completed" */
+  readonly status?: "failed";
 }
 
 const NAMES = Array.from({ length: 10 }, (_, i) => `s${i + 1}`);
@@ -86,6 +88,26 @@ export const waits = task({ name: "steps.waits", maxRetries: 0 }, async () => {
   return await write(id, `end ${own} ${called}`);
 });
 
+const UNDONE = ["s1", "s3", "s5"];
+
+/** Nine steps of which three are undone, as the tenth fails; what undoes one of them schedules a task. */
+export const saga = task({ name: "steps.saga", maxRetries: 0 }, async () => {
+  const { step, id } = current();
+  for (const name of NAMES.slice(0, 9)) {
+    const run = () => write(id, name);
+    if (!UNDONE.includes(name)) await step(name, run);
+    else await step(name, run, undo);
+  }
+  await step("s10", () => {
+    throw new Error("sold out");
+  });
+
+  async function undo(name: string) {
+    await write(id, `undo ${name}`);
+    if (name === "s3") await note.schedule(id, "undo s3 note");
+  }
+});
+
 /** What the workflows leave behind, by the name of their task. */
 export const EXPECTED: Readonly<Record<string, Expected>> = {
   "steps.ten": {
@@ -100,5 +122,11 @@ export const EXPECTED: Readonly<Record<string, Expected>> = {
       ...["approve", "call a", "call a, call b, call c", "call b", "call c", "end s6 part", "part", "part own"],
       ...["s1", "s2", "s3 yes", "s4", "s6"],
     ],
+  },
+  "steps.saga": {
+    steps: [...NAMES, ...UNDONE.map((name) => `compensate ${name}`).reverse(), "compensate"],
+    parallel: 0,
+    effects: [...NAMES.slice(0, 9), ...UNDONE.map((name) => `undo ${name}`), "undo s3 note"],
+    status: "failed",
   },
 };
