@@ -5,14 +5,20 @@ const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT))
 
 /** Folders whose tests ask nothing of the server that others do not, with the reason. */
 const NOT_FOR_ANOTHER_SERVER: Record<string, string> = {
+  alerts: "its SQL is that of store/ and metrics/",
   browser: "its pages are those of dashboard/",
   cli: "its SQL is that of store/; the doctor's tests, which ask about the server itself, are named one by one",
+  consume: "its SQL is that of store/, claim/ and settle/; it is about processes and their clocks",
   docs: "its programs do what the tests of the other folders do",
   embedded: "it starts servers of its own",
   everywhere: "it has no tests, but programs that deno task everywhere runs",
+  firefly: "its SQL is that of database/ and store/",
   import: "its SQL is about the tables of other queues, and CI runs deno task everywhere on one server, too",
   faults: "many start servers of their own, and the rest take minutes",
   support: "it has no tests",
+  task: "definitions send no SQL of their own",
+  telemetry: "its SQL is that of claim/ and attempt/",
+  testing: "its SQL is that of store/",
   tools: "they are no part of the package",
 };
 
