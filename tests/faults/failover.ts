@@ -9,8 +9,6 @@ import { without } from "../support/without.ts";
 
 const TASKS = new URL("./ledger_tasks.ts", import.meta.url).pathname;
 
-/** Each attempt that a crash meets is told of when it ends, and when its task is put back, and when it ends anew. */
-
 /** Without it, a consumer stays on the first of the hosts that answers. */
 const PRIMARY_ONLY = {
   file: "src/database/settings.ts",
