@@ -16,7 +16,7 @@ export function assetPath(name: keyof typeof ASSETS): string {
 /** The assets by their names. */
 export const ASSETS: Readonly<Record<"dashboard.css" | "dashboard.js" | "firefly.svg" | "live.js", Asset>> = {
   "dashboard.css": {
-    path: "/assets/45b0e5ad1c27-dashboard.css",
+    path: "/assets/deb75172d427-dashboard.css",
     type: "text/css; charset=utf-8",
     text: `/* Firefly's dashboard */
 
@@ -1271,7 +1271,7 @@ tr.gone {
   .slim {
     display: none;
   }
-  td .s {
+  tbody .s {
     white-space: normal;
   }
   tbody .acts {
