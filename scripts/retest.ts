@@ -9,6 +9,8 @@ import { EXIT } from "./program.ts";
 const ROOT = new URL("../", import.meta.url).pathname;
 /** The most failed files that run again: with more, it is hardly chance. */
 const MOST = 10;
+/** A line of the list: the name of a test, then its file, or that of the documentation whose example it is. */
+const FAILED = /^(?:(.*) => )?(?:(\S*_test\.ts)|(\S+)#\d+-\d+\.\w+)(?::\d+:\d+| \(uncaught error\))$/;
 
 /**
  * Which tests and examples of the documentation failed, by file, as `deno test` lists them at its end; undefined if it
@@ -20,12 +22,10 @@ export function failedTests(output: string): Map<string, string[]> | undefined {
   const files = new Map<string, string[]>();
   for (const line of output.slice(start).trimStart().split("\n").slice(2)) {
     if (line === "") break;
-    const [, name = "uncaught error", path = ""] = /^(?:(.*) => )?(\S*?)(?::\d+:\d+| \(uncaught error\))$/.exec(line) ??
-      [];
-    const [, example] = /^(.*)#\d+-\d+\.\w+$/.exec(path) ?? [];
-    if (example === undefined && !path.endsWith("_test.ts")) return undefined;
-    const file = example ?? path;
-    files.set(file, [...files.get(file) ?? [], example === undefined ? name : "example"]);
+    const [, name = "uncaught error", file, documented] = FAILED.exec(line) ?? [];
+    const path = file ?? documented;
+    if (path === undefined) return undefined;
+    files.set(path, [...files.get(path) ?? [], file === undefined ? "example" : name]);
   }
   return files;
 }
