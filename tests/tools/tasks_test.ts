@@ -18,7 +18,6 @@ const NOT_FOR_ANOTHER_SERVER: Record<string, string> = {
   support: "it has no tests",
   task: "definitions send no SQL of their own",
   telemetry: "its SQL is that of claim/ and attempt/",
-  testing: "its SQL is that of store/",
   tools: "they are no part of the package",
 };
 
