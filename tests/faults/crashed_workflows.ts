@@ -52,7 +52,7 @@ async function crash(
     tasks: "killed/workflow_tasks.ts",
     lease: "10s",
     args: ["--concurrency", String(2 * WIDTH), "--no-watchdog"],
-    ...(root === undefined ? {} : { root }),
+    root,
   });
   const supply = new AbortController();
   const supplied = keepSupplied(ledger, { names: Object.keys(EXPECTED), width: WIDTH, signal: supply.signal });

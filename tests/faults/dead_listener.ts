@@ -50,7 +50,7 @@ async function fall(root: string | undefined, timeout: number, only = false) {
   const flags = ["--lease", "2s", "--poll-interval", "60s", "--json", "--verbose"];
   await using consumer = startCli(
     ["consume", ...urls, "--import", TASKS, ...flags],
-    root === undefined ? {} : { root },
+    { root },
   );
   await until(() => count(consumer, "listening") === 1, 20_000);
 

@@ -111,7 +111,7 @@ async function startPair(): Promise<Pair> {
 
 function consume(url: string, root?: string): CliProcess {
   const flags = ["--lease", "2s", "--poll-interval", "30s", "--json", "--verbose"];
-  return startCli(["consume", "--database", url, "--import", TASKS, ...flags], root === undefined ? {} : { root });
+  return startCli(["consume", "--database", url, "--import", TASKS, ...flags], { root });
 }
 
 /** Four that schedule one after another, whatever becomes of it; `ids` are those of the calls that resolved. */

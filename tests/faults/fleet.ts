@@ -39,8 +39,11 @@ export class Fleet implements AsyncDisposable {
   }
 
   /** Starts `size` consumers, and waits until all are registered. */
-  static async start(ledger: Ledger, { size, args = [], root }: { size: number; args?: string[]; root?: string }) {
-    const fleet = new Fleet(ledger, size, () => startConsumer(ledger, args, root === undefined ? {} : { root }));
+  static async start(
+    ledger: Ledger,
+    { size, args = [], root }: { size: number; args?: string[]; root?: string | undefined },
+  ) {
+    const fleet = new Fleet(ledger, size, () => startConsumer(ledger, args, { root }));
     try {
       await untilRegistered(ledger, size);
       return fleet;

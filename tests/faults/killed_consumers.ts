@@ -54,7 +54,7 @@ async function harass(db: Ledger, { consumers, tasks, kills, stops }: Size, root
   let count = tasks;
   let isOver = false;
   await scheduleMarks(db, tasks, { ms: HOLD });
-  await using fleet = await Fleet.start(db, { size: consumers, ...(root === undefined ? {} : { root }) });
+  await using fleet = await Fleet.start(db, { size: consumers, root });
   const harm = Promise.all([killSome(fleet, kills), stopSome(fleet, stops)]).finally(() => isOver = true);
   const supply = (async () => {
     for (; !isOver; await sleep(100)) {

@@ -58,7 +58,7 @@ async function terminateEach(times: number, root?: string): Promise<Aftermath> {
   await using db = await ledgerDatabase();
   await db.sql`CREATE TABLE termination (n int, answered float8, terminated float8, ms float8, fates text)`;
   const env = { SIDE_DATABASE_URL: db.url };
-  await using consumer = startConsumer(db, ["--concurrency", "1"], root === undefined ? { env } : { env, root });
+  await using consumer = startConsumer(db, ["--concurrency", "1"], { env, root });
   await untilRegistered(db, 1);
   await db.sql`
     INSERT INTO firefly.task (func_name, params)

@@ -55,7 +55,7 @@ interface Aftermath {
 async function freeze({ account, root }: { account: string | null; root?: string }): Promise<Aftermath> {
   await using db = await ledgerDatabase();
   await db.sql`CREATE TABLE account (name text PRIMARY KEY)`;
-  await using fleet = await Fleet.start(db, { size: 2, ...(root === undefined ? {} : { root }) });
+  await using fleet = await Fleet.start(db, { size: 2, root });
   const id = await insertTask(db, { func_name: "process.freeze", params: btoa(JSON.stringify([1, account])) });
   const { pid, at } = await untilFrozen(db);
   const frozen = fleet.members.find((member) => member.pid === pid)!;

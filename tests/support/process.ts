@@ -16,7 +16,7 @@ export interface CliOptions {
   cwd?: string;
   env?: Record<string, string>;
   /** Where `cli.ts` is. @default this repository */
-  root?: string;
+  root?: string | undefined;
   /** Another program than `cli.ts`. */
   program?: string;
   /** A program and its arguments that start Deno, such as `faketime`. */

@@ -34,10 +34,9 @@ export class Spare implements AsyncDisposable {
     const proxy = await TcpProxy.start(url);
     const opened = Promise.withResolvers<void>();
     proxy.gate = opened.promise;
-    const source = root === undefined ? {} : { root };
     const process = startCli([proxy.through(url), String(concurrency)], {
       program: PROGRAM,
-      ...source,
+      root,
       ...(root === undefined ? {} : { env: { ROOT: root } }),
     });
     const spare = new Spare(process, proxy, opened);
