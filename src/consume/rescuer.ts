@@ -4,7 +4,7 @@ import { mayConcernOneRecord } from "../database/error_codes.ts";
 import { FireflyError } from "../errors.ts";
 import type { Emitter } from "../events.ts";
 import type { Statistics } from "../statistics/statistics.ts";
-import { type RescuedTask, rescueTasks } from "../store/consumers.ts";
+import { type RescuedTask, rescueTasks } from "../store/rescue.ts";
 
 /** What a {@linkcode Rescuer} works with. */
 export interface RescuerOptions {

@@ -1,6 +1,6 @@
 import type { Firefly } from "../firefly/firefly.ts";
 import { prepareTasks } from "../schedule/new_tasks.ts";
-import type { NewTask } from "../store/insert.ts";
+import type { NewTask } from "../store/new_task.ts";
 import { didYouMean } from "../suggest.ts";
 import { checkScheduleOptions, type TaskDefinition } from "../task/definition.ts";
 import type { ScheduleOptions } from "../task/options.ts";

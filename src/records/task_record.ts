@@ -33,7 +33,7 @@ import type { Payload, Signal } from "../task/signal.ts";
 import { readStepRecords } from "./step_record.ts";
 import { registry } from "../task/scope.ts";
 import { cancelTasks, type Chosen, deleteTasks, rescheduleTasks, retryTasks, runTasks } from "../store/bulk.ts";
-import type { NewTask } from "../store/insert.ts";
+import type { NewTask } from "../store/new_task.ts";
 import { readRecords } from "../store/records.ts";
 import { type ErrorRow, type TaskRow, toNumber } from "../store/rows.ts";
 import { rowOf, type ScheduledRow, type ScheduledTask } from "../store/schedule.ts";

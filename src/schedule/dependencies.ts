@@ -1,5 +1,5 @@
 import { FireflyError } from "../errors.ts";
-import type { Dependency, NewTask } from "../store/insert.ts";
+import type { Dependency, NewTask } from "../store/new_task.ts";
 import { resultSourceOf } from "../task/result_of.ts";
 import type { ResultSource, ScheduledCall } from "../task/scheduled_call.ts";
 import { encodeMissing } from "../wire/missing.ts";

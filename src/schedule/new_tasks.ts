@@ -5,7 +5,7 @@ import { toRetrySeconds, toSeconds } from "../duration.ts";
 import { type KeyRing, mapInChunks } from "../privacy/encryption.ts";
 import { computeLimitKeys, isLimited } from "../task/limit_keys.ts";
 import type { ScheduleOptions, TaskOptions } from "../task/options.ts";
-import type { NewTask, UniqueColumns } from "../store/insert.ts";
+import type { NewTask, UniqueColumns } from "../store/new_task.ts";
 import { Dependencies, hasResults, type PreparedTask, sourceOf, withoutResults } from "./dependencies.ts";
 import { isUnique, uniqueColumns } from "./unique_key.ts";
 import { resultSourceOf } from "../task/result_of.ts";

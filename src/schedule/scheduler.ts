@@ -8,7 +8,7 @@ import type { ScheduleOptions } from "../task/options.ts";
 import type { ScheduledCall } from "../task/scheduled_call.ts";
 import { areIndependent, type PreparedTask, toInserted, whenPlaced } from "./dependencies.ts";
 import type { Sessions } from "../database/sessions.ts";
-import type { NewTask } from "../store/insert.ts";
+import type { NewTask } from "../store/new_task.ts";
 import { areUnique, isOneStatement, isProducer, type ScheduledTask, scheduleTasks } from "../store/schedule.ts";
 import type { FreshRecord } from "../task/record.ts";
 import { runTransaction, Transaction } from "../database/transaction.ts";

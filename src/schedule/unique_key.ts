@@ -3,7 +3,7 @@ import { checkKey, type TaskDefinition } from "../task/definition.ts";
 import { toSeconds } from "../duration.ts";
 import type { ScheduleOptions, Unique } from "../task/options.ts";
 import type { KeyRing } from "../privacy/encryption.ts";
-import type { UniqueColumns } from "../store/insert.ts";
+import type { UniqueColumns } from "../store/new_task.ts";
 import { decode } from "../wire/decode.ts";
 import { encode } from "../wire/encode.ts";
 

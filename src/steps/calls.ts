@@ -3,7 +3,7 @@ import { LeaseLost } from "../errors.ts";
 import { readClaims } from "../store/settle.ts";
 import { leaseLostError } from "../settle/outcome_events.ts";
 import { callTasks } from "../store/calls.ts";
-import type { NewTask } from "../store/insert.ts";
+import type { NewTask } from "../store/new_task.ts";
 import { isInstance } from "../thrown.ts";
 import { type CallTarget, targetOf } from "../task/call_target.ts";
 import type { PreparedCall } from "../task/scope.ts";

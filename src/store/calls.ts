@@ -1,7 +1,7 @@
 import type { Tag } from "../database/driver.ts";
 import { TaskExists } from "../errors.ts";
 import type { TaskStatus } from "../task/record.ts";
-import type { NewTask } from "./insert.ts";
+import type { NewTask } from "./new_task.ts";
 import { type ErrorRow, toNumber } from "./rows.ts";
 import { type NewStep, toStepJson } from "./steps.ts";
 

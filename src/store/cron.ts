@@ -1,6 +1,6 @@
 import type { Tag } from "../database/driver.ts";
 import { toNumber } from "./rows.ts";
-import type { NewTask } from "./insert.ts";
+import type { NewTask } from "./new_task.ts";
 
 /** A cron as a consumer registers it. */
 export interface NewCron {

@@ -1,7 +1,7 @@
 import { parseTime } from "../database/times.ts";
 import type { Backoff } from "../task/backoff.ts";
 import type { AttemptedBy } from "../events.ts";
-import type { NewTask } from "./insert.ts";
+import type { NewTask } from "./new_task.ts";
 import type { TaskState, TaskStatus } from "../task/record.ts";
 
 /** A row of the view `task_record`, as the driver returns it. */

@@ -1,7 +1,8 @@
 import type { Tag } from "../database/driver.ts";
 import { FireflyError, TaskExists } from "../errors.ts";
 import { lazyArray } from "../lazy_array.ts";
-import { type InsertedTask, insertTasks, type NewTask } from "./insert.ts";
+import { insertTasks } from "./insert.ts";
+import type { InsertedTask, NewTask } from "./new_task.ts";
 import { newRow, rowOfJson, type TaskRow, timeOf, toNumber } from "./rows.ts";
 
 /** A row of the view `task_record`, and whether it is new. */

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { setTimeout as sleep } from "node:timers/promises";
 import { current, task } from "../../mod.ts";
-import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
+import { removeExpiredConsumers } from "../../src/store/consumers.ts";
+import { rescueTasks } from "../../src/store/rescue.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { claim, expireConsumer, startConsumer } from "../support/claiming.ts";
 import { placesOf } from "../support/records.ts";

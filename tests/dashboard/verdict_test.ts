@@ -2,7 +2,8 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { headingOf, judge, quietWords } from "../../src/dashboard/verdict.ts";
 import type { Entry } from "../../src/dashboard/verdict_entry.ts";
 import { type Facts, readFacts } from "../../src/dashboard/verdict_facts.ts";
-import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
+import { removeExpiredConsumers } from "../../src/store/consumers.ts";
+import { rescueTasks } from "../../src/store/rescue.ts";
 import { deleteOrphanedCron } from "../../src/store/cron.ts";
 import { parkUnknownTasks, unparkKnownTasks } from "../../src/store/waiting.ts";
 import { claim, expireConsumer, startConsumer } from "../support/claiming.ts";

@@ -18,7 +18,8 @@ Deno.test("defect 11: a task whose consumers die is counted and ends, whatever i
     const consumerId = await startConsumer(test.db, { tasks: [poison.funcName] });
     assertEquals((await claim(test.db, { consumerId, names: [poison.funcName] })).tasks.length, 1);
     await expireConsumer(test.db, consumerId);
-    const { removeExpiredConsumers, rescueTasks } = await import("../../src/store/consumers.ts");
+    const { removeExpiredConsumers } = await import("../../src/store/consumers.ts");
+    const { rescueTasks } = await import("../../src/store/rescue.ts");
     await removeExpiredConsumers(test.db.store);
     await rescueTasks(test.db.store);
   }

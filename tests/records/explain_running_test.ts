@@ -1,7 +1,9 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { task } from "../../mod.ts";
 import { promoteDueTasks } from "../../src/store/waiting.ts";
-import { removeExpiredConsumers, requeueUnplaced, rescueTasks } from "../../src/store/consumers.ts";
+import { removeExpiredConsumers } from "../../src/store/consumers.ts";
+import { rescueTasks } from "../../src/store/rescue.ts";
+import { requeueUnplaced } from "../../src/store/unplaced.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 import { claim, claimOne, expireConsumer, startConsumer } from "../support/claiming.ts";

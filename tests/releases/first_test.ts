@@ -15,9 +15,11 @@ import { CHECKSUMS } from "./checksums.ts";
 import { claimTasks } from "./first/claim.ts";
 import type { ClaimedTask } from "./first/claimed_task.ts";
 import { completeTasks } from "./first/complete.ts";
-import { registerConsumer, removeExpiredConsumers, renewConsumer, rescueTasks } from "./first/consumers.ts";
+import { registerConsumer, removeExpiredConsumers, renewConsumer } from "./first/consumers.ts";
+import { insertTasks } from "./first/insert.ts";
 import { admitTasks } from "./first/limits.ts";
-import { insertTasks, type NewTask } from "./first/insert.ts";
+import type { NewTask } from "./first/new_task.ts";
+import { rescueTasks } from "./first/rescue.ts";
 import { type Outcome, settleTasks } from "./first/settle.ts";
 import { parkUnknownTasks, promoteDueTasks, unparkKnownTasks } from "./first/waiting.ts";
 

@@ -3,7 +3,7 @@ import { type Duration, task } from "../../mod.ts";
 import { defineTask, type TaskDefinition } from "../../src/task/definition.ts";
 import type { ScheduleOptions, TaskOptions } from "../../src/task/options.ts";
 import { type KnownColumns, newTasks } from "../../src/schedule/new_tasks.ts";
-import type { NewTask } from "../../src/store/insert.ts";
+import type { NewTask } from "../../src/store/new_task.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { taskName, testInstance } from "../support/instance.ts";
 

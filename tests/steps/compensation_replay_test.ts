@@ -1,6 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { current, Fail, task } from "../../mod.ts";
-import { registerConsumer, removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
+import { registerConsumer, removeExpiredConsumers } from "../../src/store/consumers.ts";
+import { rescueTasks } from "../../src/store/rescue.ts";
 import { attempts } from "../support/attempts.ts";
 import { expireConsumer } from "../support/claiming.ts";
 import { recordOf } from "../support/records.ts";

@@ -7,7 +7,8 @@ import { taskName, testInstance } from "../support/instance.ts";
 import { backends } from "../support/statements.ts";
 import { until } from "../support/waiting.ts";
 import { expireConsumer } from "../support/claiming.ts";
-import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
+import { removeExpiredConsumers } from "../../src/store/consumers.ts";
+import { rescueTasks } from "../../src/store/rescue.ts";
 
 const effect = (name: string) => current().sql`INSERT INTO effect VALUES (${name}, ${current().attempt})`;
 

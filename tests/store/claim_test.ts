@@ -2,7 +2,8 @@ import { assert, assertEquals } from "@std/assert";
 import { testDatabase } from "../support/database.ts";
 import { claim, claimOne, expireConsumer, startConsumer } from "../support/claiming.ts";
 import { insertTask, placesOf, recordOf } from "../support/records.ts";
-import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
+import { removeExpiredConsumers } from "../../src/store/consumers.ts";
+import { rescueTasks } from "../../src/store/rescue.ts";
 
 Deno.test("claimTasks() takes the larger priority first, then the earlier due time, then the smaller id", async () => {
   await using db = await testDatabase();

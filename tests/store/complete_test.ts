@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { ClaimedTask } from "../../src/store/claimed_task.ts";
 import { completeTask, isNotHeld, readFreeClaim } from "../../src/store/complete.ts";
-import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
+import { removeExpiredConsumers } from "../../src/store/consumers.ts";
+import { rescueTasks } from "../../src/store/rescue.ts";
 import { registerWaiters } from "../../src/store/records.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { claim, claimMany, claimOne, expireConsumer, startConsumer } from "../support/claiming.ts";

@@ -3,7 +3,7 @@ import { settleTasks } from "../../src/store/settle.ts";
 import { assert, assertEquals, assertObjectMatch, assertRejects } from "@std/assert";
 import { cancelGraph, readGraph, readResults, releaseTasks } from "../../src/store/dependencies.ts";
 import { cancelTasks, deleteTasks } from "../../src/store/bulk.ts";
-import { requeueUnplaced } from "../../src/store/consumers.ts";
+import { requeueUnplaced } from "../../src/store/unplaced.ts";
 import { scheduleUnique } from "../../src/store/schedule.ts";
 import { promoteDueTasks } from "../../src/store/waiting.ts";
 import { claim, claimOne, startConsumer } from "../support/claiming.ts";

@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { deleteTasks, retryTasks } from "../../src/store/bulk.ts";
-import { removeExpiredConsumers, requeueUnplaced, rescueTasks } from "../../src/store/consumers.ts";
+import { removeExpiredConsumers } from "../../src/store/consumers.ts";
+import { rescueTasks } from "../../src/store/rescue.ts";
+import { requeueUnplaced } from "../../src/store/unplaced.ts";
 import { repairFailedTasks } from "../../src/store/failed_tasks.ts";
 import { requeueForLimits } from "../../src/store/limits.ts";
 import { pruneEach, pruneTasks } from "../../src/store/prune.ts";

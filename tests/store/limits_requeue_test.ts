@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { parkUnknownTasks, promoteDueTasks, unparkKnownTasks } from "../../src/store/waiting.ts";
-import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
+import { removeExpiredConsumers } from "../../src/store/consumers.ts";
+import { rescueTasks } from "../../src/store/rescue.ts";
 import { requeueForLimits } from "../../src/store/limits.ts";
 import { testDatabase } from "../support/database.ts";
 import { claim, claimOne, expireConsumer, startConsumer } from "../support/claiming.ts";

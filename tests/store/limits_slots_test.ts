@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { promoteDueTasks } from "../../src/store/waiting.ts";
-import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
+import { removeExpiredConsumers } from "../../src/store/consumers.ts";
+import { rescueTasks } from "../../src/store/rescue.ts";
 import { deleteEndedSlots, returnIdleSlots, startRates } from "../../src/store/limits.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { claim, claimOne, expireConsumer, startConsumer } from "../support/claiming.ts";

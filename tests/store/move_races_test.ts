@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { cancelTasks, type Chosen, rescheduleTasks, runTasks } from "../../src/store/bulk.ts";
-import { rescueTasks } from "../../src/store/consumers.ts";
+import { rescueTasks } from "../../src/store/rescue.ts";
 import { promoteDueTasks } from "../../src/store/waiting.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { claim, startConsumer } from "../support/claiming.ts";

@@ -1,8 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { makeTag, openClient, type Rows } from "../../src/database/driver.ts";
-import { rescueTasks } from "../../src/store/consumers.ts";
+import { rescueTasks } from "../../src/store/rescue.ts";
 import { requeueForLimits, returnIdleSlots } from "../../src/store/limits.ts";
-import { insertTasks, type NewTask } from "../../src/store/insert.ts";
+import { insertTasks } from "../../src/store/insert.ts";
+import type { NewTask } from "../../src/store/new_task.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import { promoteDueTasks, unparkKnownTasks } from "../../src/store/waiting.ts";
 import { testDatabase } from "../support/database.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import { tagOf } from "../../src/database/user_client.ts";
-import type { NewTask } from "../../src/store/insert.ts";
+import type { NewTask } from "../../src/store/new_task.ts";
 import { isProducer, scheduleTasks } from "../../src/store/schedule.ts";
 import { testDatabase } from "../support/database.ts";
 import { newTask } from "../support/new_task.ts";

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { task } from "../../mod.ts";
-import { insertTasks, type NewTask } from "../../src/store/insert.ts";
+import { insertTasks } from "../../src/store/insert.ts";
+import type { NewTask } from "../../src/store/new_task.ts";
 import { chunksOf, scheduleUnique } from "../../src/store/schedule.ts";
 import { testDatabase } from "../support/database.ts";
 import { taskName, testInstance } from "../support/instance.ts";

@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { deleteBatches, readClaims, settleTasks, storeProgress } from "../../src/store/settle.ts";
 import { registerWaiters } from "../../src/store/records.ts";
-import { removeExpiredConsumers, rescueTasks } from "../../src/store/consumers.ts";
+import { removeExpiredConsumers } from "../../src/store/consumers.ts";
+import { rescueTasks } from "../../src/store/rescue.ts";
 import { testDatabase } from "../support/database.ts";
 import { claim, claimMany, claimOne, expireConsumer, startConsumer } from "../support/claiming.ts";
 import { insertTask, placesOf, recordOf } from "../support/records.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { rescueTasks } from "../../src/store/consumers.ts";
+import { rescueTasks } from "../../src/store/rescue.ts";
 import { retryTasks } from "../../src/store/bulk.ts";
 import { scheduleUnique } from "../../src/store/schedule.ts";
 import { settleTasks } from "../../src/store/settle.ts";

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import type postgres from "postgres";
-import type { NewTask } from "../../src/store/insert.ts";
+import type { NewTask } from "../../src/store/new_task.ts";
 import { scheduleUnique } from "../../src/store/schedule.ts";
 import { deleteExpiredKeys } from "../../src/store/unique.ts";
 import { testDatabase } from "../support/database.ts";

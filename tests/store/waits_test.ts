@@ -2,7 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { explainTask } from "../../src/store/explain.ts";
 import { cancelGraph, readGraph, readLateDependencies } from "../../src/store/dependencies.ts";
 import { pruneTasks } from "../../src/store/prune.ts";
-import { requeueUnplaced } from "../../src/store/consumers.ts";
+import { requeueUnplaced } from "../../src/store/unplaced.ts";
 import { countStates } from "../../src/store/record_counts.ts";
 import { findPlaced } from "../../src/store/placed.ts";
 import { scheduleUnique } from "../../src/store/schedule.ts";

@@ -1,5 +1,5 @@
 import { type NewCron, readClock, registerCrons } from "../../src/store/cron.ts";
-import type { NewTask } from "../../src/store/insert.ts";
+import type { NewTask } from "../../src/store/new_task.ts";
 import type { TestDatabase } from "./database.ts";
 
 /** A cron of `name`, as a consumer would introduce it. */

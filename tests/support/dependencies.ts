@@ -1,6 +1,6 @@
 import type postgres from "postgres";
 import type { Tag } from "../../src/database/driver.ts";
-import type { Dependency, NewTask } from "../../src/store/insert.ts";
+import type { Dependency, NewTask } from "../../src/store/new_task.ts";
 import { makeTag } from "../../src/database/driver.ts";
 import { releaseTasks } from "../../src/store/dependencies.ts";
 import { scheduleUnique } from "../../src/store/schedule.ts";

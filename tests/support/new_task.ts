@@ -1,4 +1,4 @@
-import type { NewTask } from "../../src/store/insert.ts";
+import type { NewTask } from "../../src/store/new_task.ts";
 
 /** A task as `schedule()` hands it to the store. */
 export function newTask(columns: Partial<NewTask> = {}): NewTask {

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { callTasks } from "../../src/store/calls.ts";
 import type { ClaimedTask } from "../../src/store/claimed_task.ts";
 import type { Tag } from "../../src/database/driver.ts";
-import type { NewTask } from "../../src/store/insert.ts";
+import type { NewTask } from "../../src/store/new_task.ts";
 import type { NewStep } from "../../src/store/steps.ts";
 import { suspendTasks, type Suspension } from "../../src/store/suspend.ts";
 import type { TestDatabase } from "./database.ts";

@@ -4,7 +4,7 @@ import { TaskExists } from "../../errors.ts";
 import { ValidationFailed } from "../../task/validation.ts";
 import { decodeTaskArguments, isEncrypted } from "../../privacy/encryption.ts";
 import { formatTime } from "../../database/times.ts";
-import type { NewTask } from "../../store/insert.ts";
+import type { NewTask } from "../../store/new_task.ts";
 import { scheduleTasks } from "../../store/schedule.ts";
 import { type KnownTask, readKnownTask } from "../../store/task_lists_new.ts";
 import { readSuggestions } from "../../store/task_lists_counts.ts";

@@ -1,4 +1,5 @@
-import { removeExpiredConsumers, rescueTasks } from "../../../src/store/consumers.ts";
+import { removeExpiredConsumers } from "../../../src/store/consumers.ts";
+import { rescueTasks } from "../../../src/store/rescue.ts";
 import { type TestDatabase, testDatabase } from "../../support/database.ts";
 import { until } from "../../support/waiting.ts";
 import { killAt, type Moment } from "./killer.ts";

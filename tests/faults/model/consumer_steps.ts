@@ -7,8 +7,8 @@ import {
   removeConsumer,
   removeExpiredConsumers,
   renewConsumer,
-  rescueTasks,
 } from "../../../src/store/consumers.ts";
+import { rescueTasks } from "../../../src/store/rescue.ts";
 import { deleteBatches, storeProgress } from "../../../src/store/settle.ts";
 import { SETTLE_STEPS } from "./settle_steps.ts";
 import { type Consumer, LONG, type State } from "./state.ts";

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { requeueUnplaced } from "../../../src/store/consumers.ts";
+import { requeueUnplaced } from "../../../src/store/unplaced.ts";
 import { cancelTasks, type Chosen, deleteTasks, retryTasks } from "../../../src/store/bulk.ts";
 import { pruneTasks } from "../../../src/store/prune.ts";
 import { pauseQueue, resumeQueue } from "../../../src/store/queues.ts";

@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { codeOf } from "../../../src/database/error_codes.ts";
 import { tagOf } from "../../../src/database/user_client.ts";
-import { type Dependency, insertTasks, type NewTask as NewRow } from "../../../src/store/insert.ts";
+import { insertTasks } from "../../../src/store/insert.ts";
+import type { Dependency, NewTask as NewRow } from "../../../src/store/new_task.ts";
 import { scheduleUnique, type UniqueTask } from "../../../src/store/schedule.ts";
 import { LONG, type State, Time } from "./state.ts";
 import { depend } from "./dependencies.ts";

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { TaskExists } from "../../../src/errors.ts";
 import { callTasks } from "../../../src/store/calls.ts";
-import type { NewTask as NewRow } from "../../../src/store/insert.ts";
+import type { NewTask as NewRow } from "../../../src/store/new_task.ts";
 import { sendSignal } from "../../../src/store/signals.ts";
 import { isNotHeld } from "../../../src/store/complete.ts";
 import { type NewStep, storeStep, storeSteps } from "../../../src/store/steps.ts";

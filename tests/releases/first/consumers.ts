@@ -1,11 +1,5 @@
 import type { Tag } from "../../../src/database/driver.ts";
-import type { AttemptedBy } from "../../../src/events.ts";
-import type { TaskStatus } from "../../../src/task/record.ts";
 import { noteLostConsumers } from "./alerts.ts";
-import { lastError, noteFailures } from "./failed_tasks.ts";
-import { isUnplaced, placeInReady, placeInWaiting } from "./placement.ts";
-import { type ErrorRow, toNumber } from "./rows.ts";
-import { attemptOf, duplicateError, failDuplicates, findDuplicates } from "./unique.ts";
 
 export interface ConsumerInfo {
   id: string;
@@ -76,118 +70,6 @@ export async function removeExpiredConsumers(sql: Tag): Promise<string[]> {
   return rows.map((row) => row.id);
 }
 
-export interface RescuedTask {
-  id: number;
-  funcName: string;
-  queue: string;
-  status: TaskStatus;
-  concurrencyKey: string | null;
-  rateKey: string | null;
-  attemptedBy: AttemptedBy | null;
-  error: Pick<ErrorRow, "name" | "message"> | null;
-}
-
-export interface RescueRange {
-  readonly from: number;
-  readonly to: number;
-  readonly without: readonly number[];
-}
-
-const WHOLE_RANGE: RescueRange = { from: 0, to: Number.MAX_SAFE_INTEGER, without: [] };
-
-export async function rescueTasks(sql: Tag, { from, to, without }: RescueRange = WHOLE_RANGE): Promise<RescuedTask[]> {
-  const back = { from: sql.raw("(SELECT * FROM rescued WHERE status = 'created') AS back") };
-  const rows = await sql`
-    WITH orphaned AS MATERIALIZED (
-      SELECT claim_batch.id
-      FROM ${sql.schema}.claim_batch
-      WHERE NOT EXISTS (SELECT FROM ${sql.schema}.consumer WHERE consumer.id = claim_batch.consumer_id)
-      ORDER BY claim_batch.id
-      LIMIT 20
-      FOR UPDATE SKIP LOCKED
-    ), left_behind AS MATERIALIZED (
-      SELECT claim.*
-      FROM orphaned
-      JOIN ${sql.schema}._claimed_task AS claim ON claim.batch_id = orphaned.id
-    ), held AS MATERIALIZED (
-      SELECT task.id, left_behind.claimed, left_behind.attempted_by,
-        CASE WHEN process.id IS NOT NULL THEN
-          jsonb_build_object('host', process.host, 'pid', process.pid, 'release', process.release)
-        END AS process,
-        COALESCE(left_behind.quarantined AND task.crash_count >= 4, false) AS exhausted
-      FROM left_behind
-      JOIN ${sql.schema}.task
-        ON task.id = left_behind.id AND task.claim_seq = left_behind.claim_seq AND task.status = 'created'
-      LEFT JOIN ${sql.schema}.consumer_process AS process ON process.id = left_behind.attempted_by
-      WHERE task.id BETWEEN ${from} AND ${to} AND task.id <> ALL (${[...without]}::bigint[])
-      ORDER BY task.id
-      FOR UPDATE OF task SKIP LOCKED
-    ), passed_over AS (
-      SELECT left_behind.batch_id
-      FROM left_behind
-      JOIN ${sql.schema}.task
-        ON task.id = left_behind.id AND task.claim_seq = left_behind.claim_seq AND task.status = 'created'
-      WHERE left_behind.id NOT IN (SELECT id FROM held)
-    ), ended AS (
-      DELETE FROM ${sql.schema}.claim_batch
-      WHERE id = ANY (ARRAY(SELECT id FROM orphaned)) AND id NOT IN (SELECT batch_id FROM passed_over)
-    ), ${findDuplicates(sql, sql.raw("(SELECT id FROM held WHERE NOT exhausted) AS held"))}, rescued AS (
-      UPDATE ${sql.schema}.task
-      SET claim_seq = task.claim_seq + 1,
-        rescues = COALESCE(task.rescues, 0) + 1,
-        crash_count = COALESCE(task.crash_count, 0) + 1,
-        status = CASE WHEN held.exhausted OR duplicate.id IS NOT NULL THEN 'failed' ELSE 'created' END,
-        started = held.claimed,
-        failed = CASE WHEN held.exhausted OR duplicate.id IS NOT NULL THEN now() END,
-        attempted_by = held.attempted_by,
-        errors = CASE
-          WHEN held.exhausted THEN COALESCE(task.errors, '[]') || jsonb_build_array(jsonb_build_object(
-            'name', 'ConsumerCrashed',
-            'message', 'Five consumers in a row crashed while they held this task',
-            'at', now(), 'attempt', ${attemptOf(sql)}
-          ) || COALESCE(held.process, '{}'))
-          WHEN duplicate.id IS NOT NULL THEN COALESCE(task.errors, '[]') || ${duplicateError(sql)}
-          ELSE task.errors
-        END
-      FROM held
-      LEFT JOIN duplicate ON duplicate.id = held.id
-      WHERE task.id = held.id
-      RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
-        task.concurrency_key, task.rate_key, task.crash_count >= 2 AS quarantined, held.process, task.failed,
-        ${lastError(sql)}
-    ), noted AS (
-      ${noteFailures(sql, sql.raw("rescued"))}
-    ), placed AS (
-      ${placeInReady(sql, back)}
-    ), placed_waiting AS (
-      ${placeInWaiting(sql, { ...back, admits: true })}
-    ), waiter AS (
-      DELETE FROM ${sql.schema}.result_waiter
-      USING rescued
-      WHERE result_waiter.task_id = rescued.id AND rescued.status = 'failed'
-      RETURNING result_waiter.task_id
-    ), notified AS MATERIALIZED (
-      SELECT ${sql.schema}._notify(queue)
-      FROM (SELECT DISTINCT queue FROM rescued WHERE status = 'created') AS filled
-      UNION ALL
-      SELECT pg_notify(${sql.schema}.ended_channel(), '') WHERE EXISTS (SELECT FROM waiter)
-    )
-    SELECT id, func_name, queue, status, concurrency_key, rate_key, process, error,
-      (SELECT count(*) FROM notified) AS notified
-    FROM rescued
-  `;
-  return rows.map((row) => ({
-    id: toNumber(row.id),
-    funcName: row.func_name,
-    queue: row.queue,
-    status: row.status,
-    concurrencyKey: row.concurrency_key,
-    rateKey: row.rate_key,
-    attemptedBy: row.process,
-    error: row.error,
-  }));
-}
-
 export interface BatchRow {
   id: string;
   claims: { id: number; claimSeq: number; concurrencyKey: string | null; rateKey: string | null }[];
@@ -207,56 +89,6 @@ export async function readBatches(sql: Tag, consumerId: string): Promise<BatchRo
     GROUP BY claim.batch_id
   `;
   return rows.map(({ id, claims }) => ({ id, claims }));
-}
-
-export async function requeueUnplaced(sql: Tag, after: number): Promise<{ last: number; placed: number }> {
-  const [row] = await sql`
-    WITH seen AS MATERIALIZED (
-      SELECT id, status, claim_seq, queue, priority, not_before, dependencies
-      FROM ${sql.schema}.task
-      WHERE id > ${after}
-      ORDER BY id
-      LIMIT 5000
-    ), unplaced AS MATERIALIZED (
-      SELECT seen.id, seen.dependencies
-      FROM seen
-      WHERE ${isUnplaced(sql)}
-    ), held AS MATERIALIZED (
-      SELECT task.id
-      FROM unplaced
-      JOIN ${sql.schema}.task ON task.id = unplaced.id AND task.status = 'created'
-      WHERE unplaced.dependencies IS NULL
-      ORDER BY task.id
-      FOR UPDATE OF task SKIP LOCKED
-    ), ${findDuplicates(sql, sql.raw("held"))}, fenced AS (
-      UPDATE ${sql.schema}.task
-      SET claim_seq = task.claim_seq + 1, ${failDuplicates(sql)}
-      FROM held
-      LEFT JOIN duplicate ON duplicate.id = held.id
-      WHERE task.id = held.id
-      RETURNING task.id, task.claim_seq, task.status, task.not_before, task.priority, task.queue, task.func_name,
-        task.concurrency_key, task.rate_key, COALESCE(task.crash_count >= 2, false) AS quarantined, task.failed,
-        ${lastError(sql)}
-    ), noted AS (
-      ${noteFailures(sql, sql.raw("fenced"))}
-    ), placed AS (
-      INSERT INTO ${sql.schema}.waiting (
-        id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, reason
-      )
-      SELECT id, claim_seq, not_before, priority, quarantined, queue, func_name, concurrency_key, rate_key, 'time'
-      FROM fenced
-      WHERE status = 'created'
-      RETURNING id
-    )
-    SELECT
-      CASE WHEN (SELECT count(*) FROM seen) < 5000 THEN 0 ELSE (SELECT max(id) FROM seen) END AS last,
-      (SELECT count(*) FROM placed)::integer + (
-        SELECT count(*) FILTER (WHERE ${sql.schema}._requeue_dependant(id))
-        FROM unplaced
-        WHERE dependencies IS NOT NULL
-      )::integer AS placed
-  `;
-  return { last: toNumber(row!.last), placed: row!.placed };
 }
 
 export async function endBackend(sql: Tag, pid: number): Promise<void> {

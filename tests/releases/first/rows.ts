@@ -1,7 +1,7 @@
 import { parseTime } from "../../../src/database/times.ts";
 import type { Backoff } from "../../../src/task/backoff.ts";
 import type { AttemptedBy } from "../../../src/events.ts";
-import type { NewTask } from "./insert.ts";
+import type { NewTask } from "./new_task.ts";
 import type { TaskState, TaskStatus } from "../../../src/task/record.ts";
 
 export interface TaskRow {

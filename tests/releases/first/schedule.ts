@@ -1,7 +1,8 @@
 import type { Tag } from "../../../src/database/driver.ts";
 import { FireflyError, TaskExists } from "../../../src/errors.ts";
 import { lazyArray } from "../../../src/lazy_array.ts";
-import { type InsertedTask, insertTasks, type NewTask } from "./insert.ts";
+import { insertTasks } from "./insert.ts";
+import type { InsertedTask, NewTask } from "./new_task.ts";
 import { newRow, rowOfJson, type TaskRow, timeOf, toNumber } from "./rows.ts";
 
 export type ScheduledRow = TaskRow & { inserted: boolean };

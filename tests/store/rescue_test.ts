@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { makeTag } from "../../src/database/driver.ts";
 import { parkUnknownTasks, unparkKnownTasks } from "../../src/store/waiting.ts";
-import { removeConsumer, removeExpiredConsumers, renewConsumer, rescueTasks } from "../../src/store/consumers.ts";
+import { removeConsumer, removeExpiredConsumers, renewConsumer } from "../../src/store/consumers.ts";
+import { rescueTasks } from "../../src/store/rescue.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import { registerWaiters } from "../../src/store/records.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";

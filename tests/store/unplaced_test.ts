@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { promoteDueTasks } from "../../src/store/waiting.ts";
-import { requeueUnplaced } from "../../src/store/consumers.ts";
+import { requeueUnplaced } from "../../src/store/unplaced.ts";
 import { settleTasks } from "../../src/store/settle.ts";
 import { testDatabase } from "../support/database.ts";
 import { claim, claimOne, startConsumer } from "../support/claiming.ts";
