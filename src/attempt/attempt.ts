@@ -9,31 +9,24 @@ import {
   type AttemptEvents,
   type AttemptOutcome,
   emitCompleted,
-  emitDuplicate,
   emitLost,
-  emitOutcome,
   readLossReason,
 } from "../settle/outcome_events.ts";
-import { FireflyError, LeaseLost } from "../errors.ts";
+import { FireflyError } from "../errors.ts";
 import type { AttemptInfo } from "../events.ts";
 import { callHandler, type HandlerCall } from "./call_handler.ts";
-import { finishSteps, type StepsLeft } from "./finish_steps.ts";
-import { isNoFailure } from "./no_failure.ts";
+import { finishSteps } from "./finish_steps.ts";
 import { isLoaded, loadAttempt } from "./load_params.ts";
 import { completeArguments } from "./results.ts";
 import type { CurrentInstance, Scope, TaskContext } from "../task/scope.ts";
-import { settleFailure } from "../settle/settle_outcome.ts";
 import type { PendingCompletion } from "../settle/settle_statements.ts";
 import type { ClaimedTask } from "../store/claimed_task.ts";
 import type { Outcome } from "../store/settle.ts";
 import type { AttemptSpan } from "../telemetry/attempt_span.ts";
-import { isInstance } from "../thrown.ts";
-import { AttemptCompensation, type Decision, explainEnd, isToCompensate, isUnread } from "./compensate.ts";
-import { Shutdown } from "./shutdown.ts";
-import { suspendAttempt } from "./suspend.ts";
+import { AttemptCompensation } from "./compensate.ts";
+import { failAttempt, type FailingAttempt, isSuspendedBy } from "./fail.ts";
 import type { Steps } from "../steps/steps.ts";
 import type { Transaction } from "../database/transaction.ts";
-import { decideRetry } from "../settle/retry_decision.ts";
 import type { Incomplete } from "../wire/missing.ts";
 import type { Duration } from "../duration.ts";
 
@@ -49,7 +42,7 @@ export type OnEnded = (attempt: Attempt, outcome: AttemptOutcome) => void;
  * 4. `#complete` commits it together with the handler's transaction (`commitWithTask`); without one, the attempt gives its
  *    slot back, and the `Settler` completes it together with others.
  * 5. `onSettled` emits `completed`, or `lost` if the consumer no longer held the task.
- * 6. `onError` and `#fail` handle an error of any step: they roll back, choose between a retry and the end
+ * 6. `onError` and `failAttempt` handle an error of any step: they roll back, choose between a retry and the end
  *    (`decideRetry`), compensate the handler's steps before the end (`AttemptCompensation`), settle, and emit `retried` or
  *    `failed`.
  * 7. `#end` reports the outcome, and gives the slot back if it is still taken.
@@ -58,7 +51,7 @@ export type OnEnded = (attempt: Attempt, outcome: AttemptOutcome) => void;
  * rest of its attempt. For the same reason such an attempt is one object: it is also the call and the scope of its
  * handler, and its completion. What few handlers ask for is in a context that is made on first use.
  */
-export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion, AttemptEvents {
+export class Attempt implements Scope, HandlerCall, FailingAttempt, PendingCompletion, AttemptEvents {
   /** The task of the attempt that started last in this process. */
   static latest: ClaimedTask | undefined;
   readonly task: ClaimedTask;
@@ -72,15 +65,16 @@ export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion
   returned: string | null = null;
   tries = 0;
   uncertain = false;
+  /** Whether its arguments, or results that are among them, are being read, so that its handler was not called. */
+  isLoading = false;
+  /** Its span, if it has one. */
+  span: AttemptSpan | undefined;
   #context: AttemptContext | undefined;
-  #span: AttemptSpan | undefined;
   #onEnded: OnEnded | undefined;
   #inSlot = true;
   #compensation: AttemptCompensation | undefined;
   /** Why it was ended from outside, other than by itself. */
   #abortedBy: Error | undefined;
-  /** Whether its arguments, or results that are among them, are being read, so that its handler was not called. */
-  #isLoading = false;
   /** Whether the handler has returned or was abandoned, so that it can begin no transaction. */
   #closed = false;
 
@@ -122,6 +116,11 @@ export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion
     return this.#context?.usedSteps;
   }
 
+  /** The handler's transaction, if it has asked for it. */
+  get usedTransaction(): Transaction | undefined {
+    return this.#context?.usedTransaction;
+  }
+
   /** Whether it takes a slot of the consumer. */
   get inSlot(): boolean {
     return this.#inSlot;
@@ -155,7 +154,7 @@ export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion
   get #contextOnUse(): AttemptContext {
     if (!this.#context) {
       const { task, definition, info, env } = this;
-      this.#context = new AttemptContext({ task, definition, info, env, span: this.#span });
+      this.#context = new AttemptContext({ task, definition, info, env, span: this.span });
       if (this.#closed) this.#context.end();
     }
     return this.#context;
@@ -173,9 +172,9 @@ export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion
    * handler's.
    */
   async readResults(incomplete: Incomplete): Promise<unknown> {
-    this.#isLoading = true;
+    this.isLoading = true;
     const args = await completeArguments(this.task, incomplete, this.env);
-    this.#isLoading = false;
+    this.isLoading = false;
     return args;
   }
 
@@ -184,10 +183,17 @@ export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion
     this.usedSteps?.onHandled();
   }
 
+  /** Begins to compensate its steps, until it is ended from outside. */
+  startCompensation(steps: Steps): AttemptCompensation {
+    const compensation = this.#compensation = new AttemptCompensation(this, steps);
+    if (this.#abortedBy) compensation.abort(this.#abortedBy);
+    return compensation;
+  }
+
   /** Keeps the attempt's transactions alive. */
   ping(): void {
-    this.#context?.usedTransaction?.ping();
-    this.#context?.usedSteps?.ping();
+    this.usedTransaction?.ping();
+    this.usedSteps?.ping();
     this.#compensation?.ping();
   }
 
@@ -198,19 +204,19 @@ export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion
     slots.take();
     this.began = coarseNow();
     Attempt.latest = this.task;
-    this.#span = this.env.tracing?.startAttempt(this.task, this.began);
+    this.span = this.env.tracing?.startAttempt(this.task, this.began);
     if (events.has("started")) events.emit("started", this.info);
     if (isLoaded(this)) this.#call();
     else {
-      this.#isLoading = true;
+      this.isLoading = true;
       loadAttempt(this, () => this.#contextOnUse.steps).then(() => this.#call(), (error) => this.onError(error));
     }
   }
 
   #call(): void {
-    this.#isLoading = false;
+    this.isLoading = false;
     try {
-      const returned = this.#span ? this.#span.run(() => callHandler(this)) : callHandler(this);
+      const returned = this.span ? this.span.run(() => callHandler(this)) : callHandler(this);
       if (returned instanceof Promise) {
         returned.then((value) => this.#onReturned(value), (error) => this.#onThrown(error));
       } else this.#onReturned(returned);
@@ -246,7 +252,7 @@ export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion
     this.#close();
     this.task.params = null; // thousands may wait to be settled
     this.returned = returned;
-    const transaction = this.#context?.usedTransaction;
+    const transaction = this.usedTransaction;
     if (transaction?.begun) {
       void commitWithTask({ task: this.task, outcome: this.outcome, transaction }, this.env).then(
         () => this.onSettled("completed"),
@@ -274,17 +280,17 @@ export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion
   /** Ends the attempt with an error of any of its steps. */
   onError(error: unknown): void {
     this.#close();
-    if (!this.#isSuspended(error)) {
-      this.#span ??= this.env.tracing?.startFailed(this.task, this.began);
-      this.#span?.fail(error);
+    if (!isSuspendedBy(this, error)) {
+      this.span ??= this.env.tracing?.startFailed(this.task, this.began);
+      this.span?.fail(error);
     }
     // Whatever happens meanwhile, the attempt ends: a slot that is never given back is lost to the consumer.
-    void this.#fail(error).catch((fault) => this.#lose(fault)).then((outcome) => this.#end(outcome));
+    void failAttempt(this, error).catch((fault) => this.lose(fault)).then((outcome) => this.#end(outcome));
   }
 
   #end(outcome: AttemptOutcome): void {
     const { slots } = this.env;
-    this.#span?.end(outcome);
+    this.span?.end(outcome);
     this.#onEnded!(this, outcome);
     if (this.#inSlot) slots.giveBack();
     else slots.onRoom();
@@ -296,58 +302,8 @@ export class Attempt implements Scope, HandlerCall, StepsLeft, PendingCompletion
     this.#context?.end();
   }
 
-  /** Rolls the handler's transaction back, and settles the task by the error. */
-  async #fail(thrown: unknown): Promise<AttemptOutcome> {
-    const seconds = Math.round((performance.now() - this.began) * 1000) / 1e6;
-    const transaction = this.#context?.usedTransaction;
-    const hasNotFailed = isUnread(this) || await isNoFailure(thrown, {
-      transaction,
-      isAborted: this.aborted,
-      isReason: this.#isReason(thrown),
-      isLoading: this.#isLoading,
-    });
-    let error = hasNotFailed ? thrown : explainEnd(this.usedSteps, thrown);
-    if (this.aborted) transaction?.abandon();
-    else await transaction?.rollback();
-    if (this.#isSuspended(error)) {
-      return await suspendAttempt(this, { ...this.usedSteps!.suspended!, span: this.#span });
-    }
-    if (isInstance(error, LeaseLost)) return this.#lose(error);
-    const { task, definition, env: { settler, sql, config: { defaults }, redactor } } = this;
-    let counted: string | null = null;
-    let decided: Decision = isInstance(error, Shutdown)
-      ? { status: "created", error: null, delay: null, counts: "snooze" }
-      : decideRetry(error, { task, definition, defaults, redactor, seconds }, hasNotFailed || error !== thrown);
-    if (this.usedSteps && isToCompensate(this.usedSteps, error, decided)) {
-      this.#compensation = new AttemptCompensation(this, this.usedSteps);
-      if (this.#abortedBy) this.#compensation.abort(this.#abortedBy);
-      const end = await this.#compensation.end(error, decided);
-      if (typeof end === "string") return end;
-      ({ error, decided, counted } = end);
-    }
-    // If the database refuses all of it, this throws. The next renewal finds the claim, which is tracked no longer.
-    this.ran = Math.round(seconds * 1000);
-    const { status, outcome } = await settleFailure(settler, task, { ...this.outcome, returned: null, ...decided });
-    if (!status) return emitLost(this, await readLossReason(sql, task.id, error));
-    counted ??= outcome.error;
-    if (counted !== null) this.env.statistics?.countError(task, counted);
-    if (status !== outcome.status) return emitDuplicate(this, error);
-    if (outcome.delay) this.env.slots.onDelayed(outcome.delay);
-    return emitOutcome(this, outcome, error);
-  }
-
-  /** Whether its handler waits, so that it was ended. */
-  #isSuspended(error: unknown): boolean {
-    return this.usedSteps?.suspended !== undefined && this.#isReason(error);
-  }
-
-  /** Whether it was ended from outside because of an error. */
-  #isReason(error: unknown): boolean {
-    return this.aborted && this.abortController.reason === error;
-  }
-
   /** Settles nothing, as the consumer no longer holds the task. */
-  #lose(reason: unknown): AttemptOutcome {
+  lose(reason: unknown): AttemptOutcome {
     this.env.settler.untrackTask(this.task);
     return emitLost(this, reason);
   }

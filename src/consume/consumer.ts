@@ -1,5 +1,4 @@
 import { Admission } from "../claim/admission.ts";
-import { Shutdown } from "../attempt/shutdown.ts";
 import type { AttemptEnvironment } from "../attempt/environment.ts";
 import { Dependants } from "../claim/dependants.ts";
 import { ConcurrencyWatch } from "./concurrency_watch.ts";
@@ -18,11 +17,9 @@ import { Maintenance } from "./maintenance.ts";
 import { findUnserved } from "./unserved.ts";
 import { VERSION } from "../version.ts";
 import { QueueWatch } from "./queue_watch.ts";
+import { shutDown } from "./shut_down.ts";
 import { Outages } from "../outages.ts";
 import { controlChannel, queueChannel, queuesChannel } from "../store/listen.ts";
-
-/** How long a stopping consumer waits for the database, in milliseconds. */
-const SHUTDOWN_DEADLINE = 5_000;
 
 /** Runs the tasks of its queues, up to `concurrency` at a time, until it is stopped. */
 export class ConsumerLoop {
@@ -177,6 +174,7 @@ export class ConsumerLoop {
       await this.#loop.run();
     } finally {
       await this.#shutDown();
+      clearTimeout(this.#graceTimer);
       this.#unsubscribe();
       this.#unsubscribe = undefined;
     }
@@ -271,45 +269,18 @@ export class ConsumerLoop {
     this.#held.expire(new LeaseLost("The consumer could not renew its lease in time"));
   }
 
-  /** The last write of its statistics: what fails here is lost, and must keep it from nothing. */
-  async #writeStatistics(): Promise<void> {
-    const { onError, onSuccess } = this.#outages.of("write statistics");
-    await this.#env.statistics?.write().then(onSuccess, onError);
-  }
-
-  /** Returns tasks that never began, waits for attempts, then aborts them. Waits for the database up to a deadline. */
-  async #shutDown(): Promise<void> {
-    const { hooks, settler } = this.#env;
-    const cronsEnded = this.#crons?.end();
-    const released = this.#held.release();
-    const settled = this.#held.settled().then(() => hooks.idle());
-    await Promise.race([settled, this.#grace.promise]);
-    clearTimeout(this.#graceTimer);
-    this.#held.abort(new Shutdown("The consumer shuts down"));
-    const deadline = setTimeout(() => {
-      settler.abandon();
-      this.#admission.abandon();
-      this.#dependants.abandon();
-    }, SHUTDOWN_DEADLINE);
-    try {
-      await Promise.all([this.#held.settled(), released]);
-      await this.#checking;
-      await this.#checkingQueues;
-      await this.#cancellations.end();
-      await this.#scaling.end();
-      await this.#watch?.end();
-      await settler.idle();
-      await this.#maintenance.end();
-      await this.#writeStatistics();
-      await this.#env.log?.end();
-      await cronsEnded;
-      await this.#admission.idle();
-      await this.#dependants.idle();
-      await this.#lease.end();
-    } catch (error) {
-      this.#outages.report("deregister", error);
-    } finally {
-      clearTimeout(deadline);
-    }
+  #shutDown(): Promise<void> {
+    return shutDown({
+      env: this.#env,
+      held: this.#held,
+      admission: this.#admission,
+      dependants: this.#dependants,
+      lease: this.#lease,
+      maintenance: this.#maintenance,
+      crons: this.#crons,
+      watches: [this.#cancellations, this.#scaling, this.#watch],
+      outages: this.#outages,
+      checks: () => Promise.all([this.#checking, this.#checkingQueues]),
+    }, this.#grace.promise);
   }
 }
