@@ -4,6 +4,7 @@ import { calleeError } from "./call_end.ts";
 import type { StepsCore } from "./host.ts";
 import type { LoadedStep } from "./load_steps.ts";
 import { failedCallee, toThrown } from "./step_error.ts";
+import { countWait } from "./step_report.ts";
 
 /** What is stored already follows no failure that is not. */
 export const NONE: ReadonlySet<NewStep> = new Set();
@@ -15,7 +16,10 @@ export async function giveBack(step: LoadedStep, core: StepsCore): Promise<unkno
   if (step.status === "failed") {
     const callee = failedCallee(step);
     const error = callee === undefined ? toThrown(step) : await readCalleeError(callee, step, core);
-    if (step.end && isFailedCall(step)) facts.add(step.end, NONE);
+    if (step.end && isFailedCall(step)) {
+      facts.add(step.end, NONE);
+      countWait(host.observers, step.end);
+    }
     throw error;
   }
   try {

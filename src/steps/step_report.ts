@@ -1,5 +1,6 @@
 import type { AttemptInfo, Emitter, Events } from "../events.ts";
 import type { StepCounts } from "../statistics/step_counts.ts";
+import type { NewStep } from "../store/steps.ts";
 import type { AttemptSpan } from "../telemetry/attempt_span.ts";
 import type { StepSpan } from "../telemetry/step_span.ts";
 
@@ -18,6 +19,13 @@ export interface ReportedStep {
   readonly name: string;
   readonly key: string;
   readonly kind: Events["step.completed"]["kind"];
+}
+
+/** Counts a wait that has ended, and how long it took. An attempt that ends before that is stored lets it count again. */
+export function countWait({ counts, info: { funcName } }: StepObservers, wait: NewStep): void {
+  const { name: step, kind, status, began, ended } = wait;
+  const outcome = status === "failed" ? "failed" : "completed";
+  counts?.count({ funcName, step, kind, outcome, ms: Math.max(0, (ended ?? began) - began) });
 }
 
 /** Reports one call of a step's function, as an event, as a span, and as a number of the metrics. */
@@ -72,7 +80,8 @@ export class StepReport {
 
   #end(outcome: "completed" | "failed" | "retried" | "lost", failure?: { readonly error: unknown }): void {
     const { counts, info: { funcName } } = this.#observers;
-    counts?.count({ funcName, step: this.#step.name, outcome, ms: this.#milliseconds });
+    const { name: step, kind } = this.#step;
+    counts?.count({ funcName, step, kind, outcome, ms: this.#milliseconds });
     this.#span?.end(outcome, failure);
   }
 

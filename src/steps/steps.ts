@@ -11,6 +11,7 @@ import { type AskedStep, type Awaited, never, type StepsCore, type StepsHost, ty
 import { type LoadedStep, type LoadedSteps, stepsChangedError } from "./load_steps.ts";
 import { Replay } from "./replay.ts";
 import { StepNames } from "./step_names.ts";
+import { countWait } from "./step_report.ts";
 import { StepRuns } from "./step_runs.ts";
 import { type SuspendedSteps, Suspension } from "./suspension.ts";
 import { Waits } from "./waits.ts";
@@ -219,7 +220,9 @@ export class Steps implements StepsCore {
       onChanged: (change) => void this.leave(stepsChangedError(host.task.id, change)),
     });
     for (const step of loaded.steps) {
-      if (step.end && step.unreadable === undefined && !isFailedCall(step)) this.facts.add(step.end, NONE);
+      if (!step.end || step.unreadable !== undefined || isFailedCall(step)) continue;
+      this.facts.add(step.end, NONE);
+      countWait(host.observers, step.end);
     }
     this.#loaded = { replay, loaded };
     if (this.#isOver) replay.stop();

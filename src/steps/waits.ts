@@ -7,6 +7,7 @@ import { checkSleep, checkTime } from "../task/step_options.ts";
 import { refuseUnknownKeys } from "../suggest.ts";
 import type { StepsCore, Turn } from "./host.ts";
 import { toNewStep } from "./new_step.ts";
+import { countWait } from "./step_report.ts";
 import type { LoadedSteps } from "./load_steps.ts";
 
 /** What a wait is stored as. */
@@ -64,7 +65,9 @@ export class Waits {
     stored: Pick<Stored, "kind" | "due"> & Partial<Stored>,
   ): Promise<void> {
     const seq = replay.end();
-    this.#core.facts.add(this.#toNewStep({ name, key }, { received: null, returned: null, ...stored, seq }), caught);
+    const step = this.#toNewStep({ name, key }, { received: null, returned: null, ...stored, seq });
+    this.#core.facts.add(step, caught);
+    countWait(this.#core.host.observers, step);
     await replay.give(seq);
   }
 

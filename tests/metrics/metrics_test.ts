@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import parse from "parse-prometheus-text-format";
-import { current, type Events, Fail, Firefly, Retry, task } from "../../mod.ts";
+import { current, type Events, Fail, Firefly, Retry, signal, task } from "../../mod.ts";
 import { writeMetrics } from "../../metrics.ts";
 import { sampleQueues } from "../../src/store/statistics.ts";
 import { taskName, testInstance } from "../support/instance.ts";
@@ -202,7 +202,14 @@ Deno.test("the metrics of a process count its steps by outcome, and the releases
       if (attempt === 1) throw new Error("full");
     });
   });
-  const naps = task({ name: taskName() }, () => current().step.sleep(0.05));
+  const late = signal("late");
+  const naps = task({ name: taskName() }, async () => {
+    const { step } = current();
+    await step.sleep(0.05);
+    await step.sleep("none", 0);
+    await step.waitFor(late, { timeout: 0.05 }).catch(() => {});
+    await step.call(tasks.fails).catch(() => {});
+  });
   await using consumer = test.ff.consume({ concurrency: 4, tasks: [work, naps, tasks.fails, tasks.works] });
   await consumer.ready;
   const released: Events["released"][] = [];
@@ -224,13 +231,21 @@ Deno.test("the metrics of a process count its steps by outcome, and the releases
   assertEquals(found.value("firefly_step_seconds_count", { task: funcName, step: "book" }), 2);
   assert(found.value("firefly_step_seconds_sum", { task: funcName, step: "book" }) >= 0.07);
   assertEquals(found.value("firefly_step_seconds_bucket", { task: funcName, step: "book", le: "0.01" }), 0);
-  assertEquals(found.value("firefly_dependants_total", { outcome: "released" }), 1);
+  assertEquals(found.value("firefly_dependants_total", { outcome: "released" }), 2); // a dependant and a caller
   assertEquals(found.value("firefly_dependants_total", { outcome: "cancelled" }), 1);
   assert(found.value("firefly_release_seconds_count") >= 1);
   const sum = released.reduce((all, { tasks, cancelled }) => [all[0]! + tasks, all[1]! + cancelled], [0, 0]);
-  assertEquals(sum, [1, 1]);
+  assertEquals(sum, [2, 1]);
   const attempts = (outcome: string) => found.value("firefly_attempts_total", { task: naps.funcName, outcome });
-  assertEquals([attempts("suspended"), attempts("completed"), attempts("failed")], [1, 1, 0]);
+  assertEquals([attempts("suspended"), attempts("completed"), attempts("failed")], [3, 1, 0]);
+  const waits = (step: string, kind: string, outcome: string) =>
+    found.value("firefly_steps_total", { task: naps.funcName, step, kind, outcome });
+  assertEquals(
+    [waits("sleep", "sleep", "completed"), waits("none", "sleep", "completed"), waits("late", "signal", "failed")],
+    [1, 1, 1],
+  );
+  assertEquals(waits(tasks.fails.funcName, "call", "failed"), 1);
+  assert(found.value("firefly_step_seconds_sum", { task: naps.funcName, step: "sleep" }) >= 0.04);
 });
 
 Deno.test("the metrics tell apart 100 names of steps of all consumers, and sum up the others", async () => {
