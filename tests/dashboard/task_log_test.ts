@@ -4,15 +4,16 @@ import { testDashboard } from "../support/dashboard.ts";
 import { pageOf } from "../support/html.ts";
 import { taskName } from "../support/instance.ts";
 
-Deno.test("the page of a task shows its kept log lines by attempt, the level as a word, redacted", async () => {
+Deno.test("the page of a task shows its kept log lines by attempt, the level as a word, with the step, redacted", async () => {
   await using board = await testDashboard({ redact: ["customer"] });
-  const talk = task({ name: taskName(), keepLogs: true, maxRetries: 1, retryDelay: 0 }, () => {
-    const { log, attempt } = current();
+  const talk = task({ name: taskName(), keepLogs: true, maxRetries: 1, retryDelay: 0 }, async () => {
+    const { log, attempt, step } = current();
     log.info("begins <b>", { attempt, customer: "ana", password: "s3cr3t" });
     if (attempt === 1) throw new Error("not yet");
     log.error("the relay\nis away");
     log.debug("d");
     log.warn("w", { nested: { list: [1, null] } });
+    await step("charge <i>", () => log.info("in a step"));
   });
   const { id } = await board.test.ff.run(() => talk.schedule());
   await board.test.drain({ tasks: [talk] });
@@ -28,8 +29,9 @@ Deno.test("the page of a task shows its kept log lines by attempt, the level as 
     "errorthe relay is away",
     "debugd",
     'warnw {"nested":{"list":[1,null]}}',
+    "infocharge <i>: in a step",
   ]);
-  assertEquals(page.texts(".lv"), ["info", "info", "error", "debug", "warn"]);
+  assertEquals(page.texts(".lv"), ["info", "info", "error", "debug", "warn", "info"]);
   assertMatch(page.attributes(".log time", "datetime")[0]!, /^\d{4}-/);
   assert(!page.source.includes("s3cr3t"));
 });

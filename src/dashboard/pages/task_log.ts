@@ -24,12 +24,13 @@ export async function logPanel(context: PageContext, id: number): Promise<Html> 
 
 function logLine(
   context: PageContext,
-  { attempt, at, level, message, fields }: TaskLogLine,
+  { attempt, at, step, level, message, fields }: TaskLogLine,
   before: TaskLogLine | undefined,
 ): Part {
   const values = Object.keys(fields).length > 0 && JSON.stringify(context.redact(fields, ["fields"]));
   const heading = before?.attempt !== attempt && markup`<li><b>Attempt ${attempt}</b></li>\n`;
-  return markup`${heading}<li>${moment(at, context.now)}<span class="lv ${level}">${level}</span><span>${
+  const within = step !== null && markup`<span class="dim">${step}:</span> `;
+  return markup`${heading}<li>${moment(at, context.now)}<span class="lv ${level}">${level}</span><span>${within}${
     cut(context.redactText(message, ["message"]))
   }${values && markup` <span class="dim">${cut(values)}</span>`}</span></li>\n`;
 }
