@@ -3,10 +3,12 @@ import { FireflyError } from "../errors.ts";
 import {
   type AttemptEvents,
   type AttemptOutcome,
+  emitDuplicate,
   emitLost,
   emitSuspended,
   readLossReason,
 } from "../settle/outcome_events.ts";
+import type { SettledStatus } from "../settle/settle_statements.ts";
 import type { Awaited } from "../steps/host.ts";
 import type { SuspendedSteps } from "../steps/suspension.ts";
 import type { ClaimedTask } from "../store/claimed_task.ts";
@@ -33,13 +35,14 @@ export async function suspendAttempt(
   const { id, claimSeq } = task;
   const names = awaits.map(({ name, key }) => ({ name, key }));
   const suspension = { id, claimSeq, began, steps: [...steps], awaits: names, span: span?.identity ?? null };
-  let isHeld: boolean;
+  let status: SettledStatus;
   try {
-    isHeld = await suspendSettler.suspend(task, suspension);
+    status = await suspendSettler.suspend(task, suspension);
   } catch (cause) {
     throw new FireflyError("Cannot suspend the attempt as the database refuses what its steps have stored", { cause });
   }
-  if (!isHeld) {
+  if (status === "failed") return emitDuplicate(attempt);
+  if (!status) {
     settler.untrackTask(task);
     return emitLost(attempt, await readLossReason(sql, id));
   }

@@ -655,7 +655,7 @@ function _schedule(json, boolean): record set enable_seqscan, jit 95f1e27ce2e3
 function _signal(bigint, text, text): boolean 73e09512f364
 function _signal_by_key(text, text, text, text): boolean fb02426d04bd
 function _store_steps(json, bigint[]): integer set enable_seqscan, jit b3ea0b21b606
-function _suspend(json, json, json, integer, uuid[]): bigint[] set enable_seqscan, jit 5aaa42d42724
+function _suspend(json, json, json, integer, uuid[]): record set enable_seqscan, jit 828014a713b2
 function _take_place(bigint, text, integer, timestamp with time zone, bigint): boolean 342e96ebb044
 function _take_unique_key(text, text, bigint): bigint d174ed4a0997
 function _tell_callers(bigint[], integer[], text[]): integer set enable_seqscan, jit eceda85fae0b

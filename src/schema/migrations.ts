@@ -4116,23 +4116,26 @@ $body$;
 
 -- Suspends attempts: ends their claims, stores what their handlers have done, and lets the tasks wait for the steps that
 -- their handlers await, until the first of them may go on. A task whose signal has come, whose callees have ended, or
--- whose time is over may run at once. Returns the ids of the tasks that it suspended. The others are held no more, or
--- another transaction has locked their records, or they have failed here: a duplicate has the unique key that was free
--- while they ran.
+-- whose time is over may run at once. Returns the ids of the tasks that it suspended, and of those that failed here, as a
+-- duplicate has the unique key that was free while they ran. The others are held no more, or another transaction has
+-- locked their records.
 --
 -- \`claims\` is a list of { id, claim_seq, elapsed, span }: the seconds since the attempt began, and its span in hex, if it
 -- has one, to which the next attempt has a link; \`steps\` as _store_steps() has
 -- them, and \`awaits\` is a list of { task_id, name, key }. \`by\` is the process that ran the attempts, and \`batches\` are
 -- deleted if no claim is left.
-CREATE FUNCTION "firefly"._suspend(claims json, steps json, awaits json, by integer, batches uuid[]) RETURNS bigint[]
+CREATE FUNCTION "firefly"._suspend(
+  claims json, steps json, awaits json, by integer, batches uuid[], OUT suspended_ids bigint[], OUT failed_ids bigint[]
+)
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
 DECLARE
   held bigint[];
-  failed integer := 0;
   it "firefly".task;
   filled text[];
   its_queue text;
 BEGIN
+  suspended_ids := '{}';
+  failed_ids := '{}';
   SELECT array_agg(locked.id) INTO held
   FROM (
     SELECT task.id
@@ -4142,7 +4145,7 @@ BEGIN
     FOR NO KEY UPDATE OF task SKIP LOCKED
   ) AS locked;
   IF held IS NULL THEN
-    RETURN '{}';
+    RETURN;
   END IF;
   IF cardinality(held) < json_array_length(claims) THEN
     steps := (
@@ -4178,7 +4181,7 @@ BEGIN
       PERFORM pg_notify("firefly".ended_channel(), '');
     END IF;
     held := array_remove(held, it.id);
-    failed := failed + 1;
+    failed_ids := failed_ids || it.id;
   END LOOP;
 
   -- A snapshot of its own: it has all that was committed before the locks were granted.
@@ -4261,14 +4264,15 @@ BEGIN
     WHERE NOT is_ready
   ), ended AS (
     DELETE FROM "firefly".claim_batch
-    WHERE id = ANY (batches) AND (SELECT count(*) FROM suspended) + failed = json_array_length(claims)
+    WHERE id = ANY (batches) AND (SELECT count(*) FROM suspended) + cardinality(failed_ids) = json_array_length(claims)
   )
-  SELECT array_agg(suspended.id), array_agg(DISTINCT suspended.queue) FILTER (WHERE suspended.is_over) INTO held, filled
+  SELECT array_agg(suspended.id), array_agg(DISTINCT suspended.queue) FILTER (WHERE suspended.is_over)
+  INTO suspended_ids, filled
   FROM suspended;
   FOREACH its_queue IN ARRAY COALESCE(filled, '{}') LOOP
     PERFORM "firefly"._notify(its_queue);
   END LOOP;
-  RETURN COALESCE(held, '{}');
+  suspended_ids := COALESCE(suspended_ids, '{}');
 END
 $body$;
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { isServerFault } from "../database/error_codes.ts";
 
 /** Milliseconds before what met a locked row, or no database, is tried again. */
@@ -13,6 +14,8 @@ export interface PendingEntry {
   tries: number;
   /** Whether an earlier try may have taken effect without its reply arriving. */
   uncertain: boolean;
+  /** Once it aborts, nothing is retried any more. */
+  readonly signal?: AbortSignal;
   reject(error: unknown): void;
 }
 
@@ -30,11 +33,6 @@ export abstract class BatchSettler<E extends PendingEntry> {
   /** Runs the statement, and ends or retries each entry. */
   protected abstract run(entries: E[]): Promise<void>;
 
-  /** Resolves when the next statement may run, while or after one does. */
-  protected next(running: Promise<void>): Promise<void> {
-    return running;
-  }
-
   protected add(entry: E): void {
     this.#waiting.push(entry);
     this.#flushing ??= this.#flush().finally(() => this.#flushing = undefined);
@@ -42,12 +40,14 @@ export abstract class BatchSettler<E extends PendingEntry> {
 
   /** Adds an entry again, later. */
   protected retry(entry: E): void {
-    setTimeout(() => this.add(entry), delayAfter(entry.tries++));
+    const { signal } = entry;
+    const retry = () => this.add(entry);
+    sleep(delayAfter(entry.tries++), undefined, signal ? { signal } : {}).then(retry, () => {});
   }
 
   async #flush(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve)); // takes along what comes in this turn of the event loop
-    while (this.#waiting.length > 0) await this.next(this.#runAll(this.take(this.#waiting)));
+    while (this.#waiting.length > 0) await this.#runAll(this.take(this.#waiting));
   }
 
   async #runAll(entries: E[]): Promise<void> {

@@ -57,8 +57,11 @@ export function emitSuspended(
 }
 
 /** Emits `failed` for a task that cannot be retried, as a duplicate took its unique key after the claim released it. */
-export function emitDuplicate({ env: { events }, info }: AttemptEvents, cause: unknown): AttemptOutcome {
-  const error = new FireflyError(`Cannot run task ${info.id} again as a duplicate has its unique key`, { cause });
+export function emitDuplicate({ env: { events }, info }: AttemptEvents, cause?: unknown): AttemptOutcome {
+  const error = new FireflyError(
+    `Cannot run task ${info.id} again as a duplicate has its unique key`,
+    cause ? { cause } : {},
+  );
   events.emit("failed", { ...info, error });
   return "failed";
 }

@@ -1,19 +1,17 @@
 import type { Tag } from "../database/driver.ts";
 import { BatchSettler, type PendingEntry } from "./batch_settler.ts";
-import type { HeldTask } from "./settle_statements.ts";
+import type { HeldTask, SettledStatus } from "./settle_statements.ts";
 import { readClaims } from "../store/settle.ts";
 import { suspendTasks, type Suspension } from "../store/suspend.ts";
 import { countByBatch, isOwnEnd, type Settler } from "./settler.ts";
 
 /** The most attempts that one statement suspends. */
 const BATCH = 500;
-/** Milliseconds for which the next batch waits for the one before. */
-const LONGEST_TURN = 50;
 
 interface Entry extends PendingEntry {
   readonly task: HeldTask;
   readonly attempt: Suspension;
-  resolve(isHeld: boolean): void;
+  resolve(status: SettledStatus): void;
 }
 
 /**
@@ -31,12 +29,13 @@ export class SuspendSettler extends BatchSettler<Entry> {
   }
 
   /**
-   * Suspends an attempt. Resolves to whether it still held its task, or to false if the consumer gave up. Retries while
-   * the database is unreachable, has no room, or takes no writes.
+   * Suspends an attempt. Resolves to the status that its task has: `failed` if a duplicate has its unique key, which was
+   * free while it ran; false if the consumer no longer held it, or gave up. Retries while the database is unreachable, has no room, or takes no writes, and while another
+   * transaction has locked the record.
    *
    * @throws The database's error, if it refuses this very attempt.
    */
-  suspend(task: HeldTask, attempt: Suspension): Promise<boolean> {
+  suspend(task: HeldTask, attempt: Suspension): Promise<SettledStatus> {
     return new Promise((resolve, reject) => {
       this.add({ task, attempt, tries: 0, uncertain: false, resolve, reject });
     });
@@ -46,23 +45,22 @@ export class SuspendSettler extends BatchSettler<Entry> {
     return waiting.splice(0, BATCH);
   }
 
-  /** One whose record another transaction has locked must not hold up those that follow. */
-  protected override async next(running: Promise<void>): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    await Promise.race([running, new Promise((resolve) => timer = setTimeout(resolve, LONGEST_TURN))]);
-    clearTimeout(timer);
-  }
-
   protected override async run(entries: Entry[]): Promise<void> {
     const settler = this.#settler;
     const counts = countByBatch(entries.map(({ task }) => task));
     const batches = [...counts.keys()].filter((batchId) => counts.get(batchId) === settler.remaining(batchId));
     const attempts = entries.map(({ attempt }) => attempt);
-    const held = await suspendTasks(this.#sql, attempts, batches, settler.attemptedBy);
+    const statusOf = await suspendTasks(this.#sql, attempts, batches, settler.attemptedBy);
     // The statement has deleted them. A batch that it left, as a record was locked, is found by the next renewal.
-    if (held.every(Boolean)) { for (const batchId of batches) settler.untrack(batchId); }
-    for (const [i, entry] of entries.entries()) if (held[i]) this.#end(entry);
-    const leftOver = entries.filter((_, i) => !held[i]);
+    if (statusOf.size === entries.length) { for (const batchId of batches) settler.untrack(batchId); }
+    const failed = [...statusOf].flatMap(([id, status]) => status === "failed" ? [id] : []);
+    if (failed.length > 0) settler.onDependencies(failed);
+    const leftOver: Entry[] = [];
+    for (const entry of entries) {
+      const status = statusOf.get(entry.attempt.id);
+      if (status) this.#end(entry, status);
+      else leftOver.push(entry);
+    }
     if (leftOver.length > 0) await this.#resolveLeftOver(leftOver);
   }
 
@@ -77,17 +75,18 @@ export class SuspendSettler extends BatchSettler<Entry> {
     for (const entry of entries) {
       const { id, claimSeq } = entry.attempt;
       const state = states.get(id);
+      const ownEnd = (["created", "failed"] as const).find((status) => isOwnEnd(state, { claimSeq, status }));
       if (state?.claimSeq === claimSeq && state.status === "created") this.retry(entry);
-      else if (entry.uncertain && isOwnEnd(state, { claimSeq, status: "created" })) this.#end(entry);
+      else if (entry.uncertain && ownEnd) this.#end(entry, ownEnd);
       else entry.resolve(false);
     }
   }
 
   /** The claim has ended: nothing is left of it but its batch, if that has other tasks. */
-  #end({ task, resolve }: Entry): void {
+  #end({ task, resolve }: Entry, status: "created" | "failed"): void {
     this.#settler.untrackOne(task.batchId);
     // The slot of a rate limit outlasts an attempt that began.
     if (task.concurrencyKey) this.#settler.onLimitSlotsFreed(task.concurrencyKey, null);
-    resolve(true);
+    resolve(status);
   }
 }

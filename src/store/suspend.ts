@@ -1,6 +1,5 @@
 import type { Tag } from "../database/driver.ts";
 import { toNumber } from "./rows.ts";
-import { readClaims } from "./settle.ts";
 import { type NewStep, toStepJson } from "./steps.ts";
 
 /** An attempt whose handler waits. */
@@ -17,47 +16,20 @@ export interface Suspension {
   readonly awaits: readonly { readonly name: string; readonly key: string }[];
 }
 
-/** Milliseconds before attempts whose records were locked are suspended after all. */
-const RETRY_DELAYS = [5, 20, 50, 100, 250, 500];
-
 /**
  * Suspends attempts: ends their claims, stores their steps, and lets their tasks wait for the steps that the handlers
- * await. A task goes on when the first of them may: at once, if that has happened already. Resolves to whether each
- * attempt still held its task; of one that did not, nothing is stored. Waits while other transactions have records locked,
- * without holding up the others. `batches` are deleted if no claim is left over; `attemptedBy` is the id of the consumer's
- * process.
+ * await. A task goes on when the first of them may: at once, if that has happened already. Resolves to the ids of the tasks
+ * that it suspended, with the status that each has now: one is `failed` if a duplicate has the unique key that was free
+ * while it ran. The other claims were lost, or an open transaction has locked their records, which must not hold up a whole
+ * batch: nothing of them is stored. `batches` are deleted if no claim is left over; `attemptedBy` is the id of the
+ * consumer's process.
  */
 export async function suspendTasks(
   sql: Tag,
   suspensions: readonly Suspension[],
   batches: readonly string[] = [],
   attemptedBy: number | null = null,
-): Promise<boolean[]> {
-  const suspended = new Set<number>();
-  let left = suspensions;
-  for (let tries = 0; left.length > 0; tries++) {
-    for (const id of await suspendOnce(sql, left, { batches: tries === 0 ? batches : [], attemptedBy })) {
-      suspended.add(id);
-    }
-    left = left.filter(({ id }) => !suspended.has(id));
-    if (left.length === 0) break;
-    const claims = await readClaims(sql, left.map(({ id }) => id));
-    left = left.filter(({ id, claimSeq }) => {
-      const claim = claims.get(id);
-      return claim?.claimSeq === claimSeq && claim.status === "created";
-    });
-    if (left.length > 0) {
-      await new Promise((resolve) => setTimeout(resolve, RETRY_DELAYS[Math.min(tries, RETRY_DELAYS.length - 1)]));
-    }
-  }
-  return suspensions.map(({ id }) => suspended.has(id));
-}
-
-async function suspendOnce(
-  sql: Tag,
-  suspensions: readonly Suspension[],
-  { batches, attemptedBy }: { batches: readonly string[]; attemptedBy: number | null },
-): Promise<number[]> {
+): Promise<Map<number, "created" | "failed">> {
   const now = performance.now();
   const claims = suspensions.map(({ id, claimSeq, began, span = null }) => ({
     id,
@@ -67,13 +39,17 @@ async function suspendOnce(
   }));
   const steps = suspensions.flatMap(({ id, steps }) => steps.map((step) => toStepJson(step, { id })));
   const awaits = suspensions.flatMap(({ id, awaits }) => awaits.map(({ name, key }) => ({ task_id: id, name, key })));
+  const lists = [claims, steps, awaits].map((list) => JSON.stringify(list));
   const [row] = await sql`
-    SELECT to_json(${sql.schema}._suspend(
-      ${JSON.stringify(claims)}::text::json, ${JSON.stringify(steps)}::text::json, ${
-    JSON.stringify(awaits)
-  }::text::json,
-      ${attemptedBy}::integer, ${[...batches]}::uuid[]
-    )) AS ids
+    SELECT to_json(suspended_ids) AS suspended, to_json(failed_ids) AS failed
+    FROM ${sql.schema}._suspend(
+      ${lists[0]}::text::json, ${lists[1]}::text::json, ${lists[2]}::text::json, ${attemptedBy}::integer,
+      ${[...batches]}::uuid[]
+    )
   `;
-  return row!.ids.map(toNumber);
+  const { suspended, failed } = row!;
+  return new Map([
+    ...suspended.map((id: number) => [toNumber(id), "created"] as const),
+    ...failed.map((id: number) => [toNumber(id), "failed"] as const),
+  ]);
 }

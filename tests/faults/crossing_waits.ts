@@ -4,14 +4,13 @@ import { callTasks } from "../../src/store/calls.ts";
 import type { ClaimedTask } from "../../src/store/claimed_task.ts";
 import { releaseTasks } from "../../src/store/dependencies.ts";
 import { sendSignal } from "../../src/store/signals.ts";
-import { suspendTasks } from "../../src/store/suspend.ts";
 import { claimMany } from "../support/claiming.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { end, releaseAll, tagOfClient } from "../support/dependencies.ts";
 import { editFunction, type FunctionEdit } from "../support/function_edits.ts";
 import { newWait } from "../support/new_step.ts";
 import { newTask } from "../support/new_task.ts";
-import { suspension } from "../support/suspended.ts";
+import { suspendHeld, suspension } from "../support/suspended.ts";
 import type { Fault, Figures } from "./fault.ts";
 
 /** How many tasks a round suspends: each other waits for a signal, and each other for the tasks that it has called. */
@@ -91,7 +90,7 @@ async function cross(db: TestDatabase, stores: Tag[]): Promise<{ left: number; s
   const callees = [...calls.values()].flat();
   const store = (i: number) => stores[i % stores.length]!;
 
-  const suspended = claimed.map((task, i) => suspendTasks(store(i), [awaiting(task, calls.has(task.id))]));
+  const suspended = claimed.map((task, i) => suspendHeld(store(i), awaiting(task, calls.has(task.id))));
   const sent = claimed.filter(({ id }) => !calls.has(id)).map(({ id }, i) => sendSignal(store(i + 1), id, "go", null));
   const ended = callees.map(async (id, i) => {
     await db.sql.begin((sql) => end(sql, [id]));
@@ -103,7 +102,7 @@ async function cross(db: TestDatabase, stores: Tag[]): Promise<{ left: number; s
   const { count } = await db.sql`SELECT FROM firefly.waiting WHERE suspended`;
   await db.sql`DELETE FROM firefly.task`;
   await db.sql`DELETE FROM firefly.ready`;
-  return { left: held.filter((isHeld) => !isHeld).length, slept: count };
+  return { left: held.filter((status) => status !== "created").length, slept: count };
 }
 
 function awaiting(task: ClaimedTask, hasCalled: boolean) {

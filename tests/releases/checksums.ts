@@ -25,7 +25,7 @@ export const CHECKSUMS: Readonly<Record<string, Readonly<Record<string, string>>
     "0016_import": "88169f1fef3a38b1874d78b0a3a9224e59f7c73e523aee30db65a6c981033d98",
     "0017_dependencies": "cce12de780f04bd7bb4b4bd8dffad2b3f5b8f8c21f6f52e82281d52aa807c2b9",
     "0018_steps": "d155c67049b49bff922f50fedd6bc16ff84cedc79f4de4effd941d8f82a2c710",
-    "0019_waits": "b5a5598f872c8806d1ec4ca0d320f4f92cf6d521d7ca4510e46b0e7c94e30ce8",
+    "0019_waits": "58290374fe52425dff9af3fd4e061b766d3429f80271ab54b08f1d5a1414bd7c",
     "0020_calls": "5bbf6fb7da06ebbd694a6fecc63b482abdd9b4c7027eb40f5560bb752352fb58",
     "0021_fork": "62917e1a58a0b24306edc5dbe27cbd77409a5c988a14fed2333be85e2c8600e3",
     "0022_compensation": "a098e483a6d99df820bcf35f74241d59511371afe9e31d98171f7c10fc768281",

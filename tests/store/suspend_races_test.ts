@@ -3,7 +3,6 @@ import type postgres from "postgres";
 import { releaseTasks } from "../../src/store/dependencies.ts";
 import { sendSignal } from "../../src/store/signals.ts";
 import { readSteps } from "../../src/store/steps.ts";
-import { suspendTasks } from "../../src/store/suspend.ts";
 import { promoteDueTasks } from "../../src/store/waiting.ts";
 import type { Tag } from "../../src/database/driver.ts";
 import type { ClaimedTask } from "../../src/store/claimed_task.ts";
@@ -15,7 +14,7 @@ import { newWait } from "../support/new_step.ts";
 import { newTask } from "../support/new_task.ts";
 import { untilHeldUp, whileOpen } from "../support/open_transactions.ts";
 import { backends, counting } from "../support/statements.ts";
-import { callAndSuspend, suspend, suspension } from "../support/suspended.ts";
+import { callAndSuspend, suspend, suspendHeld, suspension } from "../support/suspended.ts";
 import { clients } from "../support/unique.ts";
 
 const NOTHING = { ended: 0, open: 0, pending: 0 };
@@ -36,8 +35,8 @@ async function call(db: TestDatabase, { id, claimSeq }: ClaimedTask, count: numb
 async function untilAsked(
   db: TestDatabase,
   client: postgres.Sql,
-  act: (sql: Tag) => Promise<boolean[]>,
-): Promise<{ done: Promise<boolean[]> }> {
+  act: (sql: Tag) => Promise<unknown>,
+): Promise<{ done: Promise<unknown> }> {
   const sql = counting(tagOfClient(client));
   const done = act(sql);
   while (sql.calls < 2 && await backends(db, "active", "Lock") === 0);
@@ -54,9 +53,9 @@ Deno.test("suspendTasks() does not sleep through a signal", async () => {
 
   // The signal comes first, and has not committed when the attempt is to be suspended.
   const { done } = await whileOpen(first, (open) => sendSignal(tagOfClient(open), early!.id, "s", null), () => {
-    return untilAsked(db, second, (sql) => suspendTasks(sql, [suspension(early!, [{ kind: "signal", name: "s" }])]));
+    return untilAsked(db, second, (sql) => suspendHeld(sql, suspension(early!, [{ kind: "signal", name: "s" }])));
   });
-  assertEquals(await done, [true]);
+  assertEquals(await done, "created");
   assertEquals(await statesOf(db, [early!.id]), ["ready"]);
 
   // The attempt is suspended first: the signal waits for that, and finds a task that waits.
@@ -72,7 +71,7 @@ Deno.test("suspendTasks() does not sleep through a signal", async () => {
   for (const task of await claimMany(db, ROUNDS)) {
     const wait = { kind: "signal" as const, name: "s", due: Math.random() < 0.5 ? 60 : null };
     await Promise.all([
-      jitter(2).then(() => suspendTasks(tagOfClient(first), [suspension(task, [wait])])),
+      jitter(2).then(() => suspendHeld(tagOfClient(first), suspension(task, [wait]))),
       jitter(2).then(() => sendSignal(tagOfClient(second), task.id, "s", null)),
     ]);
     assertEquals(await statesOf(db, [task.id]), ["ready"]);
@@ -89,16 +88,16 @@ Deno.test("suspendTasks() does not sleep through the end of a call", async () =>
   const [callee] = await call(db, early!, 1);
   await end(db.sql, [callee!]);
   const { done } = await whileOpen(first, (open) => releaseTasks(tagOfClient(open), [callee!]), () => {
-    return untilAsked(db, second, (sql) => suspendTasks(sql, [{ ...suspension(early!, []), awaits: AWAITS_CALL }]));
+    return untilAsked(db, second, (sql) => suspendHeld(sql, { ...suspension(early!, []), awaits: AWAITS_CALL }));
   });
-  assertEquals(await done, [true]);
+  assertEquals(await done, "created");
   assertEquals(await statesOf(db, [early!.id]), ["ready"]);
 
   // It is suspended first: it is told afterwards.
   const [other] = await call(db, late!, 1);
   await end(db.sql, [other!]);
   await whileOpen(first, async (open) => {
-    await suspendTasks(tagOfClient(open), [{ ...suspension(late!, []), awaits: AWAITS_CALL }]);
+    await suspendHeld(tagOfClient(open), { ...suspension(late!, []), awaits: AWAITS_CALL });
   }, async () => assertEquals(await releaseTasks(db.store, [other!]), { released: 0, cancelled: 0, again: true }));
   assertEquals(await releaseAll(db.store), { released: 1, cancelled: 0 });
   assertEquals(await statesOf(db, [late!.id]), ["ready"]);
@@ -112,7 +111,7 @@ Deno.test("a call whose callees end while the caller is suspended wakes it once,
     const callees = await call(db, task, 4);
     const ends = [[two, callees.slice(0, 2)], [three, callees.slice(2, 3)], [four, callees.slice(3)]] as const;
     const released = await Promise.all([
-      jitter(4).then(() => suspendTasks(tagOfClient(one), [{ ...suspension(task, []), awaits: AWAITS_CALL }])),
+      jitter(4).then(() => suspendHeld(tagOfClient(one), { ...suspension(task, []), awaits: AWAITS_CALL })),
       ...ends.map(async ([sql, ids]) => {
         await jitter(3);
         await end(sql, ids);
@@ -225,7 +224,7 @@ Deno.test("retry() of a caller sees its callee end at that moment", async () => 
   await releaseAll(db.store);
 
   const { tasks: [again] } = await claim(db, { consumerId });
-  assertEquals(await suspendTasks(db.store, [{ ...suspension(again!, []), awaits: AWAITS_CALL }]), [true]);
+  assertEquals(await suspendHeld(db.store, { ...suspension(again!, []), awaits: AWAITS_CALL }), "created");
   assertEquals(await statesOf(db, [task!.id]), ["ready"]);
   assertEquals(await leftOver(db), NOTHING);
 });

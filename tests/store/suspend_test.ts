@@ -29,7 +29,7 @@ Deno.test("suspendTasks() ends claims, stores steps, and lets each task wait for
     7,
   );
 
-  assertEquals(suspended, [true, true, false, true]);
+  assertEquals(suspended, new Map([sleeper, waiter, both].map((task) => [task!.id, "created"])));
   assertEquals(await statesOf(db, [sleeper!.id, waiter!.id, both!.id, lost!.id]), [
     "suspended",
     "suspended",
@@ -70,8 +70,8 @@ Deno.test("suspendTasks() lets a task go on at once whose wait is over", async (
     { ...suspension(confused!, []), awaits: [{ name: "missing", key: "" }] },
   ]);
 
-  assertEquals(suspended, [true, true, true, true]);
   const ids = [slept!.id, signalled!.id, limited!.id, confused!.id];
+  assertEquals(suspended, new Map(ids.map((id) => [id, "created"])));
   assertEquals(await statesOf(db, ids), ["ready", "ready", "limited", "ready"]);
 });
 
@@ -100,16 +100,22 @@ Deno.test("a sleeping task is claimed again when its time has come, and waits fo
   assertEquals(steps[1]!.began, wait!.began);
 });
 
-Deno.test("suspendTasks() waits for a record that another transaction has locked, and does not hold up the others", async () => {
+Deno.test("suspendTasks() leaves a record out that another transaction has locked, and its batch with it", async () => {
   await using db = await testDatabase();
   const [locked, other] = await claimMany(db, 2);
-  let done: Promise<boolean[]> | undefined;
-  await db.sql.begin(async (sql) => {
+  const suspend = () => {
+    const suspensions = [locked!, other!].map((task) => suspension(task, [{ due: 60 }]));
+    return suspendTasks(db.store, suspensions, [locked!.batchId]);
+  };
+
+  const first = await db.sql.begin(async (sql) => {
     await sql`SELECT FROM firefly.task WHERE id = ${locked!.id} FOR UPDATE`;
-    done = suspendTasks(db.store, [suspension(locked!, [{ due: 60 }]), suspension(other!, [{ due: 60 }])]);
-    while ((await statesOf(db, [other!.id]))[0] !== "suspended");
-    assertEquals(await statesOf(db, [locked!.id]), ["running"]);
+    return await suspend();
   });
-  assertEquals(await done, [true, true]);
+  assertEquals(first, new Map([[other!.id, "created" as const]]));
+  assertEquals(await statesOf(db, [locked!.id, other!.id]), ["running", "suspended"]);
+  assertEquals((await readSteps(db.store, locked!.id)).steps, []);
+
+  assertEquals(await suspend(), new Map([[locked!.id, "created" as const]]));
   assertEquals(await statesOf(db, [locked!.id, other!.id]), ["suspended", "suspended"]);
 });

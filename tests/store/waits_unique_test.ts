@@ -18,7 +18,7 @@ Deno.test("suspendTasks() takes the unique key again that was free while the tas
   const task = await claimOne(db, await startConsumer(db));
   assertEquals((await db.sql`SELECT FROM firefly.unique_key`).count, 0);
 
-  assertEquals(await suspendTasks(db.store, [suspension(task, [{ name: "nap", due: 60 }])]), [true]);
+  await suspendTasks(db.store, [suspension(task, [{ name: "nap", due: 60 }])]);
 
   const [held] = await db.sql`SELECT task_id::int, until FROM firefly.unique_key`;
   assertEquals({ ...held }, { task_id: id, until: null });
@@ -36,7 +36,7 @@ Deno.test("suspendTasks() fails a task whose unique key a duplicate has by now, 
     [task.batchId],
   );
 
-  assertEquals(suspended, [false]);
+  assertEquals(suspended, new Map([[id, "failed" as const]]));
   const { status, errors } = await recordOf(db, id);
   assertEquals([status, (errors as { name: string }[]).map(({ name }) => name)], ["failed", ["TaskExists"]]);
   assertEquals(

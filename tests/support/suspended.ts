@@ -3,6 +3,7 @@ import { callTasks } from "../../src/store/calls.ts";
 import type { ClaimedTask } from "../../src/store/claimed_task.ts";
 import type { Tag } from "../../src/database/driver.ts";
 import type { NewTask } from "../../src/store/new_task.ts";
+import { readClaims } from "../../src/store/settle.ts";
 import type { NewStep } from "../../src/store/steps.ts";
 import { suspendTasks, type Suspension } from "../../src/store/suspend.ts";
 import type { TestDatabase } from "./database.ts";
@@ -25,13 +26,24 @@ export function suspension(
   };
 }
 
+/** Suspends an attempt, and tries again while its record is locked, as a consumer does; false if it was lost. */
+export async function suspendHeld(sql: Tag, suspension: Suspension): Promise<"created" | "failed" | false> {
+  const { id, claimSeq } = suspension;
+  for (;;) {
+    const status = (await suspendTasks(sql, [suspension])).get(id);
+    if (status) return status;
+    const claim = (await readClaims(sql, [id])).get(id);
+    if (claim?.claimSeq !== claimSeq || claim.status !== "created") return false;
+  }
+}
+
 /** Suspends an attempt that holds its task. */
 export async function suspend(
   sql: Tag,
   task: Pick<ClaimedTask, "id" | "claimSeq">,
   ...waits: readonly Partial<NewStep>[]
 ): Promise<void> {
-  assertEquals(await suspendTasks(sql, [suspension(task, waits)]), [true]);
+  assertEquals([...await suspendTasks(sql, [suspension(task, waits)])], [[task.id, "created"]]);
 }
 
 /** The place of a task in `waiting`; undefined if it has none. */
@@ -55,7 +67,7 @@ export async function callAndSuspend(
   const step = newWait({ kind: "call", name: "test.task", key });
   const callees = await callTasks(sql, { id: task.id, claimSeq: task.claimSeq, step, steps: [], tasks });
   assert(callees, `Cannot call from task ${task.id}`);
-  const { awaits, ...rest } = suspension(task, []);
-  assertEquals(await suspendTasks(sql, [{ ...rest, awaits: [...awaits, { name: step.name, key }] }]), [true]);
+  const awaits = [{ name: step.name, key }];
+  assertEquals([...await suspendTasks(sql, [{ ...suspension(task, []), awaits }])], [[task.id, "created"]]);
   return callees;
 }

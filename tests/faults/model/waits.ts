@@ -1,6 +1,6 @@
 import { countOpen } from "./calls.ts";
 import { enter, placeOf, release } from "./records.ts";
-import { type Place, type SignalRow, type State, type StepRow, Time } from "./state.ts";
+import { type Place, type SignalRow, type State, type StepRow, type Task, Time } from "./state.ts";
 
 /** What the statements and functions about steps and waits should do to the tables. */
 
@@ -35,15 +35,15 @@ export interface Suspended {
   awaits: string[];
 }
 
-/** `suspendTasks`: whether each was held, and is suspended. */
-export function suspendTasks(state: State, list: Suspended[], batches: string[]): boolean[] {
+/** `suspendTasks`: the status that each has that was held. */
+export function suspendTasks(state: State, list: Suspended[], batches: string[]): Map<number, Task["status"]> {
   const isHeld = list.map((one) => state.holds(one));
   const held = list.filter((_, i) => isHeld[i]);
   for (const { id, facts } of held) storeSteps(state, id, facts);
   const retried = new Set(held.flatMap((one) => suspend(state, one)));
   state.ended.push(...retried);
   if (held.length === list.length) { for (const id of batches) state.batches.delete(id); }
-  return list.map(({ id }, i) => isHeld[i]! && state.tasks.get(id)!.status === "created");
+  return new Map(held.map(({ id }) => [id, state.tasks.get(id)!.status]));
 }
 
 /** Returns the callees that were retried after the task knew their ends: their next ends count as well. */
