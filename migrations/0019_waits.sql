@@ -17,8 +17,7 @@ COMMENT ON TABLE "firefly".signal IS
   'A message to a task that no step has received. Inserted by signal(); deleted by the statement that stores the step '
   'that received it, or with the task.';
 
--- By statement, as _forget_log(). Most databases have no steps and no signals: then no id is
--- looked up.
+-- By statement, as _forget_log(). Most databases have no steps and no signals: then no id is looked up.
 CREATE FUNCTION "firefly"._forget_steps() RETURNS trigger
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
 BEGIN
@@ -49,9 +48,9 @@ $body$;
 CREATE TRIGGER forget_all_steps AFTER TRUNCATE ON "firefly".task
 FOR EACH STATEMENT EXECUTE FUNCTION "firefly"._forget_all_steps();
 
--- Stores steps: over those that wait, and none that is there already; a call only if it is new. Takes the signals away that they have received.
--- `steps` is a list of rows; times are seconds before now, or from now on for `delay`. `callees` are those of a call.
--- Returns how many it stored. The caller has locked the records of the tasks.
+-- Stores steps: over those that wait, and none that is there already; a call only if it is new. Takes the signals away
+-- that they have received. `steps` is a list of rows; times are seconds before now, or from now on for `delay`. `callees`
+-- are those of a call. Returns how many it stored. The caller has locked the records of the tasks.
 CREATE FUNCTION "firefly"._store_steps(steps json, callees bigint[] DEFAULT NULL) RETURNS integer
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
 DECLARE
@@ -99,9 +98,9 @@ RETURN CASE WHEN seconds > 1e11 THEN 'infinity' ELSE clock_timestamp() + make_in
 CREATE FUNCTION "firefly"._count_open(caller bigint, callees bigint[]) RETURNS integer
 LANGUAGE sql STABLE AS $body$
   SELECT count(*)::integer
-  FROM (SELECT DISTINCT callee.id FROM unnest(callees) AS callee (id)) AS callee
-  JOIN "firefly".dependency ON dependency.dependency_id = callee.id AND dependency.task_id = caller
-  WHERE dependency.called AND dependency.status IS NULL
+  FROM "firefly".dependency
+  WHERE dependency.task_id = caller AND dependency.called AND dependency.status IS NULL
+    AND dependency.dependency_id = ANY (callees)
 $body$;
 
 -- Suspends attempts: ends their claims, stores what their handlers have done, and lets the tasks wait for the steps that
@@ -111,14 +110,14 @@ $body$;
 -- locked their records.
 --
 -- `claims` is a list of { id, claim_seq, elapsed, span }: the seconds since the attempt began, and its span in hex, if it
--- has one, to which the next attempt has a link; `steps` as _store_steps() has
--- them, and `awaits` is a list of { task_id, name, key }. `by` is the process that ran the attempts, and `batches` are
--- deleted if no claim is left.
+-- has one, to which the next attempt has a link; `steps` as _store_steps() has them, and `awaits` is a list of
+-- { task_id, name, key }. `by` is the process that ran the attempts, and `batches` are deleted if no claim is left.
 CREATE FUNCTION "firefly"._suspend(
   claims json, steps json, awaits json, by integer, batches uuid[], OUT suspended_ids bigint[], OUT failed_ids bigint[]
 )
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
 DECLARE
+  ids bigint[] := ARRAY(SELECT given.id FROM json_to_recordset(claims) AS given (id bigint));
   held bigint[];
   it "firefly".task;
   filled text[];
@@ -131,6 +130,7 @@ BEGIN
     SELECT task.id
     FROM json_to_recordset(claims) AS given (id bigint, claim_seq integer)
     JOIN "firefly".task ON task.id = given.id AND task.claim_seq = given.claim_seq AND task.status = 'created'
+    WHERE task.id = ANY (ids) -- whatever join the planner takes
     ORDER BY task.id
     FOR NO KEY UPDATE OF task SKIP LOCKED
   ) AS locked;
@@ -179,16 +179,31 @@ BEGIN
     SELECT given.id, given.elapsed, given.span
     FROM json_to_recordset(claims) AS given (id bigint, elapsed double precision, span text)
     WHERE given.id = ANY (held)
+  ), given AS MATERIALIZED (
+    -- OFFSET 0 has each looked up by its key, however few steps the planner expects to wait.
+    SELECT step.*
+    FROM json_to_recordset(awaits) AS given (task_id bigint, name text, key text)
+    CROSS JOIN LATERAL (
+      SELECT step.task_id, step.name, step.kind, step.status, step.due, step.callees
+      FROM "firefly".step
+      WHERE step.task_id = given.task_id AND step.name = given.name AND step.key = given.key
+      OFFSET 0
+    ) AS step
+    WHERE step.status = 'waiting' AND given.task_id = ANY (held)
   ), retried AS MATERIALIZED (
     -- Callees that were retried after their callers knew their ends: the next ends count as well.
-    SELECT DISTINCT dependency.task_id, dependency.dependency_id AS id
-    FROM json_to_recordset(awaits) AS given (task_id bigint, name text, key text)
-    JOIN "firefly".step ON step.task_id = given.task_id AND step.name = given.name AND step.key = given.key
-    CROSS JOIN LATERAL unnest(step.callees) AS callee (id)
-    JOIN "firefly".dependency ON dependency.dependency_id = callee.id AND dependency.task_id = step.task_id
-    JOIN "firefly".task ON task.id = callee.id
-    WHERE step.status = 'waiting' AND given.task_id = ANY (held) AND dependency.called
-      AND dependency.status IS NOT NULL AND task.status = 'created'
+    SELECT DISTINCT edge.task_id, edge.id
+    FROM given
+    CROSS JOIN LATERAL (
+      SELECT dependency.task_id, dependency.dependency_id AS id
+      FROM "firefly".dependency
+      WHERE dependency.task_id = given.task_id AND dependency.called AND dependency.status IS NOT NULL
+        AND dependency.dependency_id = ANY (given.callees)
+      OFFSET 0
+    ) AS edge
+    CROSS JOIN LATERAL (
+      SELECT FROM "firefly".task WHERE task.id = edge.id AND task.status = 'created' OFFSET 0
+    ) AS callee
   ), reopened AS (
     UPDATE "firefly".dependency
     SET status = NULL
@@ -198,17 +213,16 @@ BEGIN
     -- One that ends at this moment has found no caller to tell: so each is looked at once more after the commit.
     INSERT INTO "firefly".ended (task_id) SELECT DISTINCT retried.id FROM retried
   ), awaited AS MATERIALIZED (
-    SELECT step.task_id, step.name, step.kind, step.due, CASE step.kind
-      WHEN 'call' THEN "firefly"._count_open(step.task_id, step.callees) + (
-        SELECT count(*)::integer FROM retried WHERE retried.task_id = step.task_id AND retried.id = ANY (step.callees)
+    SELECT given.task_id, given.name, given.kind, given.due, CASE given.kind
+      WHEN 'call' THEN "firefly"._count_open(given.task_id, given.callees) + (
+        SELECT count(*)::integer FROM retried WHERE retried.task_id = given.task_id AND retried.id = ANY (given.callees)
       )
-      WHEN 'signal' THEN CASE
-        WHEN EXISTS (SELECT FROM "firefly".signal WHERE signal.task_id = step.task_id AND signal.name = step.name) THEN 0
-      END
+      -- Not EXISTS, for which the planner might read all signals.
+      WHEN 'signal' THEN (
+        SELECT 0 FROM "firefly".signal WHERE signal.task_id = given.task_id AND signal.name = given.name LIMIT 1
+      )
     END AS open
-    FROM json_to_recordset(awaits) AS given (task_id bigint, name text, key text)
-    JOIN "firefly".step ON step.task_id = given.task_id AND step.name = given.name AND step.key = given.key
-    WHERE step.status = 'waiting' AND given.task_id = ANY (held)
+    FROM given
   ), wait AS MATERIALIZED (
     SELECT claim.id, claim.elapsed, claim.span, wait.until, wait.signals, wait.pending,
       -- One that awaits nothing that waits is a handler that is to go on.
@@ -230,7 +244,7 @@ BEGIN
       traceparent = COALESCE(decode(wait.span, 'hex'), task.traceparent),
       crash_count = NULL
     FROM wait
-    WHERE task.id = wait.id
+    WHERE task.id = wait.id AND task.id = ANY (held)
     RETURNING task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name, task.concurrency_key,
       task.rate_key, wait.until, wait.signals, wait.pending, wait.is_over,
       wait.is_over AND task.concurrency_key IS NULL AND task.rate_key IS NULL AS is_ready

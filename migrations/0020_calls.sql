@@ -102,9 +102,13 @@ BEGIN
   END IF;
 
   WITH counted AS MATERIALIZED (
-    SELECT caller.id, min("firefly"._count_open(step.task_id, step.callees)) AS open
+    SELECT caller.id, min("firefly"._count_open(caller.id, step.callees)) AS open
     FROM unnest(over) AS caller (id)
-    JOIN "firefly".step ON step.task_id = caller.id AND step.kind = 'call' AND step.status = 'waiting'
+    -- OFFSET 0 has the steps looked up by their task, however few the planner expects to wait.
+    CROSS JOIN LATERAL (
+      SELECT step.kind, step.status, step.callees FROM "firefly".step WHERE step.task_id = caller.id OFFSET 0
+    ) AS step
+    WHERE step.kind = 'call' AND step.status = 'waiting'
     GROUP BY caller.id
   ), kept AS (
     UPDATE "firefly".waiting
@@ -187,9 +191,11 @@ BEGIN
   PERFORM "firefly"._retry(callee.id)
   FROM (
     SELECT DISTINCT callee.id
-    FROM "firefly".step, unnest(step.callees) AS callee (id)
+    FROM (
+      SELECT step.kind, step.status, step.callees FROM "firefly".step WHERE step.task_id = caller OFFSET 0
+    ) AS step, unnest(step.callees) AS callee (id)
     JOIN "firefly".task ON task.id = callee.id AND task.status IN ('failed', 'cancelled')
-    WHERE step.task_id = caller AND step.kind = 'call' AND step.status = 'waiting'
+    WHERE step.kind = 'call' AND step.status = 'waiting'
     ORDER BY callee.id
   ) AS callee;
 END
@@ -267,10 +273,10 @@ BEGIN
   SELECT jsonb_agg(
     jsonb_build_object('task_id', record.id, 'func_name', record.func_name, 'status', record.status) ORDER BY record.id
   ) INTO first
-  FROM (
+  FROM "firefly".task_record AS record
+  WHERE record.id = ANY (ARRAY(
     SELECT task.id FROM "firefly".task WHERE task.id = ANY (callees) AND task.status = 'created' ORDER BY task.id LIMIT 20
-  ) AS callee
-  JOIN "firefly".task_record AS record ON record.id = callee.id;
+  ));
   RETURN QUERY SELECT 'calls',
     format('It waits for %s of %s that it called: ', open, "firefly"._format_count(cardinality(callees), 'task'))
       || (SELECT string_agg(callee ->> 'task_id', ', ') FROM jsonb_path_query(first, '$[0 to 4]') AS callee)

@@ -577,7 +577,7 @@ function _check_dependencies(json): boolean[] immutable f1be5cb38538
 function _compensate_again(bigint): boolean set enable_seqscan, jit ce2dba2dcdde
 function _compensated(bigint): step stable cde58d816191
 function _compensation(bigint): step stable 4258e050e902
-function _count_open(bigint, bigint[]): integer stable 8103eeb1cd8d
+function _count_open(bigint, bigint[]): integer stable fea0c8091e77
 function _decode_array(jsonb, jsonb, integer[], integer, bigint): record immutable a06b92be1779
 function _decode_error(jsonb, jsonb, integer[], integer, bigint): record immutable c558ce7443ab
 function _decode_leaf(jsonb): jsonb immutable strict 7577cbcb079f
@@ -598,7 +598,7 @@ function _due_in(double precision): timestamp with time zone e3b0c44298fc
 function _duplicate_error(bigint, text, text, integer): jsonb 6c67dcfe34e5
 function _edit(task, task): void 37c45cc622d4
 function _escape(jsonb): jsonb immutable strict c10637ea10bd
-function _explain_call(bigint, text, text, timestamp with time zone, bigint[]): task_reason stable 640b80238cc9
+function _explain_call(bigint, text, text, timestamp with time zone, bigint[]): task_reason stable f240f8959dd0
 function _explain_claim(task): task_reason stable ee50a6edad0b
 function _explain_compensation(task): task_reason stable 310f0ad2b4b8
 function _explain_concurrency(task): task_reason stable 23e136316d34
@@ -646,7 +646,7 @@ function _replace(bigint, text, timestamp with time zone, bytea): boolean set en
 function _requeue_dependant(bigint): boolean 3ad6584de1f5
 function _reschedule(bigint, timestamp with time zone, text, integer): text 7220658af6fc
 function _retry(bigint): text 0389da8f305e
-function _retry_callees(bigint): void set enable_seqscan, jit e1ab97cf43fc
+function _retry_callees(bigint): void set enable_seqscan, jit 57f2dc8420af
 function _retry_record(bigint): text 45377b59028c
 function _revive_dependants(bigint): integer set enable_seqscan, jit f26d86a26870
 function _run(bigint): text ee369671422b
@@ -655,10 +655,10 @@ function _schedule(json, boolean): record set enable_seqscan, jit 95f1e27ce2e3
 function _signal(bigint, text, text): boolean 73e09512f364
 function _signal_by_key(text, text, text, text): boolean fb02426d04bd
 function _store_steps(json, bigint[]): integer set enable_seqscan, jit b3ea0b21b606
-function _suspend(json, json, json, integer, uuid[]): record set enable_seqscan, jit 828014a713b2
+function _suspend(json, json, json, integer, uuid[]): record set enable_seqscan, jit b313307a83a4
 function _take_place(bigint, text, integer, timestamp with time zone, bigint): boolean 342e96ebb044
 function _take_unique_key(text, text, bigint): bigint d174ed4a0997
-function _tell_callers(bigint[], integer[], text[]): integer set enable_seqscan, jit eceda85fae0b
+function _tell_callers(bigint[], integer[], text[]): integer set enable_seqscan, jit be363fc956b1
 function _traceparent(text): bytea immutable e3b0c44298fc
 function _try_unique_key(text, text, bigint): bigint set lock_timeout 82d0b344d3d3
 function _unplace(bigint, text, integer, timestamp with time zone, bigint): boolean 682fcd252161

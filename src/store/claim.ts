@@ -135,31 +135,38 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
       FROM taken
       WHERE count < length
     ), claimed AS ( -- 8
-      SELECT taken.ordinal, taken.claim_seq, taken.quarantined, task.id, task.max_retries, task.retry_delay,
-        CASE WHEN octet_length(task.params) <= ${LONG_PARAMS}::integer AND strpos(task.params, ',') = 0
-          THEN task.params ELSE '' END AS params,
-        task.unique_key IS NOT NULL OR task.rate_key IS NOT NULL AS is_special,
-        CASE WHEN task.retry_attempts IS NOT NULL OR task.rescues IS NOT NULL OR task.snoozes IS NOT NULL
-          OR task.backoff IS NOT NULL OR task.timeout IS NOT NULL OR task.concurrency_key IS NOT NULL
-          OR task.rate_key IS NOT NULL
-        THEN json_build_object(
-          'attempt', COALESCE(task.retry_attempts, 0) + COALESCE(task.rescues, 0) + 1,
-          'retryAttempts', COALESCE(task.retry_attempts, 0), 'snoozes', COALESCE(task.snoozes, 0),
-          'backoff', task.backoff, 'timeout', task.timeout, 'compensates', task.compensates,
-          'concurrencyKey', task.concurrency_key, 'rateKey', task.rate_key,
-          'hasSlots', (task.concurrency_key IS NULL OR (
-            SELECT count(*)
-            FROM ${sql.schema}.slot
-            WHERE slot.task_id = task.id AND slot.kind = 'concurrency' AND slot.until IS NULL
-          ) > 0) AND (task.rate_key IS NULL OR (
-            SELECT count(*)
-            FROM ${sql.schema}.slot
-            WHERE slot.task_id = task.id AND slot.kind = 'rate' AND slot.until IS NULL
-          ) > 0)
-        )::text END AS rest
+      SELECT taken.ordinal, taken.claim_seq, taken.quarantined, task.*
       FROM taken
-      JOIN ${sql.schema}.task ON task.id >= taken.id AND task.id < taken.id + taken.count
-        AND task.claim_seq = taken.claim_seq AND task.status = 'created'
+      CROSS JOIN LATERAL (
+        SELECT task.id, task.max_retries, task.retry_delay,
+          CASE WHEN octet_length(task.params) <= ${LONG_PARAMS}::integer AND strpos(task.params, ',') = 0
+            THEN task.params ELSE '' END AS params,
+          task.unique_key IS NOT NULL OR task.rate_key IS NOT NULL AS is_special,
+          CASE WHEN task.retry_attempts IS NOT NULL OR task.rescues IS NOT NULL OR task.snoozes IS NOT NULL
+            OR task.backoff IS NOT NULL OR task.timeout IS NOT NULL OR task.concurrency_key IS NOT NULL
+            OR task.rate_key IS NOT NULL
+          THEN json_build_object(
+            'attempt', COALESCE(task.retry_attempts, 0) + COALESCE(task.rescues, 0) + 1,
+            'retryAttempts', COALESCE(task.retry_attempts, 0), 'snoozes', COALESCE(task.snoozes, 0),
+            'backoff', task.backoff, 'timeout', task.timeout, 'compensates', task.compensates,
+            'concurrencyKey', task.concurrency_key, 'rateKey', task.rate_key,
+            'hasSlots', (task.concurrency_key IS NULL OR (
+              SELECT count(*)
+              FROM ${sql.schema}.slot
+              WHERE slot.task_id = task.id AND slot.kind = 'concurrency' AND slot.until IS NULL
+            ) > 0) AND (task.rate_key IS NULL OR (
+              SELECT count(*)
+              FROM ${sql.schema}.slot
+              WHERE slot.task_id = task.id AND slot.kind = 'rate' AND slot.until IS NULL
+            ) > 0)
+          )::text END AS rest
+        FROM ${sql.schema}.task
+        WHERE task.id >= taken.id AND task.id < taken.id + taken.count AND task.claim_seq = taken.claim_seq
+          AND task.status = 'created'
+        -- This has the records of a run looked up by their ids, however many the planner expects: it would rather join
+        -- all records by their fences.
+        OFFSET 0
+      ) AS task
     ), alike AS MATERIALIZED (
       -- By as few columns as possible: to compare those of the run for each task would cost half as much as all else.
       SELECT ordinal, min(claim_seq) AS claim_seq, bool_or(quarantined) AS quarantined, bool_or(is_special) AS is_special,
@@ -181,7 +188,7 @@ export async function claimTasks(sql: Tag, request: ClaimRequest): Promise<Claim
     ), special AS MATERIALIZED ( -- 10
       SELECT task.id, task.func_name, task.unique_key, task.unique_among, task.rate_key
       FROM alike, unnest(alike.ids) AS own (id)
-      JOIN ${sql.schema}.task ON task.id = own.id
+      CROSS JOIN LATERAL (SELECT * FROM ${sql.schema}.task WHERE task.id = own.id OFFSET 0) AS task
       WHERE alike.is_special AND (task.unique_key IS NOT NULL OR task.rate_key IS NOT NULL)
     ), unkeyed AS ( -- 11
       -- A key that another transaction has locked stays until the task ends.

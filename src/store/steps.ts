@@ -161,6 +161,7 @@ export async function storeSteps(sql: Tag, ended: readonly EndedStep[]): Promise
       FROM (SELECT DISTINCT task_id, claim_seq FROM memo) AS claim
       JOIN ${sql.schema}.task
         ON task.id = claim.task_id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
+      WHERE task.id = ANY (ARRAY(SELECT task_id FROM memo)) -- whatever join the planner takes
       FOR KEY SHARE OF task SKIP LOCKED
     ), stored AS (
       INSERT INTO ${sql.schema}.step AS old (${sql.raw(COLUMNS)})

@@ -88,7 +88,7 @@ const CONTROLS: { without: string; sql: string; says: RegExp }[] = [
   },
   {
     without: "a look for signals that came before the wait",
-    sql: edit("_suspend", "WHERE signal.task_id = step.task_id AND signal.name = step.name", "WHERE false"),
+    sql: edit("_suspend", "WHERE signal.task_id = given.task_id AND signal.name = given.name", "WHERE false"),
     says: /waits for the signal "\w+", which has been sent/,
   },
   {

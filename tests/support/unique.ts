@@ -1,5 +1,5 @@
 import postgres from "postgres";
-import type { NewTask } from "../../src/store/insert.ts";
+import type { NewTask } from "../../src/store/new_task.ts";
 import type { TestDatabase } from "./database.ts";
 import { newTask } from "./new_task.ts";
 
@@ -14,9 +14,14 @@ export async function holders(db: TestDatabase): Promise<Record<string, number>>
   return Object.fromEntries(rows.map(({ key, task_id }) => [key, task_id]));
 }
 
-/** Clients of their own, so that their statements run side by side. */
-export function clients(db: TestDatabase, n: number): AsyncDisposable & { each: postgres.Sql[] } {
-  const each = Array.from({ length: n }, () => postgres(db.url, { max: 1, onnotice() {} }));
+/** Clients of their own, so that their statements run side by side, with settings of their sessions. */
+export function clients(
+  db: TestDatabase,
+  n: number,
+  settings: Readonly<Record<string, string>> = {},
+): AsyncDisposable & { each: postgres.Sql[] } {
+  const options = { max: 1, onnotice() {}, connection: settings as never };
+  const each = Array.from({ length: n }, () => postgres(db.url, options));
   return {
     each,
     [Symbol.asyncDispose]: async () => void await Promise.all(each.map((sql) => sql.end({ timeout: 1 }))),

@@ -90,7 +90,10 @@ export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<Park
         SELECT slot.ctid
         FROM ${sql.schema}.slot
         WHERE until IS NULL AND task_id = ANY (ARRAY(
-          SELECT task.id FROM moved JOIN ${sql.schema}.task ON task.id = moved.id AND task.claim_seq = moved.claim_seq
+          SELECT moved.id
+          FROM moved
+          CROSS JOIN LATERAL (SELECT task.claim_seq FROM ${sql.schema}.task WHERE task.id = moved.id OFFSET 0) AS task
+          WHERE task.claim_seq = moved.claim_seq
         ))
         FOR UPDATE SKIP LOCKED
       ))
@@ -102,7 +105,9 @@ export async function parkUnknownTasks(sql: Tag, queues: string[]): Promise<Park
       SELECT moved.id, moved.claim_seq, moved.not_before, moved.priority, moved.queue, moved.func_name,
         task.concurrency_key, task.rate_key, 'unknown'
       FROM moved
-      LEFT JOIN ${sql.schema}.task ON task.id = moved.id
+      LEFT JOIN LATERAL (
+        SELECT task.concurrency_key, task.rate_key FROM ${sql.schema}.task WHERE task.id = moved.id OFFSET 0
+      ) AS task ON true
       RETURNING queue, func_name
     )
     SELECT func_name, queue, count(*)::integer AS count FROM parked GROUP BY func_name, queue ORDER BY queue, func_name
