@@ -113,6 +113,16 @@ const CONTROLS: { without: string; sql: string; says: RegExp }[] = [
     says: /signal holds [^]*which it should not|waits for the signal "\w+", which has been sent|Values are not equal/,
   },
   {
+    without: "leaving the steps of a fork out that have not ended before its first one",
+    sql: edit("_fork", "AND own.seq < until_seq", "AND own.seq IS NOT NULL"),
+    says: /step holds [^]*which it should not/,
+  },
+  {
+    without: "the dependencies of a fork",
+    sql: edit("_fork", `PERFORM "firefly"._depend_alike(_fork.id, it.id);`, "NULL;"),
+    says: /task \d+ has 0 dependencies instead of \d+|Values are not equal/,
+  },
+  {
     without: "the finality of an end",
     sql: `
       CREATE FUNCTION revive() RETURNS trigger LANGUAGE plpgsql AS $$

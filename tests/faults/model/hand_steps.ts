@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { requeueUnplaced } from "../../../src/store/unplaced.ts";
 import { cancelTasks, type Chosen, deleteTasks, retryTasks } from "../../../src/store/bulk.ts";
+import { forkTask } from "../../../src/store/fork.ts";
 import { pruneTasks } from "../../../src/store/prune.ts";
 import { pauseQueue, resumeQueue } from "../../../src/store/queues.ts";
 import { registerWaiters } from "../../../src/store/records.ts";
@@ -82,6 +83,25 @@ const retry: Maker = (world) => {
     });
     assertEquals({ done, changed }, expected);
   }, { retries: [...chosen.map(({ id }) => id), ...state.revivable()] });
+};
+
+/** Often of a task that has steps, and from one of them. */
+const fork: Maker = (world) => {
+  const { random, sql, state } = world;
+  const stepped = new Set(state.steps.map(({ taskId }) => taskId));
+  const isStepped = stepped.size > 0 && random.once(2);
+  const id = isStepped ? random.pick([...stepped]) : pickTask(world, () => true);
+  if (id === undefined) return;
+  const own = state.steps.filter(({ taskId }) => taskId === id);
+  const from = random.once(8) ? "nothing" : own.length > 0 && random.once(2) ? random.pick(own).name : undefined;
+  const send = () => forkTask(sql, id, from === undefined ? undefined : { name: from, key: "" });
+  return step("firefly.fork", { id, from }, send, (forked) => {
+    if (from !== undefined && !own.some(({ name }) => name === from)) {
+      return assertEquals(forked, { refused: "step" });
+    }
+    if (forked.refused !== null) throw new Error(`It was refused: ${forked.refused}`);
+    model.forkTask(state, id, forked.id, from);
+  });
 };
 
 /** The more records there are, the more of them: the tables stay small. */
@@ -225,10 +245,14 @@ const unplaced: Maker = ({ sql, state }) => {
   });
 };
 
+/** The step that copies a task. */
+export { fork as FORK };
+
 /** What users and hands do, and what time does, with how often each step is to be chosen. */
 export const HAND_STEPS: [number, Maker][] = [
   [5, cancel],
   [4, retry],
+  [2, fork],
   [6, remove],
   [2, expireRecords],
   [1, prune],

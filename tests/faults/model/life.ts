@@ -52,6 +52,7 @@ export const TRANSITIONS: readonly Transition[] = [
   { from: ["running"], to: ["ready", ...LINES, "failed"], by: "rescueTasks" },
   { from: [...CREATED, "running", "nowhere"], to: ["cancelled"], by: "firefly.cancel" },
   { from: ["failed", "cancelled"], to: ["ready", ...LINES, DEPENDENT], by: "firefly.retry" },
+  { from: ["new"], to: ["ready", ...LINES, DEPENDENT], by: "firefly.fork" },
   { from: ["waiting: time", "nowhere"], to: ["ready", ...LINES], by: "firefly.run" },
   { from: [...CREATED, "nowhere"], to: [...PLACES, DEPENDENT], by: "firefly.reschedule" },
   { from: [...CREATED, "running", "nowhere", ...ENDED], to: ["deleted"], by: "deleteTasks" },

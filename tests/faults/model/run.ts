@@ -3,7 +3,7 @@ import { Random } from "../../support/random.ts";
 import type { TestDatabase } from "../../support/database.ts";
 import { CONSUMER_STEPS } from "./consumer_steps.ts";
 import { CRON_STEPS } from "./cron_steps.ts";
-import { HAND_STEPS } from "./hand_steps.ts";
+import { FORK, HAND_STEPS } from "./hand_steps.ts";
 import { note, type Seen } from "./life.ts";
 import { LIMIT_STEPS } from "./limit_steps.ts";
 import { MOVE_STEPS } from "./move_steps.ts";
@@ -103,7 +103,7 @@ const WEIGHED = [
   ) => Array<Maker>(weight).fill(maker));
 
 /** What makes tasks. */
-const SCHEDULES = new Set([...SCHEDULE_STEPS.map(([, maker]) => maker), CALL]);
+const SCHEDULES = new Set([...SCHEDULE_STEPS.map(([, maker]) => maker), CALL, FORK]);
 
 function pickStep(world: World): Step {
   for (;;) {

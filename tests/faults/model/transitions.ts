@@ -1,6 +1,17 @@
 import { retryCallees } from "./calls.ts";
-import { dependAgain, mayDependAgain, reviveDependants } from "./dependencies.ts";
-import { enter, isAt, keyOf, place, placeOf, release, releaseSlots, takeUniqueKey, unplace } from "./records.ts";
+import { depend, dependAgain, mayDependAgain, reviveDependants } from "./dependencies.ts";
+import {
+  enter,
+  insertRecord,
+  isAt,
+  keyOf,
+  place,
+  placeOf,
+  release,
+  releaseSlots,
+  takeUniqueKey,
+  unplace,
+} from "./records.ts";
 import {
   byUrgency,
   type ClaimBatch,
@@ -217,6 +228,31 @@ export function retryRecord(state: State, id: number): boolean {
   dependAgain(state, id);
   place(state, task);
   return true;
+}
+
+/** `forkTask`, as the task `forkId`: with the steps that ended before `from`, or with all that have ended. */
+export function forkTask(state: State, id: number, forkId: number, from: string | undefined): void {
+  const it = state.tasks.get(id)!;
+  const until = state.steps.find(({ taskId, name }) => taskId === id && name === from)?.seq ?? Infinity;
+  const { name, queue, params, priority, concurrencyKey, rateKey, dependencies } = it;
+  const holder = state.uniqueKeys.get(keyOf(it));
+  const unique = it.uniqueKey === null || holder && !holder.until?.hasCome(state.clock)
+    ? {}
+    : { uniqueKey: it.uniqueKey, uniqueAmong: it.uniqueAmong, uniqueFor: it.uniqueFor };
+  const limits = { concurrencyKey, rateKey };
+  const notBefore = new Time();
+  const copy = { name, queue, params, priority, notBefore, dependencies, ...limits, ...unique };
+  const fork = insertRecord(state, forkId, copy);
+  fork.claimSeq = 1;
+  const ended = state.steps.filter(({ taskId, seq }) => taskId === id && seq !== null && seq < until);
+  state.steps.push(...ended.map((step) => ({ ...step, taskId: forkId })));
+  const edges = state.edges
+    .filter(({ taskId, called }) => taskId === id && !called)
+    .map((edge) => ({ ...edge, taskId: forkId }));
+  depend(state, edges.filter(({ dependencyId }) => state.tasks.has(dependencyId)));
+  const gone = edges.filter(({ dependencyId }) => !state.tasks.has(dependencyId));
+  state.edges.push(...gone.map((edge) => ({ ...edge, shared: false, status: edge.status ?? "deleted" as const })));
+  place(state, fork);
 }
 
 /** `deleteTasks`, of any status, before the trigger `forget_dependencies`. Its rows in `ready` and `waiting` are stale then, and dropped by who meets them. */
