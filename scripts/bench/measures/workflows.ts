@@ -147,19 +147,19 @@ async function measureSleepers(stage: Stage): Promise<Metrics> {
   return { ...woken, ...held };
 }
 
-/** Makes all that sleeps due, as if its time had passed. */
+/** Makes all that sleeps due, as if its time had passed: time calls no trigger. */
 async function makeDue({ sql }: Stage): Promise<void> {
-  await sql`
-    WITH due AS MATERIALIZED (SELECT clock_timestamp() AS time), slept AS (
-      UPDATE firefly.step SET due = due.time FROM due WHERE step.kind = 'sleep' AND step.status = 'waiting'
-    ), recorded AS (
+  await sql.begin(async (sql) => {
+    await sql`SET LOCAL session_replication_role = replica`;
+    const [{ time }] = await sql`SELECT clock_timestamp() AS time` as unknown as [{ time: Date }];
+    await sql`UPDATE firefly.step SET due = ${time} WHERE kind = 'sleep' AND status = 'waiting'`;
+    await sql`
       UPDATE firefly.task
-      SET not_before = due.time
-      FROM due, firefly.waiting
-      WHERE waiting.id = task.id AND waiting.reason = 'time'
-    )
-    UPDATE firefly.waiting SET not_before = due.time FROM due WHERE waiting.reason = 'time'
-  `;
+      SET not_before = ${time}
+      WHERE status = 'created' AND id IN (SELECT id FROM firefly.waiting WHERE reason = 'time')
+    `;
+    await sql`UPDATE firefly.waiting SET not_before = ${time} WHERE reason = 'time'`;
+  });
 }
 
 async function isDone({ sql }: Stage): Promise<boolean> {
@@ -171,7 +171,7 @@ async function isDone({ sql }: Stage): Promise<boolean> {
 async function beginSleepers(stage: Stage, count: number, at = AT): Promise<{ worker: Child; held: Metrics }> {
   const worker = await startWorker(stage);
   await worker.ask("start", { at });
-  const warmUp = Math.min(count, 10 * at); // what is compiled and cached for any number of them
+  const warmUp = Math.ceil(count / 5); // what is compiled and cached for any number of them
   await worker.ask("begin", { kind: "asleep", count: warmUp });
   await untilWaiting(stage, worker, warmUp);
   const before = await holdings(stage, worker);
