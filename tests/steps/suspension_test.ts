@@ -31,7 +31,7 @@ Deno.test("a suspended task has no slot, no lease and no session", async () => {
   assertEquals(await (await ff.run(() => plain.schedule())).result({ timeout: "30s" }), "ran");
   assertEquals(consumer.counts?.running, 0);
   await until(async () => (await db.sql`SELECT FROM firefly.claim_batch`).count === 0, 30_000);
-  assertEquals((await db.sql`SELECT FROM firefly.slot WHERE task_id IS NOT NULL`.catch(() => ({ count: 0 }))).count, 0);
+  assertEquals((await db.sql`SELECT FROM firefly.slot`).count, 0);
   assertEquals(await backends(db, "idle in transaction"), 0);
   for (const record of records) assertEquals((await record.refresh()).state, "suspended");
   const { id } = records[0]!;
@@ -51,6 +51,33 @@ Deno.test(`${SLEEPERS} suspended attempts leave nothing in memory`, async () => 
 
   // Their scopes alone have 100 kB each.
   assertLess(after, before + 1e6);
+});
+
+Deno.test("a task whose unique key a duplicate has when it is to be suspended fails with an event, and so do its dependants", async () => {
+  await using t = await testInstance();
+  const { ff } = t;
+  const nap = task({ name: taskName(), unique: { key: () => "k", among: ["created"] } }, async () => {
+    const { step } = current();
+    await step("duplicate", async () => void await nap.with({ delay: "1h" }).schedule());
+    await step.sleep("1h");
+  });
+  const after = task(taskName(), () => {});
+  const events: [string, number, string][] = [];
+  for (const name of ["failed", "lost", "suspended"] as const) {
+    ff.on(name, (event) => void events.push([name, event.id, "error" in event ? `${event.error}` : ""]));
+  }
+  await using _consumer = ff.consume({ tasks: [nap, after] });
+  const [record, dependant] = await ff.run(async () => {
+    const first = nap.schedule();
+    return [await first, await after.with({ after: [first] }).schedule()];
+  });
+
+  await until(async () => (await dependant!.refresh()).status === "cancelled", 30_000);
+
+  const { id } = record!;
+  assertEquals(events, [["failed", id, `FireflyError: Cannot run task ${id} again as a duplicate has its unique key`]]);
+  const { status, error } = await record!.refresh();
+  assertEquals([status, error?.name], ["failed", "TaskExists"]);
 });
 
 Deno.test("a suspended attempt aborts its signal with Suspended, emits one event, and is counted as no attempt", async () => {
