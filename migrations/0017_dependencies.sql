@@ -106,7 +106,10 @@ BEGIN
     SELECT edge.task_id, edge.ordinal, edge.dependency_id, edge.settled,
       CASE WHEN task.status = 'completed' OR task.status <> 'created' AND edge.settled THEN task.status END
     FROM unnest(task_ids, ordinals, dependency_ids, settled) AS edge (task_id, ordinal, dependency_id, settled)
-    JOIN "firefly".task ON task.id = edge.dependency_id
+    -- OFFSET 0 has each looked up by its id, however many the planner expects.
+    CROSS JOIN LATERAL (
+      SELECT task.status FROM "firefly".task WHERE task.id = edge.dependency_id OFFSET 0
+    ) AS task
     RETURNING dependency.task_id, dependency.dependency_id, dependency.status
   ), counted AS (
     UPDATE "firefly".waiting
@@ -121,7 +124,9 @@ BEGIN
     INSERT INTO "firefly".ended (task_id)
     SELECT DISTINCT stored.dependency_id
     FROM stored
-    JOIN "firefly".task ON task.id = stored.dependency_id
+    CROSS JOIN LATERAL (
+      SELECT task.status FROM "firefly".task WHERE task.id = stored.dependency_id OFFSET 0
+    ) AS task
     WHERE stored.status IS NULL AND task.status <> 'created'
     RETURNING ended.task_id
   )
@@ -139,13 +144,14 @@ $body$;
 
 -- Tells the dependants of tasks that these have ended: of those of `ids` that are noted in `ended`, or of any for NULL,
 -- up to 1,000. A dependant whose last dependency has ended gets a place; one whose dependency has not completed is
--- cancelled, and has dependants of its own then. A caller is woken, and callees of a caller that has ended are cancelled. `again`: there is more to do, since a call tells 5,000 dependants at
--- most, cancels only those that are next, and leaves those whose records another transaction has locked: an open
--- transaction must not hold up the dependants of others. The caller then calls again, with NULL.
+-- cancelled, and has dependants of its own then. A caller is woken, and callees of a caller that has ended are cancelled.
+-- `again`: there is more to do, since a call tells 5,000 dependants at most, cancels only those that are next, and leaves
+-- those whose records another transaction has locked: an open transaction must not hold up the dependants of others. The
+-- caller then calls again, with NULL.
 --
 -- Three statements do it where all have completed. The first takes the notes, the second the locks; the third has a
--- snapshot of its own, and so reads what was committed before the locks were granted. Of two calls that tell a dependant of its last
--- two dependencies, the second sees what the first has written, and exactly one finds none pending.
+-- snapshot of its own, and so reads what was committed before the locks were granted. Of two calls that tell a dependant
+-- of its last two dependencies, the second sees what the first has written, and exactly one finds none pending.
 --
 -- It does not wait for the disk: a crash of the server that undoes it undoes what followed from it, and leaves the notes.
 CREATE FUNCTION "firefly"._release_dependants(ids bigint[], OUT released integer, OUT cancelled integer, OUT again boolean)
@@ -213,7 +219,8 @@ BEGIN
     ARRAY(
       SELECT gone.id
       FROM unnest(taken) AS gone (id)
-      WHERE EXISTS (SELECT FROM "firefly".dependency WHERE dependency.task_id = gone.id AND dependency.called)
+      -- Not EXISTS, for which the planner might read all of them.
+      WHERE (SELECT true FROM "firefly".dependency WHERE dependency.task_id = gone.id AND dependency.called LIMIT 1)
     ) AS callers
   INTO edge
   FROM (
@@ -305,11 +312,12 @@ BEGIN
     INSERT INTO "firefly".ended (task_id)
     SELECT gone.id
     FROM unnest(taken) AS gone (id)
-    WHERE EXISTS (
-      SELECT
+    WHERE (
+      SELECT true
       FROM "firefly".dependency
-      JOIN "firefly".task ON task.id = dependency.task_id
+      CROSS JOIN LATERAL (SELECT FROM "firefly".task WHERE task.id = dependency.task_id OFFSET 0) AS dependant
       WHERE dependency.dependency_id = gone.id AND dependency.status IS NULL
+      LIMIT 1
     );
     again := again OR FOUND;
   END IF;
@@ -412,24 +420,33 @@ BEGIN
   RETURN NOT EXISTS (
     SELECT
     FROM "firefly".dependency
-    LEFT JOIN "firefly".task ON task.id = dependency.dependency_id
+    LEFT JOIN LATERAL (
+      SELECT task.status FROM "firefly".task WHERE task.id = dependency.dependency_id OFFSET 0
+    ) AS task ON true
     WHERE dependency.task_id = _may_depend_again.task_id AND NOT dependency.settled
       AND COALESCE(task.status IN ('failed', 'cancelled'), dependency.status IS DISTINCT FROM 'completed')
   );
 END
 $body$;
 
--- Makes a task that is retried wait for those of its dependencies and callees that are `created` again. Their records are not locked,
--- since a retry holds that of the dependant already: instead each is noted in `ended`, and so looked at once more after
--- the commit, if it ends at this moment.
+-- Makes a task that is retried wait for those of its dependencies and callees that are `created` again. Their records are
+-- not locked, since a retry holds that of the dependant already: instead each is noted in `ended`, and so looked at once
+-- more after the commit, if it ends at this moment.
 CREATE FUNCTION "firefly"._depend_again(task_id bigint) RETURNS void
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
 BEGIN
   WITH reopened AS (
     UPDATE "firefly".dependency
-    SET status = CASE WHEN task.status <> 'created' THEN task.status END
-    FROM "firefly".task
-    WHERE dependency.task_id = _depend_again.task_id AND task.id = dependency.dependency_id
+    SET status = CASE WHEN edge.status <> 'created' THEN edge.status END
+    FROM (
+      SELECT own.ordinal, task.status
+      FROM "firefly".dependency AS own
+      CROSS JOIN LATERAL (
+        SELECT task.status FROM "firefly".task WHERE task.id = own.dependency_id OFFSET 0
+      ) AS task
+      WHERE own.task_id = _depend_again.task_id
+    ) AS edge
+    WHERE dependency.task_id = _depend_again.task_id AND dependency.ordinal = edge.ordinal
     RETURNING dependency.dependency_id, dependency.status
   )
   INSERT INTO "firefly".ended (task_id)
@@ -451,8 +468,10 @@ BEGIN
   LOOP
     SELECT array_agg(DISTINCT dependency.task_id) INTO found
     FROM "firefly".dependency
-    JOIN "firefly".task AS dependant ON dependant.id = dependency.task_id
-    WHERE dependency.dependency_id = next AND NOT dependency.settled AND "firefly"._is_unmet(dependant);
+    CROSS JOIN LATERAL (
+      SELECT task AS record FROM "firefly".task WHERE task.id = dependency.task_id OFFSET 0
+    ) AS dependant
+    WHERE dependency.dependency_id = next AND NOT dependency.settled AND "firefly"._is_unmet(dependant.record);
     IF found IS NOT NULL THEN
       todo := ARRAY(SELECT DISTINCT given.id FROM unnest(todo || found) AS given (id) ORDER BY given.id);
     END IF;
@@ -519,13 +538,15 @@ BEGIN
     INSERT INTO "firefly".ended (task_id)
     SELECT DISTINCT dependency.dependency_id
     FROM "firefly".dependency
-    JOIN "firefly".task ON task.id = dependency.task_id
+    CROSS JOIN LATERAL (
+      SELECT task.status FROM "firefly".task WHERE task.id = dependency.task_id OFFSET 0
+    ) AS task
     WHERE dependency.dependency_id = ANY (on_tasks) AND (dependency.status IS NULL OR task.status = 'created')
     UNION ALL
     -- Callers: what is left of theirs is deleted once their callees are cancelled.
     SELECT gone.id
     FROM unnest(on_tasks) AS gone (id)
-    WHERE EXISTS (SELECT FROM "firefly".dependency WHERE dependency.task_id = gone.id);
+    WHERE (SELECT true FROM "firefly".dependency WHERE dependency.task_id = gone.id LIMIT 1);
     IF FOUND THEN
       PERFORM pg_notify("firefly".control_channel(), '');
     END IF;

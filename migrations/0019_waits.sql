@@ -127,13 +127,16 @@ BEGIN
   failed_ids := '{}';
   SELECT array_agg(locked.id) INTO held
   FROM (
-    SELECT task.id
-    FROM json_to_recordset(claims) AS given (id bigint, claim_seq integer)
-    JOIN "firefly".task ON task.id = given.id AND task.claim_seq = given.claim_seq AND task.status = 'created'
-    WHERE task.id = ANY (ids) -- whatever join the planner takes
+    -- By the ids alone, so that the planner joins what is found, and not all records.
+    SELECT task.id, task.claim_seq, task.status
+    FROM "firefly".task
+    WHERE task.id = ANY (ids)
     ORDER BY task.id
-    FOR NO KEY UPDATE OF task SKIP LOCKED
-  ) AS locked;
+    FOR NO KEY UPDATE SKIP LOCKED
+  ) AS locked
+  JOIN json_to_recordset(claims) AS given (id bigint, claim_seq integer)
+    ON given.id = locked.id AND given.claim_seq = locked.claim_seq
+  WHERE locked.status = 'created';
   IF held IS NULL THEN
     RETURN;
   END IF;
@@ -244,7 +247,7 @@ BEGIN
       traceparent = COALESCE(decode(wait.span, 'hex'), task.traceparent),
       crash_count = NULL
     FROM wait
-    WHERE task.id = wait.id AND task.id = ANY (held)
+    WHERE task.id = wait.id
     RETURNING task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name, task.concurrency_key,
       task.rate_key, wait.until, wait.signals, wait.pending, wait.is_over,
       wait.is_over AND task.concurrency_key IS NULL AND task.rate_key IS NULL AS is_ready

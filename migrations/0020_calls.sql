@@ -137,7 +137,8 @@ DECLARE
 BEGIN
   SELECT array_agg(caller.id) FILTER (WHERE task.id IS NULL) INTO deleted
   FROM unnest(callers) AS caller (id)
-  LEFT JOIN "firefly".task ON task.id = caller.id;
+  -- OFFSET 0 has each looked up by its id, however many the planner expects.
+  LEFT JOIN LATERAL (SELECT task.id FROM "firefly".task WHERE task.id = caller.id OFFSET 0) AS task ON true;
   SELECT array_agg(caller.id) INTO held
   FROM (
     SELECT task.id
@@ -150,16 +151,26 @@ BEGIN
   SELECT array_agg(callee.id) INTO callees
   FROM (
     SELECT DISTINCT own.dependency_id AS id
-    FROM "firefly".dependency AS own
-    JOIN "firefly".task ON task.id = own.dependency_id AND task.status = 'created'
-    WHERE own.task_id = ANY (COALESCE(held, '{}') || COALESCE(deleted, '{}')) AND own.called AND NOT own.shared
-      AND own.status IS NULL
-      AND NOT EXISTS (
-        SELECT
-        FROM "firefly".dependency AS other
-        JOIN "firefly".task AS caller ON caller.id = other.task_id AND caller.status = 'created'
-        WHERE other.dependency_id = own.dependency_id AND other.called AND other.status IS NULL
-      )
+    FROM unnest(COALESCE(held, '{}') || COALESCE(deleted, '{}')) AS caller (id)
+    CROSS JOIN LATERAL (
+      SELECT edge.dependency_id
+      FROM "firefly".dependency AS edge
+      WHERE edge.task_id = caller.id AND edge.called AND NOT edge.shared AND edge.status IS NULL
+      OFFSET 0
+    ) AS own
+    CROSS JOIN LATERAL (
+      SELECT FROM "firefly".task WHERE task.id = own.dependency_id AND task.status = 'created' OFFSET 0
+    ) AS callee
+    WHERE (
+      -- Not EXISTS, for which the planner might read all of them.
+      SELECT true
+      FROM "firefly".dependency AS other
+      CROSS JOIN LATERAL (
+        SELECT FROM "firefly".task WHERE task.id = other.task_id AND task.status = 'created' OFFSET 0
+      ) AS caller
+      WHERE other.dependency_id = own.dependency_id AND other.called AND other.status IS NULL
+      LIMIT 1
+    ) IS NULL
     ORDER BY own.dependency_id
     LIMIT 1000
   ) AS callee;
@@ -177,7 +188,7 @@ BEGIN
   INSERT INTO "firefly".ended (task_id)
   SELECT caller.id
   FROM unnest(callers) AS caller (id)
-  LEFT JOIN "firefly".task ON task.id = caller.id
+  LEFT JOIN LATERAL (SELECT task.status FROM "firefly".task WHERE task.id = caller.id OFFSET 0) AS task ON true
   WHERE CASE WHEN again THEN task.status IS DISTINCT FROM 'created'
     ELSE task.status <> 'created' AND caller.id <> ALL (COALESCE(held, '{}')) END;
   again := again OR FOUND OR cancelled > 0;
@@ -194,7 +205,9 @@ BEGIN
     FROM (
       SELECT step.kind, step.status, step.callees FROM "firefly".step WHERE step.task_id = caller OFFSET 0
     ) AS step, unnest(step.callees) AS callee (id)
-    JOIN "firefly".task ON task.id = callee.id AND task.status IN ('failed', 'cancelled')
+    CROSS JOIN LATERAL (
+      SELECT FROM "firefly".task WHERE task.id = callee.id AND task.status IN ('failed', 'cancelled') OFFSET 0
+    ) AS task
     WHERE step.kind = 'call' AND step.status = 'waiting'
     ORDER BY callee.id
   ) AS callee;

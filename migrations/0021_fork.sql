@@ -89,7 +89,7 @@ BEGIN
     array_agg(edge.dependency_id) AS dependency_ids, array_agg(edge.settled) AS settled
   INTO edges
   FROM "firefly".dependency AS edge
-  JOIN "firefly".task ON task.id = edge.dependency_id
+  CROSS JOIN LATERAL (SELECT FROM "firefly".task WHERE task.id = edge.dependency_id OFFSET 0) AS dependency
   WHERE edge.task_id = _depend_alike.task_id AND NOT edge.called;
   IF edges.task_ids IS NOT NULL THEN
     PERFORM "firefly"._depend(
@@ -102,7 +102,7 @@ BEGIN
   SELECT new_id, edge.ordinal, edge.dependency_id, edge.settled, COALESCE(edge.status, 'deleted')
   FROM "firefly".dependency AS edge
   WHERE edge.task_id = _depend_alike.task_id AND NOT edge.called
-    AND NOT EXISTS (SELECT FROM "firefly".task WHERE task.id = edge.dependency_id);
+    AND (SELECT true FROM "firefly".task WHERE task.id = edge.dependency_id LIMIT 1) IS NULL;
 END
 $body$;
 

@@ -571,7 +571,7 @@ function _announce(text): void e8863d5b3491
 function _base64(bytea): text immutable strict d354c8bf8614
 function _brief_error(jsonb): jsonb immutable strict 7674e2c34922
 function _call(bigint, integer, json, json, json): record set enable_seqscan, jit 1beab297a27e
-function _cancel_callees(bigint[]): record set enable_seqscan, jit 9493c7741518
+function _cancel_callees(bigint[]): record set enable_seqscan, jit f2a00b3e4824
 function _cancel_dependants(bigint[], integer[]): record set enable_seqscan, jit 10db6b65d2d1
 function _check_dependencies(json): boolean[] immutable f1be5cb38538
 function _compensate_again(bigint): boolean set enable_seqscan, jit ce2dba2dcdde
@@ -591,9 +591,9 @@ function _decode_string(jsonb): text immutable strict b78d25b264e7
 function _decode_view(jsonb, jsonb, bigint): record immutable 6d690865d1ae
 function _default_queue(text): text stable security definer set search_path 0dfb3be6f8a7
 function _delete_each(bigint[]): record set lock_timeout cda1a2a60a8a
-function _depend(bigint[], integer[], bigint[], boolean[], bigint[]): void set enable_seqscan, jit e38997795cbc
-function _depend_again(bigint): void set enable_seqscan, jit 3d77c3ee004d
-function _depend_alike(bigint, bigint): void set enable_seqscan, jit 9bd9dfb6444e
+function _depend(bigint[], integer[], bigint[], boolean[], bigint[]): void set enable_seqscan, jit 5b3584c512db
+function _depend_again(bigint): void set enable_seqscan, jit 1a4c88c6ae4b
+function _depend_alike(bigint, bigint): void set enable_seqscan, jit 78a8918dba3d
 function _due_in(double precision): timestamp with time zone e3b0c44298fc
 function _duplicate_error(bigint, text, text, integer): jsonb 6c67dcfe34e5
 function _edit(task, task): void 37c45cc622d4
@@ -613,7 +613,7 @@ function _fingerprint(text, text, text): bigint immutable e3b0c44298fc
 function _fire_cron(text, text, timestamp with time zone[], text): record e167a3745610
 function _forget_all_logs(): trigger 70714411d14e
 function _forget_all_steps(): trigger 0595c7c194ce
-function _forget_dependencies(): trigger set enable_seqscan, jit 52be7f15c51f
+function _forget_dependencies(): trigger set enable_seqscan, jit 2530e60d2214
 function _forget_log(): trigger set enable_seqscan, jit 713e2744b05c
 function _forget_steps(): trigger set enable_seqscan, jit 61f2ea4c4410
 function _fork(bigint, text, text): record set enable_seqscan, jit c2640acbdf16
@@ -625,7 +625,7 @@ function _is_claimed(bigint, bigint): boolean 5e50f072697c
 function _is_unmet(task): boolean stable e3b0c44298fc
 function _keeps_unique_key(bigint, text, text, text[]): boolean 43cb766949be
 function _may_compensate_again(bigint): boolean stable af67c5649d90
-function _may_depend_again(bigint): boolean set enable_seqscan, jit 9bbb4267b525
+function _may_depend_again(bigint): boolean set enable_seqscan, jit 6e865c1b3cd7
 function _mentions_tag(text): boolean immutable a85eb5f62acf
 function _near_words(text, text[]): text[] immutable fb4765b846cf
 function _note_failure(task): void 1a8c05dfdf45
@@ -641,21 +641,21 @@ function _register_crons(uuid, text[], json, boolean): record 124cb3005f2e
 function _release(): trigger 696b32d94271
 function _release_all(): trigger 6e29cceafdd8
 function _release_deleted(): trigger f51748bdfa2d
-function _release_dependants(bigint[]): record set enable_seqscan, jit 75f141f83a41
+function _release_dependants(bigint[]): record set enable_seqscan, jit 8e2149c86b7c
 function _replace(bigint, text, timestamp with time zone, bytea): boolean set enable_seqscan, jit fee15d92168a
 function _requeue_dependant(bigint): boolean 3ad6584de1f5
 function _reschedule(bigint, timestamp with time zone, text, integer): text 7220658af6fc
 function _retry(bigint): text 0389da8f305e
-function _retry_callees(bigint): void set enable_seqscan, jit 57f2dc8420af
+function _retry_callees(bigint): void set enable_seqscan, jit 440264ddace9
 function _retry_record(bigint): text 45377b59028c
-function _revive_dependants(bigint): integer set enable_seqscan, jit f26d86a26870
+function _revive_dependants(bigint): integer set enable_seqscan, jit 772d9d67e030
 function _run(bigint): text ee369671422b
 function _runs(bigint[]): record immutable 1710969887e7
 function _schedule(json, boolean): record set enable_seqscan, jit 95f1e27ce2e3
 function _signal(bigint, text, text): boolean 73e09512f364
 function _signal_by_key(text, text, text, text): boolean fb02426d04bd
 function _store_steps(json, bigint[]): integer set enable_seqscan, jit b3ea0b21b606
-function _suspend(json, json, json, integer, uuid[]): record set enable_seqscan, jit b313307a83a4
+function _suspend(json, json, json, integer, uuid[]): record set enable_seqscan, jit b31cd3634695
 function _take_place(bigint, text, integer, timestamp with time zone, bigint): boolean 342e96ebb044
 function _take_unique_key(text, text, bigint): bigint d174ed4a0997
 function _tell_callers(bigint[], integer[], text[]): integer set enable_seqscan, jit be363fc956b1

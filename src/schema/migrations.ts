@@ -3470,7 +3470,10 @@ BEGIN
     SELECT edge.task_id, edge.ordinal, edge.dependency_id, edge.settled,
       CASE WHEN task.status = 'completed' OR task.status <> 'created' AND edge.settled THEN task.status END
     FROM unnest(task_ids, ordinals, dependency_ids, settled) AS edge (task_id, ordinal, dependency_id, settled)
-    JOIN "firefly".task ON task.id = edge.dependency_id
+    -- OFFSET 0 has each looked up by its id, however many the planner expects.
+    CROSS JOIN LATERAL (
+      SELECT task.status FROM "firefly".task WHERE task.id = edge.dependency_id OFFSET 0
+    ) AS task
     RETURNING dependency.task_id, dependency.dependency_id, dependency.status
   ), counted AS (
     UPDATE "firefly".waiting
@@ -3485,7 +3488,9 @@ BEGIN
     INSERT INTO "firefly".ended (task_id)
     SELECT DISTINCT stored.dependency_id
     FROM stored
-    JOIN "firefly".task ON task.id = stored.dependency_id
+    CROSS JOIN LATERAL (
+      SELECT task.status FROM "firefly".task WHERE task.id = stored.dependency_id OFFSET 0
+    ) AS task
     WHERE stored.status IS NULL AND task.status <> 'created'
     RETURNING ended.task_id
   )
@@ -3503,13 +3508,14 @@ $body$;
 
 -- Tells the dependants of tasks that these have ended: of those of \`ids\` that are noted in \`ended\`, or of any for NULL,
 -- up to 1,000. A dependant whose last dependency has ended gets a place; one whose dependency has not completed is
--- cancelled, and has dependants of its own then. A caller is woken, and callees of a caller that has ended are cancelled. \`again\`: there is more to do, since a call tells 5,000 dependants at
--- most, cancels only those that are next, and leaves those whose records another transaction has locked: an open
--- transaction must not hold up the dependants of others. The caller then calls again, with NULL.
+-- cancelled, and has dependants of its own then. A caller is woken, and callees of a caller that has ended are cancelled.
+-- \`again\`: there is more to do, since a call tells 5,000 dependants at most, cancels only those that are next, and leaves
+-- those whose records another transaction has locked: an open transaction must not hold up the dependants of others. The
+-- caller then calls again, with NULL.
 --
 -- Three statements do it where all have completed. The first takes the notes, the second the locks; the third has a
--- snapshot of its own, and so reads what was committed before the locks were granted. Of two calls that tell a dependant of its last
--- two dependencies, the second sees what the first has written, and exactly one finds none pending.
+-- snapshot of its own, and so reads what was committed before the locks were granted. Of two calls that tell a dependant
+-- of its last two dependencies, the second sees what the first has written, and exactly one finds none pending.
 --
 -- It does not wait for the disk: a crash of the server that undoes it undoes what followed from it, and leaves the notes.
 CREATE FUNCTION "firefly"._release_dependants(ids bigint[], OUT released integer, OUT cancelled integer, OUT again boolean)
@@ -3577,7 +3583,8 @@ BEGIN
     ARRAY(
       SELECT gone.id
       FROM unnest(taken) AS gone (id)
-      WHERE EXISTS (SELECT FROM "firefly".dependency WHERE dependency.task_id = gone.id AND dependency.called)
+      -- Not EXISTS, for which the planner might read all of them.
+      WHERE (SELECT true FROM "firefly".dependency WHERE dependency.task_id = gone.id AND dependency.called LIMIT 1)
     ) AS callers
   INTO edge
   FROM (
@@ -3669,11 +3676,12 @@ BEGIN
     INSERT INTO "firefly".ended (task_id)
     SELECT gone.id
     FROM unnest(taken) AS gone (id)
-    WHERE EXISTS (
-      SELECT
+    WHERE (
+      SELECT true
       FROM "firefly".dependency
-      JOIN "firefly".task ON task.id = dependency.task_id
+      CROSS JOIN LATERAL (SELECT FROM "firefly".task WHERE task.id = dependency.task_id OFFSET 0) AS dependant
       WHERE dependency.dependency_id = gone.id AND dependency.status IS NULL
+      LIMIT 1
     );
     again := again OR FOUND;
   END IF;
@@ -3776,24 +3784,33 @@ BEGIN
   RETURN NOT EXISTS (
     SELECT
     FROM "firefly".dependency
-    LEFT JOIN "firefly".task ON task.id = dependency.dependency_id
+    LEFT JOIN LATERAL (
+      SELECT task.status FROM "firefly".task WHERE task.id = dependency.dependency_id OFFSET 0
+    ) AS task ON true
     WHERE dependency.task_id = _may_depend_again.task_id AND NOT dependency.settled
       AND COALESCE(task.status IN ('failed', 'cancelled'), dependency.status IS DISTINCT FROM 'completed')
   );
 END
 $body$;
 
--- Makes a task that is retried wait for those of its dependencies and callees that are \`created\` again. Their records are not locked,
--- since a retry holds that of the dependant already: instead each is noted in \`ended\`, and so looked at once more after
--- the commit, if it ends at this moment.
+-- Makes a task that is retried wait for those of its dependencies and callees that are \`created\` again. Their records are
+-- not locked, since a retry holds that of the dependant already: instead each is noted in \`ended\`, and so looked at once
+-- more after the commit, if it ends at this moment.
 CREATE FUNCTION "firefly"._depend_again(task_id bigint) RETURNS void
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $body$
 BEGIN
   WITH reopened AS (
     UPDATE "firefly".dependency
-    SET status = CASE WHEN task.status <> 'created' THEN task.status END
-    FROM "firefly".task
-    WHERE dependency.task_id = _depend_again.task_id AND task.id = dependency.dependency_id
+    SET status = CASE WHEN edge.status <> 'created' THEN edge.status END
+    FROM (
+      SELECT own.ordinal, task.status
+      FROM "firefly".dependency AS own
+      CROSS JOIN LATERAL (
+        SELECT task.status FROM "firefly".task WHERE task.id = own.dependency_id OFFSET 0
+      ) AS task
+      WHERE own.task_id = _depend_again.task_id
+    ) AS edge
+    WHERE dependency.task_id = _depend_again.task_id AND dependency.ordinal = edge.ordinal
     RETURNING dependency.dependency_id, dependency.status
   )
   INSERT INTO "firefly".ended (task_id)
@@ -3815,8 +3832,10 @@ BEGIN
   LOOP
     SELECT array_agg(DISTINCT dependency.task_id) INTO found
     FROM "firefly".dependency
-    JOIN "firefly".task AS dependant ON dependant.id = dependency.task_id
-    WHERE dependency.dependency_id = next AND NOT dependency.settled AND "firefly"._is_unmet(dependant);
+    CROSS JOIN LATERAL (
+      SELECT task AS record FROM "firefly".task WHERE task.id = dependency.task_id OFFSET 0
+    ) AS dependant
+    WHERE dependency.dependency_id = next AND NOT dependency.settled AND "firefly"._is_unmet(dependant.record);
     IF found IS NOT NULL THEN
       todo := ARRAY(SELECT DISTINCT given.id FROM unnest(todo || found) AS given (id) ORDER BY given.id);
     END IF;
@@ -3883,13 +3902,15 @@ BEGIN
     INSERT INTO "firefly".ended (task_id)
     SELECT DISTINCT dependency.dependency_id
     FROM "firefly".dependency
-    JOIN "firefly".task ON task.id = dependency.task_id
+    CROSS JOIN LATERAL (
+      SELECT task.status FROM "firefly".task WHERE task.id = dependency.task_id OFFSET 0
+    ) AS task
     WHERE dependency.dependency_id = ANY (on_tasks) AND (dependency.status IS NULL OR task.status = 'created')
     UNION ALL
     -- Callers: what is left of theirs is deleted once their callees are cancelled.
     SELECT gone.id
     FROM unnest(on_tasks) AS gone (id)
-    WHERE EXISTS (SELECT FROM "firefly".dependency WHERE dependency.task_id = gone.id);
+    WHERE (SELECT true FROM "firefly".dependency WHERE dependency.task_id = gone.id LIMIT 1);
     IF FOUND THEN
       PERFORM pg_notify("firefly".control_channel(), '');
     END IF;
@@ -4137,13 +4158,16 @@ BEGIN
   failed_ids := '{}';
   SELECT array_agg(locked.id) INTO held
   FROM (
-    SELECT task.id
-    FROM json_to_recordset(claims) AS given (id bigint, claim_seq integer)
-    JOIN "firefly".task ON task.id = given.id AND task.claim_seq = given.claim_seq AND task.status = 'created'
-    WHERE task.id = ANY (ids) -- whatever join the planner takes
+    -- By the ids alone, so that the planner joins what is found, and not all records.
+    SELECT task.id, task.claim_seq, task.status
+    FROM "firefly".task
+    WHERE task.id = ANY (ids)
     ORDER BY task.id
-    FOR NO KEY UPDATE OF task SKIP LOCKED
-  ) AS locked;
+    FOR NO KEY UPDATE SKIP LOCKED
+  ) AS locked
+  JOIN json_to_recordset(claims) AS given (id bigint, claim_seq integer)
+    ON given.id = locked.id AND given.claim_seq = locked.claim_seq
+  WHERE locked.status = 'created';
   IF held IS NULL THEN
     RETURN;
   END IF;
@@ -4254,7 +4278,7 @@ BEGIN
       traceparent = COALESCE(decode(wait.span, 'hex'), task.traceparent),
       crash_count = NULL
     FROM wait
-    WHERE task.id = wait.id AND task.id = ANY (held)
+    WHERE task.id = wait.id
     RETURNING task.id, task.claim_seq, task.not_before, task.priority, task.queue, task.func_name, task.concurrency_key,
       task.rate_key, wait.until, wait.signals, wait.pending, wait.is_over,
       wait.is_over AND task.concurrency_key IS NULL AND task.rate_key IS NULL AS is_ready
@@ -4534,7 +4558,8 @@ DECLARE
 BEGIN
   SELECT array_agg(caller.id) FILTER (WHERE task.id IS NULL) INTO deleted
   FROM unnest(callers) AS caller (id)
-  LEFT JOIN "firefly".task ON task.id = caller.id;
+  -- OFFSET 0 has each looked up by its id, however many the planner expects.
+  LEFT JOIN LATERAL (SELECT task.id FROM "firefly".task WHERE task.id = caller.id OFFSET 0) AS task ON true;
   SELECT array_agg(caller.id) INTO held
   FROM (
     SELECT task.id
@@ -4547,16 +4572,26 @@ BEGIN
   SELECT array_agg(callee.id) INTO callees
   FROM (
     SELECT DISTINCT own.dependency_id AS id
-    FROM "firefly".dependency AS own
-    JOIN "firefly".task ON task.id = own.dependency_id AND task.status = 'created'
-    WHERE own.task_id = ANY (COALESCE(held, '{}') || COALESCE(deleted, '{}')) AND own.called AND NOT own.shared
-      AND own.status IS NULL
-      AND NOT EXISTS (
-        SELECT
-        FROM "firefly".dependency AS other
-        JOIN "firefly".task AS caller ON caller.id = other.task_id AND caller.status = 'created'
-        WHERE other.dependency_id = own.dependency_id AND other.called AND other.status IS NULL
-      )
+    FROM unnest(COALESCE(held, '{}') || COALESCE(deleted, '{}')) AS caller (id)
+    CROSS JOIN LATERAL (
+      SELECT edge.dependency_id
+      FROM "firefly".dependency AS edge
+      WHERE edge.task_id = caller.id AND edge.called AND NOT edge.shared AND edge.status IS NULL
+      OFFSET 0
+    ) AS own
+    CROSS JOIN LATERAL (
+      SELECT FROM "firefly".task WHERE task.id = own.dependency_id AND task.status = 'created' OFFSET 0
+    ) AS callee
+    WHERE (
+      -- Not EXISTS, for which the planner might read all of them.
+      SELECT true
+      FROM "firefly".dependency AS other
+      CROSS JOIN LATERAL (
+        SELECT FROM "firefly".task WHERE task.id = other.task_id AND task.status = 'created' OFFSET 0
+      ) AS caller
+      WHERE other.dependency_id = own.dependency_id AND other.called AND other.status IS NULL
+      LIMIT 1
+    ) IS NULL
     ORDER BY own.dependency_id
     LIMIT 1000
   ) AS callee;
@@ -4574,7 +4609,7 @@ BEGIN
   INSERT INTO "firefly".ended (task_id)
   SELECT caller.id
   FROM unnest(callers) AS caller (id)
-  LEFT JOIN "firefly".task ON task.id = caller.id
+  LEFT JOIN LATERAL (SELECT task.status FROM "firefly".task WHERE task.id = caller.id OFFSET 0) AS task ON true
   WHERE CASE WHEN again THEN task.status IS DISTINCT FROM 'created'
     ELSE task.status <> 'created' AND caller.id <> ALL (COALESCE(held, '{}')) END;
   again := again OR FOUND OR cancelled > 0;
@@ -4591,7 +4626,9 @@ BEGIN
     FROM (
       SELECT step.kind, step.status, step.callees FROM "firefly".step WHERE step.task_id = caller OFFSET 0
     ) AS step, unnest(step.callees) AS callee (id)
-    JOIN "firefly".task ON task.id = callee.id AND task.status IN ('failed', 'cancelled')
+    CROSS JOIN LATERAL (
+      SELECT FROM "firefly".task WHERE task.id = callee.id AND task.status IN ('failed', 'cancelled') OFFSET 0
+    ) AS task
     WHERE step.kind = 'call' AND step.status = 'waiting'
     ORDER BY callee.id
   ) AS callee;
@@ -4779,7 +4816,7 @@ BEGIN
     array_agg(edge.dependency_id) AS dependency_ids, array_agg(edge.settled) AS settled
   INTO edges
   FROM "firefly".dependency AS edge
-  JOIN "firefly".task ON task.id = edge.dependency_id
+  CROSS JOIN LATERAL (SELECT FROM "firefly".task WHERE task.id = edge.dependency_id OFFSET 0) AS dependency
   WHERE edge.task_id = _depend_alike.task_id AND NOT edge.called;
   IF edges.task_ids IS NOT NULL THEN
     PERFORM "firefly"._depend(
@@ -4792,7 +4829,7 @@ BEGIN
   SELECT new_id, edge.ordinal, edge.dependency_id, edge.settled, COALESCE(edge.status, 'deleted')
   FROM "firefly".dependency AS edge
   WHERE edge.task_id = _depend_alike.task_id AND NOT edge.called
-    AND NOT EXISTS (SELECT FROM "firefly".task WHERE task.id = edge.dependency_id);
+    AND (SELECT true FROM "firefly".task WHERE task.id = edge.dependency_id LIMIT 1) IS NULL;
 END
 $body$;
 

@@ -153,12 +153,14 @@ function lockChosen(sql: Tag, chosen: Chosen[]): unknown {
     .fragment`SELECT task.id, task.status, task.queue, task.priority, task.not_before, task.claim_seq,
         task.claim_seq = COALESCE(chosen.claim_seq, task.claim_seq) AS unchanged,
         task.concurrency_key IS NOT NULL OR task.rate_key IS NOT NULL AS limited
-      FROM unnest(
+      FROM (
+        -- By the ids alone, so that the planner joins what is found, and not all records.
+        SELECT * FROM ${sql.schema}.task WHERE id = ANY (${chosen.map(({ id }) => id)}::bigint[]) ORDER BY id FOR UPDATE
+      ) AS task
+      JOIN unnest(
         ${chosen.map(({ id }) => id)}::bigint[], ${chosen.map(({ claimSeq }) => claimSeq)}::bigint[]
-      ) AS chosen (id, claim_seq)
-      JOIN ${sql.schema}.task ON task.id = chosen.id
-      ORDER BY task.id
-      FOR UPDATE OF task`;
+      ) AS chosen (id, claim_seq) ON chosen.id = task.id
+      ORDER BY task.id`;
 }
 
 function resultOf(

@@ -58,14 +58,17 @@ export async function repairFailedTasks(sql: Tag, after: number): Promise<{ last
       -- The status again, under the lock: a retry may have come in between.
       SELECT task.id, task.status, COALESCE(task.failed, now()) AS failed, task.queue, task.func_name,
         task.errors -> -1 AS error
-      FROM seen
-      JOIN ${sql.schema}.task ON task.id = seen.id AND task.status = 'failed'
-      WHERE seen.status = 'failed' AND NOT EXISTS (
-        SELECT FROM known
-        WHERE known.task_id = seen.id AND known.queue = seen.queue AND known.func_name = seen.func_name
-      )
+      FROM ${sql.schema}.task
+      WHERE task.status = 'failed' AND task.id = ANY (ARRAY(
+        SELECT seen.id
+        FROM seen
+        WHERE seen.status = 'failed' AND NOT EXISTS (
+          SELECT FROM known
+          WHERE known.task_id = seen.id AND known.queue = seen.queue AND known.func_name = seen.func_name
+        )
+      ))
       ORDER BY task.id
-      FOR NO KEY UPDATE OF task SKIP LOCKED
+      FOR NO KEY UPDATE SKIP LOCKED
     ), noted AS (
       ${noteFailures(sql, sql.raw("missing"))}
       RETURNING task_id

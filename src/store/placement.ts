@@ -65,9 +65,10 @@ export function isUnplaced(sql: Tag): unknown {
           ORDER BY ready.id DESC
           LIMIT 1
         ), false)
-        AND NOT EXISTS (
-          SELECT FROM ${sql.schema}.waiting WHERE waiting.id = seen.id AND waiting.claim_seq = seen.claim_seq
-        )
+        AND (
+          -- Not EXISTS, for which the planner might read all of them.
+          SELECT true FROM ${sql.schema}.waiting WHERE waiting.id = seen.id AND waiting.claim_seq = seen.claim_seq LIMIT 1
+        ) IS NULL
         AND NOT EXISTS (
           SELECT FROM ${sql.schema}._claimed_task AS claim
           WHERE claim.id = seen.id AND claim.claim_seq = seen.claim_seq

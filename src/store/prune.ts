@@ -69,7 +69,7 @@ export async function pruneTasks(sql: Tag, request: PruneRequest): Promise<Prune
     ), deleted AS (
       DELETE FROM ${sql.schema}.task
       USING held
-      WHERE task.id = held.id
+      WHERE task.ctid = held.place
       RETURNING task.id
     )`,
   );
@@ -120,25 +120,31 @@ async function pruneBatch(
         ELSE COALESCE(definition.retain_failed, queue.retain_failed, fallback.failed)
       END AND NOT (
         -- Its dependants may still read its result, and so may a caller that is retried.
-        seen.dependants IS NOT NULL AND EXISTS (
-          SELECT
+        -- Not EXISTS, for which the planner might read all of them, nor a join, for which it might read all records.
+        seen.dependants IS NOT NULL AND COALESCE((
+          SELECT true
           FROM ${sql.schema}.dependency
-          JOIN ${sql.schema}.task AS dependant ON dependant.id = dependency.task_id
+          CROSS JOIN LATERAL (
+            SELECT task.status FROM ${sql.schema}.task WHERE task.id = dependency.task_id OFFSET 0
+          ) AS dependant
           WHERE dependency.dependency_id = seen.id
             AND (dependant.status = 'created' OR dependency.called AND dependant.status <> 'completed')
-        )
+          LIMIT 1
+        ), false)
       )
       ORDER BY seen.id
       LIMIT 1000
     ), held AS MATERIALIZED (
-      SELECT task.id
-      FROM expired
-      JOIN ${sql.schema}.task
-        ON task.id = expired.id AND task.status = expired.status
-          AND COALESCE(task.completed, task.failed, task.cancelled) = expired.ended
-      WHERE NOT ${dryRun}::boolean
-      ORDER BY task.id
-      FOR UPDATE OF task SKIP LOCKED
+      SELECT task.id, task.place
+      FROM (
+        -- By the ids alone, so that the planner joins what is found, and not all records.
+        SELECT id, ctid AS place, status, COALESCE(completed, failed, cancelled) AS ended
+        FROM ${sql.schema}.task
+        WHERE id = ANY (ARRAY(SELECT id FROM expired WHERE NOT ${dryRun}::boolean))
+        ORDER BY id
+        FOR UPDATE SKIP LOCKED
+      ) AS task
+      JOIN expired ON expired.id = task.id AND expired.status = task.status AND expired.ended = task.ended
     ), ${deletes}, forgotten AS (
       ${
     forgetFailures(

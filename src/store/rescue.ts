@@ -57,21 +57,27 @@ export async function rescueTasks(sql: Tag, { from, to, without }: RescueRange =
           jsonb_build_object('host', process.host, 'pid', process.pid, 'release', process.release)
         END AS process,
         COALESCE(left_behind.quarantined AND task.crash_count >= 4, false) AS exhausted
-      FROM left_behind
-      JOIN ${sql.schema}.task
-        ON task.id = left_behind.id AND task.claim_seq = left_behind.claim_seq AND task.status = 'created'
+      FROM (
+        -- By the ids alone, so that the planner joins what is found, and not all records: it expects a thousand tasks of
+        -- each run.
+        SELECT id, claim_seq, status, crash_count
+        FROM ${sql.schema}.task
+        WHERE id = ANY (ARRAY(SELECT id FROM left_behind)) AND id BETWEEN ${from} AND ${to}
+          AND id <> ALL (${[...without]}::bigint[])
+        ORDER BY id
+        FOR UPDATE SKIP LOCKED
+      ) AS task
+      JOIN left_behind ON left_behind.id = task.id AND left_behind.claim_seq = task.claim_seq
       LEFT JOIN ${sql.schema}.consumer_process AS process ON process.id = left_behind.attempted_by
-      -- By the ids, whatever join the planner takes: it expects a thousand tasks of each run.
-      WHERE task.id = ANY (ARRAY(SELECT id FROM left_behind)) AND task.id BETWEEN ${from} AND ${to}
-        AND task.id <> ALL (${[...without]}::bigint[])
-      ORDER BY task.id
-      FOR UPDATE OF task SKIP LOCKED
+      WHERE task.status = 'created'
     ), passed_over AS (
       SELECT left_behind.batch_id
       FROM left_behind
-      JOIN ${sql.schema}.task
-        ON task.id = left_behind.id AND task.claim_seq = left_behind.claim_seq AND task.status = 'created'
-      WHERE task.id = ANY (ARRAY(SELECT id FROM left_behind)) AND left_behind.id NOT IN (SELECT id FROM held)
+      CROSS JOIN LATERAL (
+        SELECT claim_seq, status FROM ${sql.schema}.task WHERE task.id = left_behind.id OFFSET 0
+      ) AS task
+      WHERE task.claim_seq = left_behind.claim_seq AND task.status = 'created'
+        AND left_behind.id NOT IN (SELECT id FROM held)
     ), ended AS (
       DELETE FROM ${sql.schema}.claim_batch
       WHERE id = ANY (ARRAY(SELECT id FROM orphaned)) AND id NOT IN (SELECT batch_id FROM passed_over)

@@ -59,10 +59,15 @@ export async function settleTasks(
       ) AS outcome (id, claim_seq, status, returned, error, elapsed, delay, counts)
     ), held AS MATERIALIZED (
       SELECT outcome.*
-      FROM outcome
-      JOIN ${sql.schema}.task
-        ON task.id = outcome.id AND task.claim_seq = outcome.claim_seq AND task.status = 'created'
-      FOR UPDATE OF task SKIP LOCKED
+      FROM (
+        -- By the ids alone, so that the planner joins what is found, and not all records.
+        SELECT id, claim_seq, status
+        FROM ${sql.schema}.task
+        WHERE id = ANY (ARRAY(SELECT id FROM outcome))
+        FOR UPDATE SKIP LOCKED
+      ) AS task
+      JOIN outcome ON outcome.id = task.id AND outcome.claim_seq = task.claim_seq
+      WHERE task.status = 'created'
     ), ${
     findDuplicates(sql, sql.raw("(SELECT id FROM held WHERE status = 'created') AS held"))
   }, ended_as AS MATERIALIZED (

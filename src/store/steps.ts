@@ -157,12 +157,11 @@ export async function storeSteps(sql: Tag, ended: readonly EndedStep[]): Promise
     WITH memo AS MATERIALIZED (
       SELECT * FROM json_to_recordset(${JSON.stringify(rows)}::text::json) AS memo (${sql.raw(MEMO)})
     ), held AS MATERIALIZED (
-      SELECT task.id, task.claim_seq
-      FROM (SELECT DISTINCT task_id, claim_seq FROM memo) AS claim
-      JOIN ${sql.schema}.task
-        ON task.id = claim.task_id AND task.claim_seq = claim.claim_seq AND task.status = 'created'
-      WHERE task.id = ANY (ARRAY(SELECT task_id FROM memo)) -- whatever join the planner takes
-      FOR KEY SHARE OF task SKIP LOCKED
+      -- By the ids alone: the steps are joined by the fences, too.
+      SELECT id, claim_seq
+      FROM ${sql.schema}.task
+      WHERE id = ANY (ARRAY(SELECT task_id FROM memo)) AND status = 'created'
+      FOR KEY SHARE SKIP LOCKED
     ), stored AS (
       INSERT INTO ${sql.schema}.step AS old (${sql.raw(COLUMNS)})
       SELECT memo.task_id, ${sql.raw(VALUES)}

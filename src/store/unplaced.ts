@@ -22,12 +22,11 @@ export async function requeueUnplaced(sql: Tag, after: number): Promise<{ last: 
       FROM seen
       WHERE ${isUnplaced(sql)}
     ), held AS MATERIALIZED (
-      SELECT task.id
-      FROM unplaced
-      JOIN ${sql.schema}.task ON task.id = unplaced.id AND task.status = 'created'
-      WHERE unplaced.dependencies IS NULL
-      ORDER BY task.id
-      FOR UPDATE OF task SKIP LOCKED
+      SELECT id
+      FROM ${sql.schema}.task
+      WHERE id = ANY (ARRAY(SELECT id FROM unplaced WHERE dependencies IS NULL)) AND status = 'created'
+      ORDER BY id
+      FOR UPDATE SKIP LOCKED
     ), ${findDuplicates(sql, sql.raw("held"))}, fenced AS (
       -- This makes any place stale that the record got since the snapshot.
       UPDATE ${sql.schema}.task

@@ -42,10 +42,14 @@ export async function requeueForLimits(sql: Tag, tasks: UnadmittedTask[]): Promi
       ) AS sent (id, claim_seq, quarantined, concurrency_key, rate_key)
     ), held AS MATERIALIZED (
       SELECT sent.*
-      FROM sent
-      JOIN ${sql.schema}.task
-        ON task.id = sent.id AND task.claim_seq = sent.claim_seq AND task.status = 'created'
-      FOR UPDATE OF task SKIP LOCKED
+      FROM (
+        SELECT id, claim_seq, status
+        FROM ${sql.schema}.task
+        WHERE id = ANY (ARRAY(SELECT id FROM sent))
+        FOR UPDATE SKIP LOCKED
+      ) AS task
+      JOIN sent ON sent.id = task.id AND sent.claim_seq = task.claim_seq
+      WHERE task.status = 'created'
     ), ${findDuplicates(sql, sql.raw("held"))}, fenced AS (
       UPDATE ${sql.schema}.task
       SET claim_seq = task.claim_seq + 1, concurrency_key = held.concurrency_key, rate_key = held.rate_key,
@@ -83,13 +87,24 @@ export async function returnIdleSlots(sql: Tag): Promise<number> {
       SELECT DISTINCT slot.task_id
       FROM ${sql.schema}.slot
       WHERE (slot.until IS NULL OR slot.until = 'infinity') AND slot.taken < now() - interval '3 seconds'
-    ), idle AS MATERIALIZED (
-      SELECT ready.ctid AS place
+    ), holder AS MATERIALIZED (
+      SELECT task.*
       FROM old
-      JOIN ${sql.schema}.task ON task.id = old.task_id
-      JOIN ${sql.schema}.ready
-        ON ready.queue = task.queue AND ready.priority = task.priority AND ready.not_before = task.not_before
+      CROSS JOIN LATERAL (
+        SELECT id, claim_seq, status, queue, func_name, priority, not_before
+        FROM ${sql.schema}.task
+        WHERE task.id = old.task_id
+        OFFSET 0
+      ) AS task
+    ), idle AS MATERIALIZED (
+      SELECT ready.place
+      FROM holder AS task, LATERAL (
+        SELECT ready.ctid AS place
+        FROM ${sql.schema}.ready
+        WHERE ready.queue = task.queue AND ready.priority = task.priority AND ready.not_before = task.not_before
           AND ready.id = task.id
+        FOR UPDATE SKIP LOCKED
+      ) AS ready
       WHERE EXISTS (SELECT FROM ${sql.schema}.queue WHERE queue.name = task.queue AND queue.paused)
         OR NOT EXISTS (
           SELECT FROM ${sql.schema}.consumer
@@ -97,13 +112,15 @@ export async function returnIdleSlots(sql: Tag): Promise<number> {
             AND (consumer.all_queues OR task.queue = ANY (consumer.queues)) AND task.func_name = ANY (consumer.tasks)
         )
       LIMIT 1000
-      FOR UPDATE OF ready SKIP LOCKED
     ), moved AS (
       DELETE FROM ${sql.schema}.ready WHERE ctid = ANY (ARRAY(SELECT place FROM idle)) RETURNING ready.*
-    ), limited AS (
+    ), limited AS MATERIALIZED (
       SELECT moved.*, task.concurrency_key, task.rate_key
       FROM moved
-      JOIN ${sql.schema}.task ON task.id = moved.id AND task.claim_seq = moved.claim_seq
+      CROSS JOIN LATERAL (
+        SELECT claim_seq, concurrency_key, rate_key FROM ${sql.schema}.task WHERE task.id = moved.id OFFSET 0
+      ) AS task
+      WHERE task.claim_seq = moved.claim_seq
     ), placed_waiting AS (
       ${placeInWaiting(sql, { from: sql.raw("limited"), admits: false })}
     ), dropped AS (
@@ -112,15 +129,16 @@ export async function returnIdleSlots(sql: Tag): Promise<number> {
         SELECT slot.ctid
         FROM ${sql.schema}.slot
         WHERE (slot.until IS NULL OR slot.until = 'infinity') AND slot.task_id IN (
-          SELECT task.id FROM moved JOIN ${sql.schema}.task ON task.id = moved.id AND task.claim_seq = moved.claim_seq
+          SELECT limited.id FROM limited
           UNION ALL
-          SELECT old.task_id FROM old
-          WHERE NOT EXISTS (SELECT FROM ${sql.schema}.task WHERE task.id = old.task_id AND task.status = 'created')
+          SELECT old.task_id FROM old WHERE old.task_id NOT IN (SELECT id FROM holder WHERE status = 'created')
           UNION ALL
-          SELECT task.id
-          FROM old
-          JOIN ${sql.schema}.task ON task.id = old.task_id
-          JOIN ${sql.schema}.waiting ON waiting.id = task.id AND waiting.claim_seq = task.claim_seq
+          SELECT holder.id
+          FROM holder
+          CROSS JOIN LATERAL (
+            SELECT claim_seq FROM ${sql.schema}.waiting WHERE waiting.id = holder.id OFFSET 0
+          ) AS waiting
+          WHERE waiting.claim_seq = holder.claim_seq
         )
         FOR UPDATE OF slot SKIP LOCKED
       ))

@@ -21,7 +21,9 @@ export function findDuplicates(sql: Tag, held: unknown): unknown {
   return sql.fragment`keyed AS MATERIALIZED (
       SELECT task.id, task.func_name, task.unique_key, task.unique_among
       FROM ${held}
-      JOIN ${sql.schema}.task ON task.id = held.id
+      CROSS JOIN LATERAL (
+        SELECT id, func_name, unique_key, unique_among FROM ${sql.schema}.task WHERE task.id = held.id OFFSET 0
+      ) AS task
       WHERE task.unique_key IS NOT NULL
     ), duplicate AS MATERIALIZED (
       SELECT id FROM keyed WHERE NOT ${sql.schema}._keeps_unique_key(id, func_name, unique_key, unique_among)
