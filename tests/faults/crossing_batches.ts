@@ -19,8 +19,8 @@ const BATCH = 300;
 /** Without it, two batches that hold the same tasks in different orders wait for each other. */
 const SKIP_LOCKED = {
   file: "src/store/settle.ts",
-  find: "      FOR UPDATE OF task SKIP LOCKED\n    ), $",
-  replace: "    ), $",
+  find: "        FOR UPDATE SKIP LOCKED\n      ) AS task\n      JOIN outcome",
+  replace: "        ORDER BY random() -- no order is promised\n        FOR UPDATE\n      ) AS task\n      JOIN outcome",
 };
 
 /** Fault 20: whatever ends, renews, rescues and cancels at once, with the same tasks in any order, never deadlocks. */

@@ -5,8 +5,8 @@ import type { Removal } from "../support/without.ts";
 /** Whoever ends a claim must find it as the claim read it. */
 export const NO_FENCE: Removal = {
   file: "src/store/settle.ts",
-  find: "ON task.id = outcome.id AND task.claim_seq = outcome.claim_seq AND task.status = 'created'\n",
-  replace: "ON task.id = outcome.id\n",
+  find: "ON outcome.id = task.id AND outcome.claim_seq = task.claim_seq\n      WHERE task.status = 'created'\n",
+  replace: "ON outcome.id = task.id\n",
 };
 
 /** The same where an attempt's effects are committed. */
