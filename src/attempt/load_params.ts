@@ -2,7 +2,7 @@ import type { Tag } from "../database/driver.ts";
 import type { LazyAbortController } from "./lazy_abort.ts";
 import type { KeyRing } from "../privacy/encryption.ts";
 import { LeaseLost } from "../errors.ts";
-import { readParams } from "../store/claim.ts";
+import { readParams } from "../store/params.ts";
 import type { Steps } from "../steps/steps.ts";
 import type { ClaimedTask } from "../store/claimed_task.ts";
 import type { TaskDefinition } from "../task/definition.ts";
