@@ -30,8 +30,8 @@ export class SuspendSettler extends BatchSettler<Entry> {
 
   /**
    * Suspends an attempt. Resolves to the status that its task has: `failed` if a duplicate has its unique key, which was
-   * free while it ran; false if the consumer no longer held it, or gave up. Retries while the database is unreachable, has no room, or takes no writes, and while another
-   * transaction has locked the record.
+   * free while it ran; false if the consumer no longer held it, or gave up. Retries while the database is unreachable, has
+   * no room, or takes no writes, and while another transaction has locked the record.
    *
    * @throws The database's error, if it refuses this very attempt.
    */
